@@ -177,7 +177,7 @@ class SeenEvents(BaseRecord, frozen=True):
         return bool(later) and later[-1] - after > len(later)
 
     def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
-        """Return a copy that contains this event."""
+        """Return these and this event, by its sequence number, else its token."""
         if sequence is None or not source:
             return SeenEvents(self.numbers, (*self.tokens, token)[-SEEN_MAX:]) if token else self
         if self.contains(source, sequence, token):

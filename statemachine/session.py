@@ -206,7 +206,7 @@ class Session(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     end_reason: str = ""
     conference_sid: str = ""
-    #: Its friendly name: the session's id, or a generated name if your app chose the id.
+    #: Its friendly name: the session's id, or one made by `ConferenceNames` if your app chose the id.
     conference_name: str = ""
     #: Who started it, for a session started by a command; empty if the command did not say.
     by: str = ""

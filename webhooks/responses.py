@@ -20,7 +20,7 @@ from conferral.statemachine.session import Session
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, caller_of, sip_domain_sid_of
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder

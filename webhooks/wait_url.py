@@ -98,7 +98,7 @@ class WaitRoutes(Routes):
         self._greeting = settings.greeting or ""
 
     async def wait(self, form: Form, query: str) -> web.Response:
-        """Return the greeting, or audio for the session's current state."""
+        """Return the greeting, or music for the session's current state."""
         params = Wait.parse(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
         if view is not None:

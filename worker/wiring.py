@@ -20,7 +20,7 @@ from conferral.storage.partition.session_store import SessionStore
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import PooledHttpClient, http_client, rest_client
 from conferral.telephony.parameters import CallSetup

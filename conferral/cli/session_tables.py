@@ -142,7 +142,7 @@ def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bo
 
 
 def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None:
-    """Print a log, without `everything` only entries that say something new."""
+    """Print a log; without `everything`, no entries that only repeat."""
     rows: list[tuple[str, ...]] = []
     before_ms = 0
     for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
@@ -155,10 +155,11 @@ def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
         rows.append((entry["version"], wording.entry_clock(entry), gap, mark, moment.text, followed))
     output.print_line()
+    if not log:
+        output.print_note("its log is empty")
+        return
     if rows:
         columns = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
         output.print_table(columns, rows, styled=("",))
-        if folded := len(log) - len(rows):
-            output.print_note(f"{folded} confirmation{'s' if folded > 1 else ''} not shown (use --all)")
-    else:
-        output.print_note("its log is empty")
+    if folded := len(log) - len(rows):
+        output.print_note(f"{folded} without news not shown (use --all)")

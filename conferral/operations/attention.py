@@ -79,7 +79,7 @@ def sort_key(session: Session, now_ms: int) -> tuple[int, int, str]:
 
 
 def is_lone(session: Session) -> bool:
-    """Whether one party is unexpectedly alone, and no one is being dialed."""
+    """Whether to show one party as unexpectedly alone; decides nothing."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
     if any(party.status in words.CONNECTING for party in session.parties.values()):
@@ -112,6 +112,7 @@ def _describe_overdue(session: Session, now_ms: int) -> str:
 
 
 def _describe_failed_transfer(session: Session, now_ms: int) -> str:
+    """Describe a recently failed transfer, or the recall after one; else empty."""
     transfer = session.transfer
     if transfer is None:
         return ""
@@ -120,7 +121,7 @@ def _describe_failed_transfer(session: Session, now_ms: int) -> str:
         return f"transfer failed{why}; calling the agent back"
     if transfer.status != TransferStatus.FAILED:
         return ""
-    # Without a dial, the transfer ended when the session last changed.
+    # Without a dial, its time is not stored: the session's last change is the latest it can be.
     failed_ms = max((one.ended_at_ms for one in transfer.attempts), default=0) or session.updated_at_ms
     if not 0 <= now_ms - failed_ms <= RECENT_FAILURE_MS:
         return ""

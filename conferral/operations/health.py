@@ -10,7 +10,7 @@ from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
-from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS, Owner
+from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, ProcessStats
@@ -212,7 +212,7 @@ async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
     client, keys = reader.client, reader.keys
     now_ms = await server_time_ms(client, keys.processes)
     with store_errors():
-        silent = await client.zrangebyscore(keys.workers, "-inf", f"({now_ms - HEARTBEAT_TIMEOUT_MS}")
+        silent = await client.zrangebyscore(keys.workers, "-inf", f"({now_ms - SHOWN_DEAD_AFTER_MS}")
     owners = await coordinator.read_owners(client, keys)
     # A worker that renews what it owns runs.
     renewing = {owner.at(now_ms).name for owner in owners.values()}

@@ -161,7 +161,7 @@ class DirectorySettings(StoreSettings):
 
 
 class CommandSettings(StoreSettings):
-    """Settings of CLI commands that wait: the ring time bounds the wait."""
+    """Settings of commands that wait for a ring, and of all services."""
 
     ring_timeout_s: int = setting(
         "CONFERRAL_RING_TIMEOUT",

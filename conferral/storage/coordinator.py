@@ -16,10 +16,10 @@ from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: Lifetime of a tick if Redis answers quickly, milliseconds: after a kill, calls wait this long, plus a tick.
+#: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
 LIFETIME_MS = 2_000
 #: Without a heartbeat for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
-HEARTBEAT_TIMEOUT_MS = 3_500
+SHOWN_DEAD_AFTER_MS = 3_500
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP = "commands", "sweep"
 TASKS = (ROUTER, SWEEP)
@@ -92,7 +92,7 @@ class Owner:
 
     def at(self, now_ms: int) -> "Owner":
         """Return it, without a name if not renewed lately by Redis's time."""
-        is_live = abs(now_ms - self.renewed_at_ms) <= HEARTBEAT_TIMEOUT_MS
+        is_live = abs(now_ms - self.renewed_at_ms) <= SHOWN_DEAD_AFTER_MS
         return self if is_live else Owner("", self.epoch, self.renewed_at_ms)
 
 

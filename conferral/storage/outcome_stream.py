@@ -16,7 +16,10 @@ TRIM_EVERY_S = 60.0
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
-    """Return all of the entry's fields, empty where they do not apply."""
+    """Return the fields of an outcome's entry, empty where they don't apply.
+
+    A new field is also one of `step.OutcomeRecord`, `actions.reports`, and `client.models`.
+    """
     return {
         "id": record.id,
         "kind": record.kind,

@@ -40,7 +40,7 @@ PAGES_MAX = 100
 #: Pause between two pages, seconds: the account's calls need its rate limit.
 PAGE_PAUSE_S = 0.1
 #: Retries of a page that failed (count): an aborted sweep delays what it would have found.
-RETRIES_MAX = 4
+PAGE_RETRIES_MAX = 4
 #: Longest first wait without Retry-After, seconds; doubles each time.
 RETRY_WAIT_S = 1.0
 #: A longer Retry-After is not waited out, because the next sweep comes anyway.
@@ -287,7 +287,7 @@ class _PagedRead:
 
     async def _page(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
         """Return one page, with backoff and retries; None ends the list."""
-        for retries in range(RETRIES_MAX + 1):
+        for retries in range(PAGE_RETRIES_MAX + 1):
             self.check()
             try:
                 with contain(ItemKind.SWEEP, self.metrics, passing=(ConferralError,), task="sweep"):
@@ -295,7 +295,7 @@ class _PagedRead:
                 self.is_complete = False
                 break
             except ProviderError as error:
-                is_final = isinstance(error, ProviderRefusedError) or retries == RETRIES_MAX
+                is_final = isinstance(error, ProviderRefusedError) or retries == PAGE_RETRIES_MAX
                 if is_final or error.retry_after_s > RETRY_AFTER_MAX_S:
                     raise
                 wait_s = RETRY_WAIT_S * 2.0**retries

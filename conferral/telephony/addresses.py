@@ -302,7 +302,7 @@ class AllowList:
             self.check(parse_address(text))
 
     def _check_sip(self, uri: str) -> None:
-        """Check the domain, and a user part that a gateway may dial."""
+        """Refuse an unlisted domain, and a user part that may not be dialed."""
         sip = _SIP.fullmatch(uri)
         host = global_domain(sip[2].lower()) if sip is not None else ""
         if sip is None or not (
@@ -329,7 +329,7 @@ class AllowList:
             self._check_cost(parsed)
 
     def _check_number(self, number: str) -> None:
-        """Check the kind first (forbidden, emergency), then region and cost."""
+        """Check the kind (forbidden, emergency), then country, prefix, and cost."""
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):

@@ -1,68 +1,21 @@
-"""Conferences by name: names of our own, and Twilio's lists.
+"""Twilio's lists of conferences.
 
-A session id that your app chose could be the name of another app's live conference, and the caller would join
-strangers. So its name gets a digest made with the auth token: no one else can guess it, and the sweep can verify it.
 Since October 2026, a list without `Status` shows conferences in progress only, and each request shows either live or
 completed ones. Twilio doesn't say whether a list shows those that have not started (`init`). So a conference that no
 list shows may still be live: only its own resource says that it is over.
-Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters); Twilio changelog, 2026-06-10,
-2026-07-08, and 2026-09-23, "Conference list endpoint".
+Source: Twilio changelog, 2026-06-10, 2026-07-08, and 2026-09-23, "Conference list endpoint".
 """
 
-import hashlib
-import hmac
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from twilio.base import values
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
-from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, text_of
-
-#: A generated name: the session's id, a part that differs for each opening of it, and the digest.
-_NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")
-
-
-class ConferenceNames:
-    """Generates and verifies conference names for one installation."""
-
-    def __init__(self, tokens: Sequence[str], installation: str) -> None:
-        self._tokens = tuple(tokens)
-        self._installation = installation
-
-    def __repr__(self) -> str:
-        return "<ConferenceNames>"  # no secrets
-
-    @classmethod
-    def of(cls, settings: ServiceSettings) -> Self:
-        """Return the names of an installation; both auth tokens verify."""
-        tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
-        return cls(tokens, f"{settings.prefix} {settings.public_url}")
-
-    def make(self, session_id: str, opener: str) -> str:
-        """Return a session's name; the same opener (SID or id) gives the same."""
-        opening = hashlib.sha256(opener.encode()).hexdigest()[:8]
-        return f"{session_id}-{opening}{self._digest(self._tokens[0], session_id, opening)}"
-
-    def session_of(self, name: str) -> str:
-        """Return the session id in a generated name; empty for any other name."""
-        match = _NAME.fullmatch(name)
-        if match is None:
-            return ""
-        session_id, opening, digest = match.groups()
-        ours = [hmac.compare_digest(digest, self._digest(token, session_id, opening)) for token in self._tokens]
-        return session_id if any(ours) else ""
-
-    def _digest(self, token: str, session_id: str, opening: str) -> str:
-        """Return a digest that only the auth token's owner can make."""
-        text = f"conference\n{self._installation}\n{session_id}\n{opening}"
-        return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()[:24]
-
 
 #: In an `init` conference, a party waits. Source: Twilio docs, Conference resource.
 NOT_STARTED, STARTED, COMPLETED = "init", "in-progress", "completed"
@@ -72,7 +25,6 @@ LIVE_CONFERENCE_STATUSES = (NOT_STARTED, STARTED)
 CONFERENCES_MAX = 20
 #: Newest conferences that the comparison of the lists reads of each (count).
 _COMPARED_MAX = 100
-
 
 #: Of a conference; none of Conferral's names has this form. Source: Twilio docs, "What is a String Identifier (SID)?".
 _SID = re.compile(r"CF[0-9a-f]{1,32}", re.ASCII)

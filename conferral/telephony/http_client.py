@@ -231,7 +231,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         data: Mapping[str, object] | None,
         headers: dict[str, str],
     ) -> "HttpAnswer":
-        """Send a request; an error says whether it may have reached Twilio."""
+        """Send a request; return the answer, whatever its status.
+
+        Raise ProviderUnreachableError if nothing was sent, else OutcomeUnknownError: Twilio may have acted on it.
+        """
         target = URL(url).extend_query(_pairs(params))
         try:
             async with self._open_session().request(

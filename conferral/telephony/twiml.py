@@ -97,7 +97,7 @@ class TwimlBuilder:
         return _pause_then_request(self._urls.voice(path, request_number))
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
-        """Play `audio_url` once to a waiting or held party; None for silence.
+        """Play hold music or ringing (`audio_url`) once; None for silence.
 
         A `<Redirect>` requests the document again: Twilio does not loop audio on hold, and the audio may have changed.
         Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.

@@ -146,7 +146,7 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
-    """End the session: the customer left during a transfer."""
+    """End the session: the customer hung up, or left, during a transfer."""
     session = draft.session
     # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
     ended_bridge = session.direction == OUTBOUND

@@ -55,7 +55,7 @@ def finish_merge(draft: Draft, _event: Event) -> None:
 
 
 def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
-    """Undo `complete`: Twilio refused to hang up the agent, so all talk."""
+    """Fail `complete`: Twilio refused to hang up the agent; all three talk."""
     report_step(draft, CommandStatus.FAILED, event.reason_text)
     draft.change_transfer(status=TransferStatus.MERGED)
 
@@ -81,7 +81,7 @@ def choose_winner(draft: Draft, _event: Event) -> None:
 
 
 def let_agent_talk(draft: Draft, _event: Event) -> None:
-    """Report the transfer as done: agent and target talk, or all three."""
+    """Let agent and target talk, or all three; report `transfer` as done."""
     want_unhold(draft, AGENT)  # who heard ringing
     is_consult = draft.session.phase is Phase.CONSULT
     draft.change_transfer(status=TransferStatus.CONSULTING if is_consult else TransferStatus.MERGED)
@@ -136,7 +136,7 @@ def cancel_queued_transfer(draft: Draft, event: events.Cancel) -> None:
 
 
 def note_target_left(draft: Draft, event: Event) -> None:
-    """Record that the target joined and hung up; return to agent and customer."""
+    """Return to agent and customer: the target joined and hung up."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
     report_step(draft, CommandStatus.FAILED, "target-left")
     unhold_all(draft, event)

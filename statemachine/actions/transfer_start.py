@@ -80,7 +80,7 @@ def hold_customer(draft: Draft, _event: Event) -> None:
 
 
 def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
-    """Hold the agent with ringing if the target's phone rings at the gate."""
+    """Hold the agent, who hears ringing, if the target must pass the gate."""
     # No one in the conference hears such a phone ring.
     transfer = draft.transfer
     if "," in transfer.to or dials.needs_gate(draft, transfer.to, transfer.options):

@@ -64,7 +64,7 @@ def answering_party(draft: Draft, _event: Event) -> Party | None:
 
 
 def customer_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the customer has left."""
+    """Whether the customer has hung up, or left in another way."""
     return draft.session.customer.is_gone
 
 
@@ -85,7 +85,7 @@ def customer_is_alone(draft: Draft, event: Event) -> bool:
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
-    """Whether the agent hung up after the transfer failed or was canceled."""
+    """Whether the agent hung up on a customer who was off hold again."""
     # A customer who is still on hold has not been given back to the agent, and is not hung up for this.
     customer = draft.session.customer
     is_kept = customer.held or customer.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)

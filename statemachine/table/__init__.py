@@ -6,12 +6,13 @@ A row is `in, phase, event, when, to, do`: in this state or stage, and this phas
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
-  `E`, which hangs up the legs that are still Conferral's, and ends the conference. Each pair of state and event has rows, or is in `IGNORED` with
-  the reason.
+  `E`, which hangs up the legs that are still Conferral's, and ends the conference. Each pair of state and event has
+  rows, or is in `IGNORED` with the reason.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
   is on hold), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`, and `RECALL` have no agent either.
+  No column shows the next phase: actions set it.
 - Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
   requests one update per party. `held` is what Twilio has confirmed, and only that lets a transfer go on.
 
@@ -22,23 +23,29 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 3. If `IGNORED` has the pair, the event changes nothing.
 4. Of the event's rows for the state, the first whose stage, phase, and guard hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-5. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was taken, until
-   none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is decided here.
+5. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was
+   taken, until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
+   decided here.
 6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
-A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, with phase `CONSULT`.
-The rest is in `stages`, top to bottom; its other commands are in `commands`. When Twilio has confirmed that the agent may leave, the customer is to be held
-(`S.HOLDING_CUSTOMER`). When Twilio has confirmed that hold, and any recording's pause (`S.PAUSING_RECORDING`), the target
-is dialed (`S.DIALING`), so customer and target never hear each other. The target joins: `S.TALKING`. Now `complete` takes
-the customer off hold (`S.COMPLETING`), then releases the agent (`S.RELEASING_AGENT`); the target becomes the agent, and
-the state is `C` again. `cancel` hangs up the target (`S.CANCELLING`), then takes the customer off hold
-(`S.RETURNING_CUSTOMER`); `swap` holds one party before it unholds the other; `merge` lets all three talk. If the agent
-hangs up before the target joins, the phase becomes `BLIND`, and the same stages lead on without the agent.
+A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets
+the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:
 
-In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. A conversion redirects the child;
-the action of that `<Dial>` then moves the parent. In the *gate*, a dialed party hears a message, or must press a key, before
-it joins. docs/statemachine.md, the pages
-that it links, and the diagram are generated from here.
+- `S.CLEARING_END_ON_EXIT`: agent and customer talk, until Twilio has confirmed that the agent may leave.
+- `S.HOLDING_CUSTOMER`, `S.PAUSING_RECORDING`: the customer hears music on hold, and a recording of the conference is
+  paused. Only when Twilio has confirmed both is the target dialed: customer and target never hear each other.
+- `S.DIALING`: the agent hears ringing, on hold if the target must pass the gate. No one joins: `S.RETURNING_CUSTOMER`.
+- `S.TALKING`: agent and target talk; `transfer` is reported as done. `swap` holds one party before it unholds the
+  other; `merge` lets all three talk.
+- `complete`: all are taken off hold (`S.COMPLETING`), then the agent is hung up (`S.RELEASING_AGENT`). The target
+  becomes the agent, and the state is `C` again.
+- `cancel`: the target is hung up (`S.CANCELLING`), then the customer is taken off hold (`S.RETURNING_CUSTOMER`): `C`.
+- The customer leaves: `E`. The agent leaves: before the target joins, the phase becomes `BLIND`, from
+  `S.HOLDING_CUSTOMER` on; later, as by `complete`. The target leaves: as by `cancel`. Both leave: the fallback follows.
+
+In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. A conversion redirects the
+child; the action of that `<Dial>` then moves the parent. In the *gate*, a dialed party hears a message, or must press a
+key, before it joins. docs/statemachine.md, the pages that it links, and the diagram are generated from here.
 """
 
 from conferral.statemachine import events as on

@@ -58,7 +58,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
-    # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`. complete: while converting
+    # complete, cancel, swap, merge; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
     Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
     # After the conversion, the transfer begins as a blind one.
@@ -66,8 +66,6 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
     Row(B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
     Row(T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
-
-    # complete, cancel, swap, merge
     Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
     Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse("the target has not answered yet")),
     Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),

@@ -33,15 +33,15 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # A read shows who is where, or who hung up before the move (21220).
     Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
 
-    # UpdateParticipant: hold, mute, end-on-exit, or coaching
+    # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
     Row(C|T,               ANY, on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY,      (do.note_update_result, do.read_calls)),
-    # Twilio can't hold a participant before the conference starts.
+    # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      do.move_to_new_conference),
     Row(C|T,               ANY, on.EffectFailed,    when.is_update_before_start,                                        STAY,      do.await_conference_start),
     Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY,      do.note_supervisor_refused),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                       STAY,      do.note_update_result),
 
-    # HangUpCall: its callback may be late or lost, and others may wait for the party to leave
+    # HangUpCall: its callback may be late or lost. `read_at_stage_timeout` repeats one that failed.
     Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                            STAY,      do.read_until_known),
     Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
     Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY,      do.keep_agent),

@@ -7,8 +7,8 @@ from conferral.statemachine.table.row import *
 
 GATE = (on.GateReached, on.GateDecided)
 OF_DIALED_CALLS = (on.CallProgressed, *GATE)
-#: Stages of a transfer in which no one has been dialed, unless the agent left later.
-BEFORE_DIAL = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
+#: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
+PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
 STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 
@@ -76,7 +76,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V,           ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(V,           ANY,           on.ParticipantJoined,  when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),
-    Row(BEFORE_DIAL, ANY,           on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
+    Row(PREPARING,   ANY,           on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
@@ -101,7 +101,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ANY,           STARTED_OR_ENDED,      when.is_another_conference,                   STAY,              do.log_only),
     Row(V|C|T,       ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
     Row(V,           ANY,           on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
-    Row(BEFORE_DIAL, ANY,           on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
+    Row(PREPARING,   ANY,           on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
     Row(C|T,         ANY,           on.ConferenceEnded,    when.waiting_party_lost_conference,           STAY,              do.await_rejoin),
     Row(C|T,         ANY,           on.ConferenceEnded,    None,                                         E,                 do.end_conference_ended),

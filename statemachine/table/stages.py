@@ -36,7 +36,10 @@ def leave_or_arrive_timeout(draft: Draft) -> int:
 
 
 def leave_timeout_if_missing(draft: Draft) -> int | None:
-    """`leave_timeout_ms` if a party has yet to leave or join, else no limit."""
+    """`leave_timeout_ms` if a party must leave, or the customer join.
+
+    Else no limit: `DialOverdue` limits the ringing.
+    """
     return draft.policy.leave_timeout_ms if a_party_is_missing(draft) else None
 
 
@@ -100,7 +103,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
-    # The agent's leaving counts as `complete`, the target's as `cancel`.
+    # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
     Row(  TOGETHER,                  ANY,             on.Automatic, when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
     Row(  (*TOGETHER, S.COMPLETING), ANY,             on.Automatic, when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
 

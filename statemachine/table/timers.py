@@ -45,7 +45,7 @@ TIMERS: tuple[Row, ...] = (
     *TIMEOUTS,
     Row(T,                  ANY,  on.StageOverdue,          None,                            STAY,      do.read_at_stage_timeout),
 
-    # Commands, and the session itself
+    # Commands other than transfers and their steps, and the session itself
     Row(LIVE,               ANY,  on.PendingCommandOverdue, None,                            STAY,      do.fail_overdue_commands),
     # Twilio ends each call after at most 24 h; parties who came later may still talk.
     Row(LIVE,               ANY,  on.AgeOverdue,            None,                            STAY,      do.read_every("read_timeout_ms")),

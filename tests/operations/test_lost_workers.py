@@ -5,7 +5,7 @@ import pytest
 from conferral.operations import health
 from conferral.operations.health import LostWorkers, read_lost_workers
 from conferral.operations.session_queries import SessionQueries
-from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
+from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS
 from conferral.storage.keys import Keys
 from tests.support.owners import owned_by
 
@@ -51,7 +51,7 @@ def observer(redis_server, client, monkeypatch):
 
 async def test_worker_that_died_is_named_until_its_heartbeat_is_deleted(observer):
     assert await observer.after(0) is None
-    observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1
+    observer.now_ms += SHOWN_DEAD_AFTER_MS + 1
     observer.beat("two")
     observer.hold(two=[2])
     assert await observer.after(0) == LostWorkers(["one"], [0, 1])
@@ -62,7 +62,7 @@ async def test_worker_that_died_is_named_until_its_heartbeat_is_deleted(observer
 
 
 async def test_silent_worker_that_renews_is_not_lost(observer):
-    observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1
+    observer.now_ms += SHOWN_DEAD_AFTER_MS + 1
     observer.hold(one=[0])
     observer.beat("two")
     assert await observer.after(0) is None
@@ -71,4 +71,4 @@ async def test_silent_worker_that_renews_is_not_lost(observer):
 async def test_worker_that_stops_is_not_lost(observer):
     observer.redis.zrem(KEYS.workers, "one")
     observer.hold(**{"": [0, 1]})
-    assert await observer.after(HEARTBEAT_TIMEOUT_MS) is None
+    assert await observer.after(SHOWN_DEAD_AFTER_MS) is None

@@ -15,7 +15,7 @@ from conferral.storage.connection.client import BlockingReads, make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.support.entries import event_in

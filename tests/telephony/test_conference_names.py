@@ -1,7 +1,7 @@
 """Names of conferences: no one else's collides with them, and we recognize our own."""
 
 from conferral.telephony.callback_urls import is_conference_name
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from tests.support.each import each
 
 NAMES = ConferenceNames(["secret"], "conferral https://example.com")

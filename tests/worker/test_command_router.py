@@ -17,7 +17,7 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.client import BlockingReads, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.support.redis_clients import AnyServer, client_of

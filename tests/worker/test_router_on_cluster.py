@@ -19,7 +19,7 @@ from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.router import command_router
 from conferral.worker.router.addresses import CallerIdChecker

@@ -138,7 +138,7 @@ class Dispatcher:
         return {name: effect for name, effect in self._open_effects.items() if effect.session_id == session_id}
 
     async def restore(self, outbox: Mapping[str, bytes], is_unread: Callable[[str], bool]) -> None:
-        """Submit the outbox's effects, oldest first, and start its writes.
+        """Submit effects that a restart or takeover left without a result.
 
         A session that `is_unread` must read Twilio first: `submit_withheld` follows.
         """

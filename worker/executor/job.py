@@ -19,7 +19,10 @@ _DOUBLINGS_MAX = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How one kind of effect is retried. Times in seconds."""
+    """How one kind of effect is retried: by deadline, not by count.
+
+    Times are in seconds.
+    """
 
     #: From its turn to giving up; for a read, without the wait for a slot.
     deadline_s: float

@@ -27,7 +27,7 @@ from conferral.storage.commands.command_parser import BadCommandError, ParsedCom
 from conferral.storage.connection.client import BlockingReads, is_cluster, run_or_raise, store_errors
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore, note_dead_letter
 from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 

@@ -26,7 +26,7 @@ from conferral.statemachine.events import ConferenceFound
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import TICK_S, WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding

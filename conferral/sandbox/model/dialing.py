@@ -12,7 +12,10 @@ RING_S = 30.0
 
 
 def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
-    """Start a `<Dial>`; without any target, it fails immediately."""
+    """Start a call's `<Dial>`; it is over if no target can be dialed or joined.
+
+    Its action then says `failed`. Targets beyond `NOUNS_MAX` are ignored.
+    """
     call.dial = Dial(verb, base_url)
     call.activity = "dialing"
     targets = nouns(verb)

@@ -38,9 +38,9 @@ class CorruptHashError(StoreError):
 class Decoded(NamedTuple):
     """What a record's fields hold."""
 
-    #: By attribute; invalid and absent fields are missing, but unknown words stay as they are.
+    #: By attribute. Damaged required ones are empty, other invalid or absent ones missing; unknown words stay.
     values: dict[str, Any]
-    #: The first invalid field; empty if there is none.
+    #: The first field that is invalid, or absent but required; empty if there is none.
     damaged: str
 
 
@@ -52,7 +52,7 @@ class _Field(NamedTuple):
     default: Any
     #: Whether the field is present even if it has the default.
     is_always: bool
-    #: What stands for a field that must be present but is not; NODEFAULT: the attribute's default.
+    #: What stands for a damaged field; NODEFAULT: the attribute's default.
     empty: Any
     encode: Callable[[Any], str]
     decode: Callable[[str], Any]
@@ -103,7 +103,7 @@ class RecordCodec:
         return found
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:
-        """Return what the fields hold; never fails."""
+        """Return the record's attributes, and its first damaged field; never fail."""
         values: dict[str, Any] = {}
         damaged = ""
         for field in filter(None, self._fields):

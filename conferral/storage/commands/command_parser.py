@@ -203,7 +203,7 @@ def _type_of(fields: Mapping[str, Any]) -> type[Command]:
 def _parse_fields(
     command: type[Command], descriptions: Sequence[CommandField], fields: Mapping[str, Any]
 ) -> dict[str, Value]:
-    """Return the given values of the described fields, by attribute."""
+    """Return the given values by attribute; refuse invalid or missing ones."""
     values = {}
     for one in descriptions:
         given = fields.get(one.name, "")

@@ -98,7 +98,7 @@ def _text(
 
 
 def _choice(words: Sequence[StrEnum], **meanings: str) -> Value:
-    """Return one word from a closed list."""
+    """Return a choice, such as a mode, which refuses any other word."""
     texts = tuple(word.value for word in words)
     format_ = join_words(texts, "or")
 

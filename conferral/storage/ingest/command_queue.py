@@ -102,6 +102,10 @@ class CommandQueue:
             self._senders -= {asyncio.current_task()}
 
     async def _send_batch(self, batch: Sequence[tuple[Sequence[Command], asyncio.Future[list[Any]]]]) -> None:
+        """Run the callers' commands in one pipeline, and give each its answers.
+
+        A refusal is an answer, too; a broken connection is the answer to all.
+        """
         if not batch:
             return
         try:

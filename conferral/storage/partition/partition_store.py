@@ -183,8 +183,8 @@ class PartitionStore:
     ) -> dict[str, StoreError]:
         """Perform post-commit writes in one pipeline, and remove them.
 
-        Return errors by write id; those writes remain. After StoreUnreachableError, any may be done. Each is safe to
-        repeat.
+        Return errors by write id; those writes remain. If a StoreError is raised, any may be done. Each is safe to
+        repeat: a repeated outcome has the same id.
         """
         parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
         failed: dict[str, StoreError] = {}

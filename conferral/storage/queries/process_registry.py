@@ -13,7 +13,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, Command, ask, run_or_raise, server_time_ms
-from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
+from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS
 from conferral.storage.keys import Keys
 
 #: Pause between two registrations of a webhooks process, seconds; a worker's is shorter.
@@ -134,7 +134,7 @@ async def live_workers(client: Client, keys: Keys) -> list[str]:
     """Return the names of the workers that registered lately."""
     now_ms = await server_time_ms(client, keys.processes)
     # Times in the future are from before Redis's clock was set back.
-    window = (now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS)
+    window = (now_ms - SHOWN_DEAD_AFTER_MS, now_ms + SHOWN_DEAD_AFTER_MS)
     names = await ask(client, "ZRANGEBYSCORE", keys.workers, *window)
     return [name.decode(errors="replace") for name in names]
 

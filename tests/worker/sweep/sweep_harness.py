@@ -16,7 +16,7 @@ from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.keys import Keys
 from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
-from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 from tests.support.metric_values import value_of
 from tests.support.redis_clients import AnyServer, client_of
