@@ -1,5 +1,6 @@
 """Parts of a session: transfer, commands, recording, attributes, seen."""
 
+import re
 from collections.abc import Mapping
 
 from msgspec import field
@@ -28,6 +29,27 @@ class DialOptions(BaseRecord, frozen=True):
     digits: str = ""
     #: A number in the account, E.164; empty for the default.
     caller_id: Hidden[str] = ""
+
+
+#: A URL may contain commas, and is the last place.
+_URL_PLACE = re.compile(r"(?:^|,) *(https?://.*)", re.IGNORECASE)
+
+
+def is_url(place: str) -> bool:
+    """Whether a place of a fallback is a URL."""
+    return _URL_PLACE.match(place) is not None
+
+
+def split_places(text: str) -> tuple[str, ...]:
+    """Return the places of a fallback, written with commas between them.
+
+    >>> split_places("recall, https://example.com/menu?a=1,2")
+    ('recall', 'https://example.com/menu?a=1,2')
+    """
+    url = _URL_PLACE.search(text)
+    before = text[: url.start()] if url else text
+    places = (*(part.strip(" ") for part in before.split(",")), url[1] if url else "")
+    return tuple(filter(None, places))
 
 
 class Attempt(BaseRecord, frozen=True):
@@ -65,7 +87,10 @@ class TransferState(BaseRecord, frozen=True):
     step_name: str = ""
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
-    fell_back: bool = False
+    #: Where the customer goes if no one takes the call, in order: see `Policy.fallback`.
+    fallback: Hidden[str] = ""
+    #: Places of it that were tried (count).
+    places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
     #: Who sent the command; empty if unknown.
@@ -75,6 +100,11 @@ class TransferState(BaseRecord, frozen=True):
     def is_running(self) -> bool:
         """Whether the transfer is still in progress."""
         return self.stage is not TransferStage.OVER
+
+    @property
+    def place(self) -> str:
+        """The place of the fallback that was tried last; empty before the first."""
+        return split_places(self.fallback)[self.places_tried - 1] if self.places_tried else ""
 
 
 class PendingCommand(BaseRecord, frozen=True):

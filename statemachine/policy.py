@@ -49,7 +49,8 @@ class Policy:
     dial_read_wait_ms: int = 3_000
     recall_pause_ms: int = 4_000
     recalls_max: int = 2
-    #: What follows a failed blind transfer (`CONFERRAL_TRANSFER_FALLBACK`): `recall`, `end`, or a destination.
+    #: Where the customer goes after a failed blind transfer or a park that timed out (`CONFERRAL_TRANSFER_FALLBACK`),
+    #: tried in order, with commas between them: `recall` (the agent), an address, a URL, or `end`.
     fallback: str = "recall"
     #: Whether parties dialed in an inbound session see the caller's number (`CONFERRAL_TRANSFER_CALLER_ID`).
     shows_customer_number: bool = False

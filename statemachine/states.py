@@ -38,11 +38,13 @@ class Phase(StrEnum):
     PARKED = "parked"
     #: Conferral is dialing the party that retrieves a parked call.
     RETRIEVE = "retrieve"
+    #: No one took the call, and the agent has left; Conferral is dialing a destination of the fallback.
+    FALLBACK = "fallback"
     NONE = ""
 
 
 #: The customer is being dialed for, or will be, and the agent has left or is leaving.
-WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
+WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE, Phase.FALLBACK})
 
 
 class PartyStatus(StrEnum):
@@ -170,10 +172,21 @@ class TransferStage(StrEnum):
     CANCELLING = "cancelling"
     #: The target has left; Twilio confirms that the customer is off hold.
     RETURNING_CUSTOMER = "returning-customer"
+    #: Nothing: the customer has no one to talk to, and the next place of the fallback follows at once.
+    FALLING_BACK = "falling-back"
     #: The pause before the next recall is over.
     WAITING_TO_RECALL = "waiting-to-recall"
     #: Nothing: the transfer is over.
     OVER = "over"
+
+
+class Place(StrEnum):
+    """Places of a fallback other than a destination's address."""
+
+    #: The agent who handed over, rung up to `Policy.recalls_max` times.
+    RECALL = "recall"
+    #: A message, then hang-up: also what follows the last place.
+    END = "end"
 
 
 class WaitAudio(StrEnum):

@@ -20,9 +20,10 @@ from conferral.telephony.addresses import (
     number_or_address,
     parse_address,
     parse_uri,
+    resolve_address,
 )
 from conferral.telephony.callback_events import Fields, callee_of, caller_of, sip_domain_of
-from conferral.telephony.directory import DirectoryFile, InboundRoute, resolve_address
+from conferral.telephony.directory import DirectoryFile, InboundRoute
 
 log = structlog.get_logger()
 

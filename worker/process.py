@@ -51,7 +51,7 @@ def make_policy(settings: ServiceSettings, directory: Directory | None = None) -
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
         park_timeout_ms=round(settings.park_timeout_s * 1000),
-        fallback=directory.fallback,
+        fallback=directory.transfer_fallback,
         shows_customer_number=settings.transfer_caller_id == "customer",
         confirm_phones=settings.confirm == "phones",
         record=settings.record,
@@ -194,7 +194,7 @@ class Worker:
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
-        return replace(self._policy, fallback=self._directory.current.fallback)
+        return replace(self._policy, fallback=self._directory.current.transfer_fallback)
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()

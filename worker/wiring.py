@@ -22,6 +22,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.telephony.http_client import PooledHttpClient, http_client, rest_client
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
@@ -139,8 +140,7 @@ class WorkerParts:
             route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
         rules = CommandRules(
-            allowed=allowed,
-            names=lambda: directory.current.destinations,
+            destinations=lambda: FallbackRules(directory.current.destinations, allowed, settings.return_urls),
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
         )

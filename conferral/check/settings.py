@@ -9,6 +9,8 @@ from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_sett
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
+from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory, number_loop
 
@@ -123,10 +125,11 @@ _LINES = {
     "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
     "CONFERRAL_AGENT": "agent",
     "CONFERRAL_TRANSFER_FALLBACK": "fallback",
+    "CONFERRAL_INBOUND_FALLBACK": "fallback",
     "CONFERRAL_PUBLIC_URL": "public URL",
 }
 _FIX = "correct it, or allow the destination in CONFERRAL_ALLOWED_DESTINATIONS; docs/directory.md has an example"
-_FALLBACKS = {"recall": "calls the agent back", "end": "plays a sentence to the caller and hangs up"}
+_PLACES: dict[str, str] = {Place.RECALL: "calls the agent back", Place.END: "plays a sentence to the caller and hangs up"}
 
 
 def check_directory(settings: ServiceSettings) -> list[CheckResult]:
@@ -142,7 +145,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     return [
         _check_urls(settings, directory),
         _check_agent(directory),
-        _check_fallback(directory.fallback),
+        _check_fallback(directory),
         *_check_loop(settings, directory),
     ]
 
@@ -169,11 +172,18 @@ def _check_agent(directory: Directory) -> CheckResult:
     return fail("agent", "CONFERRAL_AGENT is not set: callers hear a message and are disconnected", fix)
 
 
-def _check_fallback(fallback: str) -> CheckResult:
-    if fallback in _FALLBACKS:
-        return ok("fallback", f"{fallback}: {_FALLBACKS[fallback]} after a failed blind transfer")
-    kind = parse_address(fallback).kind.value
-    return ok("fallback", f"a {kind} on the allow-list: dialed after a failed blind transfer")
+def _check_fallback(directory: Directory) -> CheckResult:
+    transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
+    return ok("fallback", f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}")
+
+
+def describe_fallback(fallback: str) -> str:
+    """Return a fallback in words, without addresses."""
+    return ", then ".join(_PLACES.get(place) or _describe_place(place) for place in split_places(fallback))
+
+
+def _describe_place(place: str) -> str:
+    return "continues at your URL" if is_url(place) else f"dials a {parse_address(place).kind.value} on the allow-list"
 
 
 def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckResult]:

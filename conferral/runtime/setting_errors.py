@@ -35,7 +35,18 @@ _VALID = {
         "a comma-separated list of regions, number prefixes, client:, and SIP domains",
         "US,+4420,client:,sip:example.com",
     ),
-    "CONFERRAL_TRANSFER_FALLBACK": ("recall, end, or a destination on the allow-list", "recall"),
+    "CONFERRAL_TRANSFER_FALLBACK": (
+        "1 to 3 of recall, a destination on the allow-list, end, and a URL below CONFERRAL_RETURN_URLS, separated by commas",
+        "recall",
+    ),
+    "CONFERRAL_INBOUND_FALLBACK": (
+        "1 to 3 of a destination on the allow-list, end, and a URL below CONFERRAL_RETURN_URLS, separated by commas",
+        "end",
+    ),
+    "CONFERRAL_RETURN_URLS": (
+        "http:// or https:// URLs without user, query, and fragment, separated by commas",
+        "https://app.example.com/calls",
+    ),
     "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
@@ -56,6 +56,14 @@ def _valid_http_url(value: str) -> str:
     if not is_http_url(value) or _NOT_IN_BASE_URL.search(value) or len(value) > BASE_URL_MAX:
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
+
+
+def _valid_url_prefixes(value: object) -> tuple[str, ...]:
+    prefixes = tuple(part.strip() for part in str(value).split(",")) if isinstance(value, str) else ()
+    for position, prefix in enumerate(prefixes, start=1):
+        if not is_http_url(prefix) or re.search(r"[?#@\\]", prefix):
+            raise ValueError(f"entry {position} must be an http:// or https:// URL without user, query, and fragment")
+    return prefixes
 
 
 def _refuse_login(value: str) -> str:
@@ -316,9 +324,21 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     )
     transfer_fallback: str = setting(
         "CONFERRAL_TRANSFER_FALLBACK",
-        "after a failed blind transfer or a park that timed out: `recall` the agent (twice, then end), a destination "
-        "(once, then end), or `end` with a message",
+        "where the customer goes after a failed blind transfer or a park that timed out: up to three of `recall` (the "
+        "agent, rung twice), a destination (rung once), `end` (a message, then hang-up), or a URL that "
+        "CONFERRAL_RETURN_URLS allows, comma-separated, tried in order; `end` and a URL must be last",
         "recall",
+    )
+    inbound_fallback: str = setting(
+        "CONFERRAL_INBOUND_FALLBACK",
+        "the same for an inbound caller whose call no agent takes, without `recall`",
+        "end",
+    )
+    return_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)] = setting(
+        "CONFERRAL_RETURN_URLS",
+        "comma-separated prefixes of URLs to which a caller may be sent; a URL matches if scheme, host, and port are "
+        "equal, and its path starts with the prefix's at a `/`",
+        (),
     )
     transfer_caller_id: Literal["business", "customer"] = setting(
         "CONFERRAL_TRANSFER_CALLER_ID",

@@ -1,7 +1,7 @@
 """Addresses to dial, and the allow-list; errors never quote a number."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
@@ -37,6 +37,8 @@ _PORT_MAX = 65535
 #: Ports of SIP, unless an entry of the list has another. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
 _SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::([1-9][0-9]{0,4}))?)")
+#: A name of the directory.
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: A Twilio SIP domain under the name of an edge, public or private. Source: Twilio docs, "Localized URIs", SIP URIs.
@@ -366,3 +368,29 @@ def _global_entry(domain: str) -> str:
     """Return an entry's domain under its global name, with its port if any."""
     host, colon, port = domain.partition(":")
     return global_domain(host) + colon + port
+
+
+# ---- names of the directory --------------------------------------------------------------------------------------
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a directory name: it needs a letter, unlike a number.
+
+    >>> is_name("second-line_2"), is_name("911"), is_name("client:anna")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
+def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
+    """Return the address for an address or a name; else raise AddressError."""
+    if is_name(text) and text not in names:
+        # A name with digits may be a mistyped phone number.
+        has_no_digits = re.fullmatch("[A-Za-z_-]+", text)
+        unknown = f"no destination is named {text}" if has_no_digits else "no destination has that name"
+        addresses = "an address is +, country code, and number; client:NAME; or sip:URI"
+        hint = f"; did you mean client:{text}?" if has_no_digits and allowed.clients else ""
+        raise AddressError(f"{unknown} in the directory; {addresses}{hint}")
+    address = parse_address(names.get(text, text))
+    allowed.check(address)
+    return address

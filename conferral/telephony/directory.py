@@ -7,7 +7,7 @@ a file, the settings apply to every called number.
 import re
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -23,30 +23,23 @@ from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings, is_http_url, spoken_greeting
 from conferral.runtime.text import join_words
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.states import SessionMode
-from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
+from conferral.statemachine.states import Place, SessionMode
+from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address
+from conferral.telephony.fallbacks import FallbackRules
 
 log = structlog.get_logger()
 
-#: Values of `CONFERRAL_TRANSFER_FALLBACK` other than a destination.
-FALLBACK_WORDS = frozenset({"recall", "end"})
+#: Words that a fallback may contain beside destinations.
+_FALLBACK_WORDS = frozenset({*Place, "voicemail", "back"})
+#: There is no one to call back.
+_NOT_FOR_INBOUND = frozenset({Place.RECALL})
 #: Most agents per number (count).
 AGENTS_MAX = 10
 #: Source: Twilio docs, TwiML `<Conference>`, `region`; twilio-python 9.6.3, which added `us2`.
 REGIONS = ("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
-_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _URL_LONGEST = 2_000
-
-
-def is_name(text: str) -> bool:
-    """Whether a text is a directory name: it needs a letter, unlike a number.
-
-    >>> is_name("second-line_2"), is_name("911"), is_name("client:anna")
-    (True, False, False)
-    """
-    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +49,7 @@ class _Context:
     allowed: AllowList
     #: The file's own names, unresolved.
     names: Mapping[str, str] = field(repr=False)
+    return_urls: Sequence[str] = ()
 
 
 def _context(info: ValidationInfo) -> _Context:
@@ -66,8 +60,8 @@ def _context(info: ValidationInfo) -> _Context:
 def _valid_name(text: str) -> str:
     if not is_name(text):
         raise ValueError("a name is 1 to 64 letters, digits, _, or -, with at least one letter")
-    if text in FALLBACK_WORDS:
-        raise ValueError("means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name")
+    if text in _FALLBACK_WORDS:
+        raise ValueError("means something else in a fallback: choose another name")
     return text
 
 
@@ -95,6 +89,16 @@ def _agent(text: str, info: ValidationInfo) -> str:
     if is_name(text):
         raise ValueError("no such name in [destinations]")
     return _allowed_address(text, info)
+
+
+def _inbound_fallback(text: str, info: ValidationInfo) -> str:
+    """Return a fallback with addresses; raise ValueError if one is not allowed."""
+    context = _context(info)
+    rules = FallbackRules(context.names, context.allowed, context.return_urls)
+    try:
+        return rules.parse(text, without=_NOT_FOR_INBOUND)
+    except AddressError as error:
+        raise ValueError(error.reason) from None
 
 
 def _valid_url(text: str) -> str:
@@ -138,6 +142,7 @@ class DirectoryEntry(_Table):
     #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
+    fallback: Annotated[str, AfterValidator(_inbound_fallback)] = Field("", repr=False)
 
 
 _Name = Annotated[str, AfterValidator(_valid_name)]
@@ -158,12 +163,14 @@ def read_destinations(path: Path) -> dict[str, str]:
     return {} if not isinstance(destinations, dict) else {str(name): str(one) for name, one in destinations.items()}
 
 
-def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
+def read_file(
+    path: Path, allowed: AllowList, return_urls: Sequence[str] = ()
+) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
     """Return addresses by name, and entries by number; raise SettingsError."""
     content = _content_of(path)
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
-    context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)})
+    context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls)
     try:
         file = _File.model_validate(content, context=context)
     except ValidationError as error:
@@ -247,6 +254,8 @@ class InboundRoute:
     #: How to connect the call, whichever URL Twilio requested; None lets the URL decide.
     mode: SessionMode | None = None
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
+    #: Where a caller goes whom no agent takes: places in order.
+    fallback: str = field(default=Place.END, repr=False)
     #: The called number, E.164; empty if it is `TWILIO_NUMBER` or not a number.
     called_number: str = field(default="", repr=False)
 
@@ -261,8 +270,8 @@ class Directory:
     numbers: Mapping[str, InboundRoute] = field(default_factory=dict, repr=False)
     #: Route of every other number: `CONFERRAL_AGENT` and `CONFERRAL_RECORD`.
     default: InboundRoute = InboundRoute()
-    #: `CONFERRAL_TRANSFER_FALLBACK`: `recall`, `end`, or an address.
-    fallback: str = field(default="recall", repr=False)
+    #: Where a customer goes after a failed blind transfer: places in order (`CONFERRAL_TRANSFER_FALLBACK`).
+    transfer_fallback: str = field(default=Place.RECALL, repr=False)
 
     def address_of(self, name: str) -> str | None:
         """Return the address of a name in the file, None if the name is unknown."""
@@ -301,7 +310,8 @@ class DirectoryFile:
 def load_directory(settings: ServiceSettings) -> Directory:
     """Return the directory that the settings name; raise SettingsError."""
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-    names, entries = read_file(settings.directory, allowed) if settings.directory else ({}, {})
+    path = settings.directory
+    names, entries = read_file(path, allowed, settings.return_urls) if path else ({}, {})
     problems: list[str] = []
 
     def resolve(name: str, given: str) -> str:
@@ -312,14 +322,22 @@ def load_directory(settings: ServiceSettings) -> Directory:
             return ""
 
     agents = (resolve("CONFERRAL_AGENT", settings.agent),) if settings.agent is not None else ()
-    fallback = settings.transfer_fallback
-    if fallback not in FALLBACK_WORDS:
-        fallback = resolve("CONFERRAL_TRANSFER_FALLBACK", fallback)
+    rules = FallbackRules(names, allowed, settings.return_urls)
+
+    def parse_fallback(name: str, given: str, without: frozenset[Place] = frozenset()) -> str:
+        try:
+            return rules.parse(given, without=without)
+        except AddressError as error:
+            problems.append(setting_errors.describe_invalid(name, given, None, error.reason))
+            return ""
+
+    transfer_fallback = parse_fallback("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback)
+    inbound_fallback = parse_fallback("CONFERRAL_INBOUND_FALLBACK", settings.inbound_fallback, _NOT_FOR_INBOUND)
     if problems:
         raise SettingsError(tuple(problems))
-    default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record))
+    default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record), inbound_fallback)
     numbers = {number: _route_from_entry(entry, default) for number, entry in entries.items()}
-    directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
+    directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, transfer_fallback)
     called = calls_among_own(settings, directory)
     if calling_themselves := [number for number, numbers in called.items() if number in numbers]:
         raise SettingsError(tuple(_loop_problem(settings, directory, number) for number in calling_themselves))
@@ -361,21 +379,7 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRo
         record=entry.record or default.attributes.record,
         time_limit_s=entry.time_limit,
         after_url=entry.after,
-        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after"}),
+        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after", "fallback"}),
     )
     mode = SessionMode(entry.mode) if entry.mode else None
-    return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes)
-
-
-def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
-    """Return the address for an address or a name; else raise AddressError."""
-    if is_name(text) and text not in names:
-        # A name with digits may be a mistyped phone number.
-        has_no_digits = re.fullmatch("[A-Za-z_-]+", text)
-        unknown = f"no destination is named {text}" if has_no_digits else "no destination has that name"
-        addresses = "an address is +, country code, and number; client:NAME; or sip:URI"
-        hint = f"; did you mean client:{text}?" if has_no_digits and allowed.clients else ""
-        raise AddressError(f"{unknown} in the directory; {addresses}{hint}")
-    address = parse_address(names.get(text, text))
-    allowed.check(address)
-    return address
+    return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes, entry.fallback or default.fallback)

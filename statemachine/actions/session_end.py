@@ -1,6 +1,7 @@
 """End of a session: its reason, the legs to hang up, and the cleanup."""
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
@@ -15,7 +16,6 @@ from conferral.statemachine.actions.parties import (
     note_gone,
 )
 from conferral.statemachine.actions.reports import conclude_session
-from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import (
@@ -28,6 +28,7 @@ from conferral.statemachine.reasons import (
     is_of_another_app,
     may_be_moved_by_us,
 )
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -35,6 +36,7 @@ from conferral.statemachine.states import (
     Opening,
     PartyStatus,
     Phase,
+    Place,
     State,
     TransferMode,
 )
@@ -172,10 +174,11 @@ def end_conference(draft: Draft, _event: events.EffectOutcome) -> None:
 
 def end_transfer_failed(draft: Draft, _event: Event) -> None:
     """Tell the customer that the transfer failed, then hang up."""
-    reason = EndReason.FALLBACK_FAILED if draft.transfer.fell_back else EndReason.TRANSFER_FAILED
-    if draft.session.phase is Phase.RECALL:
-        reason = EndReason.RECALL_FAILED
-    note_transfer_failed(draft, _event)
+    place = draft.transfer.place
+    reason = EndReason.RECALL_FAILED if place == Place.RECALL else EndReason.FALLBACK_FAILED
+    if not place:
+        timed_out = draft.transfer.reason == EndReason.PARK_TIMEOUT
+        reason = EndReason.PARK_TIMEOUT if timed_out else EndReason.TRANSFER_FAILED
     end_with_sentence(draft, draft.session.customer, Sentence.TRANSFER_FAILED, reason)
 
 
@@ -283,11 +286,6 @@ def end_no_one_reached(draft: Draft, _event: Event) -> None:
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 
-def end_park_timeout(draft: Draft, _event: Event) -> None:
-    """Tell the customer that the parked call timed out, then hang up."""
-    end_with_sentence(draft, not_none(guards.waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
-
-
 def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
     for party in draft.session.parties.values():
@@ -302,12 +300,33 @@ def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
     end_session(draft, reason_by_first_to_leave(draft))
 
 
+#: Why no one was reached, as the query of a URL says it; others are `failed`.
+_RETURN_REASONS = frozenset({
+    "busy", "no-answer", "rejected", "no-confirmation", "answering-machine", "failed", "dial-limit", "not-configured",
+})  # fmt: skip
+
+
+def return_to_url(draft: Draft, event: Event) -> None:
+    """Redirect the customer to the fallback's URL: your app's TwiML goes on."""
+    url = guards.next_place(draft)
+    why = draft.transfer.reason.rpartition(" ")[2]
+    query = {"session": draft.session.id, "reason": why if why in _RETURN_REASONS else "failed"}
+    url = f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
+    # If Twilio refuses, the end of the conference moves the customer on, as with the directory's `after`.
+    draft.change(attributes=replace(draft.session.attributes, after_url=url))
+    _redirect_customer(draft, EndReason.RETURNED)
+
+
 def redirect_to_after_url(draft: Draft, _event: events.LoneOverdue) -> None:
     """Redirect the customer to the `after` URL: the others have left."""
-    customer = guards.present_parties(draft.session)[0]
-    draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
+    _redirect_customer(draft, EndReason.AGENT_LEFT)
+
+
+def _redirect_customer(draft: Draft, reason: EndReason) -> None:
+    customer, url = draft.session.customer, draft.session.attributes.after_url
+    draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=url)
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
-    end_session(draft, EndReason.AGENT_LEFT, end_conference=False)
+    end_session(draft, reason, end_conference=False)
 
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:

@@ -16,9 +16,9 @@ from conferral.statemachine.actions.reports import (
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
-from conferral.statemachine.reasons import reported_reason
+from conferral.statemachine.reasons import EndReason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
-from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
+from conferral.statemachine.states import Phase, Place, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
 
 
@@ -102,7 +102,7 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
     report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
         conclude_transfer(draft, "recalled")
-    elif draft.transfer.fell_back:
+    elif draft.transfer.place:
         # The transfer was reported as failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
@@ -166,43 +166,27 @@ def note_unreached(draft: Draft, event: Event) -> None:
         if transfer.step_name == "cancel":
             report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
     hold_lone_customer(draft)
-    reason = _failure_reason(draft, why)
-    if draft.session.phase is Phase.RECALL:
-        draft.change_transfer(reason=reason)  # the transfer was reported as failed
-    else:
-        fail_transfer(draft, reason)
+    if transfer.place:
+        why = f"{transfer.reason}, {'recall' if transfer.place == Place.RECALL else 'fallback'} {why}"
+    fail_transfer(draft, why)
 
 
-def begin_recall_pause(draft: Draft, _event: Event) -> None:
-    """Wait as long as Twilio asked before the agent is called back."""
-    draft.change(phase=Phase.RECALL)
+def begin_recall(draft: Draft, _event: Event) -> None:
+    """Choose the agent as the fallback's next place, unless it was already."""
+    if draft.session.phase is not Phase.RECALL:
+        _begin_place(draft, Phase.RECALL)
 
 
-def note_transfer_failed(draft: Draft, event: Event) -> None:
-    """Record that the transfer failed: no one is left to dial."""
-    reason = _failure_reason(draft, unreached_reason(draft))
-    report_agent_gone(draft, event)
-    fail_transfer(draft, reason)
-
-
-def _failure_reason(draft: Draft, why: str) -> str:
-    before = draft.transfer.reason
-    if draft.session.phase is Phase.RECALL:
-        return f"{before}, recall {why}"
-    return f"{before}, fallback {why}" if draft.transfer.fell_back else why
-
-
-def begin_fallback(draft: Draft, event: Event) -> None:
-    """Dial the configured fallback: the agent again, or a destination."""
-    fallback = draft.policy.fallback
-    if fallback == "recall":
-        draft.change(phase=Phase.RECALL)
-        ring_agent(draft, event)
-        return
-    draft.change(phase=Phase.BLIND)
-    draft.change_transfer(fell_back=True)
+def dial_fallback(draft: Draft, _event: Event) -> None:
+    """Dial the destination that is the fallback's next place."""
+    _begin_place(draft, Phase.FALLBACK)
     retire_targets(draft)
-    dial(draft, TARGET, fallback, options=DialOptions())
+    dial(draft, TARGET, draft.transfer.place, options=DialOptions())
+
+
+def _begin_place(draft: Draft, phase: Phase) -> None:
+    draft.change(phase=phase)
+    draft.change_transfer(places_tried=draft.transfer.places_tried + 1)
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
@@ -274,22 +258,23 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     draft.set_timer(events.ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 
 
-def recall_parked(draft: Draft, event: events.ParkOverdue) -> None:
-    """Call back the agent who parked the call, or dial the fallback."""
+def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
+    """Begin the fallback: no one retrieved the parked call in time."""
     before = draft.session.transfer
     draft.change(
+        phase=Phase.FALLBACK,
         transfer=TransferState(
             number=before.number + 1 if before else 1,
             mode=TransferMode.PARK,
             to=draft.session.parked_by,
+            fallback=before.fallback if before else draft.policy.fallback,
             by=before.by if before and before.mode is TransferMode.PARK else "",
             started_at_ms=draft.now_ms,
         ),
         parked_until_ms=0,
     )
     draft.cancel_timers(events.OpeningOverdue)
-    fail_transfer(draft, "park-timeout")
-    begin_fallback(draft, event)
+    fail_transfer(draft, EndReason.PARK_TIMEOUT)
 
 
 def unpark(draft: Draft, event: Event) -> None:

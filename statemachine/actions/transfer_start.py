@@ -67,11 +67,19 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
             mode=TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
             to="" if isinstance(event, events.Park) else event.to,
             options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
+            fallback=_fallback(draft, event),
             command_id=event.command_id,
             by=event.by,
             started_at_ms=draft.now_ms,
         )
     )
+
+
+def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:
+    if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs
+        before = draft.session.transfer
+        return before.fallback if before is not None else draft.policy.fallback
+    return event.fallback or draft.policy.fallback
 
 
 def hold_customer(draft: Draft, _event: Event) -> None:

@@ -85,6 +85,7 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
     #: Comma-separated; the first to accept wins.
     to: Hidden[str]
     mode: str
+    fallback: Hidden[str] = ""
 
 
 class Complete(Command, frozen=True):
@@ -116,12 +117,14 @@ class Merge(Command, frozen=True):
     """
 
 
-class Park(Command, frozen=True):
+class Park(Command, frozen=True, kw_only=True):
     """Park the call: the agent leaves, the customer waits.
 
     Connect someone to it with `retrieve`. After CONFERRAL_PARK_TIMEOUT, the fallback applies: by default, the agent
     who parked the call is called back.
     """
+
+    fallback: Hidden[str] = ""
 
 
 class Retrieve(DialCommand, frozen=True, kw_only=True):

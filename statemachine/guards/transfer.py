@@ -5,9 +5,18 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
+from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
+from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
-from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import (
+    WITHOUT_AGENT,
+    Phase,
+    Place,
+    State,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+)
 from conferral.statemachine.step import Draft
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
@@ -116,35 +125,54 @@ def every_dial_failed(draft: Draft, _event: Event) -> bool:
     return is_dialing and all(party.is_gone for party in dialed_parties(draft))
 
 
-def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
-    """Whether the customer is alone and no one is left to dial."""
-    if not fallback_is_due(draft, event):
-        return False
-    transfer, fallback = draft.transfer, draft.policy.fallback
-    if draft.session.phase is Phase.RECALL:
-        recalls = sum(one.party == AGENT for one in transfer.attempts)
-        # An operator who removes an agent whose phone rings does not want it to ring again.
-        return recalls >= draft.policy.recalls_max or draft.session.agent.is_removed
-    return fallback == "end" or (fallback != "recall" and transfer.fell_back)
-
-
-def failed_with_others_present(draft: Draft, event: Event) -> bool:
-    """Whether no one is left to dial, but an added party is present."""
-    return transfer_failed_for_good(draft, event) and others_are_present(draft)
-
-
-def fallback_is_due(draft: Draft, event: Event) -> bool:
-    """Whether the customer has no one to talk to: recall, fallback, or park."""
-    # Conferral waits for an agent who is leaving: the recall may dial them next.
+def customer_is_unattended(draft: Draft, event: Event) -> bool:
+    """Whether the customer has no one to talk to, and no one is being dialed."""
+    # Conferral waits for an agent who is leaving: a recall may dial them next.
     phase = draft.session.phase
     is_unreached = phase in WITHOUT_AGENT and every_dial_failed(draft, event)
     is_alone = is_unreached or customer_is_alone(draft, event)
     return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
 
 
+def next_place(draft: Draft) -> str:
+    """Return the next place of the fallback; `end` after the last one."""
+    transfer = draft.transfer
+    if draft.session.phase is Phase.RECALL:
+        recalls = sum(one.party == AGENT for one in transfer.attempts)
+        # An operator who removes an agent whose phone rings does not want it to ring again.
+        if recalls < draft.policy.recalls_max and not draft.session.agent.is_removed:
+            return Place.RECALL
+    return next(iter(split_places(transfer.fallback)[transfer.places_tried :]), Place.END)
+
+
+def recall_is_next(draft: Draft, _event: Event) -> bool:
+    """Whether the agent is called back next."""
+    return next_place(draft) == Place.RECALL
+
+
 def recall_must_wait(draft: Draft, event: Event) -> bool:
-    """Whether the agent must be called back, and Twilio asked to wait before."""
-    return fallback_is_due(draft, event) and draft.policy.fallback == "recall" and asked_pause_ms(draft) > 0
+    """Whether the agent was just rung, or Twilio asked to wait."""
+    return recall_is_next(draft, event) and (draft.session.phase is Phase.RECALL or asked_pause_ms(draft) > 0)
+
+
+def destination_is_next(draft: Draft, event: Event) -> bool:
+    """Whether a destination of the fallback is dialed next."""
+    return not (url_is_next(draft, event) or next_place(draft) in tuple(Place))
+
+
+def url_is_next(draft: Draft, _event: Event) -> bool:
+    """Whether the customer continues at a URL of your app's."""
+    return is_url(next_place(draft))
+
+
+def no_place_is_left(draft: Draft, _event: Event) -> bool:
+    """Whether the customer hears a message, and the call ends."""
+    return next_place(draft) == Place.END
+
+
+def others_stay(draft: Draft, _event: Event) -> bool:
+    """Whether no one is dialed next, but the customer is with added parties."""
+    return draft.session.customer.in_conference and others_are_present(draft)
 
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
@@ -223,12 +251,6 @@ def asked_pause_ms(draft: Draft) -> int:
     return draft.event.retry_after_ms if isinstance(draft.event, events.EffectFailed) else 0
 
 
-def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
-    """Whether a parked call timed out for good, with an added party present."""
-    has_company = draft.session.customer.in_conference and others_are_present(draft)
-    return has_company and park_timeout_ends_session(draft, event)
-
-
 # ---- when a conference ends --------------------------------------------------------------------------------------
 
 
@@ -254,6 +276,11 @@ def customer_joined_another_conference(draft: Draft, event: events.ParticipantJo
 def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
     """Whether both talk and the agent leaves at once: only the customer moves."""
     return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
+
+
+def needs_no_fallback(_draft: Draft, event: events.Transfer) -> bool:
+    """Whether a fallback was given for a transfer with the agent."""
+    return bool(event.fallback) and event.mode != TransferMode.BLIND
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
@@ -287,7 +314,7 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     was_refused = party.is_removed and party.hang_up_has_outcome
     is_expected = was_refused or not party.is_leaving
     if party.name == TARGET:  # in a blind transfer, the fallback follows
-        return draft.session.phase is Phase.BLIND and is_expected
+        return draft.session.phase in (Phase.BLIND, Phase.FALLBACK) and is_expected
     return party.name != AGENT or (draft.session.phase in AGENT_RING_PHASES and is_expected)
 
 

@@ -357,8 +357,3 @@ def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
 def _was_moved_lately(draft: Draft) -> bool:
     """Whether a leg may not be listed yet."""
     return draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms
-
-
-def park_timeout_ends_session(draft: Draft, _event: Event) -> bool:
-    """Whether a parked call ends when it times out: there is no fallback."""
-    return draft.policy.fallback == "end"

@@ -46,6 +46,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
     # transfer, park: a bridge is converted first, unless the agent leaves at once
+    Row(B|V|C,                  ANY,           on.Transfer,                         when.needs_no_fallback,          STAY,                   refuse("only a blind transfer has a fallback: in others, the customer returns to the agent")),
     Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
     Row(B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
     Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse("another transfer is in progress")),

@@ -56,6 +56,8 @@ BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING
 TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING_FOR_SWAP, S.MERGING)
 #: The customer goes back to the agent.
 RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
+#: The agent had left before the dial.
+LATER_DIALS = RECALL | RETRIEVE | FALLBACK
 #: The transfer is over except for Twilio's confirmations.
 ENDING = (S.RELEASING_AGENT, *RETURNING)
 
@@ -98,7 +100,7 @@ STAGES: tuple[Row | Limit, ...] = (
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    Row(  S.DIALING,                 RECALL|RETRIEVE, on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
+    Row(  S.DIALING,                 LATER_DIALS,     on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
     Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_at_stage_timeout),
 
@@ -133,7 +135,13 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.RETURNING_CUSTOMER,      ANY,             on.Automatic, when.customer_is_unheld,        C,                    do.return_to_agent),
     Limit(S.RETURNING_CUSTOMER,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
-    # The pause before the agent is called back.
+    # The next place of the fallback follows at once. A recall waits if the agent was rung before, or Twilio asked to wait.
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.recall_must_wait,          S.WAITING_TO_RECALL,  do.begin_recall),
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.recall_is_next,            S.DIALING,            (do.begin_recall, do.ring_agent)),
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.destination_is_next,       S.DIALING,            do.dial_fallback),
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.others_stay,               S.RETURNING_CUSTOMER, do.unhold_all),
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.url_is_next,               E,                    do.return_to_url),
+    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.no_place_is_left,          E,                    do.end_transfer_failed),
     Limit(S.WAITING_TO_RECALL,       ANY,                           recall_pause,                   S.DIALING,            do.ring_agent),
 )
 # fmt: on
@@ -180,12 +188,8 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # The customer has no one to talk to, and no one is being dialed.
     Row(RETURNING,   ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,           RETRIEVE, on.Automatic, when.fallback_is_due,              C,                      do.return_to_park),
-    Row(T,           ANY,      on.Automatic, when.failed_with_others_present,   S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_all)),
-    Row(T,           ANY,      on.Automatic, when.transfer_failed_for_good,     E,                      do.end_transfer_failed),
-    Row(T,           RECALL,   on.Automatic, when.fallback_is_due,              S.WAITING_TO_RECALL,    do.note_unreached),
-    Row(T,           ANY,      on.Automatic, when.recall_must_wait,             S.WAITING_TO_RECALL,    (do.note_unreached, do.begin_recall_pause)),
-    Row(T,           ANY,      on.Automatic, when.fallback_is_due,              S.DIALING,              (do.note_unreached, do.begin_fallback)),
+    Row(T,           RETRIEVE, on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
+    Row(T,           ANY,      on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,

@@ -35,9 +35,7 @@ TIMERS: tuple[Row, ...] = (
     Row(C|T,                ANY,  on.ConfirmOverdue,        None,                            STAY,      do.read_participants),
 
     # A parked call: ParkOverdue
-    Row(C,                  ANY,  on.ParkOverdue,           when.park_timed_out_with_others, STAY,      do.unpark),
-    Row(C,                  ANY,  on.ParkOverdue,           when.park_timeout_ends_session,  E,         do.end_park_timeout),
-    Row(C,                  ANY,  on.ParkOverdue,           None,                            S.DIALING, do.recall_parked),
+    Row(C,                  ANY,  on.ParkOverdue,           None,                            S.FALLING_BACK, do.begin_park_fallback),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.

@@ -16,6 +16,7 @@ from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.support.entries import event_in
@@ -58,8 +59,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         await client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     stop = asyncio.Event()
     rules = CommandRules(
-        allowed=AllowList.from_setting("US,client:", "+14155550100"),
-        names=dict,
+        destinations=lambda: FallbackRules({}, AllowList.from_setting("US,client:", "+14155550100")),
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
     )

@@ -18,6 +18,7 @@ from conferral.storage.connection.client import BlockingReads, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.support.redis_clients import AnyServer, client_of
@@ -46,7 +47,9 @@ class Routing:
         """Routes until the condition holds."""
         core = core_of(self.client, self.keys, SystemClock(), "router", metrics=self.metrics)
         rules = CommandRules(
-            allowed=self.allowed, names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids
+            destinations=lambda: FallbackRules(self.names, self.allowed),
+            conference_names=NAMES,
+            caller_ids=self.caller_ids,
         )
         reads = BlockingReads(self.blocking)
         router = CommandRouter(core, reads, rules, owns_router=lambda: True)

@@ -8,6 +8,7 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.router.addresses import resolve_destinations
 from tests.support.each import each
@@ -27,7 +28,7 @@ NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+1876555012
 
 
 def checked(allowed: AllowList = ALLOWED, **fields: str):
-    return resolve_destinations(parse(fields), NAMES, allowed)
+    return resolve_destinations(parse(fields), FallbackRules(NAMES, allowed, ("https://app.example.com/calls",)))
 
 
 def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:

@@ -20,6 +20,7 @@ from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.core import WorkerCore
 from conferral.worker.router import command_router
 from conferral.worker.router.addresses import CallerIdChecker
@@ -54,7 +55,9 @@ class Cluster:
         self.stop = asyncio.Event()
         self.caller_ids = CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock())
         self.rules = CommandRules(
-            allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES, caller_ids=self.caller_ids
+            destinations=lambda: FallbackRules({}, ALLOWED),
+            conference_names=CONFERENCE_NAMES,
+            caller_ids=self.caller_ids,
         )
 
     def router(self, name: str = "one") -> CommandRouter:

@@ -98,7 +98,7 @@ class Transfer(_Record):
     mode: str | None = Field(json_schema_extra=_one_of(TransferMode))
     to: str | None = Field(description="the destinations as given, comma-separated")
     by: str | None = Field(description="who gave the command")
-    fallback: str | None = Field(None, description="where the customer goes if it fails, if the command named that")
+    fallback: str | None = Field(description="where the customer goes if no one takes the call")
     status: str | None = Field(json_schema_extra=_one_of(TransferStatus))
     reason: str | None = Field(description="why it failed or was canceled")
 
@@ -131,7 +131,7 @@ class Session(_Record):
             ended_at=to_iso(session.ended_at_ms),
             conference=Conference(sid=sid or None, name=name or None) if sid or name else None,
             parties={name: Party.of(party) for name, party in session.parties.items()},
-            transfer=None if transfer is None else Transfer.of(transfer, fallback=None),
+            transfer=None if transfer is None else Transfer.of(transfer),
         )
 
 

@@ -12,13 +12,14 @@ from twilio.rest import Client
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ProviderError
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
-from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
-from conferral.telephony.directory import resolve_address
+from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.errors import translate_errors
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.telephony.http_client import label_requests
 
 #: `to` may hold several, separated by commas.
 _FIELDS = ("agent", "customer", "to")
+_WITH_ADDRESSES = (*_FIELDS, "fallback")
 #: Dial options apply to them.
 _WITH_OPTIONS = frozenset({"agent", "to"})
 #: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
@@ -31,9 +32,15 @@ CACHE_MAX = 1_000
 _FOUND_MAX = 20
 
 
-def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
+def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedCommand:
     """Return the command with addresses; BadCommandError never names one."""
+    names, allowed = rules.names, rules.allowed
     found: dict[str, str] = {}
+    if fallback := str(parsed.values.get("fallback", "")):
+        try:
+            found["fallback"] = rules.parse(fallback)
+        except AddressError as error:
+            raise BadCommandError(f"fallback: {error.reason}") from None
     for field in _FIELDS:
         value = str(parsed.values.get(field, ""))
         texts = value.split(",") if value else []
@@ -52,7 +59,9 @@ def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowe
 
 def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
     """Return a refused command without destinations, for its session."""
-    return replace(parsed, values={**parsed.values, **{field: "" for field in _FIELDS if field in parsed.values}})
+    return replace(
+        parsed, values={**parsed.values, **{field: "" for field in _WITH_ADDRESSES if field in parsed.values}}
+    )
 
 
 def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:

@@ -5,7 +5,7 @@ decides, so a duplicate command has one outcome.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -26,8 +26,8 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import BlockingReads, is_cluster, run_or_raise, store_errors
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
-from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.core import WorkerCore, note_dead_letter
 from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 
@@ -45,9 +45,8 @@ LOG_EVERY_S = 60.0
 class CommandRules:
     """What commands may ask for."""
 
-    allowed: AllowList
-    #: The directory's current addresses by name.
-    names: Callable[[], Mapping[str, str]]
+    #: What destinations and fallbacks may name, by the current directory.
+    destinations: Callable[[], FallbackRules]
     conference_names: ConferenceNames
     caller_ids: CallerIdChecker
 
@@ -193,7 +192,7 @@ class CommandRouter:
         try:
             parsed = parse(fields)
             try:
-                parsed = resolve_destinations(parsed, self._rules.names(), self._rules.allowed)
+                parsed = resolve_destinations(parsed, self._rules.destinations())
                 if caller_id := parsed.values.get("caller_id"):
                     await self._rules.caller_ids.check(str(caller_id))
             except BadCommandError as error:

@@ -171,7 +171,7 @@ _CODECS = {
     ),
     "transfer": RecordCodec(
         TransferState,
-        always=("mode", "to", "by", "status", "reason"),
+        always=("mode", "to", "by", "fallback", "status", "reason"),
         logged=("mode", "status", "reason", "stage", "number"),
     ),
     "recording": RecordCodec(
@@ -181,7 +181,7 @@ _CODECS = {
     ),
 }  # fmt: skip
 #: The newest transfer's fields before the first transfer.
-_NO_TRANSFER = dict.fromkeys(("mode", "to", "by", "status", "reason"), "")
+_NO_TRANSFER = dict.fromkeys(("mode", "to", "by", "fallback", "status", "reason"), "")
 
 _ROLES = (CUSTOMER, AGENT, TARGET)
 #: Roles listed after added parties: former agents and supervisors.

@@ -25,6 +25,7 @@ from conferral.statemachine.events.commands import (
     Call,
     Command,
     DialCommand,
+    Park,
     PartyCommand,
     Record,
     Retrieve,
@@ -62,6 +63,10 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     Transfer: {
         "to": (values.DESTINATIONS, "address to dial"),
         "mode": (values.TRANSFER_MODE, "kind of transfer"),
+        "fallback": (values.FALLBACK, "blind only: where the customer goes if no one takes the call"),
+    },
+    Park: {
+        "fallback": (values.FALLBACK, "where the customer goes if no one retrieves the call in time"),
     },
     Retrieve: {
         "to": (values.DESTINATION, "address to dial"),

@@ -164,6 +164,15 @@ DESTINATIONS = _text(
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",
 )
+#: Places in order; the router checks each.
+FALLBACK = _text(
+    rf"[^{_NO_TEXT}]+",
+    "must be places, separated by commas",
+    2 * DESTINATION_MAX + _URL_MAX,
+    metavar="PLACE[,…]",
+    format="up to three of recall, a destination, end, or a URL that CONFERRAL_RETURN_URLS allows; "
+    "CONFERRAL_TRANSFER_FALLBACK by default",
+)
 SPOKEN = _text(
     rf"[^{_NO_TEXT}{_NOT_IN_XML}]+",
     f"must be at most {_SPOKEN_MAX} characters, without control characters",

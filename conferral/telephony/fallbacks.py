@@ -1,0 +1,79 @@
+"""Fallbacks: the places where a customer goes, in order, when no one takes the call."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from conferral.runtime.settings import is_http_url
+from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.states import Place
+from conferral.telephony.addresses import AddressError, AllowList, resolve_address
+
+#: Most places of one fallback (count).
+PLACES_MAX = 3
+_URL_LONGEST = 2_000
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackRules:
+    """What a fallback may name."""
+
+    #: The directory's addresses by name.
+    names: Mapping[str, str] = field(repr=False)
+    allowed: AllowList = field(repr=False)
+    #: Prefixes of URLs (`CONFERRAL_RETURN_URLS`).
+    return_urls: Sequence[str] = ()
+
+    def parse(self, text: str, *, without: frozenset[Place] = frozenset()) -> str:
+        """Return a fallback with addresses for its names; raise AddressError.
+
+        One that is not allowed makes the whole fallback invalid. `without` are places that make no sense here.
+        """
+        places = split_places(text)
+        if not 1 <= len(places) <= PLACES_MAX:
+            raise AddressError(f"must be 1 to {PLACES_MAX} places, separated by commas")
+        found = tuple(self._resolve(place, without) for place in places)
+        if len(set(found)) < len(found):
+            raise AddressError("must not name a place twice")
+        if any(place == Place.END or is_url(place) for place in found[:-1]):
+            raise AddressError(f"{Place.END} and a URL must be the last place")
+        return ",".join(found)
+
+    def _resolve(self, place: str, without: frozenset[Place]) -> str:
+        if place in without:
+            raise AddressError(f"{place} is not possible here")
+        if place in tuple(Place):
+            return place
+        if is_url(place):
+            if not url_matches(place, self.return_urls):
+                raise AddressError("CONFERRAL_RETURN_URLS does not allow this URL")
+            return place
+        return resolve_address(place, self.names, self.allowed).text
+
+
+def url_matches(url: str, prefixes: Sequence[str]) -> bool:
+    """Whether a URL starts with one of the prefixes, at a `/` of the path.
+
+    Scheme, host, and port are equal. A URL with user info, a fragment, or dot segments, plain or encoded, never
+    matches: another host or path could be meant.
+    """
+    if not is_http_url(url) or len(url) > _URL_LONGEST or "#" in url or "\\" in url:
+        return False
+    parts = urlsplit(url)
+    # Twilio or a proxy may decode once more.
+    decoded = unquote(unquote(parts.path))
+    if "@" in parts.netloc or re.search(r"(^|[/\\])\.{1,2}([/\\;]|$)", decoded) or "\\" in decoded:
+        return False
+    return any(_origin(url) == _origin(one) and _is_below(parts.path, urlsplit(one).path) for one in prefixes)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    prefix = prefix.rstrip("/")
+    return path == prefix or path.startswith(f"{prefix}/")
