@@ -143,6 +143,14 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
         return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
 
 
+class RedirectToVoicemail(CallEffect, frozen=True, kw_only=True):
+    """Move a call to the voicemail. Never retried: the greeting would restart."""
+
+
+class FindMessage(CallEffect, frozen=True, kw_only=True):
+    """Search Twilio for the message that a call left in the voicemail."""
+
+
 class SayAndHangUp(CallEffect, frozen=True, kw_only=True):
     """Play a sentence to a call, then hang it up; done if it is over."""
 
@@ -234,5 +242,6 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
 
 EFFECTS: tuple[type[Effect], ...] = (
     RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement, StartRecording,
-    ChangeRecording, SayAndHangUp, RedirectToUrl, HangUpCall, EndConference, ReadCalls,
+    ChangeRecording, RedirectToVoicemail, FindMessage, SayAndHangUp, RedirectToUrl, HangUpCall, EndConference,
+    ReadCalls,
 )  # fmt: skip

@@ -89,6 +89,8 @@ class TransferState(BaseRecord, frozen=True):
     swap_to: str = ""
     #: Where the customer goes if no one takes the call, in order: see `Policy.fallback`.
     fallback: Hidden[str] = ""
+    #: Whether its outcome record was written: the customer leaves a message.
+    is_recorded: bool = False
     #: Places of it that were tried (count).
     places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()
@@ -131,6 +133,21 @@ class PendingCommand(BaseRecord, frozen=True):
     playing_to: tuple[str, ...] = ()
     #: Ids of the effects without an outcome.
     effects: tuple[str, ...] = ()
+
+
+class Voicemail(BaseRecord, frozen=True):
+    """The customer's visit to the voicemail."""
+
+    #: Id of the effect that moves the customer there; empty once it has an outcome.
+    move_effect_id: str = ""
+    #: Whether it is unknown if Twilio moved the customer.
+    may_not_have_moved: bool = False
+    #: Whether Twilio records: the customer has heard the tone.
+    is_recording: bool = False
+    #: Whether the message is over, or there was none.
+    is_over: bool = False
+    #: Of a message that Twilio keeps; empty before it is over.
+    recording_sid: str = ""
 
 
 class Recording(BaseRecord, frozen=True):

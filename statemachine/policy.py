@@ -57,6 +57,8 @@ class Policy:
     #: Whether every phone number dialed by REST must press 1 (`CONFERRAL_CONFIRM`).
     confirm_phones: bool = False
     park_timeout_ms: int = 300_000
+    #: How long the greeting and the longest message take (`CONFERRAL_VOICEMAIL_LIMIT`), with some slack.
+    voicemail_timeout_ms: int = 180_000
     announce_timeout_ms: int = 60_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000

@@ -59,6 +59,8 @@ class EndReason(StrEnum):
     FALLBACK_FAILED = "fallback-failed"
     #: No one retrieved a parked call in time, and there was no one else to call.
     PARK_TIMEOUT = "park-timeout"
+    #: No one took the call, and the customer heard the tone of the voicemail.
+    VOICEMAIL = "voicemail"
     #: No one took the call, and the customer continues at your app's URL.
     RETURNED = "returned"
     #: One party was left in the conference and Conferral does not know who hung up first.

@@ -16,9 +16,10 @@ from conferral.statemachine.parts import (
     Recording,
     SeenEvents,
     TransferState,
+    Voicemail,
 )
 from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, TransferMode, WaitAudio
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -215,6 +216,10 @@ class Session(BaseRecord, frozen=True):
     #: The newest transfer and recording; None before the first.
     transfer: TransferState | None = None
     recording: Recording | None = None
+    #: While the customer is in the voicemail, and afterward; None before, and once someone took the customer out of it.
+    voicemail: Voicemail | None = None
+    #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
+    fallback: Hidden[str] = ""
     mode: SessionMode = SessionMode.BRIDGE
     opening: Opening = Opening.OVER
     #: No party's leaving ends the conference until one party is left.
@@ -369,6 +374,16 @@ class Session(BaseRecord, frozen=True):
     def child(self) -> Party:
         """The party that the bridge's `<Dial>` rings."""
         return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
+
+    @property
+    def is_inbound_fallback(self) -> bool:
+        """Whether the newest transfer is none, but an inbound call's fallback."""
+        return self.transfer is not None and self.transfer.mode is TransferMode.INBOUND
+
+    @property
+    def is_in_voicemail(self) -> bool:
+        """Whether the customer is in the voicemail, or on the way."""
+        return self.voicemail is not None and not self.voicemail.is_over
 
     @property
     def transfer_stage(self) -> str:

@@ -40,6 +40,8 @@ class Phase(StrEnum):
     RETRIEVE = "retrieve"
     #: No one took the call, and the agent has left; Conferral is dialing a destination of the fallback.
     FALLBACK = "fallback"
+    #: No one took the call, and the customer leaves a message.
+    VOICEMAIL = "voicemail"
     NONE = ""
 
 
@@ -66,6 +68,8 @@ class TransferMode(StrEnum):
     #: The mode of `park`, and of the recall when no one retrieves the parked call in time.
     PARK = "park"
     RETRIEVE = "retrieve"
+    #: Internal: no agent took an inbound call. Its fallback has the stages of a transfer, but is none.
+    INBOUND = "inbound"
 
 
 #: The modes that the `transfer` command accepts.
@@ -174,6 +178,8 @@ class TransferStage(StrEnum):
     RETURNING_CUSTOMER = "returning-customer"
     #: Nothing: the customer has no one to talk to, and the next place of the fallback follows at once.
     FALLING_BACK = "falling-back"
+    #: The customer has recorded a message, or hung up.
+    LEAVING_MESSAGE = "leaving-message"
     #: The pause before the next recall is over.
     WAITING_TO_RECALL = "waiting-to-recall"
     #: Nothing: the transfer is over.
@@ -185,6 +191,8 @@ class Place(StrEnum):
 
     #: The agent who handed over, rung up to `Policy.recalls_max` times.
     RECALL = "recall"
+    #: The customer leaves a message.
+    VOICEMAIL = "voicemail"
     #: A message, then hang-up: also what follows the last place.
     END = "end"
 

@@ -51,10 +51,10 @@ class OutcomeRecord(BaseRecord, frozen=True):
 
     #: The same in every copy, and in no other record, even if a later session has the same id.
     id: str
-    #: `transfer` or `session`.
+    #: `transfer`, `session`, or `voicemail`.
     kind: str
     session_id: str
-    #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session.
+    #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session; `recorded` for a message.
     result: str
     reason: str = ""
     #: Transfers only, with the destinations as given.
@@ -65,6 +65,9 @@ class OutcomeRecord(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
     by: str = ""
+    #: Messages only.
+    recording_sid: str = ""
+    duration_s: int = 0
 
 
 class TimerChange(BaseRecord, frozen=True):

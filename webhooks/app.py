@@ -29,6 +29,7 @@ from conferral.telephony.callback_urls import (
     FALLBACK_PATH,
     GATE_PATH,
     RECORDING_PATH,
+    VOICEMAIL_PATH,
     WAIT_PATH,
     CallbackUrlError,
 )
@@ -117,6 +118,7 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
         CALL_PATH: callbacks.call,
         CONFERENCE_PATH: callbacks.conference,
         RECORDING_PATH: callbacks.recording,
+        VOICEMAIL_PATH: callbacks.voicemail,
     }
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import DialEnded
+from conferral.statemachine.guards.voicemail import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session, first_label
@@ -82,6 +83,8 @@ class DialOutcome:
     #: Whether to redial the agent's phone with our own number.
     may_redial: bool = False
     has_next_agent: bool = False
+    #: Whether the caller goes on to the fallback of the call if no agent takes it.
+    falls_back: bool = False
 
     @property
     def was_answered(self) -> bool:
@@ -110,6 +113,7 @@ _ANSWERED_STATUSES = frozenset({"completed", "answered"})
 #: gets an answer after `moved`, no one has moved the call: Twilio ignores the answer then.
 _LEFT_ALONE_REASONS = frozenset({
     EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT, EndReason.MOVED,
+    EndReason.RETURNED,
 })  # fmt: skip
 
 
@@ -244,6 +248,8 @@ def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
         return DialActionAnswer.REDIAL_AGENT
     if outcome.has_next_agent and outcome.event.dial_call_status in NEXT_AGENT_AFTER:
         return DialActionAnswer.DIAL_NEXT_AGENT
+    if outcome.falls_back and outcome.event.dial_call_status in NEXT_AGENT_AFTER:
+        return DialActionAnswer.WAIT_IN_CONFERENCE
     return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
 
 
@@ -362,7 +368,11 @@ class DialActionRoutes(Routes):
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
-        outcome = DialOutcome(event, action.attempt, action.request_number, may_redial=may_redial)
+        # Without the session, no worker would move the caller on.
+        falls_back = action.party == CUSTOMER and view is not None and has_inbound_fallback(view)
+        outcome = DialOutcome(
+            event, action.attempt, action.request_number, may_redial=may_redial, falls_back=falls_back
+        )
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
             return outcome, None
         following = self._routing.next_agent(action.session_id, agents, number)
@@ -450,5 +460,6 @@ def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer) ->
     if chosen not in _WAITS_WITH_AUDIO:
         # If the other side is not there, no list need show a conference with one party: its wait request does.
         return WaitAudio.SILENCE if chosen in _JOINS else WaitAudio.NONE
-    is_parked = view is not None and view.phase == Phase.PARKED
-    return party.wait_audio or (WaitAudio.MUSIC if is_parked else WaitAudio.RINGBACK)
+    # A caller whom no agent took, or who is parked.
+    hears_music = view is not None and view.phase in (Phase.PARKED, Phase.RINGING)
+    return party.wait_audio or (WaitAudio.MUSIC if hears_music else WaitAudio.RINGBACK)

@@ -13,11 +13,19 @@ from conferral.telephony.callback_events import (
     call_progressed,
     caller_callback,
     conference_event,
+    message_recorded,
     recording_changed,
 )
-from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, CallCallback, parse_session_id
+from conferral.telephony.callback_urls import (
+    CALL_PATH,
+    CONFERENCE_PATH,
+    RECORDING_PATH,
+    VOICEMAIL_PATH,
+    CallCallback,
+    parse_session_id,
+)
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.responses import Dependencies, Routes, record_unstored
+from conferral.webhooks.responses import Dependencies, Routes, record_unstored, twiml_response
 from conferral.webhooks.visits import Visits
 
 STATUS_PATH = "/voice/status"
@@ -82,6 +90,11 @@ class CallbackRoutes(Routes):
     def recording(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a recording's status callback."""
         return self._store(recording_changed(form, parse_session_id(query)), "", RECORDING_PATH)
+
+    async def voicemail(self, form: Form, query: str) -> web.Response:
+        """Hang up after a message; the answer does not depend on Redis."""
+        await self._store(message_recorded(form, parse_session_id(query)), "", VOICEMAIL_PATH)
+        return twiml_response(self._documents.hang_up())
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""

@@ -13,7 +13,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, Session, first_label
-from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
+from conferral.statemachine.states import Opening, Place, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
@@ -84,9 +84,10 @@ class VoiceRoutes(Routes):
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
         inbound = self._routing.inbound(form)
-        if not inbound.agents:
+        if not inbound.agents and inbound.fallback == Place.END:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-        mode = inbound.mode or mode
+        # Without an agent, the caller waits for the fallback.
+        mode = (inbound.mode or mode) if inbound.agents else SessionMode.CONFERENCE
         event = call_received(form, inbound, mode, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, query)
@@ -133,6 +134,8 @@ class VoiceRoutes(Routes):
 
     async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, of_call: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
+        if not inbound.agents:  # and no worker that could move the caller on
+            return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         agent = parse_address(inbound.agents[0])
         return self._documents.bridge_to_agent(
             session_id,

@@ -39,6 +39,8 @@ RELEASE_S = 1.5
 CONFIG_CHECK_EVERY_S = 1.0
 GAUGES_EVERY_S = 5.0
 WARN_EVERY_S = 60.0
+#: Beyond the longest message, for the greeting and for late callbacks, milliseconds.
+VOICEMAIL_SLACK_MS = 60_000
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
 
@@ -52,6 +54,7 @@ def make_policy(settings: ServiceSettings, directory: Directory | None = None) -
         lone_grace_ms=round(settings.lone_grace_s * 1000),
         park_timeout_ms=round(settings.park_timeout_s * 1000),
         fallback=directory.transfer_fallback,
+        voicemail_timeout_ms=1000 * settings.voicemail_limit_s + VOICEMAIL_SLACK_MS,
         shows_customer_number=settings.transfer_caller_id == "customer",
         confirm_phones=settings.confirm == "phones",
         record=settings.record,

@@ -129,7 +129,11 @@ _LINES = {
     "CONFERRAL_PUBLIC_URL": "public URL",
 }
 _FIX = "correct it, or allow the destination in CONFERRAL_ALLOWED_DESTINATIONS; docs/directory.md has an example"
-_PLACES: dict[str, str] = {Place.RECALL: "calls the agent back", Place.END: "plays a sentence to the caller and hangs up"}
+_PLACES: dict[str, str] = {
+    Place.RECALL: "calls the agent back",
+    Place.VOICEMAIL: "records a message",
+    Place.END: "plays a sentence to the caller and hangs up",
+}
 
 
 def check_directory(settings: ServiceSettings) -> list[CheckResult]:

@@ -73,22 +73,25 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """A finished transfer or an ended session."""
+    """A finished transfer, an ended session, or a message in the voicemail."""
 
     #: The same in every redelivery of the entry.
     id: str
     #: Its position in the stream; `outcomes` continues after it.
     position: str
-    #: `transfer` or `session`.
+    #: `transfer`, `session`, or `voicemail`.
     kind: str
     session: str
-    #: For a transfer `completed`, `failed`, `recalled`, or `cancelled`; for a session `ended`.
+    #: For a transfer `completed`, `failed`, `recalled`, or `cancelled`; for a session `ended`; else `recorded`.
     result: str
     #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
     #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
     mode: str = ""
+    #: Of a message, whose length is in seconds.
+    recording_sid: str = ""
+    duration_s: int = 0
     to: tuple[str, ...] = field(default=(), repr=False)
     #: Everyone who was rung, as the stream has them: `party`, `to`, `result`, and times.
     attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
@@ -98,11 +101,12 @@ class OutcomeRecord:
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
-        named = ("id", "kind", "session", "result", "reason", "by", "mode")
+        named = ("id", "kind", "session", "result", "reason", "by", "mode", "recording_sid")
         texts: dict[str, Any] = {name: fields.get(name, "") for name in named}
         return cls(
             **texts,
             position=position,
+            duration_s=int(fields.get("duration_s") or 0),
             to=tuple(filter(None, fields.get("to", "").split(","))),
             attempts=tuple(parse_rows(fields.get("attempts", ""))),
             started_at=parse_time(fields.get("started_at", "")),

@@ -10,6 +10,7 @@ _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
 _URL = "an http:// or https:// URL in ASCII, with a host, without braces and query, of at most 400 characters"
 _AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
+_PLACES = "a destination on the allow-list, voicemail, end, and a URL below CONFERRAL_RETURN_URLS, with commas between"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
     "REDIS_URL": ("a URL that begins with redis://, rediss://, or unix://", "redis://localhost:6379/0"),
@@ -36,11 +37,11 @@ _VALID = {
         "US,+4420,client:,sip:example.com",
     ),
     "CONFERRAL_TRANSFER_FALLBACK": (
-        "1 to 3 of recall, a destination on the allow-list, end, and a URL below CONFERRAL_RETURN_URLS, separated by commas",
+        f"1 to 3 of recall, {_PLACES}",
         "recall",
     ),
     "CONFERRAL_INBOUND_FALLBACK": (
-        "1 to 3 of a destination on the allow-list, end, and a URL below CONFERRAL_RETURN_URLS, separated by commas",
+        f"1 to 3 of {_PLACES}",
         "end",
     ),
     "CONFERRAL_RETURN_URLS": (
@@ -53,6 +54,10 @@ _VALID = {
     "CONFERRAL_GREETING": (
         "a text of 1 to 500 characters, not only spaces, no control characters",
         "Thank you for calling.",
+    ),
+    "CONFERRAL_VOICEMAIL_GREETING": (
+        "a text of 1 to 500 characters, not only spaces, no control characters",
+        "Please leave a message.",
     ),
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),

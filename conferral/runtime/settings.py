@@ -325,7 +325,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     transfer_fallback: str = setting(
         "CONFERRAL_TRANSFER_FALLBACK",
         "where the customer goes after a failed blind transfer or a park that timed out: up to three of `recall` (the "
-        "agent, rung twice), a destination (rung once), `end` (a message, then hang-up), or a URL that "
+        "agent, rung twice), a destination (rung once), `voicemail`, `end` (a message, then hang-up), or a URL that "
         "CONFERRAL_RETURN_URLS allows, comma-separated, tried in order; `end` and a URL must be last",
         "recall",
     )
@@ -333,6 +333,12 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         "CONFERRAL_INBOUND_FALLBACK",
         "the same for an inbound caller whose call no agent takes, without `recall`",
         "end",
+    )
+    voicemail_greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
+        "CONFERRAL_VOICEMAIL_GREETING", "what a caller hears before the tone; by default a sentence", None
+    )
+    voicemail_limit_s: int = setting(
+        "CONFERRAL_VOICEMAIL_LIMIT", "length of the longest message in seconds", 120, ge=2, le=14_400
     )
     return_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)] = setting(
         "CONFERRAL_RETURN_URLS",

@@ -29,6 +29,8 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         "reason": record.reason,
         "mode": record.mode,
         "to": record.to,
+        "recording_sid": record.recording_sid,
+        "duration_s": str(record.duration_s) if record.kind == "voicemail" else "",
         "attempts": orjson.dumps([_encode_attempt(one, record.ended_at_ms) for one in record.attempts]).decode(),
         "started_at": to_iso(record.started_at_ms),
         "ended_at": to_iso(record.ended_at_ms),

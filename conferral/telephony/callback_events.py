@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import SessionMode
+from conferral.statemachine.states import RecordingStatus, SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address
 from conferral.telephony.callback_fields import (
     CALL_SID,
@@ -75,6 +75,7 @@ _OF_PARTICIPANT = frozenset(
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
 #: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
+_MESSAGE_SOURCE = "RecordVerb"
 #: URL of a recording; stored, never fetched.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
 
@@ -166,7 +167,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         token=f"{CallReceived.name}:",  # no id of a command has a colon
         call_sid=call_sid,
         customer_address=caller or from_,
-        agent_address=route.agents[0],
+        agent_address=next(iter(route.agents), ""),
         has_caller_id=is_caller_id(caller or from_),
         # Twilio accepts a call token only together with the caller's number as caller ID.
         call_token=_call_token(fields) if is_caller_id(from_) else "",
@@ -174,6 +175,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         mode=mode.value,
         other_agents=route.agents[1:],
         attributes=route.attributes,
+        fallback=route.fallback,
     )
 
 
@@ -388,12 +390,22 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
         recording_sid=recording_sid,
         status=status,
         of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
+        of_voicemail=source == _MESSAGE_SOURCE,
         call_sid=call_sid,
         conference_sid=conference_sid,
         url=url if _URL.fullmatch(url) else "",
         duration_s=_seconds(fields, "RecordingDuration"),
         other=summarize_unknown(fields, _KNOWN_FIELDS),
     )
+
+
+def message_recorded(fields: Fields, session_id: str) -> RecordingChanged:
+    """Parse the action of a message's `<Record>`; the same as its callback.
+
+    Source: Twilio docs, TwiML `<Record>`, `action`.
+    """
+    completed = {"RecordingStatus": RecordingStatus.COMPLETED.value, "RecordingSource": _MESSAGE_SOURCE}
+    return recording_changed({**fields, **completed}, session_id)
 
 
 def _seconds(fields: Fields, name: str) -> int:

@@ -19,6 +19,7 @@ FALLBACK_PATH = "/voice/fallback"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
+VOICEMAIL_PATH = "/voice/voicemail"
 #: A session that does not exist: `conferral check` asks for its announcement.
 CHECK_SESSION = "conferral-check"
 
@@ -230,6 +231,10 @@ class CallbackUrls:
     def recording(self, session_id: str) -> str:
         """Return the status callback URL of a recording."""
         return f"{self._base}{RECORDING_PATH}?{_query_of({'session': session_id})}{_STATUS_OVERRIDES}"
+
+    def voicemail(self, session_id: str) -> str:
+        """Return the action URL of a message's `<Record>`."""
+        return f"{self._base}{VOICEMAIL_PATH}?{_query_of({'session': session_id})}{_TWIML_OVERRIDES}"
 
     def fallback(self) -> str:
         """Return the fallback URL, which Twilio requests when another one fails."""

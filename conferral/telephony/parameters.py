@@ -205,14 +205,16 @@ CURRENT_RECORDING = "Twilio.CURRENT"
 RECORDINGS_MAX = 50
 #: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
+_MESSAGE = "RecordVerb"
 _RUNNING = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
 
 
 @dataclass(frozen=True, slots=True)
-class StartedRecording:
-    """A recording that has started."""
+class RecordingFound:
+    """A recording that has started, or a message; both are empty for none."""
 
     recording_sid: str
+    duration_s: int = 0
 
 
 def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
@@ -223,6 +225,16 @@ def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str
         "recording_status_callback_method": "POST",
         "recording_status_callback_event": list(RECORDING_EVENTS),
     }
+
+
+def find_message(recordings: Iterable[Any]) -> RecordingFound:
+    """Return the newest message of a call's `<Record>` that Twilio keeps."""
+    for seen in recordings:
+        is_kept = seen.status not in (RecordingStatus.ABSENT, RecordingStatus.FAILED)
+        if seen.source == _MESSAGE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
+            length = text_of(seen.duration)
+            return RecordingFound(seen.sid, int(length) if length.isdecimal() else 0)
+    return RecordingFound("")
 
 
 def find_running_recording(recordings: Iterable[Any]) -> str:

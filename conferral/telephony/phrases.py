@@ -41,6 +41,8 @@ class Phrase(StrEnum):
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
     RECALL_PARKED = "recall-parked"
+    #: To a customer in the voicemail, before the tone.
+    LEAVE_MESSAGE = "leave-message"
 
 
 _SENTENCES = {
@@ -65,6 +67,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
         Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
         Phrase.RECALL_PARKED: "The call you parked is coming back to you. No one picked it up.",
+        Phrase.LEAVE_MESSAGE: "Nobody can take your call at the moment. Please leave a message after the tone.",
     },
     "de": {
         Phrase.BUSY: "Ihr Gesprächspartner ist gerade im Gespräch. Bitte rufen Sie später wieder an. Auf Wiederhören.",
@@ -91,6 +94,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Ihr Anruf kommt zu Ihnen zurück. Niemand hat ihn angenommen.",
         Phrase.RECALL_FAILED: "Ihr Anruf kommt zu Ihnen zurück. Die Weiterleitung ist fehlgeschlagen.",
         Phrase.RECALL_PARKED: "Der Anruf, den Sie geparkt haben, kommt zu Ihnen zurück. Niemand hat ihn übernommen.",
+        Phrase.LEAVE_MESSAGE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte sprechen Sie nach dem Ton.",
     },
     "es": {
         Phrase.BUSY: "La persona a la que llama está ocupada. Por favor, inténtelo más tarde. Adiós.",
@@ -113,6 +117,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Su llamada vuelve a usted. Nadie la ha atendido.",
         Phrase.RECALL_FAILED: "Su llamada vuelve a usted. La transferencia ha fallado.",
         Phrase.RECALL_PARKED: "La llamada que ha aparcado vuelve a usted. Nadie la ha atendido.",
+        Phrase.LEAVE_MESSAGE: "Nadie puede atender su llamada en este momento. Deje un mensaje después de la señal.",
     },
     "fr": {
         Phrase.BUSY: "Votre correspondant est occupé. Veuillez rappeler plus tard. Au revoir.",
@@ -136,6 +141,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Votre appel vous revient. Personne ne l'a pris.",
         Phrase.RECALL_FAILED: "Votre appel vous revient. Le transfert a échoué.",
         Phrase.RECALL_PARKED: "L'appel que vous avez mis en attente vous revient. Personne ne l'a pris.",
+        Phrase.LEAVE_MESSAGE: "Personne ne peut répondre pour le moment. Laissez un message après le signal sonore.",
     },
 }  # fmt: skip
 

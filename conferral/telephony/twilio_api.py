@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from twilio.rest import Client
@@ -15,11 +16,13 @@ from conferral.statemachine.effects import (
     Effect,
     EndConference,
     FindCall,
+    FindMessage,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     RedirectToUrl,
+    RedirectToVoicemail,
     SayAndHangUp,
     StartRecording,
     UpdateParticipant,
@@ -29,11 +32,11 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.errors import NOT_IN_PROGRESS
-from conferral.telephony.http_client import ignore_not_found, label_requests, send
+from conferral.telephony.http_client import if_found, ignore_not_found, label_requests, list_page, send
 from conferral.telephony.parameters import (
     CallSetup,
     PlacedCall,
-    StartedRecording,
+    RecordingFound,
     announcement_parameters,
     call_parameters,
     check_dial_allowed,
@@ -56,7 +59,7 @@ class HangUpResult:
     was_over: bool
 
 
-_Result = CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None
+_Result = CallsRead | HangUpResult | PlacedCall | RecordingFound | bool | None
 
 
 class TwilioApi(TwilioQueries):
@@ -152,7 +155,16 @@ class TwilioApi(TwilioQueries):
         heard_by = conference.participants(effect.call_sid) if effect.call_sid else conference
         await send(heard_by.update_async(**announcement_parameters(effect, self._setup.urls)))
 
-    async def _start_recording(self, effect: StartRecording) -> StartedRecording:
+    async def _redirect_to_voicemail(self, effect: RedirectToVoicemail) -> None:
+        await self._update_call(effect.call_sid, twiml=self._setup.twiml.voicemail(effect.session_id))
+
+    async def _find_message(self, effect: FindMessage) -> RecordingFound:
+        """Return the message that a call left; its recording may take a while."""
+        inside = self._client.calls(effect.call_sid).recordings
+        page = partial(inside.page_async, page_size=parameters.RECORDINGS_MAX)
+        return parameters.find_message(await if_found(list_page(page)) or ())
+
+    async def _start_recording(self, effect: StartRecording) -> RecordingFound:
         inside = self._client.calls(effect.call_sid).recordings
         try:
             created = await send(inside.create_async(**parameters.recording_parameters(effect, self._setup.urls)))
@@ -162,7 +174,7 @@ class TwilioApi(TwilioQueries):
             # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over: it may be live.
             status, wait_s = error.http_status, error.retry_after_s
             raise ProviderRefusedError(http_status=status, code=error.code, retry_after_s=wait_s) from None
-        return StartedRecording(_sid_of(created.sid))
+        return RecordingFound(_sid_of(created.sid))
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
         """Pause, resume, or stop a call's or conference's recording."""
@@ -189,6 +201,8 @@ class TwilioApi(TwilioQueries):
         CreateCall: _create_call,
         FindCall: _find_call,
         StartRecording: _start_recording,
+        RedirectToVoicemail: _redirect_to_voicemail,
+        FindMessage: _find_message,
         UpdateParticipant: _update_participant,
         RedirectCall: _redirect,
         PlayAnnouncement: _play_announcement,

@@ -48,9 +48,18 @@ class TwimlBuilder:
     """
 
     def __init__(
-        self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
+        self,
+        urls: CallbackUrls,
+        *,
+        language: str,
+        voice: str | None,
+        with_speaker_events: bool = False,
+        voicemail_greeting: str | None = None,
+        voicemail_limit_s: int = 120,
     ) -> None:
         self._urls = urls
+        self._voicemail_greeting = voicemail_greeting
+        self._voicemail_limit_s = voicemail_limit_s
         self._language = language
         self._voice = voice
         #: Events requested of every conference, however a leg joins it.
@@ -64,6 +73,8 @@ class TwimlBuilder:
             language=settings.language,
             voice=settings.voice,
             with_speaker_events=settings.speaker_events,
+            voicemail_greeting=settings.voicemail_greeting,
+            voicemail_limit_s=settings.voicemail_limit_s,
         )
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
@@ -143,6 +154,24 @@ class TwimlBuilder:
     def say_and_hang_up_inline(self, sentence: str) -> str:
         """Say a `Sentence`, then hang up; short enough for a REST update."""
         return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
+
+    def voicemail(self, session_id: str) -> str:
+        """Say the greeting, and record a message; short enough for a REST update.
+
+        After a silent message, Twilio goes on with the next verb. Source: Twilio docs, TwiML `<Record>`.
+        """
+        response = VoiceResponse()
+        self._say(response, self._voicemail_greeting or sentence_in(Phrase.LEAVE_MESSAGE, self._language))
+        response.record(
+            action=self._urls.voicemail(session_id),
+            method="POST",
+            max_length=self._voicemail_limit_s,
+            recording_status_callback=self._urls.recording(session_id),
+            recording_status_callback_method="POST",
+            recording_status_callback_event=" ".join(RECORDING_EVENTS),
+        )
+        response.hangup()
+        return str(response)
 
     def hang_up(self) -> str:
         """Return the document that only hangs up."""

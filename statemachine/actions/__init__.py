@@ -16,3 +16,4 @@ from conferral.statemachine.actions.reports import *
 from conferral.statemachine.actions.session_end import *
 from conferral.statemachine.actions.transfer import *
 from conferral.statemachine.actions.transfer_start import *
+from conferral.statemachine.actions.voicemail import *

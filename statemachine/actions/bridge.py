@@ -50,6 +50,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         call_token=event.call_token,
         called_number=event.called_number,
         agents=(event.agent_address, *event.other_agents),
+        fallback=event.fallback,
         attributes=event.attributes,
         mode=SessionMode(event.mode),
     )

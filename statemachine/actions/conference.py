@@ -247,5 +247,6 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     # In this stage, Conferral moves the customer, and Redis may have lost that it has. If another app did, the customer
     # is moved once more.
     transfer = session.running_transfer
-    is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
-    return was_moved or is_to_be_moved or bool(session.open_redirects)
+    is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER
+    is_to_leave = party.name == CUSTOMER and (is_to_be_moved or session.is_in_voicemail)
+    return was_moved or is_to_leave or bool(session.open_redirects)

@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.states import TransferStage, TransferStatus
+from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
 
 
@@ -59,10 +59,18 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
             draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
-    transfer = draft.transfer
+    record_transfer(draft, result)
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)
-    _add_record(
+
+
+def record_transfer(draft: Draft, result: str) -> None:
+    """Write the transfer's outcome record, once."""
+    transfer = draft.transfer
+    if transfer.is_recorded or transfer.mode is TransferMode.INBOUND:
+        return
+    draft.change_transfer(is_recorded=True)
+    add_record(
         draft,
         f"transfer-{transfer.number}",
         kind="transfer",
@@ -104,10 +112,11 @@ def conclude_session(draft: Draft, reason: str) -> None:
         report_step(draft, CommandStatus.FAILED, reason)
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
     by, started_at_ms = draft.session.by, draft.session.created_at_ms
-    _add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
+    add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
 
 
-def _add_record(draft: Draft, subject: str, **fields: Any) -> None:
+def add_record(draft: Draft, subject: str, **fields: Any) -> None:
+    """Write an outcome record; `subject` makes its id unique in the session."""
     session = draft.session
     # A later session may have the id of an expired one, unless that is its call's. A lost session that is decided again
     # gives its outcomes the same ids.

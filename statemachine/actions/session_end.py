@@ -306,7 +306,7 @@ _RETURN_REASONS = frozenset({
 })  # fmt: skip
 
 
-def return_to_url(draft: Draft, event: Event) -> None:
+def return_to_url(draft: Draft, _event: Event) -> None:
     """Redirect the customer to the fallback's URL: your app's TwiML goes on."""
     url = guards.next_place(draft)
     why = draft.transfer.reason.rpartition(" ")[2]

@@ -174,17 +174,18 @@ def note_unreached(draft: Draft, event: Event) -> None:
 def begin_recall(draft: Draft, _event: Event) -> None:
     """Choose the agent as the fallback's next place, unless it was already."""
     if draft.session.phase is not Phase.RECALL:
-        _begin_place(draft, Phase.RECALL)
+        begin_place(draft, Phase.RECALL)
 
 
 def dial_fallback(draft: Draft, _event: Event) -> None:
     """Dial the destination that is the fallback's next place."""
-    _begin_place(draft, Phase.FALLBACK)
+    begin_place(draft, Phase.FALLBACK)
     retire_targets(draft)
     dial(draft, TARGET, draft.transfer.place, options=DialOptions())
 
 
-def _begin_place(draft: Draft, phase: Phase) -> None:
+def begin_place(draft: Draft, phase: Phase) -> None:
+    """Begin the next place of the fallback, with this phase."""
     draft.change(phase=phase)
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)
 

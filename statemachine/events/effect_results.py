@@ -38,6 +38,8 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
     recording_sid: str = ""
+    #: Messages: its length.
+    duration_s: int = 0
     #: Holds, mutes, and their opposites: the response shows the participant as requested.
     is_confirmed: bool = False
     #: Hangups: Twilio refused it because the call was over (21220, 20404).

@@ -39,6 +39,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     other_agents: Hidden[tuple[str, ...]] = ()
     #: What the directory sets for the called number.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
+    #: Where the caller goes if no agent takes the call: see `Policy.fallback`. Empty for `end`.
+    fallback: Hidden[str] = ""
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
 
@@ -271,6 +273,8 @@ class RecordingChanged(Event, frozen=True, kw_only=True):
     status: str
     #: Whether `RecordingSource` is `Conference`.
     of_conference: bool = False
+    #: Whether it is a message left in the voicemail: `RecordingSource` is `RecordVerb`.
+    of_voicemail: bool = False
     #: Empty for a conference.
     call_sid: str = ""
     conference_sid: str = ""

@@ -236,7 +236,7 @@ def a_party_is_missing(draft: Draft) -> bool:
     """Whether a removed party has not left, or the customer has not joined."""
     parties = (draft.session.agent, *draft.session.targets)
     lingers = any(party.is_leaving and not party.is_gone for party in parties)
-    return lingers or not draft.session.customer.in_conference
+    return lingers or not (draft.session.customer.in_conference or draft.session.is_in_voicemail)
 
 
 def agent_lingers(draft: Draft) -> bool:

@@ -54,7 +54,7 @@ def waiting_party(draft: Draft) -> Party | None:
     """
     session = draft.session
     if session.phase in _WAITING:
-        return session.customer
+        return None if session.is_in_voicemail else session.customer
     return None if session.opening is Opening.OVER else session.parent
 
 

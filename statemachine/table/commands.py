@@ -9,6 +9,7 @@ from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
+NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
 #: Commands that a parked call refuses.
 NEEDS_AGENT = (on.Transfer, on.Park, on.Add, *HOLDS_OR_MUTES, on.Supervise)
@@ -34,6 +35,8 @@ COMMANDS: tuple[Row, ...] = (
     Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
+    Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
+    Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),
 
     # call

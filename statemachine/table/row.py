@@ -27,7 +27,7 @@ Stages = tuple[Stage, ...]
 Source = frozenset[State] | Stage | Stages
 Phases = frozenset[Phase]
 #: Phases say who is with the customer: see `Phase`. They combine like states.
-RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, SETTLED = (
+RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, VOICEMAIL, SETTLED = (
     frozenset({phase}) for phase in Phase
 )
 #: The agent stays until the target answers.

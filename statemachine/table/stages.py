@@ -54,6 +54,8 @@ BEFORE_DIAL = (O.CALLING, O.ARRIVING)
 BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING, S.DIALING)
 #: Agent and target talk or are about to; no one has been released.
 TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING_FOR_SWAP, S.MERGING)
+#: The customer may be in the voicemail: someone may be dialed to take them out of it.
+IN_VOICEMAIL = (S.LEAVING_MESSAGE, S.DIALING)
 #: The customer goes back to the agent.
 RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
 #: The agent had left before the dial.
@@ -63,86 +65,92 @@ ENDING = (S.RELEASING_AGENT, *RETURNING)
 
 # fmt: off
 STAGES: tuple[Row | Limit, ...] = (
-    #     stages                     phase            event         until, or at most               to                    do
+    #     stages                     phase           event         until, or at most             to                    do
 
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
-    Row(  S.CLEARING_END_ON_EXIT,    WITH_AGENT,      on.Automatic, when.agent_is_gone,             STAY,                 do.continue_as_blind),
-    Row(  BEFORE_ANSWER,             WITH_AGENT,      on.Automatic, when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
-    Row(  S.CLEARING_END_ON_EXIT,    WARM,            on.Automatic, when.agent_may_leave,           S.DIALING,            do.dial_targets),
-    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,         on.Automatic, when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
-    Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,    on.Automatic, when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.CLEARING_END_ON_EXIT,    ANY,                           "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
+    Row(  S.CLEARING_END_ON_EXIT,    WITH_AGENT,     on.Automatic, when.agent_is_gone,           STAY,                 do.continue_as_blind),
+    Row(  BEFORE_ANSWER,             WITH_AGENT,     on.Automatic, when.agent_is_gone,           S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
+    Row(  S.CLEARING_END_ON_EXIT,    WARM,           on.Automatic, when.agent_may_leave,         S.DIALING,            do.dial_targets),
+    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
+    Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,   on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   do.hold_customer),
+    Limit(S.CLEARING_END_ON_EXIT,    ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
-    Row(  S.HOLDING_CUSTOMER,        CONSULT,         on.Automatic, when.customer_is_held,          S.PAUSING_RECORDING,  do.pause_for_consult),
-    Row(  S.HOLDING_CUSTOMER,        PARK,            on.Automatic, when.customer_is_held,          S.PARKING,            do.release_agent),
-    Row(  S.HOLDING_CUSTOMER,        BLIND,           on.Automatic, when.customer_is_held,          S.DIALING,            (do.release_agent, do.dial_targets)),
+    Row(  S.HOLDING_CUSTOMER,        CONSULT,        on.Automatic, when.customer_is_held,        S.PAUSING_RECORDING,  do.pause_for_consult),
+    Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.release_agent),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.release_agent, do.dial_targets)),
     # The target was dialed before the agent left, and answers first.
-    Row(  S.HOLDING_CUSTOMER,        BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
-    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,                "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,                         "ringback_timeout_ms",          S.DIALING,            (do.release_agent, do.dial_targets)),
+    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,               "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "ringback_timeout_ms",        S.DIALING,            (do.release_agent, do.dial_targets)),
 
     # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
-    Row(  S.PAUSING_RECORDING,       ANY,             on.Automatic, when.consult_is_unrecorded,     S.DIALING,            do.dial_targets),
-    Limit(S.PAUSING_RECORDING,       ANY,                           "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
+    Row(  S.PAUSING_RECORDING,       ANY,            on.Automatic, when.consult_is_unrecorded,   S.DIALING,            do.dial_targets),
+    Limit(S.PAUSING_RECORDING,       ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # The customer, without the agent, moves from the bridge into the conference.
-    Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
-    Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.MOVING_CUSTOMER,         ANY,                           leave_or_arrive_timeout,        STAY,                 do.read_at_stage_timeout),
+    Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_arrived_alone,  STAY,                 do.move_to_new_conference),
+    Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
+    Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
+    Limit(S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout,      STAY,                 do.read_at_stage_timeout),
 
     # The agent who parks the call leaves.
-    Row(  S.PARKING,                 ANY,             on.Automatic, when.customer_is_parked,        C,                    do.note_parked),
-    Limit(S.PARKING,                 ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
+    Row(  S.PARKING,                 ANY,            on.Automatic, when.customer_is_parked,      C,                    do.note_parked),
+    Limit(S.PARKING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
-    Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
-    Row(  S.DIALING,                 BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    Row(  S.DIALING,                 LATER_DIALS,     on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
-    Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_at_stage_timeout),
+    Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
+    Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    # In the voicemail, the customer stays there until then.
+    Row(  S.DIALING,                 RETRIEVE,       on.Automatic, when.answers_for_voicemail,   S.UNHOLDING_CUSTOMER, (do.choose_winner, do.take_out_of_voicemail)),
+    Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
+    Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.every_dial_failed,       S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.DIALING,                 ANY,                          leave_timeout_if_missing,     STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
-    Row(  TOGETHER,                  ANY,             on.Automatic, when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
-    Row(  (*TOGETHER, S.COMPLETING), ANY,             on.Automatic, when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
+    Row(  TOGETHER,                  ANY,            on.Automatic, when.agent_is_gone,           S.COMPLETING,         do.complete_after_agent_left),
+    Row(  (*TOGETHER, S.COMPLETING), ANY,            on.Automatic, when.no_target_remains,       S.RETURNING_CUSTOMER, do.note_target_left),
 
     # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
-    Row(  S.HOLDING_FOR_SWAP,        ANY,             on.Automatic, when.previous_party_is_held,    S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
-    Limit(S.HOLDING_FOR_SWAP,        ANY,                           "hold_timeout_ms",              S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Row(  S.UNHOLDING_FOR_SWAP,      ANY,             on.Automatic, when.next_party_is_unheld,      S.TALKING,            do.finish_swap),
-    Limit(S.UNHOLDING_FOR_SWAP,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
+    Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING_FOR_SWAP, do.undo_swap),
+    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_swap),
+    Limit(S.UNHOLDING_FOR_SWAP,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that no one is on hold: all three talk.
-    Row(  S.MERGING,                 ANY,             on.Automatic, when.no_one_is_held,            S.TALKING,            do.finish_merge),
-    Limit(S.MERGING,                 ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.MERGING,                 ANY,            on.Automatic, when.no_one_is_held,          S.TALKING,            do.finish_merge),
+    Limit(S.MERGING,                 ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
-    Row(  S.COMPLETING,              ANY,             on.Automatic, when.no_one_is_held,            S.RELEASING_AGENT,    do.let_agent_leave),
-    Limit(S.COMPLETING,              ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
-    Row(  S.RELEASING_AGENT,         ANY,             on.Automatic, when.agent_is_gone,             C,                    do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
+    Row(  S.COMPLETING,              ANY,            on.Automatic, when.no_one_is_held,          S.RELEASING_AGENT,    do.let_agent_leave),
+    Limit(S.COMPLETING,              ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
+    Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    do.complete_transfer),
+    Limit(S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
-    Row(  S.UNHOLDING_CUSTOMER,      ANY,             on.Automatic, when.customer_was_taken_over,   C,                    do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
+    Row(  S.UNHOLDING_CUSTOMER,      ANY,            on.Automatic, when.customer_was_taken_over, C,                    do.complete_transfer),
+    Limit(S.UNHOLDING_CUSTOMER,      ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
-    Row(  S.CANCELLING,              ANY,             on.Automatic, when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_all),
-    Limit(S.CANCELLING,              ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
-    Row(  S.RETURNING_CUSTOMER,      ANY,             on.Automatic, when.customer_is_unheld,        C,                    do.return_to_agent),
-    Limit(S.RETURNING_CUSTOMER,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.CANCELLING,              ANY,            on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.unhold_all),
+    Limit(S.CANCELLING,              ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    do.return_to_agent),
+    Limit(S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # The next place of the fallback follows at once. A recall waits if the agent was rung before, or Twilio asked to wait.
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.recall_must_wait,          S.WAITING_TO_RECALL,  do.begin_recall),
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.recall_is_next,            S.DIALING,            (do.begin_recall, do.ring_agent)),
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.destination_is_next,       S.DIALING,            do.dial_fallback),
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.others_stay,               S.RETURNING_CUSTOMER, do.unhold_all),
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.url_is_next,               E,                    do.return_to_url),
-    Row(  S.FALLING_BACK,            ANY,             on.Automatic, when.no_place_is_left,          E,                    do.end_transfer_failed),
-    Limit(S.WAITING_TO_RECALL,       ANY,                           recall_pause,                   S.DIALING,            do.ring_agent),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_must_wait,        S.WAITING_TO_RECALL,  do.begin_recall),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_is_next,          S.DIALING,            (do.begin_recall, do.ring_agent)),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.destination_is_next,     S.DIALING,            do.dial_fallback),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.others_stay,             S.RETURNING_CUSTOMER, do.unhold_all),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.voicemail_is_next,       S.LEAVING_MESSAGE,    do.move_to_voicemail),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.url_is_next,             E,                    do.return_to_url),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.no_place_is_left,        E,                    do.end_transfer_failed),
+    Limit(S.WAITING_TO_RECALL,       ANY,                          recall_pause,                 S.DIALING,            do.ring_agent),
+    # The customer leaves a message. Its callbacks may be lost.
+    Limit(S.LEAVING_MESSAGE,         ANY,                          "voicemail_timeout_ms",       STAY,                 do.read_at_stage_timeout),
 )
 # fmt: on
 ENDS = tuple(one for one in STAGES if isinstance(one, Row))
@@ -150,62 +158,66 @@ ENDS = tuple(one for one in STAGES if isinstance(one, Row))
 #: it no longer holds.
 # fmt: off
 AUTOMATIC: tuple[Row, ...] = (
-    #   in           phase     event         when                               to                      do
+    #   in            phase     event         when                               to                      do
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
-    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
-    Row(B,           ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
-    Row(V,           ANY,      on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
-    Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
-    Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
-    Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    Row(V,            ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(B,            ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
+    Row(V,            ANY,      on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
+    Row(C,            ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
+    Row(C,            ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
+    Row(O.DIALING,    ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
     # Commands that arrived during the conversion.
-    Row(C,           ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
+    Row(C,            ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
     # Redis lost the end of a park, or the start of a transfer.
-    Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
-    Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
-    Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
+    Row(C,            PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
+    Row(C,            SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
+    Row(IN_VOICEMAIL, ANY,      on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # Reads that are due, and the step that an agent's leaving completes.
-    Row(LIVE,        ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(T,           BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
+    Row(LIVE,         ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
+    Row(T,            BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
-    Row(LIVE,        ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(LIVE,        ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+    Row(LIVE,         ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
+    Row(LIVE,         ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
-    Row(O.DIALING,   ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
-    Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
-    Row(BEFORE_DIAL, ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
+    Row(O.DIALING,    ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
+    Row(O.DIALING,    ANY,      on.Automatic, when.inbound_fallback_follows,     S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(O.DIALING,    ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
+    Row(BEFORE_DIAL,  ANY,      on.Automatic, when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(BEFORE_DIAL,  ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
 
     # The transfer that led to the conversion.
-    Row(C,           ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
+    Row(C,            ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
     # All are on hold. (A party that is left alone has a timer.)
-    Row(C,           ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
+    Row(C,            ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
 
     # The customer has no one to talk to, and no one is being dialed.
-    Row(RETURNING,   ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,           RETRIEVE, on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
-    Row(T,           ANY,      on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
+    Row(RETURNING,    ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
+    Row(T,            RETRIEVE, on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
+    Row(T,            RETRIEVE, on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
+    Row(T,            ANY,      on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
     # Added parties, supervisors, and the recording.
-    Row(C|T,         ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(C|T,         ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
-    Row(C|T,         ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
-    Row(LIVE,        ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
-    Row(C|T,         ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
+    Row(C|T,          ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
+    Row(C|T,          ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
+    Row(C|T,          ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
+    Row(LIVE,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(C|T,          ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
-    Row(C|T,         ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
-    Row(C|T,         ANY,      on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
-    Row(C|T,         ANY,      on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
-    Row(C|T,         ANY,      on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
+    Row(C|T,          ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
+    Row(C|T,          ANY,      on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
+    Row(C|T,          ANY,      on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
+    Row(C|T,          ANY,      on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
 )
 # fmt: on
 LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))

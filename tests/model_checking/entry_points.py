@@ -24,7 +24,7 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.ingest.writer import GateClaim, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile, load_directory
-from conferral.telephony.parameters import PlacedCall, StartedRecording
+from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api
@@ -265,7 +265,7 @@ class ServicePath:
 
     def perform(
         self, effect: Effect, visit: Visit
-    ) -> CallsRead | PlacedCall | StartedRecording | ProviderError | bool | None:
+    ) -> CallsRead | PlacedCall | RecordingFound | ProviderError | bool | None:
         """Carries an effect out, in one try; an error is returned."""
         try:
             return self._run(self.calls.perform(effect), visit)

@@ -22,7 +22,7 @@ from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus, State
 from conferral.storage.partition.partition_store import DialStatus
-from conferral.telephony.parameters import PlacedCall, StartedRecording
+from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.verification import SETTLE_S, VERIFIABLE, Verdict, Verification
@@ -118,7 +118,7 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
 
 
 def outcome_of(
-    order: Job, result: CallsRead | HangUpResult | PlacedCall | StartedRecording | ProviderError | bool | None
+    order: Job, result: CallsRead | HangUpResult | PlacedCall | RecordingFound | ProviderError | bool | None
 ) -> JobOutcome:
     """The outcome that follows from Twilio's answer."""
     effect = order.effect
@@ -127,7 +127,7 @@ def outcome_of(
             return result
         case PlacedCall():
             return succeeded(effect, result.call_sid, result.queue_ms)
-        case StartedRecording():
+        case RecordingFound():
             return succeeded(effect, recording_sid=result.recording_sid)
         case HangUpResult():
             return succeeded(effect, was_over=result.was_over)

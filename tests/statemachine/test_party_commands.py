@@ -64,8 +64,9 @@ def test_no_one_is_added_to_a_full_conference():
 def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
     story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
     story.expect("conferenced", "hold lawyer", phase="parked").confirms("lawyer").fires(ParkOverdue)
-    story.expect("conferenced", "unhold customer", "unhold lawyer", phase="")
-    assert story.confirms("customer", "lawyer").expect_timers().session.parked_until_ms == 0
+    story.expect("transferring", "unhold customer", "unhold lawyer").confirms("customer").confirms("lawyer")
+    story.expect("conferenced", phase="")
+    assert story.expect_timers().session.parked_until_ms == 0
 
 
 def test_parked_customer_hears_that_no_one_was_reached_after_the_lawyer_left():

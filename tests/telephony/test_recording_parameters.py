@@ -14,7 +14,7 @@ from conferral.runtime.errors import (
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
-from conferral.telephony.parameters import StartedRecording
+from conferral.telephony.parameters import RecordingFound
 from tests.telephony.scripted_http import Answer, calls_with, page
 
 URLS = CallbackUrls("https://example.com")
@@ -29,7 +29,7 @@ OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid=
 async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
     calls, http = calls_with({TO_CALL: {"sid": "RE1"}})
 
-    assert await calls.perform(START) == StartedRecording("RE1")
+    assert await calls.perform(START) == RecordingFound("RE1")
 
     assert http.requests == [
         (TO_CALL, {

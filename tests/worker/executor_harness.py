@@ -38,7 +38,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import check_send_allowed
-from conferral.telephony.parameters import PlacedCall, StartedRecording
+from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
@@ -202,7 +202,7 @@ class FakeCalls:
         self.at_once = 0
         self.at_once_max = 0
 
-    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | bool | None:
+    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | RecordingFound | bool | None:
         check_send_allowed()
         self.asked.append(effect.effect_id)
         step = await self._play(self.script[effect.effect_id])
@@ -211,7 +211,7 @@ class FakeCalls:
         if isinstance(effect, Dial):
             return PlacedCall(f"CA-{effect.effect_id}")
         if isinstance(effect, StartRecording):
-            return StartedRecording(f"RE-{effect.effect_id}")
+            return RecordingFound(f"RE-{effect.effect_id}")
         if isinstance(effect, FindCall):
             return PlacedCall("")
         if isinstance(effect, ReadCalls):

@@ -131,7 +131,7 @@ class Session(_Record):
             ended_at=to_iso(session.ended_at_ms),
             conference=Conference(sid=sid or None, name=name or None) if sid or name else None,
             parties={name: Party.of(party) for name, party in session.parties.items()},
-            transfer=None if transfer is None else Transfer.of(transfer),
+            transfer=None if transfer is None or session.is_inbound_fallback else Transfer.of(transfer),
         )
 
 

@@ -34,7 +34,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
-from conferral.telephony.parameters import PlacedCall, StartedRecording
+from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.core import no_checkpoint
 from conferral.worker.executor import job
@@ -417,8 +417,8 @@ class Execution:
 
 def _outcome_of(effect: Effect, found: object) -> JobOutcome:
     match found:
-        case StartedRecording():
-            return succeeded(effect, recording_sid=found.recording_sid)
+        case RecordingFound():
+            return succeeded(effect, recording_sid=found.recording_sid, duration_s=found.duration_s)
         case HangUpResult():
             return succeeded(effect, was_over=found.was_over)
         case CallsRead():

@@ -10,7 +10,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
-from conferral.statemachine.effects import Dial, FindCall, ReadCalls
+from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
@@ -69,7 +69,7 @@ class Executor:
             return None
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
-        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall)
+        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage)
         turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
         return self._start(Execution(job, self.context), turn or nullcontext())
 

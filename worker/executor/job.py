@@ -7,7 +7,7 @@ from typing import Any
 
 from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine import effects
-from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement
+from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement, RedirectToVoicemail
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
@@ -50,12 +50,14 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.UpdateParticipant: RetryPolicy(deadline_s=4, request_timeout_s=2),
     # At most once, like a dial, but other effects of its session wait behind it.
     effects.PlayAnnouncement: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),
+    effects.RedirectToVoicemail: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),
     # No one waits in silence; two requests and a verification fit in.
     effects.StartRecording: RetryPolicy(deadline_s=10, request_timeout_s=5),
     # A consult starts once its recording is paused. Safe to repeat, so two short requests.
     effects.ChangeRecording: RetryPolicy(deadline_s=4, request_timeout_s=2),
     effects.ReadCalls: RetryPolicy(deadline_s=10, request_timeout_s=5),
     effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    effects.FindMessage: RetryPolicy(deadline_s=10, request_timeout_s=5),
 }
 #: A call costs money until it is hung up, and Twilio may be away for minutes.
 ENDING = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
@@ -81,7 +83,7 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 
 
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
-AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
+AT_MOST_ONCE = (CreateCall, PlayAnnouncement, RedirectToVoicemail)
 
 JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 

@@ -174,6 +174,10 @@ _CODECS = {
         always=("mode", "to", "by", "fallback", "status", "reason"),
         logged=("mode", "status", "reason", "stage", "number"),
     ),
+    # Not public: the fallback of an inbound call is no transfer.
+    "inbound_fallback": RecordCodec(
+        TransferState, always=("status",), logged=("reason", "stage", "number"),
+    ),
     "recording": RecordCodec(
         Recording,
         always=("sid", "status", "url", "duration_s"),
@@ -299,7 +303,9 @@ def _codec_of(prefix: str) -> RecordCodec:
 def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
     """Yield the session's records, each with the prefix of its fields."""
     yield "", session
-    yield "transfer.", session.transfer
+    transfer, is_inbound = session.transfer, session.is_inbound_fallback
+    yield "transfer.", None if is_inbound else transfer
+    yield "inbound_fallback.", transfer if is_inbound else None
     yield "recording.", session.recording
     for party in session.parties.values():
         yield f"party.{party.name}.", party
@@ -325,6 +331,8 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
 
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
+    elif "inbound_fallback.status" in fields:
+        values["transfer"] = decode_record(TransferState, "inbound_fallback.")
     if "recording.status" in fields:
         values["recording"] = decode_record(Recording, "recording.")
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))

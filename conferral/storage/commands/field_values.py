@@ -170,7 +170,7 @@ FALLBACK = _text(
     "must be places, separated by commas",
     2 * DESTINATION_MAX + _URL_MAX,
     metavar="PLACE[,…]",
-    format="up to three of recall, a destination, end, or a URL that CONFERRAL_RETURN_URLS allows; "
+    format="up to three of recall, a destination, voicemail, end, or a URL that CONFERRAL_RETURN_URLS allows; "
     "CONFERRAL_TRANSFER_FALLBACK by default",
 )
 SPOKEN = _text(

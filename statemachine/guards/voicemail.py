@@ -1,0 +1,84 @@
+"""Guards on the fallback of an inbound call, and on the voicemail."""
+
+from conferral.statemachine import events
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
+from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
+from conferral.statemachine.session import CUSTOMER, INBOUND, Session
+from conferral.statemachine.states import CallStatus, Phase, Place
+from conferral.statemachine.step import Draft
+
+#: DialCallStatus of an agent who was not reached; `canceled` was intended.
+UNREACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
+
+
+# ---- the fallback of an inbound call ---------------------------------------------------------------------------------
+
+
+def has_inbound_fallback(session: Session) -> bool:
+    """Whether a caller whom no agent takes goes somewhere else."""
+    return session.direction == INBOUND and session.fallback not in ("", Place.END)
+
+
+def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
+    """Whether no one answered the bridge, and its action joins the caller."""
+    is_unreached = event.dial == "bridge" and event.dial_call_status in UNREACHED and not event.party_is_gone
+    return is_unreached and draft.session.phase is Phase.RINGING and has_inbound_fallback(draft.session)
+
+
+def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) -> bool:
+    """Whether the caller joined, though Redis lost that no one answered."""
+    party = draft.session.subject_of(event)
+    return party is not None and party.name == CUSTOMER and has_inbound_fallback(draft.session)
+
+
+def inbound_fallback_follows(draft: Draft, event: Event) -> bool:
+    """Whether no agent took the call of a caller who waits."""
+    return expected_party_failed(draft, event) and has_inbound_fallback(draft.session)
+
+
+def no_agent_is_configured(draft: Draft, event: Event) -> bool:
+    """Whether a caller waits for whom there is no agent."""
+    session = draft.session
+    return session.direction == INBOUND and not session.agent.address and waiting_party_has_joined(draft, event)
+
+
+# ---- the voicemail ---------------------------------------------------------------------------------------------------
+
+
+def voicemail_is_next(draft: Draft, _event: Event) -> bool:
+    """Whether the customer leaves a message next."""
+    return next_place(draft) == Place.VOICEMAIL
+
+
+def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
+    """Whether the customer is in the voicemail, or on the way."""
+    return draft.session.is_in_voicemail
+
+
+def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
+    """Whether the recording is a message left in the voicemail."""
+    return event.of_voicemail
+
+
+def voicemail_is_over(draft: Draft, _event: Event) -> bool:
+    """Whether the customer has left a message, or hung up in the voicemail."""
+    session = draft.session
+    return session.voicemail is not None and (session.voicemail.is_over or session.customer.is_gone)
+
+
+def shows_customer_not_in_voicemail(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the customer is still in the conference, and not moved."""
+    voicemail = draft.session.voicemail
+    may_not_have_moved = voicemail is not None and voicemail.may_not_have_moved
+    return may_not_have_moved and any(seen.call_sid == draft.session.customer.call_sid for seen in event.participants)
+
+
+def answers_for_voicemail(draft: Draft, event: Event) -> bool:
+    """Whether someone joined who takes the customer out of the voicemail."""
+    return draft.session.is_in_voicemail and answering_party(draft, event) is not None
+
+
+def voicemail_was_not_retrieved(draft: Draft, event: Event) -> bool:
+    """Whether no one took the customer out of the voicemail."""
+    return draft.session.is_in_voicemail and customer_is_unattended(draft, event)
