@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import RecordingStatus, SessionMode
+from conferral.statemachine.states import Place, RecordingStatus, SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address
 from conferral.telephony.callback_fields import (
     CALL_SID,
@@ -175,7 +175,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         mode=mode.value,
         other_agents=route.agents[1:],
         attributes=route.attributes,
-        fallback=route.fallback,
+        fallback="" if route.fallback == Place.END else route.fallback,
     )
 
 

@@ -17,7 +17,7 @@ UNREACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED}
 
 def has_inbound_fallback(session: Session) -> bool:
     """Whether a caller whom no agent takes goes somewhere else."""
-    return session.direction == INBOUND and session.fallback not in ("", Place.END)
+    return session.direction == INBOUND and bool(session.fallback)
 
 
 def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:

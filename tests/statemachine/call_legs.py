@@ -11,11 +11,13 @@ from conferral.statemachine.effects import (
     Effect,
     EndConference,
     FindCall,
+    FindMessage,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     RedirectToUrl,
+    RedirectToVoicemail,
     SayAndHangUp,
     StartRecording,
     UpdateParticipant,
@@ -96,7 +98,8 @@ def words(effect: Effect) -> str:
             return f"dial {effect.party} to the gate"
     verbs: dict[type[Effect], str] = {
         RedirectCall: "move", FindCall: "find", HangUpCall: "hang up", SayAndHangUp: "say goodbye to",
-        RedirectToUrl: "send away", StartRecording: "record",
+        RedirectToUrl: "send away", StartRecording: "record", RedirectToVoicemail: "move to voicemail:",
+        FindMessage: "find message of",
     }  # fmt: skip
     fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"

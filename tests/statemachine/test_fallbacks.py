@@ -1,0 +1,231 @@
+"""Where a customer goes whom no one takes: places in order, the voicemail, and a URL of your app's."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from conferral.statemachine.events import ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.policy import Policy
+from tests.statemachine.conference_scenarios import called, parked, waiting
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge
+
+MENU = "https://app.example.com/menu"
+MESSAGE = "RE" + "d" * 32
+
+
+def unreached(fallback: str, **options) -> Scenario:
+    """A blind transfer whose target is busy."""
+    return blind_from_bridge(policy=Policy(fallback=fallback), **options).placed("target").call("target", "busy")
+
+
+def unanswered(fallback: str) -> Scenario:
+    """A caller waits in a conference, and the agent is busy."""
+    return waiting(fallback=fallback).placed("agent").call("agent", "busy")
+
+
+def message(story: Scenario, status: str, seconds: int = 0) -> Scenario:
+    event = RecordingChanged(
+        **story.common(), recording_sid=MESSAGE, status=status, of_voicemail=True, duration_s=seconds
+    )
+    return story.take(event)
+
+
+def in_voicemail(story: Scenario) -> Scenario:
+    """Twilio has moved the customer, and the conference is over."""
+    story.expect("transferring", "move to voicemail: customer", phase="voicemail")
+    story.succeeds("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").conference_ends()
+    return story.expect("transferring", phase="voicemail")
+
+
+def messages(story: Scenario) -> list[tuple[str, int]]:
+    return [(one.recording_sid, one.duration_s) for one in story.outcome_records if one.kind == "voicemail"]
+
+
+# ---- places in order -----------------------------------------------------------------------------------------------
+
+
+def test_each_place_is_tried_when_the_one_before_has_failed():
+    story = unreached(f"{CAROL},recall,end").expect("transferring", "dial target", phase="fallback")
+    story.placed("target").call("target", "no-answer").expect("transferring", "dial agent to the gate", phase="recall")
+    story.placed("agent").call("agent", "busy").expect("transferring", phase="recall").fires(StageOverdue)
+    story.expect("transferring", "dial agent to the gate").placed("agent").call("agent", "busy")
+    story.expect("ended", "say goodbye to customer", reason="recall-failed")
+    story.expect_transfer("failed", "busy, fallback no-answer, recall busy, recall busy")
+
+
+def test_a_fallback_that_answers_is_the_agent_and_the_transfer_has_failed():
+    story = unreached(f"{CAROL},end").takes_part("target")
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
+    assert story.session.agent.address == CAROL
+    assert [(one.result, one.reason) for one in story.outcome_records] == [("failed", "busy, fallback answered")]
+
+
+def test_a_commands_fallback_replaces_the_settings():
+    story = blind_from_bridge(fallback="end").placed("target").call("target", "busy")
+    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+
+
+def test_removing_the_dialed_fallback_leads_to_the_next_place():
+    story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing").command(Remove, "remove-1", party="target")
+    story.expect("transferring", "hang up target").call("target", "canceled")
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+def test_a_transfer_with_the_agent_takes_no_fallback(mode):
+    story = Scenario().answered().transfer(mode, fallback="end")
+    assert story.last.outcome.value == "refused"
+    assert "only a blind transfer has a fallback" in story.reports["transfer-1"][-1][1]
+
+
+def test_a_park_that_times_out_goes_through_the_places_of_its_command():
+    story = parked(Policy(fallback=f"{CAROL},end")).fires(ParkOverdue).expect("transferring", "dial target")
+    story.placed("target").call("target", "busy").expect("ended", "say goodbye to customer", reason="fallback-failed")
+    story.expect_transfer("failed", "park-timeout, fallback busy")
+
+
+# ---- a URL ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_customer_continues_at_a_url_that_says_why():
+    story = unreached(MENU).expect("ended", "send away customer", reason="returned")
+    (effect,) = story.last.effects
+    assert effect.url.partition("?")[0] == MENU
+    assert parse_qs(urlsplit(effect.url).query) == {"session": [story.session.id], "reason": ["busy"]}
+
+
+def test_a_url_keeps_its_own_query():
+    (effect,) = unreached(f"{MENU}?line=2").last.effects
+    assert effect.url.startswith(f"{MENU}?line=2&session=")
+
+
+def test_the_conference_is_ended_if_twilio_does_not_redirect_to_the_url():
+    """The action of the customer's `<Dial>` continues there, too."""
+    story = unreached(MENU).is_unknown("redirect_to_url", "customer")
+    story.expect("ended", "end room")
+    assert story.session.attributes.after_url.startswith(MENU)
+
+
+# ---- the voicemail -------------------------------------------------------------------------------------------------
+
+
+def test_a_message_ends_the_call_and_is_reported_once():
+    story = message(in_voicemail(unreached("voicemail")), "in-progress").expect("transferring")
+    message(story, "completed", 7).expect("ended", "hang up customer", reason="voicemail")
+    message(story, "completed", 7).expect("ended")
+    assert messages(story) == [(MESSAGE, 7)]
+    assert [one.kind for one in story.outcome_records] == ["transfer", "voicemail", "session"]
+
+
+def test_a_silent_message_is_none():
+    story = message(in_voicemail(unreached("voicemail")), "in-progress")
+    message(story, "absent").expect("ended", "hang up customer", reason="voicemail")
+    assert not messages(story)
+
+
+@pytest.mark.parametrize("heard_tone", [False, True])
+def test_a_customer_who_hangs_up_has_left_a_message_only_after_the_tone(heard_tone):
+    story = in_voicemail(unreached("voicemail"))
+    if heard_tone:
+        message(story, "in-progress")
+    reason = "voicemail" if heard_tone else "customer-left"
+    story.call("customer", "completed").expect("ended", "find message of customer", reason=reason)
+
+
+def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
+    story = in_voicemail(unreached("voicemail")).fires(StageOverdue).expect("transferring", "look")
+    story.reads(customer="completed").expect("ended", "find message of customer")
+    story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=9).expect("ended")
+    message(story, "completed", 9).expect("ended")
+    assert messages(story) == [(MESSAGE, 9)]
+
+
+def test_no_message_is_found():
+    story = in_voicemail(unreached("voicemail")).call("customer", "completed").succeeds("find_message", "customer")
+    assert not messages(story.expect("ended"))
+
+
+def test_a_voicemail_that_twilio_refuses_is_followed_by_the_next_place():
+    story = unreached("voicemail,recall")
+    story.fails("redirect_to_voicemail", "customer", effect_id=story.session.voicemail.move_effect_id)
+    story.expect("transferring", "look", "dial agent to the gate", phase="recall")
+    story.expect_transfer("failed", "busy, voicemail failed")
+
+
+def test_a_read_shows_whether_twilio_moved_the_customer():
+    story = unreached("voicemail,recall")
+    story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
+    story.expect("transferring", "look", phase="voicemail")
+    story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", "dial agent to the gate")
+
+
+def test_only_retrieve_and_end_are_allowed_in_the_voicemail():
+    story = in_voicemail(unreached("voicemail")).transfer("blind", CAROL, command_id="late")
+    story.expect_refused("late", "the customer is in the voicemail", "end")
+
+
+# ---- out of the voicemail ------------------------------------------------------------------------------------------
+
+
+def retrieving() -> Scenario:
+    story = message(in_voicemail(unreached("voicemail")), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
+    return story.expect("transferring", "dial agent to the gate", phase="retrieve")
+
+
+def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
+    story = retrieving().answers("agent").expect("transferring").joins("agent", conference=OTHER_CONFERENCE)
+    story.expect("transferring", "move customer").joins("customer", conference=OTHER_CONFERENCE)
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
+    story.expect_command("retrieve-1", "accepted", "done")
+    message(story, "completed", 3).expect("conferenced")
+    assert messages(story) == [(MESSAGE, 3)]
+
+
+def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
+    story = retrieving().placed("agent").call("agent", "no-answer").expect("transferring", phase="voicemail")
+    story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
+    message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
+    assert [one.kind for one in story.outcome_records] == ["transfer", "transfer", "voicemail", "session"]
+
+
+def test_a_customer_who_hangs_up_stops_the_phone_that_would_take_the_call():
+    story = retrieving().placed("agent").call("agent", "ringing").call("customer", "completed")
+    story.expect("ended", "hang up agent", "find message of customer", reason="voicemail")
+
+
+# ---- an inbound call that no agent takes ---------------------------------------------------------------------------
+
+
+def test_a_waiting_caller_goes_on_to_the_fallback_of_the_call():
+    story = unanswered(f"{CAROL},voicemail").expect("transferring", "dial target", phase="fallback")
+    story.placed("target").call("target", "busy")
+    in_voicemail(story)
+    message(story, "completed", 5).expect("ended", "hang up customer", reason="voicemail")
+    assert [one.kind for one in story.outcome_records] == ["voicemail", "session"]
+
+
+def test_a_caller_on_a_bridge_joins_a_conference_for_the_fallback():
+    story = Scenario().comes_in(fallback=f"{CAROL},end").call("agent", "ringing").dial_ends("no-answer")
+    story.expect("transferring", phase="fallback").joins("customer", starts=False)
+    story.expect("transferring", "dial target", phase="fallback").takes_part("target")
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
+    assert not story.outcome_records
+
+
+def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").joins("customer", starts=False)
+    story.expect("transferring", "dial target", phase="fallback")
+
+
+@pytest.mark.parametrize("status", ["completed", "canceled"])
+def test_a_bridge_that_was_answered_or_cancelled_has_no_fallback(status):
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").dial_ends(status)
+    assert story.session.state == "bridged"
+
+
+def test_a_caller_without_any_agent_goes_to_the_fallback_at_once():
+    story = called(agent_address="", fallback=MENU).joins("customer", starts=False)
+    story.expect("ended", "send away customer", reason="returned")
+    assert parse_qs(urlsplit(story.last.effects[0].url).query)["reason"] == ["not-configured"]
