@@ -108,6 +108,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
         web.post("/sandbox/calls/{sid}/{act}", control.call_action),
         web.get("/sandbox/ledger", control.request_log),
         web.get("/sandbox/hearing", control.audibility),
+        web.get("/sandbox/recordings", control.recordings),
         web.get("/sandbox/faults", control.pending_faults),
         web.post("/sandbox/faults", control.faults),
         web.post("/sandbox/reset", control.reset),
@@ -208,6 +209,10 @@ class ControlRoutes:
             if wanted in (None, sid)
         }
         return web.json_response({"hearing": heard, "now_s": self._sandbox.now_s})
+
+    async def recordings(self, _request: web.Request) -> web.Response:
+        """List the callers' messages, newest first."""
+        return web.json_response(views.message_view(self._sandbox))
 
     async def faults(self, request: web.Request) -> web.Response:
         """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.

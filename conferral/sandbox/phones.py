@@ -257,9 +257,12 @@ class CallHandle:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
         self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
-    def speak(self) -> None:
-        """Start speaking; conferences with the event `speaker` report it."""
-        self._sandbox.apply(messages.PhoneSpeaks(self.sid))
+    def speak(self, text: str = "") -> None:
+        """Start speaking: conferences with the event `speaker` report it.
+
+        During a `<Record>`, `text` is what the recording has; it takes the time that a `<Say>` would take.
+        """
+        self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
 
     def fall_silent(self) -> None:
         """Stop speaking; reported like the start."""

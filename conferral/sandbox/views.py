@@ -51,6 +51,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
 
 CONFERENCES_MAX = 50
+MESSAGES_MAX = 50
 
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
@@ -80,6 +81,23 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
         }
         for conference in live
     ]
+
+
+def message_view(sandbox: SandboxRuntime) -> dict[str, Any]:
+    """Return the newest messages that a `<Record>` recorded, as text."""
+    state = sandbox.model.state
+    kept = [it for it in state.recordings.values() if it.text or it.settings.source == "RecordVerb"]
+    return {
+        "messages": [
+            {
+                **pick(it, "sid", "status", "text"),
+                "at": iso(it.started_at_s),
+                "caller": name_of(sandbox, phone_of(state.calls[it.leg_sid])),
+                "duration_s": int(it.length_s(sandbox.model.now_s)),
+            }
+            for it in reversed(kept[-MESSAGES_MAX:])
+        ]
+    }
 
 
 def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
@@ -173,6 +191,8 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
     me = conference.participants.get(call.sid) if conference is not None else None
     states = {"on hold": me.is_held, "muted": me.muted, "coaching": me.coaching} if me is not None and me.is_in else {}
     hears = heard.parties if heard is not None else frozenset[str]()
+    record = call.record
+    is_speaking = me.is_speaking if me is not None else record is not None and record.spoken_until_s > sandbox.now_s
     return {
         "sid": call.sid,
         "other": other,
@@ -182,7 +202,8 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
         "sound": sound,  # `ring` for a ringing phone, else as in `sound_bubble`
         "words": words,
         "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
-        "is_speaking": me is not None and me.is_speaking,
+        "is_speaking": is_speaking,
+        "records": record is not None,
         "wants_keys": call.activity == "gathering",
         "conference_state": ", ".join(state for state, applies in states.items() if applies),
         "cannot": _disabled_actions(call, me),
@@ -194,7 +215,9 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
     not_ringing = "" if rings else "already answered" if call.direction != "inbound" else "you are calling"
     not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
-    if me is None or not me.is_in:
+    if call.record is not None:
+        silent = ""
+    elif me is None or not me.is_in:
         silent = "only detected in conferences"
     elif me.muted or me.is_held:
         silent = "no one hears you: you are " + ("on hold" if me.is_held else "muted")

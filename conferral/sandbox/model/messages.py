@@ -55,8 +55,11 @@ class PhonePresses(PhoneInput):
     digits: str
 
 
+@dataclass(frozen=True, slots=True)
 class PhoneSpeaks(PhoneInput):
-    """The leg's user starts speaking."""
+    """The leg's user says `text`, or, without it, starts speaking."""
+
+    text: str = ""
 
 
 class PhoneFallsSilent(PhoneInput):

@@ -14,8 +14,8 @@ FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: 
 STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
-    "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged",
-    "conference",
+    "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "recording", "dialing",
+    "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -97,6 +97,18 @@ class Gather:
     digits: str = ""
 
 
+@dataclass(slots=True)
+class Record:
+    """A running `<Record>`."""
+
+    verb: Verb
+    base_url: str
+    recording_sid: str
+    ends_at_s: float  #: Because of its `maxLength`.
+    spoken_from_s: float | None = None  #: When the caller first spoke; None: not yet.
+    spoken_until_s: float = 0.0  #: When the caller stops speaking; infinite if that is unknown.
+
+
 @dataclass(frozen=True, slots=True)
 class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
@@ -124,7 +136,7 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `OutboundAPI`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -158,6 +170,7 @@ class Call:
     program: TwimlProgram | None = None
     dial: Dial | None = None
     gather: Gather | None = None
+    record: Record | None = None
     conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
     join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
     redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
@@ -302,6 +315,8 @@ class Recording:
     skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
     skipped_s: float = 0.0  #: Total length of skipped pauses.
     error_code: int = 0
+    is_silent: bool = False  #: Whether no one spoke during a `<Record>`.
+    text: str = ""  #: What the caller said during a `<Record>`.
     spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property

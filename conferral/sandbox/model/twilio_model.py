@@ -10,6 +10,7 @@ from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
+    message_recorder,
     messages,
     participant_updates,
     recordings,
@@ -146,10 +147,8 @@ class TwilioModel:
                 calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
             case messages.PhonePresses():
                 twiml_interpreter.on_keys(transaction, call, input_.digits)
-            case messages.PhoneSpeaks():
-                conferences.set_speaking(transaction, call, starts=True)
-            case messages.PhoneFallsSilent():
-                conferences.set_speaking(transaction, call, starts=False)
+            case messages.PhoneSpeaks() | messages.PhoneFallsSilent():
+                self._on_speech(transaction, call, input_)
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
             case messages.PhoneRings():
@@ -165,6 +164,16 @@ class TwilioModel:
                 calls.end(transaction, call, "failed", 404)
             case _:
                 assert_never(input_)
+
+    def _on_speech(
+        self, transaction: Transaction, call: Call, input_: messages.PhoneSpeaks | messages.PhoneFallsSilent
+    ) -> None:
+        if call.record is None:
+            conferences.set_speaking(transaction, call, starts=isinstance(input_, messages.PhoneSpeaks))
+        elif isinstance(input_, messages.PhoneSpeaks):
+            message_recorder.speak(transaction, call, call.record, input_.text)
+        else:
+            message_recorder.fall_silent(transaction, call, call.record)
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
@@ -216,6 +225,8 @@ class TwilioModel:
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
         call.gather = None
+        if call.record is not None:
+            message_recorder.finish(transaction, call, "hangup")
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
         dialing.on_caller_ended(transaction, call)

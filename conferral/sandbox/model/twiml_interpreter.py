@@ -1,6 +1,6 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
-from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser
+from conferral.sandbox.model import calls, conferences, dialing, message_recorder, participant_updates, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
@@ -165,6 +165,8 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         call.activity = "gathering"
         transaction.outputs.append(AskForKeys(call.sid))
         _prompt_or_wait(transaction, call, call.gather)
+    elif verb.name == "Record":
+        message_recorder.start(transaction, call, verb, program.base_url)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
@@ -204,9 +206,11 @@ def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> Non
 
 
 def on_verb_over(transaction: Transaction, call: Call) -> None:
-    """Continue with the next verb or prompt, or end the Gather."""
+    """Continue with the next verb or prompt, or end the Gather or Record."""
     gather = call.gather
-    if gather is None:
+    if call.record is not None:
+        message_recorder.finish(transaction, call)
+    elif gather is None:
         run(transaction, call)
     elif gather.prompt < len(gather.verb.children):
         gather.prompt += 1
@@ -216,9 +220,12 @@ def on_verb_over(transaction: Transaction, call: Call) -> None:
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
-    """Pass pressed keys to a Gather, or `*` to a Dial with hangupOnStar."""
+    """Pass pressed keys to a Gather or Record, or `*` to a Dial."""
     for digit in digits:
         gather = call.gather
+        if call.record is not None:
+            message_recorder.press(transaction, call, digit)
+            continue
         if gather is None:
             if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
                 dialing.cut_short(transaction, call)
@@ -241,12 +248,8 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
         run(transaction, call)
         return
-    call.activity = "fetching"
-    whisper = call.program is not None and call.program.whisper
-    source = Source(resolve(gather.base_url, gather.verb.get("action")), gather.verb.get("method", "POST").upper())
-    call.generation += 1
     extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
-    transaction.fetch(call, source, "whisper" if whisper else "program", extra, is_action=True)
+    transaction.fetch_action(call, gather.verb, gather.base_url, extra)
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
@@ -268,6 +271,8 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
         dialing.on_child_left(transaction, call)
     call.dial = None
     call.gather = None
+    if call.record is not None:
+        message_recorder.stop(transaction, call, call.record)
     transaction.stop_timer(call.sid, "verb")
     transaction.stop_timer(call.sid, "dial-limit")
     if old_action is None:

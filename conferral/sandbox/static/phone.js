@@ -75,6 +75,7 @@ export function Phone({ phone, alone }) {
         <${Hand} phone=${phone} />
         <${Story} phone=${phone} open=${alone} />`
     }
+    ${leg?.records && html`<${Message} phone=${phone} leg=${leg} />`}
   </section>`;
 }
 
@@ -143,6 +144,22 @@ function Buttons({ phone, leg }) {
     />
     <${Act} label="Hang up" about=${phone.name} class="danger" cannot=${why("hangup")} onAct=${act("hangup")} />
   </div>`;
+}
+
+/** Form for what a caller says to voicemail. */
+function Message({ phone, leg }) {
+  const say = (event) => {
+    event.preventDefault();
+    ask(`/calls/${leg.sid}/speak`, { text: event.target.said.value }, "said");
+    event.target.reset();
+  };
+  return html`<form class="calling" onSubmit=${say}>
+    <label>
+      <span class="unseen">What ${hide(phone.name)} says</span>
+      <input name="said" required placeholder="leave a message" autocomplete="off" />
+    </label>
+    <button>Say</button>
+  </form>`;
 }
 
 function Keypad({ phone, leg }) {
