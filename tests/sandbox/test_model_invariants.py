@@ -84,9 +84,10 @@ def check(exchange: TwilioModel) -> None:
 def call_step(story: ModelScenario, random: Random, sid: str) -> None:
     match random.randrange(3):
         case 0:
-            gate = (("Url", f"{APP}/gate"), ("SendDigits", random.choice(("", "w1", "1"))), ("Timeout", "20"))
+            digits = random.choice((("SendDigits", "w1"), ("SendDigits", "1"), ("MachineDetection", "Enable")))
+            gate = (("Url", f"{APP}/gate"), digits, ("Timeout", "20"))
             record = ("Record", random.choice(("true", "false")))
-            story.rest("POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), *gate, record)
+            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate, record)
         case 1:
             story.rest("POST", f"/Calls/{sid}/Recordings.json", *RECORD)
         case _:

@@ -95,6 +95,8 @@ def call_event(call: Call, sequence: int, now_s: float) -> Params:
         ("CallbackSource", "call-progress-events"),
         ("SequenceNumber", str(sequence)),
     ]
+    if call.answered_by:
+        out.append(("AnsweredBy", call.answered_by))
     if call.is_final:
         duration_s = duration(call)
         out.append(("CallDuration", str(duration_s)))

@@ -28,8 +28,14 @@ class PhoneRings(PhoneInput):
     """A dialed phone starts ringing."""
 
 
+PhoneKind = Literal["person", "silent-person", "mailbox", "mailbox-with-beep", "fax"]
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneAnswers(PhoneInput):
-    """A dialed phone is answered."""
+    """A dialed phone is answered, by a person unless `kind` says otherwise."""
+
+    kind: PhoneKind = "person"
 
 
 class PhoneBusy(PhoneInput):

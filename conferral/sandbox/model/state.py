@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
-from conferral.sandbox.model.messages import FetchPurpose, Params
+from conferral.sandbox.model.messages import FetchPurpose, Params, PhoneKind
 from conferral.sandbox.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
@@ -14,8 +14,8 @@ FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: 
 STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
-    "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "recording", "dialing",
-    "bridged", "conference",
+    "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
+    "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -180,6 +180,9 @@ class Call:
     send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
     digits_sent: str = ""  #: The same, once they were pressed.
     application_sid: str = ""  #: The application through which a browser called.
+    detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
+    answered_by: str = ""  #: The detection's result.
+    phone_kind: PhoneKind = "person"  #: What answered.
     record_settings: RecordSettings | None = None  #: To record from the answer on.
     queue_ms: int = 0
     number: int = 0  #: Creation number within the account; lists are sorted by it.

@@ -155,6 +155,7 @@ class TwilioModel:
                 if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
                     conferences.mark_ringing(transaction, call)
             case messages.PhoneAnswers():
+                call.phone_kind = input_.kind
                 self._on_answered(transaction, call)
             case messages.PhoneBusy():
                 calls.end(transaction, call, "busy", 486)

@@ -55,9 +55,24 @@ APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occ
 """What a caller hears if no TwiML could be fetched."""
 
 
+ANSWERED_BY = {
+    "person": "human",
+    "silent-person": "unknown",
+    "mailbox": "machine_start",
+    "mailbox-with-beep": "machine_start",
+    "fax": "fax",
+}
+"""The result of machine detection (Twilio docs: Answering Machine Detection, `MachineDetection=Enable`)."""
+
+
 def on_answered(transaction: Transaction, call: Call) -> None:
-    """Run a Calls API leg after its answer: its SendDigits, then its TwiML."""
-    if call.send_digits:
+    """Run a Calls API leg: its SendDigits or machine detection, its TwiML."""
+    behavior = transaction.behavior
+    if call.detects_machine:
+        lasts_s = {"person": behavior.detect_person_s, "silent-person": behavior.detect_silence_s}
+        call.activity = "detecting"
+        transaction.set_timer(call.sid, "verb", lasts_s.get(call.phone_kind, behavior.detect_machine_s))
+    elif call.send_digits:
         call.activity = "sending-digits"
         # `w` waits half a second, `W` one; a digit takes no time.
         transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
@@ -72,7 +87,13 @@ def on_digits_sent(transaction: Transaction, call: Call) -> None:
         begin(transaction, call, call.start)
 
 
-def begin(transaction: Transaction, call: Call, source: Source) -> None:
+def _on_detected(transaction: Transaction, call: Call) -> None:
+    call.answered_by = ANSWERED_BY[call.phone_kind]
+    if call.start is not None:
+        begin(transaction, call, call.start, (("AnsweredBy", call.answered_by),))
+
+
+def begin(transaction: Transaction, call: Call, source: Source, extra: Params = ()) -> None:
     """Start new TwiML on an unconnected call, replacing any that runs."""
     call.generation += 1
     call.program = None
@@ -81,7 +102,7 @@ def begin(transaction: Transaction, call: Call, source: Source) -> None:
     transaction.stop_timer(call.sid, "digits")
     if source.url:
         call.activity = "fetching"
-        transaction.fetch(call, source, "program")
+        transaction.fetch(call, source, "program", extra)
     else:
         run_document(transaction, call, "text/xml", source.twiml.encode(), "")
 
@@ -208,7 +229,9 @@ def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> Non
 def on_verb_over(transaction: Transaction, call: Call) -> None:
     """Continue with the next verb or prompt, or end the Gather or Record."""
     gather = call.gather
-    if call.record is not None:
+    if call.activity == "detecting":
+        _on_detected(transaction, call)
+    elif call.record is not None:
         message_recorder.finish(transaction, call)
     elif gather is None:
         run(transaction, call)
