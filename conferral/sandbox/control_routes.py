@@ -139,7 +139,7 @@ class ControlRoutes:
         phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
         script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
         if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
-            phone.script(**script)
+            await _call(phone.script, script)
         if body.name is not None:
             phone.name = body.name[:NAME_LENGTH_MAX]
         if body.by_hand is not None:

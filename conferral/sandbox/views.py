@@ -84,19 +84,42 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
 
 
 def message_view(sandbox: SandboxRuntime) -> dict[str, Any]:
-    """Return the newest messages that a `<Record>` recorded, as text."""
-    state = sandbox.model.state
-    kept = [it for it in state.recordings.values() if it.text or it.settings.source == "RecordVerb"]
+    """Return the newest messages as text: of a `<Record>`, or in a mailbox."""
+    calls = sandbox.model.state.calls
+    found = [
+        {
+            **pick(it, "sid", "status", "text"),
+            "at": iso(it.started_at_s),
+            "caller": name_of(sandbox, phone_of(calls[it.leg_sid])),
+            "mailbox": "",
+            "duration_s": int(it.length_s(sandbox.model.now_s)),
+        }
+        for it in sandbox.model.state.recordings.values()
+        if it.settings.source == "RecordVerb"
+    ]
+    mailboxes = (call for call in calls.values() if call.phone_kind == "mailbox-with-beep")
+    found += [view for call in mailboxes if (view := _mailbox_view(sandbox, call))["duration_s"] > 0]
+    return {"messages": sorted(found, key=lambda it: it["at"], reverse=True)[:MESSAGES_MAX]}
+
+
+def _mailbox_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
+    """Return what a mailbox has heard since the end of its greeting."""
+    since_s = (call.answered_at_s or 0.0) + sandbox.model.behavior.greeting_s
+    until_s = sandbox.model.now_s if call.ended_at_s is None else call.ended_at_s
+    sounds = [
+        it.sound
+        for it in sandbox.model.audibility.intervals(call.sid)
+        if it.sound.kind != "silence" and (it.until_s is None or it.until_s > since_s)
+    ]
+    parts = [it.content or heard_words(it, _names_of(sandbox, it.parties)) for it in sounds]
     return {
-        "messages": [
-            {
-                **pick(it, "sid", "status", "text"),
-                "at": iso(it.started_at_s),
-                "caller": name_of(sandbox, phone_of(state.calls[it.leg_sid])),
-                "duration_s": int(it.length_s(sandbox.model.now_s)),
-            }
-            for it in reversed(kept[-MESSAGES_MAX:])
-        ]
+        "sid": call.sid,
+        "status": call.status,
+        "text": ", ".join(parts),
+        "at": iso(since_s),
+        "caller": name_of(sandbox, phone_address(call.from_)),
+        "mailbox": name_of(sandbox, phone_of(call)),
+        "duration_s": int(until_s - since_s),
     }
 
 
@@ -162,6 +185,7 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "address": phone.address,
         "name": name_of(sandbox, phone.address),
         "by_hand": phone.is_manual,
+        "kind": script.kind,
         "acts": not phone.is_manual and script.has_actions,
         "does": str(script) if script.has_actions else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],

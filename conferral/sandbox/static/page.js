@@ -147,7 +147,8 @@ function Messages() {
       ${messages.value.map(
         (it) =>
           html`<li key=${it.sid}>
-            <${Time} at=${it.at} as="clock" /> <${MaskedText} value=${it.caller} />, ${it.duration_s} s${": "}
+            <${Time} at=${it.at} as="clock" /> <${MaskedText} value=${it.caller} />
+            ${it.mailbox && html`${" to "}<${MaskedText} value=${it.mailbox} />`}, ${it.duration_s} s${": "}
             ${it.text ? html`“<${MaskedText} value=${it.text} />”` : html`<span class="muted">${it.status}</span>`}
           </li>`,
       )}

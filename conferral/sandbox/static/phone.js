@@ -228,9 +228,27 @@ function Calling({ phone }) {
   </div>`;
 }
 
-/** Switches between manual and scripted. */
+const KINDS = {
+  person: "a person",
+  "silent-person": "a silent person",
+  mailbox: "a mailbox",
+  "mailbox-with-beep": "a mailbox with a beep",
+  fax: "a fax",
+};
+
+/** Switches between manual and scripted, and what answers. */
 function Hand({ phone }) {
+  const answers = ({ target }) => {
+    const isPerson = target.value.endsWith("person");
+    ask("/phones", { address: phone.address, kind: target.value, by_hand: isPerson && phone.by_hand });
+  };
   return html`<label class="hand">
+    <span>Answered by</span>
+    <select value=${phone.kind} aria-label=${`What answers ${hide(phone.name)}`} onChange=${answers}>
+      ${Object.entries(KINDS).map(([kind, words]) => html`<option key=${kind} value=${kind}>${words}</option>`)}
+    </select>
+  </label>
+  <label class="hand">
     <input
       type="checkbox"
       checked=${phone.by_hand}
