@@ -259,9 +259,10 @@ class CallHandle:
         if answer is not None and answer.status != HTTPStatus.OK:
             raise ValueError((answer.body or {})["message"])
 
-    def answer(self, kind: messages.PhoneKind = "person") -> None:
+    def answer(self) -> None:
         """Answer; ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(messages.PhoneAnswers(self.sid, kind))
+        phone = self._sandbox.phones.get(phone_address(self.record.to))
+        self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""

@@ -154,16 +154,15 @@ def on_failure(
 
 
 def run(transaction: Transaction, call: Call) -> None:
-    """Run verbs until one takes time, connects the call, or the program ends."""
-    while not call.is_final:
-        program = call.program
-        if program is None or program.position >= len(program.verbs):
-            _on_program_over(transaction, call)
-            return
-        verb = program.verbs[program.position]
-        program.position += 1
-        if not _execute(transaction, call, program, verb):
-            return
+    """Run the next verb, or end the program."""
+    program = call.program
+    if call.is_final:
+        return
+    if program is None or program.position >= len(program.verbs):
+        _on_program_over(transaction, call)
+        return
+    program.position += 1
+    _execute(transaction, call, program, program.verbs[program.position - 1])
 
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
@@ -174,11 +173,13 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
     calls.hang_up(transaction, call)
 
 
-def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
-    """Run one verb; return whether the next one follows immediately."""
+def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
     if verb.name in {"Say", "Play", "Pause"}:
         _start_timed_verb(transaction, call, verb)
-    elif verb.name == "Dial" and not program.whisper:
+    elif verb.name == "Dial" and program.whisper:
+        error = "Dial: Cannot Dial out from a Dial Call Segment"
+        on_failure(transaction, call, 13201, error, program.base_url, whisper=True)
+    elif verb.name == "Dial":
         dialing.start(transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
         calls.answer(transaction, call)
@@ -193,12 +194,9 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
     elif verb.name == "Reject" and call.status == "ringing":
         busy = verb.get("reason", "rejected") == "busy"
         calls.end(transaction, call, "busy", 486 if busy else 603)
-    elif verb.name in {"Hangup", "Reject"}:
+    else:  # Hangup, or a Reject that isn't the first verb
         calls.answer(transaction, call)
         calls.hang_up(transaction, call)
-    else:
-        return True  # a Dial inside a whisper
-    return False
 
 
 def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
