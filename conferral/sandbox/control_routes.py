@@ -102,6 +102,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
     return [
         web.post("/sandbox/numbers", control.add_number),
         web.post("/sandbox/phones", control.script_phone),
+        web.post("/sandbox/bots", control.script_bot),
         web.post("/sandbox/calls", control.call_in),
         web.post("/sandbox/browser-calls", control.browser_calls),
         web.get("/sandbox/calls", control.calls),
@@ -146,6 +147,11 @@ class ControlRoutes:
             self._sandbox.set_manual(body.address, is_manual=body.by_hand)
         self._sandbox.notify()
         return web.json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, status=201)
+
+    async def script_bot(self, request: web.Request) -> web.Response:
+        """Set what the bot behind each `<ConversationRelay>` does."""
+        script = await _call(self._sandbox.script_bot, await _read_body(request, dict))
+        return web.json_response(asdict(script), status=201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""

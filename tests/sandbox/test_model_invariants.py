@@ -29,6 +29,7 @@ DOCUMENTS = (
     conference_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
     conference_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
     "<Response><Record timeout='3' maxLength='20' action='/key'/><Say>Bye</Say></Response>",
+    "<Response><Connect action='/key'><ConversationRelay/></Connect><Say>Bye</Say></Response>",
     "<Response><Gather numDigits='1' action='/key'><Say>Press</Say></Gather><Redirect>/next</Redirect></Response>",
     "<Response><Say>Hello</Say><Pause length='2'/></Response>",
     "<Response><Reject/></Response>",

@@ -15,7 +15,7 @@ STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
     "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
-    "dialing", "bridged", "conference",
+    "relaying", "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -110,6 +110,28 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class BotScript:
+    """What the bot behind a `<ConversationRelay>` says, and how it ends."""
+
+    says: tuple[str, ...] = ("Hello. One moment, please.",)
+    handoff_data: str = ""  #: Of its `end` message.
+    ends: Literal["handoff", "failed", "hangup"] = "handoff"  #: Or its WebSocket breaks, or the caller hangs up.
+
+
+@dataclass(slots=True)
+class Relay:
+    """A running `<Connect><ConversationRelay>`."""
+
+    verb: Verb
+    base_url: str
+    session_sid: str
+    since_s: float
+    script: BotScript
+    sentences: tuple[Verb, ...]  #: As `<Say>`s.
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
 
@@ -171,6 +193,7 @@ class Call:
     dial: Dial | None = None
     gather: Gather | None = None
     record: Record | None = None
+    relay: Relay | None = None
     conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
     join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
     redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
@@ -373,6 +396,7 @@ class State:
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
+    bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
 
     def next_timer(self) -> tuple[TimerKey, float] | None:

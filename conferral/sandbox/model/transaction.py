@@ -117,11 +117,16 @@ class Transaction:
         url = with_query(source.url, form) if is_get else source.url
         self.outputs.append(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))
 
-    def fetch_action(self, call: Call, verb: Verb, base_url: str, extra: Params) -> None:
-        """Request a verb's action (default: its document), to run the response.
+    def end_verb(self, call: Call, verb: Verb, base_url: str, extra: Params | None) -> None:
+        """Run the response of a verb's action (default: its own document).
 
-        The response for a call that has ended is ignored.
+        Without `extra`, run the next verb instead. Nothing is run on a call that has ended.
         """
+        if extra is None:
+            if not call.is_final:
+                call.activity = "idle"
+                self.tasks.append(Task("run", call.sid))
+            return
         source = Source(resolve(base_url, verb.get("action")), verb.get("method", "POST").upper())
         if call.is_final:
             self.fetch(call, source, "ignored", extra, is_action=True)

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import assert_never, cast
 
 from conferral.sandbox.model import (
+    bots,
     callback_parameters,
     calls,
     conferences,
     dialing,
-    message_recorder,
     messages,
     participant_updates,
+    recorder,
     recordings,
     twiml_interpreter,
 )
@@ -172,9 +173,9 @@ class TwilioModel:
         if call.record is None:
             conferences.set_speaking(transaction, call, starts=isinstance(input_, messages.PhoneSpeaks))
         elif isinstance(input_, messages.PhoneSpeaks):
-            message_recorder.speak(transaction, call, call.record, input_.text)
+            recorder.speak(transaction, call, call.record, input_.text)
         else:
-            message_recorder.fall_silent(transaction, call, call.record)
+            recorder.fall_silent(transaction, call, call.record)
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
@@ -227,7 +228,9 @@ class TwilioModel:
     def _release_related(self, transaction: Transaction, call: Call) -> None:
         call.gather = None
         if call.record is not None:
-            message_recorder.finish(transaction, call, "hangup")
+            recorder.finish(transaction, call, "hangup")
+        if call.relay is not None:
+            bots.finish(transaction, call, call.relay)
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
         dialing.on_caller_ended(transaction, call)

@@ -1,6 +1,6 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
-from conferral.sandbox.model import calls, conferences, dialing, message_recorder, participant_updates, twiml_parser
+from conferral.sandbox.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
@@ -188,7 +188,9 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         transaction.outputs.append(AskForKeys(call.sid))
         _prompt_or_wait(transaction, call, call.gather)
     elif verb.name == "Record":
-        message_recorder.start(transaction, call, verb, program.base_url)
+        recorder.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Connect":
+        bots.start(transaction, call, verb, program.base_url)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
@@ -225,12 +227,14 @@ def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> Non
 
 
 def on_verb_over(transaction: Transaction, call: Call) -> None:
-    """Continue with the next verb or prompt, or end the Gather or Record."""
+    """Continue with the next verb, prompt, or sentence, or end the verb."""
     gather = call.gather
     if call.activity == "detecting":
         _on_detected(transaction, call)
     elif call.record is not None:
-        message_recorder.finish(transaction, call)
+        recorder.finish(transaction, call)
+    elif call.relay is not None:
+        bots.go_on(transaction, call, call.relay)
     elif gather is None:
         run(transaction, call)
     elif gather.prompt < len(gather.verb.children):
@@ -245,7 +249,7 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
     for digit in digits:
         gather = call.gather
         if call.record is not None:
-            message_recorder.press(transaction, call, digit)
+            recorder.press(transaction, call, digit)
             continue
         if gather is None:
             if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
@@ -270,7 +274,7 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
         run(transaction, call)
         return
     extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
-    transaction.fetch_action(call, gather.verb, gather.base_url, extra)
+    transaction.end_verb(call, gather.verb, gather.base_url, extra)
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
@@ -291,9 +295,9 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     elif call.parent_sid:
         dialing.on_child_left(transaction, call)
     call.dial = None
-    call.gather = None
+    call.gather = call.relay = None
     if call.record is not None:
-        message_recorder.stop(transaction, call, call.record)
+        recorder.stop(transaction, call, call.record)
     transaction.stop_timer(call.sid, "verb")
     transaction.stop_timer(call.sid, "dial-limit")
     if old_action is None:

@@ -7,7 +7,7 @@ from math import inf
 
 from conferral.sandbox.model import callback_parameters, calls, dialing, recordings
 from conferral.sandbox.model.state import Call, Record, Recording, RecordSettings
-from conferral.sandbox.model.transaction import Task, Transaction
+from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import Verb
 
 SILENCE_S, LENGTH_MAX_S = 5.0, 3600.0  #: Defaults of `timeout` and `maxLength`.
@@ -75,11 +75,8 @@ def finish(transaction: Transaction, call: Call, digits: str = "") -> None:
     record = call.record
     if record is None:
         return
-    recording = stop(transaction, call, record)
+    recording, extra = stop(transaction, call, record), None
     if recording is not None:
         account_sid = transaction.state.account_sid
         extra = callback_parameters.record_action(recording, account_sid, digits, transaction.now_s)
-        transaction.fetch_action(call, record.verb, record.base_url, extra)
-    elif not call.is_final:
-        call.activity = "idle"
-        transaction.tasks.append(Task("run", call.sid))
+    transaction.end_verb(call, record.verb, record.base_url, extra)
