@@ -102,12 +102,14 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
     return [
         web.post("/sandbox/numbers", control.add_number),
         web.post("/sandbox/phones", control.script_phone),
+        web.post("/sandbox/bots", control.script_bot),
         web.post("/sandbox/calls", control.call_in),
         web.post("/sandbox/browser-calls", control.browser_calls),
         web.get("/sandbox/calls", control.calls),
         web.post("/sandbox/calls/{sid}/{act}", control.call_action),
         web.get("/sandbox/ledger", control.request_log),
         web.get("/sandbox/hearing", control.audibility),
+        web.get("/sandbox/recordings", control.recordings),
         web.get("/sandbox/faults", control.pending_faults),
         web.post("/sandbox/faults", control.faults),
         web.post("/sandbox/reset", control.reset),
@@ -138,13 +140,18 @@ class ControlRoutes:
         phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
         script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
         if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
-            phone.script(**script)
+            await _call(phone.script, script)
         if body.name is not None:
             phone.name = body.name[:NAME_LENGTH_MAX]
         if body.by_hand is not None:
             self._sandbox.set_manual(body.address, is_manual=body.by_hand)
         self._sandbox.notify()
         return web.json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, status=201)
+
+    async def script_bot(self, request: web.Request) -> web.Response:
+        """Set what the bot behind each `<ConversationRelay>` does."""
+        script = await _call(self._sandbox.script_bot, await _read_body(request, dict))
+        return web.json_response(asdict(script), status=201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
@@ -208,6 +215,10 @@ class ControlRoutes:
             if wanted in (None, sid)
         }
         return web.json_response({"hearing": heard, "now_s": self._sandbox.now_s})
+
+    async def recordings(self, _request: web.Request) -> web.Response:
+        """List the callers' messages, newest first."""
+        return web.json_response(views.message_view(self._sandbox))
 
     async def faults(self, request: web.Request) -> web.Response:
         """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.

@@ -105,6 +105,7 @@ class PageState:
         yield "phones", {"phones": shown, "more": more, "sentences": views.sound_sentences(sandbox)}
         yield "numbers", {"numbers": views.number_views(sandbox)}
         yield "rooms", {"rooms": views.conference_views(sandbox)}
+        yield "messages", views.message_view(sandbox)
         yield "faults", views.fault_view(sandbox)
 
     def _list_messages(

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from conferral.sandbox.runtime import SandboxRuntime
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
+MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
+MACHINE_ANSWERS_AFTER_S, MACHINE_HANGS_UP_AFTER_S = 12.0, 120.0  #: Unless its script says otherwise.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneScript:
     """What a phone does automatically, in seconds of sandbox time.
 
-    Without `answer_after_s` and `outcome`, it rings until acted on, or until Twilio's timeout.
+    Without `answer_after_s` and `outcome`, a person's phone rings until acted on, or until Twilio's timeout. A mailbox
+    or a fax answers, and hangs up late; it presses no keys.
     """
 
+    kind: messages.PhoneKind = "person"
     ring_after_s: Seconds = 0.0  #: From being dialed to ringing.
     answer_after_s: Seconds | None = None  #: From ringing to being answered, rejected, or found busy.
     outcome: Outcome | None = None
@@ -34,6 +38,16 @@ class PhoneScript:
     digits_after_s: Seconds = 0.5  #: From the answer.
     keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
     keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
+
+    def __post_init__(self) -> None:
+        if self.kind not in MACHINES:
+            return
+        if self.digits or any(self.keys):
+            raise ValueError(f"{MACHINES[self.kind]} presses no keys")
+        defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
+        for name, seconds in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, seconds)
 
     @property
     def has_actions(self) -> bool:
@@ -45,7 +59,8 @@ class PhoneScript:
             return "rings until you answer"
         if self.outcome not in {None, "answer"}:
             return {"busy": "is busy", "reject": "declines", "fail": "is unreachable"}[str(self.outcome)]
-        does = [f"answers after {self.answer_after_s or 0:g} s"]
+        name = f"{MACHINES[self.kind]}, " if self.kind in MACHINES else ""
+        does = [f"{name}answers after {self.answer_after_s or 0:g} s"]
         if self.digits or any(self.keys):
             does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
         if self.hang_up_after_s is not None:
@@ -59,7 +74,7 @@ class PhoneScript:
         rings: tuple[float, messages.Input] = (self.ring_after_s, messages.PhoneRings(call_sid))
         match outcome:
             case "answer":
-                return [rings, (at_s, messages.PhoneAnswers(call_sid))]
+                return [rings, (at_s, messages.PhoneAnswers(call_sid, self.kind))]
             case "reject":
                 return [rings, (at_s, messages.PhoneRejects(call_sid))]
             case "busy":
@@ -69,9 +84,11 @@ class PhoneScript:
             case "no-answer":
                 return [rings]
 
-    def steps_after_answer(self, call_sid: str) -> list[tuple[float, messages.Input]]:
+    def steps_after_answer(self, call_sid: str, greeting_s: float) -> list[tuple[float, messages.Input]]:
         """Return the steps after the answer: seconds from it, and the input."""
         steps: list[tuple[float, messages.Input]] = []
+        if self.kind.startswith("mailbox"):
+            steps += [(0.0, messages.PhoneSpeaks(call_sid)), (greeting_s, messages.PhoneFallsSilent(call_sid))]
         if self.digits:
             steps.append((self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
         if self.hang_up_after_s is not None:
@@ -187,7 +204,8 @@ class PhoneScripts:
     def _run_script_step(self, call_sid: str, step: messages.Input) -> None:
         self._sandbox.apply(step)
         if isinstance(step, messages.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
-            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid))
+            greeting_s = self._sandbox.model.behavior.greeting_s
+            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid, greeting_s))
 
 
 class CallHandle:
@@ -243,7 +261,8 @@ class CallHandle:
 
     def answer(self) -> None:
         """Answer; ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(messages.PhoneAnswers(self.sid))
+        phone = self._sandbox.phones.get(phone_address(self.record.to))
+        self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
@@ -257,9 +276,12 @@ class CallHandle:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
         self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
-    def speak(self) -> None:
-        """Start speaking; conferences with the event `speaker` report it."""
-        self._sandbox.apply(messages.PhoneSpeaks(self.sid))
+    def speak(self, text: str = "") -> None:
+        """Start speaking: conferences with the event `speaker` report it.
+
+        During a `<Record>`, `text` is what the recording has; it takes the time that a `<Say>` would take.
+        """
+        self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
 
     def fall_silent(self) -> None:
         """Stop speaking; reported like the start."""

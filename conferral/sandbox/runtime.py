@@ -1,13 +1,14 @@
 """The sandbox runtime: the model in real time, with phones and faults."""
 
 import asyncio
+import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -15,7 +16,7 @@ from conferral.sandbox.faults import Faults, Text
 from conferral.sandbox.model import messages, test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
-from conferral.sandbox.model.state import Number, Recording
+from conferral.sandbox.model.state import BotScript, Number, Recording
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
@@ -116,6 +117,21 @@ class SandboxRuntime:
         if address not in self.phones:
             self.phones[address] = Phone(address, self.default_script)
         return self.phones[address]
+
+    def script_bot(
+        self,
+        *,
+        says: Sequence[Text] = BotScript().says,
+        handoff_data: dict[str, Any] | str = "",
+        ends: Literal["handoff", "failed", "hangup"] = "handoff",
+    ) -> BotScript:
+        """Set what the bot of each `<ConversationRelay>` does from now on.
+
+        After its sentences, it hands over with `handoff_data`, its WebSocket breaks, or the caller hangs up.
+        """
+        text = handoff_data if isinstance(handoff_data, str) else json.dumps(handoff_data)
+        self.model.state.bot = BotScript(tuple(says), text, ends)
+        return self.model.state.bot
 
     async def call_in(
         self,

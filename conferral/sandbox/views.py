@@ -51,6 +51,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
 
 CONFERENCES_MAX = 50
+MESSAGES_MAX = 50
 
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
@@ -80,6 +81,46 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
         }
         for conference in live
     ]
+
+
+def message_view(sandbox: SandboxRuntime) -> dict[str, Any]:
+    """Return the newest messages as text: of a `<Record>`, or in a mailbox."""
+    calls = sandbox.model.state.calls
+    found = [
+        {
+            **pick(it, "sid", "status", "text"),
+            "at": iso(it.started_at_s),
+            "caller": name_of(sandbox, phone_of(calls[it.leg_sid])),
+            "mailbox": "",
+            "duration_s": int(it.length_s(sandbox.model.now_s)),
+        }
+        for it in sandbox.model.state.recordings.values()
+        if it.settings.source == "RecordVerb"
+    ]
+    mailboxes = (call for call in calls.values() if call.phone_kind == "mailbox-with-beep")
+    found += [view for call in mailboxes if (view := _mailbox_view(sandbox, call))["duration_s"] > 0]
+    return {"messages": sorted(found, key=lambda it: it["at"], reverse=True)[:MESSAGES_MAX]}
+
+
+def _mailbox_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
+    """Return what a mailbox has heard since the end of its greeting."""
+    since_s = (call.answered_at_s or 0.0) + sandbox.model.behavior.greeting_s
+    until_s = sandbox.model.now_s if call.ended_at_s is None else call.ended_at_s
+    sounds = [
+        it.sound
+        for it in sandbox.model.audibility.intervals(call.sid)
+        if it.sound.kind != "silence" and (it.until_s is None or it.until_s > since_s)
+    ]
+    parts = [it.content or heard_words(it, _names_of(sandbox, it.parties)) for it in sounds]
+    return {
+        "sid": call.sid,
+        "status": call.status,
+        "text": ", ".join(parts),
+        "at": iso(since_s),
+        "caller": name_of(sandbox, phone_address(call.from_)),
+        "mailbox": name_of(sandbox, phone_of(call)),
+        "duration_s": int(until_s - since_s),
+    }
 
 
 def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
@@ -144,6 +185,7 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "address": phone.address,
         "name": name_of(sandbox, phone.address),
         "by_hand": phone.is_manual,
+        "kind": script.kind,
         "acts": not phone.is_manual and script.has_actions,
         "does": str(script) if script.has_actions else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
@@ -173,6 +215,8 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
     me = conference.participants.get(call.sid) if conference is not None else None
     states = {"on hold": me.is_held, "muted": me.muted, "coaching": me.coaching} if me is not None and me.is_in else {}
     hears = heard.parties if heard is not None else frozenset[str]()
+    record = call.record
+    is_speaking = me.is_speaking if me is not None else record is not None and record.spoken_until_s > sandbox.now_s
     return {
         "sid": call.sid,
         "other": other,
@@ -182,7 +226,8 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
         "sound": sound,  # `ring` for a ringing phone, else as in `sound_bubble`
         "words": words,
         "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
-        "is_speaking": me is not None and me.is_speaking,
+        "is_speaking": is_speaking,
+        "records": record is not None,
         "wants_keys": call.activity == "gathering",
         "conference_state": ", ".join(state for state, applies in states.items() if applies),
         "cannot": _disabled_actions(call, me),
@@ -194,7 +239,9 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
     not_ringing = "" if rings else "already answered" if call.direction != "inbound" else "you are calling"
     not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
-    if me is None or not me.is_in:
+    if call.record is not None:
+        silent = ""
+    elif me is None or not me.is_in:
         silent = "only detected in conferences"
     elif me.muted or me.is_held:
         silent = "no one hears you: you are " + ("on hold" if me.is_held else "muted")

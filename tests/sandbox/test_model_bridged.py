@@ -131,6 +131,28 @@ def test_child_that_hangs_up_in_its_whisper_was_never_bridged(story: ModelScenar
     assert (action(story)["DialCallStatus"], action(story)["DialBridged"]) == ("completed", "false")
 
 
+def test_callee_who_hangs_up_during_the_whisper_was_never_bridged(story: ModelScenario) -> None:
+    parent, child = story.bridging(to='<Number url="/whisper">+15550111</Number>')
+    story.answers(child)
+    story.serve("/whisper", "<Response><Gather><Say>Press one</Say></Gather></Response>")
+    story.passes(2.0)
+    story.hangs_up(child)
+
+    names = ("DialCallStatus", "DialBridged", "DialCallDuration", "CallStatus")
+    assert [action(story)[name] for name in names] == ["completed", "false", "2", "ringing"]
+    story.serve("/action", "<Response><Say>No one is available</Say></Response>")
+    assert (story.said(parent), story.call(parent).dial) == ("No one is available", None)
+
+
+def test_dial_in_a_whisper_is_an_error_that_hangs_up_the_callee(story: ModelScenario) -> None:
+    _, child = story.bridging(to='<Number url="/whisper">+15550111</Number>')
+    story.answers(child)
+    story.serve("/whisper", bridge_twiml())
+
+    assert (story.error_codes(), story.status(child), len(story.rings)) == ([13201], "completed", 1)
+    assert action(story)["DialBridged"] == "false"
+
+
 def test_child_callbacks_count_from_zero_and_name_the_parent(story: ModelScenario) -> None:
     noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
     parent, child = story.bridged(to=noun)

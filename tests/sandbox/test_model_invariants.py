@@ -28,6 +28,8 @@ DOCUMENTS = (
     "<Response><Say>We close soon</Say><Redirect>/announce</Redirect></Response>",
     conference_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
     conference_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
+    "<Response><Record timeout='3' maxLength='20' action='/key'/><Say>Bye</Say></Response>",
+    "<Response><Connect action='/key'><ConversationRelay/></Connect><Say>Bye</Say></Response>",
     "<Response><Gather numDigits='1' action='/key'><Say>Press</Say></Gather><Redirect>/next</Redirect></Response>",
     "<Response><Say>Hello</Say><Pause length='2'/></Response>",
     "<Response><Reject/></Response>",
@@ -83,9 +85,10 @@ def check(exchange: TwilioModel) -> None:
 def call_step(story: ModelScenario, random: Random, sid: str) -> None:
     match random.randrange(3):
         case 0:
-            gate = (("Url", f"{APP}/gate"), ("SendDigits", random.choice(("", "w1", "1"))), ("Timeout", "20"))
+            digits = random.choice((("SendDigits", "w1"), ("SendDigits", "1"), ("MachineDetection", "Enable")))
+            gate = (("Url", f"{APP}/gate"), digits, ("Timeout", "20"))
             record = ("Record", random.choice(("true", "false")))
-            story.rest("POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), *gate, record)
+            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate, record)
         case 1:
             story.rest("POST", f"/Calls/{sid}/Recordings.json", *RECORD)
         case _:

@@ -70,6 +70,18 @@ async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -
     assert (sandbox.faults.callback_loss, sandbox.faults.pending_faults()) == (0.0, [])
 
 
+async def test_bot_hands_over_as_its_script_says(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on(
+        "/voice", "<Response><Connect action='/over'><ConversationRelay url='wss://bot.example'/></Connect></Response>"
+    )
+    app.on("/over", "<Response><Hangup/></Response>")
+    await control.post("/bots", says=["Hello"], handoff_data={"to": "client:alice", "brief": "Ms. Doe"})
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.call(caller["sid"]).status == "completed")
+
+    assert app.at("/over")[0].params["HandoffData"] == '{"to": "client:alice", "brief": "Ms. Doe"}'
+
+
 async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
 
@@ -95,6 +107,10 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
         ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s: "),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
+        ("/phones", {"address": "client:a", "kind": "parrot"}, 422, "kind: "),
+        ("/bots", {"ends": "never"}, 422, "ends: "),
+        ("/bots", {"says": "Hello"}, 422, "says: "),
+        ("/bots", {"handoff_data": 5}, 422, "handoff_data"),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
         ("/faults", {"callback_delay_s": [1]}, 422, "callback_delay_s"),
         ("/faults", {"once": [5]}, 422, "once"),

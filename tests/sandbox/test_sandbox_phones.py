@@ -1,6 +1,10 @@
 """Phones with scripted behavior, and calls as a person on a phone sees them."""
 
-from conferral.sandbox import Sandbox
+import pytest
+
+from conferral.sandbox import PhoneScript, Sandbox
+from conferral.sandbox.model.messages import RestRequest
+from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.phones import dialed
@@ -42,3 +46,57 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
+
+
+async def test_what_a_caller_says_to_voicemail_is_listed_as_text(
+    app: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    app.on("/voice", "<Response><Say>Leave a message</Say><Record timeout='2' action='/recorded'/></Response>")
+    app.on("/recorded", "<Response><Hangup/></Response>")
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    call = sandbox.call(caller["sid"])
+    await sandbox.wait_until(lambda: call.record.activity == "recording")
+
+    await control.post(f"/calls/{call.sid}/speak", text="Please call me back about the invoice")
+    await sandbox.wait_until(lambda: call.status == "completed")
+
+    (message,) = (await control.get("/recordings"))["messages"]
+    assert (message["caller"], message["status"], message["duration_s"]) == (CUSTOMER, "completed", 2)
+    assert message["text"] == "Please call me back about the invoice"
+    assert app.at("/recorded")[0].params["RecordingSid"] == message["sid"]
+
+
+async def test_mailbox_records_what_it_hears_after_its_greeting(
+    app: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    app.on(
+        "/gate",
+        "<Response><Say>Press one</Say><Gather timeout='10'/>"
+        "<Say>Sorry, no one answered your call.</Say><Gather timeout='1'/></Response>",
+    )
+    await control.post("/phones", address="+15550111", name="Bob", kind="mailbox-with-beep", answer_after_s=1)
+    form = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{app.url}/gate"), ("MachineDetection", "Enable"))
+    sandbox.apply(RestRequest("POST", "/Calls.json", form))
+    (leg,) = sandbox.calls_of("+15550111")
+    await sandbox.wait_until(lambda: leg.status == "completed")
+
+    assert app.at("/gate")[0].params["AnsweredBy"] == "machine_start"
+    assert (leg.record.digits_sent, leg.record.ended_at_s is not None) == ("", True)
+    (message,) = (await control.get("/recordings"))["messages"]
+    assert (message["mailbox"], message["caller"]) == ("Bob", BUSINESS)
+    assert message["text"] == "Sorry, no one answered your call."
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("mailbox", "a mailbox, answers after 12 s, hangs up 120 s later"),
+        ("mailbox-with-beep", "a mailbox with a beep, answers after 12 s, hangs up 120 s later"),
+        ("fax", "a fax, answers after 12 s, hangs up 120 s later"),
+    ],
+)
+async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, kind: str, words: str) -> None:
+    assert str(PhoneScript(kind=kind)) == words
+    assert (await control.post("/phones", address="+15550111", kind=kind))[0] == 201
+    status, answer = await control.post("/phones", address="+15550111", kind=kind, keys=["1"])
+    assert (status, "presses no keys" in answer["error"]) == (422, True)

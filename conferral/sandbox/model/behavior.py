@@ -13,6 +13,12 @@ class Behavior:
 
     say_s_per_character: float = 0.06  #: Of a `<Say>`.
     play_s: float = 5.0  #: Of one `<Play>` of a file; files are never fetched.
+    #: Machine detection, from the answer: of a person's short greeting (2 to 4 s), of a recorded one or a fax, and of
+    #: silence, which Twilio gives MachineDetectionSilenceTimeout.
+    detect_person_s: float = 3.0
+    detect_machine_s: float = 4.0
+    detect_silence_s: float = 5.0
+    greeting_s: float = 8.0  #: Of a mailbox, from the answer; one with a beep then records what it hears.
     wait_document_pause_s: float = 1.0  #: Between requests for one wait document: an empty one must not loop tightly.
     orphaned_coach: Literal["heard", "unheard"] = "heard"  #: By everyone or no one, after the coached one has left.
     announcement_failure: Literal["reported", "unreported"] = "reported"  #: By announcement-fail, or no event.

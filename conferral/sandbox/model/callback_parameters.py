@@ -95,6 +95,8 @@ def call_event(call: Call, sequence: int, now_s: float) -> Params:
         ("CallbackSource", "call-progress-events"),
         ("SequenceNumber", str(sequence)),
     ]
+    if call.answered_by:
+        out.append(("AnsweredBy", call.answered_by))
     if call.is_final:
         duration_s = duration(call)
         out.append(("CallDuration", str(duration_s)))
@@ -145,11 +147,10 @@ def conference_event(
 
 def recording_event(recording: Recording, account_sid: str) -> Params:
     """Return a callback's parameters (Recordings resource)."""
-    address = f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
     out = [
         ("AccountSid", account_sid),
         ("RecordingSid", recording.sid),
-        ("RecordingUrl", address),
+        ("RecordingUrl", _recording_url(recording, account_sid)),
         ("RecordingStatus", recording.status),
         ("RecordingChannels", str(recording.settings.channels)),
         ("RecordingStartTime", rfc2822(recording.started_at_s) or ""),
@@ -163,3 +164,17 @@ def recording_event(recording: Recording, account_sid: str) -> Params:
     if recording.status == "completed" and recording.ended_at_s is not None:
         out.append(("RecordingDuration", str(int(recording.length_s(recording.ended_at_s)))))
     return tuple(out)
+
+
+def record_action(recording: Recording, account_sid: str, digits: str, now_s: float) -> Params:
+    """Return the extra parameters of a `<Record>`'s action."""
+    return (
+        ("RecordingUrl", _recording_url(recording, account_sid)),
+        ("RecordingSid", recording.sid),
+        ("RecordingDuration", str(int(recording.length_s(now_s)))),
+        ("Digits", digits),
+    )
+
+
+def _recording_url(recording: Recording, account_sid: str) -> str:
+    return f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"

@@ -13,7 +13,8 @@ TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", 
 """Timers that end with the call; `old-action` outlives it.
 
 `start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
-`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: `timeLimit`.
+`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for a key, or machine detection is over.
+`dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """

@@ -47,7 +47,7 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)
     child.custom = custom_parameters(noun)
-    child.subscription = _subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
+    child.subscription = subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
     if noun.get("url"):
         child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
     return child
@@ -84,13 +84,14 @@ def join_settings(noun: Verb, base_url: str) -> JoinSettings:
         jitter_buffer=noun.get("jitterBufferSize", "large"),
         record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
         trim=noun.get("trim", "trim-silence"),
-        recording_subscription=_subscription(noun, base_url, "recordingStatusCallback", "completed"),
-        subscription=_subscription(noun, base_url, "statusCallback", ""),
+        recording_subscription=subscription(noun, base_url, "recordingStatusCallback", "completed"),
+        subscription=subscription(noun, base_url, "statusCallback", ""),
         region=noun.get("region"),
     )
 
 
-def _subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
+def subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
+    """Return the subscription in an element's `attribute`, or None."""
     if not noun.get(attribute):
         return None
     events = tuple(noun.get(f"{attribute}Event", default_events).split())

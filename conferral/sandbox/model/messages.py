@@ -28,8 +28,14 @@ class PhoneRings(PhoneInput):
     """A dialed phone starts ringing."""
 
 
+PhoneKind = Literal["person", "silent-person", "mailbox", "mailbox-with-beep", "fax"]
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneAnswers(PhoneInput):
-    """A dialed phone is answered."""
+    """A dialed phone is answered, by a person unless `kind` says otherwise."""
+
+    kind: PhoneKind = "person"
 
 
 class PhoneBusy(PhoneInput):
@@ -55,8 +61,11 @@ class PhonePresses(PhoneInput):
     digits: str
 
 
+@dataclass(frozen=True, slots=True)
 class PhoneSpeaks(PhoneInput):
-    """The leg's user starts speaking."""
+    """The leg's user says `text`, or, without it, starts speaking."""
+
+    text: str = ""
 
 
 class PhoneFallsSilent(PhoneInput):

@@ -7,7 +7,9 @@ from conferral.sandbox.model.audibility import add_interval, sound_heard_by
 from conferral.sandbox.model.state import Call, Conference, JoinSettings, Recording, RecordSettings, Sound, State
 from conferral.sandbox.model.transaction import Transaction
 
-TOO_SHORT_ERROR = 16101  #: Twilio's error code for a recording that is absent because it was too short.
+TOO_SHORT_ERROR = 16101
+SILENT_ERROR = 16102
+"""Twilio's error codes for absent recordings (Twilio support, Getting Started with Recording Status Callbacks)."""
 
 
 def start_for_conference(transaction: Transaction, conference: Conference, settings: JoinSettings) -> Recording:
@@ -67,13 +69,18 @@ def _stop(transaction: Transaction, recording: Recording) -> None:
 
 
 def finish_processing(transaction: Transaction, sid: str) -> None:
-    """End a recording's processing: it is complete, or was too short."""
+    """End a recording's processing: it is complete, silent, or too short."""
     recording = transaction.state.recordings[sid]
-    is_absent = recording.length_s(transaction.now_s) <= transaction.behavior.recording_min_s
+    is_absent = is_empty(transaction, recording)
     recording.status = "absent" if is_absent else "completed"
-    recording.error_code = TOO_SHORT_ERROR if is_absent else 0
+    recording.error_code = (SILENT_ERROR if recording.is_silent else TOO_SHORT_ERROR) if is_absent else 0
     recording.updated_at_s = transaction.now_s
     _report_status(transaction, recording)
+
+
+def is_empty(transaction: Transaction, recording: Recording) -> bool:
+    """Whether Twilio keeps no file of an ended recording."""
+    return recording.is_silent or recording.length_s(transaction.now_s) <= transaction.behavior.recording_min_s
 
 
 def delete(transaction: Transaction, recording: Recording) -> None:

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
-from conferral.sandbox.model.messages import FetchPurpose, Params
+from conferral.sandbox.model.messages import FetchPurpose, Params, PhoneKind
 from conferral.sandbox.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
@@ -14,8 +14,8 @@ FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: 
 STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
-    "idle", "sending-digits", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged",
-    "conference",
+    "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
+    "relaying", "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -97,6 +97,40 @@ class Gather:
     digits: str = ""
 
 
+@dataclass(slots=True)
+class Record:
+    """A running `<Record>`."""
+
+    verb: Verb
+    base_url: str
+    recording_sid: str
+    ends_at_s: float  #: Because of its `maxLength`.
+    spoken_from_s: float | None = None  #: When the caller first spoke; None: not yet.
+    spoken_until_s: float = 0.0  #: When the caller stops speaking; infinite if that is unknown.
+
+
+@dataclass(frozen=True, slots=True)
+class BotScript:
+    """What the bot behind a `<ConversationRelay>` says, and how it ends."""
+
+    says: tuple[str, ...] = ("Hello. One moment, please.",)
+    handoff_data: str = ""  #: Of its `end` message.
+    ends: Literal["handoff", "failed", "hangup"] = "handoff"  #: Or its WebSocket breaks, or the caller hangs up.
+
+
+@dataclass(slots=True)
+class Relay:
+    """A running `<Connect><ConversationRelay>`."""
+
+    verb: Verb
+    base_url: str
+    session_sid: str
+    since_s: float
+    script: BotScript
+    sentences: tuple[Verb, ...]  #: As `<Say>`s.
+    position: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
@@ -124,7 +158,7 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `OutboundAPI`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -158,6 +192,8 @@ class Call:
     program: TwimlProgram | None = None
     dial: Dial | None = None
     gather: Gather | None = None
+    record: Record | None = None
+    relay: Relay | None = None
     conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
     join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
     redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
@@ -167,6 +203,9 @@ class Call:
     send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
     digits_sent: str = ""  #: The same, once they were pressed.
     application_sid: str = ""  #: The application through which a browser called.
+    detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
+    answered_by: str = ""  #: The detection's result.
+    phone_kind: PhoneKind = "person"  #: What answered.
     record_settings: RecordSettings | None = None  #: To record from the answer on.
     queue_ms: int = 0
     number: int = 0  #: Creation number within the account; lists are sorted by it.
@@ -302,6 +341,8 @@ class Recording:
     skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
     skipped_s: float = 0.0  #: Total length of skipped pauses.
     error_code: int = 0
+    is_silent: bool = False  #: Whether no one spoke during a `<Record>`.
+    text: str = ""  #: What the caller said during a `<Record>`.
     spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property
@@ -355,6 +396,7 @@ class State:
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
+    bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
 
     def next_timer(self) -> tuple[TimerKey, float] | None:

@@ -10,9 +10,10 @@ from typing import Literal
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.formats import make_sid, with_query
+from conferral.sandbox.model.formats import make_sid, resolve, with_query
 from conferral.sandbox.model.messages import DebuggerEntry, FetchPurpose, FetchRequest, Output, Params
 from conferral.sandbox.model.state import Call, Conference, Fetch, Source, State
+from conferral.sandbox.model.twiml_parser import Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +116,22 @@ class Transaction:
         is_get = source.method == "GET"
         url = with_query(source.url, form) if is_get else source.url
         self.outputs.append(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))
+
+    def end_verb(self, call: Call, verb: Verb, base_url: str, extra: Params | None) -> None:
+        """Run the response of a verb's action (default: its own document).
+
+        Without `extra`, run the next verb instead. Nothing is run on a call that has ended.
+        """
+        if extra is None:
+            if not call.is_final:
+                call.activity = "idle"
+                self.tasks.append(Task("run", call.sid))
+            return
+        source = Source(resolve(base_url, verb.get("action")), verb.get("method", "POST").upper())
+        if call.is_final:
+            self.fetch(call, source, "ignored", extra, is_action=True)
+            return
+        call.generation += 1
+        call.activity = "fetching"
+        is_whisper = call.program is not None and call.program.whisper
+        self.fetch(call, source, "whisper" if is_whisper else "program", extra, is_action=True)

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from typing import assert_never, cast
 
 from conferral.sandbox.model import (
+    bots,
     callback_parameters,
     calls,
     conferences,
     dialing,
     messages,
     participant_updates,
+    recorder,
     recordings,
     twiml_interpreter,
 )
@@ -146,16 +148,15 @@ class TwilioModel:
                 calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
             case messages.PhonePresses():
                 twiml_interpreter.on_keys(transaction, call, input_.digits)
-            case messages.PhoneSpeaks():
-                conferences.set_speaking(transaction, call, starts=True)
-            case messages.PhoneFallsSilent():
-                conferences.set_speaking(transaction, call, starts=False)
+            case messages.PhoneSpeaks() | messages.PhoneFallsSilent():
+                self._on_speech(transaction, call, input_)
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
             case messages.PhoneRings():
                 if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
                     conferences.mark_ringing(transaction, call)
             case messages.PhoneAnswers():
+                call.phone_kind = input_.kind
                 self._on_answered(transaction, call)
             case messages.PhoneBusy():
                 calls.end(transaction, call, "busy", 486)
@@ -165,6 +166,16 @@ class TwilioModel:
                 calls.end(transaction, call, "failed", 404)
             case _:
                 assert_never(input_)
+
+    def _on_speech(
+        self, transaction: Transaction, call: Call, input_: messages.PhoneSpeaks | messages.PhoneFallsSilent
+    ) -> None:
+        if call.record is None:
+            conferences.set_speaking(transaction, call, starts=isinstance(input_, messages.PhoneSpeaks))
+        elif isinstance(input_, messages.PhoneSpeaks):
+            recorder.speak(transaction, call, call.record, input_.text)
+        else:
+            recorder.fall_silent(transaction, call, call.record)
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
@@ -216,6 +227,10 @@ class TwilioModel:
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
         call.gather = None
+        if call.record is not None:
+            recorder.finish(transaction, call, "hangup")
+        if call.relay is not None:
+            bots.finish(transaction, call, call.relay)
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
         dialing.on_caller_ended(transaction, call)

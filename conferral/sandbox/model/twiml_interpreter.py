@@ -1,6 +1,6 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
-from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser
+from conferral.sandbox.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
@@ -55,9 +55,24 @@ APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occ
 """What a caller hears if no TwiML could be fetched."""
 
 
+ANSWERED_BY = {
+    "person": "human",
+    "silent-person": "unknown",
+    "mailbox": "machine_start",
+    "mailbox-with-beep": "machine_start",
+    "fax": "fax",
+}
+"""The result of machine detection (Twilio docs: Answering Machine Detection, `MachineDetection=Enable`)."""
+
+
 def on_answered(transaction: Transaction, call: Call) -> None:
-    """Run a Calls API leg after its answer: its SendDigits, then its TwiML."""
-    if call.send_digits:
+    """Run a Calls API leg: its SendDigits or machine detection, its TwiML."""
+    behavior = transaction.behavior
+    if call.detects_machine:
+        lasts_s = {"person": behavior.detect_person_s, "silent-person": behavior.detect_silence_s}
+        call.activity = "detecting"
+        transaction.set_timer(call.sid, "verb", lasts_s.get(call.phone_kind, behavior.detect_machine_s))
+    elif call.send_digits:
         call.activity = "sending-digits"
         # `w` waits half a second, `W` one; a digit takes no time.
         transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
@@ -72,7 +87,13 @@ def on_digits_sent(transaction: Transaction, call: Call) -> None:
         begin(transaction, call, call.start)
 
 
-def begin(transaction: Transaction, call: Call, source: Source) -> None:
+def _on_detected(transaction: Transaction, call: Call) -> None:
+    call.answered_by = ANSWERED_BY[call.phone_kind]
+    if call.start is not None:
+        begin(transaction, call, call.start, (("AnsweredBy", call.answered_by),))
+
+
+def begin(transaction: Transaction, call: Call, source: Source, extra: Params = ()) -> None:
     """Start new TwiML on an unconnected call, replacing any that runs."""
     call.generation += 1
     call.program = None
@@ -81,7 +102,7 @@ def begin(transaction: Transaction, call: Call, source: Source) -> None:
     transaction.stop_timer(call.sid, "digits")
     if source.url:
         call.activity = "fetching"
-        transaction.fetch(call, source, "program")
+        transaction.fetch(call, source, "program", extra)
     else:
         run_document(transaction, call, "text/xml", source.twiml.encode(), "")
 
@@ -133,16 +154,15 @@ def on_failure(
 
 
 def run(transaction: Transaction, call: Call) -> None:
-    """Run verbs until one takes time, connects the call, or the program ends."""
-    while not call.is_final:
-        program = call.program
-        if program is None or program.position >= len(program.verbs):
-            _on_program_over(transaction, call)
-            return
-        verb = program.verbs[program.position]
-        program.position += 1
-        if not _execute(transaction, call, program, verb):
-            return
+    """Run the next verb, or end the program."""
+    program = call.program
+    if call.is_final:
+        return
+    if program is None or program.position >= len(program.verbs):
+        _on_program_over(transaction, call)
+        return
+    program.position += 1
+    _execute(transaction, call, program, program.verbs[program.position - 1])
 
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
@@ -153,11 +173,13 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
     calls.hang_up(transaction, call)
 
 
-def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
-    """Run one verb; return whether the next one follows immediately."""
+def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
     if verb.name in {"Say", "Play", "Pause"}:
         _start_timed_verb(transaction, call, verb)
-    elif verb.name == "Dial" and not program.whisper:
+    elif verb.name == "Dial" and program.whisper:
+        error = "Dial: Cannot Dial out from a Dial Call Segment"
+        on_failure(transaction, call, 13201, error, program.base_url, whisper=True)
+    elif verb.name == "Dial":
         dialing.start(transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
         calls.answer(transaction, call)
@@ -165,17 +187,18 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         call.activity = "gathering"
         transaction.outputs.append(AskForKeys(call.sid))
         _prompt_or_wait(transaction, call, call.gather)
+    elif verb.name == "Record":
+        recorder.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Connect":
+        bots.start(transaction, call, verb, program.base_url)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
         busy = verb.get("reason", "rejected") == "busy"
         calls.end(transaction, call, "busy", 486 if busy else 603)
-    elif verb.name in {"Hangup", "Reject"}:
+    else:  # Hangup, or a Reject that isn't the first verb
         calls.answer(transaction, call)
         calls.hang_up(transaction, call)
-    else:
-        return True  # a Dial inside a whisper
-    return False
 
 
 def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
@@ -204,9 +227,15 @@ def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> Non
 
 
 def on_verb_over(transaction: Transaction, call: Call) -> None:
-    """Continue with the next verb or prompt, or end the Gather."""
+    """Continue with the next verb, prompt, or sentence, or end the verb."""
     gather = call.gather
-    if gather is None:
+    if call.activity == "detecting":
+        _on_detected(transaction, call)
+    elif call.record is not None:
+        recorder.finish(transaction, call)
+    elif call.relay is not None:
+        bots.go_on(transaction, call, call.relay)
+    elif gather is None:
         run(transaction, call)
     elif gather.prompt < len(gather.verb.children):
         gather.prompt += 1
@@ -216,9 +245,12 @@ def on_verb_over(transaction: Transaction, call: Call) -> None:
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
-    """Pass pressed keys to a Gather, or `*` to a Dial with hangupOnStar."""
+    """Pass pressed keys to a Gather or Record, or `*` to a Dial."""
     for digit in digits:
         gather = call.gather
+        if call.record is not None:
+            recorder.press(transaction, call, digit)
+            continue
         if gather is None:
             if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
                 dialing.cut_short(transaction, call)
@@ -241,12 +273,8 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
         run(transaction, call)
         return
-    call.activity = "fetching"
-    whisper = call.program is not None and call.program.whisper
-    source = Source(resolve(gather.base_url, gather.verb.get("action")), gather.verb.get("method", "POST").upper())
-    call.generation += 1
     extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
-    transaction.fetch(call, source, "whisper" if whisper else "program", extra, is_action=True)
+    transaction.end_verb(call, gather.verb, gather.base_url, extra)
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
@@ -267,7 +295,9 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     elif call.parent_sid:
         dialing.on_child_left(transaction, call)
     call.dial = None
-    call.gather = None
+    call.gather = call.relay = None
+    if call.record is not None:
+        recorder.stop(transaction, call, call.record)
     transaction.stop_timer(call.sid, "verb")
     transaction.stop_timer(call.sid, "dial-limit")
     if old_action is None:

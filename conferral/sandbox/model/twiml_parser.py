@@ -7,7 +7,7 @@ from conferral.sandbox.model.behavior import Behavior
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
-VERBS = frozenset({"Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather"})
+VERBS = frozenset({"Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather", "Record", "Connect"})
 WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
 
@@ -77,6 +77,8 @@ def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Ver
     inner = {
         "Dial": NOUNS,
         "Gather": GATHER_VERBS,
+        "Connect": frozenset({"ConversationRelay"}),
+        "ConversationRelay": frozenset({"Language", "Parameter"}),
         "Client": frozenset({"Identity", "Parameter"}),
         "Sip": frozenset({"Uri"}),
     }.get(element.tag, frozenset())

@@ -9,9 +9,9 @@ import { Guide } from "./guide.js";
 import { retryNow } from "./socket.js";
 import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
-import { clock, now, span } from "./shared/time.js";
+import { clock, now, span, Time } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { debug, sentences, link, more, only, phones, rooms, whole } from "./store.js";
+import { debug, sentences, link, messages, more, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { MaskedText } from "./masking.js";
 
@@ -20,6 +20,7 @@ const PANELS = {
   requests: { label: "REST", Panel: Requests },
   breaking: { label: "Inject faults", Panel: FaultPanel },
   rooms: { label: "Conferences", Panel: Rooms },
+  messages: { label: "Voicemail", Panel: Messages },
   debugger: { label: "Debugger", Panel: Debugger },
 };
 /** What the sandbox shows as JSON, by path. */
@@ -135,6 +136,24 @@ function Wires() {
       )}
     </nav>
   </div>`;
+}
+
+/** What callers left on voicemail, as text. */
+function Messages() {
+  return html`<section aria-labelledby="messages">
+    <h2 id="messages">Voicemail</h2>
+    ${messages.value.length === 0 && html`<p class="muted">No messages.</p>`}
+    <ul>
+      ${messages.value.map(
+        (it) =>
+          html`<li key=${it.sid}>
+            <${Time} at=${it.at} as="clock" /> <${MaskedText} value=${it.caller} />
+            ${it.mailbox && html`${" to "}<${MaskedText} value=${it.mailbox} />`}, ${it.duration_s} s${": "}
+            ${it.text ? html`“<${MaskedText} value=${it.text} />”` : html`<span class="muted">${it.status}</span>`}
+          </li>`,
+      )}
+    </ul>
+  </section>`;
 }
 
 function Rooms() {

@@ -75,6 +75,7 @@ export function Phone({ phone, alone }) {
         <${Hand} phone=${phone} />
         <${Story} phone=${phone} open=${alone} />`
     }
+    ${leg?.records && html`<${Message} phone=${phone} leg=${leg} />`}
   </section>`;
 }
 
@@ -145,6 +146,22 @@ function Buttons({ phone, leg }) {
   </div>`;
 }
 
+/** Form for what a caller says to voicemail. */
+function Message({ phone, leg }) {
+  const say = (event) => {
+    event.preventDefault();
+    ask(`/calls/${leg.sid}/speak`, { text: event.target.said.value }, "said");
+    event.target.reset();
+  };
+  return html`<form class="calling" onSubmit=${say}>
+    <label>
+      <span class="unseen">What ${hide(phone.name)} says</span>
+      <input name="said" required placeholder="leave a message" autocomplete="off" />
+    </label>
+    <button>Say</button>
+  </form>`;
+}
+
 function Keypad({ phone, leg }) {
   const cannot = leg ? leg.cannot.press : FREE;
   return html`<div class="keypad" role="group" aria-label=${`${hide(phone.name)}'s keypad`}>
@@ -211,9 +228,27 @@ function Calling({ phone }) {
   </div>`;
 }
 
-/** Switches between manual and scripted. */
+const KINDS = {
+  person: "a person",
+  "silent-person": "a silent person",
+  mailbox: "a mailbox",
+  "mailbox-with-beep": "a mailbox with a beep",
+  fax: "a fax",
+};
+
+/** Switches between manual and scripted, and what answers. */
 function Hand({ phone }) {
+  const answers = ({ target }) => {
+    const isPerson = target.value.endsWith("person");
+    ask("/phones", { address: phone.address, kind: target.value, by_hand: isPerson && phone.by_hand });
+  };
   return html`<label class="hand">
+    <span>Answered by</span>
+    <select value=${phone.kind} aria-label=${`What answers ${hide(phone.name)}`} onChange=${answers}>
+      ${Object.entries(KINDS).map(([kind, words]) => html`<option key=${kind} value=${kind}>${words}</option>`)}
+    </select>
+  </label>
+  <label class="hand">
     <input
       type="checkbox"
       checked=${phone.by_hand}

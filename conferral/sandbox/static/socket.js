@@ -87,6 +87,9 @@ const TAKERS = {
   rooms: ({ rooms }) => {
     store.rooms.value = rooms;
   },
+  messages: ({ messages }) => {
+    store.messages.value = messages;
+  },
   faults: (message) => {
     store.faults.value = message;
   },

@@ -14,6 +14,8 @@ export const more = signal(0);
 export const sentences = signal([]);
 export const numbers = signal([]);
 export const rooms = signal([]);
+/** What callers left on voicemail, newest first. */
+export const messages = signal([]);
 export const faults = signal({ to_come: [], rates: {} });
 /** Newest first. */
 export const deliveries = signal([]);

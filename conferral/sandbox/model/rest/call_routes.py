@@ -34,11 +34,14 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     recording = None
     if form.flag("Record", default=False):
         recording = record_settings(transaction, form, "OutboundAPI", RECORDING_EVENTS)
+    mode = form.one_of("MachineDetection", ("", "Enable", "DetectMessageEnd"))
+    detects_machine = mode == "Enable" and not form.flag("AsyncAmd", default=False)
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
     call = build_call(transaction, form)
     call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
+    call.detects_machine = detects_machine and not digits and not call.to.startswith("client:")
     call.fallback_url, call.fallback_method = fallback_url, fallback_method
     call.subscription = subscription
     call.record_settings = recording

@@ -28,7 +28,7 @@ def account_uri(state: State) -> str:
 def call_resource(state: State, call: Call) -> dict[str, Any]:
     """Return a Call resource."""
     uri = f"{account_uri(state)}/Calls/{call.sid}"
-    unused = ("annotation", "answered_by", "caller_name", "forwarded_from", "group_sid", "price", "trunk_sid")
+    unused = ("annotation", "caller_name", "forwarded_from", "group_sid", "price", "trunk_sid")
     own = call.to if call.direction == "inbound" else call.from_
     return {
         **dict.fromkeys(unused),
@@ -47,6 +47,7 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
         "end_time": rfc2822(call.ended_at_s),
         "duration": str(callback_parameters.duration(call)) if call.is_final else None,
         "price_unit": "USD",
+        "answered_by": call.answered_by or None,
         "direction": call.direction,
         "api_version": callback_parameters.API_VERSION,
         "queue_time": str(call.queue_ms),
