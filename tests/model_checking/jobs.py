@@ -11,6 +11,7 @@ from conferral.statemachine.effects import (
     Dial,
     Effect,
     FindCall,
+    FindMessage,
     HangUpCall,
     ReadCalls,
     RedirectCall,
@@ -68,7 +69,7 @@ class Job(NamedTuple):
     @property
     def stands_in_line(self) -> bool:
         """Whether it is carried out in order, else next to everything else."""
-        return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall)
+        return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall | FindMessage)
 
     @property
     def is_never_repeated(self) -> bool:
@@ -128,7 +129,7 @@ def outcome_of(
         case PlacedCall():
             return succeeded(effect, result.call_sid, result.queue_ms)
         case RecordingFound():
-            return succeeded(effect, recording_sid=result.recording_sid)
+            return succeeded(effect, recording_sid=result.recording_sid, duration_s=result.duration_s)
         case HangUpResult():
             return succeeded(effect, was_over=result.was_over)
         case ProviderRefusedError():
