@@ -98,6 +98,7 @@ class Party(BaseRecord, frozen=True):
     confirm: bool = False
     ring_timeout_s: int = 0
     digits: str = ""
+    params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
     #: Ring group: parties that ring at once share this word, and the first to accept wins. Empty for others.

@@ -39,6 +39,7 @@ class DialCommand(Command, frozen=True, kw_only=True):
     timeout_s: int = 0
     digits: str = ""
     caller_id: Hidden[str] = ""
+    params: Hidden[str] = ""
 
 
 class PartyCommand(Command, frozen=True, kw_only=True):
