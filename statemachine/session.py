@@ -211,6 +211,8 @@ class Session(BaseRecord, frozen=True):
     conference_name: str = ""
     #: Who started it, for a session started by a command; empty if the command did not say.
     by: str = ""
+    #: Your reference, of the newest command that gave one.
+    ref: str = ""
     parties: Mapping[str, Party] = field(default_factory=dict)
 
     #: The newest transfer and recording; None before the first.

@@ -65,6 +65,8 @@ class OutcomeRecord(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
     by: str = ""
+    #: Your reference, as the session had it then.
+    ref: str = ""
 
 
 class TimerChange(BaseRecord, frozen=True):

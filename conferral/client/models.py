@@ -88,6 +88,7 @@ class OutcomeRecord:
     reason: str = ""
     #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
+    ref: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
     #: Everyone who was rung, as the stream has them: `party`, `to`, `result`, and times.
@@ -98,7 +99,7 @@ class OutcomeRecord:
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
-        named = ("id", "kind", "session", "result", "reason", "by", "mode")
+        named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode")
         texts: dict[str, Any] = {name: fields.get(name, "") for name in named}
         return cls(
             **texts,

@@ -106,7 +106,7 @@ def parse_address(text: str) -> Address:
 
 
 def address_with_params(address: str, params: str) -> str:
-    """Return what Twilio is to dial: an address with data for the dialed party.
+    """Return what Twilio is to dial: an address with data for the party.
 
     Source: Twilio docs, Participants subresource, "Custom parameters"; Making SIP Calls, "Headers".
 

@@ -121,9 +121,9 @@ DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "d
 DIAL |= {"params": "name=Ada%20L.&id=7"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
-    "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **DIAL},
+    "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", "ref": "desk/7", **DIAL},
     **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "park", "end")},
-    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", **DIAL},
+    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", "ref": "desk/7", **DIAL},
     "retrieve": {"to": BOB, **DIAL},
     "add": {"to": CAROL, "party": "expert", **DIAL},
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
@@ -169,6 +169,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "agent": ("", f"{AGENT},{BOB}", BELL),
     "customer": ("", f"{CUSTOMER},{BOB}"),
     "mode": ("dance",),
+    "ref": (LONG, BELL),
     "party": ("", "Two words", DESK),
     "brief": (LONG, BELL),
     "confirm": ("maybe",),

@@ -18,7 +18,7 @@ TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
 CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
 CALL_SID = "CA0123456789abcdef0123456789abcdef"
 VALID = {
-    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference"},
+    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference", "ref": "desk/7 Ä"},
     "transfer": {"to": f"{NUMBER},client:bob", "mode": "blind"},
     "retrieve": {"to": "client:bob"},
     "add": {"to": NUMBER, "party": "lawyer-2"},
@@ -64,7 +64,7 @@ NAMES = (
     ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
-     "it takes session, to, mode, brief, confirm, timeout, digits, caller_id, params, and id")),
+     "it takes session, to, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
     ({**TRANSFER, "session": ""}, "transfer: missing field \"session\" (a session's id or a call SID)"),
     ({**TRANSFER, "to": ""}, 'transfer: missing field "to" (address to dial)'),
     ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult, or blind)'),
@@ -86,6 +86,10 @@ NAMES = (
         "a=%0A", "a=%1f", "a=%7F", "a=%00", "a=%C2%85", "a=%E2%80%A8", "a=%FF", "a=1\n", "a=1#", f"a={'1' * 799}",
         f"a={'+' * 267}",
     )),
+    *(({**TRANSFER, "ref": ref}, "ref must be 1 to 64 printable characters") for ref in (
+        "x" * 65, "a\nb", "a\u200bb", "a\u2028",
+    )),
+    ({**TRANSFER, "ref": 7}, "ref must be text"),
     ({**CALL, "agent": ""}, 'call: missing field "agent" (address of the agent, dialed first)'),
     ({**CALL, "customer": ""}, 'call: missing field "customer" (address of the customer, dialed second)'),
     ({**CALL, "agent": f"{NUMBER},client:a"}, "agent must be one destination"),
@@ -95,7 +99,7 @@ NAMES = (
     ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
     ({**CALL, "to": NUMBER},
      ("call has no field 'to'; "
-     "it takes session, agent, customer, mode, brief, confirm, timeout, digits, caller_id, params, and id")),
+     "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",

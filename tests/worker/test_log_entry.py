@@ -56,7 +56,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
 
 
 @each("event, words", [
-    (Transfer(session_id="s", to=NUMBER, mode="blind"), {"mode": "blind", "targets": 1}),
+    (Transfer(session_id="s", to=NUMBER, mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
     (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
     (Transfer(session_id="s", to=NUMBER, mode=NUMBER), {"targets": 1}),
     (Call(session_id="s", agent="client:alice", customer=NUMBER), {"mode": "bridge"}),

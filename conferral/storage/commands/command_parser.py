@@ -33,6 +33,7 @@ from conferral.statemachine.events.commands import (
 )
 from conferral.storage.commands import field_values as values
 
+_REF = (values.REF, "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
 #: Of each class's own fields: the valid values, and a summary.
 _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = {
     Command: {
@@ -62,10 +63,12 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
         "agent": (values.DESTINATION, "address of the agent, dialed first"),
         "customer": (values.DESTINATION, "address of the customer, dialed second"),
         "mode": (values.CALL_MODE, "how to connect the two; bridge by default"),
+        "ref": _REF,
     },
     Transfer: {
         "to": (values.DESTINATIONS, "address to dial"),
         "mode": (values.TRANSFER_MODE, "kind of transfer"),
+        "ref": _REF,
     },
     Retrieve: {
         "to": (values.DESTINATION, "address to dial"),

@@ -155,6 +155,8 @@ _SENDER = rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}"
 SENDER = _text(_SENDER, "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.
 AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", SENDER.rule, 129)
+#: A sender's own reference, such as a ticket's number.
+REF = _text(rf"[^{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
 DESTINATION = _text(
     rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )

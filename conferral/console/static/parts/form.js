@@ -24,6 +24,7 @@ const LABELS = {
   digits: "Digits to send after answer (DTMF)",
   caller_id: "Caller ID",
   params: "Data for the dialed party",
+  ref: "Your reference",
 };
 const HINTS = {
   destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
@@ -33,7 +34,7 @@ const HINTS = {
   params: "name=value&name=value, URL-encoded; only for client: and sip:",
 };
 /** Rarely used fields. */
-const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id", "params"]);
+const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id", "params", "ref"]);
 
 /**
  * @param {object} props
