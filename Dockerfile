@@ -18,6 +18,8 @@ COPY conferral conferral
 COPY statemachine statemachine
 COPY webhooks webhooks
 COPY worker worker
+# `conferral/tools.json` is a link to it.
+COPY docs/reference/tools.json docs/reference/tools.json
 RUN pip --python /opt/conferral/bin/python install --no-cache-dir --no-deps --no-build-isolation --no-index . \
     && pip --python /opt/conferral/bin/python uninstall --yes setuptools
 

@@ -35,7 +35,7 @@ _COMMANDS = (
     "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
     "part of the path; POST `call` to `/sessions`, without `type`. `id` names a command, so that a retry runs it "
     "once. `by` is ignored here: the name of the token takes its place. [Commands](../commands.md) explains each "
-    "command."
+    "command; [tools.json](tools.json) describes them for language models."
 )
 
 

@@ -1,11 +1,13 @@
-"""Fill the table of refusals in docs/commands.md from the transition table."""
+"""Fill the refusals of docs/commands.md, and describe commands as tools."""
 
+import json
 import re
 
 from page_parts import ROOT
 
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.table import ROWS, TABLE
+from conferral.storage.commands.command_parser import schema_of
 
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
 _OF_SESSIONS = frozenset(command for command in COMMANDS if command.name != "call")
@@ -15,6 +17,21 @@ def filled(page: str) -> str:
     """Return a page with the current refusals."""
     text = (ROOT / page).read_text("utf-8")
     return _BLOCK.sub(lambda found: f"{found[1]}{_table()}\n{found[2]}", text)
+
+
+def tools() -> str:
+    """Return the commands as tools for language models, in JSON."""
+    # A model must not choose ids, and some providers refuse a schema's `oneOf`.
+    schemas = {command.name: schema_of(command, without=("type", "id", "by")) for command in COMMANDS}
+    found = [
+        {
+            "name": name,
+            "description": schema["description"],
+            "parameters": {key: schema[key] for key in ("type", "properties", "required", "additionalProperties")},
+        }
+        for name, schema in schemas.items()
+    ]
+    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
 
 
 def _table() -> str:

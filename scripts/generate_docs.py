@@ -46,6 +46,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
+    "docs/reference/tools.json": commands_page.tools,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
 }
 for state in State:
@@ -54,30 +55,16 @@ for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 
 
-def pages() -> dict[str, str]:
-    """Return each generated file's text, by path from the root."""
-    return {name: make() for name, make in PAGES.items()}
-
-
-def stale(found: dict[str, str]) -> list[str]:
-    """Return the files that would change."""
-    return [name for name, text in found.items() if not _is(ROOT / name, text)]
-
-
-def _is(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text("utf-8") == text
-
-
 def main() -> int:
     """Write what changed; with `--check`, return 1 if anything is stale."""
-    found = pages()
-    names = stale(found)
-    for name in names:
-        print(name)
+    texts = {ROOT / name: make() for name, make in PAGES.items()}
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        print(path.relative_to(ROOT))
         if "--check" not in sys.argv:
-            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / name).write_text(found[name], "utf-8")
-    return 1 if names and "--check" in sys.argv else 0
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[path], "utf-8")
+    return 1 if stale and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

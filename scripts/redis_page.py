@@ -91,6 +91,7 @@ def _fields() -> str:
         "state": f"{words(State)}.",
         "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}.",
         "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
+        "ref": "Your reference, of the newest `call` or `transfer` that gave one.",
         "parked_until": "When the park times out; absent if the call is not parked.",
         "party.NAME.status": f"{words(PartyStatus)}.",
         "party.NAME.supervises": f"A supervisor's requested mode: {words(SuperviseMode)}. `muted` and `coaches` hold "

@@ -83,6 +83,8 @@ class Dial(Effect, frozen=True, kw_only=True):
     is_urgent: bool = True
     #: Twilio signed the address for a party that called in, so it is dialed as it is.
     is_signed_address: bool = False
+    #: Custom parameters of a client, SIP headers without their `X-`: `name=value&…`, URL-encoded.
+    params: Hidden[str] = ""
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):
@@ -114,6 +116,7 @@ class FindCall(Effect, frozen=True, kw_only=True):
     since_ms: int
     #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""
+    params: Hidden[str] = ""
 
 
 class UpdateParticipant(CallEffect, frozen=True, kw_only=True):

@@ -29,6 +29,8 @@ class DialOptions(BaseRecord, frozen=True):
     digits: str = ""
     #: A number in the account, E.164; empty for the default.
     caller_id: Hidden[str] = ""
+    #: Data for a client or SIP phone, `name=value&…`, URL-encoded.
+    params: Hidden[str] = ""
 
 
 #: A URL may contain commas, and is the last place.

@@ -99,6 +99,7 @@ class Party(BaseRecord, frozen=True):
     confirm: bool = False
     ring_timeout_s: int = 0
     digits: str = ""
+    params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
     #: Ring group: parties that ring at once share this word, and the first to accept wins. Empty for others.
@@ -211,6 +212,8 @@ class Session(BaseRecord, frozen=True):
     conference_name: str = ""
     #: Who started it, for a session started by a command; empty if the command did not say.
     by: str = ""
+    #: Your reference, of the newest command that gave one.
+    ref: str = ""
     parties: Mapping[str, Party] = field(default_factory=dict)
 
     #: The newest transfer and recording; None before the first.

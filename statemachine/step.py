@@ -68,6 +68,8 @@ class OutcomeRecord(BaseRecord, frozen=True):
     #: Messages only.
     recording_sid: str = ""
     duration_s: int = 0
+    #: Your reference, as the session had it then.
+    ref: str = ""
 
 
 class TimerChange(BaseRecord, frozen=True):

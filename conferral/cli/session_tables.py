@@ -104,6 +104,7 @@ def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) 
         "state": session_summary.state_label(session),
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
         "by": wording.display_address(session.by, full=full),
+        "ref": wording.display_address(session.ref, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "now": "" if session.is_ended else session_summary.activity_line(session, full=full),
         "notes": "; ".join(session_summary.session_notes(session)),

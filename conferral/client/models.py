@@ -88,6 +88,7 @@ class OutcomeRecord:
     reason: str = ""
     #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
+    ref: str = ""
     mode: str = ""
     #: Of a message, whose length is in seconds.
     recording_sid: str = ""
@@ -101,7 +102,7 @@ class OutcomeRecord:
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
-        named = ("id", "kind", "session", "result", "reason", "by", "mode", "recording_sid")
+        named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode", "recording_sid")
         texts: dict[str, Any] = {name: fields.get(name, "") for name in named}
         return cls(
             **texts,

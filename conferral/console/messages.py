@@ -20,8 +20,10 @@ from conferral.storage.codecs.text_codec import to_iso
 NUMBER_MAX = 2**53 - 1
 #: Attributes that are times, besides all that end in `_at_ms`; every other `_ms` is a duration.
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
-#: Fields of nothing but addresses, separated by spaces or commas.
-_ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")
+#: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
+_ADDRESSES = re.compile(
+    r"party\..+\.(address|caller_id|params)|transfer\.(to|options)|options|agents|parked_by|called_number"
+)
 
 
 def encode_message(about: str, **content: object) -> bytes:

@@ -25,6 +25,7 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         "kind": record.kind,
         "session": record.session_id,
         "by": record.by,
+        "ref": record.ref,
         "result": record.result,
         "reason": record.reason,
         "mode": record.mode,

@@ -25,7 +25,7 @@ from conferral.runtime.errors import (
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound, ParticipantSeen
 from conferral.statemachine.states import CallStatus
-from conferral.telephony.addresses import number_or_address, own_number_in
+from conferral.telephony.addresses import number_or_address, own_number_in, without_params
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
 from conferral.telephony.errors import translate_errors
@@ -97,7 +97,7 @@ class AccountSnapshot:
 
     def add_call(self, status: str, own_numbers: Collection[str], record: Any) -> None:
         """Add a record of the list of calls with a status."""
-        call_sid, called = text_of(record.sid), text_of(record.to)
+        call_sid, called = text_of(record.sid), without_params(text_of(record.to))
         self.calls.add(call_sid)
         if status == CallStatus.IN_PROGRESS:
             self.answered.add(call_sid)
@@ -217,7 +217,8 @@ class AccountListReader:
             call = await if_found(send(self._client.calls(seen.call_sid).fetch_async()))
             if call is None:
                 continue
-            caller, called = text_of(call._from), text_of(call.to)  # noqa: SLF001  # the library's public name of `from`
+            caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
+            called = without_params(text_of(call.to))
             came_in = text_of(call.direction).startswith("inbound")
             own_number = own_number_in(called, own_numbers) or own_number_in(caller, own_numbers)
             address = number_or_address(caller, own_number) if came_in else called

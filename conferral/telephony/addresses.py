@@ -107,6 +107,24 @@ def parse_address(text: str) -> Address:
     raise AddressError(f"must be a number with + and country code (such as {EXAMPLE}), client:NAME, or sip:URI")
 
 
+def address_with_params(address: str, params: str) -> str:
+    """Return what Twilio is to dial: an address with data for the party.
+
+    Source: Twilio docs, Participants subresource, "Custom parameters"; Making SIP Calls, "Headers".
+
+    >>> address_with_params("client:alice", "name=Ada"), address_with_params("sip:a@example.com", "name=Ada&id=7")
+    ('client:alice?name=Ada', 'sip:a@example.com?X-name=Ada&X-id=7')
+    """
+    if params and address.startswith("sip:"):
+        params = "&".join(f"X-{one}" for one in params.split("&"))
+    return f"{address}?{params}" if params else address
+
+
+def without_params(text: str) -> str:
+    """Return the address of a call's `To`, which may show such data or not."""
+    return text.partition("?")[0] if text.startswith(("client:", "sip:")) else text
+
+
 def is_caller_id(text: str) -> bool:
     """Whether a caller's address is a valid number that may be shown."""
     # Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.

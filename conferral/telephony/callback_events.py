@@ -30,7 +30,7 @@ from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import Place, RecordingStatus, SessionMode
-from conferral.telephony.addresses import is_caller_id, number_or_address
+from conferral.telephony.addresses import is_caller_id, number_or_address, without_params
 from conferral.telephony.callback_fields import (
     CALL_SID,
     CONFERENCE_SID,
@@ -210,7 +210,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     """
     call_sid, status = call_sid_of(fields), word(fields, "CallStatus")
     sequence = number(fields, "SequenceNumber")
-    caller, callee = caller_of(fields), callee_of(fields)
+    caller, callee = caller_of(fields), without_params(callee_of(fields))
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
     if callback.party == CUSTOMER and not is_outbound and own_numbers:

@@ -24,7 +24,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.session import LABEL
 from conferral.statemachine.states import RecordingStatus, SuperviseMode
-from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.addresses import AddressError, AllowList, address_with_params, parse_address
 from conferral.telephony.callback_urls import (
     Announcement,
     CallbackUrls,
@@ -115,7 +115,7 @@ def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
 
 def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
     return {
-        "to": effect.to,
+        "to": address_with_params(effect.to, effect.params),
         "from_": effect.caller_id or setup.own_number,
         "timeout": effect.timeout_s,
         "status_callback": setup.urls.of(CallCallback(effect.session_id, effect.party, effect.effect_id)),

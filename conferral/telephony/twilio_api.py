@@ -140,7 +140,7 @@ class TwilioApi(TwilioQueries):
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
         """Return the only call to the address since the dial, or none."""
-        found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
+        found = await self.calls_placed_since(effect, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
     async def _update_participant(self, effect: UpdateParticipant) -> bool:

@@ -9,10 +9,11 @@ from twilio.rest.api.v2010.account.call import CallInstance
 
 from conferral.runtime.clock import RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
-from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
+from conferral.statemachine.effects import CreateParticipant, FindCall, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony import parameters
+from conferral.telephony.addresses import address_with_params, without_params
 from conferral.telephony.conference_lists import (
     COMPLETED,
     STARTED,
@@ -96,7 +97,7 @@ class TwilioQueries:
         `since_ms` is Twilio's time of the dial, Unix milliseconds.
         """
         with label_requests("verify"):
-            placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
+            placed = await self.calls_placed_since(effect, since_ms)
         # Twilio's call list has no labels, so another app may have placed them.
         by_name = not is_conference_sid(effect.conference)
         return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
@@ -201,13 +202,19 @@ class TwilioQueries:
 
     # ---- parts of these --------------------------------------------------------------------------------------------
 
-    async def calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
-        """Return REST calls to an address since a time (Unix ms), newest first."""
-        shown = caller_id or self._own_number
-        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+    async def calls_placed_since(self, effect: CreateParticipant | FindCall, since_ms: int) -> list[CallInstance]:
+        """Return a dial's possible calls since a time (Unix ms), newest first.
+
+        Twilio does not say whether its list knows a call by the address with its parameters, or without them.
+        """
+        shown = effect.caller_id or self._own_number
         earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
-        calls = await list_page(page)
-        return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
+        for to in dict.fromkeys((address_with_params(effect.to, effect.params), effect.to)):
+            page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+            calls = await list_page(page)
+            if found := [one for one in calls if one.direction == "outbound-api" and _created_at(one) >= earliest]:
+                return found
+        return []
 
     async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
@@ -218,7 +225,7 @@ class TwilioQueries:
             call_sid=call_sid,
             status=text_of(call.status),
             parent_call_sid=text_of(call.parent_call_sid),
-            to=text_of(call.to),
+            to=without_params(text_of(call.to)),
         )
 
     async def _read_each(self, call_sids: list[str]) -> list[CallSeen]:
@@ -303,7 +310,10 @@ def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen
 
 def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
     return CallSeen(
-        call_sid=text_of(child.sid), status=text_of(child.status), parent_call_sid=parent_call_sid, to=text_of(child.to)
+        call_sid=text_of(child.sid),
+        status=text_of(child.status),
+        parent_call_sid=parent_call_sid,
+        to=without_params(text_of(child.to)),
     )
 
 

@@ -96,6 +96,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
         mode=SessionMode(event.mode),
         by=event.by,
+        ref=event.ref,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )

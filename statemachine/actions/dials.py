@@ -70,6 +70,7 @@ def dial(
         confirm=options.confirm or _must_confirm(draft, to),
         ring_timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
         digits=options.digits,
+        params=options.params,
         ring_group=ring_group,
         recall_reason=recall_reason,
         caller_id=_caller_id(draft, to, options),
@@ -85,7 +86,7 @@ def dial(
 
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
-    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
+    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id, event.params)
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
@@ -129,6 +130,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
             party.name == AGENT and bool(draft.session.customer.call_sid)
         ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
+        "params": party.params,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
@@ -358,6 +360,7 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         to=party.address,
         since_ms=party.dialed_at_ms,
         caller_id=party.caller_id,
+        params=party.params,
     )
     due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)

@@ -71,7 +71,8 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
             command_id=event.command_id,
             by=event.by,
             started_at_ms=draft.now_ms,
-        )
+        ),
+        ref=getattr(event, "ref", "") or draft.session.ref,
     )
 
 

@@ -39,6 +39,7 @@ class DialCommand(Command, frozen=True, kw_only=True):
     timeout_s: int = 0
     digits: str = ""
     caller_id: Hidden[str] = ""
+    params: Hidden[str] = ""
 
 
 class PartyCommand(Command, frozen=True, kw_only=True):
@@ -56,12 +57,13 @@ class Call(DialCommand, frozen=True, kw_only=True):
     conference. Done when the two are talking. The dial options apply to the agent.
     """
 
-    logged: ClassVar[tuple[str, ...]] = ("mode",)
+    logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
 
     session_id: str = ""
     agent: Hidden[str]
     customer: Hidden[str]
     mode: str = "bridge"
+    ref: str = ""
 
 
 class Convert(Command, frozen=True):
@@ -79,13 +81,14 @@ class Transfer(DialCommand, frozen=True, kw_only=True):
     are talking.
     """
 
-    logged: ClassVar[tuple[str, ...]] = ("mode",)
+    logged: ClassVar[tuple[str, ...]] = ("mode", "ref")
     variants: ClassVar = ("mode", tuple(mode.value for mode in TRANSFER_MODES))
 
     #: Comma-separated; the first to accept wins.
     to: Hidden[str]
     mode: str
     fallback: Hidden[str] = ""
+    ref: str = ""
 
 
 class Complete(Command, frozen=True):

@@ -86,13 +86,13 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
     attempts = '[{"party":"target","result":"busy","to":"client:bob","started_at":"2027-01-15T08:00:00.100Z"}]'
     finish(
         redis, 2, kind="transfer", result="recalled", reason="busy", mode="blind", to="client:bob,client:carol",
-        attempts=attempts, started_at="2027-01-15T08:00:00.000Z",
+        attempts=attempts, started_at="2027-01-15T08:00:00.000Z", ref="T-7",
     )  # fmt: skip
 
     reported = await step
 
     assert (reported.id, reported.kind, reported.session) == ("o2", "transfer", CALL)
-    assert (reported.result, reported.reason) == ("recalled", "busy")
+    assert (reported.result, reported.reason, reported.ref) == ("recalled", "busy", "T-7")
     assert (reported.mode, reported.to, reported.ended_at) == ("blind", ("client:bob", "client:carol"), None)
     (attempt,) = reported.attempts
     assert (attempt["party"], attempt["result"], attempt["to"]) == ("target", "busy", "client:bob")

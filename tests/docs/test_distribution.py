@@ -52,11 +52,12 @@ def test_the_wheel_has_each_file_of_the_product_once(wheel: zipfile.ZipFile) -> 
     tracked = subprocess.run(
         ["git", "ls-files", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    files = [name for name in tracked if not (ROOT / name).is_symlink()]
+    files = [name for name in tracked if not (ROOT / name).is_dir()]  # links to packages
     expected = {name if name.startswith("conferral/") else f"conferral/{name}" for name in files}
     found = [name for name in wheel.namelist() if ".dist-info/" not in name]
     assert sorted(found) == sorted(expected)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+    assert wheel.read("conferral/tools.json") == (ROOT / "docs/reference/tools.json").read_bytes()
 
 
 def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

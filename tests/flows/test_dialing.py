@@ -40,6 +40,16 @@ async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mod
     await system.ended_by_command(customer.sid)
 
 
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
+async def test_client_is_dialed_with_the_params_of_the_command(system, options):
+    system.sandbox.phone(CAROL).script_in_turn(presses("1"))
+    customer, agent = await system.converted()
+    await system.done("transfer", customer.sid, to=CAROL, mode="warm", params="name=Ada+L.&id=7", **options)
+    assert len(system.dial_requests(f"{CAROL}?name=Ada%20L.&id=7")) == 1
+    assert (await system.session(customer.sid))["party.target.address"] == CAROL
+    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
+
+
 # ---- requests whose outcome no one knows -------------------------------------------------------------------------
 
 #: The setting of whose number is shown, and that number.

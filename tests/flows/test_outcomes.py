@@ -6,11 +6,13 @@ import orjson
 import pytest
 
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
-from tests.support.local_system import CUSTOMER
+from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
-FIELDS = ["id", "kind", "session", "by", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
+FIELDS = [
+    "id", "kind", "session", "by", "ref", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at",
+]  # fmt: skip
 ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
 
 
@@ -41,6 +43,23 @@ def short(entry):
 
 def seconds(entry):
     return (datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])).total_seconds()
+
+
+async def test_newest_reference_is_in_the_session_its_outcomes_and_its_log(system):
+    for phone in (AGENT, CUSTOMER, TARGET):
+        system.sandbox.phone(phone).script(answer_after_s=0)
+    call = await system.done("call", "", agent=AGENT, customer=CUSTOMER, ref="desk/7")
+    assert (await system.session(call.session))["ref"] == "desk/7"
+    for ref in ("T-8", ""):
+        await system.done("transfer", call.session, to=TARGET, mode="warm", ref=ref)
+        await system.done("cancel", call.session)
+        assert (await system.session(call.session))["ref"] == "T-8"
+    await system.rejected("to: ", "transfer", call.session, to="nobody", mode="warm", ref="T-9")
+    await system.ended_by_command(call.session)
+    assert [entry["ref"] for entry in await published(system)] == ["T-8", "T-8", "T-8"]
+    assert (await system.session(call.session))["ref"] == "T-8"
+    details = [orjson.loads(entry.get("details", "{}")) for entry in await system.log(call.session)]
+    assert [one["ref"] for one in details if "ref" in one] == ["desk/7", "T-8", "T-9"]
 
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])

@@ -118,11 +118,12 @@ async def test_redis_cli_examples_work_as_written(system):
 # ---- what is published -----------------------------------------------------------------------------------------------
 
 DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": NUMBER}
+DIAL |= {"params": "name=Ada%20L.&id=7"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
-    "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **DIAL},
+    "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", "ref": "desk/7", **DIAL},
     **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "park", "end")},
-    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", **DIAL},
+    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", "ref": "desk/7", **DIAL},
     "retrieve": {"to": BOB, **DIAL},
     "add": {"to": CAROL, "party": "expert", **DIAL},
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
@@ -168,12 +169,14 @@ WRONG: dict[str, tuple[str, ...]] = {
     "agent": ("", f"{AGENT},{BOB}", BELL),
     "customer": ("", f"{CUSTOMER},{BOB}"),
     "mode": ("dance",),
+    "ref": (LONG, BELL),
     "party": ("", "Two words", DESK),
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),
+    "params": ("name", "name=Ada L.", "name=%07", f"name={LONG}{LONG}"),
     "url": ("ftp://media.example.com/a.mp3", "media.example.com", "http://" + "x" * 2_000),
     "say": (LONG, BELL),
     "action": ("", "rewind"),
@@ -193,6 +196,7 @@ def wrong(kind: str) -> Iterator[Fields]:
     if "to" in whole:
         yield from MAY_NOT
         yield {"to": BOB, "digits": "1w2"}
+        yield {"to": DESK, "params": "name=Ada"}
     for name in (*whole, "session"):
         for text in WRONG[name]:
             yield {name: text}
@@ -225,8 +229,8 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
 async def outcomes_of(
     ways: dict[str, CommandChannel], kind: str, changed: Fields, session: str
 ) -> dict[str, ReportedOutcome]:
-    """The outcome that every channel gets for an invalid command; `digits` are not for every phone."""
-    whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", **changed}
+    """The outcome that every channel gets for an invalid command; `digits` and `params` are not for every phone."""
+    whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", "params": "", **changed}
     fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
     # `--confirm` has no value.
     names = [name for name in ways if not (name == "line" and "confirm" in changed)]

@@ -27,7 +27,8 @@ def kinds(of=BaseRecord):
 
 #: Fields that hold phone numbers, messages, or tokens, whatever record they are in.
 PRIVATE = {"address", "customer_address", "agent_address", "agent", "customer", "caller_id", "call_token",
-           "called_number", "other_agents", "agents", "parked_by", "to", "say", "greeting"}  # fmt: skip
+           "called_number", "other_agents", "agents", "parked_by", "to", "say", "greeting",
+           "params"}  # fmt: skip
 
 
 @each("kind", [*kinds()])

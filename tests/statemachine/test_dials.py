@@ -4,8 +4,17 @@ from functools import partial
 
 import pytest
 
+from conferral.statemachine.effects import Dial, FindCall
 from conferral.statemachine.events import CallsOverdue, DialOverdue
-from tests.statemachine.conference_scenarios import SECOND_CALL, as_conference, calling, waiting
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import (
+    SECOND_CALL,
+    as_conference,
+    called_in,
+    calling,
+    retrieving,
+    waiting,
+)
 from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
 
@@ -23,6 +32,28 @@ def test_gated_dial_that_is_not_found_has_failed(how):
         story.is_unknown("find_call", "target")
     story.expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
     story.gate("target").expect("conferenced", "hang up target")
+
+
+PARAMS = {"params": "name=Ada"}
+
+
+def params_dialed(story: Scenario) -> list[str]:
+    """The parameters of the dials, and of the search for one, that the last event led to."""
+    return [effect.params for effect in story.last.effects if isinstance(effect, Dial | FindCall)]
+
+
+def test_every_command_that_dials_passes_its_params_on_and_no_other_dial_has_them():
+    assert params_dialed(Scenario(session_id=OUTBOUND).calls_out(**PARAMS)) == ["name=Ada"]
+    assert params_dialed(called_in(**PARAMS)) == [""]  # the customer's
+    assert params_dialed(retrieving(**PARAMS)) == ["name=Ada"]
+    assert params_dialed(ordering().add(**PARAMS).confirms("customer", "agent")) == ["name=Ada"]
+    assert params_dialed(ordering().supervise(**PARAMS).confirms("customer", "agent")) == ["name=Ada"]
+    assert params_dialed(dialing("warm", BOB, CAROL, **PARAMS)) == ["name=Ada"] * 2
+    story = blind_from_bridge(**PARAMS)
+    assert params_dialed(story) == ["name=Ada"]
+    assert params_dialed(story.refused("target", code=16099)) == ["name=Ada"]  # dialed again, to the gate
+    assert params_dialed(story.unknown_outcome("target").fires(DialOverdue)) == ["name=Ada"]
+    assert params_dialed(story.found("target", call_sid="")) == [""]  # the recall
 
 
 def three() -> Scenario:

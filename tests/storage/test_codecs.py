@@ -258,12 +258,12 @@ def test_logged_command_has_neither_destination_nor_message():
 
 def test_hash_reads_as_people_expect():
     agent = Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING, dial_id="d1", answered_at_ms=1)
-    session = Session("CA1", version=3, created_at_ms=1_795_165_380_677, conference_name="CA1", by="desk 7",
+    session = Session("CA1", version=3, created_at_ms=1_795_165_380_677, conference_name="CA1", by="desk 7", ref="T-7",
                       parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
     assert session_codec.encode(session) == {
         "id": "CA1", "state": "bridged", "phase": "ringing", "version": "3", "direction": "inbound",
         "created_at": "2026-11-20T09:03:00.677Z", "updated_at": "", "ended_at": "", "end_reason": "",
-        "conference_sid": "", "conference_name": "CA1", "by": "desk 7",
+        "conference_sid": "", "conference_name": "CA1", "by": "desk 7", "ref": "T-7",
         "party.agent.call_sid": "CA2", "party.agent.address": "client:alice", "party.agent.label": "agent-1",
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",

@@ -18,12 +18,12 @@ TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
 CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
 CALL_SID = "CA0123456789abcdef0123456789abcdef"
 VALID = {
-    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference"},
+    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference", "ref": "desk/7 Ä"},
     "transfer": {"to": f"{NUMBER},client:bob", "mode": "blind"},
     "retrieve": {"to": "client:bob"},
     "add": {"to": NUMBER, "party": "lawyer-2"},
     **{name: {"party": CALL_SID} for name in ("remove", "hold", "unhold", "mute", "unmute")},
-    "supervise": {"to": "client:boss", "mode": "whisper"},
+    "supervise": {"to": "client:boss", "mode": "whisper", "params": "name=Ada%20L."},
     "announce": {"say": "Hello"},
     "record": {"action": "pause"},
 }
@@ -45,6 +45,10 @@ ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
 URL = "url must be an http:// or https:// URL of at most 2,000 characters"
 
 
+PARAMS = (
+    "params must be name=value&name=value, URL-encoded, of at most 800 characters, without control characters; a name "
+    "has 1 to 64 letters, digits, _, or -"
+)
 NAMES = (
     "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
     "supervise, swap, transfer, unhold, unmute"
@@ -60,7 +64,7 @@ NAMES = (
     ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
-     "it takes session, to, mode, brief, confirm, timeout, digits, caller_id, and id")),
+     "it takes session, to, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
     ({**TRANSFER, "session": ""}, "transfer: missing field \"session\" (a session's id or a call SID)"),
     ({**TRANSFER, "to": ""}, 'transfer: missing field "to" (address to dial)'),
     ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult, or blind)'),
@@ -77,6 +81,15 @@ NAMES = (
     ({**TRANSFER, "timeout": "9" * 5_000}, "timeout must be whole seconds, 5 to 600"),
     ({**TRANSFER, "digits": "12x"}, "digits must be 1 to 32 of the characters 0-9 * # w W"),
     ({**TRANSFER, "digits": "1\n"}, "digits must be 1 to 32 of the characters 0-9 * # w W"),
+    *(({**TRANSFER, "params": params}, PARAMS) for params in (
+        "name", "=Ada", "a.b=1", f"{'n' * 65}=1", "a=1&", "&a=1", "a=1&&b=2", "a=Ada L", "a=Ä", "a=%zz", "a=%4",
+        "a=%0A", "a=%1f", "a=%7F", "a=%00", "a=%C2%85", "a=%E2%80%A8", "a=%FF", "a=1\n", "a=1#", f"a={'1' * 799}",
+        f"a={'+' * 267}",
+    )),
+    *(({**TRANSFER, "ref": ref}, "ref must be 1 to 64 printable characters") for ref in (
+        "x" * 65, "a\nb", "a\u200bb", "a\u2028",
+    )),
+    ({**TRANSFER, "ref": 7}, "ref must be text"),
     ({**CALL, "agent": ""}, 'call: missing field "agent" (address of the agent, dialed first)'),
     ({**CALL, "customer": ""}, 'call: missing field "customer" (address of the customer, dialed second)'),
     ({**CALL, "agent": f"{NUMBER},client:a"}, "agent must be one destination"),
@@ -86,7 +99,7 @@ NAMES = (
     ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
     ({**CALL, "to": NUMBER},
      ("call has no field 'to'; "
-     "it takes session, agent, customer, mode, brief, confirm, timeout, digits, caller_id, and id")),
+     "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
@@ -95,7 +108,8 @@ NAMES = (
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
-     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id, and id"),
+     ("add has no field 'mode'; "
+     "it takes session, to, party, brief, confirm, timeout, digits, caller_id, params, and id")),
     ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _, or -"),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
@@ -137,6 +151,15 @@ def test_transfer_is_taken_with_all_its_options():
         session_id="s", token="c1", occurred_at_ms=5, to=f"{NUMBER},client:bob", mode="consult",
         brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#",
     )  # fmt: skip
+
+
+@each("given, taken", [
+    ("name=Ada", "name=Ada"), ("name=", "name="), ("a-B_9=1&a-B_9=2", "a-B_9=1&a-B_9=2"),
+    ("name=Ada+L%C3%B3pez&x=%2B", "name=Ada%20L%C3%B3pez&x=%2B"), ("a=b=c;d,e/?:@", "a=b%3Dc%3Bd%2Ce%2F%3F%3A%40"),
+    (f"a={'1' * 798}", f"a={'1' * 798}"), (f"a={'+' * 266}", f"a={'%20' * 266}"),
+])  # fmt: skip
+def test_params_are_taken_in_one_encoding(given, taken):
+    assert parse({**TRANSFER, "params": given}).entry()["params"] == taken
 
 
 def test_call_needs_no_session_and_defaults_to_bridge():

@@ -38,6 +38,7 @@ TRANSFER = OutcomeRecord(
     started_at_ms=START_MS,
     ended_at_ms=START_MS + 40_000,
     by="desk 7",
+    ref="T-7",
 )
 SESSION = OutcomeRecord("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
 
@@ -52,6 +53,7 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "result": "completed",
         "reason": "",
         "by": "desk 7",
+        "ref": "T-7",
         "mode": "consult",
         "to": f"{NUMBER},client:bob",
         "started_at": "2026-11-20T09:03:00.000Z",

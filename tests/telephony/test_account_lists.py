@@ -154,7 +154,7 @@ def test_call_to_a_number_of_ours_in_a_uri_is_ours_and_so_is_its_callers_number(
 
 
 async def test_live_calls_that_a_dial_made_are_kept_by_its_call() -> None:
-    records = [{"sid": "CAchild", "from": "+14155550123", "to": "client:alice", "parent_call_sid": "CAin"}]
+    records = [{"sid": "CAchild", "from": "+14155550123", "to": "client:alice?a=b", "parent_call_sid": "CAin"}]
     lists = {("Calls", "ringing"): records, ("Calls", "in-progress"): records}
     account = await reader_of(ListingHttp(lists))[0].read()
 

@@ -14,6 +14,7 @@ from conferral.telephony.addresses import (
     is_caller_id,
     parse_address,
     region_of,
+    without_params,
 )
 from tests.support.each import each
 
@@ -232,6 +233,14 @@ def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
 
     position = 1 + setting.count(",")
     assert caught.value.problems[0].startswith(f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} ")
+
+
+@each("shown, address", [
+    ("client:alice?name=Ada", "client:alice"), ("client:alice", "client:alice"),
+    ("sip:bob@example.com?X-name=Ada", "sip:bob@example.com"), ("+14155550199", "+14155550199"), ("", ""),
+])  # fmt: skip
+def test_an_address_is_shown_with_or_without_params(shown, address):
+    assert without_params(shown) == address
 
 
 @each(

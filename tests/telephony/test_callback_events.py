@@ -150,6 +150,10 @@ def test_ringing_agent_event_has_party_sequence_and_time():
     )  # fmt: skip
 
 
+def test_dialed_address_is_without_its_params():
+    assert progressed(fields("agent_rings") | {"To": "client:alice?name=Ada"}).address == "client:alice"
+
+
 @pytest.mark.parametrize(
     ("moment", "status", "sequence", "sip", "final"),
     [

@@ -126,6 +126,21 @@ async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: st
     assert (sent["From"], sent["CallToken"]) == ("+14155550199", "%7B%22x%22%7D")
 
 
+@pytest.mark.parametrize("effect, name", DIALS)
+@pytest.mark.parametrize("to, dialed", [
+    ("client:alice", "client:alice?name=Ada%20L&id=7"),
+    ("sip:bob@example.com;transport=tcp", "sip:bob@example.com;transport=tcp?X-name=Ada%20L&X-id=7"),
+])  # fmt: skip
+async def test_client_gets_params_and_a_sip_phone_headers(effect: Dial, name: str, to: str, dialed: str) -> None:
+    allowed = AllowList.from_setting("client:,sip:example.com", OWN)
+    calls, http = calls_with({name: PLACED}, replace(SETUP, allowed=allowed))
+
+    await calls.perform(replace(effect, to=to, params="name=Ada%20L&id=7"))
+
+    ((_, sent),) = http.requests
+    assert sent["To"] == dialed
+
+
 @pytest.mark.parametrize("queue_time, expected", [
     ("0", 0), ("2000", 2000), (None, 0), ("", 0), ("soon", 0), (5, 0), ("\u0663", 0), ("9" * 12, 999_999_999),
 ])  # fmt: skip
@@ -219,6 +234,17 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
     assert await calls.perform(FIND) == PlacedCall(expected)
 
     assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
+
+
+async def test_call_with_params_is_searched_for_by_the_address_with_and_without_them() -> None:
+    searched = [{"To": to, "From": OWN, "PageSize": 50} for to in ("client:alice?name=Ada", "client:alice")]
+    calls, http = calls_with({"GET Calls": page("calls")}, SETUP)
+    assert await calls.perform(replace(FIND, params="name=Ada")) == PlacedCall("")
+    assert [sent for _, sent in http.requests] == searched
+
+    calls, http = calls_with({"GET Calls": page("calls", placed("CA7"))}, SETUP)
+    assert await calls.perform(replace(FIND, params="name=Ada")) == PlacedCall("CA7")
+    assert [sent for _, sent in http.requests] == searched[:1]
 
 
 @pytest.mark.parametrize("conference, found", [("CF1", ("CA2", "CA3")), ("S1", ("CA1", "CA2", "CA3"))])

@@ -57,6 +57,13 @@ async def test_call_that_is_gone_is_shown_without_an_address(gone: str, shown: l
     assert [(one.address, one.came_in) for one in found.participants] == shown
 
 
+async def test_address_of_a_dialed_call_is_without_its_params() -> None:
+    dialed = call(AGENT_CALL, "ringing", "client:a?name=Ada") | {"from": NUMBER, "direction": "outbound-api"}
+    found = await finder(**{f"Calls/{AGENT_CALL}": dialed})[0].lost_conference(CONFERENCE_SID)
+    assert found is not None
+    assert found.participants[1].address == "client:a"
+
+
 async def test_only_21_of_many_calls_are_read() -> None:
     crowd = page("participants", *({"call_sid": f"CA{number}", "status": "connected"} for number in range(23)))
     calls = {f"Calls/CA{number}": call(f"CA{number}", "in-progress", "client:a") for number in range(23)}

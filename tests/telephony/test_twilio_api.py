@@ -131,7 +131,7 @@ async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> N
 CONFERENCE = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 PICTURE: dict[str, Answer] = {
     "GET Calls/CA1": call("CA1", "in-progress"),
-    "GET Calls": page("calls", call("CA2", "ringing", "client:alice")),
+    "GET Calls": page("calls", call("CA2", "ringing", "client:alice?name=Ada")),
     "GET Conferences": page("conferences", CONFERENCE),
     "GET Conferences/CF1/Participants": page(
         "participants",
@@ -181,7 +181,7 @@ async def test_read_returns_each_other_call_once() -> None:
     read, http = await read_with(
         PICTURE
         | {
-            "GET Calls/CA3": call("CA3", "ringing", "+15550100003"),
+            "GET Calls/CA3": call("CA3", "ringing", "client:bob?name=Ada"),
             "GET Calls/CA4": GONE,
             "GET Calls/CA5": call("CA5", "in-progress") | {"parent_call_sid": "CA9"},
             "GET Calls/CA6": call("CA6", "queued"),
@@ -190,7 +190,7 @@ async def test_read_returns_each_other_call_once() -> None:
     )
 
     assert read.calls[2:] == (
-        CallSeen(call_sid="CA3", status="ringing", to="+15550100003"),
+        CallSeen(call_sid="CA3", status="ringing", to="client:bob"),
         CallSeen(call_sid="CA4", status="completed"),
         CallSeen(call_sid="CA5", status="in-progress", parent_call_sid="CA9", to="+15550100001"),
         CallSeen(call_sid="CA6", status="queued", to="+15550100001"),

@@ -180,12 +180,12 @@ async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, mo
 async def test_transfer_reaches_its_session_with_all_requested_options(routing):
     await routing.know("mine")
     await routing.client.set(routing.keys.call(CALL_SID), "mine")
-    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12", "caller_id": OWN_NUMBER}
-    entry_id = await routing.give(**TRANSFER, id="c1", **options)
+    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "params": "name=Ada", "caller_id": OWN_NUMBER}
+    entry_id = await routing.give(**TRANSFER | {"to": "client:bob"}, id="c1", **options)
     (event,) = await routing.events()
     assert isinstance(event, Transfer)
-    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", NUMBER, "warm")
-    assert (event.brief, event.confirm, event.timeout_s, event.digits) == ("a caller", True, 20, "12")
+    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", "client:bob", "warm")
+    assert (event.brief, event.confirm, event.timeout_s, event.params) == ("a caller", True, 20, "name=Ada")
     assert event.caller_id == OWN_NUMBER
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
 

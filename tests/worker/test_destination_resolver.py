@@ -93,6 +93,21 @@ def test_digits_are_for_the_agent_of_a_call_alone():
     checked(type="call", agent=NUMBER, customer="client:visitor", digits="12")
 
 
+@each("fields, field", [
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": NUMBER}, "to"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice,billing"}, "to, destination 2 of 2"),
+    ({"type": "call", "agent": "billing", "customer": NUMBER}, "agent"),
+])  # fmt: skip
+def test_params_are_not_for_a_number(fields, field):
+    with pytest.raises(BadCommandError, match=f"^{field}: a phone can't receive params"):
+        checked(params="name=Ada", **fields)
+
+
+def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
+    checked(type="call", agent="bob", customer=NUMBER, params="name=Ada")
+    assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == "client:alice,sip:bob@example.com"
+
+
 @pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
 def test_fallback_is_a_keyword_or_an_allowed_destination(fallback):
     settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})

@@ -52,11 +52,11 @@ NUMBER = "+14155550123"
 #: What is about a person, or lets someone dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
                      "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
-                     "called_number"})  # fmt: skip
+                     "called_number", "params"})  # fmt: skip
 
 
 @each("event, words", [
-    (Transfer(session_id="s", to=NUMBER, mode="blind"), {"mode": "blind", "targets": 1}),
+    (Transfer(session_id="s", to=NUMBER, mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
     (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
     (Transfer(session_id="s", to=NUMBER, mode=NUMBER), {"targets": 1}),
     (Call(session_id="s", agent="client:alice", customer=NUMBER), {"mode": "bridge"}),

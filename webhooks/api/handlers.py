@@ -22,7 +22,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
-from conferral.storage.codecs.session_codec import decode_logged_changes
+from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
@@ -111,15 +111,21 @@ class Handlers:
         self._is_closing = True
 
     async def list_sessions(self, request: ApiRequest) -> web.Response:
-        """List sessions, optionally in one state or with one party."""
+        """List sessions, optionally in one state, with one party, or with a ref."""
         query = dict(request.query)
+        ref = query.pop("ref")
         # In a query, a plus that is not percent-encoded is a space.
         party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
         address = self._directory.current.address_of(party) or party
         if party and not is_address_or_call_sid(address):
             raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")
-        where = party_matcher(address) if party else None
-        page = await self._limiter(self._reader.list_sessions(**query, live_where=where))
+        takes_part = party_matcher(address) if party else None
+
+        def is_wanted(session: StoredSession) -> bool:
+            return ref in ("", session.ref) and (takes_part is None or takes_part(session))
+
+        where = is_wanted if party or ref else None
+        page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
         sessions = [models.Session.of_stored(session) for session in page.items if session.is_known]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 

@@ -116,6 +116,7 @@ class Session(_Record):
     ended_at: str | None = Field(description="null while the session is live")
     end_reason: str | None = Field(description="a reason listed in docs/commands.md; null while the session is live")
     by: str | None = Field(description="who started it, for a session started by a command")
+    ref: str | None = Field(description="your reference, of the newest command that gave one")
     conference: Conference | None
     parties: dict[str, Party] = Field(description="by name, including parties that have left")
     transfer: Transfer | None = Field(description="the newest transfer; null before the first")

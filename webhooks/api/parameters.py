@@ -98,6 +98,13 @@ PARTY = Parameter(
     TypeAdapter(Annotated[str, Field(min_length=1, max_length=DESTINATION_MAX)]),
     "",
 )
+REF = Parameter(
+    "ref",
+    "only sessions with this reference of yours",
+    "must be 1 to 64 characters",
+    TypeAdapter(Annotated[str, Field(min_length=1, max_length=64)]),
+    "",
+)
 LIMIT = Parameter(
     "limit",
     "maximum number of entries",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
-from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, STATE, WAIT, ErrorType, Parameter
+from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, REF, STATE, WAIT, ErrorType, Parameter
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
 Body = type[models.TokenRequest] | tuple[type[Command], ...]
@@ -85,10 +85,10 @@ ROUTES = (
         "/sessions",
         "list_sessions",
         "List sessions",
-        "All, or those in one state, or with one party. A page may have fewer than `limit`; only a null `cursor` marks "
-        "the last.",
+        "All, or those in one state, with one party, or with one `ref`. A page may have fewer than `limit`; only a "
+        "null `cursor` marks the last.",
         {200: ResponseSpec(models.SessionPage, "Some of the sessions")},
-        query=(STATE, PARTY, LIMIT, CURSOR),
+        query=(STATE, PARTY, REF, LIMIT, CURSOR),
     ),
     Route(
         hdrs.METH_GET,

@@ -22,6 +22,11 @@ _FIELDS = ("agent", "customer", "to")
 _WITH_ADDRESSES = (*_FIELDS, "fallback")
 #: Dial options apply to them.
 _WITH_OPTIONS = frozenset({"agent", "to"})
+#: Dial options that one kind of address can't take, and why.
+_REFUSED = {
+    "digits": (AddressKind.CLIENT, "a client has no keypad that digits could be sent to; leave digits out"),
+    "params": (AddressKind.NUMBER, "a phone can't receive params, only client: and sip: can; leave params out"),
+}
 #: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
 FOUND_TTL_S = 300.0
 MISSING_TTL_S = 15.0
@@ -44,11 +49,11 @@ def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedC
     for field in _FIELDS:
         value = str(parsed.values.get(field, ""))
         texts = value.split(",") if value else []
-        has_digits = field in _WITH_OPTIONS and bool(parsed.values.get("digits"))
+        options = [name for name in _REFUSED if field in _WITH_OPTIONS and parsed.values.get(name)]
         addresses: list[str] = []
         for number, text in enumerate(texts, start=1):
             location = f"{field}, destination {number} of {len(texts)}" if len(texts) > 1 else field
-            address = _resolve(location, text, names, allowed, has_digits=has_digits)
+            address = _resolve(location, text, names, allowed, options)
             if address.text in addresses:
                 raise BadCommandError(f"{location}: the same as one before")
             addresses.append(address.text)
@@ -64,14 +69,17 @@ def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
     )
 
 
-def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
+def _resolve(
+    location: str, text: str, names: Mapping[str, str], allowed: AllowList, options: Collection[str]
+) -> Address:
     """Return one destination's address; `location` is its place, for errors."""
     try:
         address = resolve_address(text, names, allowed)
     except AddressError as error:
         raise BadCommandError(f"{location}: {error.reason}") from None
-    if address.kind is AddressKind.CLIENT and has_digits:
-        raise BadCommandError(f"{location}: a client has no keypad that digits could be sent to; leave digits out")
+    for kind, why in (_REFUSED[name] for name in options):
+        if address.kind is kind:
+            raise BadCommandError(f"{location}: {why}")
     return address
 
 

@@ -157,9 +157,9 @@ _CODECS = {
     "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-                "end_reason", "conference_sid", "conference_name", "by"),
-        logged=("phase", "ended_at", "end_reason", "conference_sid", "agent_number", "pending_commands", "parked_until",
-                "timers"),
+                "end_reason", "conference_sid", "conference_name", "by", "ref"),
+        logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
+                "parked_until", "timers"),
         without=("parties", "transfer", "recording"),
     ),
     "party": RecordCodec(

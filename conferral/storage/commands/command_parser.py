@@ -34,6 +34,7 @@ from conferral.statemachine.events.commands import (
 )
 from conferral.storage.commands import field_values as values
 
+_REF = (values.REF, "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
 #: Of each class's own fields: the valid values, and a summary.
 _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = {
     Command: {
@@ -50,6 +51,10 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
             "DTMF digits sent after the answer; w waits half a second, W one second; not for client:",
         ),
         "caller_id": (values.CALLER_ID, "number in the account that the dialed party sees"),
+        "params": (
+            values.PARAMS,
+            "data for a client: (custom parameters) or a sip: (headers X-NAME), as name=value&…, URL-encoded",
+        ),
     },
     PartyCommand: {
         "party": (values.PARTY, "a party's name or its call SID"),
@@ -59,11 +64,13 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
         "agent": (values.DESTINATION, "address of the agent, dialed first"),
         "customer": (values.DESTINATION, "address of the customer, dialed second"),
         "mode": (values.CALL_MODE, "how to connect the two; bridge by default"),
+        "ref": _REF,
     },
     Transfer: {
         "to": (values.DESTINATIONS, "address to dial"),
         "mode": (values.TRANSFER_MODE, "kind of transfer"),
         "fallback": (values.FALLBACK, "blind only: where the customer goes if no one takes the call"),
+        "ref": _REF,
     },
     Park: {
         "fallback": (values.FALLBACK, "where the customer goes if no one retrieves the call in time"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+from urllib.parse import parse_qsl, quote, urlencode
 
 from conferral.runtime.text import join_words
 from conferral.statemachine.ids import (
@@ -28,6 +29,8 @@ _RING_TIME_MIN_S, _RING_TIME_MAX_S = 5, 600
 #: In characters; each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
 _URL_MAX = 2_000
+#: In characters. Source: Twilio docs, Participants subresource, "Custom parameters".
+_PARAMS_MAX = 800
 
 #: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
 _NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
@@ -152,6 +155,8 @@ _SENDER = rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}"
 SENDER = _text(_SENDER, "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.
 AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", SENDER.rule, 129)
+#: A sender's own reference, such as a ticket's number.
+REF = _text(rf"[^{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
 DESTINATION = _text(
     rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )
@@ -193,6 +198,27 @@ RING_TIME = Value(
 )  # fmt: skip
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
+#: A name, and a value of characters or percent-encoded bytes. Source: RFC 3986, section 3.4.
+_PARAM = r"[A-Za-z0-9_-]{1,64}=(?:[A-Za-z0-9._~!$'()*+,;=:@/?-]|%(?![01]|7[fF])[0-9A-Fa-f]{2})*"
+_PARAMS_RULE = (
+    f"must be name=value&name=value, URL-encoded, of at most {_PARAMS_MAX} characters, without control characters; a "
+    "name has 1 to 64 letters, digits, _, or -"
+)
+
+
+def _normalize_params(text: str) -> str:
+    """Return parameters in one encoding, which URLs and SIP headers share."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(_PARAMS_RULE) from None
+    encoded = urlencode(pairs, quote_via=quote, safe="")
+    if len(encoded) > _PARAMS_MAX or any(re.search(f"[{_NO_TEXT}]", value) for _, value in pairs):
+        raise ValueError(_PARAMS_RULE)
+    return encoded
+
+
+PARAMS = _text(rf"{_PARAM}(?:&{_PARAM})*", _PARAMS_RULE, _PARAMS_MAX, _normalize_params, metavar="NAME=VALUE[&…]")
 #: A number of the account; the router verifies that it is one.
 CALLER_ID = _text(
     r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"

@@ -169,29 +169,30 @@ class SessionReader:
         self,
         *,
         state: State | None = None,
-        live_where: Where = None,
+        where: Where = None,
+        live_only: bool = False,
         limit: int,
         cursor: str = "",
     ) -> Page[StoredSession]:
         """Return a page of sessions: live ones, then ended ones, newest first.
 
-        With `live_where`, only live ones that it accepts.
+        With `where`, only those that it accepts.
 
         All pages show every session that exists throughout; one that ends meanwhile may appear twice. A page may hold
         fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for another list's cursor.
         """
         _check_limit(limit)
         start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state is State.ENDED else FIRST_LIVE
-        with_ended = not live_where and state in (None, State.ENDED)
+        with_ended = not live_only and state in (None, State.ENDED)
 
         def is_wanted(place: SessionCursor, session: StoredSession) -> bool:
-            is_in_list = session.is_ended if place.ended_ms is not None else live_where is None or live_where(session)
-            return is_in_list and state in (None, session.state)
+            is_in_list = place.ended_ms is None or session.is_ended
+            return is_in_list and state in (None, session.state) and (where is None or where(session))
 
         found: list[tuple[SessionCursor, StoredSession]] = []
         scanned = 0
         # Without a filter, read no more than needed.
-        async for places in self._places(start, CHUNK if state or live_where else limit + 1, with_ended=with_ended):
+        async for places in self._places(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
             sessions = await self.read_sessions(await self._in_state([place.after for place in places], state))
             read = ((place, sessions[place.after]) for place in places if place.after in sessions)
             found += (one for one in read if is_wanted(*one))

@@ -62,6 +62,22 @@ async def test_party_without_text_too_long_or_unknown_as_a_name_is_refused(api):
         assert (status, body["error"]["reason"].partition(" must be ")[0]) == (422, "party")
 
 
+async def test_sessions_can_be_asked_for_by_their_reference_also_ended_ones(api, store):
+    await put(store, session("live", ref="desk/7 é"))
+    await put(store, session("over", state=State.ENDED, ended_at_ms=1_795_000_009_000, ref="desk/7 é"))
+    await put(store, session("another", ref="desk/7"))
+    await put(store, session())
+
+    assert (await all_pages(api, "ref=desk/7+%C3%A9"))[0] == ["live", "over"]
+    assert (await all_pages(api, "ref=desk/7+%C3%A9&state=ended"))[0] == ["over"]
+    assert (await all_pages(api, "ref=desk/7+%C3%A9&party=client:alice&limit=1"))[0] == ["live"]
+    assert (await get(api, "/sessions/live"))[1]["ref"] == "desk/7 é"
+    assert (await get(api, f"/sessions/{CALLER}"))[1]["ref"] is None
+    for ref in ("", "x" * 65):
+        status, body = await get(api, f"/sessions?ref={ref}")
+        assert (status, body["error"]["reason"]) == (422, "ref must be 1 to 64 characters")
+
+
 # ---- one ---------------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +89,7 @@ async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, sto
         shown = answer if "id" in answer else answer["sessions"][0]
         assert shown.keys() == {
             "id", "state", "phase", "version", "direction", "created_at", "updated_at", "ended_at", "end_reason", "by",
-            "conference", "parties", "transfer",
+            "ref", "conference", "parties", "transfer",
         }  # fmt: skip
         assert (shown["version"], shown["ended_at"], shown["transfer"]) == (3, None, None)
         assert shown["parties"]["customer"] == {

@@ -23,15 +23,18 @@ const LABELS = {
   timeout: "Ring time (seconds)",
   digits: "Digits to send after answer (DTMF)",
   caller_id: "Caller ID",
+  params: "Data for the dialed party",
+  ref: "Your reference",
 };
 const HINTS = {
   destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
   seconds: "5 to 600",
   digits: "0-9, *, #; w pauses for half a second, W for one",
   caller_id: "+E.164; must be one of the account's numbers",
+  params: "name=value&name=value, URL-encoded; only for client: and sip:",
 };
 /** Rarely used fields. */
-const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
+const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id", "params", "ref"]);
 
 /**
  * @param {object} props

@@ -1,0 +1,46 @@
+"""The commands as tools for language models: what the schemas accept, the commands' own checks accept as well."""
+
+import json
+import re
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.storage.commands.command_parser import parse
+from tests.docs.generated import ROOT
+from tests.webhooks.api.test_commands import EXAMPLES
+
+TOOLS = {tool["name"]: tool for tool in json.loads((ROOT / "docs/reference/tools.json").read_text("utf-8"))}
+CALL = {"agent": "client:alice", "customer": "+14155550123", "ref": "T-7"}
+
+
+def example(name: str) -> dict[str, object]:
+    return CALL if name == "call" else {"session": "CA1", **EXAMPLES[name]}
+
+
+def test_every_command_is_a_tool():
+    assert list(TOOLS) == list(COMMANDS_BY_NAME)
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_tool_takes_what_the_command_takes(name):
+    tool = TOOLS[name]
+    assert tool.keys() == {"name", "description", "parameters"}
+    # Source: OpenAI and Anthropic docs, function names and tool names.
+    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", tool["name"])
+    assert tool["description"].endswith(".")
+    schema = jsonschema.Draft202012Validator(tool["parameters"])
+    schema.check_schema(tool["parameters"])
+
+    parse({"type": name, **example(name)})
+    schema.validate(example(name))
+
+    assert not schema.is_valid({**example(name), "strange": ""})
+    for needed in tool["parameters"]["required"]:
+        assert not schema.is_valid({field: value for field, value in example(name).items() if field != needed})
+
+
+def test_the_tools_come_with_the_package():
+    assert json.loads((files("conferral") / "tools.json").read_text("utf-8")) == [*TOOLS.values()]
