@@ -105,6 +105,8 @@ class CreateCall(Dial, frozen=True, kw_only=True):
 
     #: DTMF sent after the answer.
     digits: str = ""
+    #: Whether Twilio detects answering machines first.
+    amd: bool = False
 
 
 class FindCall(Effect, frozen=True, kw_only=True):

@@ -31,8 +31,11 @@ class DialOptions(BaseRecord, frozen=True):
     caller_id: Hidden[str] = ""
     #: Data for a client or SIP phone, `name=value&…`, URL-encoded.
     params: Hidden[str] = ""
+    #: Whether Twilio detects answering machines before the party hears anything.
+    amd: bool = False
 
 
+DEFAULT_OPTIONS = DialOptions()
 #: A URL may contain commas, and is the last place.
 _URL_PLACE = re.compile(r"(?:^|,) *(https?://.*)", re.IGNORECASE)
 

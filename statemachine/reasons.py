@@ -51,6 +51,9 @@ class EndReason(StrEnum):
     #: They did not press 1 when prompted.
     AGENT_NO_CONFIRMATION = "agent-no-confirmation"
     CUSTOMER_NO_CONFIRMATION = "customer-no-confirmation"
+    #: A machine answered.
+    AGENT_ANSWERING_MACHINE = "agent-answering-machine"
+    CUSTOMER_ANSWERING_MACHINE = "customer-answering-machine"
     #: A transfer failed after the agent had left, and there was no recall or fallback.
     TRANSFER_FAILED = "transfer-failed"
     #: A transfer failed after the agent had left, and the recall did not reach the agent.

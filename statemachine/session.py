@@ -48,6 +48,11 @@ def first_label(party: str) -> str:
     return f"{party}-1"
 
 
+def bridge_dial(agent_number: int) -> str:
+    """Return what stands for a dial's id in the gate of a bridge's agent."""
+    return f"{AGENT}-{agent_number}"
+
+
 class ParticipantUpdate(StrEnum):
     """Updates that Conferral requests for a participant, one at a time."""
 
@@ -99,6 +104,7 @@ class Party(BaseRecord, frozen=True):
     confirm: bool = False
     ring_timeout_s: int = 0
     digits: str = ""
+    amd: bool = False
     params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
@@ -250,7 +256,7 @@ class Session(BaseRecord, frozen=True):
     call_token: Hidden[str] = ""
     #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.
     called_number: Hidden[str] = ""
-    #: How to dial the agent of a `call`.
+    #: How to dial the agent.
     options: DialOptions = DialOptions()
     #: SIDs of legs that were replaced or removed: their late callbacks are expected.
     former_calls: tuple[str, ...] = ()

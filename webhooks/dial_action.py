@@ -329,9 +329,12 @@ class DialActionRoutes(Routes):
         )
         if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
             own_from = action.own_number_from_agent
-            return twiml_response(await self._dial_agent(form, action, next_agent, own_number_from_agent=own_from))
+            return twiml_response(
+                await self._dial_agent(form, action, next_agent, view, own_number_from_agent=own_from)
+            )
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
-            return twiml_response(await self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
+            document = await self._dial_agent(form, action, agent, view, own_number_from_agent=agent.number)
+            return twiml_response(document)
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
     async def _session_of_call(self, form: Form, event: DialEnded, child: str) -> str:
@@ -390,7 +393,10 @@ class DialActionRoutes(Routes):
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
 
-    async def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_number_from_agent: int) -> str:
+    async def _dial_agent(
+        self, form: Form, action: DialAction, agent: NextAgent, view: Session | None, *, own_number_from_agent: int
+    ) -> str:
+        options = view.options if view else self._routing.inbound(form).options
         shows_business = bool(own_number_from_agent)
         return self._documents.bridge_to_agent(
             action.session_id,
@@ -400,6 +406,7 @@ class DialActionRoutes(Routes):
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
             own_number_from_agent=own_number_from_agent,
+            options=options,
             of_call=action.of_call,
         )
 

@@ -17,7 +17,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, T
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
-from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
+from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 from conferral.webhooks.authentication import Form
@@ -63,13 +63,19 @@ def _joins_conference(view: Session, name: str) -> bool:
     return name != TARGET and not name.startswith(f"{TARGET}-")
 
 
+def decide_by_key(*, question: int, pressed: str) -> GateDecision | None:
+    """Decide by the key alone; return None to prompt for one."""
+    if question > 1 and pressed:
+        return GateDecision.ACCEPTED if pressed == _ACCEPT_DIGIT else GateDecision.REJECTED
+    return GateDecision.NO_CONFIRMATION if question >= QUESTIONS_MAX else None
+
+
 def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
     """Decide by the session and the key; return None to prompt for a key."""
     # A party that declined gets the same answer to a repeated request, whatever the session has done since.
-    if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
-        return GateDecision.REJECTED
-    if question >= QUESTIONS_MAX and not pressed:
-        return GateDecision.NO_CONFIRMATION
+    by_key = decide_by_key(question=question, pressed=pressed)
+    if by_key not in (None, GateDecision.ACCEPTED):
+        return by_key
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
     must_press = question > 1 or view.parties[view.dialed_by(dial_id)].confirm
@@ -138,7 +144,10 @@ class GateRoutes(Routes):
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
             async with store_deadline(gate.request_number):
-                outcome, document = await self._decide(form, gate, pressed)
+                if gate.is_of_bridge:
+                    outcome, document = await self._decide_bridge(form, gate, pressed)
+                else:
+                    outcome, document = await self._decide(form, gate, pressed)
         except StoreError as error:
             record_unstored(self._metrics, route, gate_reached(form, gate), error)
             outcome, document = "given-up", self._documents.say_and_hang_up(Phrase.UNREACHABLE)
@@ -160,6 +169,9 @@ class GateRoutes(Routes):
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
         view = await self._load_view(form, gate)
+        if answered_by_machine(form):
+            await self._ingest.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
+            return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
             return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
@@ -174,6 +186,34 @@ class GateRoutes(Routes):
             document = self._documents.say_and_hang_up(refusal_phrase(decision, view))
         await self._ingest.publish(gate_decided(form, gate, decision))
         return decision.value, document
+
+    async def _decide_bridge(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
+        """Decide about the agent whom a plain `<Dial>` rings, also without Redis.
+
+        Twilio connects the two when the document is over, and ends the agent's call with the caller's.
+        """
+        try:
+            view = await self._ingest.read(gate.session_id)
+        except StoreError as error:
+            record_unstored(self._metrics, GATE_PATH, gate_reached(form, gate), error)
+            view = None
+        agent = (view.parties.get(AGENT) if view else None) or Party(AGENT, "", confirm=True)
+        decision = decide_by_key(question=gate.question, pressed=pressed)
+        if decision is None and gate.question == 1 and not agent.confirm:
+            if agent.brief and not gate.briefed:
+                return "briefed", self._documents.gate_brief(gate, brief=agent.brief)
+            decision = GateDecision.ACCEPTED
+        if decision is None:
+            brief = agent.brief if gate.question == 1 else ""
+            return "asked", self._documents.ask_for_key(gate, brief=brief)
+        event = gate_decided(form, gate, decision)
+        try:
+            await self._ingest.publish(event, call_sid=event.call_sid)
+        except StoreError as error:
+            record_unstored(self._metrics, GATE_PATH, event, error)
+        if decision is GateDecision.ACCEPTED:
+            return decision.value, self._documents.end_of_document()
+        return decision.value, self._documents.say_and_hang_up(GATE_REJECTIONS[decision])
 
     async def _load_view(self, form: Form, gate: Gate) -> Session | None:
         if gate.question > 1 or gate.briefed:

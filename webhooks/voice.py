@@ -143,6 +143,7 @@ class VoiceRoutes(Routes):
             caller=await self._shown_number(form, agent),
             own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
+            options=inbound.options,
             of_call=of_call,
         )
 

@@ -14,6 +14,7 @@ NOT_REACHED = {
     "rejected": "{who} declined the call",
     "failed": "{who} could not be reached",
     "no-confirmation": "{who} did not press 1",
+    "answering-machine": "a machine answered instead of {who}",
 }
 #: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
 DIAL_ERRORS = {

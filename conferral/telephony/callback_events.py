@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import Place, RecordingStatus, SessionMode
+from conferral.statemachine.states import CallStatus, Place, RecordingStatus, SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address, without_params
 from conferral.telephony.callback_fields import (
     CALL_SID,
@@ -53,6 +53,7 @@ from conferral.telephony.callback_urls import (
     CallbackUrlError,
     CallCallback,
     DialAction,
+    DialKind,
     Gate,
     is_id,
 )
@@ -76,6 +77,9 @@ _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
 #: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 _MESSAGE_SOURCE = "RecordVerb"
+#: DialCallStatus of a `<Dial>` whose party answered.
+_ANSWERED = frozenset({"completed", "answered"})
+_MACHINES = frozenset({"machine_start", "fax"})
 #: URL of a recording; stored, never fetched.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
 
@@ -174,6 +178,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         called_number=route.called_number,
         mode=mode.value,
         other_agents=route.agents[1:],
+        options=route.options,
         attributes=route.attributes,
         fallback="" if route.fallback == Place.END else route.fallback,
     )
@@ -257,12 +262,30 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         party=action.party,
         call_sid=call_sid,
         dial=action.dial.value,
-        dial_call_status=optional_word(fields, "DialCallStatus") or action.dial_call_status,
+        dial_call_status=_dial_call_status(fields, action),
         call_status=call_status,
         agent_number=action.agent_number,
         code=int(code) if is_number(code) else 0,
         duration_s=_seconds(fields, "DialCallDuration"),
     )
+
+
+def _dial_call_status(fields: Fields, action: DialAction) -> str:
+    """Return DialCallStatus; `no-answer` if the two were never connected.
+
+    Who answers, but hangs up before a key was pressed, counts as answered at Twilio, with DialBridged `false`.
+    """
+    status = optional_word(fields, "DialCallStatus") or action.dial_call_status
+    is_unbridged = fields.get("DialBridged") == "false" and action.dial is DialKind.BRIDGE
+    return CallStatus.NO_ANSWER.value if is_unbridged and status in _ANSWERED else status
+
+
+def answered_by_machine(fields: Fields) -> bool:
+    """Whether an answering machine or a fax answered.
+
+    Source: Twilio docs, Answering Machine Detection, `AnsweredBy`. Unknown words count as a person.
+    """
+    return fields.get("AnsweredBy", "") in _MACHINES
 
 
 def child_call_sid_of(fields: Fields, action: DialAction) -> str:

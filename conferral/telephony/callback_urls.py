@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import WaitAudio
 
 DIAL_ACTION_PATH = "/voice/dial-action"
@@ -167,6 +168,11 @@ class Gate(UrlFields):
     key: str = field(default="", metadata=_query("key", _KEY))
     #: Whether a previous document has already played the briefing.
     briefed: bool = field(default=False, metadata=_query("briefed", "1", bool))
+
+    @property
+    def is_of_bridge(self) -> bool:
+        """Whether a plain `<Dial>` rings the call: it stands for a dial's id."""
+        return self.dial.startswith(f"{AGENT}-")
 
     def next_question(self) -> "Gate":
         """Return the gate for this document's `<Gather>` action."""

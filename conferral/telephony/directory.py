@@ -22,7 +22,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings, is_http_url, spoken_greeting
 from conferral.runtime.text import join_words
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address
 from conferral.telephony.fallbacks import FallbackRules
@@ -143,6 +143,7 @@ class DirectoryEntry(_Table):
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
     fallback: Annotated[str, AfterValidator(_inbound_fallback)] = Field("", repr=False)
+    confirm: bool = False
 
 
 _Name = Annotated[str, AfterValidator(_valid_name)]
@@ -256,6 +257,8 @@ class InboundRoute:
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Where a caller goes whom no agent takes: places in order.
     fallback: str = field(default=Place.END, repr=False)
+    #: How to dial the agents.
+    options: DialOptions = DEFAULT_OPTIONS
     #: The called number, E.164; empty if it is `TWILIO_NUMBER` or not a number.
     called_number: str = field(default="", repr=False)
 
@@ -379,7 +382,13 @@ def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRo
         record=entry.record or default.attributes.record,
         time_limit_s=entry.time_limit,
         after_url=entry.after,
-        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after", "fallback"}),
+        **entry.model_dump(exclude={"agents", "mode", "record", "time_limit", "after", "fallback", "confirm"}),
     )
     mode = SessionMode(entry.mode) if entry.mode else None
-    return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes, entry.fallback or default.fallback)
+    return InboundRoute(
+        tuple(entry.agents) or default.agents,
+        mode,
+        attributes,
+        entry.fallback or default.fallback,
+        DialOptions(confirm=entry.confirm),
+    )

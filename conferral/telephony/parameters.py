@@ -110,6 +110,8 @@ def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
         "fallback_url": setup.urls.fallback(),
         "fallback_method": "POST",
         **({"send_digits": effect.digits} if effect.digits else {}),
+        # Source: Twilio docs, Answering Machine Detection, `MachineDetection`.
+        **({"machine_detection": "Enable"} if effect.amd else {}),
     }
 
 

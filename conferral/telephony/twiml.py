@@ -5,6 +5,7 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>` and its nouns, and t
 
 import re
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
@@ -13,9 +14,9 @@ from conferral.statemachine.effects import (
     RedirectCall,
     Sentence,
 )
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.session import AGENT, CUSTOMER
-from conferral.telephony.addresses import Address, AddressKind
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
+from conferral.statemachine.session import AGENT, CUSTOMER, bridge_dial
+from conferral.telephony.addresses import Address, AddressKind, address_with_params
 from conferral.telephony.callback_urls import (
     CallbackUrls,
     CallCallback,
@@ -173,6 +174,10 @@ class TwimlBuilder:
         response.hangup()
         return str(response)
 
+    def end_of_document(self) -> str:
+        """Return an empty document: a `<Dial>` then connects its two parties."""
+        return str(VoiceResponse())
+
     def hang_up(self) -> str:
         """Return the document that only hangs up."""
         return _HANG_UP
@@ -197,6 +202,7 @@ class TwimlBuilder:
         ring_timeout_s: int,
         agent_number: int = 0,
         own_number_from_agent: int = 0,
+        options: DialOptions = DEFAULT_OPTIONS,
         of_call: bool = False,
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
@@ -218,10 +224,13 @@ class TwimlBuilder:
             action=self._urls.of(action),
             method="POST",
             answer_on_bridge=True,
-            timeout=ring_timeout_s,
+            timeout=options.timeout_s or ring_timeout_s,
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
-        self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
+        callback = CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call)
+        gated = options.brief or (options.confirm and agent.kind is AddressKind.NUMBER)
+        gate = Gate(session_id, bridge_dial(agent_number)) if gated else None
+        self._add_callee(dial, agent, callback, gate=gate, params=options.params)
         return str(response)
 
     def bridge_to_customer(
@@ -319,15 +328,24 @@ class TwimlBuilder:
             attributes=effect.attributes,
         )
 
-    def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:
+    def _add_callee(
+        self, dial: Dial, address: Address, callback: CallCallback, *, gate: Gate | None = None, params: str = ""
+    ) -> None:
         """Add whom the `<Dial>` calls, with the callbacks of that call."""
-        _NOUNS[address.kind](
+        callee = address_with_params(address.noun, params) if address.kind is AddressKind.SIP else address.noun
+        is_client_with_params = address.kind is AddressKind.CLIENT and bool(params)
+        noun = _NOUNS[address.kind](
             dial,
-            address.noun,
+            "" if is_client_with_params else callee,
+            **({"url": self._urls.of(gate), "method": "POST"} if gate else {}),
             status_callback=self._urls.of(callback),
             status_callback_event=" ".join(CALL_EVENTS),
             status_callback_method="POST",
         )
+        if is_client_with_params:
+            noun.identity(callee)
+            for name, value in parse_qsl(params):
+                noun.parameter(name=name, value=value)
 
 
 def _pause_then_request(url: str) -> str:

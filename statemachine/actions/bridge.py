@@ -1,5 +1,7 @@
 """Start of a session: its bridge, its conversion, or a party that waits."""
 
+import math
+
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
 from conferral.statemachine.actions.dials import (
@@ -7,6 +9,7 @@ from conferral.statemachine.actions.dials import (
     dial_options,
     hang_up_leaving_parties,
     mark_leaving,
+    note_bridge_gate,
     note_call_progress,
     note_talking,
     set_ring_timer,
@@ -26,7 +29,8 @@ from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
-from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
+from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -43,6 +47,7 @@ from conferral.statemachine.step import Draft, Outcome, not_none
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent, or waits for them."""
+    draft.change(options=event.options)
     _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
     draft.change(
         former_calls=event.former_calls,
@@ -119,7 +124,7 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
         CUSTOMER: Party(
             CUSTOMER, first_label(CUSTOMER), call_sid=call_sid, address=customer, status=PartyStatus.RINGING
         ),
-        AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
+        AGENT: _bridged_agent(draft, agent),
     }
     draft.change(parties=parties)
 
@@ -134,7 +139,12 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
         draft.change_party(child, call_sid=seen.call_sid)
         note_gone(draft, child.name, seen.status)
     elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
-        note_talking(draft, seen.call_sid)
+        # In its gate, a call is live, too; the event of the gate's decision may be lost.
+        decides_ms = child.answered_at_ms + draft.policy.gate_timeout_ms
+        if guards.passes_bridge_gate(child) and draft.now_ms < (decides_ms if child.answered_at_ms else math.inf):
+            note_bridge_gate(draft, child, seen.call_sid)
+        else:
+            note_talking(draft, seen.call_sid)
     elif draft.state is State.BRIDGED:
         read_later(draft, event)
     elif events.ConvertOverdue.timer not in draft.session.timers:
@@ -200,14 +210,35 @@ def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
         draft.change_party(draft.session.child, call_sid=seen.call_sid)
 
 
+def _bridged_agent(draft: Draft, address: str) -> Party:
+    """Return the agent whom a bridge rings."""
+    options = _agent_options(draft, address)
+    return Party(AGENT, first_label(AGENT), address=address, brief=options.brief, confirm=options.confirm)
+
+
+def _agent_options(draft: Draft, address: str) -> DialOptions:
+    """Return how to dial an agent: only a phone must press a key."""
+    options = draft.session.options
+    return replace(options, confirm=options.confirm and address.startswith("+"))
+
+
+def fail_waiting_commands(draft: Draft, reason: str) -> None:
+    """Fail what waited for an agent who did not take the call."""
+    if draft.session.running_transfer is not None:
+        fail_transfer(draft, reason)
+        conclude_transfer(draft, "failed")
+    fail_queued_commands(draft, reason)
+
+
 def _switch_agent(draft: Draft, agent_number: int) -> None:
+    fail_waiting_commands(draft, reported_reason(draft.session.agent.left_reason or CallStatus.NO_ANSWER))
     agent = draft.session.agent
     if agent.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, agent.call_sid))
     address = draft.session.agents[agent_number]
     draft.change(
         agent_number=agent_number,
-        parties={**draft.session.parties, AGENT: Party(AGENT, first_label(AGENT), address=address)},
+        parties={**draft.session.parties, AGENT: _bridged_agent(draft, address)},
         first_to_leave="",
         dial_call_status="",
     )
@@ -310,12 +341,9 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
 
 def restore_bridge(draft: Draft, reason: str) -> None:
     """Take the parties as bridged again; what needed a conference has failed."""
-    if draft.session.running_transfer is not None:
-        fail_transfer(draft, reason)
-        conclude_transfer(draft, "failed")
+    fail_waiting_commands(draft, reason)
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
-    fail_queued_commands(draft, reason)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------
@@ -331,15 +359,18 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    # Only a `call` has options, and here it dials its customer.
-    dial(draft, party.name, party.address, options=DialOptions(caller_id=draft.session.options.caller_id))
+    # The options are the agent's; the customer of a `call` only sees the same number.
+    of_customer = DialOptions(caller_id=draft.session.options.caller_id)
+    options = of_customer if party.name == CUSTOMER else _agent_options(draft, party.address)
+    dial(draft, party.name, party.address, options=options)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
-    dial(draft, AGENT, draft.session.agents[number], options=DialOptions())
+    address = draft.session.agents[number]
+    dial(draft, AGENT, address, options=_agent_options(draft, address))
 
 
 def finish_opening(draft: Draft, _event: Event) -> None:

@@ -71,6 +71,7 @@ def dial(
         ring_timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
         digits=options.digits,
         params=options.params,
+        amd=options.amd and not to.startswith("client:"),
         ring_group=ring_group,
         recall_reason=recall_reason,
         caller_id=_caller_id(draft, to, options),
@@ -86,12 +87,15 @@ def dial(
 
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
-    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id, event.params)
+    return DialOptions(
+        event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id, event.params, event.amd
+    )
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party must hear a brief, press a key, or be sent digits."""
-    return bool(options.brief or options.confirm or options.digits) or _must_confirm(draft, to)
+    """Whether a party must pass the gate: a brief, a key, digits, or detection."""
+    detects = options.amd and not to.startswith("client:")
+    return bool(options.brief or options.confirm or options.digits or detects) or _must_confirm(draft, to)
 
 
 def _must_confirm(draft: Draft, to: str) -> bool:
@@ -133,7 +137,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
         "params": party.params,
     }  # fmt: skip
     if party.is_gated:
-        dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
+        dial_id = draft.emit(CreateCall, **dialed, digits=party.digits, amd=party.amd)
     else:
         dial_id = draft.emit(
             CreateParticipant, **dialed, conference=draft.session.conference_to_join, label=party.label,
@@ -230,7 +234,10 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)
     elif event.status == CallStatus.IN_PROGRESS:
         if draft.session.is_in_bridge and party == draft.session.child:
-            note_talking(draft, event.call_sid)
+            if guards.passes_bridge_gate(party):
+                note_bridge_gate(draft, party, event.call_sid)
+            else:
+                note_talking(draft, event.call_sid)
             return
         note_answered(draft, party, event.call_sid)
     else:
@@ -242,6 +249,23 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
                 changes["dial_read_at_ms"] = draft.now_ms + draft.policy.ring_read_ms
         draft.change_party(party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
+
+
+def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
+    """Record that the agent of a bridge hears a message, or is asked for a key."""
+    status = PartyStatus.CONFIRMING if agent.confirm else PartyStatus.RINGING
+    answered_at_ms = agent.answered_at_ms or draft.now_ms
+    draft.change_party(agent, call_sid=call_sid, status=status, answered_at_ms=answered_at_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.gate_timeout_ms + _briefing_ms(agent))
+
+
+def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
+    """Connect the agent of a bridge, or record why the agent was turned away."""
+    if event.decision == events.GateDecision.ACCEPTED:
+        note_talking(draft, event.call_sid)
+    else:
+        note_gone(draft, AGENT, event.decision)
+        set_ring_timer(draft)
 
 
 def note_talking(draft: Draft, child_call_sid: str) -> None:

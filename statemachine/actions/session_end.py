@@ -46,6 +46,10 @@ from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
 #: Why a child of a bridge that was not reached is gone; it is `canceled` if another app moves the parent.
 _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, "rejected"})
+#: Why the gate turned a party away, as the end's reason says it.
+_TURNED_AWAY = frozenset({
+    events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION, events.GateDecision.ANSWERING_MACHINE,
+})  # fmt: skip
 #: Why a party that answered at the gate did not join.
 _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
 #: Why a call or a conference is ended: nothing of an ended session goes on.
@@ -56,7 +60,7 @@ def end_reason_of(party: Party, status: str) -> EndReason:
     """Return the end reason by the final status of the called party's call."""
     if party.left_reason == EndReason.TIME_LIMIT:
         return EndReason.TIME_LIMIT
-    is_gates = party.left_reason in (events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION)
+    is_gates = party.left_reason in _TURNED_AWAY
     return EndReason(f"{party.name}-{party.left_reason if is_gates else _ENDS.get(status, 'failed')}")
 
 
@@ -311,6 +315,8 @@ def return_to_url(draft: Draft, _event: Event) -> None:
     url = guards.next_place(draft)
     why = draft.transfer.reason.rpartition(" ")[2]
     query = {"session": draft.session.id, "reason": why if why in _RETURN_REASONS else "failed"}
+    if draft.session.ref:
+        query["ref"] = draft.session.ref
     url = f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
     # If Twilio refuses, the end of the conference moves the customer on, as with the directory's `after`.
     draft.change(attributes=replace(draft.session.attributes, after_url=url))

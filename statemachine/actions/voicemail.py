@@ -3,9 +3,9 @@
 from typing import Any
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.bridge import redirect_leg
+from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
 from conferral.statemachine.actions.dials import hang_up_party
-from conferral.statemachine.actions.parties import fail_queued_commands, note_gone
+from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import add_record, fail_transfer, record_transfer
 from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
@@ -37,6 +37,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
     note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED)
     session = draft.session
+    fail_waiting_commands(draft, reported_reason(session.agent.left_reason))
     draft.change(
         phase=Phase.FALLBACK,
         opening=Opening.OVER,
@@ -53,7 +54,6 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     draft.cancel_timers(events.CallsOverdue, events.OpeningOverdue, events.LoneOverdue)
-    fail_queued_commands(draft, EndReason.AGENT_FAILED)
 
 
 def move_to_voicemail(draft: Draft, _event: Event) -> None:

@@ -40,6 +40,7 @@ class DialCommand(Command, frozen=True, kw_only=True):
     digits: str = ""
     caller_id: Hidden[str] = ""
     params: Hidden[str] = ""
+    amd: bool = False
 
 
 class PartyCommand(Command, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes, DialOptions
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
@@ -37,6 +37,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     mode: str = "bridge"
     #: The agents to ring next, in order, if this one fails.
     other_agents: Hidden[tuple[str, ...]] = ()
+    #: How to dial the agents; only phones are asked to confirm.
+    options: DialOptions = DialOptions()
     #: What the directory sets for the called number.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Where the caller goes if no agent takes the call: see `Policy.fallback`. Empty for `end`.
@@ -136,6 +138,8 @@ class GateDecision(StrEnum):
     REJECTED = "rejected"
     #: The party pressed no key.
     NO_CONFIRMATION = "no-confirmation"
+    #: Twilio detected an answering machine, or a fax.
+    ANSWERING_MACHINE = "answering-machine"
     #: Another party of the ring group has taken the call.
     TAKEN = "taken"
     #: No one is waiting for this call anymore.
@@ -145,7 +149,7 @@ class GateDecision(StrEnum):
 class GateReached(Event, frozen=True, kw_only=True):
     """A call placed by REST was answered and fetched the gate's document."""
 
-    #: Id of the dial.
+    #: Id of the dial; of a bridge's `<Dial>`, `agent-` and the agent's index.
     dial: str
     call_sid: str
 

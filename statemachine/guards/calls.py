@@ -12,7 +12,7 @@ from conferral.statemachine.reasons import (
     is_label_of_dial,
     is_of_another_app,
 )
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, bridge_dial
 from conferral.statemachine.states import WITHOUT_AGENT, PartyStatus, Phase, SessionMode
 from conferral.statemachine.step import Draft
 
@@ -188,6 +188,30 @@ def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided |
     """Return the party, not gone, of the dial that an event is about."""
     dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
     return next((one for one in draft.session.parties.values() if one.dial_id == dial_id and not one.is_gone), None)
+
+
+def passes_bridge_gate(agent: Party) -> bool:
+    """Whether the agent of a bridge hears a message, or presses a key, first."""
+    return not agent.dial_id and bool(agent.confirm or agent.brief)
+
+
+def decides_bridge(draft: Draft, event: events.GateDecided) -> bool:
+    """Whether the gate decided about the agent whom the bridge rings."""
+    session = draft.session
+    is_current = event.dial == bridge_dial(session.agent_number) and not session.agent.is_gone
+    return is_current and session.phase is Phase.RINGING and passes_bridge_gate(session.agent)
+
+
+def agent_is_confirming(draft: Draft, _event: Event) -> bool:
+    """Whether the agent of a bridge has answered, and must press a key."""
+    return draft.session.agent.status is PartyStatus.CONFIRMING
+
+
+def has_waited_for_confirmation(draft: Draft, event: Event) -> bool:
+    """Whether a command that needs the conference waited for the agent's key."""
+    session = draft.session
+    waits = session.running_transfer is not None or any(one.is_queued for one in session.pending_commands)
+    return waits and is_connected(draft, event)
 
 
 def gate_accepted_call(draft: Draft, event: events.GateDecided) -> bool:

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
+from conferral.statemachine.guards.calls import agent_is_confirming, is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
@@ -281,6 +281,12 @@ def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> b
 def needs_no_fallback(_draft: Draft, event: events.Transfer) -> bool:
     """Whether a fallback was given for a transfer with the agent."""
     return bool(event.fallback) and event.mode != TransferMode.BLIND
+
+
+def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
+    """Whether a transfer with the agent waits until the agent has pressed a key."""
+    is_first = draft.session.running_transfer is None and event.mode != TransferMode.BLIND
+    return is_first and agent_is_confirming(draft, event)
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:

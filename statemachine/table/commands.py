@@ -32,6 +32,9 @@ COMMANDS: tuple[Row, ...] = (
     #   in                      phase          command                              when                             to                      do
     # All commands
     Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
+    # TwiML under a noun's URL may not dial (13201): what needs the conference waits for the agent's key.
+    Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
+    Row(B,                      RINGING,       CONVERTS_BRIDGE,                     when.agent_is_confirming,        STAY,                   do.queue_command),
     Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),

@@ -58,6 +58,7 @@ CALLS: tuple[Row, ...] = (
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,          STAY,              do.hang_up_late_dial),
 
     # GateDecided: the gate accepted or rejected the party
+    Row(B,          ANY, on.GateDecided,        when.decides_bridge,                STAY,              do.note_bridge_decision),
     Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,            STAY,              do.note_gate_accepted),
     Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,                 STAY,              do.note_gate_rejected),
     Row(B|C|T,      ANY, GATE,                  None,                               STAY,              do.log_only),

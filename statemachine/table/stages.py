@@ -158,66 +158,67 @@ ENDS = tuple(one for one in STAGES if isinstance(one, Row))
 #: it no longer holds.
 # fmt: off
 AUTOMATIC: tuple[Row, ...] = (
-    #   in            phase     event         when                               to                      do
+    #   in            phase      event         when                               to                      do
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
-    Row(V,            ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
-    Row(B,            ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
-    Row(V,            ANY,      on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
-    Row(C,            ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
-    Row(C,            ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
-    Row(O.DIALING,    ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    Row(V,            ANY,       on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(B,            ANY,       on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
+    Row(B,            CONNECTED, on.Automatic, when.has_waited_for_confirmation,  V,                      do.begin_conversion),
+    Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
+    Row(C,            ANY,       on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
+    Row(C,            ANY,       on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
+    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
     # Commands that arrived during the conversion.
-    Row(C,            ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
+    Row(C,            ANY,       on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
     # Redis lost the end of a park, or the start of a transfer.
-    Row(C,            PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
-    Row(C,            SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
-    Row(IN_VOICEMAIL, ANY,      on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
-    Row(T,            ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
+    Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
+    Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
+    Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # Reads that are due, and the step that an agent's leaving completes.
-    Row(LIVE,         ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(T,            BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
+    Row(LIVE,         ANY,       on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
+    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
-    Row(LIVE,         ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(LIVE,         ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+    Row(LIVE,         ANY,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
+    Row(LIVE,         ANY,       on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
-    Row(O.DIALING,    ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
-    Row(O.DIALING,    ANY,      on.Automatic, when.inbound_fallback_follows,     S.FALLING_BACK,         do.begin_inbound_fallback),
-    Row(O.DIALING,    ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
-    Row(BEFORE_DIAL,  ANY,      on.Automatic, when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
-    Row(BEFORE_DIAL,  ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
+    Row(O.DIALING,    ANY,       on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
+    Row(O.DIALING,    ANY,       on.Automatic, when.inbound_fallback_follows,     S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
+    Row(BEFORE_DIAL,  ANY,       on.Automatic, when.no_agent_is_configured,       S.FALLING_BACK,         do.begin_inbound_fallback),
+    Row(BEFORE_DIAL,  ANY,       on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
 
     # The transfer that led to the conversion.
-    Row(C,            ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
+    Row(C,            ANY,       on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
     # All are on hold. (A party that is left alone has a timer.)
-    Row(C,            ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
+    Row(C,            ANY,       on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
 
     # The customer has no one to talk to, and no one is being dialed.
-    Row(RETURNING,    ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,            RETRIEVE, on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
-    Row(T,            RETRIEVE, on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
-    Row(T,            ANY,      on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
+    Row(RETURNING,    ANY,       on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
+    Row(T,            RETRIEVE,  on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
+    Row(T,            RETRIEVE,  on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
+    Row(T,            ANY,       on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
     # Added parties, supervisors, and the recording.
-    Row(C|T,          ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(C|T,          ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
-    Row(C|T,          ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
-    Row(LIVE,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
-    Row(C|T,          ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
+    Row(C|T,          ANY,       on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
+    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
+    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
+    Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(C|T,          ANY,       on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
-    Row(C|T,          ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
-    Row(C|T,          ANY,      on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
-    Row(C|T,          ANY,      on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
-    Row(C|T,          ANY,      on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
+    Row(C|T,          ANY,       on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
+    Row(C|T,          ANY,       on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
+    Row(C|T,          ANY,       on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
+    Row(C|T,          ANY,       on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
 )
 # fmt: on
 LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))

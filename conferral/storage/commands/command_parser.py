@@ -51,6 +51,10 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
             "DTMF digits sent after the answer; w waits half a second, W one second; not for client:",
         ),
         "caller_id": (values.CALLER_ID, "number in the account that the dialed party sees"),
+        "amd": (
+            values.FLAG,
+            "detect answering machines, at Twilio's price, so none takes the call; not for client:",
+        ),
         "params": (
             values.PARAMS,
             "data for a client: (custom parameters) or a sip: (headers X-NAME), as name=value&…, URL-encoded",

@@ -157,7 +157,7 @@ async def test_responses_are_never_cached(api):
         ("cursor=", "cursor must be the cursor of the previous page"),
         ("cursor=x", "cursor must be that of the page before"),
         ("limit=1&limit=2", "limit is given more than once"),
-        ("colour=red", "unknown query parameter; allowed: state, party, limit, cursor"),
+        ("colour=red", "unknown query parameter; allowed: state, party, ref, limit, cursor"),
     ],
 )
 async def test_invalid_query_is_explained(api, query, reason):
