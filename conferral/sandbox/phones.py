@@ -142,8 +142,8 @@ class Phone:
 
 
 def phone_address(to: str) -> str:
-    """Return an address without a browser's parameters (`client:alice?x=1`)."""
-    return to.partition("?")[0] if to.startswith("client:") else to
+    """Return an address without parameters or headers (`client:alice?x=1`)."""
+    return to.partition("?")[0]
 
 
 class PhoneScripts:
