@@ -100,3 +100,13 @@ async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, k
     assert (await control.post("/phones", address="+15550111", kind=kind))[0] == 201
     status, answer = await control.post("/phones", address="+15550111", kind=kind, keys=["1"])
     assert (status, "presses no keys" in answer["error"]) == (422, True)
+
+
+async def test_phone_that_is_answered_by_hand_keeps_its_kind(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(kind="silent-person")
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    alice = await dialed(sandbox, "client:alice")
+
+    alice.answer()
+
+    assert (alice.status, alice.record.phone_kind) == ("in-progress", "silent-person")
