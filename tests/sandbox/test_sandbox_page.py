@@ -127,7 +127,7 @@ async def test_phone_shows_what_answers_it(bridging: WebhookApp, page: Page, con
     await control.post("/phones", address="client:alice", kind="fax")
     await page.until(lambda it: it.phone("client:alice")["kind"] == "fax")
 
-    assert page.phone("client:alice")["does"].startswith("a fax, answers after 12 s")
+    assert page.phone("client:alice")["does"].startswith("answers after 12 s as a fax")
 
 
 async def test_deliveries_are_shown_with_answer_and_result(

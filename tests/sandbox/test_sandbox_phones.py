@@ -90,9 +90,9 @@ async def test_mailbox_records_what_it_hears_after_its_greeting(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("mailbox", "a mailbox, answers after 12 s, hangs up 120 s later"),
-        ("mailbox-with-beep", "a mailbox with a beep, answers after 12 s, hangs up 120 s later"),
-        ("fax", "a fax, answers after 12 s, hangs up 120 s later"),
+        ("mailbox", "answers after 12 s as a mailbox, hangs up 120 s later"),
+        ("mailbox-with-beep", "answers after 12 s as a mailbox with a beep, hangs up 120 s later"),
+        ("fax", "answers after 12 s as a fax, hangs up 120 s later"),
     ],
 )
 async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, kind: str, words: str) -> None:
