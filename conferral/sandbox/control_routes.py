@@ -119,7 +119,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 def describe(call: CallHandle) -> dict[str, Any]:
     """Return a leg as JSON for the control routes."""
     shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
-    named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid}
+    named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid, "custom": dict(call.record.custom)}
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
 
 

@@ -59,8 +59,8 @@ class PhoneScript:
             return "rings until you answer"
         if self.outcome not in {None, "answer"}:
             return {"busy": "is busy", "reject": "declines", "fail": "is unreachable"}[str(self.outcome)]
-        name = f"{MACHINES[self.kind]}, " if self.kind in MACHINES else ""
-        does = [f"{name}answers after {self.answer_after_s or 0:g} s"]
+        what = f" as {MACHINES[self.kind]}" if self.kind in MACHINES else ""
+        does = [f"answers after {self.answer_after_s or 0:g} s{what}"]
         if self.digits or any(self.keys):
             does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
         if self.hang_up_after_s is not None:
@@ -142,8 +142,8 @@ class Phone:
 
 
 def phone_address(to: str) -> str:
-    """Return an address without a browser's parameters (`client:alice?x=1`)."""
-    return to.partition("?")[0] if to.startswith("client:") else to
+    """Return an address without parameters or headers (`client:alice?x=1`)."""
+    return to.partition("?")[0]
 
 
 class PhoneScripts:

@@ -119,3 +119,39 @@ def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_m
     reported = [it.event for it in story.callbacks if it.call_sid == target]
     assert (reported.count("participant-join"), reported.count("answered")) == (1, 1)
     assert story.events() == ["participant-join", "participant-join", "conference-start"]
+
+
+@pytest.mark.parametrize("path", ["/Calls.json", "/Conferences/room/Participants.json"])
+@pytest.mark.parametrize(
+    ("to", "custom"),
+    [
+        ("client:bob?order=7&note=a%20%26%20b", (("order", "7"), ("note", "a & b"))),
+        ("sip:bob@pbx.example.com;transport=tls?X-Order=7&X-Note=", (("X-Order", "7"), ("X-Note", ""))),
+        ("client:bob", ()),
+    ],
+)
+def test_query_of_an_address_goes_to_the_browser_or_the_sip_phone(
+    story: ModelScenario, path: str, to: str, custom: tuple[tuple[str, str], ...]
+) -> None:
+    form = (("To", to), ("From", BUSINESS), ("Url", f"{APP}/gate"))
+    status, body = story.rest("POST", path, *form)
+    sid = body.get("call_sid") or body["sid"]
+
+    assert (status, story.rings[-1].custom, story.call(sid).custom) == (201, custom, custom)
+    assert (story.rings[-1].to, story.rest("GET", f"/Calls/{sid}.json")[1]["to"]) == (to, to)
+
+
+def test_parameters_of_a_dialed_address_are_in_no_webhook(story: ModelScenario) -> None:
+    _, body = story.rest(
+        "POST", "/Calls.json", ("To", "client:bob?order=7"), ("From", BUSINESS), ("Url", f"{APP}/gate")
+    )
+    story.answers(body["sid"])
+
+    sent = story.sent_to("/gate")
+    assert (sent["To"], "order" in sent) == ("client:bob?order=7", False)
+
+
+def test_parameters_of_a_dialed_client_are_its_query_and_its_elements(story: ModelScenario) -> None:
+    story.bridging(to="<Client><Identity>bob?a=1</Identity><Parameter name='b' value='2'/></Client>")
+
+    assert story.rings[-1].custom == (("a", "1"), ("b", "2"))

@@ -103,6 +103,33 @@ async def test_conference_shows_who_is_on_hold_and_what_plays(app: WebhookApp, p
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "no one hears you: you are on hold"
 
 
+async def test_voicemail_takes_what_its_caller_says(
+    app: WebhookApp, page: Page, control: Control, sandbox: Sandbox
+) -> None:
+    app.on("/voice", "<Response><Record action='/recorded'/></Response>")
+    app.on("/recorded", "<Response><Hangup/></Response>")
+    await control.post("/phones", address=CUSTOMER, name="the customer", by_hand=True)
+    call = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await page.until(lambda it: it.leg(CUSTOMER)["records"])
+    assert (page.leg(CUSTOMER)["cannot"]["speak"], page.leg(CUSTOMER)["is_speaking"]) == ("", False)
+
+    call.speak()
+    await page.until(lambda it: it.leg(CUSTOMER)["is_speaking"])
+    call.fall_silent()
+    call.speak("Call me back")
+    await page.until(lambda it: it.received["messages"]["messages"][0]["status"] == "completed")
+
+    (message,) = page.received["messages"]["messages"]
+    assert (message["caller"], message["text"], message["mailbox"]) == ("the customer", "Call me back", "")
+
+
+async def test_phone_shows_what_answers_it(bridging: WebhookApp, page: Page, control: Control) -> None:
+    await control.post("/phones", address="client:alice", kind="fax")
+    await page.until(lambda it: it.phone("client:alice")["kind"] == "fax")
+
+    assert page.phone("client:alice")["does"].startswith("answers after 12 s as a fax")
+
+
 async def test_deliveries_are_shown_with_answer_and_result(
     app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
 ) -> None:

@@ -90,9 +90,9 @@ async def test_mailbox_records_what_it_hears_after_its_greeting(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("mailbox", "a mailbox, answers after 12 s, hangs up 120 s later"),
-        ("mailbox-with-beep", "a mailbox with a beep, answers after 12 s, hangs up 120 s later"),
-        ("fax", "a fax, answers after 12 s, hangs up 120 s later"),
+        ("mailbox", "answers after 12 s as a mailbox, hangs up 120 s later"),
+        ("mailbox-with-beep", "answers after 12 s as a mailbox with a beep, hangs up 120 s later"),
+        ("fax", "answers after 12 s as a fax, hangs up 120 s later"),
     ],
 )
 async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, kind: str, words: str) -> None:
@@ -100,3 +100,13 @@ async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, k
     assert (await control.post("/phones", address="+15550111", kind=kind))[0] == 201
     status, answer = await control.post("/phones", address="+15550111", kind=kind, keys=["1"])
     assert (status, "presses no keys" in answer["error"]) == (422, True)
+
+
+async def test_phone_that_is_answered_by_hand_keeps_its_kind(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(kind="silent-person")
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    alice = await dialed(sandbox, "client:alice")
+
+    alice.answer()
+
+    assert (alice.status, alice.record.phone_kind) == ("in-progress", "silent-person")

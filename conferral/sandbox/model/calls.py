@@ -3,7 +3,7 @@
 from typing import Literal
 
 from conferral.sandbox.model import callback_parameters
-from conferral.sandbox.model.formats import is_url, with_query
+from conferral.sandbox.model.formats import address_parameters, is_url, with_query
 from conferral.sandbox.model.messages import CallbackKind, CallbackRequest, Params, ReleasePhone, RingPhone
 from conferral.sandbox.model.state import Call, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
@@ -34,6 +34,7 @@ def new_call(
         created_at_s=transaction.now_s,
         updated_at_s=transaction.now_s,
         limit_s=transaction.behavior.call_limit_s,
+        custom=address_parameters(to),
         number=transaction.state.created_counts["CA"],
     )
     transaction.state.calls[call.sid] = call

@@ -46,7 +46,7 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     child = calls.new_call(transaction, from_, to, "outbound-dial")
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)
-    child.custom = custom_parameters(noun)
+    child.custom += custom_parameters(noun)
     child.subscription = subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
     if noun.get("url"):
         child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())

@@ -4,7 +4,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 E164 = re.compile(r"^\+[1-9]\d{1,14}$")
 CALL_SID = re.compile(r"^CA[0-9a-f]{32}$")
@@ -41,6 +41,15 @@ def is_number(address: str) -> bool:
 def is_address(address: str) -> bool:
     """Whether it can be dialed: a number, `client:…`, `sip:…`, or `app:…`."""
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
+
+
+def address_parameters(address: str) -> tuple[tuple[str, str], ...]:
+    """Return a `client:`'s custom parameters, or a `sip:`'s headers.
+
+    Source: Twilio docs: How to Share Information Between Your Applications; Making SIP Calls.
+    """
+    query = address.partition("?")[2] if address.startswith(("client:", "sip:", "sips:")) else ""
+    return tuple(parse_qsl(query, keep_blank_values=True))
 
 
 def sip_host(address: str) -> str:

@@ -198,7 +198,7 @@ class Call:
     join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
     redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
     old_action: tuple[Source, Params] | None = None  #: Of a Dial that a redirect ended; its response is ignored.
-    custom: Params = ()
+    custom: Params = ()  #: A browser's parameters or a SIP call's headers; those of an inbound call reach webhooks.
     call_token: str = ""
     send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
     digits_sent: str = ""  #: The same, once they were pressed.

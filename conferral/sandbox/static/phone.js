@@ -242,12 +242,11 @@ function Hand({ phone }) {
     const isPerson = target.value.endsWith("person");
     ask("/phones", { address: phone.address, kind: target.value, by_hand: isPerson && phone.by_hand });
   };
-  return html`<label class="hand">
-    <span>Answered by</span>
+  return html`<div class="calling">
     <select value=${phone.kind} aria-label=${`What answers ${hide(phone.name)}`} onChange=${answers}>
-      ${Object.entries(KINDS).map(([kind, words]) => html`<option key=${kind} value=${kind}>${words}</option>`)}
+      ${Object.entries(KINDS).map(([kind, words]) => html`<option key=${kind} value=${kind}>answered by ${words}</option>`)}
     </select>
-  </label>
+  </div>
   <label class="hand">
     <input
       type="checkbox"
