@@ -83,6 +83,20 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
         await talks_and_ends(system, customer, agent, target)
 
 
+async def test_gated_dial_with_params_is_found_in_the_list_of_calls_as_well(system):
+    system.not_answered_by(CAROL)
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    system.sandbox.faults.lose_callbacks("*", count=3, To=f"{CAROL}?name=Ada")
+    command = await system.begins("transfer", customer.sid, to=CAROL, mode="warm", brief="Hi.", params="name=Ada")
+    target = await system.dialed(CAROL)
+    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
+    target.answer()
+    assert (await system.outcome_of(command)).status == "done"
+    assert len(system.dial_requests(f"{CAROL}?name=Ada")) == 1
+    await talks_and_ends(system, customer, agent, target)
+
+
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
     """Neither callback nor list reports it in time; the phone is answered when no one waits any more."""
     async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:

@@ -44,10 +44,11 @@ def settings_of(folder):
     """Ids and cursors of what there is, so that more is seen than that there is none.
 
     No description can say which text is a cursor, so one which is none may be refused; nor that no destination may be
-    named twice, nor that a command has one id, in its body or in a header.
+    named twice, that percent-encoded bytes are UTF-8, nor that a command has one id, in its body or in a header.
     """
     named = {
         "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
+        "params": ["name=Ada", "name=Ada+L%C3%B3pez&id=7"],
         "sessions": [CALLER, ALICE],
         "commands": ["c1"],
         "places": [SessionCursor(None, CALLER).text, SessionCursor(7, CALLER).text],
@@ -71,7 +72,10 @@ def settings_of(folder):
         checks = { positive_data_acceptance = { expected-statuses = ["200", "404", "422"] } }
         [[operations]]
         include-operation-id = "submit_command"
-        parameters = { "body.to" = { dictionary = "destinations" } }
+        parameters = { "body.to" = { dictionary = "destinations" }, "body.params" = { dictionary = "params" } }
+        [[operations]]
+        include-operation-id = "call"
+        parameters = { "body.params" = { dictionary = "params" } }
         """
     )
     path = folder / "schemathesis.toml"
