@@ -36,7 +36,7 @@ def go_on(transaction: Transaction, call: Call, relay: Relay) -> None:
 
 
 def finish(transaction: Transaction, call: Call, relay: Relay) -> None:
-    """End the session: request the action of `<Connect>`, or run the next verb."""
+    """End the session; request the action, or run the next verb."""
     call.relay = None
     failed = relay.script.ends == "failed"
     status = "completed" if call.is_final else "failed" if failed else "ended"
