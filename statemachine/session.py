@@ -227,6 +227,8 @@ class Session(BaseRecord, frozen=True):
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before, and once someone took the customer out of it.
     voicemail: Voicemail | None = None
+    #: Your app handed the call over: the customer's is the parent, whoever placed it.
+    was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
     mode: SessionMode = SessionMode.BRIDGE
@@ -375,14 +377,19 @@ class Session(BaseRecord, frozen=True):
         return self.phase in (Phase.RINGING, Phase.CONNECTED) and self.opening is Opening.OVER
 
     @property
+    def customer_is_parent(self) -> bool:
+        """Whether the customer's call came in, or was handed over."""
+        return self.direction == INBOUND or self.was_handed_off
+
+    @property
     def parent(self) -> Party:
         """The inbound caller, or an outbound session's agent: its `<Dial>` rings."""
-        return self.parties[CUSTOMER if self.direction == INBOUND else AGENT]
+        return self.parties[CUSTOMER if self.customer_is_parent else AGENT]
 
     @property
     def child(self) -> Party:
         """The party that the bridge's `<Dial>` rings."""
-        return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
+        return self.parties[AGENT if self.customer_is_parent else CUSTOMER]
 
     @property
     def is_inbound_fallback(self) -> bool:

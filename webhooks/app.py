@@ -28,6 +28,7 @@ from conferral.telephony.callback_urls import (
     DIAL_ACTION_PATH,
     FALLBACK_PATH,
     GATE_PATH,
+    HANDOFF_PATH,
     RECORDING_PATH,
     VOICEMAIL_PATH,
     WAIT_PATH,
@@ -39,6 +40,7 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
+from conferral.webhooks.handoff import HandoffRoutes
 from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, Routes, twiml_response
 from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
@@ -51,10 +53,10 @@ from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, s
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
-VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
 _RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
-_NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
+_NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
 
 
 log = structlog.get_logger()
@@ -110,6 +112,7 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
         CONFERENCE_START_PATH: voice.conference,
         CLIENT_PATH: client.client,
         FALLBACK_PATH: voice.fallback,
+        HANDOFF_PATH: HandoffRoutes(dependencies, voice=voice).handoff,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
         WAIT_PATH: WaitRoutes(dependencies).wait,

@@ -1,7 +1,7 @@
 """Call routing: who answers a number, and whom a browser or app calls."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -52,6 +52,10 @@ class CallRouting:
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self._directory = directory
         self._own_number = settings.number
+
+    def destinations(self) -> Mapping[str, str]:
+        """Return the directory's addresses by name."""
+        return self._directory.current.destinations
 
     def own_numbers(self) -> tuple[str, ...]:
         """Return our own numbers, from the settings and the directory."""

@@ -17,7 +17,7 @@ from conferral.statemachine.events import DialEnded
 from conferral.statemachine.guards.voicemail import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
@@ -240,7 +240,7 @@ def first_waiting_party(view: Session) -> str:
     """Return who waits in a conference from the start; empty once both talk."""
     if view.opening == Opening.OVER:
         return ""
-    return CUSTOMER if view.direction == INBOUND else AGENT
+    return CUSTOMER if view.customer_is_parent else AGENT
 
 
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
@@ -46,7 +46,7 @@ def route_of(view: Session | None, dial_id: str) -> GateRoute:
         return GateRoute.NOWHERE
     if view.state == State.ENDED or _has_left(view.parties[name]):
         return GateRoute.NOWHERE
-    is_agent_of_call = view.direction == OUTBOUND and name == AGENT
+    is_agent_of_call = not view.customer_is_parent and name == AGENT
     if is_agent_of_call and view.mode == SessionMode.CONFERENCE and view.opening != Opening.OVER:
         return GateRoute.EMPTY_CONFERENCE
     if view.state == State.BRIDGED and is_agent_of_call:
@@ -113,7 +113,7 @@ def refusal_phrase(decision: GateDecision, view: Session | None) -> Phrase:
     if (
         decision is GateDecision.TOO_LATE
         and view is not None
-        and view.direction == INBOUND
+        and view.customer_is_parent
         and customer is not None
         and customer.status == PartyStatus.LEFT
         and not customer.is_leaving  # otherwise we hung up on the caller

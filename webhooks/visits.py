@@ -17,7 +17,7 @@ from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import Opening, Phase, SessionMode, State
 from conferral.storage.ingest.writer import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_received, call_sid_of
-from conferral.telephony.callback_urls import parse_request_number
+from conferral.telephony.callback_urls import HANDOFF_PATH
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Routes, store_deadline, twiml_response
@@ -50,12 +50,12 @@ class Visit:
 class Visits(Routes):
     """Finds the session of a voice request."""
 
-    async def of(self, form: Form, query: str, first_id: str = "") -> Visit:
+    async def of(self, form: Form, request_number: int, first_id: str = "") -> Visit:
         """Return the visit; `first_id` names the call's first session.
 
-        Raise StoreError, CallbackUrlError, ReplayedCallError for a call that is over, or TooManyVisitsError.
+        Raise StoreError, ReplayedCallError for a call that is over, or TooManyVisitsError.
         """
-        call_sid, request_number = call_sid_of(form), parse_request_number(query)
+        call_sid = call_sid_of(form)
         async with store_deadline():
             newest = await self._ingest.newest_session(call_sid)
         if newest is None:
@@ -108,13 +108,18 @@ class Visits(Routes):
         log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=visit_number(claimed))
         return Visit(claimed, former_calls=_calls_of(newest.view, call_sid))
 
-    def ask_again(self, path: str, visit: Visit) -> web.Response:
-        """Answer a caller whose last session is about to end: ask again soon."""
+    def ask_again(self, path: str, visit: Visit, query: str = "") -> web.Response:
+        """Answer a caller whose last session is about to end: ask again soon.
+
+        With a `query`, which repeats a hand-off's options, a caller who has asked too often goes to the fallback URL.
+        """
         number = visit.request_number
         log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)
-        if number >= _REQUESTS_MAX:
-            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
-        return twiml_response(self._documents.retry_voice_url(path, number + 1))
+        if number < _REQUESTS_MAX:
+            return twiml_response(self._documents.retry_voice_url(path, number + 1, query))
+        if path == HANDOFF_PATH:
+            return twiml_response(self._documents.say_and_fall_back(Phrase.PLEASE_WAIT))
+        return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 
 def _is_over(newest: NewestSession, call_sid: str) -> bool:

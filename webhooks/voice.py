@@ -5,18 +5,27 @@ is lost until a callback or a read from Twilio replaces it.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, Session, first_label
 from conferral.statemachine.states import Opening, Place, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.callback_events import call_received, error_url_of, is_outbound_leg
-from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
+from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
+from conferral.telephony.callback_urls import (
+    FALLBACK_PATH,
+    CallbackUrls,
+    DialAction,
+    DialKind,
+    Gate,
+    parse_request_number,
+)
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
@@ -76,7 +85,7 @@ class VoiceRoutes(Routes):
             return await self._actions.answer(form, action, FALLBACK_PATH)
         if gate := self._urls.parse(error_url, Gate):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
-        if is_outbound_leg(form):
+        if is_outbound_leg(form) and not await self._was_handed_off(call_sid_of(form)):
             return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
         if error_url.partition("#")[0].partition("?")[0] == self._client_url:
             return await self._client.answer(form, "", FALLBACK_PATH)
@@ -84,15 +93,24 @@ class VoiceRoutes(Routes):
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
         inbound = self._routing.inbound(form)
+        return await self.receive(form, replace(inbound, mode=inbound.mode or mode), route, parse_request_number(query))
+
+    async def receive(
+        self, form: Form, inbound: InboundRoute, route: str, request_number: int, *, query: str = "", **given: Any
+    ) -> web.Response:
+        """Open a session for a caller, and connect or make them wait.
+
+        `query` is the URL's own, for another request; `given` are fields of the event.
+        """
         if not inbound.agents and inbound.fallback == Place.END:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         # Without an agent, the caller waits for the fallback.
-        mode = (inbound.mode or mode) if inbound.agents else SessionMode.CONFERENCE
-        event = call_received(form, inbound, mode, self._routing.caller(form))
+        mode = inbound.mode if inbound.mode and inbound.agents else SessionMode.CONFERENCE
+        event = replace(call_received(form, inbound, mode, self._routing.caller(form)), **given)
         try:
-            visit = await self._visits.of(form, query)
+            visit = await self._visits.of(form, request_number)
             if visit.has_run:
-                return self._visits.ask_again(route, visit)
+                return self._visits.ask_again(route, visit, query)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -110,7 +128,7 @@ class VoiceRoutes(Routes):
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         try:
-            visit = await self._visits.of(form, query)
+            visit = await self._visits.of(form, parse_request_number(query))
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 view = await self._store_and_read(event)
@@ -125,6 +143,17 @@ class VoiceRoutes(Routes):
             return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
         customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, customer_left_conference, FALLBACK_PATH)
+
+    async def _was_handed_off(self, call_sid: str) -> bool:
+        """Whether the call, which your app placed, is the customer's of a session."""
+        try:
+            async with store_deadline():
+                newest = await self._ingest.newest_session(call_sid)
+        except StoreError as error:
+            log_unreachable(error, url_path=FALLBACK_PATH)
+            return False
+        view = newest.view if newest else None
+        return view is not None and view.was_handed_off and view.customer.call_sid == call_sid
 
     async def _store_and_read(self, event: CallReceived) -> Session | None:
         # The failed URL may have published the event for a conference. Wait for the decision: a caller who is bridged

@@ -25,6 +25,7 @@ from conferral.telephony.callback_events import (
     is_outbound_leg,
     session_id_of,
 )
+from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, record_unstored, store_deadline, twiml_response
@@ -63,7 +64,7 @@ class ClientRoutes(Routes):
             customer, session_id = self._callee(form), _session_id(form)
             event = self._event(form, customer, Visit(session_id))
             try:
-                visit = await self._visits.of(form, query, session_id)
+                visit = await self._visits.of(form, parse_request_number(query), session_id)
                 if visit.has_run:
                     return self._visits.ask_again(CLIENT_PATH, visit)
                 event = self._event(form, customer, visit)

@@ -37,6 +37,9 @@ class Metrics:
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
         )
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
+        self.handoff_options_ignored = self._counter(
+            "conferral_handoff_options_ignored_total", "Invalid options of hand-offs, by option", ["option"]
+        )
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
             "Entries that a stream refused for good, by kind (dead: the letter is lost; outcomes: tried again)",

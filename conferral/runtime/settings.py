@@ -334,6 +334,12 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         "the same for an inbound caller whose call no agent takes, without `recall`",
         "end",
     )
+    handoff_destinations: str = setting(
+        "CONFERRAL_HANDOFF_DESTINATIONS",
+        "what `to` and `fallback` inside `HandoffData` may name, in the same form as CONFERRAL_ALLOWED_DESTINATIONS, "
+        "which it can only narrow; names of the directory are always allowed",
+        "client:",
+    )
     voicemail_greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
         "CONFERRAL_VOICEMAIL_GREETING", "what a caller hears before the tone; by default a sentence", None
     )

@@ -17,6 +17,7 @@ GATE_PATH = "/voice/gate"
 WAIT_PATH = "/voice/wait"
 ANNOUNCEMENT_PATH = "/voice/announcement"
 FALLBACK_PATH = "/voice/fallback"
+HANDOFF_PATH = "/voice/handoff"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
@@ -246,9 +247,12 @@ class CallbackUrls:
         """Return the fallback URL, which Twilio requests when another one fails."""
         return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
 
-    def voice(self, path: str, request_number: int) -> str:
-        """Return a voice URL that counts the caller's requests."""
-        return f"{self._base}{path}?{_query_of({'request': request_number})}{_TWIML_OVERRIDES}"
+    def voice(self, path: str, request_number: int, query: str = "") -> str:
+        """Return a voice URL that counts the caller's requests; `query` is its own."""
+        counted = _query_of({"request": request_number})
+        if path == HANDOFF_PATH:  # whose options come first
+            counted = f"{query}&request={request_number}".lstrip("&")
+        return f"{self._base}{path}?{counted}{_TWIML_OVERRIDES}"
 
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""

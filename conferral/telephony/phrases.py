@@ -41,6 +41,8 @@ class Phrase(StrEnum):
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
     RECALL_PARKED = "recall-parked"
+    #: To a caller whose last session is still live.
+    PLEASE_WAIT = "please-wait"
     #: To a customer in the voicemail, before the tone.
     LEAVE_MESSAGE = "leave-message"
 
@@ -67,6 +69,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
         Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
         Phrase.RECALL_PARKED: "The call you parked is coming back to you. No one picked it up.",
+        Phrase.PLEASE_WAIT: "Please hold the line.",
         Phrase.LEAVE_MESSAGE: "Nobody can take your call at the moment. Please leave a message after the tone.",
     },
     "de": {
@@ -94,6 +97,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Ihr Anruf kommt zu Ihnen zurück. Niemand hat ihn angenommen.",
         Phrase.RECALL_FAILED: "Ihr Anruf kommt zu Ihnen zurück. Die Weiterleitung ist fehlgeschlagen.",
         Phrase.RECALL_PARKED: "Der Anruf, den Sie geparkt haben, kommt zu Ihnen zurück. Niemand hat ihn übernommen.",
+        Phrase.PLEASE_WAIT: "Bitte bleiben Sie am Apparat.",
         Phrase.LEAVE_MESSAGE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte sprechen Sie nach dem Ton.",
     },
     "es": {
@@ -117,6 +121,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Su llamada vuelve a usted. Nadie la ha atendido.",
         Phrase.RECALL_FAILED: "Su llamada vuelve a usted. La transferencia ha fallado.",
         Phrase.RECALL_PARKED: "La llamada que ha aparcado vuelve a usted. Nadie la ha atendido.",
+        Phrase.PLEASE_WAIT: "Manténgase a la espera, por favor.",
         Phrase.LEAVE_MESSAGE: "Nadie puede atender su llamada en este momento. Deje un mensaje después de la señal.",
     },
     "fr": {
@@ -141,6 +146,7 @@ _SENTENCES = {
         Phrase.RECALL_NO_CONFIRMATION: "Votre appel vous revient. Personne ne l'a pris.",
         Phrase.RECALL_FAILED: "Votre appel vous revient. Le transfert a échoué.",
         Phrase.RECALL_PARKED: "L'appel que vous avez mis en attente vous revient. Personne ne l'a pris.",
+        Phrase.PLEASE_WAIT: "Veuillez patienter.",
         Phrase.LEAVE_MESSAGE: "Personne ne peut répondre pour le moment. Laissez un message après le signal sonore.",
     },
 }  # fmt: skip

@@ -104,9 +104,16 @@ class TwimlBuilder:
         """Pause, then request the same document again."""
         return _pause_then_request(self._urls.of(next_request))
 
-    def retry_voice_url(self, path: str, request_number: int) -> str:
+    def retry_voice_url(self, path: str, request_number: int, query: str = "") -> str:
         """Pause, then request a voice URL again."""
-        return _pause_then_request(self._urls.voice(path, request_number))
+        return _pause_then_request(self._urls.voice(path, request_number, query))
+
+    def say_and_fall_back(self, phrase: Phrase) -> str:
+        """Say a phrase, then request the fallback URL."""
+        response = VoiceResponse()
+        self._say(response, sentence_in(phrase, self._language))
+        response.redirect(self._urls.fallback(), method="POST")
+        return str(response)
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
         """Play hold music or ringing (`audio_url`) once; None for silence.

@@ -47,7 +47,7 @@ from conferral.statemachine.step import Draft, Outcome, not_none
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
     """Start the session; the inbound call rings the agent, or waits for them."""
-    draft.change(options=event.options)
+    draft.change(options=event.options, direction=event.direction, was_handed_off=event.handed_off, ref=event.ref)
     _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
     draft.change(
         former_calls=event.former_calls,

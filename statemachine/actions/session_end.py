@@ -29,7 +29,7 @@ from conferral.statemachine.reasons import (
     may_be_moved_by_us,
 )
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -155,7 +155,7 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     """End the session: the customer hung up, or left, during a transfer."""
     session = draft.session
     # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
-    ended_bridge = session.direction == OUTBOUND
+    ended_bridge = not session.customer_is_parent
     # An agent who hangs up just before being removed for a park ends the conference.
     ended_conference = draft.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
     agent_left_first = session.first_to_leave == AGENT and not session.conference_sid

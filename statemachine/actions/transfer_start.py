@@ -10,7 +10,7 @@ from conferral.statemachine.actions.reads import read_calls, read_is_open, read_
 from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -50,7 +50,7 @@ def begin_from_bridge(draft: Draft, event: events.Transfer | events.Park) -> Non
     accept_transfer(draft, event)
     continue_alone(draft, event)
     draft.change(open_redirects=(), moved_at_ms=0)
-    outbound = draft.session.direction == OUTBOUND
+    outbound = not draft.session.customer_is_parent
     draft.change_party(draft.session.agent, hang_up_requested=outbound)
     if outbound:
         redirect_leg(draft, draft.session.customer, draft.session.customer.wait_audio)

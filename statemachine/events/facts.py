@@ -37,6 +37,11 @@ class CallReceived(Event, frozen=True, kw_only=True):
     mode: str = "bridge"
     #: The agents to ring next, in order, if this one fails.
     other_agents: Hidden[tuple[str, ...]] = ()
+    #: `outbound` if your app placed the call that it hands over.
+    direction: str = "inbound"
+    handed_off: bool = False
+    #: Your own reference.
+    ref: str = ""
     #: How to dial the agents; only phones are asked to confirm.
     options: DialOptions = DialOptions()
     #: What the directory sets for the called number.

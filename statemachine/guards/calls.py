@@ -12,7 +12,7 @@ from conferral.statemachine.reasons import (
     is_label_of_dial,
     is_of_another_app,
 )
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, bridge_dial
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, bridge_dial
 from conferral.statemachine.states import WITHOUT_AGENT, PartyStatus, Phase, SessionMode
 from conferral.statemachine.step import Draft
 
@@ -65,7 +65,7 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     party = draft.session.subject_of(event)
     if party is None or party.is_gone or event.is_final:
         return party is not None and party.is_gone
-    came_in = draft.session.direction == INBOUND and party == draft.session.parent
+    came_in = draft.session.customer_is_parent and party == draft.session.parent
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
@@ -244,7 +244,7 @@ def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
 def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:
     """Whether an outbound session may still be a bridge."""
     # There, hanging up the agent would end the customer's call.
-    return draft.session.direction == OUTBOUND and both_are_still_bridged(draft, event)
+    return not draft.session.customer_is_parent and both_are_still_bridged(draft, event)
 
 
 def awaits_redirect(draft: Draft, event: Event) -> bool:

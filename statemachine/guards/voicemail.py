@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
-from conferral.statemachine.session import CUSTOMER, INBOUND, Session
+from conferral.statemachine.session import CUSTOMER, Session
 from conferral.statemachine.states import CallStatus, Phase, Place
 from conferral.statemachine.step import Draft
 
@@ -17,7 +17,7 @@ UNREACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED}
 
 def has_inbound_fallback(session: Session) -> bool:
     """Whether a caller whom no agent takes goes somewhere else."""
-    return session.direction == INBOUND and bool(session.fallback)
+    return session.customer_is_parent and bool(session.fallback)
 
 
 def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
@@ -40,7 +40,7 @@ def inbound_fallback_follows(draft: Draft, event: Event) -> bool:
 def no_agent_is_configured(draft: Draft, event: Event) -> bool:
     """Whether a caller waits for whom there is no agent."""
     session = draft.session
-    return session.direction == INBOUND and not session.agent.address and waiting_party_has_joined(draft, event)
+    return session.customer_is_parent and not session.agent.address and waiting_party_has_joined(draft, event)
 
 
 # ---- the voicemail ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.telephony.account_lists import AccountSnapshot
 
@@ -135,7 +135,7 @@ class AccountDiff:
 def _ringing(session: Session) -> list[str]:
     """Return the SIDs of the calls that are not answered, as far as is known."""
     # The calling party's phone does not ring.
-    called = CUSTOMER if session.direction == OUTBOUND else AGENT
+    called = AGENT if session.customer_is_parent else CUSTOMER
     return [
         party.call_sid
         for party in session.present.values()

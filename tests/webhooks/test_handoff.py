@@ -1,0 +1,154 @@
+"""Hand-offs: options in the URL and in `HandoffData`, of which bad ones never keep the caller from a person."""
+
+import json
+
+import pytest
+
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.parts import DialOptions
+from tests.support.each import each
+from tests.support.metric_values import value_of
+from tests.webhooks.documents import conference_of, dial_of, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
+
+HANDOFF = "/voice/handoff"
+MENU = "https://app.example.com/menu"
+OPTIONS = {"CONFERRAL_RETURN_URLS": "https://app.example.com", "CONFERRAL_ALLOWED_DESTINATIONS": "US,client:"}
+
+
+@pytest.fixture
+async def client(open_client):
+    return await open_client(**OPTIONS)
+
+
+def arrives(data=None, **changes):
+    text = data if isinstance(data, str) or data is None else json.dumps(data)
+    return fields("call_arrives", HandoffData=text, **changes)
+
+
+async def received(client, ingest, query="", data=None, **changes):
+    """The event of a hand-off, whatever its options."""
+    status, document = await post(client, HANDOFF + (f"?{query}" if query else ""), arrives(data, **changes))
+    assert status == 200
+    assert conference_of(document) is not None
+    (event,) = ingest.events
+    assert isinstance(event, CallReceived)
+    return event
+
+
+async def test_without_options_the_caller_waits_for_the_agents_of_the_number(client, ingest):
+    event = await received(client, ingest)
+    assert (event.agent_address, event.mode, event.direction) == ("+14155550123", "conference", "inbound")
+    assert (event.handed_off, event.fallback, event.options) == (True, "", DialOptions())
+
+
+async def test_options_in_the_url(client, ingest):
+    query = f"to=client:bob&brief=Order+7&confirm=true&timeout=20&params=id%3D7&ref=T-1&back={MENU}&amd=true"
+    event = await received(client, ingest, query)
+    assert (event.agent_address, event.ref, event.fallback) == ("client:bob", "T-1", MENU)
+    assert event.options == DialOptions(brief="Order 7", confirm=True, timeout_s=20, params="id=7", amd=True)
+
+
+async def test_options_in_the_data_and_the_urls_win(client, ingest):
+    data = {"to": "client:carol", "brief": "said", "timeout": 25, "confirm": "true", "params": {"id": 7, "a b": "c"},
+            "ref": "T-2", "fallback": ["voicemail", "back"], "back": MENU}  # fmt: skip
+    event = await received(client, ingest, "to=client:bob&ref=T-1", data)
+    assert (event.agent_address, event.ref, event.fallback) == ("client:bob", "T-1", f"voicemail,{MENU}")
+    assert event.options.timeout_s == 25
+    assert event.options.confirm
+
+
+async def test_a_bridge_has_no_conference(client, ingest):
+    _, document = await post(client, f"{HANDOFF}?mode=bridge&to=client:bob&params=id%3D7&brief=Hi", arrives())
+    callee = dial_of(document).find("Client")
+    assert callee.find("Identity").text == "bob"
+    assert [(one.get("name"), one.get("value")) for one in callee.findall("Parameter")] == [("id", "7")]
+    assert "/voice/gate?" in callee.get("url")
+    assert ingest.events[0].mode == "bridge"
+
+
+@each("query, data", [
+    ("to=%2B447700900123", None),  # not on the allow-list
+    ("to=nobody", None),
+    ("mode=warm", None),
+    ("timeout=1000", None),
+    ("params=a", None),
+    ("fallback=recall", None),
+    ("fallback=voicemail,end,client:bob", None),
+    ("fallback=voicemail,back", None),
+    ("back=https://evil.example.com/", None),
+    ("brief=" + "x" * 600, None),
+    ("", "no JSON"),
+    ("", "[1]"),
+    ("", {"brief": "x" * 70_000}),
+    ("", {"to": "+14155550188"}),  # on the allow-list, but not for data
+    ("", {"fallback": "client:bob,+14155550188"}),
+    ("", {"timeout": True}),
+    ("", {"params": "a=%00"}),
+    ("", {"confirm": "maybe"}),
+])  # fmt: skip
+async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics, query, data):
+    ingest.events.clear()
+    event = await received(await open_client(**OPTIONS), ingest, query, data)
+    assert (event.agent_address, event.mode, event.fallback, event.ref) == ("+14155550123", "conference", "", "")
+    assert event.options == DialOptions()
+    ignored = [line for line in lines if line["event"] in ("handoff_option_ignored", "handoff_data_ignored")]
+    assert ignored
+    assert all("4155550188" not in str(line) for line in ignored)
+
+
+async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest):
+    client = await open_client(**OPTIONS, CONFERRAL_HANDOFF_DESTINATIONS="US")
+    assert (await received(client, ingest, "", {"to": "+14155550188"})).agent_address == "+14155550188"
+
+
+async def test_ignored_options_are_counted(client, ingest, metrics):
+    await received(client, ingest, "timeout=soon")
+    assert value_of(metrics.handoff_options_ignored.labels("timeout")) == 1
+
+
+@pytest.mark.parametrize("declined", [False, "false"])
+async def test_no_person_is_needed(client, ingest, declined):
+    _, document = await post(client, HANDOFF, arrives({"handoff": declined}))
+    assert verbs(document) == ["Hangup"]
+    assert not ingest.events
+
+
+async def test_a_caller_who_hung_up_on_the_bot_rings_no_one(client, ingest):
+    _, document = await post(client, HANDOFF, arrives({"to": "client:bob"}, CallStatus="completed"))
+    assert verbs(document) == []
+    assert not ingest.events
+
+
+async def test_a_failed_bot_session_hands_off_like_any_other(client, ingest):
+    await received(client, ingest, SessionStatus="failed", ErrorCode="64105")
+
+
+async def test_the_customer_of_a_call_that_the_app_placed_is_who_was_called(client, ingest):
+    event = await received(client, ingest, Direction="outbound-api", From="+14155550100", To="+14155550199")
+    assert (event.customer_address, event.direction, event.has_caller_id) == ("+14155550199", "outbound", True)
+
+
+async def test_a_repeated_request_asks_again_with_the_same_options(client, ingest):
+    ingest.facts = facts("bridged", phase="connected")
+    _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
+    assert verbs(document) == ["Pause", "Redirect"]
+    assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2#" in document
+    _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=5", arrives())
+    assert verbs(document) == ["Say", "Redirect"]
+    assert "/voice/fallback" in document
+
+
+async def test_without_redis_the_caller_is_bridged_to_the_destination(client, ingest):
+    ingest.away = True
+    _, document = await post(client, f"{HANDOFF}?to=client:bob", arrives())
+    assert dial_of(document).find("Client").text == "bob"
+
+
+@pytest.mark.parametrize("is_customer", [True, False])
+async def test_the_fallback_url_connects_a_call_that_the_app_placed_and_handed_over(client, ingest, is_customer):
+    ingest.facts = facts("bridged", direction="outbound", phase="ringing", was_handed_off=True)
+    call_sid = CALLER if is_customer else AGENT
+    ingest.sessions[call_sid] = CALLER
+    _, document = await post(client, "/voice/fallback", arrives(CallSid=call_sid, Direction="outbound-api"))
+    assert (verbs(document) == ["Hangup"]) is not is_customer

@@ -1,0 +1,206 @@
+"""`/voice/handoff`: a bot, an IVR, or your own app hands a live call over to a person.
+
+Options come in the URL, which Twilio signs, or in `HandoffData`, which a caller can talk a language model into writing.
+An invalid option is ignored and logged: bad data never keeps the caller from a person.
+Source: Twilio docs, TwiML `<Connect>`, `action`, and `<ConversationRelay>`, "HandoffData".
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import structlog
+from aiohttp import web
+
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.parts import DialOptions, is_url, split_places
+from conferral.statemachine.session import INBOUND, OUTBOUND
+from conferral.statemachine.states import CallStatus, Place, SessionMode
+from conferral.storage.commands import field_values
+from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
+from conferral.telephony.callback_urls import HANDOFF_PATH
+from conferral.telephony.fallbacks import FallbackRules
+from conferral.webhooks.authentication import Form
+from conferral.webhooks.responses import Dependencies, Routes, twiml_response
+from conferral.webhooks.voice import VoiceRoutes
+
+log = structlog.get_logger()
+
+#: Longest `HandoffData` that is read (characters).
+_DATA_MAX = 65_536
+#: Names in the URL that repeat a request; no option has them.
+REQUEST = "request"
+#: In a fallback, the URL in `back`.
+_BACK = "back"
+#: There is no one to call back.
+_NOT_POSSIBLE = frozenset({Place.RECALL})
+_TEXTS: Mapping[str, field_values.Value] = {
+    "mode": field_values.CALL_MODE, "brief": field_values.SPOKEN, "confirm": field_values.FLAG,
+    "amd": field_values.FLAG, "timeout": field_values.RING_TIME, "params": field_values.PARAMS,
+    "ref": field_values.REF, "to": field_values.DESTINATION, "fallback": field_values.FALLBACK,
+    "back": field_values.URL,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """What a hand-off asks for, as far as it is valid."""
+
+    mode: SessionMode = SessionMode.CONFERENCE
+    #: Address of the destination; empty for the agents of the number.
+    to: str = field(default="", repr=False)
+    options: DialOptions = field(default_factory=DialOptions, repr=False)
+    ref: str = ""
+    #: Empty for the number's own.
+    fallback: str = field(default="", repr=False)
+
+
+class HandoffParser:
+    """Reads the options of a hand-off; each is checked alone."""
+
+    def __init__(self, settings: ServiceSettings, names: Callable[[], Mapping[str, str]], metrics: Metrics) -> None:
+        self._names = names
+        self._metrics = metrics
+        self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        self._allowed_in_data = AllowList.from_setting(settings.handoff_destinations, settings.number)
+        self._return_urls = settings.return_urls
+
+    def parse(self, call_sid: str, query: str, data: Mapping[str, Any]) -> Handoff:
+        """Return the valid options; the URL's win over those of the data."""
+        found: dict[str, Any] = {}
+        for source, given in (("HandoffData", _as_texts(data)), ("url", dict(parse_qsl(query)))):
+            back = self._checked(call_sid, source, given, _BACK) or found.get(_BACK, "")
+            for name in _TEXTS:
+                value = back if name == _BACK else self._checked(call_sid, source, given, name, back=back)
+                found |= {name: value} if value not in (None, "") else {}
+        mode = SessionMode(found.get("mode", SessionMode.CONFERENCE))
+        if found.get("amd") and mode is SessionMode.BRIDGE:
+            log.info("handoff_option_ignored", call_sid=call_sid, option="mode", reason="amd needs a conference")
+            mode = SessionMode.CONFERENCE
+        options = DialOptions(
+            brief=found.get("brief", ""),
+            confirm=found.get("confirm", False),
+            timeout_s=found.get("timeout", 0),
+            params=found.get("params", ""),
+            amd=found.get("amd", False),
+        )
+        fallback = found.get("fallback") or found.get(_BACK, "")
+        return Handoff(mode, found.get("to", ""), options, found.get("ref", ""), fallback)
+
+    def _checked(self, call_sid: str, source: str, given: Mapping[str, Any], name: str, *, back: str = "") -> Any:
+        """Return an option's value; None if it is absent or invalid."""
+        if given.get(name) in (None, ""):
+            return None
+        try:
+            value = _TEXTS[name].parse(given[name])
+            if name == "to":
+                return self._resolve(value, is_data=source == "HandoffData")
+            if name == _BACK:
+                return FallbackRules({}, self._allowed, self._return_urls).parse(value)
+            if name == "fallback":
+                return self._parse_fallback(value, back, is_data=source == "HandoffData")
+        except (ValueError, AddressError) as error:
+            log.warning("handoff_option_ignored", call_sid=call_sid, option=name, source=source, reason=str(error))
+            self._metrics.handoff_options_ignored.labels(name).inc()
+            return None
+        return value
+
+    def _resolve(self, text: str, *, is_data: bool) -> str:
+        address = resolve_address(text, self._names(), self._allowed)
+        if is_data and not is_name(text):
+            self._allowed_in_data.check(address)
+        return address.text
+
+    def _parse_fallback(self, text: str, back: str, *, is_data: bool) -> str:
+        places = split_places(text)
+        if _BACK in places and not back:
+            raise ValueError("back is not given")
+        places = tuple(back if place == _BACK else place for place in places)
+        for place in places:
+            if is_data and not (is_name(place) or is_url(place)):
+                self._allowed_in_data.check(parse_address(place))
+        rules = FallbackRules(self._names(), self._allowed, self._return_urls)
+        return rules.parse(",".join(places), without=_NOT_POSSIBLE)
+
+
+class HandoffRoutes(Routes):
+    """Answers `/voice/handoff`."""
+
+    def __init__(self, dependencies: Dependencies, *, voice: VoiceRoutes) -> None:
+        super().__init__(dependencies)
+        self._voice = voice
+        names = dependencies.routing.destinations
+        self._parser = HandoffParser(dependencies.settings, names, dependencies.metrics)
+
+    async def handoff(self, form: Form, query: str) -> web.Response:
+        """Answer a live call that your app hands over."""
+        call_sid = form.get("CallSid", "")
+        if form.get("CallStatus") == CallStatus.COMPLETED:
+            return twiml_response(self._documents.end_of_document())
+        data = self._data(call_sid, form.get("HandoffData", ""))
+        if data.get("handoff") in (False, "false"):
+            log.info("handoff_declined", call_sid=call_sid)
+            return twiml_response(self._documents.hang_up())
+        options, number = _split_request(query)
+        asked = self._parser.parse(call_sid, options, data)
+        placed_by_app = form.get("Direction") == "outbound-api"
+        # The customer is who was called, and our number who called.
+        turned = {**form, "From": form.get("To", ""), "To": form.get("From", "")} if placed_by_app else form
+        inbound = self._routing.inbound(turned)
+        inbound = replace(
+            inbound,
+            agents=(asked.to,) if asked.to else inbound.agents,
+            mode=asked.mode,
+            fallback=asked.fallback or inbound.fallback,
+            options=replace(asked.options, confirm=asked.options.confirm or inbound.options.confirm),
+        )
+        log.info("handoff_received", call_sid=call_sid, mode=asked.mode.value, has_destination=bool(asked.to))
+        return await self._voice.receive(
+            turned,
+            inbound,
+            route=HANDOFF_PATH,
+            request_number=number,
+            query=options,
+            handed_off=True,
+            direction=OUTBOUND if placed_by_app else INBOUND,
+            ref=asked.ref,
+        )
+
+    def _data(self, call_sid: str, text: str) -> Mapping[str, Any]:
+        """Return the object in `HandoffData`; an empty one if it is none."""
+        if not text:
+            return {}
+        reason = "too long"
+        if len(text) <= _DATA_MAX:
+            try:
+                found = json.loads(text)
+            except (ValueError, RecursionError):
+                reason = "not JSON"
+            else:
+                if isinstance(found, dict):
+                    return found
+                reason = "not an object"
+        log.warning("handoff_data_ignored", call_sid=call_sid, reason=reason)
+        self._metrics.handoff_options_ignored.labels("HandoffData").inc()
+        return {}
+
+
+def _as_texts(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return JSON's objects and lists in the form that they have in a URL."""
+    given = dict(data)
+    if isinstance(params := given.get("params"), dict):
+        given["params"] = urlencode({str(name): str(value) for name, value in params.items()})
+    if isinstance(fallback := given.get("fallback"), list):
+        given["fallback"] = ",".join(map(str, fallback))
+    return given
+
+
+def _split_request(query: str) -> tuple[str, int]:
+    """Return the options' query, and how often it was requested."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    numbers = [value for name, value in pairs if name == REQUEST]
+    options = urlencode([pair for pair in pairs if pair[0] != REQUEST])
+    return options, int(numbers[-1]) if numbers and numbers[-1] in tuple("123456789") else 1
