@@ -158,6 +158,10 @@ class Metrics:
         )
 
     def _add_transfers(self) -> None:
+        self.fallbacks = self._counter(
+            "conferral_fallbacks_total", "Fallback places that were tried (recall, destination, voicemail)", ["place"]
+        )
+        self.messages = self._counter("conferral_messages_total", "Messages left in the voicemail")
         self.transfers = self._counter(
             "conferral_transfers_total",
             "Finished transfers, by mode and result (completed, failed, recalled, cancelled)",
