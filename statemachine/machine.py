@@ -188,6 +188,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     if before.version == 0:
         draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
         draft.set_timer(events.AgeOverdue, policy.age_max_ms)
+    if before.version == 0 or isinstance(event, events.CallsRead):
+        draft.change(verified_entry_id=event.entry_id)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (session.state, event.name)

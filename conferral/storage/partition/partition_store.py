@@ -1,6 +1,7 @@
 """A partition holder's operations in Redis, besides commits."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -67,6 +68,9 @@ def size_of(fields: Mapping[bytes, bytes]) -> int:
     return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
+_ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")
+
+
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
     """Return an id's milliseconds and number, which compare as in Redis."""
     ms, _, number = entry_id.partition("-")
@@ -131,6 +135,13 @@ class PartitionStore:
     async def live_session_ids(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
         return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
+
+    async def verified_entry_ids(self, session_ids: Sequence[str]) -> dict[str, str]:
+        """Return sessions' `verified_entry_id`; leave out those without a valid one."""
+        fields = [("HGET", self._keys.session(name), "verified_entry_id") for name in session_ids]
+        answers = await run_each(self._client, fields)
+        texts = (raw.decode(errors="replace") if isinstance(raw, bytes) else "" for raw in answers)
+        return {name: text for name, text in zip(session_ids, texts, strict=True) if _ENTRY_ID.fullmatch(text)}
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""
