@@ -83,6 +83,8 @@ class Dial(Effect, frozen=True, kw_only=True):
     is_urgent: bool = True
     #: Twilio signed the address for a party that called in, so it is dialed as it is.
     is_signed_address: bool = False
+    #: Under which its place within the limits of dials is reserved; empty if it repeats a dial that Twilio refused.
+    place: str = ""
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: How long before the end of a hold by `CONFERRAL_HOLD_LIMIT` it is logged and marked, milliseconds.
+HOLD_LIMIT_NEAR_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -56,6 +59,8 @@ class Policy:
     #: Whether every phone number dialed by REST must press 1 (`CONFERRAL_CONFIRM`).
     confirm_phones: bool = False
     park_timeout_ms: int = 300_000
+    #: How long a party may be on hold; 0 for no limit (`CONFERRAL_HOLD_LIMIT`).
+    hold_limit_ms: int = 1_800_000
     announce_timeout_ms: int = 60_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000

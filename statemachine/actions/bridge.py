@@ -24,7 +24,7 @@ from conferral.statemachine.actions.reads import read_calls, read_later
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.ids import call_of_visit, dial_place
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
@@ -98,7 +98,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dial(draft, AGENT, event.agent, options=options, gated=True)
+    dial(draft, AGENT, event.agent, options=options, gated=True, place=dial_place(event.command_id))
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -329,8 +329,10 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    # Only a `call` has options, and here it dials its customer.
-    dial(draft, party.name, party.address, options=DialOptions(caller_id=draft.session.options.caller_id))
+    # Only a `call` has options, and here it dials its customer, for whom it has reserved the second place.
+    options = DialOptions(caller_id=draft.session.options.caller_id)
+    calls = (one.command_id for one in draft.session.pending_commands if one.name == events.Call.name)
+    dial(draft, party.name, party.address, options=options, place=next((dial_place(one, 2) for one in calls), ""))
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import DIAL_LIMIT, Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
@@ -42,13 +42,14 @@ def dial(
     ring_group: str = "",
     recall_reason: str = "",
     supervises: str = "",
+    place: str = "",
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode. A running transfer records the dials of its targets and of the
-    agent as attempts.
+    accept wins. `supervises` is a supervisor's mode. `place` is what a command reserved for the dial, if one did. A
+    running transfer records the dials of its targets and of the agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
@@ -76,7 +77,7 @@ def dial(
         supervises=supervises,
     )
     draft.change(parties={**draft.session.parties, name: party})
-    _place_dial(draft, party)
+    _place_dial(draft, party, place or f"{draft.session.id}:{party.label}")
     transfer = draft.session.running_transfer
     if transfer is not None and (party.is_target or name == AGENT):
         attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
@@ -120,7 +121,7 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
     draft.change_attempt(party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _place_dial(draft: Draft, party: Party) -> None:
+def _place_dial(draft: Draft, party: Party, place: str = "") -> None:
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
@@ -129,6 +130,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
             party.name == AGENT and bool(draft.session.customer.call_sid)
         ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
+        "place": place,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
@@ -187,7 +189,7 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    note_gone(draft, party.name, "refused" if is_signed else "failed")
+    note_gone(draft, party.name, DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed")
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:

@@ -1,0 +1,68 @@
+"""Places of dials within the limits: a command's, a session's own, and dials that the limits refuse."""
+
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
+from conferral.statemachine.session import Session
+from tests.statemachine.command_scenarios import LAWYER, added, ordering, supervised
+from tests.statemachine.conference_scenarios import parked, waiting
+from tests.statemachine.scenario import BOB, CAROL, OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
+
+
+def places(story: Scenario) -> list[str]:
+    """The places of all dials so far."""
+    return [effect.place for effect in story.effects if isinstance(effect, Dial)]
+
+
+def own(session: Session, party: str) -> str:
+    return f"{session.id}:{session.parties[party].label}"
+
+
+def is_refused_by_limit(story: Scenario, name: str) -> Scenario:
+    return story.refused(name, status=0, code=0, reason=DIAL_LIMIT)
+
+
+def test_command_that_dials_uses_the_places_that_it_reserved():
+    assert places(dialing("consult")) == ["transfer-1#1"]
+    assert places(dialing("warm", BOB, CAROL)) == ["transfer-1#1", "transfer-1#2"]
+    assert places(blind_from_bridge()) == ["transfer-1#1"]
+    assert places(added()) == ["add-1#1"]
+    assert places(supervised()) == ["supervise-1#1"]
+    assert places(parked().command(Retrieve, "retrieve-1", to=CAROL)) == ["retrieve-1#1"]
+
+
+def test_call_uses_its_second_place_for_the_customer_of_a_conference():
+    assert places(Scenario(session_id=OUTBOUND).calls_out()) == ["call-1#1"]
+    story = Scenario(session_id=OUTBOUND).calls_out(mode="conference")
+    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted").joins("agent", starts=False)
+    assert places(story) == ["call-1#1", "call-1#2"]
+
+
+def test_dials_that_no_command_asked_for_have_places_of_their_own():
+    story = waiting()
+    assert places(story) == [own(story.session, "agent")]
+    story = parked().fires(ParkOverdue)
+    assert places(story) == [own(story.session, "agent")]
+    story = blind_from_bridge().placed("target").call("target", "busy")
+    assert places(story) == ["transfer-1#1", own(story.session, "agent")]
+
+
+def test_repeated_dial_that_twilio_refused_needs_no_second_place():
+    story = dialing("warm", caller_id="+14155550100").refused("target")
+    assert places(story) == ["transfer-1#1", ""]
+
+
+def test_transfer_whose_dial_the_limit_refuses_fails_with_it():
+    story = is_refused_by_limit(dialing("consult"), "target").expect_transfer("failed", DIAL_LIMIT)
+    story.expect_command("transfer-1", "accepted", "failed", reason=DIAL_LIMIT)
+
+
+def test_recall_that_the_limit_refuses_is_tried_again_and_then_the_call_ends():
+    story = blind_from_bridge().placed("target").call("target", "busy").expect_transfer("failed", "busy")
+    is_refused_by_limit(story, "agent").expect_transfer("failed", f"busy, recall {DIAL_LIMIT}")
+    story.expect("transferring", phase="recall").expect_timers("stage")
+
+
+def test_added_party_whom_the_limit_refuses_is_not_added():
+    story = ordering().add(to=LAWYER).confirms("customer", "agent")
+    is_refused_by_limit(story, "lawyer").expect_command("add-1", "accepted", "failed", reason=DIAL_LIMIT)
