@@ -7,6 +7,7 @@ from conferral.operations import session_summary, wording, words
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
+from conferral.statemachine.events import HoldNoticeOverdue
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
@@ -39,7 +40,9 @@ def list_waits(
     waits = [*_waits_for_parties(session, since_ms), *_waits_for_commands(session, log)]
     waits = waits or _waits_for_people(session, log, since_ms)
     waits += asked
-    due = sorted(session.timers.items(), key=lambda item: item[1])
+    # When a hold nears its limit, nothing happens.
+    timers = (item for item in session.timers.items() if item[0] != HoldNoticeOverdue.timer)
+    due = sorted(timers, key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
     waits += [Wait(timer_effect(name, session), _timer_set_at_ms(at_ms, log), at_ms, "timer") for name, at_ms in near]

@@ -15,6 +15,8 @@ NOT_REACHED = {
     "failed": "{who} could not be reached",
     "no-confirmation": "{who} did not press 1",
 }
+#: Why a command was refused or a dial failed with `dial-limit`.
+DIAL_LIMIT_REACHED = "limit of dials reached (CONFERRAL_DIALS_PER_SESSION or CONFERRAL_DIALS_PER_MINUTE)"
 #: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
 DIAL_ERRORS = {
     "13214": "Twilio refused the caller ID",
@@ -25,7 +27,7 @@ DIAL_ERRORS = {
     "16020": "the conference was full",
 }
 #: Why a party was never reached.
-UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled"})
+UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "dial-limit"})
 #: Statuses of a call, as they change.
 CALL_STATUSES = NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
@@ -54,6 +56,7 @@ LEFT_REASONS = {
     "participant_updated_via_api": "moved out of the conference by another program",
     "taken": "someone else took the call",
     "time-limit": "reached Twilio's time limit",
+    "dial-limit": f"not dialed: {DIAL_LIMIT_REACHED}",
     "cancelled": "no longer needed",
 }
 #: Why a call ended.
@@ -78,6 +81,7 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACH
     "hung-up": "target hung up",
     "customer-left": END_REASONS["customer-left"],
     "hold-limit": "hold limit reached",
+    "dial-limit": DIAL_LIMIT_REACHED,
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
 #: Events whose words need no more than their own fields; `wording` describes the others.
@@ -94,6 +98,8 @@ EVENTS = {
     "opening_overdue": "the waiting party did not join the conference in time",
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
+    "hold_overdue": "a hold reached its limit (CONFERRAL_HOLD_LIMIT)",
+    "hold_notice_overdue": "due: a hold reaches its limit in a minute",
     "call": "call requested: the agent first, then the customer",
     "participant_joined": "{party} joined the conference",
 }
@@ -169,6 +175,8 @@ TIMERS = {
     "opening": "Conferral checks whether the waiting party has joined",
     "pending_command": "the pending command fails",
     "park": "the parked call goes back to the agent who parked it",
+    "hold": "Conferral ends the hold, and a consult with it (CONFERRAL_HOLD_LIMIT)",
+    "hold_notice": "Conferral logs that a hold nears its limit",
     "age": "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over",
 }
 #: What a party waits for by its status, and who brings it.

@@ -166,6 +166,17 @@ class Metrics:
             ["result"],
         )
 
+        self.hold_limits = self._counter(
+            "conferral_hold_limits_total",
+            "Holds that reached CONFERRAL_HOLD_LIMIT, by what it ended (hold, consult)",
+            ["kind"],
+        )
+        self.dials_refused = self._counter(
+            "conferral_dials_refused_total",
+            "Dials refused by a limit (session: CONFERRAL_DIALS_PER_SESSION; minute: CONFERRAL_DIALS_PER_MINUTE)",
+            ["limit"],
+        )
+
     def _add_sweep(self) -> None:
         self.sweeps = self._counter("conferral_sweeps_total", "Account sweeps, by result (done, given-up)", ["result"])
         self.sweep_seconds = self._histogram(

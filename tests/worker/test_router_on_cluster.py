@@ -17,6 +17,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import BlockingReads
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
@@ -54,7 +55,11 @@ class Cluster:
         self.stop = asyncio.Event()
         self.caller_ids = CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock())
         self.rules = CommandRules(
-            allowed=ALLOWED, names=dict, conference_names=CONFERENCE_NAMES, caller_ids=self.caller_ids
+            allowed=ALLOWED,
+            names=dict,
+            conference_names=CONFERENCE_NAMES,
+            caller_ids=self.caller_ids,
+            dial_limits=DialLimits(self.client, KEYS, per_session=30),
         )
 
     def router(self, name: str = "one") -> CommandRouter:

@@ -1,0 +1,51 @@
+"""Limits of dials by REST, for each call and for the whole installation.
+
+A command reserves its places before it is routed, and a dial without one right before it is sent. A place is a text;
+the same one is never counted twice. Redis's clock alone decides what has expired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conferral.statemachine.ids import call_of_visit, dial_place
+from conferral.statemachine.parts import TARGETS_MAX
+from conferral.storage import scripts
+from conferral.storage.connection.client import Client, Command
+from conferral.storage.keys import Keys
+
+#: By the script's answer.
+LIMITS = ("", "minute", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class DialLimits:
+    """The limits (counts); 0 for none. Methods may raise StoreError."""
+
+    client: Client
+    keys: Keys
+    per_session: int = 0
+    per_minute: int = 0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self.per_session or self.per_minute)
+
+    async def reserve(self, session_id: str, places: Sequence[str], *, sent: bool = False) -> str:
+        """Reserve places for dials; return the limit that does not allow it.
+
+        The answer is one of `LIMITS`, empty if all are reserved, now or before. With `sent`, they stay reserved.
+        """
+        if not (places and self.is_set):
+            return ""
+        arguments = [self.per_minute, self.per_session, int(sent), *places]
+        return LIMITS[int(await scripts.reserve_dials(self.client, self._keys_of(session_id), arguments))]
+
+    def release_commands(self, session_id: str, command_id: str) -> list[Command]:
+        """Return the Redis commands that give back what a command did not dial."""
+        places = [dial_place(command_id, number) for number in range(1, TARGETS_MAX + 1)]
+        is_set = (self.per_minute, self.per_session)
+        return [("ZREM", key, *places) for key, most in zip(self._keys_of(session_id), is_set, strict=True) if most]
+
+    def _keys_of(self, session_id: str) -> list[str]:
+        return [self.keys.dials, self.keys.call_dials(call_of_visit(session_id) or session_id)]
