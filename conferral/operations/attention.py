@@ -32,8 +32,7 @@ def repair_of(field: str) -> str:
 
 
 #: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
-#: REFUSED: a transfer command was refused, and nothing has changed. HOLD_LIMIT: a hold will reach its limit within a
-#: minute.
+#: HOLD_LIMIT: a hold ends within a minute. REFUSED: a transfer command was refused, and nothing has changed.
 OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
 #: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
@@ -73,8 +72,8 @@ def attention_of(session: Session, now_ms: int) -> Attention | None:
     if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
         return Attention(HOLD_LIMIT, f"hold limit at {wording.utc_clock(hold_ends_ms)}")
     if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
-        why = words.TRANSFER_FAILURES.get(session.refused_transfer, session.refused_transfer)
-        return Attention(REFUSED, f"transfer refused: {why}")
+        reason = words.LIMITS.get(session.refused_transfer, session.refused_transfer)
+        return Attention(REFUSED, f"transfer refused: {reason}")
     return None
 
 

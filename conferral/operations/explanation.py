@@ -271,7 +271,9 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
         text=wording.mask_address_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
-        guard="" if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS else reason,
+        guard=""
+        if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS
+        else words.LIMITS.get(reason, reason),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
         reason=reason,

@@ -40,11 +40,10 @@ def list_waits(
     waits = [*_waits_for_parties(session, since_ms), *_waits_for_commands(session, log)]
     waits = waits or _waits_for_people(session, log, since_ms)
     waits += asked
-    # When a hold nears its limit, nothing happens.
-    timers = (item for item in session.timers.items() if item[0] != HoldNoticeOverdue.timer)
-    due = sorted(timers, key=lambda item: item[1])
+    due = sorted(session.timers.items(), key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
+    near = [one for one in near if one[0] != HoldNoticeOverdue.timer]  # then, nothing happens
     waits += [Wait(timer_effect(name, session), _timer_set_at_ms(at_ms, log), at_ms, "timer") for name, at_ms in near]
     waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
     return tuple(waits)

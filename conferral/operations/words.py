@@ -15,8 +15,8 @@ NOT_REACHED = {
     "failed": "{who} could not be reached",
     "no-confirmation": "{who} did not press 1",
 }
-#: Why a command was refused or a dial failed with `dial-limit`.
-DIAL_LIMIT_REACHED = "limit of dials reached (CONFERRAL_DIALS_PER_SESSION or CONFERRAL_DIALS_PER_MINUTE)"
+#: Why a command was refused, or a transfer or a dial failed.
+LIMITS = {"hold-limit": "hold limit reached", "dial-limit": "limit of dials reached"}
 #: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
 DIAL_ERRORS = {
     "13214": "Twilio refused the caller ID",
@@ -56,7 +56,7 @@ LEFT_REASONS = {
     "participant_updated_via_api": "moved out of the conference by another program",
     "taken": "someone else took the call",
     "time-limit": "reached Twilio's time limit",
-    "dial-limit": f"not dialed: {DIAL_LIMIT_REACHED}",
+    "dial-limit": f"not dialed: {LIMITS['dial-limit']}",
     "cancelled": "no longer needed",
 }
 #: Why a call ended.
@@ -80,8 +80,7 @@ END_REASONS = {
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACHED.items()} | {
     "hung-up": "target hung up",
     "customer-left": END_REASONS["customer-left"],
-    "hold-limit": "hold limit reached",
-    "dial-limit": DIAL_LIMIT_REACHED,
+    **LIMITS,
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
 #: Events whose words need no more than their own fields; `wording` describes the others.
@@ -98,7 +97,7 @@ EVENTS = {
     "opening_overdue": "the waiting party did not join the conference in time",
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
-    "hold_overdue": "a hold reached its limit (CONFERRAL_HOLD_LIMIT)",
+    "hold_overdue": "a hold reached its limit",
     "hold_notice_overdue": "due: a hold reaches its limit in a minute",
     "call": "call requested: the agent first, then the customer",
     "participant_joined": "{party} joined the conference",

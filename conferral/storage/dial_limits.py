@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client, Command
 from conferral.storage.keys import Keys
 
-#: By the script's answer.
+#: By the script's answer; empty if all places are reserved.
 LIMITS = ("", "minute", "session")
 
 
@@ -32,13 +32,10 @@ class DialLimits:
         return bool(self.per_session or self.per_minute)
 
     async def reserve(self, session_id: str, places: Sequence[str], *, sent: bool = False) -> str:
-        """Reserve places for dials; return the limit that does not allow it.
-
-        The answer is one of `LIMITS`, empty if all are reserved, now or before. With `sent`, they stay reserved.
-        """
+        """Reserve places for dials, to stay if `sent`; return the limit in the way."""
         if not (places and self.is_set):
             return ""
-        arguments = [self.per_minute, self.per_session, int(sent), *places]
+        arguments: list[scripts.Argument] = [self.per_minute, self.per_session, int(sent), *places]
         return LIMITS[int(await scripts.reserve_dials(self.client, self._keys_of(session_id), arguments))]
 
     def release_commands(self, session_id: str, command_id: str) -> list[Command]:

@@ -73,10 +73,8 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     @property
     def reason_text(self) -> str:
         """The reason that the command's outcome states."""
-        if self.reason == DIAL_LIMIT:
-            return DIAL_LIMIT
         if self.reason:
-            return f"an error in Conferral ({self.reason})"
+            return self.reason if self.reason == DIAL_LIMIT else f"an error in Conferral ({self.reason})"
         if self.awaited_redis:
             return "Redis was too slow to allow a request to Twilio in time"
         if not self.http_status:

@@ -5,12 +5,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.waiting_party import (
-    is_settled,
-    park_timeout_ends_session,
-    party_on_hold,
-    present_parties,
-)
+from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.step import Draft
@@ -231,8 +226,7 @@ def hold_limits_ms(draft: Draft) -> dict[str, int]:
     a party waits for someone who is or will be dialed.
     """
     session, limit_ms = draft.session, draft.policy.hold_limit_ms
-    is_consult = session.phase is Phase.CONSULT and draft.transfer.stage not in _ENDS_HOLD
-    if not limit_ms or not (is_consult or is_settled(draft)):
+    if not limit_ms or session.phase not in (Phase.NONE, Phase.CONSULT) or session.transfer_stage in _ENDS_HOLD:
         return {}
     held = (party for party in session.participants if party.held_since_ms and is_held_by_command(party))
     return {party.name: party.held_since_ms + limit_ms for party in held}

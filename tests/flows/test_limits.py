@@ -49,7 +49,7 @@ async def test_consult_at_the_limit_gives_the_customer_back_to_the_agent(system)
 
 
 @pytest.mark.system(CONFERRAL_DIALS_PER_SESSION=2)
-async def test_call_has_room_for_so_many_dials_and_what_is_not_dialed_is_given_back(system):
+async def test_call_has_so_many_dials_and_those_not_placed_are_given_back(system):
     system.answered_by(TARGET)
     talk = await talking(system, conferenced=True)
     await system.rejected("dial-limit", "transfer", talk.session, to=f"{TARGET},{SECOND},{CHIEF}", mode="warm")
@@ -83,7 +83,7 @@ async def test_recall_beyond_the_limit_fails_and_the_customer_hears_a_sentence(s
 
 
 @pytest.mark.system(CONFERRAL_DIALS_PER_MINUTE=1)
-async def test_installation_has_room_for_so_many_dials_in_a_minute(system):
+async def test_installation_has_so_many_dials_in_a_minute(system):
     system.answered_by(TARGET)
     first, second = await talking(system, conferenced=True), await talking(system, conferenced=True)
     await system.done("transfer", first.session, to=TARGET, mode="warm")

@@ -6,6 +6,7 @@ from conferral.operations import attention, statistics, wording
 from conferral.operations.attention import HOLD_LIMIT, LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
 from conferral.statemachine.events import Transfer
 from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
+from conferral.statemachine.record import replace
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
@@ -102,6 +103,8 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     found = attention_of(stored_session(fields), story.now_ms)
 
     assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
+    beyond = replace(story.session, refused_transfer="dial-limit")
+    assert attention_of(beyond, story.now_ms).text == "transfer refused: limit of dials reached"
     assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 

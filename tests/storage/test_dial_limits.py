@@ -1,4 +1,4 @@
-"""Limits of dials by REST: room for all dials of a command or for none, exact when many ask at once."""
+"""Limits of dials by REST: places for all dials of a command or for none, exact when many ask at once."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def limits(client, keys):
     return make
 
 
-async def test_command_with_several_targets_needs_room_for_all_of_them(limits, client, keys):
+async def test_command_with_several_targets_needs_places_for_all_of_them(limits, client, keys):
     three = limits(per_session=3)
     assert await three.reserve(CALL, places("c1", 2)) == ""
     assert await three.reserve(CALL, places("c2", 2)) == "session"
@@ -38,14 +38,14 @@ async def test_command_with_several_targets_needs_room_for_all_of_them(limits, c
     assert await three.reserve(CALL, places("c4")) == "session"
 
 
-async def test_sessions_of_one_call_share_their_room_and_others_do_not(limits):
+async def test_sessions_of_one_call_share_their_places_and_others_do_not(limits):
     one = limits(per_session=1)
     assert await one.reserve(f"{CALL}-2", places("c1")) == ""
     assert [await one.reserve(name, places("c2")) for name in (CALL, f"{CALL}-3")] == ["session"] * 2
     assert [await one.reserve(name, places("c2")) for name in ("order-7", "CA" + "2" * 32)] == [""] * 2
 
 
-async def test_the_installation_has_room_for_so_many_dials_in_any_minute(limits, client, keys):
+async def test_the_installation_has_so_many_places_in_any_minute(limits, client, keys):
     two = limits(per_minute=2)
     assert await two.reserve("S1", places("c1")) == ""
     assert await two.reserve("S2", places("c2"), sent=True) == ""
@@ -81,7 +81,7 @@ async def test_the_same_place_counts_once_whether_reserved_or_sent(limits, clien
     assert await client.zrange(keys.dials, 0, -1) == [b"c1#1!"]
 
 
-async def test_dial_counts_from_when_it_is_sent_and_needs_room_again_if_its_place_has_expired(limits, client, keys):
+async def test_dial_counts_from_when_it_is_sent_and_needs_another_place_if_its_own_has_expired(limits, client, keys):
     one = limits(per_minute=1)
     assert await one.reserve("S1", places("c1")) == ""
     ((_, at_ms),) = await client.zrange(keys.dials, 0, -1, withscores=True)

@@ -10,7 +10,7 @@ import structlog
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Event, HoldNoticeOverdue, HoldOverdue, LoneOverdue, ParticipantChanged
+from conferral.statemachine.events import Event, HoldNoticeOverdue, LoneOverdue, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
@@ -205,8 +205,12 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
             metrics.lone_conferences_cleaned.inc()
-        if isinstance(event, HoldNoticeOverdue | HoldOverdue) and step.outcome is Outcome.STAYED:
-            _log_hold_limit(decision, partition, metrics)
+        if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
+            log.info("hold_limit_near", session_id=event.session_id, partition=partition)
+        if step.reason == HOLD_LIMIT:
+            kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
+            metrics.hold_limits.labels(kind).inc()
+            log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
                 _log_transfer(outcome_record, partition, metrics)
@@ -216,16 +220,6 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
                 metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
         if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
             _log_decision(decision, partition)
-
-
-def _log_hold_limit(decision: Decision, partition: int, metrics: Metrics) -> None:
-    fields = {"session_id": decision.event.session_id, "partition": partition}
-    if isinstance(decision.event, HoldNoticeOverdue):
-        log.info("hold_limit_near", **fields)
-    elif decision.step.reason == HOLD_LIMIT:
-        kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
-        metrics.hold_limits.labels(kind).inc()
-        log.info("hold_limit_reached", **fields, command=kind)
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:

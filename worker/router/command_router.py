@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
+from conferral.statemachine.events import COMMANDS, DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
 from conferral.statemachine.ids import ID_PATTERN, dial_place
 from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
@@ -42,6 +42,7 @@ PAUSE_S = 0.5
 #: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
+_DIALING = frozenset(kind.name for kind in COMMANDS if issubclass(kind, DialCommand))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,9 @@ class CommandRouter:
         keys, client = self._keys, self._client
         command, name = _given_id(entry), _session_reference(entry) or entry.entry_id
         ordered = {keys.command(command), keys.session(name)}
-        return ordered, {client.node_of(key) for key in (*ordered, keys.call(name))} if is_cluster(client) else set()
+        is_limited = self._rules.dial_limits.is_set and (_text_of(entry) or {}).get("type") in _DIALING
+        read = (*ordered, keys.call(name), *([keys.dials] if is_limited else []))
+        return ordered, {client.node_of(key) for key in read} if is_cluster(client) else set()
 
     async def _read(self, after: str) -> list[Entry]:
         with store_errors():

@@ -14,13 +14,12 @@
            2  not reserved: KEYS[2] has no room for all
   Why one script: commands and dials of several workers would all find the same room.
 ]]
-local time = redis.call('TIME')
+local time, is_sent = redis.call('TIME'), ARGV[3] == '1'
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local limits = {
   {key = KEYS[1], most = tonumber(ARGV[1]), lifetime = 60000},
   {key = KEYS[2], most = tonumber(ARGV[2]), lifetime = 86400000},
 }
-local is_sent = ARGV[3] == '1'
 for number, limit in ipairs(limits) do
   local missing = 0
   if limit.most > 0 then
