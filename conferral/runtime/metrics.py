@@ -167,14 +167,10 @@ class Metrics:
         )
 
         self.hold_limits = self._counter(
-            "conferral_hold_limits_total",
-            "Holds that reached CONFERRAL_HOLD_LIMIT, by what it ended (hold, consult)",
-            ["kind"],
+            "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
         )
         self.dials_refused = self._counter(
-            "conferral_dials_refused_total",
-            "Dials refused by a limit (session: CONFERRAL_DIALS_PER_SESSION; minute: CONFERRAL_DIALS_PER_MINUTE)",
-            ["limit"],
+            "conferral_dials_refused_total", "Dials refused by a limit of dials, by limit (session, minute)", ["limit"]
         )
 
     def _add_sweep(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
-from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
+from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
@@ -77,7 +77,8 @@ def dial(
         supervises=supervises,
     )
     draft.change(parties={**draft.session.parties, name: party})
-    _place_dial(draft, party, place or f"{draft.session.id}:{party.label}")
+    # Redis keeps a place for a while: a digest has no SID that would have to be erased.
+    _place_dial(draft, party, place or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
     transfer = draft.session.running_transfer
     if transfer is not None and (party.is_target or name == AGENT):
         attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)

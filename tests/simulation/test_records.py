@@ -33,7 +33,9 @@ ALWAYS = 101
 
 
 def plan(seed: int) -> Plan:
-    return Plan(seed=seed, sessions=30, arrivals_per_s=2.0, talk_s=15.0, talk_max_s=60.0, noise=2.0)
+    # The worlds were recorded without limits.
+    unlimited = {"hold_limit_s": 0, "dials_per_session": 0}
+    return Plan(seed=seed, sessions=30, arrivals_per_s=2.0, talk_s=15.0, talk_max_s=60.0, noise=2.0, **unlimited)
 
 
 def line_of(step: Step, before: Any, now_ms: int) -> str:
@@ -47,9 +49,11 @@ def line_of(step: Step, before: Any, now_ms: int) -> str:
     )
 
 
-#: Left out of effects, and of what changed: what a line has already, and what changes with each entry.
+#: Left out of effects, and of what changed: what a line has already, and what changes with each entry. No limit
+#: uses the place of a dial.
 LEFT_OUT = {
     "effect_id", "session_id", "read_version", "timers", "version", "facts_version", "updated_at", "seen", "call_token",
+    "place",
 }  # fmt: skip
 #: An effect's id, which follows from the entry that was decided.
 EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")

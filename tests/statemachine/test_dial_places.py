@@ -1,6 +1,6 @@
 """Places of dials within the limits: a command's, a session's own, and dials that the limits refuse."""
 
-from conferral.statemachine.effects import Dial
+from conferral.statemachine.effects import Dial, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
 from conferral.statemachine.session import Session
 from tests.statemachine.command_scenarios import LAWYER, added, ordering, supervised
@@ -15,7 +15,8 @@ def places(story: Scenario) -> list[str]:
 
 
 def own(session: Session, party: str) -> str:
-    return f"{session.id}:{session.parties[party].label}"
+    """A place of a session's own: the same for a dial that is decided again, and without a SID."""
+    return effect_id(session.id, "", 0, "dial", session.parties[party].label)
 
 
 def is_refused_by_limit(story: Scenario, name: str) -> Scenario:
