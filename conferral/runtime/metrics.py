@@ -173,6 +173,13 @@ class Metrics:
             ["result"],
         )
 
+        self.hold_limits = self._counter(
+            "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
+        )
+        self.dials_refused = self._counter(
+            "conferral_dials_refused_total", "Dials refused by a limit of dials, by limit (session, minute)", ["limit"]
+        )
+
     def _add_sweep(self) -> None:
         self.sweeps = self._counter("conferral_sweeps_total", "Account sweeps, by result (done, given-up)", ["result"])
         self.sweep_seconds = self._histogram(

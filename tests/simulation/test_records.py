@@ -25,7 +25,17 @@ from tests.simulation.plan import Plan
 from tests.simulation.report import describe
 
 FOLDER = Path(__file__).with_name("records")
-PLAN = Plan(seed=101, sessions=30, arrivals_per_s=2.0, talk_s=15.0, talk_max_s=60.0, noise=2.0)
+# The world was recorded without limits.
+PLAN = Plan(
+    seed=101,
+    sessions=30,
+    arrivals_per_s=2.0,
+    talk_s=15.0,
+    talk_max_s=60.0,
+    noise=2.0,
+    hold_limit_s=0,
+    dials_per_session=0,
+)
 
 
 def line_of(step: Step, before: Any, now_ms: int) -> str:
@@ -39,9 +49,11 @@ def line_of(step: Step, before: Any, now_ms: int) -> str:
     )
 
 
-#: Left out of effects, and of what changed: what a line has already, and what changes with each entry.
+#: Left out of effects, and of what changed: what a line has already, and what changes with each entry. No limit
+#: uses the place of a dial.
 LEFT_OUT = {
     "effect_id", "session_id", "read_version", "timers", "version", "facts_version", "updated_at", "seen", "call_token",
+    "place",
 }  # fmt: skip
 #: An effect's id, which follows from the entry that was decided.
 EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")

@@ -10,13 +10,13 @@ import structlog
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Event, LoneOverdue, ParticipantChanged
+from conferral.statemachine.events import Event, HoldNoticeOverdue, LoneOverdue, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
 from conferral.statemachine.record import moved_back
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import Place, State, TransferMode
+from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import (
@@ -205,6 +205,12 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
             metrics.lone_conferences_cleaned.inc()
+        if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
+            log.info("hold_limit_near", session_id=event.session_id, partition=partition)
+        if step.reason == HOLD_LIMIT:
+            kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
+            metrics.hold_limits.labels(kind).inc()
+            log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
                 _log_transfer(outcome_record, partition, metrics)

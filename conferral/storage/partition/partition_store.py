@@ -13,6 +13,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
+from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -30,6 +31,7 @@ from conferral.storage.connection.client import (
 )
 from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 
@@ -114,8 +116,11 @@ class PartitionStore:
         *,
         call_ttl_s: int = 86_400,
         outcomes_kept: int = OUTCOMES_KEPT,
+        dial_limits: DialLimits | None = None,
     ) -> None:
         """Make a store that keeps an ended session's calls for `call_ttl_s`."""
+        #: Where dials make their reservations.
+        self.dial_limits = dial_limits or DialLimits(client, keys)
         self._client = client
         self._reads = reads
         self._keys = keys
@@ -211,7 +216,9 @@ class PartitionStore:
 
     def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
-            return [scripts.report_command.command(*_report(self._keys, write))]
+            command_id, is_final = write.report.command_id, write.report.status is not CommandStatus.ACCEPTED
+            unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
+            return [scripts.report_command.command(*_report(self._keys, write)), *unused]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
                 scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
