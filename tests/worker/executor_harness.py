@@ -26,11 +26,13 @@ from conferral.statemachine.effects import (
     Dial,
     Effect,
     FindCall,
+    FindMessage,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     RedirectToUrl,
+    RedirectToVoicemail,
     SayAndHangUp,
     StartRecording,
     UpdateParticipant,
@@ -109,6 +111,14 @@ def away(name: str, session: str = "S1") -> RedirectToUrl:
     return RedirectToUrl(
         effect_id=name, session_id=session, party="customer", call_sid="CA1", url="https://example.com/survey"
     )
+
+
+def voicemail(name: str, session: str = "S1") -> RedirectToVoicemail:
+    return RedirectToVoicemail(effect_id=name, session_id=session, party="customer", call_sid="CA1")
+
+
+def message(name: str, session: str = "S1") -> FindMessage:
+    return FindMessage(effect_id=name, session_id=session, party="customer", call_sid="CA1")
 
 
 def announcement(name: str, session: str = "S1", call_sid: str = "") -> PlayAnnouncement:

@@ -121,7 +121,7 @@ def test_disallowed_fallback_prevents_startup(fallback):
         make_policy(settings)
     (line,) = wrong.value.problems
     assert line.startswith("CONFERRAL_TRANSFER_FALLBACK: ")
-    assert "it must be recall, end, or a destination on the allow-list" in line
+    assert "; it must be 1 to 3 of recall," in line
     assert "+18765550123" not in line
 
 
