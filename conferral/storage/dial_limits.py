@@ -32,7 +32,7 @@ class DialLimits:
         return bool(self.per_session or self.per_minute)
 
     async def reserve(self, session_id: str, places: Sequence[str], *, sent: bool = False) -> str:
-        """Reserve places for dials, to stay if `sent`; return the limit in the way."""
+        """Reserve places of dials, to stay if `sent`; return the limit in the way."""
         if not (places and self.is_set):
             return ""
         arguments: list[scripts.Argument] = [self.per_minute, self.per_session, int(sent), *places]
