@@ -227,7 +227,7 @@ class Session(BaseRecord, frozen=True):
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before, and once someone took the customer out of it.
     voicemail: Voicemail | None = None
-    #: Your app handed the call over: the customer's is the parent, whoever placed it.
+    #: Your app handed the call over: the customer's is the parent, even if your app placed it.
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""

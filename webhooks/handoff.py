@@ -1,4 +1,4 @@
-"""`/voice/handoff`: a bot, an IVR, or your own app hands a live call over to a person.
+"""`/voice/handoff`: a bot, an IVR, or your app hands a live call over.
 
 Options come in the URL, which Twilio signs, or in `HandoffData`, which a caller can talk a language model into writing.
 An invalid option is ignored and logged: bad data never keeps the caller from a person.
@@ -101,7 +101,7 @@ class HandoffParser:
             if name == "fallback":
                 return self._parse_fallback(value, back, is_data=source == "HandoffData")
         except (ValueError, AddressError) as error:
-            log.warning("handoff_option_ignored", call_sid=call_sid, option=name, source=source, reason=str(error))
+            log.warning("handoff_option_ignored", call_sid=call_sid, option=name, where=source, reason=str(error))
             self._metrics.handoff_options_ignored.labels(name).inc()
             return None
         return value
@@ -155,7 +155,7 @@ class HandoffRoutes(Routes):
             fallback=asked.fallback or inbound.fallback,
             options=replace(asked.options, confirm=asked.options.confirm or inbound.options.confirm),
         )
-        log.info("handoff_received", call_sid=call_sid, mode=asked.mode.value, has_destination=bool(asked.to))
+        log.info("handoff_received", call_sid=call_sid)
         return await self._voice.receive(
             turned,
             inbound,

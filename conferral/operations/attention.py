@@ -118,7 +118,7 @@ def _describe_overdue(session: Session, now_ms: int) -> str:
 
 
 def _describe_failed_transfer(session: Session, now_ms: int) -> str:
-    """Describe a recently failed transfer, or the recall after one; else empty."""
+    """Describe a transfer that failed lately, or its recall; else empty."""
     transfer = session.transfer
     if transfer is None:
         return ""

@@ -39,7 +39,7 @@ KEYS = REDACTED_KEYS | frozenset(
         "state_from", "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type",
         "status", "code", "request_id", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
-        "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library",
+        "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library", "option", "place",
     }
 )  # fmt: skip
 _KNOWN_KEYS = KEYS | {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}

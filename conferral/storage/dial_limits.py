@@ -32,7 +32,7 @@ class DialLimits:
         return bool(self.per_session or self.per_minute)
 
     async def reserve(self, session_id: str, reservations: Sequence[str], *, sent: bool = False) -> str:
-        """Make reservations for dials, to stay if `sent`; return the limit in the way."""
+        """Make reservations for dials, for good if `sent`; return the limit hit."""
         if not (reservations and self.is_set):
             return ""
         arguments: list[scripts.Argument] = [self.per_minute, self.per_session, int(sent), *reservations]

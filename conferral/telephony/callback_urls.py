@@ -248,7 +248,7 @@ class CallbackUrls:
         return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
 
     def voice(self, path: str, request_number: int, query: str = "") -> str:
-        """Return a voice URL that counts the caller's requests; `query` is its own."""
+        """Return a voice URL that counts the requests; `query` is its own."""
         counted = _query_of({"request": request_number})
         own = f"{query}&" if query else ""
         return f"{self._base}{path}?{own}{counted}{_TWIML_OVERRIDES}"

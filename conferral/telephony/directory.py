@@ -29,7 +29,7 @@ from conferral.telephony.fallbacks import FallbackRules
 
 log = structlog.get_logger()
 
-#: Words that a fallback may contain beside destinations.
+#: Words that a fallback may contain besides destinations.
 _FALLBACK_WORDS = frozenset({*Place, "voicemail", "back"})
 #: There is no one to call back.
 _NOT_FOR_INBOUND = frozenset({Place.RECALL})
@@ -92,7 +92,7 @@ def _agent(text: str, info: ValidationInfo) -> str:
 
 
 def _inbound_fallback(text: str, info: ValidationInfo) -> str:
-    """Return a fallback with addresses; raise ValueError if one is not allowed."""
+    """Return a fallback with addresses; raise ValueError if it is wrong."""
     context = _context(info)
     rules = FallbackRules(context.names, context.allowed, context.return_urls)
     try:

@@ -1,4 +1,4 @@
-"""Fallbacks: the places where a customer goes, in order, when no one takes the call."""
+"""Fallbacks: where a customer goes, in order, when no one answers."""
 
 import re
 from collections.abc import Mapping, Sequence

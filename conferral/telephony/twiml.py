@@ -234,10 +234,10 @@ class TwimlBuilder:
             timeout=options.timeout_s or ring_timeout_s,
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
-        callback = CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call)
+        callback_url = self._urls.of(CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
         gated = options.brief or (options.confirm and agent.kind is AddressKind.NUMBER)
-        gate = Gate(session_id, bridge_dial(agent_number)) if gated else None
-        self._add_callee(dial, agent, callback, gate=gate, params=options.params)
+        gate_url = self._urls.of(Gate(session_id, bridge_dial(agent_number))) if gated else ""
+        _add_callee(dial, agent, callback_url, gate_url=gate_url, params=options.params)
         return str(response)
 
     def bridge_to_customer(
@@ -260,7 +260,7 @@ class TwimlBuilder:
         self._brief(response, brief, "")
         action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name, of_call=of_call)
         dial = response.dial(action=self._urls.of(action), method="POST", timeout=ring_timeout_s, caller_id=own_number)
-        self._add_callee(dial, customer, CallCallback(session_id, CUSTOMER, of_call=of_call))
+        _add_callee(dial, customer, self._urls.of(CallCallback(session_id, CUSTOMER, of_call=of_call)))
         return str(response)
 
     def join_conference(
@@ -335,24 +335,23 @@ class TwimlBuilder:
             attributes=effect.attributes,
         )
 
-    def _add_callee(
-        self, dial: Dial, address: Address, callback: CallCallback, *, gate: Gate | None = None, params: str = ""
-    ) -> None:
-        """Add whom the `<Dial>` calls, with the callbacks of that call."""
-        callee = address_with_params(address.noun, params) if address.kind is AddressKind.SIP else address.noun
-        is_client_with_params = address.kind is AddressKind.CLIENT and bool(params)
-        noun = _NOUNS[address.kind](
-            dial,
-            "" if is_client_with_params else callee,
-            **({"url": self._urls.of(gate), "method": "POST"} if gate else {}),
-            status_callback=self._urls.of(callback),
-            status_callback_event=" ".join(CALL_EVENTS),
-            status_callback_method="POST",
-        )
-        if is_client_with_params:
-            noun.identity(callee)
-            for name, value in parse_qsl(params):
-                noun.parameter(name=name, value=value)
+
+def _add_callee(dial: Dial, address: Address, callback_url: str, *, gate_url: str = "", params: str = "") -> None:
+    """Add whom the `<Dial>` calls, with the callbacks of that call."""
+    callee = address_with_params(address.noun, params) if address.kind is AddressKind.SIP else address.noun
+    is_client_with_params = address.kind is AddressKind.CLIENT and bool(params)
+    noun = _NOUNS[address.kind](
+        dial,
+        "" if is_client_with_params else callee,
+        **({"url": gate_url, "method": "POST"} if gate_url else {}),
+        status_callback=callback_url,
+        status_callback_event=" ".join(CALL_EVENTS),
+        status_callback_method="POST",
+    )
+    if is_client_with_params:
+        noun.identity(callee)
+        for name, value in parse_qsl(params):
+            noun.parameter(name=name, value=value)
 
 
 def _pause_then_request(url: str) -> str:

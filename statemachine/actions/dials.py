@@ -95,7 +95,7 @@ def dial_options(event: events.DialCommand) -> DialOptions:
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party must pass the gate: a brief, a key, digits, or detection."""
+    """Whether a party must pass the gate: brief, key, digits, or detection."""
     detects = options.amd and not to.startswith("client:")
     return bool(options.brief or options.confirm or options.digits or detects) or _must_confirm(draft, to)
 
@@ -255,7 +255,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
-    """Record that the agent of a bridge hears a message, or is asked for a key."""
+    """Record that a bridge's agent hears a message, or is asked for a key."""
     status = PartyStatus.CONFIRMING if agent.confirm else PartyStatus.RINGING
     answered_at_ms = agent.answered_at_ms or draft.now_ms
     draft.change_party(agent, call_sid=call_sid, status=status, answered_at_ms=answered_at_ms)

@@ -1,4 +1,4 @@
-"""The fallback of an inbound call, and the voicemail: in, message, and out."""
+"""An inbound call's fallback, and the voicemail: in, message, and out."""
 
 from typing import Any
 

@@ -304,7 +304,7 @@ def needs_no_fallback(_draft: Draft, event: events.Transfer) -> bool:
 
 
 def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
-    """Whether a transfer with the agent waits until the agent has pressed a key."""
+    """Whether a transfer with the agent waits for the agent's key press."""
     is_first = draft.session.running_transfer is None and event.mode != TransferMode.BLIND
     return is_first and agent_is_confirming(draft, event)
 

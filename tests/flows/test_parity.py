@@ -118,7 +118,7 @@ async def test_redis_cli_examples_work_as_written(system):
 # ---- what is published -----------------------------------------------------------------------------------------------
 
 DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": NUMBER}
-DIAL |= {"params": "name=Ada%20L.&id=7"}
+DIAL |= {"params": "name=Ada%20L.&id=7", "amd": "true"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
     "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", "ref": "desk/7", **DIAL},

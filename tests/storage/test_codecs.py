@@ -28,6 +28,7 @@ from conferral.statemachine.parts import (
     Recording,
     SeenEvents,
     TransferState,
+    Voicemail,
 )
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
@@ -84,6 +85,7 @@ BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)
 BY_TYPE[tuple[PendingCommand, ...]] = st.lists(built(PendingCommand), max_size=3).map(tuple)
 BY_TYPE[Recording | None] = st.none() | built(Recording)
+BY_TYPE[Voicemail | None] = st.none() | built(Voicemail)
 BY_TYPE[TransferState | None] = st.none() | built(TransferState)
 BY_TYPE[SeenEvents] = st.builds(
     SeenEvents,
@@ -267,7 +269,8 @@ def test_hash_reads_as_people_expect():
         "party.agent.call_sid": "CA2", "party.agent.address": "client:alice", "party.agent.label": "agent-1",
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",
-        "transfer.mode": "", "transfer.to": "", "transfer.by": "", "transfer.status": "", "transfer.reason": "",
+        "transfer.mode": "", "transfer.to": "", "transfer.by": "", "transfer.fallback": "", "transfer.status": "",
+        "transfer.reason": "",
         "timers": '{"calls":5}', "party_order": "agent",
         "party.agent.dial_id": "d1", "party.agent.answered_at": "1970-01-01T00:00:00.001Z",
     }  # fmt: skip
@@ -280,7 +283,7 @@ def test_transfer_and_recording_read_as_people_expect():
     fields = session_codec.encode(Session("CA1", version=3, transfer=transfer, recording=recording))
     assert {name: text for name, text in fields.items() if name.startswith(("transfer.", "recording."))} == {
         "transfer.mode": "consult", "transfer.to": NUMBER, "transfer.by": "", "transfer.status": "ringing",
-        "transfer.reason": "", "transfer.number": "1",
+        "transfer.reason": "", "transfer.number": "1", "transfer.fallback": "",
         "transfer.attempts": '[{"party":"target","to":"client:a","dial_id":"d1","started_at_ms":5,"result":"busy"}]',
         "recording.sid": "RE1", "recording.status": "completed", "recording.url": "https://example.com/RE1",
         "recording.duration_s": "62", "recording.of_conference": "true",

@@ -12,7 +12,7 @@ RING_S = 30.0
 
 
 def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
-    """Start a call's `<Dial>`; it is over if no target can be dialed or joined.
+    """Start a call's `<Dial>`; it is over if no target can be reached.
 
     Its action then says `failed`. Targets beyond `NOUNS_MAX` are ignored.
     """

@@ -142,7 +142,7 @@ class PartitionStore:
         return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
 
     async def verified_entry_ids(self, session_ids: Sequence[str]) -> dict[str, str]:
-        """Return sessions' `verified_entry_id`; leave out those without a valid one."""
+        """Return sessions' `verified_entry_id`, of those with a valid one."""
         fields = [("HGET", self._keys.session(name), "verified_entry_id") for name in session_ids]
         answers = await run_each(self._client, fields)
         texts = (raw.decode(errors="replace") if isinstance(raw, bytes) else "" for raw in answers)
