@@ -21,7 +21,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, firs
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
-from conferral.telephony.callback_events import caller_of, child_call_sid_of, dial_ended
+from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
@@ -415,12 +415,12 @@ class DialActionRoutes(Routes):
         # A network may refuse that number. Twilio reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
         is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
         has_failed = event.dial_call_status == CallStatus.FAILED
-        if not (has_failed and is_to_agent) or action.own_number_from_agent:
+        if not (has_failed and is_to_agent) or action.own_number_from_agent or is_placed_by_rest(form):
             return False
         agents, number = self._routing.inbound(form).agents, action.agent_number
         # The number last: its check takes a tenth of the answer's time.
         if number >= len(agents):
-            return is_caller_id(caller_of(form))
+            return is_caller_id(customer_of(form))
         return bool(await self._shown_number(form, parse_address(agents[number])))
 
     def _attributes(self, form: Form, view: Session | None) -> ConferenceAttributes:

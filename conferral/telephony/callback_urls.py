@@ -22,6 +22,8 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 VOICEMAIL_PATH = "/voice/voicemail"
+#: Query of the fallback URL for a hand-off's caller, who is no party that we dialed, whoever placed the call.
+HANDED_OFF = "handoff=1"
 #: A session that does not exist: `conferral check` asks for its announcement.
 CHECK_SESSION = "conferral-check"
 
@@ -253,13 +255,23 @@ class CallbackUrls:
         own = f"{query}&" if query else ""
         return f"{self._base}{path}?{own}{counted}{_TWIML_OVERRIDES}"
 
+    def is_of(self, url: str, path: str) -> bool:
+        """Whether a full URL (ErrorUrl) is ours, with this path."""
+        return _split_url(url)[0] == self._base + path
+
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
-        base, _, query = url.partition("#")[0].partition("?")
+        base, query = _split_url(url)
         try:
             return kind.parse(query) if query and base == self._base + kind.path else None
         except CallbackUrlError:
             return None
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """Return a URL without its query, and the query."""
+    base, _, query = url.partition("#")[0].partition("?")
+    return base, query
 
 
 def parse_request_number(query: str) -> int:
