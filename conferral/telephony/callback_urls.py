@@ -171,6 +171,10 @@ class Gate(UrlFields):
     key: str = field(default="", metadata=_query("key", _KEY))
     #: Whether a previous document has already played the briefing.
     briefed: bool = field(default=False, metadata=_query("briefed", "1", bool))
+    #: Bridge only: whether the agent must press a key, for when the session is unknown or shows an earlier agent.
+    confirm: bool = field(default=False, metadata=_query("confirm", "1", bool))
+    #: Whether a machine answered: later requests may lack AnsweredBy.
+    by_machine: bool = field(default=False, metadata=_query("machine", "1", bool))
 
     @property
     def is_of_bridge(self) -> bool:
@@ -179,11 +183,11 @@ class Gate(UrlFields):
 
     def next_question(self) -> "Gate":
         """Return the gate for this document's `<Gather>` action."""
-        return Gate(self.session_id, self.dial, self.question + 1)
+        return Gate(self.session_id, self.dial, self.question + 1, confirm=self.confirm)
 
     def after_brief(self) -> "Gate":
         """Return the gate for the `<Redirect>` after the briefing."""
-        return Gate(self.session_id, self.dial, self.question, briefed=True)
+        return Gate(self.session_id, self.dial, self.question, briefed=True, confirm=self.confirm)
 
     def next_request(self, key: str) -> "Gate":
         """Return the fields to ask again with this key, as Redis did not answer."""

@@ -237,8 +237,9 @@ class TwimlBuilder:
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
         callback_url = self._urls.of(CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
-        gated = options.brief or (options.confirm and agent.kind is AddressKind.NUMBER)
-        gate_url = self._urls.of(Gate(session_id, bridge_dial(agent_number))) if gated else ""
+        confirm = options.confirm and agent.kind is AddressKind.NUMBER
+        gate = Gate(session_id, bridge_dial(agent_number), confirm=confirm)
+        gate_url = self._urls.of(gate) if confirm or options.brief else ""
         _add_callee(dial, agent, callback_url, gate_url=gate_url, params=options.params)
         return str(response)
 
