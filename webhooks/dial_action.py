@@ -205,12 +205,21 @@ def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: Co
 def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
     """Decide while Redis has no session: it may be new, or lost."""
     if outcome.event.dial == DialKind.BRIDGE:
-        return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _decide_unanswered(outcome)
+        return _decide_for_unknown_bridge(outcome, name)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
     return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
+
+
+def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAnswer:
+    if outcome.was_answered:
+        return DialActionAnswer.READ_CHILD_CALL
+    answer = _decide_unanswered(outcome)
+    # Only the session has the fallback of the call, and no worker may have opened it yet.
+    may_fall_back = name == CUSTOMER and outcome.event.dial_call_status in NEXT_AGENT_AFTER and answer in _PHRASES
+    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REQUESTS_MAX else answer
 
 
 def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:
@@ -368,6 +377,8 @@ class DialActionRoutes(Routes):
         self, form: Form, action: DialAction, event: DialEnded, view: Session | None
     ) -> tuple[DialOutcome, NextAgent | None]:
         """Return what to decide by, and the next agent to try, if any."""
+        if view is not None and view.phase is Phase.CONNECTED:  # to the machine, the agent had the call: none follows
+            return DialOutcome(event, action.attempt, action.request_number), None
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone

@@ -22,7 +22,14 @@ from conferral.telephony.callback_events import answered_by_machine, call_sid_of
 from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.responses import Dependencies, Routes, record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import (
+    Dependencies,
+    Routes,
+    read_undecided,
+    record_unstored,
+    store_deadline,
+    twiml_response,
+)
 
 #: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
 QUESTIONS_MAX = 3
@@ -125,6 +132,8 @@ def refusal_phrase(decision: GateDecision, view: Session | None) -> Phrase:
 
 log = structlog.get_logger()
 
+#: Interval at which the session of a bridge is read again, if it is not decided yet, seconds: it has the brief.
+_READ_EVERY_S = 0.1
 #: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
 
@@ -196,6 +205,7 @@ class GateRoutes(Routes):
         """
         try:
             view = await self._ingest.read(gate.session_id)
+            view = view or await read_undecided(self._ingest, gate.session_id, _READ_EVERY_S)
         except StoreError as error:
             record_unstored(self._metrics, GATE_PATH, gate_reached(form, gate), error)
             view = None
