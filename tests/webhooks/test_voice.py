@@ -244,12 +244,12 @@ async def test_a_caller_whose_voicemail_document_fails_waits_in_the_sessions_con
 
     _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl="", ErrorCode="12100"))
 
-    room = conference_of(document)
-    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (
+    joined = conference_of(document)
+    assert (joined.text, joined.get("participantLabel"), joined.get("startConferenceOnEnter")) == (
         "room", "customer-1", "false"
     )  # fmt: skip
-    assert f"session={CALLER}" in room.get("statusCallback")
-    assert "/voice/wait?" in room.get("waitUrl")
+    assert f"session={CALLER}" in joined.get("statusCallback")
+    assert "/voice/wait?" in joined.get("waitUrl")
 
 
 @pytest.mark.parametrize(
