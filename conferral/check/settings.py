@@ -123,6 +123,7 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
 #: The line for the problems of a setting; the others are the directory's.
 _LINES = {
     "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
+    "CONFERRAL_HANDOFF_DESTINATIONS": "allow-list",
     "CONFERRAL_AGENT": "agent",
     "CONFERRAL_TRANSFER_FALLBACK": "fallback",
     "CONFERRAL_INBOUND_FALLBACK": "fallback",

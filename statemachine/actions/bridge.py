@@ -217,9 +217,9 @@ def _bridged_agent(draft: Draft, address: str) -> Party:
 
 
 def _agent_options(draft: Draft, address: str) -> DialOptions:
-    """Return how to dial an agent: only a phone must press a key."""
-    options = draft.session.options
-    return replace(options, confirm=options.confirm and address.startswith("+"))
+    """Return how to dial an agent: only a phone must press a key, and it takes no data."""
+    options, is_phone = draft.session.options, address.startswith("+")
+    return replace(options, confirm=options.confirm and is_phone, params="" if is_phone else options.params)
 
 
 def fail_waiting_commands(draft: Draft, reason: str) -> None:

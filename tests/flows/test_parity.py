@@ -173,6 +173,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "party": ("", "Two words", DESK),
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
+    "amd": ("maybe",),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),
@@ -232,8 +233,8 @@ async def outcomes_of(
     """The outcome that every channel gets for an invalid command; `digits` and `params` are not for every phone."""
     whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", "params": "", **changed}
     fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
-    # `--confirm` has no value.
-    names = [name for name in ways if not (name == "line" and "confirm" in changed)]
+    # `--confirm` and `--amd` have no value.
+    names = [name for name in ways if not (name == "line" and changed.keys() & {"confirm", "amd"})]
     return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
 
 
