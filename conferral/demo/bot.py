@@ -17,7 +17,7 @@ _TWIML = '<Response><Connect action="{}"><ConversationRelay url="wss://bot.examp
 
 @asynccontextmanager
 async def serve_app(action_url: str) -> AsyncIterator[str]:
-    """Serve the app's voice URL, and yield it; after the bot comes `action_url`."""
+    """Serve the app's voice URL, and yield it; `action_url` follows the bot."""
 
     async def connect_bot(_request: web.Request) -> web.Response:
         return web.Response(text=_TWIML.format(action_url), content_type="text/xml")
