@@ -1,6 +1,6 @@
 """A bot for Twilio's ConversationRelay that hands over to a person.
 
-The number's voice URL is this app's /voice. Needs APP_URL and CONFERRAL_URL, the public URLs of both, and
+The number's voice URL is this app's /voice. Needs APP_URL and VOICE_URL (Conferral's), and
 TWILIO_AUTH_TOKEN. The bot follows a script; call your language model where `Bot.reply` does. Source: Twilio docs,
 ConversationRelay, WebSocket messages.
 """
@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
-APP_URL, CONFERRAL_URL = os.environ["APP_URL"], os.environ["CONFERRAL_URL"]
+APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
 VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
 BOT_URL = f"wss://{APP_URL.partition('://')[2]}/bot"
 QUESTIONS = ("What is your order number?", "And what can we do for you?")
@@ -56,7 +56,7 @@ async def voice(request: web.Request) -> web.Response:
     """Connect the caller to the bot, and after it to Conferral."""
     form = {name: str(value) for name, value in (await request.post()).items()}
     refuse_unsigned(request, f"{APP_URL}/voice", form)
-    answer, connect = VoiceResponse(), Connect(action=f"{CONFERRAL_URL}/voice/handoff")
+    answer, connect = VoiceResponse(), Connect(action=f"{VOICE_URL}/voice/handoff")
     connect.conversation_relay(url=BOT_URL, welcome_greeting="Hello.")
     answer.append(connect)
     return web.Response(text=str(answer), content_type="text/xml")

@@ -1,6 +1,6 @@
 """Choose the agent in your own app; Conferral connects the caller.
 
-The number's voice URL is this app's /inbound. Needs APP_URL and CONFERRAL_URL, the public URLs of both, and
+The number's voice URL is this app's /inbound. Needs APP_URL and VOICE_URL (Conferral's), and
 TWILIO_AUTH_TOKEN. Conferral needs CONFERRAL_RETURN_URLS=APP_URL. Run it with
 `flask --app examples/flask_routing.py run`.
 """
@@ -12,7 +12,7 @@ from flask import Flask, Response, abort, request
 from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import VoiceResponse
 
-APP_URL, CONFERRAL_URL = os.environ["APP_URL"], os.environ["CONFERRAL_URL"]
+APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
 VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
 #: Who looks after which caller; everyone else gets `DEFAULT_AGENT`.
 AGENTS = {"+14155550123": "client:bob"}
@@ -41,7 +41,7 @@ def inbound() -> Response:
         "fallback": f"{APP_URL}/unanswered",
     }
     answer = VoiceResponse()
-    answer.redirect(f"{CONFERRAL_URL}/voice/handoff?{urlencode(options)}")
+    answer.redirect(f"{VOICE_URL}/voice/handoff?{urlencode(options)}")
     return twiml(answer)
 
 

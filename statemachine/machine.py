@@ -16,10 +16,10 @@ from conferral.statemachine.actions.parties import prune_former_parties
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
-from conferral.statemachine.guards.transfer import early_read_at_ms
+from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
-from conferral.statemachine.policy import Policy
+from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS, Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, State
@@ -188,6 +188,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     if before.version == 0:
         draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
         draft.set_timer(events.AgeOverdue, policy.age_max_ms)
+    if before.version == 0 or isinstance(event, events.CallsRead):
+        draft.change(verified_entry_id=event.entry_id)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (session.state, event.name)
@@ -228,9 +230,20 @@ def _set_derived_timers(draft: Draft) -> None:
     """Set the timers of dials, pending commands, lone and missing parties."""
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
+    _time_holds(draft)
     if draft.state is State.CONFERENCED:
         _time_lone_party(draft)
         _time_missing_party(draft)
+
+
+def _time_holds(draft: Draft) -> None:
+    """Set when the next hold reaches `CONFERRAL_HOLD_LIMIT`, and the notice."""
+    limits_ms = hold_limits_ms(draft).values()
+    # A notice that is due may already be on its way; later, there is none.
+    not_before_ms = min(draft.now_ms + 1, draft.session.timers.get(events.HoldNoticeOverdue.timer, draft.now_ms + 1))
+    notices_ms = (at_ms - HOLD_LIMIT_NEAR_MS for at_ms in limits_ms)
+    _set_to_first(draft, events.HoldOverdue, limits_ms)
+    _set_to_first(draft, events.HoldNoticeOverdue, [at_ms for at_ms in notices_ms if at_ms >= not_before_ms])
 
 
 def _time_lone_party(draft: Draft) -> None:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: How long before the end of a hold by `CONFERRAL_HOLD_LIMIT` it is logged and marked, milliseconds.
+HOLD_LIMIT_NEAR_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -59,6 +62,8 @@ class Policy:
     park_timeout_ms: int = 300_000
     #: How long the greeting and the longest message take (`CONFERRAL_VOICEMAIL_LIMIT`), with some slack.
     voicemail_timeout_ms: int = 180_000
+    #: How long a party may be on hold; 0 for no limit (`CONFERRAL_HOLD_LIMIT`).
+    hold_limit_ms: int = 1_800_000
     announce_timeout_ms: int = 60_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000

@@ -19,6 +19,8 @@ MOVED_OUT = "participant_updated_via_api"
 REMOVED_BY_END = "moderator_ended_conference"
 #: If a call that left for one of these is live, it is in another app's hands.
 CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, MOVED_OUT, REMOVED_BY_END})
+#: Why a consult failed, or a party was taken off hold: `CONFERRAL_HOLD_LIMIT`.
+HOLD_LIMIT = "hold-limit"
 #: Reported as one.
 _HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
 #: Reported as one: ReasonParticipantLeft, or ReasonConferenceEnded if only that was reported.

@@ -275,6 +275,8 @@ class Session(BaseRecord, frozen=True):
     former_conferences: tuple[str, ...] = ()
     #: Conference SequenceNumber up to which a read has made up for missing events.
     verified_sequence: int = 0
+    #: Id of the entry that opened the session, or of its newest read: what Redis lost before is made up for.
+    verified_entry_id: str = ""
     #: Version of the session at the newest read that was as new as the known facts.
     verified_version: int = 0
     #: Reads since the last conclusive one (count): those that show a lone party's conference as another, or a repair's.

@@ -21,7 +21,7 @@ from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.storage.commands import field_values
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
-from conferral.telephony.callback_urls import HANDOFF_PATH
+from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
@@ -31,8 +31,6 @@ log = structlog.get_logger()
 
 #: Longest `HandoffData` that is read (characters).
 _DATA_MAX = 65_536
-#: Names in the URL that repeat a request; no option has them.
-REQUEST = "request"
 #: In a fallback, the URL in `back`.
 _BACK = "back"
 #: There is no one to call back.
@@ -144,7 +142,7 @@ class HandoffRoutes(Routes):
         if data.get("handoff") in (False, "false"):
             log.info("handoff_declined", call_sid=call_sid)
             return twiml_response(self._documents.hang_up())
-        options, number = _split_request(query)
+        options, number = split_request_number(query)
         asked = self._parser.parse(call_sid, options, data)
         placed_by_app = form.get("Direction") == "outbound-api"
         # The customer is who was called, and our number who called.
@@ -196,11 +194,3 @@ def _as_texts(data: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(fallback := given.get("fallback"), list):
         given["fallback"] = ",".join(map(str, fallback))
     return given
-
-
-def _split_request(query: str) -> tuple[str, int]:
-    """Return the options' query, and how often it was requested."""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    numbers = [value for name, value in pairs if name == REQUEST]
-    options = urlencode([pair for pair in pairs if pair[0] != REQUEST])
-    return options, int(numbers[-1]) if numbers and numbers[-1] in tuple("123456789") else 1

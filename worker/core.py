@@ -73,6 +73,12 @@ class WorkerContext:
     on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
 
 
+def note_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:
+    """Count and log dials that a limit refused: `session` or `minute`."""
+    metrics.dials_refused.labels(limit).inc(count)
+    log.warning("dials_refused", reason=limit, count=count, **fields)
+
+
 def note_dead_letter(metrics: Metrics, entry_id: str, reason: str, refusal: str, **fields: Any) -> None:
     """Count and log a dead letter.
 

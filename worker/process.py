@@ -53,6 +53,7 @@ def make_policy(settings: ServiceSettings, directory: Directory | None = None) -
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
         park_timeout_ms=round(settings.park_timeout_s * 1000),
+        hold_limit_ms=round(settings.hold_limit_s * 1000),
         fallback=directory.transfer_fallback,
         voicemail_timeout_ms=1000 * settings.voicemail_limit_s + VOICEMAIL_SLACK_MS,
         shows_customer_number=settings.transfer_caller_id == "customer",

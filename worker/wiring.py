@@ -15,6 +15,7 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.connection.client import BlockingReads, Client, make_client
 from conferral.storage.coordinator import LIFETIME_MS, ROUTER, SWEEP, acquire_dial_permit
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.telephony.account_lists import AccountListReader
@@ -110,8 +111,14 @@ class WorkerParts:
         self._settings, self._environment, self.core, self._directory = settings, environment, core, directory
         client, keys, clock = core.client, core.keys, core.clock
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
+        limits = DialLimits(client, keys, settings.dials_per_session, settings.dials_per_minute)
         self.partition_store = PartitionStore(
-            client, connections.reads, keys, call_ttl_s=call_ttl_s, outcomes_kept=settings.outcomes_kept
+            client,
+            connections.reads,
+            keys,
+            call_ttl_s=call_ttl_s,
+            outcomes_kept=settings.outcomes_kept,
+            dial_limits=limits,
         )
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
@@ -143,6 +150,7 @@ class WorkerParts:
             destinations=lambda: FallbackRules(directory.current.destinations, allowed, settings.return_urls),
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
+            dial_limits=limits,
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
         self.context = WorkerContext(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from conferral.operations import pending, wording, words
 from conferral.operations.timeline import BAD_ENDS
+from conferral.statemachine.events import HoldOverdue
+from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE
@@ -30,8 +32,8 @@ def repair_of(field: str) -> str:
 
 
 #: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
-#: REFUSED: a transfer command was refused, and nothing has changed.
-OVERDUE, LONE, FAILING, RECOVERED, REFUSED = 1, 2, 3, 4, 5
+#: HOLD_LIMIT: a hold ends within a minute. REFUSED: a transfer command was refused, and nothing has changed.
+OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
 #: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
 #: How long a failed transfer is reported, in milliseconds.
@@ -66,8 +68,12 @@ def attention_of(session: Session, now_ms: int) -> Attention | None:
         return Attention(LONE, f"alone in the conference: {_participants(session)[0]}")
     if failure := _describe_failed_transfer(session, now_ms):
         return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
+    hold_ends_ms = session.timers.get(HoldOverdue.timer)
+    if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
+        return Attention(HOLD_LIMIT, f"hold limit at {wording.utc_clock(hold_ends_ms)}")
     if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
-        return Attention(REFUSED, f"transfer refused: {session.refused_transfer}")
+        reason = words.LIMITS.get(session.refused_transfer, session.refused_transfer)
+        return Attention(REFUSED, f"transfer refused: {reason}")
     return None
 
 

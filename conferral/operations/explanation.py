@@ -130,7 +130,8 @@ def _summary(
     state = words.STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
     in_trouble = attention.attention_of(session, now_ms)
-    if in_trouble and in_trouble.rank != attention.REFUSED:  # that is no trouble, and shown as the last refused command
+    # A later rank is no trouble: a refusal is shown as the last refused command, a hold limit among what comes next.
+    if in_trouble and in_trouble.rank <= attention.RECOVERED:
         recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
         mark = "Needs attention" if in_trouble.needs_attention else recovers
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
@@ -270,7 +271,9 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
         text=wording.mask_address_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
-        guard="" if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS else reason,
+        guard=""
+        if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS
+        else words.LIMITS.get(reason, reason),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
         reason=reason,

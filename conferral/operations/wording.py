@@ -296,7 +296,7 @@ def _participant_changed(of: Details) -> str:
 def _effect_outcome(text: str, of: Details) -> str:
     what = describe_effect(of["kind"], of["party"], of["detail"])
     status = f"HTTP {of['http_status']} code {of['code'] or 0}" if of["http_status"] else ""
-    return _with_notes(f"{text}: {what}", status, of["recording_sid"])
+    return _with_notes(f"{text}: {what}", status, of["recording_sid"], words.LIMITS.get(of["reason"], of["reason"]))
 
 
 def describe_change(entry: LogEntry) -> str:

@@ -16,6 +16,8 @@ NOT_REACHED = {
     "no-confirmation": "{who} did not press 1",
     "answering-machine": "a machine answered instead of {who}",
 }
+#: Why a command was refused, or a transfer or a dial failed.
+LIMITS = {"hold-limit": "hold limit reached", "dial-limit": "limit of dials reached"}
 #: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
 DIAL_ERRORS = {
     "13214": "Twilio refused the caller ID",
@@ -26,7 +28,7 @@ DIAL_ERRORS = {
     "16020": "the conference was full",
 }
 #: Why a party was never reached.
-UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled"})
+UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "dial-limit"})
 #: Statuses of a call, as they change.
 CALL_STATUSES = NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
@@ -55,6 +57,7 @@ LEFT_REASONS = {
     "participant_updated_via_api": "moved out of the conference by another program",
     "taken": "someone else took the call",
     "time-limit": "reached Twilio's time limit",
+    "dial-limit": f"not dialed: {LIMITS['dial-limit']}",
     "cancelled": "no longer needed",
 }
 #: Why a call ended.
@@ -80,7 +83,7 @@ END_REASONS = {
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACHED.items()} | {
     "hung-up": "target hung up",
     "customer-left": END_REASONS["customer-left"],
-    "hold-limit": "hold limit reached",
+    **LIMITS,
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
 #: Events whose words need no more than their own fields; `wording` describes the others.
@@ -97,6 +100,8 @@ EVENTS = {
     "opening_overdue": "the waiting party did not join the conference in time",
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
+    "hold_overdue": "a hold reached its limit",
+    "hold_notice_overdue": "due: a hold reaches its limit in a minute",
     "call": "call requested: the agent first, then the customer",
     "participant_joined": "{party} joined the conference",
 }
@@ -174,6 +179,8 @@ TIMERS = {
     "opening": "Conferral checks whether the waiting party has joined",
     "pending_command": "the pending command fails",
     "park": "the parked call goes back to the agent who parked it",
+    "hold": "Conferral ends the hold, and a consult with it (CONFERRAL_HOLD_LIMIT)",
+    "hold_notice": "Conferral logs that a hold nears its limit",
     "age": "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over",
 }
 #: What a party waits for by its status, and who brings it.

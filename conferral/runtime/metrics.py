@@ -158,6 +158,10 @@ class Metrics:
         )
 
     def _add_transfers(self) -> None:
+        self.fallbacks = self._counter(
+            "conferral_fallbacks_total", "Fallback places that were tried (recall, destination, voicemail)", ["place"]
+        )
+        self.messages = self._counter("conferral_messages_total", "Messages left in the voicemail")
         self.transfers = self._counter(
             "conferral_transfers_total",
             "Finished transfers, by mode and result (completed, failed, recalled, cancelled)",
@@ -167,6 +171,13 @@ class Metrics:
             "conferral_dial_attempts_total",
             "Dial attempts of transfers, by result (answered, busy, no-answer, rejected...)",
             ["result"],
+        )
+
+        self.hold_limits = self._counter(
+            "conferral_hold_limits_total", "Holds ended by CONFERRAL_HOLD_LIMIT, by kind (hold, consult)", ["kind"]
+        )
+        self.dials_refused = self._counter(
+            "conferral_dials_refused_total", "Dials refused by a limit of dials, by limit (session, minute)", ["limit"]
         )
 
     def _add_sweep(self) -> None:

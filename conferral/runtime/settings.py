@@ -264,12 +264,34 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         gt=0,
         le=86_400,
     )
+    hold_limit_s: float = setting(
+        "CONFERRAL_HOLD_LIMIT",
+        "seconds a party may be on hold without a break; then the party is taken off hold, or the consult fails; 0 "
+        "for no limit",
+        1800,
+        ge=0,
+        le=86_400,
+    )
     sweep_interval_s: float = setting(
         "CONFERRAL_SWEEP_INTERVAL",
         "seconds between comparisons of live sessions with Twilio's live calls",
         30,
         gt=0,
         le=3600,
+    )
+    dials_per_session: int = setting(
+        "CONFERRAL_DIALS_PER_SESSION",
+        "how many dials by REST all sessions of one call together may place; 0 for no limit",
+        30,
+        ge=0,
+        le=10_000,
+    )
+    dials_per_minute: int = setting(
+        "CONFERRAL_DIALS_PER_MINUTE",
+        "how many dials by REST the whole installation may place in any 60 s; 0 for no limit",
+        0,
+        ge=0,
+        le=1_000_000,
     )
     calls_per_second: float = setting(
         "CONFERRAL_CALLS_PER_SECOND",

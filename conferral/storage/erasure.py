@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
@@ -129,6 +130,7 @@ class SessionEraser:
             [
                 *(("XDEL", keys.outcomes, entry_id) for entry_id in report.outcomes),
                 *(("HDEL", key, *_ERASED_COMMAND_FIELDS) for key in report.commands),
+                ("DEL", keys.call_dials(call_of_visit(session_id) or session_id)),
             ],
         )
         await run_each(self._client, [("DEL", keys.call(call_sid)) for call_sid in report.calls])

@@ -71,6 +71,8 @@ class Keys:
     )
     identity = NamedKey("identity", "Sorted set: a browser identity's calls in the last minute, by digest.")
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
+    dials = PrefixKey("{dials}", "Sorted set: dials by REST of the last minute, also reserved ones, by time in ms.")
+    call_dials = NamedKey("{dials}", "Sorted set: those of one call's sessions. Expires a day after the last one.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
     command = NamedKey("command", "Hash: a command's outcome, sender, stream entry, and request digest.")

@@ -87,8 +87,8 @@ _URL = re.compile(r"https?://[!-~]{1,2000}")
 FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallDuration", "CallSid", "CallSidEndingConference", "CallSidToCoach",
-        "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialCallDuration", "DialCallStatus", "Digits",
-        "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted",
+        "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialBridged", "DialCallDuration", "DialCallStatus",
+        "Digits", "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted",
         "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed", "ReasonConferenceEnded",
         "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource", "RecordingStatus",
         "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid", "SipResponseCode",

@@ -250,9 +250,8 @@ class CallbackUrls:
     def voice(self, path: str, request_number: int, query: str = "") -> str:
         """Return a voice URL that counts the caller's requests; `query` is its own."""
         counted = _query_of({"request": request_number})
-        if path == HANDOFF_PATH:  # whose options come first
-            counted = f"{query}&request={request_number}".lstrip("&")
-        return f"{self._base}{path}?{counted}{_TWIML_OVERRIDES}"
+        own = f"{query}&" if query else ""
+        return f"{self._base}{path}?{own}{counted}{_TWIML_OVERRIDES}"
 
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
@@ -268,10 +267,17 @@ def parse_request_number(query: str) -> int:
 
     Any other query is the number's own. Raise CallbackUrlError if a query of ours goes on.
     """
-    ours = re.match(f"request=([1-9]){_END}", query)
-    if ours and ours[0] != query:
+    return split_request_number(query)[1]
+
+
+def split_request_number(query: str) -> tuple[str, int]:
+    """Return a voice URL's own query, and how often it was requested."""
+    ours = re.search(f"(?:^|&)request=([1-9]){_END}", query)
+    if ours is None:
+        return query, 1
+    if ours.end() != len(query):
         raise CallbackUrlError(_LAST)
-    return int(ours[1]) if ours else 1
+    return query[: ours.start()], int(ours[1])
 
 
 def parse_session_id(query: str) -> str:

@@ -27,7 +27,7 @@ from conferral.statemachine.actions.reads import read_calls, read_later
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.ids import call_of_visit, dial_reservation
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
 from conferral.statemachine.record import replace
@@ -105,7 +105,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dial(draft, AGENT, event.agent, options=options, gated=True)
+    dial(draft, AGENT, event.agent, options=options, gated=True, reservation=dial_reservation(event.command_id))
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -359,10 +359,12 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    # The options are the agent's; the customer of a `call` only sees the same number.
+    # The options are the agent's. The customer of a `call` sees the same number, and takes its second reservation.
     of_customer = DialOptions(caller_id=draft.session.options.caller_id)
     options = of_customer if party.name == CUSTOMER else _agent_options(draft, party.address)
-    dial(draft, party.name, party.address, options=options)
+    calls = (one.command_id for one in draft.session.pending_commands if one.name == events.Call.name)
+    reservation = next((dial_reservation(one, 2) for one in calls), "")
+    dial(draft, party.name, party.address, options=options, reservation=reservation)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:

@@ -10,6 +10,7 @@ from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
+from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
@@ -81,7 +82,8 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
             vacate_name(draft, command.party)
-            dial(draft, command.party, command.to, options=command.options, supervises=command.mode)
+            options, reservation = command.options, dial_reservation(command.command_id)
+            dial(draft, command.party, command.to, options=options, supervises=command.mode, reservation=reservation)
 
 
 def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:

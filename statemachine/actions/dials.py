@@ -5,8 +5,8 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
-from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
-from conferral.statemachine.events import Event
+from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
+from conferral.statemachine.events import DIAL_LIMIT, Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
@@ -42,13 +42,14 @@ def dial(
     ring_group: str = "",
     recall_reason: str = "",
     supervises: str = "",
+    reservation: str = "",
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode. A running transfer records the dials of its targets and of the
-    agent as attempts.
+    accept wins. `supervises` is a supervisor's mode. `reservation` is a command's, if one did. A
+    running transfer records the dials of its targets and of the agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
@@ -78,7 +79,8 @@ def dial(
         supervises=supervises,
     )
     draft.change(parties={**draft.session.parties, name: party})
-    _place_dial(draft, party)
+    # Redis keeps a reservation for a while: a digest has no SID that would have to be erased.
+    _place_dial(draft, party, reservation or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
     transfer = draft.session.running_transfer
     if transfer is not None and (party.is_target or name == AGENT):
         attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
@@ -125,7 +127,7 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
     draft.change_attempt(party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _place_dial(draft: Draft, party: Party) -> None:
+def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
@@ -135,6 +137,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
         ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
         "params": party.params,
+        "reservation": reservation,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits, amd=party.amd)
@@ -193,7 +196,7 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    note_gone(draft, party.name, "refused" if is_signed else "failed")
+    note_gone(draft, party.name, DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed")
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:

@@ -12,6 +12,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Event
+from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
 from conferral.statemachine.step import Draft, not_none
@@ -58,6 +59,13 @@ def unhold_all(draft: Draft, _event: Event) -> None:
     """Take everyone off hold."""
     for name in tuple(draft.session.parties):
         want_unhold(draft, name)
+
+
+def end_overdue_holds(draft: Draft, event: Event) -> None:
+    """Take parties off hold that were held for `CONFERRAL_HOLD_LIMIT`."""
+    for name in guards.overdue_holds(draft, event):
+        want_unhold(draft, name)
+        draft.reason = HOLD_LIMIT
 
 
 def set_end_on_exit(draft: Draft) -> None:

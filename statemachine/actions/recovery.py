@@ -19,6 +19,7 @@ from conferral.statemachine.session import (
     TARGET,
     Party,
     first_label,
+    split_label,
 )
 from conferral.statemachine.states import (
     Opening,
@@ -114,7 +115,8 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
         party = _party_from_participant(draft, name, seen, addresses.get(seen.call_sid, ""))
         draft.change(parties={**draft.session.parties, name: party})
     # Labels are never reused, and no party's leaving may end the conference for the others.
-    draft.change(highest_label_number=max(draft.session.highest_label_number, *map(guards.label_number, unknown)))
+    numbers = (split_label(seen.label)[1] for seen in unknown)
+    draft.change(highest_label_number=max(draft.session.highest_label_number, *numbers))
     present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     # Parties alongside a transfer don't depend on it, nor does the customer.
     if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):
@@ -148,7 +150,7 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
     )
     # Callbacks of a dialed party carry the dial's lost id; they are matched by call SID.
     dialed = {"dial_id": f"found:{seen.call_sid}", "dialed_at_ms": draft.now_ms}
-    if guards.label_number(seen) and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
+    if split_label(seen.label)[1] and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
         party = replace(party, **dialed, answered=True)
     if guards.is_supervisor(seen):
         mode = SuperviseMode.MONITOR if seen.muted else SuperviseMode.BARGE
@@ -171,7 +173,7 @@ def _assign_names(
     named: dict[str, ParticipantSeen] = {}
     targets: list[ParticipantSeen] = []
     guests: list[ParticipantSeen] = []
-    for seen in sorted(unknown, key=guards.label_number, reverse=True):
+    for seen in sorted(unknown, key=lambda one: split_label(one.label)[1], reverse=True):
         name = guards.name_from_label(seen)
         if guards.is_supervisor(seen):
             is_free = _is_free_name(draft, named, SUPERVISOR)

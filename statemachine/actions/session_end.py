@@ -191,7 +191,7 @@ def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
     first = draft.session.parties.get(draft.session.first_to_leave)
     # If a party whose leaving ends the conference had left before, that would have ended it.
-    if ending is not None and (first is None or first.end_on_exit):
+    if ending is not None and ending.name in (CUSTOMER, AGENT) and (first is None or first.end_on_exit):
         draft.change(first_to_leave=ending.name)
     _end_without_conference(draft)
 

@@ -15,8 +15,9 @@ from conferral.statemachine.actions.reports import (
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
+from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions, TransferState
-from conferral.statemachine.reasons import EndReason, reported_reason
+from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, Place, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -123,6 +124,17 @@ def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
     report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    _release_targets(draft)
+
+
+def fail_at_hold_limit(draft: Draft, _event: events.HoldOverdue) -> None:
+    """Fail the consult, in which a hold lasted for `CONFERRAL_HOLD_LIMIT`."""
+    fail_transfer(draft, HOLD_LIMIT)
+    draft.reason = HOLD_LIMIT
+    _release_targets(draft)
+
+
+def _release_targets(draft: Draft) -> None:
     for target in draft.session.targets:
         if not target.is_gone:
             hang_up_party(draft, target)
@@ -217,6 +229,8 @@ def hold_lone_customer(draft: Draft) -> None:
 
 def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
+    if draft.session.phase is Phase.CONSULT and draft.transfer.reason == HOLD_LIMIT:
+        return HOLD_LIMIT  # and then the agent left
     gone = [party for party in guards.dialed_parties(draft) if party.is_gone]
     reasons = [party.left_reason for party in gone if party.left_reason not in ("taken", "cancelled")]
     if reasons:
@@ -247,7 +261,8 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     draft.change(phase=Phase.RETRIEVE)
     draft.cancel_timers(events.ParkOverdue, events.LoneOverdue, events.OpeningOverdue)
     number_former_party(draft, AGENT)
-    dial(draft, AGENT, event.to, options=dial_options(event), gated=True)
+    options, reservation = dial_options(event), dial_reservation(event.command_id)
+    dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:

@@ -9,6 +9,7 @@ from conferral.statemachine.actions.parties import fail_queued_commands, next_na
 from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.events import Event
+from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
@@ -118,7 +119,7 @@ def dial_targets(draft: Draft, _event: Event) -> None:
         return
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
-    for address in addresses:
+    for number, address in enumerate(addresses, start=1):
         dials.dial(
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
@@ -128,6 +129,7 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
             early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT),
             ring_group=f"transfer-{transfer.number}" if several else "",
+            reservation=dial_reservation(transfer.command_id, number) if transfer.command_id else "",
         )
 
 

@@ -11,6 +11,9 @@ from conferral.statemachine.states import CallStatus
 #: The conference is not in progress; usually it has not started. Source: Twilio docs, Errors, 16001 and 16099.
 NOT_STARTED = frozenset({16001, 16099})
 
+#: Reason of a dial that `CONFERRAL_DIALS_PER_SESSION` or `CONFERRAL_DIALS_PER_MINUTE` does not allow.
+DIAL_LIMIT = "dial-limit"
+
 
 class EffectOutcome(Event, frozen=True, kw_only=True):
     """Base class of the three outcomes of an effect."""
@@ -49,7 +52,7 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
 class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     """Twilio refused for good: the effect did not happen."""
 
-    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "http_status", "code")
+    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "http_status", "code", "reason")
 
     #: HTTP status; 0 without a response.
     http_status: int = 0
@@ -59,7 +62,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     gone: bool = False
     #: How long Twilio asked to wait before the next request (429), milliseconds; 0 if it did not say.
     retry_after_ms: int = 0
-    #: Why it failed if Twilio did not refuse it: an error in Conferral. Empty otherwise.
+    #: Why it failed if Twilio did not refuse it: `DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
     reason: str = ""
     #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.
     awaited_redis: bool = False
@@ -73,7 +76,7 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     def reason_text(self) -> str:
         """The reason that the command's outcome states."""
         if self.reason:
-            return f"an error in Conferral ({self.reason})"
+            return self.reason if self.reason == DIAL_LIMIT else f"an error in Conferral ({self.reason})"
         if self.awaited_redis:
             return "Redis was too slow to allow a request to Twilio in time"
         if not self.http_status:

@@ -31,11 +31,6 @@ def shown_parties(session: Session, event: events.CallsRead) -> set[str]:
     return {party.name for party in found if party is not None}
 
 
-def label_number(one: events.ParticipantSeen) -> int:
-    """Return the number in Conferral's label; 0 if none."""
-    return split_label(one.label)[1]
-
-
 def name_from_label(one: events.ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
     name, _ = split_label(one.label)
@@ -70,7 +65,7 @@ def unknown_participants(
 
 def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
     """Whether the search before a pending dial will find this participant."""
-    if label_number(seen) <= session.highest_label_number:
+    if split_label(seen.label)[1] <= session.highest_label_number:
         return False
     name = name_from_label(seen)
     if any(command.party == name for command in dials_to_come(session)):

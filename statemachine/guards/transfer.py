@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import agent_is_confirming, is_connected, transfer_awaits_conversion
-from conferral.statemachine.guards.commands import named_party
+from conferral.statemachine.guards.commands import is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
 from conferral.statemachine.parts import is_url, split_places
@@ -24,6 +24,8 @@ _AFTER_DIAL = (
     TransferStage.TALKING, TransferStage.HOLDING_FOR_SWAP, TransferStage.UNHOLDING_FOR_SWAP, TransferStage.MERGING,
     TransferStage.COMPLETING, TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
 )  # fmt: skip
+#: Stages of a consult in which a swap or a cancel takes the held party off hold.
+_ENDS_HOLD = (TransferStage.HOLDING_FOR_SWAP, TransferStage.CANCELLING)
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
 #: Twilio's ReasonConferenceEnded.
@@ -243,6 +245,24 @@ def agent_lingers(draft: Draft) -> bool:
     """Whether the agent should be disconnected by now, but is not known to be."""
     agent = draft.session.agent
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
+
+
+def hold_limits_ms(draft: Draft) -> dict[str, int]:
+    """Return when held parties reach `CONFERRAL_HOLD_LIMIT`, Unix ms, by name.
+
+    A hold counts in a settled conference and in a consult, unless it is about to end. In other transfers, and parked,
+    a party waits for someone who is or will be dialed.
+    """
+    session, limit_ms = draft.session, draft.policy.hold_limit_ms
+    if not limit_ms or session.phase not in (Phase.NONE, Phase.CONSULT) or session.transfer_stage in _ENDS_HOLD:
+        return {}
+    held = (party for party in session.participants if party.held_since_ms and is_held_by_command(party))
+    return {party.name: party.held_since_ms + limit_ms for party in held}
+
+
+def overdue_holds(draft: Draft, _event: Event) -> tuple[str, ...]:
+    """Return the parties that have been on hold for `CONFERRAL_HOLD_LIMIT`."""
+    return tuple(name for name, at_ms in hold_limits_ms(draft).items() if at_ms <= draft.now_ms)
 
 
 def asked_pause_ms(draft: Draft) -> int:

@@ -11,7 +11,7 @@ PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 
 # fmt: off
 TIMERS: tuple[Row, ...] = (
-    #   in                  phase event                     when                             to         do
+    #   in                  phase event                     when                             to            do
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,          when.dial_reached_no_one,    E,              do.end_bridge),
@@ -36,6 +36,11 @@ TIMERS: tuple[Row, ...] = (
 
     # A parked call: ParkOverdue
     Row(C,                  ANY,  on.ParkOverdue,           None,                        S.FALLING_BACK, do.begin_park_fallback),
+
+    # A hold, also in a consult: HoldOverdue, HoldNoticeOverdue
+    Row(T,                  ANY,  on.HoldOverdue,           when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
+    Row(C|T,                ANY,  on.HoldOverdue,           None,                        STAY,           do.end_overdue_holds),
+    Row(C|T,                ANY,  on.HoldNoticeOverdue,     None,                        STAY,           do.log_only),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.

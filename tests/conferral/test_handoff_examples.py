@@ -23,9 +23,9 @@ BOB = "client:bob"
 APP_URL = "https://app.example.com"
 
 
-def load(name, monkeypatch, *, app_url, conferral_url):
+def load(name, monkeypatch, *, app_url, voice_url):
     """An example as a module, with its settings."""
-    for variable, value in (("APP_URL", app_url), ("CONFERRAL_URL", conferral_url), ("TWILIO_AUTH_TOKEN", AUTH_TOKEN)):
+    for variable, value in (("APP_URL", app_url), ("VOICE_URL", voice_url), ("TWILIO_AUTH_TOKEN", AUTH_TOKEN)):
         monkeypatch.setenv(variable, value)
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -55,7 +55,7 @@ async def test_flask_app_chooses_the_agent_and_offers_a_callback_if_they_are_bus
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RETURN_URLS=url) as system:
             system.sandbox.phone(BOB).script_in_turn(answers() if is_answered else busy())
-            example = load("flask_routing", monkeypatch, app_url=url, conferral_url=system.public_url)
+            example = load("flask_routing", monkeypatch, app_url=url, voice_url=system.public_url)
             with serving(example.app, listening):
                 customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{url}/inbound")
                 bob = await system.dialed(BOB)
@@ -78,7 +78,7 @@ async def test_flask_app_chooses_the_agent_and_offers_a_callback_if_they_are_bus
 
 
 def test_flask_app_refuses_what_twilio_did_not_sign(monkeypatch):
-    example = load("flask_routing", monkeypatch, app_url=APP_URL, conferral_url="https://voice.example.com")
+    example = load("flask_routing", monkeypatch, app_url=APP_URL, voice_url="https://voice.example.com")
 
     assert example.app.test_client().post("/inbound", data={"From": CUSTOMER}).status_code == 403
 
@@ -88,7 +88,7 @@ async def test_bot_hands_over_with_a_summary_of_what_the_caller_said(redis_serve
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        example = load("conversation_relay", monkeypatch, app_url=url, conferral_url=system.public_url)
+        example = load("conversation_relay", monkeypatch, app_url=url, voice_url=system.public_url)
         said = await talked(example, "seven", "I want to change it")
         assert [message["token"] for message in said[:-1]] == list(example.QUESTIONS)
         # The sandbox opens no WebSocket: its bot ends as the example's did.
@@ -122,7 +122,7 @@ async def talked(example, *prompts):
 
 
 async def test_bot_refuses_what_twilio_did_not_sign(monkeypatch):
-    example = load("conversation_relay", monkeypatch, app_url=APP_URL, conferral_url="https://voice.example.com")
+    example = load("conversation_relay", monkeypatch, app_url=APP_URL, voice_url="https://voice.example.com")
     async with TestClient(TestServer(example.make_app())) as client:
         assert (await client.get("/bot")).status == 403
         assert (await client.post("/voice", data={"From": CUSTOMER})).status == 403

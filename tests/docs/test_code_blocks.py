@@ -130,7 +130,7 @@ def test_defaults_in_the_example_are_those_of_the_code():
     section = ENV_EXAMPLE.partition("these are the defaults")[2].partition("# ---")[0]
     shown = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", section, re.MULTILINE))
 
-    assert len(shown) == 7
+    assert len(shown) == 8
     for name, value in shown.items():
         assert float(value) == NAMES[name].default
 

@@ -37,8 +37,10 @@ BOB, CAROL, LAWYER, CHIEF = "+14155550111", "client:carol", "client:lawyer", "cl
 Making = Callable[[str, str], Command]
 """Makes a command, given the session's id and the command's."""
 
-#: Few recalls; everything else as it is by default, since time costs nothing here. Park for a short while.
-POLICY = Policy(recalls_max=1, park_timeout_ms=60_000)
+#: Few recalls; everything else as it is by default, since time costs nothing here. Park for a short while. Only flows
+#: about the limit of a hold have one: with it, places differ by how long a hold has lasted.
+POLICY = Policy(recalls_max=1, park_timeout_ms=60_000, hold_limit_ms=0)
+LIMITED = replace(POLICY, hold_limit_ms=20_000)
 #: Music plays for longer than any run: what it is asked for again does not change who hears whom.
 RULES = Behavior(play_s=100_000.0, say_s_per_character=0.02)
 
@@ -181,6 +183,10 @@ ALL: tuple[Flow, ...] = (
     _flow("remove", "somebody who was added is removed", "room", "remove", {**_ADD, **_BLIND},
           then=("add", f"answer {LAWYER}"), phones={LAWYER: _ANSWERS, **_AGENT_TOO}),
     _flow("hold", "somebody is held", "room", "hold customer", _OF_PARTIES),
+    _flow("hold-limit", "somebody is held for too long", "room", "hold customer",
+          {name: make for name, make in _OF_PARTIES.items() if "mute" not in name}, policy=LIMITED),
+    _flow("consult-limit", "a consult lasts for too long", "room", "", _CONSULTING,
+          then=("consult", f"answer {BOB}"), phones=_BOB_MAY, policy=LIMITED),
     _flow("mute", "somebody of a bridged call is muted", "bridged", "mute agent", _OF_PARTIES),
     _flow("supervise", "somebody listens in", "room", "whisper", _SUPERVISE, phones={CHIEF: _ANSWERS}),
     _flow("supervised", "somebody helps the agent, who hands over", "room", "blind", {**_SUPERVISE, **_BLIND},

@@ -72,7 +72,7 @@ class SessionStates:
 
     def number_of(self, session: Session, dials: int = 0) -> int:
         """The number of a session, whatever of it decides nothing."""
-        usual = normal(session)
+        usual = normal(session, counts_holds=self.policy.hold_limit_ms > 0)
         key = digest((flat(usual), dials))
         number = self._numbers.get(key)
         if number is None:
@@ -202,8 +202,11 @@ def _fresh(effect: Effect) -> Effect:
 # ---- what of a session counts ------------------------------------------------------------------------------------
 
 
-def normal(session: Session) -> Session:
-    """The session without what has no effect: counters that only show how long it has run, old moments."""
+def normal(session: Session, *, counts_holds: bool) -> Session:
+    """The session without what has no effect: counters that only show how long it has run, old moments.
+
+    With `counts_holds`, it matters since when someone is held.
+    """
     transfer = session.transfer
     if transfer is not None:
         attempts = tuple(
@@ -228,7 +231,7 @@ def normal(session: Session) -> Session:
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
-        parties={name: _normal_party(party) for name, party in session.parties.items()},
+        parties={name: _normal_party(party, counts_holds) for name, party in session.parties.items()},
         pending_commands=tuple(replace(one, due_ms=_due(one.due_ms)) for one in session.pending_commands),
         transfer=transfer,
         seen=SeenEvents(),
@@ -242,11 +245,11 @@ def _timers(timers: Mapping[str, int]) -> dict[str, int]:
     return {name: AGE_MS if name == "age" else _due(timers[name]) for name in sorted(timers)}
 
 
-def _normal_party(party: Party) -> Party:
+def _normal_party(party: Party, counts_holds: bool) -> Party:
     return replace(
         party,
         answered_at_ms=merely(party.answered_at_ms),
-        held_since_ms=merely(party.held_since_ms),
+        held_since_ms=(since if counts_holds else merely)(party.held_since_ms),
         dialed_at_ms=since(party.dialed_at_ms),
         dial_check_at_ms=_due(party.dial_check_at_ms),
         dial_read_at_ms=_due(party.dial_read_at_ms),

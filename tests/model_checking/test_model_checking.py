@@ -15,7 +15,7 @@ WHOLE = ("inbound",)
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = (
     "three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return", "moved",
-    "call-moved", "browser",
+    "call-moved", "browser", "hold-limit", "consult-limit",
 )  # fmt: skip
 #: Places that are searched then (count): half a second each. `make soak` searches each for 30 s of processor time.
 PLACES_MAX = 300

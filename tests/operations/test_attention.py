@@ -2,9 +2,11 @@
 
 import pytest
 
-from conferral.operations import attention, statistics
-from conferral.operations.attention import LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
+from conferral.operations import attention, statistics, wording
+from conferral.operations.attention import HOLD_LIMIT, LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
 from conferral.statemachine.events import Transfer
+from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
+from conferral.statemachine.record import replace
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
@@ -54,6 +56,18 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
     assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
 
 
+def test_hold_is_marked_a_minute_before_its_limit_though_no_one_has_to_act() -> None:
+    for story in (ordering().hold("customer").confirms("customer"), talking("consult")):
+        fields, _ = of(story)
+        ends_ms = story.session.parties["customer"].held_since_ms + story.policy.hold_limit_ms
+        fields["timers"] = f'{{"hold": {ends_ms}}}'  # the notice has been given
+
+        assert attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS - 1) is None
+        found = attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS)
+        assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {wording.utc_clock(ends_ms)}")
+        assert not found.needs_attention
+
+
 def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
     fields, now_ms = of(conferenced())
     del fields["timers"]
@@ -89,6 +103,8 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     found = attention_of(stored_session(fields), story.now_ms)
 
     assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
+    beyond = replace(story.session, refused_transfer="dial-limit")
+    assert attention_of(beyond, story.now_ms).text == "transfer refused: limit of dials reached"
     assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 

@@ -1,12 +1,20 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
 from conferral.operations import timeline
-from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
+from conferral.statemachine.events import (
+    DIAL_LIMIT,
+    DialOverdue,
+    HoldNoticeOverdue,
+    HoldOverdue,
+    LoneOverdue,
+    Remove,
+    Transfer,
+)
 from conferral.statemachine.policy import Policy
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.scenario import OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, ringing, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, ringing, talking
 from tests.support.sample_logs import recorded
 
 
@@ -100,3 +108,31 @@ def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_no
     assert not any(one.effects or one.reports or one.is_failure for one in confirmations)
     assert not any(one.state_before != one.state_after for one in confirmations)
     assert not {"transfer", "participant_joined"} & {one.event for one in confirmations}
+
+
+def test_consult_that_the_hold_limit_ended_is_explained() -> None:
+    def ended() -> Scenario:
+        return talking("consult").fires(HoldNoticeOverdue).fires(HoldOverdue).leaves("target").confirms("customer")
+
+    found = explained(ended)
+    assert "Recovered. Transfer failed: hold limit reached." in found.summary
+    assert found.first_failure is not None
+    assert (found.first_failure.text, found.first_failure.guard) == ("a hold reached its limit", "hold limit reached")
+
+
+def test_command_and_recall_that_the_limit_of_dials_refused_are_explained() -> None:
+    def rejected() -> Scenario:
+        return conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused=DIAL_LIMIT)
+
+    refusal = explained(rejected).first_failure
+    assert refusal is not None
+    assert (refusal.text, refusal.guard, refusal.reason) == (
+        "transfer was refused", "limit of dials reached", DIAL_LIMIT,
+    )  # fmt: skip
+
+    def not_dialed() -> Scenario:
+        return dialing("consult").refused("target", status=0, code=0, reason=DIAL_LIMIT)
+
+    failure = explained(not_dialed).first_failure
+    assert failure is not None
+    assert failure.text == "not done: dial target into the conference (limit of dials reached)"

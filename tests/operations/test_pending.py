@@ -52,6 +52,15 @@ def test_waits_list_held_parties_and_those_talking_meanwhile() -> None:
     ]
 
 
+def test_a_hold_waits_for_its_limit_but_not_for_the_notice_before() -> None:
+    for story in (ordering().hold("customer").confirms("customer"), talking("consult")):
+        assert [found for found in waits(story) if found[0] == "timer"][-1] == (
+            "timer",
+            "Conferral ends the hold, and a consult with it (CONFERRAL_HOLD_LIMIT)",
+            story.policy.hold_limit_ms - (story.now_ms - story.session.parties["customer"].held_since_ms),
+        )
+
+
 def test_parked_call_waits_to_be_retrieved_and_returns_after_timeout() -> None:
     assert waits(parked())[:2] == [
         ("person", "someone to retrieve the parked call", 0),

@@ -205,6 +205,13 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             {"conference_sid": "CF1", "participants": 2},
             "found a Conferral conference without a session, with 2 participants",
         ),
+        (
+            "effect_failed",
+            {"kind": "create_call", "party": "agent", "reason": "dial-limit"},
+            "not done: dial agent (limit of dials reached)",
+        ),
+        ("hold_overdue", {}, "a hold reached its limit"),
+        ("hold_notice_overdue", {}, "due: a hold reaches its limit in a minute"),
     ],
 )
 def test_log_entries_are_described_in_words(event, details, text):

@@ -5,6 +5,7 @@ import re
 from conferral.runtime.metrics import Metrics
 
 BOUNDED = {
+    "limit",
     "mode",
     "result",
     "state",

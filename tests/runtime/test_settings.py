@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_documentation():
     assert settings.session_ttl_s == 86_400
     assert (settings.calls_per_second, settings.confirm) == (0, "asked")
     assert (settings.transfer_fallback, settings.transfer_caller_id) == ("recall", "business")
-    assert (settings.park_timeout_s, settings.sweep_interval_s) == (300, 30)
+    assert (settings.park_timeout_s, settings.sweep_interval_s, settings.hold_limit_s) == (300, 30, 1800)
+    assert (settings.dials_per_session, settings.dials_per_minute) == (30, 0)
     assert (settings.record, settings.speaker_events, settings.greeting) == ("false", False, None)
     assert (settings.directory, settings.api_token, settings.twiml_app_sid) == (None, None, None)
     assert settings.public_url == "https://voice.example.com/conferral"
@@ -82,6 +83,13 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_CONFIRM", "always"),
     ("CONFERRAL_PARK_TIMEOUT", "0"),
     ("CONFERRAL_PARK_TIMEOUT", "90000"),
+    ("CONFERRAL_HOLD_LIMIT", "-1"),
+    ("CONFERRAL_HOLD_LIMIT", "86401"),
+    ("CONFERRAL_HOLD_LIMIT", "nan"),
+    ("CONFERRAL_DIALS_PER_SESSION", "-1"),
+    ("CONFERRAL_DIALS_PER_SESSION", "1.5"),
+    ("CONFERRAL_DIALS_PER_MINUTE", "-1"),
+    ("CONFERRAL_DIALS_PER_MINUTE", "many"),
     ("CONFERRAL_SWEEP_INTERVAL", "0"),
     ("CONFERRAL_SWEEP_INTERVAL", "3601"),
     ("CONFERRAL_SWEEP_INTERVAL", "nan"),
@@ -167,6 +175,9 @@ def test_conference_and_api_settings_are_read():
         "CONFERRAL_CALLS_PER_SECOND": "0.5",
         "CONFERRAL_PARK_TIMEOUT": "0.5",
         "CONFERRAL_SWEEP_INTERVAL": "0.2",
+        "CONFERRAL_HOLD_LIMIT": "0",
+        "CONFERRAL_DIALS_PER_SESSION": "0",
+        "CONFERRAL_DIALS_PER_MINUTE": "600",
         "CONFERRAL_DIRECTORY": "somewhere/directory.toml",
         "CONFERRAL_GREETING": "Grüß Gott.",
         "CONFERRAL_RECORD": "customer",
@@ -177,6 +188,7 @@ def test_conference_and_api_settings_are_read():
     assert settings.api_token is not None
     assert settings.api_token.get_secret_value() == given["CONFERRAL_API_TOKEN"]
     assert (settings.calls_per_second, settings.park_timeout_s, settings.sweep_interval_s) == (0.5, 0.5, 0.2)
+    assert (settings.hold_limit_s, settings.dials_per_session, settings.dials_per_minute) == (0, 0, 600)
     assert settings.directory == Path("somewhere/directory.toml")
     assert (settings.greeting, settings.record, settings.speaker_events) == ("Grüß Gott.", "customer", True)
 

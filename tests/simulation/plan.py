@@ -57,6 +57,10 @@ class Plan:
     redis_slow: float = 0.02
     redis_slow_s: float = 0.2
 
+    #: The limits of holds and of a call's dials; 0 for none.
+    hold_limit_s: float = 10.0
+    dials_per_session: int = 10
+
     #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 

@@ -91,6 +91,7 @@ class Simulation:
             "redis://memory", None, PUBLIC_URL,
             CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
             CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
+            CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
         )  # fmt: skip
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)

@@ -13,6 +13,7 @@ from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection.client import BlockingReads, make_client
 from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -62,6 +63,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         destinations=lambda: FallbackRules({}, AllowList.from_setting("US,client:", "+14155550100")),
         conference_names=ConferenceNames(["secret"], "test"),
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
+        dial_limits=DialLimits(client, KEYS),
     )
     core = core_of(client, KEYS, SystemClock(), "router")
     router = CommandRouter(core, BlockingReads(blocking), rules, owns_router=lambda: True)

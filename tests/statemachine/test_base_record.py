@@ -75,6 +75,7 @@ UNUSUAL = {
     "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound", "Session.mode": "bridge",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
     "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
+    "CallReceived.direction": "inbound",
     "ParticipantJoined.start_on_enter": True, "ParticipantSeen.start_on_enter": True,
 }  # fmt: skip
 

@@ -68,7 +68,12 @@ def test_a_commands_fallback_replaces_the_settings():
 
 
 def test_removing_the_dialed_fallback_leads_to_the_next_place():
-    story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing").command(Remove, "remove-1", party="target")
+    story = (
+        unreached(f"{CAROL},recall")
+        .placed("target")
+        .call("target", "ringing")
+        .command(Remove, "remove-1", party="target")
+    )
     story.expect("transferring", "hang up target").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 

@@ -288,6 +288,13 @@ def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
     assert story.session.parties["agent"].left_reason == "last-participant-left"
 
 
+def test_conference_that_the_target_ended_ends_the_session():
+    """Only customer and agent have end reasons of their own."""
+    conferenced().transfer("warm").confirms("agent").takes_part("target").conference_ends(by="target").expect(
+        "ended", reason="alone"
+    )
+
+
 @pytest.mark.parametrize("status", ["completed", "failed"])
 def test_agent_who_left_while_a_transfer_is_prepared_has_the_status_that_a_read_shows(status):
     story = Scenario().answered().transfer("warm").fires(ConvertOverdue).reads(customer="in-progress", agent=status)

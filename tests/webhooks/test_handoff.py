@@ -133,7 +133,7 @@ async def test_a_repeated_request_asks_again_with_the_same_options(client, inges
     ingest.facts = facts("bridged", phase="connected")
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
     assert verbs(document) == ["Pause", "Redirect"]
-    assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2#" in document
+    assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2&amp;v=1#" in document
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=5", arrives())
     assert verbs(document) == ["Say", "Redirect"]
     assert "/voice/fallback" in document

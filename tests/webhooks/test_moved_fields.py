@@ -20,7 +20,7 @@ from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, DIAL, PUBLIC_URL, facts, fields, post, signed
 
 _URLS = CallbackUrls(PUBLIC_URL)
-VOICE_PATHS = ["/voice/inbound", "/voice/conference", "/voice/fallback"]
+VOICE_PATHS = ["/voice/inbound", "/voice/conference", "/voice/fallback", "/voice/handoff"]
 #: Every kind of URL that Twilio gets, and a form that it sends there.
 GIVEN = [
     (_URLS.of(DialAction(CALLER, "customer", DialKind.BRIDGE)), "dial_ends_busy"),

@@ -26,11 +26,13 @@ from conferral.statemachine.effects import (
     Dial,
     Effect,
     FindCall,
+    FindMessage,
     HangUpCall,
     PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     RedirectToUrl,
+    RedirectToVoicemail,
     SayAndHangUp,
     StartRecording,
     UpdateParticipant,
@@ -109,6 +111,14 @@ def away(name: str, session: str = "S1") -> RedirectToUrl:
     return RedirectToUrl(
         effect_id=name, session_id=session, party="customer", call_sid="CA1", url="https://example.com/survey"
     )
+
+
+def voicemail(name: str, session: str = "S1") -> RedirectToVoicemail:
+    return RedirectToVoicemail(effect_id=name, session_id=session, party="customer", call_sid="CA1")
+
+
+def message(name: str, session: str = "S1") -> FindMessage:
+    return FindMessage(effect_id=name, session_id=session, party="customer", call_sid="CA1")
 
 
 def announcement(name: str, session: str = "S1", call_sid: str = "") -> PlayAnnouncement:
@@ -281,6 +291,9 @@ class FakeRecords:
         self.replaced: set[str] = set()
         #: Calls that have opened a later session.
         self.come_back: set[str] = set()
+        #: Dials that reserved their places, in order; and by which limit some are refused.
+        self.reserved: list[str] = []
+        self.refused_by: dict[str, str] = {}
         #: What was written, in order.
         self.written: list[str] = []
         self.asked_status: list[str] = []
@@ -314,6 +327,10 @@ class FakeRecords:
     async def dial_status(self, effect: Dial) -> DialStatus:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
+
+    async def reserve_dial(self, effect: Dial) -> str:
+        self.reserved.append(effect.effect_id)
+        return self.refused_by.get(effect.effect_id, "")
 
     async def has_come_back(self, effect: CallEffect) -> bool:
         return effect.call_sid in self.come_back

@@ -15,6 +15,7 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.client import BlockingReads, server_time_ms
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -42,6 +43,7 @@ class Routing:
         self.names: dict[str, str] = {}
         self.metrics = Metrics()
         self.caller_ids = CallerIdChecker(Client("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
+        self.limits = DialLimits(self.client, self.keys)
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
@@ -50,6 +52,7 @@ class Routing:
             destinations=lambda: FallbackRules(self.names, self.allowed),
             conference_names=NAMES,
             caller_ids=self.caller_ids,
+            dial_limits=self.limits,
         )
         reads = BlockingReads(self.blocking)
         router = CommandRouter(core, reads, rules, owns_router=lambda: True)

@@ -34,12 +34,14 @@ from tests.worker.executor_harness import (
     gated,
     hang_up,
     in_flight,
+    message,
     read,
     recording,
     redirect,
     say,
     straight,
     update,
+    voicemail,
     waiting,
 )
 
@@ -56,6 +58,8 @@ MAKE: dict[type[Effect], Callable[[str], Effect]] = {
         change,
         say,
         away,
+        voicemail,
+        message,
         hang_up,
         read,
         lambda name: EndConference(effect_id=name, session_id="S1", conference_sid="CF1"),

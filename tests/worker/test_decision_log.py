@@ -7,14 +7,16 @@ import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import LoneOverdue, StageOverdue
-from conferral.statemachine.parts import Attempt
+from conferral.statemachine.events import HoldNoticeOverdue, HoldOverdue, LoneOverdue, StageOverdue
+from conferral.statemachine.parts import Attempt, TransferState
+from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.batch import Decision, log_decisions
 from tests.support.each import each
+from tests.support.metric_values import value_of
 
 
 def metrics_of(*conclusions: OutcomeRecord, entry_id: str = "1000-0") -> Metrics:
@@ -103,3 +105,51 @@ def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outc
     with capture_logs() as lines:
         log_decisions([Decision(of, step, Session("s", state=before))], 0, Metrics(), 1_500)
     assert [line["event"] for line in lines] == ([event] if event else [])
+
+
+def test_message_is_counted_and_ends_no_session():
+    with capture_logs() as lines:
+        registry = metrics_of(OutcomeRecord("o1", "voicemail", "s", "recorded", duration_s=7)).registry
+    assert registry.get_sample_value("conferral_messages_total") == 1
+    assert registry.get_sample_value("conferral_sessions_ended_total", {"reason": "other"}) is None
+    assert [line["duration_ms"] for line in lines if line["event"] == "message_recorded"] == [7_000]
+
+
+@pytest.mark.parametrize(
+    ("tried_before", "tried", "place"),
+    [(0, 1, "recall"), (1, 2, "destination"), (2, 3, "voicemail"), (2, 2, None)],
+)
+def test_places_of_a_fallback_are_counted_as_they_begin(tried_before, tried, place):
+    def session(places_tried: int) -> Session:
+        fallback = "recall,client:bob,voicemail"
+        return Session("s", transfer=TransferState(1, TransferMode.BLIND, "client:alice", fallback=fallback,
+                                                   places_tried=places_tried))  # fmt: skip
+
+    metrics, event = Metrics(), StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    with capture_logs() as lines:
+        log_decisions([Decision(event, Step(session(tried), Outcome.STAYED), session(tried_before))], 0, metrics, 1_500)
+    assert [line["place"] for line in lines if line["event"] == "fallback_begun"] == ([place] if place else [])
+    if place:
+        assert metrics.registry.get_sample_value("conferral_fallbacks_total", {"place": place}) == 1
+
+
+@pytest.mark.parametrize(
+    "kind, phase, outcome, reason, logged, counted",
+    [
+        (HoldNoticeOverdue, Phase.NONE, Outcome.STAYED, "", "hold_limit_near", None),
+        (HoldOverdue, Phase.NONE, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
+        (HoldOverdue, Phase.CONSULT, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "consult"),
+        (HoldOverdue, Phase.NONE, Outcome.STAYED, "", None, None),  # fired early
+        (HoldNoticeOverdue, Phase.NONE, Outcome.STALE, "the timer was canceled or reset", None, None),
+    ],
+)
+def test_limit_of_a_hold_is_logged_when_it_is_near_and_logged_and_counted_when_reached(
+    kind, phase, outcome, reason, logged, counted
+):
+    metrics, before = Metrics(), Session("s", phase=phase)
+    step = Step(before, outcome, reason)
+    with capture_logs() as lines:
+        log_decisions([Decision(kind(session_id="s", due_ms=1, entry_id="1000-0"), step, before)], 0, metrics, 1_500)
+    assert [line["event"] for line in lines if line["event"].startswith("hold_")] == ([logged] if logged else [])
+    found = {kind: value_of(metrics.hold_limits.labels(kind)) for kind in ("hold", "consult")}
+    assert found == {"hold": int(counted == "hold"), "consult": int(counted == "consult")}

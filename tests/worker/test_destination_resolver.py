@@ -121,7 +121,7 @@ def test_disallowed_fallback_prevents_startup(fallback):
         make_policy(settings)
     (line,) = wrong.value.problems
     assert line.startswith("CONFERRAL_TRANSFER_FALLBACK: ")
-    assert "it must be recall, end, or a destination on the allow-list" in line
+    assert "; it must be 1 to 3 of recall," in line
     assert "+18765550123" not in line
 
 
@@ -141,13 +141,14 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
 def test_choices_reach_the_machine():
     usual = make_policy(load(ServiceSettings, ENVIRON))
     assert (usual.fallback, usual.shows_customer_number, usual.confirm_phones) == ("recall", False, False)
-    assert (usual.park_timeout_ms, usual.record) == (300_000, "false")
+    assert (usual.park_timeout_ms, usual.hold_limit_ms, usual.record) == (300_000, 1_800_000, "false")
     changes = {
         "CONFERRAL_CONFIRM": "phones",
         "CONFERRAL_TRANSFER_CALLER_ID": "customer",
         "CONFERRAL_PARK_TIMEOUT": "1.5",
+        "CONFERRAL_HOLD_LIMIT": "2.5",
         "CONFERRAL_RECORD": "true",
     }
     chosen = make_policy(load(ServiceSettings, ENVIRON | changes))
     assert (chosen.shows_customer_number, chosen.confirm_phones) == (True, True)
-    assert (chosen.park_timeout_ms, chosen.record) == (1_500, "true")
+    assert (chosen.park_timeout_ms, chosen.hold_limit_ms, chosen.record) == (1_500, 2_500, "true")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from conferral.worker.consumer.partition_consumer import PartitionTimers
+from conferral.statemachine.policy import Policy
+from conferral.worker.consumer.partition_consumer import PartitionTimers, longest_timers_ms
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 
 
@@ -37,3 +38,8 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
         set_while_firing[:] = [due_ms, due_ms + 1] if due_ms else []
         await timers.fire()
         assert timers.ms_until_due() == next_ms - clock.now_ms()
+
+
+def test_timer_of_a_hold_that_is_not_due_for_hours_is_not_taken_for_one_left_by_another_clock() -> None:
+    longest_ms = longest_timers_ms(Policy(hold_limit_ms=7_200_000))
+    assert (longest_ms["hold"], longest_ms["hold_notice"], longest_ms["lone"]) == (7_200_000, 7_200_000, 60_000)

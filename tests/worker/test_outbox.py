@@ -10,11 +10,13 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
 from conferral.statemachine.effects import Effect, HangUpCall
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.statemachine.record import replace
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import Lease
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DialStatus, PartitionStore
 from conferral.worker.executor.job import JobObsoleteError
@@ -236,3 +238,25 @@ async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(d
         await recorder.mark_sent(gated("d"), SENT_MS)
     with pytest.raises(LeaseLostError):
         await recorder.finish(straight("d"), outcome(straight("d")))
+
+
+# ---- limits of dials -------------------------------------------------------------------------------------------------
+
+
+async def test_dial_takes_over_its_commands_reservation_or_makes_its_own(desk: Desk) -> None:
+    limits = desk.access.dial_limits = DialLimits(desk.client, desk.keys, per_session=2)
+    assert await limits.reserve("S1", ["c1#1"]) == ""
+    dials = {one: replace(straight("d"), reservation=one) for one in ("c1#1", "S1:agent-3", "S1:agent-4", "")}
+
+    found = {one: await desk.recorder().reserve_dial(dial) for one, dial in dials.items()}
+
+    # The last one repeats a dial that Twilio refused.
+    assert found == {"c1#1": "", "S1:agent-3": "", "S1:agent-4": "session", "": ""}
+    assert sorted(await desk.client.zrange(desk.keys.call_dials("S1"), 0, -1)) == [b"S1:agent-3!", b"c1#1!"]
+
+
+async def test_another_programs_key_does_not_keep_a_caller_from_a_dial(desk: Desk) -> None:
+    desk.access.dial_limits = DialLimits(desk.client, desk.keys, per_session=2)
+    await desk.client.set(desk.keys.call_dials("S1"), "another program's")
+
+    assert await desk.recorder().reserve_dial(replace(straight("d"), reservation="S1:agent-3")) == ""

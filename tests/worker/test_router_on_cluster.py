@@ -17,6 +17,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import BlockingReads
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -40,8 +41,8 @@ WELL = next(name for name in map("well{}".format, range(9)) if KEYS.partition_of
 
 
 def split(key: str) -> str:
-    """Partition 0 and what is named after it lie on node a, all else on node b."""
-    return "a" if "{0}" in key or "sick" in key else "b"
+    """Partition 0 and what is named after it lie on node a, the limits of dials on node c, all else on node b."""
+    return "c" if "{dials}" in key else "a" if "{0}" in key or "sick" in key else "b"
 
 
 class Cluster:
@@ -58,6 +59,7 @@ class Cluster:
             destinations=lambda: FallbackRules({}, ALLOWED),
             conference_names=CONFERENCE_NAMES,
             caller_ids=self.caller_ids,
+            dial_limits=DialLimits(self.client, KEYS, per_session=30),
         )
 
     def router(self, name: str = "one") -> CommandRouter:
@@ -121,6 +123,23 @@ async def test_commands_for_healthy_nodes_continue_while_another_node_is_silent(
     await cluster.until_routed(SICK, *(f"c{number}" for number in range(300)))
     assert await cluster.tokens(SICK) == [f"c{number}" for number in range(300)], "in order, each once"
     assert await cluster.client.xlen(KEYS.commands) == 0
+
+
+@with_cluster
+async def test_commands_that_dial_no_one_continue_while_the_node_with_the_limits_is_silent(cluster: Cluster) -> None:
+    sessions = [f"order{number}" for number in range(20)]
+    for session in sessions:
+        await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
+    cluster.client.silent = {"c"}
+    for session in sessions:
+        await cluster.give(f"dial-{session}", session, "transfer", to="client:bob", mode="warm")
+    await cluster.give("d1")
+    # At most two timeouts of a command: one may be running.
+    assert await cluster.until_routed(WELL, "d1") < 5.0
+    assert await cluster.tokens(sessions[-1]) == []
+    cluster.client.silent = set()
+    for session in sessions:
+        await cluster.until_routed(session, f"dial-{session}")
 
 
 @pytest.mark.parametrize("broken", ["claim", "events"])

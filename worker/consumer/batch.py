@@ -10,13 +10,13 @@ import structlog
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Event, LoneOverdue, ParticipantChanged
+from conferral.statemachine.events import Event, HoldNoticeOverdue, LoneOverdue, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
 from conferral.statemachine.record import moved_back
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State, TransferMode
+from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import (
@@ -205,13 +205,28 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
             metrics.lone_conferences_cleaned.inc()
+        if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
+            log.info("hold_limit_near", session_id=event.session_id, partition=partition)
+        if step.reason == HOLD_LIMIT:
+            kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
+            metrics.hold_limits.labels(kind).inc()
+            log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
                 _log_transfer(outcome_record, partition, metrics)
+            elif outcome_record.kind == "voicemail":
+                metrics.messages.inc()
+                log.info(
+                    "message_recorded",
+                    session_id=outcome_record.session_id,
+                    partition=partition,
+                    duration_ms=1000 * outcome_record.duration_s,
+                )
             else:
                 # A later version may have stored a reason that this one does not know.
                 known = outcome_record.reason in _END_REASONS
                 metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
+        _log_fallback(decision, partition, metrics)
         if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
             _log_decision(decision, partition)
 
@@ -232,6 +247,16 @@ def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metric
         attempt=len(outcome_record.attempts),
         duration_ms=outcome_record.ended_at_ms - outcome_record.started_at_ms,
     )
+
+
+def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count the place of a fallback that a decision began."""
+    before, after = decision.before.transfer, decision.step.session.transfer
+    known = before.places_tried if before is not None and after is not None and before.number == after.number else 0
+    if after is not None and after.places_tried > known:
+        place = after.place if after.place in tuple(Place) else "destination"
+        metrics.fallbacks.labels(place).inc()
+        log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
 
 
 def _call_sids(session: Session) -> str:

@@ -65,6 +65,8 @@ class FirstReads:
         self._on_read = on_read
         #: When each was last asked to read, monotonic seconds; None before.
         self._unread: dict[str, float | None] = {}
+        #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
+        self._verified: set[str] = set()
         self._waiting: defaultdict[str, Events] = defaultdict(list)
         self._ready: Events = []
         self._newest_id = parse_entry_id(lease.newest_id)
@@ -75,7 +77,10 @@ class FirstReads:
     async def begin(self) -> None:
         """Make live sessions read Twilio; none if Redis lacks nothing."""
         if self._lease.is_verifying(self._clock):
-            self._unread = dict.fromkeys(await self._store.live_session_ids(self._partition))
+            live = await self._store.live_session_ids(self._partition)
+            read_at = await self._store.verified_entry_ids(live)
+            self._verified = {name for name, entry_id in read_at.items() if parse_entry_id(entry_id) > self._newest_id}
+            self._unread = {name: None for name in live if name not in self._verified}
             self._task = asyncio.get_running_loop().create_task(self._ask_all())
             if self._unread:
                 log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
@@ -124,10 +129,15 @@ class FirstReads:
     def _may_pass(self, entry: Entry, event: Event) -> bool:
         session_id = event.session_id
         if session_id not in self._unread:
-            if isinstance(event, _OPENING_EVENTS) and self._is_old(entry):
+            if not self._is_old(entry):
+                return True
+            if isinstance(event, _OPENING_EVENTS):
                 # Redis lacks the session's beginning, and may hold what followed.
                 self._unread[session_id] = None
-            return True
+            if session_id not in self._verified:
+                return True
+            self._verified.discard(session_id)
+            self._unread[session_id] = None
         if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
             self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # ask again soon
             return True

@@ -16,7 +16,15 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import TIMERS, AgeOverdue, CallsOverdue, DialOverdue, ParkOverdue
+from conferral.statemachine.events import (
+    TIMERS,
+    AgeOverdue,
+    CallsOverdue,
+    DialOverdue,
+    HoldNoticeOverdue,
+    HoldOverdue,
+    ParkOverdue,
+)
 from conferral.statemachine.policy import Policy
 from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
@@ -52,6 +60,8 @@ def longest_timers_ms(policy: Policy) -> dict[str, int]:
         CallsOverdue.timer: DIAL_MAX_MS,
         DialOverdue.timer: DIAL_MAX_MS,
         ParkOverdue.timer: policy.park_timeout_ms,
+        HoldOverdue.timer: policy.hold_limit_ms,
+        HoldNoticeOverdue.timer: policy.hold_limit_ms,
         AgeOverdue.timer: policy.age_max_ms,
     }
 

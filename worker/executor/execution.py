@@ -31,12 +31,12 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events import DIAL_LIMIT, CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.core import no_checkpoint
+from conferral.worker.core import no_checkpoint, note_refused_dials
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
@@ -270,6 +270,9 @@ class Execution:
                     return await self._succeeded_with_call(status.call_sid)
                 if not status.is_wanted:
                     return self._give_up()
+                if limit := await outbox.reserve_dial(effect):
+                    note_refused_dials(self.context.metrics, limit, 1, **log_fields(effect), party=effect.party)
+                    return replace(failed(effect, None), reason=DIAL_LIMIT)
             case CallEffect(is_ending=True):
                 if await outbox.has_come_back(effect):
                     log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -94,6 +95,14 @@ class OutboxWriter:
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
         return await self._retry(effect.session_id, self._store.dial_status, effect.session_id, effect.effect_id)
+
+    async def reserve_dial(self, effect: Dial) -> str:
+        """Make a dial's reservation; return the limit that does not allow it."""
+        session_id = effect.session_id
+        reservations = [effect.reservation] if effect.reservation else []
+        reserve = partial(self._store.dial_limits.reserve, session_id, reservations, sent=True)
+        # If the key is another program's, someone may still wait for the dial.
+        return await self._retry(session_id, reserve, on_refusal=lambda _error: "")
 
     async def has_come_back(self, effect: CallEffect) -> bool:
         """Whether the call has a later session than the effect's, not yet ended."""

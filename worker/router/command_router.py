@@ -15,8 +15,10 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.statemachine.events import Call
-from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.events import COMMANDS, DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
+from conferral.statemachine.ids import ID_PATTERN, dial_reservation
+from conferral.statemachine.session import SUPERVISOR
+from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
@@ -24,11 +26,12 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.connection.client import BlockingReads, is_cluster, run_or_raise, store_errors
+from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.worker.core import WorkerCore, note_dead_letter
+from conferral.worker.core import WorkerCore, note_dead_letter, note_refused_dials
 from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 
 log = structlog.get_logger()
@@ -39,6 +42,7 @@ PAUSE_S = 0.5
 #: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
+_DIALING = frozenset(kind.name for kind in COMMANDS if issubclass(kind, DialCommand))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class CommandRules:
     destinations: Callable[[], FallbackRules]
     conference_names: ConferenceNames
     caller_ids: CallerIdChecker
+    dial_limits: DialLimits
 
 
 class CommandRouter:
@@ -121,7 +126,9 @@ class CommandRouter:
         keys, client = self._keys, self._client
         command, name = _given_id(entry), _session_reference(entry) or entry.entry_id
         ordered = {keys.command(command), keys.session(name)}
-        return ordered, {client.node_of(key) for key in (*ordered, keys.call(name))} if is_cluster(client) else set()
+        is_limited = self._rules.dial_limits.is_set and (_text_of(entry) or {}).get("type") in _DIALING
+        read = (*ordered, keys.call(name), *([keys.dials] if is_limited else []))
+        return ordered, {client.node_of(key) for key in read} if is_cluster(client) else set()
 
     async def _read(self, after: str) -> list[Entry]:
         with store_errors():
@@ -207,6 +214,10 @@ class CommandRouter:
         if session_id is None:
             return
         event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        refused = refused or await self._reserve_dials(event)
+        if refused and isinstance(event, Call):
+            await self._reject(command_id, "", refused)
+            return
         if refused:
             event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
@@ -215,6 +226,24 @@ class CommandRouter:
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+
+    async def _reserve_dials(self, event: Command) -> str:
+        """Make reservations for a command's dials; return why it is refused."""
+        limits, count = self._rules.dial_limits, _dial_count(event)
+        if not (count and limits.is_set):
+            return ""
+        if await ask(self._client, "HGET", self._keys.command(event.command_id), "status"):
+            return ""  # it was routed before, and may have given its reservations back
+        if isinstance(event, Supervise):
+            status = await ask(self._client, "HGET", self._keys.session(event.session_id), f"party.{SUPERVISOR}.status")
+            if status not in (None, PartyStatus.LEFT.value.encode()):
+                return ""  # it only switches the mode
+        reservations = [dial_reservation(event.command_id, number) for number in range(1, count + 1)]
+        limit = await limits.reserve(event.session_id, reservations)
+        if not limit:
+            return ""
+        note_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
+        return DIAL_LIMIT
 
     async def _find_session(self, reference: str) -> str | None:
         """Return the session of an id or a call; None if there is none."""
@@ -274,6 +303,18 @@ class CommandRouter:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
         await report_command(self._client, self._keys, ReportCommand(session, report))
         log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _dial_count(event: Command) -> int:
+    """Return how many dials by REST a command may lead to."""
+    match event:
+        case Transfer():
+            return event.to.count(",") + 1
+        case Call(mode=SessionMode.CONFERENCE):
+            return 2  # in a bridge, the agent's `<Dial>` rings the customer
+        case DialCommand():
+            return 1
+    return 0
 
 
 def _text_of(entry: Entry) -> dict[str, str] | None:

@@ -1,6 +1,7 @@
 """A partition holder's operations in Redis, besides commits."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,6 +13,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
+from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -29,6 +31,7 @@ from conferral.storage.connection.client import (
 )
 from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 
@@ -65,6 +68,9 @@ class Entry(NamedTuple):
 def size_of(fields: Mapping[bytes, bytes]) -> int:
     """Return the size of an entry's fields with their names, bytes."""
     return len(b"".join(fields)) + len(b"".join(fields.values()))
+
+
+_ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
@@ -110,8 +116,11 @@ class PartitionStore:
         *,
         call_ttl_s: int = 86_400,
         outcomes_kept: int = OUTCOMES_KEPT,
+        dial_limits: DialLimits | None = None,
     ) -> None:
         """Make a store that keeps an ended session's calls for `call_ttl_s`."""
+        #: Where dials make their reservations.
+        self.dial_limits = dial_limits or DialLimits(client, keys)
         self._client = client
         self._reads = reads
         self._keys = keys
@@ -131,6 +140,13 @@ class PartitionStore:
     async def live_session_ids(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
         return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
+
+    async def verified_entry_ids(self, session_ids: Sequence[str]) -> dict[str, str]:
+        """Return sessions' `verified_entry_id`; leave out those without a valid one."""
+        fields = [("HGET", self._keys.session(name), "verified_entry_id") for name in session_ids]
+        answers = await run_each(self._client, fields)
+        texts = (raw.decode(errors="replace") if isinstance(raw, bytes) else "" for raw in answers)
+        return {name: text for name, text in zip(session_ids, texts, strict=True) if _ENTRY_ID.fullmatch(text)}
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""
@@ -200,7 +216,9 @@ class PartitionStore:
 
     def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
-            return [scripts.report_command.command(*_report(self._keys, write))]
+            command_id, is_final = write.report.command_id, write.report.status is not CommandStatus.ACCEPTED
+            unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
+            return [scripts.report_command.command(*_report(self._keys, write)), *unused]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
                 scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])

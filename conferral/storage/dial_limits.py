@@ -1,0 +1,48 @@
+"""Limits of dials by REST, for each call and for the whole installation.
+
+A command makes a reservation for each of its dials before it is routed; a dial without one, right before it is sent.
+A reservation is a text; the same one is never counted twice. Redis's clock alone decides what has expired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conferral.statemachine.ids import call_of_visit, dial_reservation
+from conferral.statemachine.parts import TARGETS_MAX
+from conferral.storage import scripts
+from conferral.storage.connection.client import Client, Command
+from conferral.storage.keys import Keys
+
+#: By the script's answer; empty if all reservations were made.
+LIMITS = ("", "minute", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class DialLimits:
+    """The limits (counts); 0 for none. Methods may raise StoreError."""
+
+    client: Client
+    keys: Keys
+    per_session: int = 0
+    per_minute: int = 0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self.per_session or self.per_minute)
+
+    async def reserve(self, session_id: str, reservations: Sequence[str], *, sent: bool = False) -> str:
+        """Make reservations for dials, to stay if `sent`; return the limit in the way."""
+        if not (reservations and self.is_set):
+            return ""
+        arguments: list[scripts.Argument] = [self.per_minute, self.per_session, int(sent), *reservations]
+        return LIMITS[int(await scripts.reserve_dials(self.client, self._keys_of(session_id), arguments))]
+
+    def release_commands(self, session_id: str, command_id: str) -> list[Command]:
+        """Return the Redis commands that give back what a command did not dial."""
+        reservations = [dial_reservation(command_id, number) for number in range(1, TARGETS_MAX + 1)]
+        limits = zip(self._keys_of(session_id), (self.per_minute, self.per_session), strict=True)
+        return [("ZREM", key, *reservations) for key, limit in limits if limit]
+
+    def _keys_of(self, session_id: str) -> list[str]:
+        return [self.keys.dials, self.keys.call_dials(call_of_visit(session_id) or session_id)]

@@ -1,0 +1,69 @@
+"""Reservations of dials within the limits: a command's, a session's own, and dials that the limits refuse."""
+
+from conferral.statemachine.effects import Dial, effect_id
+from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
+from conferral.statemachine.session import Session
+from tests.statemachine.command_scenarios import LAWYER, added, ordering, supervised
+from tests.statemachine.conference_scenarios import parked, waiting
+from tests.statemachine.scenario import BOB, CAROL, OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
+
+
+def reservations(story: Scenario) -> list[str]:
+    """The reservations of all dials so far."""
+    return [effect.reservation for effect in story.effects if isinstance(effect, Dial)]
+
+
+def own(session: Session, party: str) -> str:
+    """A reservation of a session's own: the same for a dial that is decided again, and without a SID."""
+    return effect_id(session.id, "", 0, "dial", session.parties[party].label)
+
+
+def is_refused_by_limit(story: Scenario, name: str) -> Scenario:
+    return story.refused(name, status=0, code=0, reason=DIAL_LIMIT)
+
+
+def test_command_that_dials_uses_its_reservations():
+    assert reservations(dialing("consult")) == ["transfer-1#1"]
+    assert reservations(dialing("warm", BOB, CAROL)) == ["transfer-1#1", "transfer-1#2"]
+    assert reservations(blind_from_bridge()) == ["transfer-1#1"]
+    assert reservations(added()) == ["add-1#1"]
+    assert reservations(supervised()) == ["supervise-1#1"]
+    assert reservations(parked().command(Retrieve, "retrieve-1", to=CAROL)) == ["retrieve-1#1"]
+
+
+def test_call_uses_its_second_reservation_for_the_customer_of_a_conference():
+    assert reservations(Scenario(session_id=OUTBOUND).calls_out()) == ["call-1#1"]
+    story = Scenario(session_id=OUTBOUND).calls_out(mode="conference")
+    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted").joins("agent", starts=False)
+    assert reservations(story) == ["call-1#1", "call-1#2"]
+
+
+def test_dials_that_no_command_asked_for_have_reservations_of_their_own():
+    story = waiting()
+    assert reservations(story) == [own(story.session, "agent")]
+    story = parked().fires(ParkOverdue)
+    assert reservations(story) == [own(story.session, "agent")]
+    story = blind_from_bridge().placed("target").call("target", "busy")
+    assert reservations(story) == ["transfer-1#1", own(story.session, "agent")]
+
+
+def test_repeated_dial_that_twilio_refused_needs_no_second_reservation():
+    story = dialing("warm", caller_id="+14155550100").refused("target")
+    assert reservations(story) == ["transfer-1#1", ""]
+
+
+def test_transfer_whose_dial_the_limit_refuses_fails_with_it():
+    story = is_refused_by_limit(dialing("consult"), "target").expect_transfer("failed", DIAL_LIMIT)
+    story.expect_command("transfer-1", "accepted", "failed", reason=DIAL_LIMIT)
+
+
+def test_recall_that_the_limit_refuses_is_tried_again_and_then_the_call_ends():
+    story = blind_from_bridge().placed("target").call("target", "busy").expect_transfer("failed", "busy")
+    is_refused_by_limit(story, "agent").expect_transfer("failed", f"busy, recall {DIAL_LIMIT}")
+    story.expect("transferring", phase="recall").expect_timers("stage")
+
+
+def test_added_party_whom_the_limit_refuses_is_not_added():
+    story = ordering().add(to=LAWYER).confirms("customer", "agent")
+    is_refused_by_limit(story, "lawyer").expect_command("add-1", "accepted", "failed", reason=DIAL_LIMIT)
