@@ -72,7 +72,7 @@ def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudiblePartie
         return AudibleParties(name, (), f"{name} is joining the conference and hears silence")
     if partner.is_connected:
         return AudibleParties(name, (other,), f"{name} hears {other}")
-    if partner.status == PartyStatus.RINGING:
+    if partner.status in (PartyStatus.RINGING, PartyStatus.CONFIRMING):
         return AudibleParties(name, (), f"{name} hears ringing")
     return AudibleParties(name, (), f"{name} hears silence: {other} {words.CONNECTING.get(partner.status, '')}")
 
