@@ -64,7 +64,7 @@ def move_to_voicemail(draft: Draft, _event: Event) -> None:
         if party.name != CUSTOMER:
             hang_up_party(draft, party)
     effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
-    draft.change(voicemail=Voicemail(move_effect_id=effect_id))
+    draft.change(voicemail=Voicemail(move_effect_id=effect_id, conference_sid=draft.session.conference_sid))
 
 
 def _change_voicemail(draft: Draft, **changes: Any) -> None:
@@ -84,8 +84,14 @@ def verify_voicemail(draft: Draft, event: events.EffectUnknown) -> None:
     read_calls(draft, event)
 
 
+def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
+    """Move the customer once more: a worker may have died before its request."""
+    effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
+    _change_voicemail(draft, move_effect_id=effect_id, may_not_have_moved=False, was_repeated=True)
+
+
 def give_up_voicemail(draft: Draft, event: Event) -> None:
-    """Note that Twilio did not move the customer, who may have hung up."""
+    """Note that Twilio did not move the customer, who may have hung up, or can't run our document."""
     draft.change(voicemail=None)
     fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
     if isinstance(event, events.EffectFailed):
@@ -108,7 +114,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
         )
         draft.change(voicemail=replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid))
     elif status == RecordingStatus.IN_PROGRESS:
-        draft.change(voicemail=replace(before, is_recording=True))
+        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False))
     elif status == RecordingStatus.ABSENT:
         draft.change(voicemail=replace(before, is_recording=True, is_over=True))
     else:

@@ -38,6 +38,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
+    Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),

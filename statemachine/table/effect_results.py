@@ -104,6 +104,7 @@ READS: tuple[Row, ...] = (
     Row(C|T,  ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge_unmoved),
+    Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),

@@ -68,7 +68,8 @@ def test_a_commands_fallback_replaces_the_settings():
 
 
 def test_removing_the_dialed_fallback_leads_to_the_next_place():
-    story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing").command(Remove, "remove-1", party="target")
+    story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing")
+    story.command(Remove, "remove-1", party="target")
     story.expect("transferring", "hang up target").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
@@ -154,16 +155,47 @@ def test_a_voicemail_that_twilio_refuses_is_followed_by_the_next_place():
     story.expect_transfer("failed", "busy, voicemail failed")
 
 
-def test_a_read_shows_whether_twilio_moved_the_customer():
+def test_a_customer_whom_twilio_has_not_moved_is_moved_once_more_and_no_more_than_that():
+    """A worker may have died with the request in hand."""
+    story = unreached("voicemail,recall")
+    for follows in ("move to voicemail: customer", "dial agent to the gate"):
+        story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
+        story.expect("transferring", "look", phase="voicemail")
+        story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", follows)
+
+
+def test_a_customer_whom_twilio_has_moved_is_not_moved_again():
     story = unreached("voicemail,recall")
     story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
-    story.expect("transferring", "look", phase="voicemail")
-    story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", "dial agent to the gate")
+    story.reads(customer="in-progress").expect("transferring", phase="voicemail")
+
+
+@pytest.mark.parametrize("heard_tone", [False, True])
+def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone):
+    """Twilio requests the fallback URL then. After the tone, there may be a message; else the next place follows."""
+    story = in_voicemail(unreached("voicemail,recall"))
+    if heard_tone:
+        message(story, "in-progress").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+        story.expect("ended", "end room", "hang up customer", "find message of customer", reason="voicemail")
+    else:
+        story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
+        story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
 def test_only_retrieve_and_end_are_allowed_in_the_voicemail():
     story = in_voicemail(unreached("voicemail")).transfer("blind", CAROL, command_id="late")
     story.expect_refused("late", "the customer is in the voicemail", "end")
+
+
+def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet():
+    """If the move fails, its next place follows."""
+    story = unreached("voicemail").command(Retrieve, "retrieve-1", to=BOB)
+    story.expect_refused("retrieve-1", "the customer is on the way to the voicemail", "end")
+    effect_id = story.session.voicemail.move_effect_id
+    story.is_unknown("redirect_to_voicemail", "customer", effect_id).command(Retrieve, "retrieve-2", to=BOB)
+    story.expect_refused("retrieve-2", "the customer is on the way to the voicemail", "end")
+    message(story, "in-progress").command(Retrieve, "retrieve-3", to=BOB)
+    story.expect("transferring", "dial agent to the gate", phase="retrieve")
 
 
 # ---- out of the voicemail ------------------------------------------------------------------------------------------
