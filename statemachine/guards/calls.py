@@ -113,12 +113,14 @@ def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
 
 
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether no one answered, and the `<Dial>` action rings the next agent."""
+    """Whether no one took the call, and the `<Dial>` action rings the next agent.
+
+    An agent who answered may have hung up before Twilio connected the two.
+    """
     session = draft.session
     return (
         event.dial_call_status in _UNREACHED
         and not event.party_is_gone
-        and session.phase is Phase.RINGING
         and session.agent_number <= event.agent_number < len(session.agents) - 1
     )
 

@@ -175,6 +175,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
     Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
     Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # Reads that are due, and the step that an agent's leaving completes.

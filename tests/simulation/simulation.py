@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
+from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp, PhoneSpeaks
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import SWEEP
@@ -92,6 +93,10 @@ class Simulation:
             CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
             CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
             CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
+            CONFERRAL_RETURN_URLS=random_people.MENU, CONFERRAL_VOICEMAIL_LIMIT=25,
+            CONFERRAL_INBOUND_FALLBACK=random_people.fallback(
+                plan.chance("inbound fallback"), without=frozenset({"recall"})
+            ),
         )  # fmt: skip
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)
@@ -116,8 +121,10 @@ class Simulation:
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
-            script_of=lambda _address: random_people.phone_script(phones, plan.talk_s, plan.talk_max_s),
+            script_of=lambda address: random_people.phone_script(address, phones, plan.talk_s, plan.talk_max_s),
         )
+        self._voicemail = plan.chance("voicemail")
+        self.twilio.moved_to_voicemail = lambda call_sid: loop.create_task(self._leave_message(call_sid))
         for number, path in ((NUMBER, "inbound"), (CONFERENCE_NUMBER, "conference")):
             self.twilio.add_number(
                 number,
@@ -139,7 +146,7 @@ class Simulation:
             self.twilio,
             lambda: self.network.values,
             self.keys,
-            may_be_dialed=random_people.DIALED,
+            may_be_dialed=(*random_people.DIALED, random_people.AWAY),
             lone_max_s=self.lone_max_s,
             silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
@@ -207,6 +214,9 @@ class Simulation:
         self.webhooks.append((process, doors))
 
     async def _ask_webhooks(self, url: str, params: Params) -> Answered:
+        if url.startswith(random_people.MENU):
+            self.run.counts["callers back in an app"] += 1
+            return Answered(200, "text/xml", b"<Response><Say>Welcome back. Please call again later.</Say></Response>")
         if not url.startswith(PUBLIC_URL):
             return Answered(200, "audio/mpeg", b"a tune")  # someone else's server
         if not self.webhooks:
@@ -344,7 +354,7 @@ class Simulation:
     async def _session(self, number: int) -> None:
         """One session from its beginning until everyone has hung up."""
         chance = self.plan.chance(f"session {number}")
-        kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("client",) + ("call",) * 2)
+        kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("handoff",) * 2 + ("client",) + ("call",) * 2)
         session_id, caller = await self._opened(kind, number, chance)
         talks_s = min(self.plan.talk_max_s, chance.expovariate(1 / (1.5 * self.plan.talk_s)))
         operator = self.loop.create_task(self._operate(session_id, number, chance, talks_s))
@@ -365,9 +375,20 @@ class Simulation:
             call_in = InboundCall(f"client:caller{number}", APPLICATION, tuple(sent.items()))
             sid = self.twilio.apply(call_in).call_sid
             return named or sid, sid
-        to = NUMBER if kind == "inbound" else CONFERENCE_NUMBER
-        sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to)).call_sid
+        to = CONFERENCE_NUMBER if kind == "room" else NUMBER
+        url = f"{PUBLIC_URL}/voice/handoff?{urlencode(random_people.handoff(chance))}" if kind == "handoff" else ""
+        sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to, url=url)).call_sid
         return sid, sid
+
+    async def _leave_message(self, call_sid: str) -> None:
+        """Someone who was sent to the voicemail speaks after a while, hangs up, or does neither."""
+        chance = self._voicemail
+        self.run.counts["callers in the voicemail"] += 1
+        await asyncio.sleep(chance.uniform(0.0, 12.0))
+        if chance.random() < 0.3:
+            self.twilio.apply(PhoneHangsUp(call_sid))
+        elif (text := random_people.says(chance)) is not None:
+            self.twilio.apply(PhoneSpeaks(call_sid, text))
 
     async def _operate(self, session_id: str, number: int, chance: Random, talks_s: float) -> None:
         """The commands for one session."""

@@ -121,7 +121,7 @@ async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, ingest):
 
 
 def test_wrong_destinations_of_the_data_are_named():
-    with pytest.raises(SettingsError, match="^CONFERRAL_HANDOFF_DESTINATIONS: entry 2 is wrong"):
+    with pytest.raises(SettingsError, match=r"^CONFERRAL_HANDOFF_DESTINATIONS: entry 2 is wrong"):
         load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_HANDOFF_DESTINATIONS": "US,everything"}))
 
 
