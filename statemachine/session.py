@@ -400,7 +400,7 @@ class Session(BaseRecord, frozen=True):
 
     @property
     def public_transfer(self) -> TransferState | None:
-        """The newest transfer, as users know it: an inbound call's fallback is none."""
+        """The newest transfer, as users know it: no inbound call's fallback."""
         return None if self.is_inbound_fallback else self.transfer
 
     @property

@@ -261,7 +261,7 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
 
 
 def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Return each dial attempt of the newest transfer or fallback, oldest first.
+    """Return the dial attempts of the newest transfer or fallback, in order.
 
     The last two values: until answered, and connected. Open attempts last until the end of the transfer, `until_ms`.
     """
@@ -293,7 +293,7 @@ class HeldCall(NamedTuple):
 def held_call(session: Session) -> HeldCall | None:
     """Return a live session's wait, or longest hold of any party; or None."""
     if session.is_in_voicemail:
-        return None  # whoever is there waits for no one
+        return None  # those who are there wait for no one
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))
     held_ms = [party.held_since_ms for party in session.parties.values() if party.held]

@@ -88,7 +88,7 @@ def dial(
 
 
 def agent_options(draft: Draft, address: str) -> DialOptions:
-    """Return how to dial an agent: only a phone must press a key, and it takes no data."""
+    """Return how to dial an agent: phones press a key, and take no data."""
     options, is_phone = draft.session.options, address.startswith("+")
     return replace(options, confirm=options.confirm and is_phone, params="" if is_phone else options.params)
 

@@ -192,7 +192,7 @@ def begin_recall(draft: Draft, _event: Event) -> None:
 def dial_fallback(draft: Draft, _event: Event) -> None:
     """Dial the destination that is the fallback's next place.
 
-    Whoever takes an inbound call for the agents is dialed like them.
+    One who is to take an inbound call for the agents is dialed like them.
     """
     begin_place(draft, Phase.FALLBACK)
     retire_targets(draft)

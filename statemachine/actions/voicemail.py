@@ -78,7 +78,7 @@ def note_moved_to_voicemail(draft: Draft, _event: events.EffectSucceeded) -> Non
 
 
 def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFailed) -> None:
-    """Read Twilio: the customer may still be in the conference, or may have hung up."""
+    """Read Twilio: the customer may be in the conference, or gone."""
     _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
     draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
     read_calls(draft, event)

@@ -21,7 +21,7 @@ def has_inbound_fallback(session: Session) -> bool:
 
 
 def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether no one took the call in a bridge, and its action joins the caller."""
+    """Whether no one took a bridge's call, and its action joins the caller."""
     is_unreached = event.dial == "bridge" and event.dial_call_status in UNREACHED and not event.party_is_gone
     return is_unreached and has_inbound_fallback(draft.session)
 
@@ -63,7 +63,7 @@ def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
 
 
 def customer_could_not_be_moved(_draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether Twilio knows no live call to move: the customer may have hung up."""
+    """Whether Twilio has no live call to move: the customer may be gone."""
     return event.kind == effects.RedirectToVoicemail.kind and event.gone
 
 
@@ -100,7 +100,7 @@ def shows_customer_not_in_voicemail(draft: Draft, event: events.CallsRead) -> bo
 
 
 def voicemail_can_be_repeated(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the customer is still in the conference, and was to be moved once."""
+    """Whether the customer is in the conference, and was to be moved once."""
     voicemail = draft.session.voicemail
     return shows_customer_not_in_voicemail(draft, event) and voicemail is not None and not voicemail.was_repeated
 

@@ -122,8 +122,9 @@ DIAL |= {"params": "name=Ada%20L.&id=7", "amd": "true"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
     "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", "ref": "desk/7", **DIAL},
-    **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "park", "end")},
-    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", "ref": "desk/7", **DIAL},
+    **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "end")},
+    "transfer": {"to": f"{DESK},{BOB}", "mode": "blind", "fallback": "recall,voicemail", "ref": "desk/7", **DIAL},
+    "park": {"fallback": "voicemail,end"},
     "retrieve": {"to": BOB, **DIAL},
     "add": {"to": CAROL, "party": "expert", **DIAL},
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
@@ -174,6 +175,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
     "amd": ("maybe",),
+    "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),

@@ -161,7 +161,7 @@ class InvariantChecker:
                 self._check_unheard(session, (sid,))
 
     def _note_recording(self, session: Watched, sid: str) -> None:
-        """Whoever speaks after the tone is attended: a machine listens."""
+        """A caller who speaks after the tone is attended: a machine listens."""
         is_recorded = self._twilio.model.state.calls[sid].record is not None
         spans = session.recorded.get(sid, [])
         if is_recorded and not (spans and spans[-1][1] is None):

@@ -1,9 +1,12 @@
 """Those who are on the phone, and the operators who send commands: all by chance."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from random import Random
 
+from conferral.sandbox.model.messages import PhoneHangsUp, PhoneSpeaks
 from conferral.sandbox.phones import PhoneScript
+from tests.simulation.virtual_twilio import VirtualTwilio
 
 Fields = dict[str, str]
 
@@ -73,6 +76,15 @@ def handoff(chance: Random) -> Fields:
     options = _options(chance, to=to)
     options.pop("digits", None)
     return {**fields, **mode, **places, **options}
+
+
+async def leave_message(twilio: VirtualTwilio, call_sid: str, chance: Random) -> None:
+    """A caller who was sent to the voicemail speaks after a while, hangs up, or does neither."""
+    await asyncio.sleep(chance.uniform(0.0, 12.0))
+    if chance.random() < 0.3:
+        twilio.apply(PhoneHangsUp(call_sid))
+    elif (text := says(chance)) is not None:
+        twilio.apply(PhoneSpeaks(call_sid, text))
 
 
 def says(chance: Random) -> str | None:

@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp, PhoneSpeaks
+from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import SWEEP
@@ -34,9 +33,10 @@ from tests.simulation.unknown_responses import UnknownResponses
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
 from tests.simulation.worker_deaths import WorkerDeaths
+from tests.simulation.world_settings import world_settings
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
-from tests.support.local_system import NUMBER, settings_for
+from tests.support.local_system import NUMBER
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000
@@ -88,16 +88,7 @@ class Simulation:
         self.loop = loop
         self._wrong = wrong = wrong or WrongClocks()
         self.plan = plan
-        self.settings: ServiceSettings = settings_for(
-            "redis://memory", None, PUBLIC_URL,
-            CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
-            CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
-            CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
-            CONFERRAL_RETURN_URLS=random_people.MENU, CONFERRAL_VOICEMAIL_LIMIT=25,
-            CONFERRAL_INBOUND_FALLBACK=random_people.fallback(
-                plan.chance("inbound fallback"), without=frozenset({"recall"})
-            ),
-        )  # fmt: skip
+        self.settings = world_settings(plan, PUBLIC_URL)
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)
         self.network = Network(loop, plan, lambda: round((EPOCH_S + wrong.redis_s + loop.time()) * 1000))
@@ -382,13 +373,8 @@ class Simulation:
 
     async def _leave_message(self, call_sid: str) -> None:
         """Someone who was sent to the voicemail speaks after a while, hangs up, or does neither."""
-        chance = self._voicemail
         self.run.counts["callers in the voicemail"] += 1
-        await asyncio.sleep(chance.uniform(0.0, 12.0))
-        if chance.random() < 0.3:
-            self.twilio.apply(PhoneHangsUp(call_sid))
-        elif (text := random_people.says(chance)) is not None:
-            self.twilio.apply(PhoneSpeaks(call_sid, text))
+        await random_people.leave_message(self.twilio, call_sid, self._voicemail)
 
     async def _operate(self, session_id: str, number: int, chance: Random, talks_s: float) -> None:
         """The commands for one session."""

@@ -58,8 +58,9 @@ async def test_a_message_is_what_the_voicemail_recorded_and_twilio_keeps(
     assert await calls.perform(SEARCH) == found
 
 
-async def test_a_message_that_twilio_still_processes_is_looked_for_again() -> None:
-    calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", KEPT | {"status": "processing", "duration": "-1"})})
+async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
+    unfinished = KEPT | {"status": "processing", "duration": "-1"}
+    calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", unfinished)})
 
     with pytest.raises(OutcomeUnknownError):
         await calls.perform(SEARCH)
