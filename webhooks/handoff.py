@@ -86,9 +86,7 @@ class HandoffParser:
         )
         return Handoff(mode, found.get("to", ""), options, found.get("ref", ""), found.get("fallback", back))
 
-    def _first_valid(
-        self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: str = ""
-    ) -> Any:
+    def _first_valid(self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: str = "") -> Any:
         values = (self._checked(call_sid, source, name, given.get(name), back) for source, given in sources.items())
         return next((value for value in values if value is not None), None)
 

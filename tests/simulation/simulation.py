@@ -383,10 +383,9 @@ class Simulation:
         noise = chance.random() < self.plan.noise / (1 + self.plan.noise)
         count = 0
         while True:
-            await asyncio.sleep(chance.expovariate(1 / 8.0) if count else chance.expovariate(1 / 12.0))
-            record = self.network.values.get(self.keys.session(session_id).encode()) or {}
-            is_over = record.get(b"state") == b"ended" and chance.random() < 0.8
-            if is_over or self.loop.time() > until_s or count > 25:
+            await asyncio.sleep(chance.expovariate(1 / (8.0 if count else 12.0)))
+            state = (self.network.values.get(self.keys.session(session_id).encode()) or {}).get(b"state")
+            if (state == b"ended" and chance.random() < 0.8) or self.loop.time() > until_s or count > 25:
                 return
             count += 1
             if noise and chance.random() < 0.4:
