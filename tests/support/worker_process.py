@@ -63,6 +63,8 @@ def order_of(
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
 
 
