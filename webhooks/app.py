@@ -33,6 +33,7 @@ from conferral.telephony.callback_urls import (
     VOICEMAIL_PATH,
     WAIT_PATH,
     CallbackUrlError,
+    CallbackUrls,
 )
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.phrases import Phrase
@@ -45,7 +46,7 @@ from conferral.webhooks.responses import Dependencies, RejectedError, Rejection,
 from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
-from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes, is_of_handoff
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, send_audio
 
@@ -55,7 +56,7 @@ Action = Callable[[Form, str], Awaitable[web.Response]]
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
 VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
-_RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+_RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH, VOICEMAIL_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
 
 
@@ -160,11 +161,16 @@ class Rescue(Routes):
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
             return await self._handlers_without_redis[path](form, query)
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
-            if path in _NEW_CALLS or (path == FALLBACK_PATH and not is_outbound_leg(form)):
+            if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
                 return twiml_response(self._bridge_to_first_agent(form))
+        if path == VOICEMAIL_PATH:
+            return twiml_response(self._documents.hang_up())
         if path in VOICE_URL_PATHS:
             return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         return web.Response(status=500)  # Twilio then requests the fallback URL
+
+    def _is_of_caller(self, form: Form, query: str) -> bool:
+        return not is_outbound_leg(form) or is_of_handoff(CallbackUrls(self._settings.public_url), form, query)
 
     def _bridge_to_first_agent(self, form: Form) -> str:
         agents = self._routing.inbound(form).agents
@@ -213,10 +219,10 @@ class _Answers:
             response = twiml_response(self._documents.hang_up())
         except TooManyVisitsError:
             response = twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
-        except CallbackUrlError:
-            response = self._reject(path, 200 if rules.is_new_call else 400, Rejection.MALFORMED_URL)
-        except MalformedCallbackError:
-            response = self._reject(path, 200 if rules.is_new_call else 400, Rejection.MALFORMED_FIELD)
+        except (CallbackUrlError, MalformedCallbackError) as error:
+            is_answered = rules.is_new_call or path == VOICEMAIL_PATH
+            reason = Rejection.MALFORMED_URL if isinstance(error, CallbackUrlError) else Rejection.MALFORMED_FIELD
+            response = self._reject(path, 200 if is_answered else 400, reason)
         duration_s = self._clock.monotonic_s() - started_s
         self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response
@@ -224,13 +230,15 @@ class _Answers:
     def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
         """Count and answer a rejected request, such as a body too large (413).
 
-        A status of 200 says a message.
+        A status of 200 says a message; after one that was left, it only hangs up.
 
         The log has some of them, without any request data.
         """
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
         if count := self._log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
+        if status == 200 and path == VOICEMAIL_PATH:
+            return twiml_response(self._documents.hang_up())
         if status == 200:
             return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)

@@ -22,7 +22,15 @@ from conferral.telephony.addresses import (
     parse_uri,
     resolve_address,
 )
-from conferral.telephony.callback_events import Fields, callee_of, caller_of, sip_domain_of
+from conferral.telephony.callback_events import (
+    Fields,
+    business_of,
+    callee_of,
+    caller_of,
+    customer_of,
+    is_placed_by_rest,
+    sip_domain_of,
+)
 from conferral.telephony.directory import DirectoryFile, InboundRoute
 
 log = structlog.get_logger()
@@ -64,21 +72,21 @@ class CallRouting:
     def inbound(self, form: Fields) -> InboundRoute:
         """Return who answers an inbound call, how, and in which conference."""
         # A browser chooses its own `To`, so it can't select another number's routing.
-        called = "" if caller_of(form).startswith(_CLIENT) else number_in(callee_of(form), self._own_number)
+        called = "" if customer_of(form).startswith(_CLIENT) else number_in(business_of(form), self._own_number)
         directory = self._directory.current
         # SIP callers write any number into the URI: only a number of the directory is the business's.
-        is_ours = called == callee_of(form) or called in directory.numbers
+        is_ours = called == business_of(form) or called in directory.numbers
         is_another = called != self._own_number and is_ours
         return replace(directory.inbound(called), called_number=called if is_another else "")
 
     def caller(self, form: Fields) -> str:
-        """Return who calls: the number in a SIP address if there is one."""
-        return number_or_address(caller_of(form), self._own_number)
+        """Return the customer: the number in a SIP address if there is one."""
+        return number_or_address(customer_of(form), self._own_number)
 
     def business_number(self, form: Fields, agent: Address) -> str:
         """Return the number that represents the business to an agent."""
         # Twilio may not know a number that came in a SIP address, and then refuses it as caller ID.
-        is_unknown = agent.kind is AddressKind.NUMBER and parse_uri(callee_of(form)) is not None
+        is_unknown = agent.kind is AddressKind.NUMBER and parse_uri(business_of(form)) is not None
         return (not is_unknown and self.inbound(form).called_number) or self._own_number
 
     def presentable_number(self, form: Fields, agent: Address) -> str:
@@ -86,7 +94,9 @@ class CallRouting:
         number = self.caller(form)
         # Its own number, as caller, may open the voicemail of the agent's phone.
         is_the_agents = number == number_in(agent.text, self._own_number)
-        return number if not is_the_agents and is_caller_id(number) else ""
+        # Twilio shows a number that is not ours only of a call that came in. Source: Twilio docs, Errors, 13214.
+        is_refused = is_the_agents or is_placed_by_rest(form)
+        return number if not is_refused and is_caller_id(number) else ""
 
     def outbound(self) -> InboundRoute:
         """Return the settings' route, for a call that came in on no number."""

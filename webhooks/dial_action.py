@@ -21,7 +21,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, firs
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
-from conferral.telephony.callback_events import caller_of, child_call_sid_of, dial_ended
+from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
@@ -205,12 +205,21 @@ def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: Co
 def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
     """Decide while Redis has no session: it may be new, or lost."""
     if outcome.event.dial == DialKind.BRIDGE:
-        return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _decide_unanswered(outcome)
+        return _decide_for_unknown_bridge(outcome, name)
     # A party that waits in a conference from the start may drop out before a worker has decided on its session.
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
     return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
+
+
+def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAnswer:
+    if outcome.was_answered:
+        return DialActionAnswer.READ_CHILD_CALL
+    answer = _decide_unanswered(outcome)
+    # Only the session has the fallback of the call, and no worker may have opened it yet.
+    may_fall_back = name == CUSTOMER and outcome.event.dial_call_status in NEXT_AGENT_AFTER and answer in _PHRASES
+    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REQUESTS_MAX else answer
 
 
 def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:
@@ -368,6 +377,8 @@ class DialActionRoutes(Routes):
         self, form: Form, action: DialAction, event: DialEnded, view: Session | None
     ) -> tuple[DialOutcome, NextAgent | None]:
         """Return what to decide by, and the next agent to try, if any."""
+        if view is not None and view.phase is Phase.CONNECTED:  # to the machine, the agent had the call: none follows
+            return DialOutcome(event, action.attempt, action.request_number), None
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
@@ -415,12 +426,12 @@ class DialActionRoutes(Routes):
         # A network may refuse that number. Twilio reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
         is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
         has_failed = event.dial_call_status == CallStatus.FAILED
-        if not (has_failed and is_to_agent) or action.own_number_from_agent:
+        if not (has_failed and is_to_agent) or action.own_number_from_agent or is_placed_by_rest(form):
             return False
         agents, number = self._routing.inbound(form).agents, action.agent_number
         # The number last: its check takes a tenth of the answer's time.
         if number >= len(agents):
-            return is_caller_id(caller_of(form))
+            return is_caller_id(customer_of(form))
         return bool(await self._shown_number(form, parse_address(agents[number])))
 
     def _attributes(self, form: Form, view: Session | None) -> ConferenceAttributes:

@@ -6,6 +6,7 @@ hears the brief, then requests the gate again, so one that hangs up meanwhile ha
 waits, then is hung up with a message: only Redis knows whether another party has taken the call.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 
 import structlog
@@ -21,7 +22,14 @@ from conferral.telephony.callback_events import answered_by_machine, call_sid_of
 from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.responses import Dependencies, Routes, record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import (
+    Dependencies,
+    Routes,
+    read_undecided,
+    record_unstored,
+    store_deadline,
+    twiml_response,
+)
 
 #: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
 QUESTIONS_MAX = 3
@@ -124,6 +132,8 @@ def refusal_phrase(decision: GateDecision, view: Session | None) -> Phrase:
 
 log = structlog.get_logger()
 
+#: Interval at which the session of a bridge is read again, if it is not decided yet, seconds: it has the brief.
+_READ_EVERY_S = 0.1
 #: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
 
@@ -142,6 +152,7 @@ class GateRoutes(Routes):
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:
         """Return the gate's TwiML; `route` is the requested path, for metrics."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
+        gate = replace(gate, by_machine=gate.by_machine or answered_by_machine(form))
         try:
             async with store_deadline(gate.request_number):
                 if gate.is_of_bridge:
@@ -169,7 +180,7 @@ class GateRoutes(Routes):
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
         view = await self._load_view(form, gate)
-        if answered_by_machine(form):
+        if gate.by_machine:
             await self._ingest.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
             return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
@@ -194,17 +205,17 @@ class GateRoutes(Routes):
         """
         try:
             view = await self._ingest.read(gate.session_id)
+            view = view or await read_undecided(self._ingest, gate.session_id, _READ_EVERY_S)
         except StoreError as error:
             record_unstored(self._metrics, GATE_PATH, gate_reached(form, gate), error)
             view = None
-        agent = (view.parties.get(AGENT) if view else None) or Party(AGENT, "", confirm=True)
+        brief = view.options.brief if view and gate.question == 1 and not gate.briefed else ""
         decision = decide_by_key(question=gate.question, pressed=pressed)
-        if decision is None and gate.question == 1 and not agent.confirm:
-            if agent.brief and not gate.briefed:
-                return "briefed", self._documents.gate_brief(gate, brief=agent.brief)
+        if decision is None and gate.question == 1 and not gate.confirm:
+            if brief:
+                return "briefed", self._documents.gate_brief(gate, brief=brief)
             decision = GateDecision.ACCEPTED
         if decision is None:
-            brief = agent.brief if gate.question == 1 else ""
             return "asked", self._documents.ask_for_key(gate, brief=brief)
         event = gate_decided(form, gate, decision)
         try:

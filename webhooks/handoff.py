@@ -17,7 +17,6 @@ from aiohttp import web
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.parts import DialOptions, is_url, split_places
-from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.storage.commands import field_values
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
@@ -146,10 +145,7 @@ class HandoffRoutes(Routes):
             return twiml_response(self._documents.hang_up())
         options, number = split_request_number(query)
         asked = self._parser.parse(call_sid, options, data)
-        placed_by_app = form.get("Direction") == "outbound-api"
-        # The customer is who was called, and our number who called.
-        turned = {**form, "From": form.get("To", ""), "To": form.get("From", "")} if placed_by_app else form
-        inbound = self._routing.inbound(turned)
+        inbound = self._routing.inbound(form)
         inbound = replace(
             inbound,
             agents=(asked.to,) if asked.to else inbound.agents,
@@ -159,13 +155,12 @@ class HandoffRoutes(Routes):
         )
         log.info("handoff_received", call_sid=call_sid)
         return await self._voice.receive(
-            turned,
+            form,
             inbound,
             route=HANDOFF_PATH,
             request_number=number,
             query=options,
             handed_off=True,
-            direction=OUTBOUND if placed_by_app else INBOUND,
             ref=asked.ref,
         )
 

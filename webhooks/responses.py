@@ -19,7 +19,7 @@ from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.session import Session
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.addresses import Address, AddressKind
-from conferral.telephony.callback_events import Fields, call_sid_of, caller_of, sip_domain_sid_of
+from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
@@ -172,7 +172,7 @@ class Routes:
         Source: Twilio docs, Errors, 13214; TwiML `<Sip>`, `callerId`.
         """
         number = self._routing.presentable_number(form, agent)
-        if not number or number == caller_of(form) or agent.kind is not AddressKind.NUMBER:
+        if not number or number == customer_of(form) or agent.kind is not AddressKind.NUMBER:
             return number
         domain_sid = sip_domain_sid_of(form)
         return number if await self._ask(self._twilio.may_show, number, domain_sid, call_sid=call_sid_of(form)) else ""

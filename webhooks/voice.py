@@ -20,11 +20,15 @@ from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
     FALLBACK_PATH,
+    HANDED_OFF,
+    HANDOFF_PATH,
+    VOICEMAIL_PATH,
     CallbackUrls,
     DialAction,
     DialKind,
     Gate,
     parse_request_number,
+    split_request_number,
 )
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
@@ -50,6 +54,11 @@ CONFERENCE_START_PATH = "/voice/conference"
 _READ_EVERY_S = 0.1
 
 
+def is_of_handoff(urls: CallbackUrls, form: Form, query: str) -> bool:
+    """Whether a request of the fallback URL is for a hand-off's caller."""
+    return urls.is_of(error_url_of(form), HANDOFF_PATH) or split_request_number(query)[0] == HANDED_OFF
+
+
 class VoiceRoutes(Routes):
     """Answers `/voice/inbound`, `/voice/conference`, and `/voice/fallback`."""
 
@@ -65,7 +74,6 @@ class VoiceRoutes(Routes):
         super().__init__(dependencies)
         self._visits = visits
         self._urls = CallbackUrls(dependencies.settings.public_url)
-        self._client_url = dependencies.settings.public_url.rstrip("/") + CLIENT_PATH
         self._actions = actions
         self._gate = gate
         self._client = client
@@ -85,11 +93,14 @@ class VoiceRoutes(Routes):
             return await self._actions.answer(form, action, FALLBACK_PATH)
         if gate := self._urls.parse(error_url, Gate):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
-        if is_outbound_leg(form) and not await self._was_handed_off(call_sid_of(form)):
+        if self._urls.is_of(error_url, VOICEMAIL_PATH):
+            return twiml_response(self._documents.hang_up())  # the message was left
+        handed_off = is_of_handoff(self._urls, form, query)
+        if is_outbound_leg(form) and not handed_off and not await self._was_handed_off(call_sid_of(form)):
             return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
-        if error_url.partition("#")[0].partition("?")[0] == self._client_url:
+        if self._urls.is_of(error_url, CLIENT_PATH):
             return await self._client.answer(form, "", FALLBACK_PATH)
-        return await self._fallback_document(form, query)
+        return await self._fallback_document(form, query, HANDED_OFF if handed_off else "")
 
     async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
         inbound = self._routing.inbound(form)
@@ -121,8 +132,11 @@ class VoiceRoutes(Routes):
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
         return twiml_response(await self._bridge(form, event.session_id, inbound))
 
-    async def _fallback_document(self, form: Form, query: str) -> web.Response:
-        """Bridge the caller, unless the session is live and has moved on."""
+    async def _fallback_document(self, form: Form, query: str, own_query: str) -> web.Response:
+        """Bridge the caller, unless the session is live and has moved on.
+
+        `own_query` is for another request.
+        """
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
@@ -133,7 +147,7 @@ class VoiceRoutes(Routes):
             async with store_deadline():
                 view = await self._store_and_read(event)
             if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
-                return self._visits.ask_again(FALLBACK_PATH, visit)
+                return self._visits.ask_again(FALLBACK_PATH, visit, own_query)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
             return twiml_response(await self._bridge(form, event.call_sid, inbound, of_call=True))

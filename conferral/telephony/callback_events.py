@@ -28,7 +28,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.session import CUSTOMER, INBOUND, OUTBOUND
 from conferral.statemachine.states import CallStatus, Place, RecordingStatus, SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address, without_params
 from conferral.telephony.callback_fields import (
@@ -124,6 +124,21 @@ def is_outbound_leg(fields: Fields) -> bool:
     return fields.get("Direction", "inbound") != "inbound"
 
 
+def is_placed_by_rest(fields: Fields) -> bool:
+    """Whether your app or Conferral placed the call over REST."""
+    return fields.get("Direction") == "outbound-api"
+
+
+def customer_of(fields: Fields) -> str:
+    """Return the customer of a voice request: who calls, or was called."""
+    return callee_of(fields) if is_placed_by_rest(fields) else caller_of(fields)
+
+
+def business_of(fields: Fields) -> str:
+    """Return the business's side of a voice request: the other one."""
+    return caller_of(fields) if is_placed_by_rest(fields) else callee_of(fields)
+
+
 def error_url_of(fields: Fields) -> str:
     """Return the URL whose failure triggered the fallback; empty if not sent."""
     return fields.get("ErrorUrl", "")
@@ -161,11 +176,12 @@ def session_id_of(fields: Fields) -> str:
 
 
 def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller: str = "") -> CallReceived:
-    """Parse an inbound call's request (Twilio docs, request parameters).
+    """Parse a new call's request (Twilio docs, request parameters).
 
-    `caller` is the number in the caller's SIP address, if there is one.
+    Your app hands over a call that it placed. `caller` is the number in the caller's SIP address, if there is one.
     """
-    call_sid, from_ = call_sid_of(fields), caller_of(fields)
+    call_sid, from_ = call_sid_of(fields), customer_of(fields)
+    placed_by_app = is_placed_by_rest(fields)
     return CallReceived(
         session_id=call_sid,
         token=f"{CallReceived.name}:",  # no id of a command has a colon
@@ -181,6 +197,8 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         options=route.options,
         attributes=route.attributes,
         fallback="" if route.fallback == Place.END else route.fallback,
+        direction=OUTBOUND if placed_by_app else INBOUND,
+        handed_off=placed_by_app,
     )
 
 

@@ -22,6 +22,8 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 VOICEMAIL_PATH = "/voice/voicemail"
+#: Query of the fallback URL for a hand-off's caller, who is no party that we dialed, whoever placed the call.
+HANDED_OFF = "handoff=1"
 #: A session that does not exist: `conferral check` asks for its announcement.
 CHECK_SESSION = "conferral-check"
 
@@ -169,6 +171,10 @@ class Gate(UrlFields):
     key: str = field(default="", metadata=_query("key", _KEY))
     #: Whether a previous document has already played the briefing.
     briefed: bool = field(default=False, metadata=_query("briefed", "1", bool))
+    #: Bridge only: whether the agent must press a key, for when the session is unknown or shows an earlier agent.
+    confirm: bool = field(default=False, metadata=_query("confirm", "1", bool))
+    #: Whether a machine answered: later requests may lack AnsweredBy.
+    by_machine: bool = field(default=False, metadata=_query("machine", "1", bool))
 
     @property
     def is_of_bridge(self) -> bool:
@@ -177,11 +183,11 @@ class Gate(UrlFields):
 
     def next_question(self) -> "Gate":
         """Return the gate for this document's `<Gather>` action."""
-        return Gate(self.session_id, self.dial, self.question + 1)
+        return Gate(self.session_id, self.dial, self.question + 1, confirm=self.confirm)
 
     def after_brief(self) -> "Gate":
         """Return the gate for the `<Redirect>` after the briefing."""
-        return Gate(self.session_id, self.dial, self.question, briefed=True)
+        return Gate(self.session_id, self.dial, self.question, briefed=True, confirm=self.confirm)
 
     def next_request(self, key: str) -> "Gate":
         """Return the fields to ask again with this key, as Redis did not answer."""
@@ -253,13 +259,23 @@ class CallbackUrls:
         own = f"{query}&" if query else ""
         return f"{self._base}{path}?{own}{counted}{_TWIML_OVERRIDES}"
 
+    def is_of(self, url: str, path: str) -> bool:
+        """Whether a full URL (ErrorUrl) is ours, with this path."""
+        return _split_url(url)[0] == self._base + path
+
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
-        base, _, query = url.partition("#")[0].partition("?")
+        base, query = _split_url(url)
         try:
             return kind.parse(query) if query and base == self._base + kind.path else None
         except CallbackUrlError:
             return None
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """Return a URL without its query, and the query."""
+    base, _, query = url.partition("#")[0].partition("?")
+    return base, query
 
 
 def parse_request_number(query: str) -> int:

@@ -18,6 +18,8 @@ from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, Co
 from conferral.statemachine.session import AGENT, CUSTOMER, bridge_dial
 from conferral.telephony.addresses import Address, AddressKind, address_with_params
 from conferral.telephony.callback_urls import (
+    FALLBACK_PATH,
+    HANDED_OFF,
     CallbackUrls,
     CallCallback,
     DialAction,
@@ -109,10 +111,10 @@ class TwimlBuilder:
         return _pause_then_request(self._urls.voice(path, request_number, query))
 
     def say_and_fall_back(self, phrase: Phrase) -> str:
-        """Say a phrase, then request the fallback URL."""
+        """Say a phrase, then request the fallback URL for a hand-off's caller."""
         response = VoiceResponse()
         self._say(response, sentence_in(phrase, self._language))
-        response.redirect(self._urls.fallback(), method="POST")
+        response.redirect(self._urls.voice(FALLBACK_PATH, 1, HANDED_OFF), method="POST")
         return str(response)
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
@@ -235,8 +237,9 @@ class TwimlBuilder:
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
         callback_url = self._urls.of(CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
-        gated = options.brief or (options.confirm and agent.kind is AddressKind.NUMBER)
-        gate_url = self._urls.of(Gate(session_id, bridge_dial(agent_number))) if gated else ""
+        confirm = options.confirm and agent.kind is AddressKind.NUMBER
+        gate = Gate(session_id, bridge_dial(agent_number), confirm=confirm)
+        gate_url = self._urls.of(gate) if confirm or options.brief else ""
         _add_callee(dial, agent, callback_url, gate_url=gate_url, params=options.params)
         return str(response)
 

@@ -48,7 +48,8 @@ def gates(draw):
     waited = draw(st.integers(1, 9))
     key = draw(st.sampled_from(["", "0", "1", "9", "other"])) if waited > 1 else ""
     asked, briefed = draw(st.integers(1, 3)), draw(st.booleans())
-    return Gate(draw(IDS), draw(IDS), question=asked, request_number=waited, key=key, briefed=briefed)
+    confirm, by_machine = draw(st.booleans()), draw(st.booleans())
+    return Gate(draw(IDS), draw(IDS), asked, waited, key, briefed, confirm, by_machine)
 
 
 #: What is written into our URLs, with how each is read back.

@@ -158,7 +158,8 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
     [
         (None,             BRIDGE, "completed", ASK),
         (None,             BRIDGE, "",          ASK),
-        (None,             BRIDGE, "busy",      BUSY),     # never answered, so never moved
+        (None,             BRIDGE, "busy",      WAIT),     # it may have a fallback
+        (None,             BRIDGE, "canceled",  UNREACHABLE),  # never answered, so never moved
         (None,             CONF,   "answered",  WAIT),     # it may not have been decided upon yet
         ("bridged",        BRIDGE, "completed", ASK),
         ("bridged",        BRIDGE, "busy",      BUSY),
@@ -176,6 +177,15 @@ def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, s
     given = facts(known) if known else None
 
     assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
+
+
+@each("status, expected", [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE)])
+def test_an_unknown_session_is_awaited_for_its_fallback_only_so_long(status, expected):
+    for asked in range(1, 6):
+        assert decide(outcome(BRIDGE, status, asked=asked), None, may_be_old=False) is WAIT
+    assert decide(outcome(BRIDGE, status, asked=6), None, may_be_old=False) is expected
+    assert decide(outcome(BRIDGE, status, party="agent", sid=AGENT), None, may_be_old=False) is expected
+    assert decide(outcome(BRIDGE, status, more=True), None, may_be_old=False) is NEXT
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------

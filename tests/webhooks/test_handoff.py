@@ -11,8 +11,8 @@ from conferral.statemachine.parts import DialOptions
 from conferral.telephony.directory import load_directory
 from tests.support.each import each
 from tests.support.metric_values import value_of
-from tests.webhooks.documents import conference_of, dial_of, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, ENVIRON, facts, fields, post
+from tests.webhooks.documents import conference_of, dial_of, next_url, rung, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, ENVIRON, PUBLIC_URL, facts, fields, post
 
 HANDOFF = "/voice/handoff"
 MENU = "https://app.example.com/menu"
@@ -154,7 +154,7 @@ async def test_a_repeated_request_asks_again_with_the_same_options(client, inges
     assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2&amp;v=1#" in document
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge&request=5&v=1", arrives())
     assert verbs(document) == ["Say", "Redirect"]
-    assert "/voice/fallback" in document
+    assert "/voice/fallback?handoff=1&amp;request=1&amp;v=1#" in document
 
 
 async def test_without_redis_the_caller_is_bridged_to_the_destination(client, ingest):
@@ -170,3 +170,85 @@ async def test_the_fallback_url_connects_a_call_that_the_app_placed_and_handed_o
     ingest.sessions[call_sid] = CALLER
     _, document = await post(client, "/voice/fallback", arrives(CallSid=call_sid, Direction="outbound-api"))
     assert (verbs(document) == ["Hangup"]) is not is_customer
+
+
+# ---- calls that your app placed: To is the customer -------------------------------------------------------------
+
+OURS, CUSTOMER = "+14155550111", "+14155550199"
+PLACED = {"Direction": "outbound-api", "From": OURS, "To": CUSTOMER}
+DIRECTORY = """
+[inbound."+14155550111"]
+agents = ["+14155550131", "+14155550132"]
+fallback = "voicemail"
+"""
+
+
+@pytest.fixture
+async def placed(open_client, write_directory):
+    return await open_client(**OPTIONS, **write_directory(DIRECTORY))
+
+
+def shown(document):
+    return rung(document), dial_of(document).get("callerId")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+async def test_agents_of_a_call_that_the_app_placed_see_our_number(placed, ingest, is_away, known):
+    ingest.away = is_away
+    _, document = await post(placed, f"{HANDOFF}?mode=bridge", arrives(**PLACED))
+    assert shown(document) == ("+14155550131", OURS)
+
+    agents = ("+14155550131", "+14155550132")
+    session = facts("bridged", phase="ringing", direction="outbound", was_handed_off=True, agents=agents)
+    ingest.facts = session if known else None
+    action = next_url(document, "Dial", "action")
+    _, document = await post(placed, action, arrives(**PLACED, DialCallStatus="failed"))
+    assert shown(document) == ("+14155550132", OURS)
+    assert not any(getattr(event, "failed_with_callers_number", False) for event in ingest.events)
+
+
+async def test_a_destination_that_fails_is_not_rung_again_with_the_same_number(placed, ingest):
+    ingest.facts = facts("bridged", phase="ringing", was_handed_off=True, agents=("+14155550188",))
+    action = DIAL_ACTION.replace("&v=1", "&agent=2&v=1")
+    for target in (DIAL_ACTION, action):
+        _, document = await post(placed, target, arrives(**PLACED, DialCallStatus="failed"))
+        assert verbs(document) == ["Say", "Hangup"]
+
+
+async def test_a_call_answered_without_redis_is_opened_for_the_customer(placed, ingest):
+    action = DIAL_ACTION.replace("&v=1", "&call=1&v=1")
+    _, document = await post(placed, action, arrives(**PLACED, DialCallStatus="busy"))
+    assert shown(document) == ("+14155550132", OURS)
+    event = ingest.events[0]
+    assert (event.customer_address, event.agent_address) == (CUSTOMER, "+14155550131")
+    assert (event.direction, event.handed_off, event.called_number) == ("outbound", True, OURS)
+
+
+@pytest.mark.parametrize("case", ["away", "unstored", "other-session"])
+async def test_the_fallback_url_of_a_failed_hand_off_bridges_the_customer(placed, ingest, case):
+    ingest.away = case == "away"
+    ingest.facts = facts("ended", direction="outbound") if case == "other-session" else None
+    ingest.ended = {CALLER: CALLER} if case == "other-session" else {}
+    ingest.publish_and_read = lambda event, call_sid: ingest.publish(event, call_sid=call_sid)
+    ingest.read = nothing
+    form = arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}?to=client:bob", ErrorCode="11200")
+    _, document = await post(placed, "/voice/fallback", form)
+    assert shown(document) == ("+14155550131", OURS)
+
+
+async def nothing(_session_id):
+    return None
+
+
+async def test_a_caller_who_asked_too_often_is_not_hung_up_without_redis(placed, ingest):
+    ingest.away = True
+    _, document = await post(placed, "/voice/fallback?handoff=1&request=1&v=1", arrives(**PLACED))
+    assert shown(document) == ("+14155550131", OURS)
+
+
+async def test_the_fallback_url_asks_again_for_the_customer(placed, ingest):
+    ingest.facts = facts("ended", direction="outbound")
+    ingest.sessions[CALLER] = CALLER
+    _, document = await post(placed, "/voice/fallback", arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}"))
+    assert "/voice/fallback?handoff=1&amp;request=2&amp;v=1#" in document

@@ -4,10 +4,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from conferral.statemachine.record import replace
+from conferral.statemachine.states import Phase
 from conferral.telephony.callback_urls import CallCallback
 from conferral.webhooks import responses
-from tests.webhooks.documents import action_of, dial_of, follow, next_url, rung, said, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, facts, fields, post
+from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, rung, said, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "client:bob", "+14155550124"]\n'
@@ -114,7 +116,7 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
     if known:
         ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE), agent_number=1)
     _, document = await post(client, again, unanswered("failed", DialCallSid=child))
-    assert verbs(document) == ["Say", "Hangup"]
+    assert verbs(document) == (["Say", "Hangup"] if known else ["Pause", "Redirect"])
     assert (ingest.events[1].failed_with_callers_number, ingest.events[1].agent_number) == (False, 1)
 
 
@@ -135,3 +137,28 @@ async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agen
     _, document = await post(client, DIAL_ACTION, unanswered(status, **changes))
 
     assert "Dial" not in verbs(document)
+
+
+# ---- where the session decides what follows ----------------------------------------------------------------------
+
+
+async def test_a_caller_whose_session_is_not_open_yet_goes_to_its_fallback(client, ingest):
+    form = unanswered("busy", To="+14155550101")
+    _, document = await post(client, DIAL_ACTION, form)
+    assert verbs(document) == ["Pause", "Redirect"]
+
+    ingest.facts = facts("bridged", phase="ringing", agents=AGENTS[:1], fallback="voicemail")
+    form = fields("call_arrives", CallStatus="in-progress", To="+14155550101")
+    _, document = await post(client, next_url(document, "Redirect"), form)
+    assert conference_of(document).text == CONFERENCE
+    assert len({event.token for event in ingest.events}) == 1
+
+
+@pytest.mark.parametrize("fallback", ["", "voicemail"])
+@pytest.mark.parametrize("agents", [AGENTS[:1], AGENTS])
+async def test_no_one_follows_an_agent_who_hung_up_while_being_connected(client, ingest, agents, fallback):
+    known = facts("bridged", phase="connected", agents=agents, fallback=fallback)
+    for phase, keeps in (("ringing", bool(fallback) or agents == AGENTS), ("connected", False)):
+        ingest.facts = replace(known, phase=Phase(phase))
+        _, document = await post(client, DIAL_ACTION, unanswered("completed", DialBridged="false"))
+        assert verbs(document) == (["Dial"] if keeps else ["Say", "Hangup"])

@@ -17,6 +17,7 @@ from tests.webhooks.webhook_helpers import (
     CONFERENCE_URL,
     DIAL,
     DIAL_ACTION,
+    PUBLIC_URL,
     a_party,
     facts,
     fields,
@@ -43,6 +44,11 @@ NEW = {
     "conference": ("/voice/conference", fields("call_arrives"), None),
     "client": ("/voice/client", fields("browser_calls_somebody"), None),
     "fallback": ("/voice/fallback", fields("call_arrives"), facts("bridged")),
+    "fallback of a hand-off": (
+        "/voice/fallback",
+        fields("call_arrives", Direction="outbound-api", ErrorUrl=f"{PUBLIC_URL}/voice/handoff", To="+14155550199"),
+        facts("bridged"),
+    ),
 }
 RUNNING = {
     "dial action": (DIAL_ACTION, fields("call_arrives", DialCallStatus="completed"), facts("converting")),
@@ -237,3 +243,14 @@ async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(cl
     assert (status, verbs(document)) == (200, ["Dial"])
     assert "+14155550123" in document
     assert CALLER in document
+
+
+async def test_after_a_message_an_error_hangs_up(client, ingest, lines, monkeypatch):
+    def fail(*_args, **_options):
+        raise UnforeseenError
+
+    monkeypatch.setattr("conferral.webhooks.status_callbacks.message_recorded", fail)
+
+    status, document = await post(client, f"/voice/voicemail?session={CALLER}&v=1", fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Hangup"])

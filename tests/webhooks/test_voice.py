@@ -5,7 +5,8 @@ import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.states import WaitAudio
+from conferral.statemachine.parts import TransferState
+from conferral.statemachine.states import TransferMode, TransferStage, WaitAudio
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
@@ -216,6 +217,39 @@ async def test_call_that_is_over_is_hung_up_and_opens_nothing(client, ingest, ch
 
     assert (status, verbs(document), ingest.events) == (200, ["Hangup"], [])
     assert "webhook_replayed" in [line["event"] for line in lines]
+
+
+@pytest.mark.parametrize("query", ["session=x y", f"session={CALLER}&v=1"])
+async def test_a_malformed_request_after_a_message_is_hung_up(client, ingest, lines, query):
+    form = fields("call_arrives", RecordingSid="RE?")
+    status, document = await post(client, f"/voice/voicemail?{query}".replace(" ", "%20"), form)
+
+    assert (status, verbs(document), ingest.events) == (200, ["Hangup"], [])
+    assert [line["event"] for line in lines] == ["webhook_rejected"]
+
+
+async def test_the_fallback_after_a_message_opens_nothing(client, ingest):
+    ingest.facts, ingest.ended = facts("ended"), {CALLER: CALLER}
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/voicemail?session={CALLER}&v=1", ErrorCode="11200")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert (verbs(document), ingest.events) == (["Hangup"], [])
+
+
+async def test_a_caller_whose_voicemail_document_fails_waits_in_the_sessions_conference(client, ingest):
+    leaves_message = TransferState(1, TransferMode.INBOUND, "", stage=TransferStage.LEAVING_MESSAGE)
+    ingest.facts = facts("transferring", phase="voicemail", conference_name="room", transfer=leaves_message)
+    ingest.sessions[CALLER] = CALLER
+
+    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl="", ErrorCode="12100"))
+
+    room = conference_of(document)
+    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (
+        "room", "customer-1", "false"
+    )  # fmt: skip
+    assert f"session={CALLER}" in room.get("statusCallback")
+    assert "/voice/wait?" in room.get("waitUrl")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""The gate of a bridge's agent: who presses a key, even if Redis does not know the agent; and what machines get."""
+
+import pytest
+
+from conferral.statemachine.parts import DialOptions
+from tests.webhooks.documents import dial_of, follow, next_url, said, verbs
+from tests.webhooks.gate_helpers import GATE, answered, events_of, pressed, target
+from tests.webhooks.webhook_helpers import AGENT, facts, fields, post
+
+PHONE = "+14155550188"
+DIRECTORY = """
+[inbound."+14155550100"]
+agents = ["client:alice", "+14155550188"]
+confirm = true
+"""
+
+
+@pytest.fixture
+async def client(open_client, write_directory):
+    return await open_client(**write_directory(DIRECTORY), CONFERRAL_ALLOWED_DESTINATIONS="US,client:")
+
+
+async def gate_of_phone(client, ingest):
+    """The URL of the gate of the phone, which rings after the browser."""
+    ingest.away = True
+    _, document = await post(client, "/voice/inbound", fields("call_arrives", To="+14155550100"))
+    assert dial_of(document).find("Client").get("url") is None
+    busy = fields("call_arrives", To="+14155550100", DialCallStatus="busy")
+    _, document = await post(client, next_url(document, "Dial", "action"), busy)
+    ingest.away = False
+    return next_url(document, "Dial/Number", "url")
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_phone_presses_a_key_though_the_session_shows_no_phone(client, ingest, known):
+    gate = await gate_of_phone(client, ingest)
+    ingest.facts = facts("bridged", phase="ringing", agents=("client:alice", PHONE)) if known else None
+
+    _, document = await post(client, gate, answered(CallSid=AGENT))
+    assert verbs(document) == ["Gather"]
+    question = next_url(document, "Gather", "action")
+    _, document = await post(client, question, pressed("", CallSid=AGENT))
+    assert verbs(document) == ["Gather"]
+    assert ingest.events == []
+
+    _, document = await post(client, question, pressed("1", CallSid=AGENT))
+    assert (verbs(document), events_of(ingest)) == ([], ["accepted"])
+
+
+@pytest.mark.parametrize("known", ["known", "unknown", "away"])
+async def test_a_brief_alone_asks_for_no_key(client, ingest, known):
+    _, document = await post(
+        client, "/voice/handoff?mode=bridge&to=client:bob&brief=Hi", fields("call_arrives", To="+14155550101")
+    )
+    gate = next_url(document, "Dial/Client", "url")
+    ingest.events.clear()
+    ingest.away = known == "away"
+    options = DialOptions(brief="Hi")
+    ingest.facts = facts("bridged", phase="ringing", options=options) if known == "known" else None
+
+    documents = await follow(client, gate, answered(CallSid=AGENT), "Redirect")
+
+    assert [said(document) for document in documents] == (["Hi", ""] if known == "known" else [""])
+    assert verbs(documents[-1]) == []
+    assert events_of(ingest) == ([] if ingest.away else ["accepted"])
+
+
+async def test_a_machine_stays_one_when_redis_is_back(client, ingest):
+    ingest.away = True
+    _, document = await post(client, GATE, answered(AnsweredBy="machine_start"))
+    assert verbs(document) == ["Pause", "Redirect"]
+
+    ingest.away, ingest.facts = False, facts("transferring", target=target())
+    _, document = await post(client, next_url(document, "Redirect"), answered())
+
+    assert verbs(document) == ["Hangup"]
+    assert events_of(ingest)[-1] == "answering-machine"
