@@ -22,7 +22,7 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 VOICEMAIL_PATH = "/voice/voicemail"
-#: Query of the fallback URL for a hand-off's caller, who is no party that we dialed, whoever placed the call.
+#: Query of the fallback URL for a hand-off's caller, who is no party that we dialed.
 HANDED_OFF = "handoff=1"
 #: A session that does not exist: `conferral check` asks for its announcement.
 CHECK_SESSION = "conferral-check"

@@ -244,12 +244,12 @@ async def test_a_caller_whose_voicemail_document_fails_waits_in_the_sessions_con
 
     _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl="", ErrorCode="12100"))
 
-    room = conference_of(document)
-    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (
+    conference = conference_of(document)
+    assert (conference.text, conference.get("participantLabel"), conference.get("startConferenceOnEnter")) == (
         "room", "customer-1", "false"
     )  # fmt: skip
-    assert f"session={CALLER}" in room.get("statusCallback")
-    assert "/voice/wait?" in room.get("waitUrl")
+    assert f"session={CALLER}" in conference.get("statusCallback")
+    assert "/voice/wait?" in conference.get("waitUrl")
 
 
 @pytest.mark.parametrize(
