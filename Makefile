@@ -52,8 +52,8 @@ install: $(VENV)/libraries.done   ## install the command for a server: .venv/bin
 	@rm -rf build
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer
-	@$(BIN)/conferral demo
+demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer: STORY=handoff
+	@$(BIN)/conferral demo $(if $(STORY),--story "$(STORY)")
 
 # Test processes share compiled files, even if the environment disables them.
 test soak: export PYTHONDONTWRITEBYTECODE =

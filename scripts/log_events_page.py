@@ -70,6 +70,7 @@ MEANINGS = {
     "sandbox_started": "The sandbox listens on `port`.",
     "sandbox_stopped": "The sandbox has stopped.",
     "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no partitions.",
+    "recordings_deleted": "`conferral forget --recordings` deleted a session's recordings at Twilio.",
     "session_forgotten": "`conferral forget` erased a session.",
     "session_hash_corrupt": "A session's stored state is damaged; `reason` names the field.",
     "session_moved": "A session's state changed; `call_sids` names its calls.",

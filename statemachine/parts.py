@@ -147,6 +147,10 @@ class Voicemail(BaseRecord, frozen=True):
     move_effect_id: str = ""
     #: Whether it is unknown if Twilio moved the customer.
     may_not_have_moved: bool = False
+    #: A read showed that Twilio had not, so a second request is, or was, under way.
+    was_repeated: bool = False
+    #: SID of the conference that the customer leaves for it.
+    conference_sid: str = ""
     #: Whether Twilio records: the customer has heard the tone.
     is_recording: bool = False
     #: Whether the message is over, or there was none.

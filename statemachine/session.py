@@ -399,6 +399,11 @@ class Session(BaseRecord, frozen=True):
         return self.transfer is not None and self.transfer.mode is TransferMode.INBOUND
 
     @property
+    def public_transfer(self) -> TransferState | None:
+        """The newest transfer, as users know it: no inbound call's fallback."""
+        return None if self.is_inbound_fallback else self.transfer
+
+    @property
     def is_in_voicemail(self) -> bool:
         """Whether the customer is in the voicemail, or on the way."""
         return self.voicemail is not None and not self.voicemail.is_over

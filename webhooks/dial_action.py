@@ -377,8 +377,6 @@ class DialActionRoutes(Routes):
         self, form: Form, action: DialAction, event: DialEnded, view: Session | None
     ) -> tuple[DialOutcome, NextAgent | None]:
         """Return what to decide by, and the next agent to try, if any."""
-        if view is not None and view.phase is Phase.CONNECTED:  # to the machine, the agent had the call: none follows
-            return DialOutcome(event, action.attempt, action.request_number), None
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone

@@ -21,6 +21,7 @@ from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.storage.commands import field_values
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
 from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
+from conferral.telephony.directory import handoff_allow_list
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
@@ -62,17 +63,15 @@ class HandoffParser:
         self._names = names
         self._metrics = metrics
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-        self._allowed_in_data = AllowList.from_setting(settings.handoff_destinations, settings.number)
+        self._allowed_in_data = handoff_allow_list(settings)
         self._return_urls = settings.return_urls
 
     def parse(self, call_sid: str, query: str, data: Mapping[str, Any]) -> Handoff:
         """Return the valid options; the URL's win over those of the data."""
-        found: dict[str, Any] = {}
-        for source, given in (("HandoffData", _as_texts(data)), ("url", dict(parse_qsl(query)))):
-            back = self._checked(call_sid, source, given, _BACK) or found.get(_BACK, "")
-            for name in _TEXTS:
-                value = back if name == _BACK else self._checked(call_sid, source, given, name, back=back)
-                found |= {name: value} if value not in (None, "") else {}
+        sources = {"url": dict(parse_qsl(query)), "HandoffData": data}
+        back = self._first_valid(call_sid, sources, _BACK) or ""
+        found = {name: self._first_valid(call_sid, sources, name, back) for name in _TEXTS if name != _BACK}
+        found = {name: value for name, value in found.items() if value is not None}
         mode = SessionMode(found.get("mode", SessionMode.CONFERENCE))
         if found.get("amd") and mode is SessionMode.BRIDGE:
             log.info("handoff_option_ignored", call_sid=call_sid, option="mode", reason="amd needs a conference")
@@ -84,15 +83,18 @@ class HandoffParser:
             params=found.get("params", ""),
             amd=found.get("amd", False),
         )
-        fallback = found.get("fallback") or found.get(_BACK, "")
-        return Handoff(mode, found.get("to", ""), options, found.get("ref", ""), fallback)
+        return Handoff(mode, found.get("to", ""), options, found.get("ref", ""), found.get("fallback", back))
 
-    def _checked(self, call_sid: str, source: str, given: Mapping[str, Any], name: str, *, back: str = "") -> Any:
+    def _first_valid(self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: str = "") -> Any:
+        values = (self._checked(call_sid, source, name, given.get(name), back) for source, given in sources.items())
+        return next((value for value in values if value is not None), None)
+
+    def _checked(self, call_sid: str, source: str, name: str, given: Any, back: str) -> Any:
         """Return an option's value; None if it is absent or invalid."""
-        if given.get(name) in (None, ""):
+        if given in (None, ""):
             return None
         try:
-            value = _TEXTS[name].parse(given[name])
+            value = _TEXTS[name].parse(_as_text(name, given))
             if name == "to":
                 return self._resolve(value, is_data=source == "HandoffData")
             if name == _BACK:
@@ -120,7 +122,7 @@ class HandoffParser:
             if is_data and not (is_name(place) or is_url(place)):
                 self._allowed_in_data.check(parse_address(place))
         rules = FallbackRules(self._names(), self._allowed, self._return_urls)
-        return rules.parse(",".join(places), without=_NOT_POSSIBLE)
+        return rules.check(places, without=_NOT_POSSIBLE)
 
 
 class HandoffRoutes(Routes):
@@ -138,7 +140,7 @@ class HandoffRoutes(Routes):
         if form.get("CallStatus") == CallStatus.COMPLETED:
             return twiml_response(self._documents.end_of_document())
         data = self._data(call_sid, form.get("HandoffData", ""))
-        if data.get("handoff") in (False, "false"):
+        if data.get("handoff") is False or data.get("handoff") == "false":
             log.info("handoff_declined", call_sid=call_sid)
             return twiml_response(self._documents.hang_up())
         options, number = split_request_number(query)
@@ -181,11 +183,8 @@ class HandoffRoutes(Routes):
         return {}
 
 
-def _as_texts(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return JSON's objects and lists in the form that they have in a URL."""
-    given = dict(data)
-    if isinstance(params := given.get("params"), dict):
-        given["params"] = urlencode({str(name): str(value) for name, value in params.items()})
-    if isinstance(fallback := given.get("fallback"), list):
-        given["fallback"] = ",".join(map(str, fallback))
-    return given
+def _as_text(name: str, given: Any) -> Any:
+    """Return an object or a list of JSON in the form that it has in a URL."""
+    if name == "params" and isinstance(given, dict):
+        return urlencode({str(key): str(value) for key, value in given.items()})
+    return ",".join(map(str, given)) if name == "fallback" and isinstance(given, list) else given

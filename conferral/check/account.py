@@ -20,7 +20,13 @@ from conferral.runtime.errors import OutcomeUnknownError, ProviderError, Provide
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, FALLBACK_PATH, Announcement
+from conferral.telephony.callback_urls import (
+    ANNOUNCEMENT_PATH,
+    CHECK_SESSION,
+    FALLBACK_PATH,
+    HANDOFF_PATH,
+    Announcement,
+)
 from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
@@ -193,7 +199,7 @@ async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpCli
 
 
 def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberRecord) -> CheckResult:
-    ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
+    ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH)]
     fix = f"set the voice URL of {number_label} to {without_login(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
         return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)

@@ -13,6 +13,7 @@ from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory, number_loop
+from conferral.telephony.phrases import has_language
 
 
 def check_http_parser() -> CheckResult:
@@ -123,6 +124,7 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
 #: The line for the problems of a setting; the others are the directory's.
 _LINES = {
     "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
+    "CONFERRAL_HANDOFF_DESTINATIONS": "allow-list",
     "CONFERRAL_AGENT": "agent",
     "CONFERRAL_TRANSFER_FALLBACK": "fallback",
     "CONFERRAL_INBOUND_FALLBACK": "fallback",
@@ -149,7 +151,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     return [
         _check_urls(settings, directory),
         _check_agent(directory),
-        _check_fallback(directory),
+        _check_fallback(settings, directory),
         *_check_loop(settings, directory),
     ]
 
@@ -176,9 +178,19 @@ def _check_agent(directory: Directory) -> CheckResult:
     return fail("agent", "CONFERRAL_AGENT is not set: callers hear a message and are disconnected", fix)
 
 
-def _check_fallback(directory: Directory) -> CheckResult:
+def _check_fallback(settings: ServiceSettings, directory: Directory) -> CheckResult:
     transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
-    return ok("fallback", f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}")
+    found = f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}"
+    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(one).hostname) for one in settings.return_urls):
+        why = "CONFERRAL_RETURN_URLS: a loopback URL, which Twilio can't reach"
+        return warn("fallback", f"{found}; {why}", "use a URL that Twilio can reach")
+    routes = (directory.default, *directory.numbers.values())
+    fallbacks = (directory.transfer_fallback, *(one.fallback for one in routes))
+    leaves_message = any(Place.VOICEMAIL in split_places(one) for one in fallbacks)
+    if leaves_message and settings.voicemail_greeting is None and not has_language(settings.language):
+        why = "the voicemail's greeting is in English, and CONFERRAL_LANGUAGE is another language"
+        return warn("fallback", f"{found}; {why}", "set CONFERRAL_VOICEMAIL_GREETING")
+    return ok("fallback", found)
 
 
 def describe_fallback(fallback: str) -> str:

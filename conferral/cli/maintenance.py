@@ -13,9 +13,11 @@ from conferral.cli.options import AsJson, SessionName, Yes
 from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conferral.operations.erasure import ErasurePlan, SessionErasure
     from conferral.operations.session_queries import SessionQueries
-    from conferral.runtime.settings import ServiceSettings
+    from conferral.runtime.settings import ServiceSettings, TwilioSettings
     from conferral.storage.queries.process_registry import Process
 
 
@@ -156,12 +158,14 @@ _TRACE_NAMES = {
     "commands": ("command record", "command records"),
     "outcomes": ("outcome", "outcomes"),
     "dead_letters": ("dead letter", "dead letters"),
+    "recordings": ("recording at Twilio", "recordings at Twilio"),
 }
 
 
 def forget(
     session: SessionName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be erased.")] = False,
+    recordings: Annotated[bool, typer.Option("--recordings", help="Also delete its recordings at Twilio.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -171,7 +175,7 @@ def forget(
     \b
     Examples:
       conferral forget CA0123456789abcdef0123456789abcdef --dry-run
-      conferral forget 23
+      conferral forget 23 --recordings
       conferral forget CA0123456789abcdef0123456789abcdef --yes --json
 
     Without a terminal, it always needs --yes, unless --dry-run is given.
@@ -180,13 +184,15 @@ def forget(
     command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
     and one that ended less than a minute ago. Run it again to erase anything left.
     A call's SID, or its customer, names all sessions of a call that came back.
-    Does not delete recordings at Twilio.
+    With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
+    and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
     """
     from conferral.operations.erasure import SessionErasure
     from conferral.redis_access import run_query
     from conferral.runtime import log
-    from conferral.runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, TwilioSettings, load
 
+    twilio = load(TwilioSettings) if recordings else None
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandNotDoneError("without a terminal, forget needs --yes; nothing was erased")
     # The log line about the erasure is its only record; on a terminal, no one keeps it.
@@ -194,19 +200,35 @@ def forget(
     log.configure(load(StoreSettings).log_format, level=level, process="forget", cache_loggers=False)
     plans = run_query(lambda reader: SessionErasure(reader).plans(session))
     found = [plan for plan in plans if not plan.is_empty]
+    if found and not (dry_run or yes):
+        about = "; ".join(_plan_lines(plan, plan.traces.counts) for plan in found)
+        also = "; its recordings at Twilio" if twilio else ""
+        output.require_confirmation(f"{about}{also} will be deleted permanently. Continue?")
+    deleted, refused = _erase_at_twilio(twilio, found, dry_run=dry_run) if twilio and found else ({}, ())
     if found and not dry_run:
-        if not yes:
-            about = "; ".join(map(_plan_lines, found))
-            output.require_confirmation(f"{about} will be deleted permanently. Continue?")
         run_query(lambda reader: _erase(SessionErasure(reader), found))
     for plan in plans:
         traces = plan.traces
+        counts = traces.counts | ({"recordings": deleted.get(traces.session_id, 0)} if twilio else {})
         if as_json:
-            output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
+            output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": counts})
         elif plan.is_empty:
             output.print_line(f"Redis holds nothing about {traces.session_id}")
         else:
-            output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan)}")
+            output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan, counts)}")
+    if refused:
+        raise CommandNotDoneError(f"Twilio refuses to delete recordings: {'; '.join(refused)}")
+
+
+def _erase_at_twilio(
+    settings: "TwilioSettings", plans: "list[ErasurePlan]", *, dry_run: bool
+) -> "tuple[dict[str, int], tuple[str, ...]]":
+    import asyncio  # slow, and other commands' help needs none of it
+
+    from conferral.operations.recording_erasure import erase_recordings  # as Twilio's library
+
+    erased = asyncio.run(erase_recordings(settings, [plan.traces for plan in plans], dry_run=dry_run))
+    return erased.counts, erased.refused
 
 
 async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
@@ -214,7 +236,7 @@ async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
         await erasure.erase(plan)
 
 
-def _plan_lines(plan: "ErasurePlan") -> str:
+def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
     from conferral.operations import wording
 
     traces, customer = plan.traces, plan.session.parties.get("customer")
@@ -222,5 +244,5 @@ def _plan_lines(plan: "ErasurePlan") -> str:
     ended_at = plan.session.fields.get("ended_at", "")
     damaged = "damaged; its calls continue" if traces.is_damaged else ""
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))
-    counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
+    counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in counts.items() if count]
     return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"

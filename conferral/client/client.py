@@ -316,7 +316,7 @@ class Client:
             await asyncio.sleep(POLL_EVERY_S)
 
     async def outcomes(self, *, after: str = "") -> AsyncIterator[OutcomeRecord]:
-        """Yield finished transfers and ended sessions, without end.
+        """Yield finished transfers, ended sessions, and messages, without end.
 
         Each arrives at least once; deduplicate by `id`. Redis keeps about the last `CONFERRAL_OUTCOMES_KEPT`. While
         Redis is unreachable, nothing arrives; afterwards, the missed ones follow.

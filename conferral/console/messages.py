@@ -22,7 +22,7 @@ NUMBER_MAX = 2**53 - 1
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(
-    r"party\..+\.(address|caller_id|params)|transfer\.(to|options)|options|agents|parked_by|called_number"
+    r"party\..+\.(address|caller_id|params)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number"
 )
 
 
@@ -94,7 +94,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
         "people": _parties(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
-        "transfer_status": session.transfer_status,
+        "transfer_status": session.transfer_status if session.public_transfer is not None else "",
         "title": session_summary.people_line(session, full=full),
         "now": _now(session),
         **_search_terms(session, full=full),

@@ -4,6 +4,8 @@ from conferral.operations import wording
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"
+#: Bob or else carol answers this number; if neither does, the caller leaves a message.
+SUPPORT = "+14155550101"
 CUSTOMER = "+14155550123"
 ALICE = "client:alice"
 BOB = "client:bob"

@@ -56,6 +56,12 @@ READY = {"webhooks": "webhooks_listening", "console": "console_started"}
 #: Where `make` installs a redis-server if there is none on PATH.
 OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
 REDIS_VERSION_MIN = (6, 2)
+#: The demo's CONFERRAL_DIRECTORY.
+DIRECTORY = f"""\
+[inbound."{characters.SUPPORT}"]
+agents = ["{characters.BOB}", "{characters.CAROL}"]
+fallback = "voicemail"
+"""
 _HOW_TO_INSTALL = (
     "no redis-server 6.2 or newer was found; install one (Debian, Ubuntu: apt install redis-server; "
     "macOS: brew install redis), or run the demo by `make demo`, which fetches one"
@@ -164,7 +170,9 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     redis = children.start("redis", _redis_command(server, path, children.folder), {})
     reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
-    settings = process_variables(url, webhooks_url, sandbox_url)
+    directory = children.folder / "directory.toml"
+    directory.write_text(DIRECTORY)
+    settings = process_variables(url, webhooks_url, sandbox_url) | {"CONFERRAL_DIRECTORY": str(directory)}
     stage = DemoEnvironment(children.folder, url, webhooks_url, sandbox_url, console_url, reader, settings)
     command_line = f"REDIS_URL={shlex.quote(url)} {own_command()}"  # for commands that the pages offer to copy
     log.configure("console", stack.enter_context((children.folder / "sandbox.log").open("a")), process="sandbox")
@@ -192,7 +200,8 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
 def add_numbers(sandbox: Sandbox, webhooks_url: str) -> None:
     """Let calls to the business, and from browsers, reach the webhooks."""
     urls = {"voice_fallback_url": f"{webhooks_url}/voice/fallback", "status_callback": f"{webhooks_url}/voice/status"}
-    sandbox.add_number(characters.BUSINESS, name="alice", voice_url=f"{webhooks_url}/voice/inbound", **urls)
+    for number, name in ((characters.BUSINESS, "alice"), (characters.SUPPORT, "support")):
+        sandbox.add_number(number, name=name, voice_url=f"{webhooks_url}/voice/inbound", **urls)
     sandbox.add_application(APP_SID, voice_url=f"{webhooks_url}/voice/client", **urls)
 
 

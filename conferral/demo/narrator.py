@@ -31,6 +31,7 @@ class Narrator:
     is_over: bool = False
     _newest_id: str = ""
     _began_ms: int = 0
+    _newest_sentence: str = ""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
@@ -47,7 +48,8 @@ class Narrator:
                 at_ms = wording.parse_time_ms(entry["at"])
                 self._began_ms = self._began_ms or at_ms
                 sentence = narrate_entry(entry, self.people)
-                if sentence:
+                if sentence and sentence != self._newest_sentence:  # two sources may report one fact
+                    self._newest_sentence = sentence
                     output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {sentence}", len(_INDENT))
 
     async def announce(self, sentence: str) -> None:

@@ -10,7 +10,7 @@ from conferral.demo import closing_message
 from conferral.demo.environment import start
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import Story
-from conferral.demo.subprocesses import Subprocesses, cancel_all
+from conferral.demo.subprocesses import RESTART_AFTER_S, Subprocesses, cancel_all, poll_until
 from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.errors import StoreError
 
@@ -78,18 +78,19 @@ async def _run_until_over(
 async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asyncio.Event, options: DemoOptions) -> None:
     output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
     stage, sandbox = await start(children, stack)
-    runner = ScenarioRunner(stage, sandbox, options.pace)
+    runner = ScenarioRunner(stage, sandbox, options.pace, lambda: [worker.process.pid for worker in children.workers])
     restarting = asyncio.create_task(children.restart_workers())
     try:
         runner.script_all_phones()
         output.print_line(f"Demo: {options.story.summary}")
         await options.story.play(runner)
         if not options.exit_after_story:
+            await poll_until(children.workers_run, RESTART_AFTER_S)  # a story may have killed one
             runner.script_all_phones()
             session_id = await runner.start_bridged_call()
             runner.set_phones_manual()
             (stage.folder / closing_message.ENV_FILE).write_text(closing_message.env_file(stage, session_id))
-            for line in closing_message.lines(stage, [worker.process.pid for worker in children.workers]):
+            for line in closing_message.lines(stage, runner.worker_pids()):
                 output.print_line(line)
             await stop.wait()
     finally:

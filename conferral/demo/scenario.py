@@ -4,7 +4,10 @@ Each raises `CommandNotDoneError` if what it expects does not happen in time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +24,7 @@ from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.views import UNKNOWN_PERSON, heard_words
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
+from conferral.storage.coordinator import read_owners
 
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.
@@ -43,6 +47,8 @@ class ScenarioRunner:
     sandbox: Sandbox
     #: Factor by which pauses and ringing are shortened.
     pace: float = 1.0
+    #: The workers' processes, of which a story may kill one.
+    worker_pids: Callable[[], Sequence[int]] = tuple
 
     def script_all_phones(self) -> None:
         """Name every phone, and let it answer and press 1 at the first prompt."""
@@ -70,6 +76,17 @@ class ScenarioRunner:
         call = await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)
         async with self.narrated(call.sid) as play:
             await play.wait_until_answered()
+            yield play
+
+    @asynccontextmanager
+    async def call_support(self, voice_url: str = "") -> AsyncIterator["Scenario"]:
+        """Let a customer call the support's number; `voice_url` replaces its own."""
+        caller, number = map(wording.display_address, (characters.CUSTOMER, characters.SUPPORT))
+        answers = "your app's bot answers" if voice_url else "bob is dialed"
+        output.print_line(f"customer {caller} calls {number}; {answers}")
+        call = await self.sandbox.call_in(characters.CUSTOMER, characters.SUPPORT, url=voice_url)
+        async with self.narrated(call.sid) as play:
+            await play.set_people(**{"agent": "bob", "agent 1 of 2": "bob", "agent 2 of 2": "carol"})
             yield play
 
     @asynccontextmanager
@@ -176,6 +193,56 @@ class Scenario:
         for line in [whole] if len(whole) <= HEARD_WIDTH else lines:
             await self.narrator.add_observation(line)
 
+    async def expect_speech(self, text: str) -> None:
+        """Wait until the customer hears a sentence; there may be no session yet."""
+        call = self.runner.sandbox.call(self.session_id)
+
+        async def is_heard() -> bool:
+            return call.hears_now is not None and call.hears_now.content == text
+
+        if not await poll_until(is_heard, STEP_S):
+            raise CommandNotDoneError(f"the customer should hear: {text}")
+        await self.narrator.add_observation(f"the customer hears “{text}”")
+
+    async def leave_message(self, text: str) -> None:
+        """Let the customer say something after the tone, and hang up."""
+        call = self.runner.sandbox.call(self.session_id)
+
+        async def is_recorded() -> bool:
+            return call.record.activity == "recording"
+
+        if not await poll_until(is_recorded, STEP_S):
+            raise CommandNotDoneError("the customer should hear the tone")
+        await self.narrator.announce(f"after the tone, the customer says “{text}”")
+        call.speak(text)
+        await self.end("customer", "the customer hangs up")
+        (recording,) = self.runner.sandbox.recordings()
+        await self.narrator.add_observation(f"recorded: “{recording.text}”")
+
+    async def kill_worker(self) -> None:
+        """Kill the worker that processes this call; narrate the takeover."""
+        dead = await self._owner()
+        pid = next((pid for pid in self.runner.worker_pids() if f"-{pid}-" in dead), 0)
+        if not pid:
+            raise CommandNotDoneError("no worker processes this call")
+        await self.narrator.announce(f"kill -9 {pid}: the worker that processes this call dies")
+        os.kill(pid, signal.SIGKILL)
+        killed_at_s = time.monotonic()
+
+        async def is_taken_over() -> bool:
+            return await self._owner() not in ("", dead)
+
+        if not await poll_until(is_taken_over, STEP_S):
+            raise CommandNotDoneError("no other worker has taken over the call")
+        after_s = time.monotonic() - killed_at_s
+        await self.narrator.add_observation(f"the other worker takes over, {after_s:.2f} s after the kill")
+
+    async def _owner(self) -> str:
+        """Return the name of the worker that processes this call."""
+        reader = self.runner.environment.reader
+        owners = await read_owners(reader.client, reader.keys)
+        return owners[str(reader.keys.partition_of(self.session_id))].name
+
     async def call_of(self, party: str) -> CallHandle:
         """Return a party's call, as its phone sees it."""
         return self.runner.sandbox.call((await self._session()).parties[party].call_sid)
@@ -193,6 +260,15 @@ class Scenario:
     async def wait_until_answered(self) -> None:
         """Wait until the agent has answered."""
         await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
+
+    async def wait_for_party(self, name: str, address: str = "") -> None:
+        """Wait until a party is dialed, at this address if given."""
+
+        def is_dialed(session: Session) -> bool:
+            party = session.parties.get(name)
+            return party is not None and bool(party.call_sid) and address in ("", party.address)
+
+        await self.wait_until(f"the {name}'s phone", is_dialed)
 
     async def wait_until(self, what: str, holds: Callable[[Session], bool]) -> None:
         """Wait until a condition holds for the session."""

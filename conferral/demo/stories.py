@@ -1,13 +1,14 @@
 """The demo's stories, and the tour: what people do, and what they hear."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from conferral.demo import characters
+from conferral.demo import bot, characters
 from conferral.demo.characters import BOB, CAROL, CUSTOMER, DAVE
 from conferral.demo.scenario import ANSWER_AFTER_S, ANYTHING, LATE_ANSWER_AFTER_S, Scenario, ScenarioRunner
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Phase, State
 
 THE_CUSTOMER = characters.name(CUSTOMER)
 
@@ -116,6 +117,48 @@ async def _supervise(runner: ScenarioRunner) -> None:
         await play.end("customer", "the customer hangs up: a supervisor does not count as a party")
 
 
+async def _handoff(runner: ScenarioRunner) -> None:
+    says = "Hello. What can I do for you?"
+    summary = "Caller wants to change an order."
+    runner.sandbox.script_bot(says=(says,), handoff_data={"brief": summary, "timeout": 5, "ref": "order-7"})
+    runner.phone(BOB)  # rings until Twilio gives up
+    async with (
+        bot.serve_app(f"{runner.environment.webhooks_url}/voice/handoff") as voice_url,
+        runner.call_support(voice_url) as play,
+    ):
+        await play.expect_speech(says)
+        await play.wait_until("the hand-off", lambda it: it.state == State.CONFERENCED)
+        await play.narrator.announce("the bot hands over to the number's agents, with a summary")
+        await play.expect_heard(customer="music")
+        await play.wait_for_party("agent", CAROL)
+        await play.set_people(agent="carol")
+        await play.expect_heard(customer="music", carol=f"“{summary}”")
+        await play.expect_talk(THE_CUSTOMER, "carol")
+        await play.end("customer", "the customer hangs up")
+
+
+async def _voicemail(runner: ScenarioRunner) -> None:
+    runner.phone(BOB, outcome="busy")
+    runner.phone(CAROL, outcome="reject", answer_after_s=ANSWER_AFTER_S)
+    async with runner.call_support() as play:
+        await play.wait_for_party("agent", CAROL)
+        await play.set_people(agent="carol")
+        await play.wait_until("the voicemail", lambda it: it.phase == Phase.VOICEMAIL)
+        await play.expect_heard(customer=ANYTHING)
+        await play.leave_message("Please call me back.")
+
+
+async def _killed(runner: ScenarioRunner) -> None:
+    async with runner.call_in() as play:
+        await play.set_people(target="bob")
+        command = await play.begin("alice consults bob first", "transfer", to=BOB, mode="consult")
+        await play.wait_for_party("target")
+        await asyncio.gather(play.kill_worker(), play.expect_heard(customer="music", alice="bob", bob="alice"))
+        await play.finish(command)
+        await _complete(play)
+        await play.end("customer", "the customer hangs up")
+
+
 def _is_heard_by_all(session: Session) -> bool:
     """Whether Twilio confirmed that the supervisor talks to everyone."""
     supervisor = session.parties["supervisor"]
@@ -170,4 +213,7 @@ STORIES = {
     "hold": Story("the customer is held, then muted", _hold),
     "park": Story("the customer waits on hold until an agent retrieves the call", _park),
     "supervise": Story("a supervisor listens, whispers, and joins in", _supervise),
+    "handoff": Story("a bot hands over with a summary, and the second agent answers", _handoff),
+    "voicemail": Story("no agent answers, and the caller leaves a message", _voicemail),
+    "killed": Story("a worker is killed in the middle of a consult", _killed),
 }

@@ -106,6 +106,10 @@ class Subprocesses:
         """Return the processes that are restarted when they exit."""
         return [child for child in self._processes if child.is_restarted]
 
+    async def workers_run(self) -> bool:
+        """Whether no worker is dead."""
+        return not any(worker.has_ended for worker in self.workers)
+
     async def wait_for_death(self) -> None:
         """Wait for an exit that ends the demo; raise CommandNotDoneError."""
         while True:

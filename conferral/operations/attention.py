@@ -38,7 +38,13 @@ OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
 OVERDUE_AFTER_MS = 2_000
 #: How long a failed transfer is reported, in milliseconds.
 RECENT_FAILURE_MS = 300_000
-_EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
+_EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall", "fallback", "voicemail"})
+#: What a failed transfer is followed by: the customer is attended to.
+RECOVERIES = {
+    Phase.RECALL: "calling the agent back",
+    Phase.FALLBACK: "dialing the fallback",
+    Phase.VOICEMAIL: "the customer is in the voicemail",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,8 @@ def is_lone(session: Session) -> bool:
 
 
 def _has_recovered(session: Session) -> bool:
-    """Whether the caller talks again, or the agent is being called back."""
-    if session.phase == Phase.RECALL:
+    """Whether the caller talks again, or the fallback is under way."""
+    if session.phase in RECOVERIES:
         return True
     if session.state not in (State.BRIDGED, State.CONFERENCED) or session.phase in _EXPECTED_LONE_PHASES:
         return False
@@ -118,13 +124,13 @@ def _describe_overdue(session: Session, now_ms: int) -> str:
 
 
 def _describe_failed_transfer(session: Session, now_ms: int) -> str:
-    """Describe a transfer that failed lately, or its recall; else empty."""
-    transfer = session.transfer
+    """Describe a transfer that failed lately, or what follows; else empty."""
+    transfer = session.public_transfer
     if transfer is None:
         return ""
-    why = f": {words.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
-    if session.phase == Phase.RECALL:
-        return f"transfer failed{why}; calling the agent back"
+    why = f": {wording.transfer_failure(transfer.reason)}" if transfer.reason else ""
+    if recovery := RECOVERIES.get(session.phase):
+        return f"transfer failed{why}; {recovery}"
     if transfer.status != TransferStatus.FAILED:
         return ""
     # Without a dial, its time is not stored: the session's last change is the latest it can be.

@@ -17,7 +17,7 @@ from conferral.storage.codecs.text_codec import parse_rows
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
-_REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation"})
+_REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation", "answering-machine"})
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
 #: Without a worker, nothing that anyone does has an effect.
 _NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
@@ -132,7 +132,7 @@ def _summary(
     in_trouble = attention.attention_of(session, now_ms)
     # A later rank is no trouble: a refusal is shown as the last refused command, a hold limit among what comes next.
     if in_trouble and in_trouble.rank <= attention.RECOVERED:
-        recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
+        recovers = "Recovering" if session.phase in attention.RECOVERIES else "Recovered"
         mark = "Needs attention" if in_trouble.needs_attention else recovers
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
     if participants := session_summary.activity_line(session, full=full):
@@ -161,8 +161,8 @@ def _summary_of_ended(
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
         sentences.append(f"{_ended_by(by, reason, removal)}.")
-    if session.transfer is not None:
-        sentences.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
+    if transfer := session_summary.transfer_line(session, full=full):
+        sentences.append(f"Last transfer: {transfer}.")
     return sentences
 
 
@@ -316,6 +316,8 @@ def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
     end = ("end", "ends the call for everyone", "")
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
+    if session.phase == Phase.VOICEMAIL:
+        return [("retrieve", "connects someone to the customer, who leaves the voicemail", "--to ADDRESS"), end]
     if session.state == State.TRANSFERRING:
         return [*_commands_in_transfer(session.transfer_stage), end]
     if attention.is_lone(session):
@@ -323,7 +325,7 @@ def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
     if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
-    if session.transfer_status == TransferStatus.FAILED:
+    if session.public_transfer is not None and session.transfer_status == TransferStatus.FAILED:
         return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
     if session.phase == Phase.RINGING:
         return [end]

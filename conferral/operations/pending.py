@@ -53,6 +53,12 @@ def timer_effect(timer: str, session: Session) -> str:
     """Describe what happens when a timer fires."""
     if timer == "stage" and session.transfer_stage == TransferStage.WAITING_TO_RECALL:
         return "Conferral calls the agent back"
+    if timer == "stage" and session.transfer_stage == TransferStage.LEAVING_MESSAGE:
+        return "Conferral asks Twilio whether the message is over"
+    if timer == "stage" and session.is_inbound_fallback:
+        return "Conferral checks on the fallback"
+    if timer == "park" and session.transfer is not None and session.transfer.fallback.partition(",")[0] != "recall":
+        return "the parked call goes on to its fallback"
     return words.TIMERS.get(timer, f"the timer {timer}")
 
 
@@ -150,6 +156,8 @@ def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) 
     if session.phase == Phase.PARKED:
         return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:
+        if session.transfer_stage == TransferStage.LEAVING_MESSAGE:
+            return [Wait("the customer to leave a message or hang up", since_ms, 0, "person")]
         if session.transfer_stage != TransferStage.TALKING:
             return []
         is_consulting = session.transfer_status == TransferStatus.CONSULTING

@@ -13,7 +13,7 @@ from conferral.operations.timeline import EffectRequest, version_of
 from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
 
 #: Fields that never change, so their current value always held.
-_CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents")
+_CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents", "was_handed_off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Field
     addresses = {party: address_of_legs.get(label) for party, label in _labels(then).items()}
     found |= {f"{party}address": address for party, address in addresses.items() if address}
     if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
-        found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
+        found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by", "transfer.fallback")}
     return then | found
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from conferral.operations import wording, words
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
 from conferral.storage.codecs.text_codec import to_iso
 
@@ -31,7 +31,7 @@ def audibility(session: Session) -> tuple[AudibleParties, ...]:
         return ()
     present = session.present
     in_conference = [party for party in present.values() if party.in_conference]
-    if session.phase == Phase.RINGING and len(in_conference) == 1 and in_conference[0].wait_audio:
+    if session.phase in (Phase.RINGING, Phase.FALLBACK) and len(in_conference) == 1 and in_conference[0].wait_audio:
         # A conference with one participant plays wait audio, however that participant joined.
         present[in_conference[0].name] = replace(in_conference[0], waits_for_start=True)
     dialed_next = next_dialed_party(session)
@@ -40,6 +40,8 @@ def audibility(session: Session) -> tuple[AudibleParties, ...]:
         if name == dialed_next
         else _audible_in_bridge(name, present)
         if is_ringing_caller(session, party)
+        else AudibleParties(name, (), f"{name} {_voicemail_note(session)}")
+        if is_in_voicemail(session, party)
         else _audible_to(party, present)
         for name, party in present.items()
     )
@@ -72,7 +74,7 @@ def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudiblePartie
         return AudibleParties(name, (), f"{name} is joining the conference and hears silence")
     if partner.is_connected:
         return AudibleParties(name, (other,), f"{name} hears {other}")
-    if partner.status == PartyStatus.RINGING:
+    if partner.status in (PartyStatus.RINGING, PartyStatus.CONFIRMING):
         return AudibleParties(name, (), f"{name} hears ringing")
     return AudibleParties(name, (), f"{name} hears silence: {other} {words.CONNECTING.get(partner.status, '')}")
 
@@ -99,7 +101,10 @@ SHORT_NOTES_MAX = 5
 _NEXT_NOTE = "will be dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
-_WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
+_WAITING = {
+    "ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting",
+    "fallback": "waiting",
+}  # fmt: skip
 
 
 def state_label(session: Session) -> str:
@@ -110,7 +115,7 @@ def state_label(session: Session) -> str:
 def next_dialed_party(session: Session) -> str:
     """Return an outbound call's customer if dialed after the agent; or empty."""
     customer, agent = session.parties.get(CUSTOMER), session.parties.get(AGENT)
-    if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
+    if session.customer_is_parent or session.phase != Phase.RINGING or not customer or not agent:
         return ""
     is_dialed = customer.status != PartyStatus.DIALING or customer.call_sid or customer.dial_id
     return CUSTOMER if agent.status in words.CONNECTING and not is_dialed else ""
@@ -146,7 +151,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
     if len(together) > 1:
         return "; ".join([f"{wording.join_names(together)} are talking", *wording.limit_notes(apart)])
     if together:
-        apart.insert(0, f"{together[0]} {'is waiting' if apart else 'is alone'}")
+        apart.insert(0, f"{together[0]} {'is waiting' if apart or session.phase == Phase.FALLBACK else 'is alone'}")
     return "; ".join(wording.limit_notes(apart) + following)
 
 
@@ -159,8 +164,19 @@ def held_parties(session: Session) -> list[str]:
 
 def is_ringing_caller(session: Session, party: Party) -> bool:
     """Whether this is an inbound caller whom no one has answered yet."""
-    is_caller = party.name == CUSTOMER and session.direction == INBOUND
+    is_caller = party.name == CUSTOMER and session.customer_is_parent
     return is_caller and party.status == PartyStatus.RINGING and not party.dial_id
+
+
+def is_in_voicemail(session: Session, party: Party) -> bool:
+    """Whether this is a customer in the voicemail, or on the way."""
+    is_there = session.phase == Phase.VOICEMAIL or session.is_in_voicemail
+    return party.name == CUSTOMER and party.is_connected and is_there
+
+
+def _voicemail_note(session: Session) -> str:
+    is_recording = session.voicemail is not None and session.voicemail.is_recording
+    return "is leaving a message" if is_recording else "is in the voicemail"
 
 
 def _activity_note(session: Session, party: Party) -> str:
@@ -173,6 +189,8 @@ def _activity_note(session: Session, party: Party) -> str:
         return words.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
     if party.is_leaving:
         return "is leaving"
+    if is_in_voicemail(session, party):
+        return _voicemail_note(session)
     if party.held:
         return "is on hold"
     if party.waits_for_start:
@@ -232,7 +250,7 @@ def pending_command_labels(commands: Sequence[PendingCommand]) -> list[str]:
 
 def transfer_line(session: Session, *, full: bool = False) -> str:
     """Describe the newest transfer: mode, targets, progress, and failure."""
-    transfer = session.transfer
+    transfer = session.public_transfer
     if transfer is None:
         return ""
     # Mask each destination separately, so that a comma can't join two numbers.
@@ -243,7 +261,7 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
 
 
 def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Return each dial attempt of the newest transfer, oldest first.
+    """Return the dial attempts of the newest transfer or fallback, in order.
 
     The last two values: until answered, and connected. Open attempts last until the end of the transfer, `until_ms`.
     """
@@ -274,6 +292,8 @@ class HeldCall(NamedTuple):
 
 def held_call(session: Session) -> HeldCall | None:
     """Return a live session's wait, or longest hold of any party; or None."""
+    if session.is_in_voicemail:
+        return None  # those who are there wait for no one
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))
     held_ms = [party.held_since_ms for party in session.parties.values() if party.held]

@@ -202,10 +202,11 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
         return not wording.caller_gave_up(entry)
-    if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation"):
+    if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation", "answering-machine"):
         return True
     is_media_event = event in ("announcement_ended", "recording_changed")
-    if is_media_event and (details["failed"] or details["status"] in ("failed", "absent")):
+    is_silent_message = details["of_voicemail"] and details["status"] == "absent"
+    if is_media_event and not is_silent_message and (details["failed"] or details["status"] in ("failed", "absent")):
         return True
     if event == "dial_overdue" and wording.gave_up_dial(entry):
         return True

@@ -140,6 +140,17 @@ def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:
     return list(notes) if len(notes) <= most + 1 else [*notes[:most], f"and {len(notes) - most} more"]
 
 
+def transfer_failure(reason: str) -> str:
+    """Describe why a transfer failed, and what became of its fallback."""
+    first, *places = reason.split(", ")
+    found = [words.TRANSFER_FAILURES.get(first, first)]
+    for place in places:  # such as `recall busy`
+        name, _, why = place.partition(" ")
+        known = words.NOT_REACHED.get(why)
+        found.append(known.format(who="the agent" if name == "recall" else f"the {name}") if known else place)
+    return ", ".join(found)
+
+
 def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its new state and reason."""
     event, of = entry["event"], details(entry)
@@ -192,7 +203,7 @@ def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
         # The dial was scheduled for now: nothing is late.
         return f"due: {'call the agent back' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in emitted):
-        return "due: check on the transfer"
+        return "due: check on the calls"
     return "a step of the transfer timed out"
 
 
@@ -261,7 +272,8 @@ def _calls_read(entry: LogEntry) -> str:
 
 def _recording_changed(of: Details) -> str:
     whose = "conference" if of["of_conference"] else "call"
-    text = f"the {whose}'s recording {words.RECORDING.get(of['status'], of['status'])}"
+    what = "the customer's message" if of["of_voicemail"] else f"the {whose}'s recording"
+    text = f"{what} {words.RECORDING.get(of['status'], of['status'])}"
     return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
 
 
@@ -359,7 +371,9 @@ def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
 
 _RENDERERS: dict[str, Callable[[Details], str]] = {
     "call_received": lambda of: _with_notes(
-        "incoming call", of["mode"] if of["mode"] == "conference" else "", of["agents"] and f"{of['agents']} agents"
+        "call handed over" if of["handed_off"] else "incoming call",
+        of["mode"] if of["mode"] == "conference" else "",
+        of["agents"] and f"{of['agents']} agents",
     ),
     "call_progressed": lambda of: _with_notes(
         _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)

@@ -8,6 +8,7 @@ from conferral.runtime.text import join_words
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
+_DESTINATIONS = "a comma-separated list of regions, number prefixes, client:, and SIP domains"
 _URL = "an http:// or https:// URL in ASCII, with a host, without braces and query, of at most 400 characters"
 _AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
 _PLACES = "a destination on the allow-list, voicemail, end, and a URL below CONFERRAL_RETURN_URLS, with commas between"
@@ -32,10 +33,8 @@ _VALID = {
     "CONFERRAL_PUBLIC_URL": (_URL, "https://voice.example.com"),
     "CONFERRAL_AGENT": ("+ and a number, client:NAME, sip:URI, or a name from the directory", "client:alice"),
     "CONFERRAL_API_TOKEN": ("letters, digits, and -._~+/, with = only at the end", _HEX),
-    "CONFERRAL_ALLOWED_DESTINATIONS": (
-        "a comma-separated list of regions, number prefixes, client:, and SIP domains",
-        "US,+4420,client:,sip:example.com",
-    ),
+    "CONFERRAL_ALLOWED_DESTINATIONS": (_DESTINATIONS, "US,+4420,client:,sip:example.com"),
+    "CONFERRAL_HANDOFF_DESTINATIONS": (_DESTINATIONS, "client:"),
     "CONFERRAL_TRANSFER_FALLBACK": (
         f"1 to 3 of recall, {_PLACES}",
         "recall",

@@ -198,30 +198,35 @@ class ConsoleSettings(DirectorySettings):
     )
 
 
-class ServiceSettings(CommandSettings, DirectorySettings):
-    """Settings of the webhooks, the worker, and `check`."""
+class TwilioSettings(StoreSettings):
+    """Settings of everything that sends requests to Twilio."""
 
     account_sid: str = setting(
         "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
     )
     auth_token: Secret = setting("TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures")
-    auth_token_secondary: Secret | None = setting(
-        "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
-    )
     api_key: str | None = setting(
         "TWILIO_API_KEY", "an API key, used for REST instead of the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
     api_secret: Secret | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
+    api_url: ApiUrl = setting(
+        "TWILIO_API_URL",
+        "base URL of the REST API: the sandbox, a proxy, a compatible provider",
+        "https://api.twilio.com",
+    )
+
+
+class ServiceSettings(TwilioSettings, CommandSettings, DirectorySettings):
+    """Settings of the webhooks, the worker, and `check`."""
+
+    auth_token_secondary: Secret | None = setting(
+        "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
+    )
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID",
         "the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
         None,
         pattern=r"^AP[0-9a-fA-F]{32}$",
-    )
-    api_url: ApiUrl = setting(
-        "TWILIO_API_URL",
-        "base URL of the REST API: the sandbox, a proxy, a compatible provider",
-        "https://api.twilio.com",
     )
     number: str = setting(
         "TWILIO_NUMBER",
@@ -433,7 +438,7 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f".env: can't be read ({reason})",)) from None
-    if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
+    if isinstance(settings, TwilioSettings) and bool(settings.api_key) != bool(settings.api_secret):
         missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
     return settings

@@ -25,6 +25,7 @@ from conferral.storage.queries.dead_letters import DeadLetterStore
 
 #: A SID of a call or conference, also inside other text.
 _SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
+_RECORDING_SID = re.compile(r"\bRE[0-9a-f]{32}\b")
 #: A phone number, and digits that may be one in text that can't be parsed.
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
 #: Fields of a command's hash that identify session, request, or sender. That the id was used stays recorded.
@@ -51,6 +52,9 @@ class ErasureReport:
     #: Keys of the command hashes that name it.
     commands: tuple[str, ...] = field(default=(), repr=False)
     outcomes: tuple[str, ...] = ()
+    #: SIDs of its calls and conferences, and of the recordings that Redis names: Twilio may have more.
+    legs: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = ()
     #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
     dead_letters: tuple[str, ...] = ()
 
@@ -98,6 +102,7 @@ class SessionEraser:
             if _names_session(entry, {session_id})
         }
         numbers = _numbers_of(fields, outcomes.values())
+        legs = {*calls, *_sids_of(fields)}
         return ErasureReport(
             session_id=session_id,
             version=fields.get("version", ""),
@@ -110,6 +115,8 @@ class SessionEraser:
             calls=calls,
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
             outcomes=tuple(outcomes),
+            legs=tuple(sorted(legs)),
+            recordings=tuple(sorted(_recordings_of(fields, outcomes.values()))),
             dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
         )
 
@@ -205,6 +212,12 @@ def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
 def _sids_of(fields: Mapping[str, str]) -> set[str]:
     own = ("conference_sid", "former_calls", "former_conferences")
     return _sids_in(text for name, text in fields.items() if name in own or name.endswith(".call_sid"))
+
+
+def _recordings_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
+    texts = [fields.get(name, "") for name in ("recording.sid", "voicemail")]
+    texts += [outcome.get(name, "") for outcome in outcomes for name in ("recording_sid", "recordings")]
+    return {sid for text in texts for sid in _RECORDING_SID.findall(text)}
 
 
 def _sids_in(texts: Iterable[str]) -> set[str]:

@@ -272,9 +272,11 @@ class AllowList:
     sip_domains: frozenset[str] = frozenset()
     #: Region of `TWILIO_NUMBER`, in which a SIP user without country code may be dialed; empty if unknown.
     own_region: str = ""
+    #: The setting that describes it, for errors.
+    setting: str = "CONFERRAL_ALLOWED_DESTINATIONS"
 
     @classmethod
-    def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
+    def from_setting(cls, text: str | None, own_number: str, setting: str = setting) -> "AllowList":
         """Return the list that the setting describes; else raise SettingsError.
 
         None allows the region of `own_number`, and `client:`. A SIP domain without a port allows only SIP's own ports.
@@ -283,7 +285,7 @@ class AllowList:
         if not _REGION.fullmatch(own_region):
             own_region = ""  # toll-free and satellite numbers of the world share 001, which is not a region
         if text is None:
-            return cls(regions=frozenset({own_region} - {""}), clients=True, own_region=own_region)
+            return cls(frozenset({own_region} - {""}), clients=True, own_region=own_region, setting=setting)
         regions, prefixes, domains, clients = set(), [], set(), False
         for position, entry in enumerate((part.strip() for part in text.split(",")), start=1):
             if _REGION.fullmatch(entry) and entry in phonenumbers.SUPPORTED_REGIONS:
@@ -296,9 +298,9 @@ class AllowList:
                 domains.add(_global_entry(domain[1].lower()))
             elif entry:
                 why = f"entry {position} is wrong"
-                problem = setting_errors.describe_invalid("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why)
+                problem = setting_errors.describe_invalid(setting, entry, None, why)
                 raise SettingsError((problem,))
-        return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains), own_region)
+        return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains), own_region, setting)
 
     def check(self, address: Address) -> None:
         """Raise AddressError unless the address is allowed."""
@@ -306,7 +308,7 @@ class AllowList:
             self._check_number(address.text)
         elif address.kind is AddressKind.CLIENT:
             if not self.clients:
-                raise AddressError("CONFERRAL_ALLOWED_DESTINATIONS has no entry client:")
+                raise AddressError(f"{self.setting} has no entry client:")
         else:
             self._check_sip(address.text)
 
@@ -328,7 +330,7 @@ class AllowList:
         if sip is None or not (
             f"{host}:{sip[3]}" in self.sip_domains or (sip[3] in _SIP_PORTS and host in self.sip_domains)
         ):
-            raise AddressError("CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain")
+            raise AddressError(f"{self.setting} does not name this SIP domain")
         self.check_sip_user(unquote(sip[1]))
 
     def check_sip_user(self, user: str) -> None:
@@ -361,7 +363,7 @@ class AllowList:
             raise AddressError(_never("emergency"))
         if region not in self.regions and not number.startswith(self.prefixes):
             which = f"country {region} is not" if region else "the phone number has no country"
-            raise AddressError(f"{which} in CONFERRAL_ALLOWED_DESTINATIONS")
+            raise AddressError(f"{which} in {self.setting}")
         # The library learns new area codes months after they come into use, so an entry that names one counts.
         country_code = f"+{parsed.country_code}"
         if not is_valid and not any(number.startswith(one) and len(one) > len(country_code) for one in self.prefixes):
@@ -374,7 +376,7 @@ class AllowList:
             return
         number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         if not any(number.startswith(one) and lies_in_costly_range(one) for one in self.prefixes):
-            why = "CONFERRAL_ALLOWED_DESTINATIONS needs an entry for a prefix of their own"
+            why = f"{self.setting} needs an entry for a prefix of their own"
             raise AddressError(f"{kind} numbers cost extra: {why}")
 
 

@@ -310,9 +310,15 @@ class DirectoryFile:
         log.info("directory_read", destinations=len(self.current.destinations), numbers=len(self.current.numbers))
 
 
+def handoff_allow_list(settings: ServiceSettings) -> AllowList:
+    """Return what `HandoffData` may name; raise SettingsError."""
+    return AllowList.from_setting(settings.handoff_destinations, settings.number, "CONFERRAL_HANDOFF_DESTINATIONS")
+
+
 def load_directory(settings: ServiceSettings) -> Directory:
     """Return the directory that the settings name; raise SettingsError."""
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+    handoff_allow_list(settings)  # a wrong one stops every process, not only the webhooks
     path = settings.directory
     names, entries = read_file(path, allowed, settings.return_urls) if path else ({}, {})
     problems: list[str] = []

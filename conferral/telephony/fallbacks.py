@@ -31,7 +31,10 @@ class FallbackRules:
 
         One that is not allowed makes the whole fallback invalid. `without` are places that make no sense here.
         """
-        places = split_places(text)
+        return self.check(split_places(text), without=without)
+
+    def check(self, places: Sequence[str], *, without: frozenset[Place] = frozenset()) -> str:
+        """Return the fallback of these places; raise AddressError."""
         if not 1 <= len(places) <= PLACES_MAX:
             raise AddressError(f"must be 1 to {PLACES_MAX} places, separated by commas")
         found = tuple(self._resolve(place, without) for place in places)

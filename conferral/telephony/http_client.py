@@ -24,7 +24,7 @@ from yarl import URL
 from conferral.runtime.clock import Clock, RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.settings import TwilioSettings
 from conferral.telephony import errors
 
 log = structlog.get_logger()
@@ -324,12 +324,12 @@ def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) 
     return result
 
 
-def http_client(settings: ServiceSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
+def http_client(settings: TwilioSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
     """Return the HTTP client for `TWILIO_API_URL`. The caller closes it."""
     return PooledHttpClient(api_url=settings.api_url, clock=clock, metrics=metrics)
 
 
-def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
+def rest_client(settings: TwilioSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
     """Return Twilio's client, with the API key if set, else the auth token.
 
     With `by_token`, always use the auth token, for requests that API keys may not make.

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from conferral.runtime.errors import ProviderRefusedError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
 from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
@@ -230,10 +230,15 @@ def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str
 
 
 def find_message(recordings: Iterable[Any]) -> RecordingFound:
-    """Return the newest message of a call's `<Record>` that Twilio keeps."""
+    """Return the newest message of a call's `<Record>` that Twilio keeps.
+
+    Raise OutcomeUnknownError while Twilio has not decided whether it keeps one.
+    """
     for seen in recordings:
         is_kept = seen.status not in (RecordingStatus.ABSENT, RecordingStatus.FAILED)
         if seen.source == _MESSAGE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
+            if seen.status != RecordingStatus.COMPLETED:
+                raise OutcomeUnknownError
             length = text_of(seen.duration)
             return RecordingFound(seen.sid, int(length) if length.isdecimal() else 0)
     return RecordingFound("")

@@ -5,6 +5,7 @@ import math
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
 from conferral.statemachine.actions.dials import (
+    agent_options,
     dial,
     dial_options,
     hang_up_leaving_parties,
@@ -30,7 +31,6 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, dial_reservation
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
-from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -212,14 +212,8 @@ def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
 
 def _bridged_agent(draft: Draft, address: str) -> Party:
     """Return the agent whom a bridge rings."""
-    options = _agent_options(draft, address)
+    options = agent_options(draft, address)
     return Party(AGENT, first_label(AGENT), address=address, brief=options.brief, confirm=options.confirm)
-
-
-def _agent_options(draft: Draft, address: str) -> DialOptions:
-    """Return how to dial an agent: only a phone must press a key."""
-    options = draft.session.options
-    return replace(options, confirm=options.confirm and address.startswith("+"))
 
 
 def fail_waiting_commands(draft: Draft, reason: str) -> None:
@@ -231,14 +225,16 @@ def fail_waiting_commands(draft: Draft, reason: str) -> None:
 
 
 def _switch_agent(draft: Draft, agent_number: int) -> None:
-    fail_waiting_commands(draft, reported_reason(draft.session.agent.left_reason or CallStatus.NO_ANSWER))
     agent = draft.session.agent
+    unanswered = events.GateDecision.NO_CONFIRMATION if agent.status is PartyStatus.CONFIRMING else CallStatus.NO_ANSWER
+    fail_waiting_commands(draft, reported_reason(agent.left_reason or unanswered))
     if agent.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, agent.call_sid))
     address = draft.session.agents[agent_number]
     draft.change(
         agent_number=agent_number,
         parties={**draft.session.parties, AGENT: _bridged_agent(draft, address)},
+        phase=Phase.RINGING,
         first_to_leave="",
         dial_call_status="",
     )
@@ -361,7 +357,7 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         return  # if it was dialed, its phone is being hung up
     # The options are the agent's. The customer of a `call` sees the same number, and takes its second reservation.
     of_customer = DialOptions(caller_id=draft.session.options.caller_id)
-    options = of_customer if party.name == CUSTOMER else _agent_options(draft, party.address)
+    options = of_customer if party.name == CUSTOMER else agent_options(draft, party.address)
     calls = (one.command_id for one in draft.session.pending_commands if one.name == events.Call.name)
     reservation = next((dial_reservation(one, 2) for one in calls), "")
     dial(draft, party.name, party.address, options=options, reservation=reservation)
@@ -372,7 +368,7 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
     address = draft.session.agents[number]
-    dial(draft, AGENT, address, options=_agent_options(draft, address))
+    dial(draft, AGENT, address, options=agent_options(draft, address))
 
 
 def finish_opening(draft: Draft, _event: Event) -> None:

@@ -87,6 +87,12 @@ def dial(
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 
 
+def agent_options(draft: Draft, address: str) -> DialOptions:
+    """Return how to dial an agent: phones press a key, and take no data."""
+    options, is_phone = draft.session.options, address.startswith("+")
+    return replace(options, confirm=options.confirm and is_phone, params="" if is_phone else options.params)
+
+
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
     return DialOptions(

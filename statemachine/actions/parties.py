@@ -18,6 +18,8 @@ FORMER_PARTIES_MAX = 20
 #: Calls of former parties, and former conferences, whose late callbacks are recognized (count).
 FORMER_CALLS_MAX = 100
 FORMER_CONFERENCES_MAX = 20
+#: How the call of a bridge's agent ends who was asked for a key and pressed none.
+_NOT_CONFIRMED = (CallStatus.NO_ANSWER, CallStatus.COMPLETED)
 #: Names that Conferral numbers. No number is used twice.
 _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})")
 
@@ -72,6 +74,8 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     party = draft.session.parties[name]
     if party.is_gone:
         return
+    if party.status is PartyStatus.CONFIRMING and reason in _NOT_CONFIRMED and not party.dial_id:
+        reason = events.GateDecision.NO_CONFIRMATION
     if party.dial_id:
         reason = _leave_reason(party, reason)
         close_attempt(draft, party, reason)

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import settle_conference
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
+from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
 from conferral.statemachine.actions.reports import (
@@ -190,10 +190,14 @@ def begin_recall(draft: Draft, _event: Event) -> None:
 
 
 def dial_fallback(draft: Draft, _event: Event) -> None:
-    """Dial the destination that is the fallback's next place."""
+    """Dial the destination that is the fallback's next place.
+
+    One who is to take an inbound call for the agents is dialed like them.
+    """
     begin_place(draft, Phase.FALLBACK)
     retire_targets(draft)
-    dial(draft, TARGET, draft.transfer.place, options=DialOptions())
+    to = draft.transfer.place
+    dial(draft, TARGET, to, options=agent_options(draft, to) if draft.session.is_inbound_fallback else DialOptions())
 
 
 def begin_place(draft: Draft, phase: Phase) -> None:

@@ -8,7 +8,7 @@ from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import add_record, fail_transfer, record_transfer
-from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
+from conferral.statemachine.actions.session_end import VOICEMAIL_FAILED, end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer import begin_place, unreached_reason
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
@@ -64,7 +64,7 @@ def move_to_voicemail(draft: Draft, _event: Event) -> None:
         if party.name != CUSTOMER:
             hang_up_party(draft, party)
     effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
-    draft.change(voicemail=Voicemail(move_effect_id=effect_id))
+    draft.change(voicemail=Voicemail(move_effect_id=effect_id, conference_sid=draft.session.conference_sid))
 
 
 def _change_voicemail(draft: Draft, **changes: Any) -> None:
@@ -77,17 +77,23 @@ def note_moved_to_voicemail(draft: Draft, _event: events.EffectSucceeded) -> Non
     draft.change_party(draft.session.customer, in_conference=False)
 
 
-def verify_voicemail(draft: Draft, event: events.EffectUnknown) -> None:
-    """Read Twilio: the customer may still be in the conference."""
+def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFailed) -> None:
+    """Read Twilio: the customer may be in the conference, or gone."""
     _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
     draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
     read_calls(draft, event)
 
 
+def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
+    """Move the customer once more: a worker may have died before its request."""
+    effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
+    _change_voicemail(draft, move_effect_id=effect_id, may_not_have_moved=False, was_repeated=True)
+
+
 def give_up_voicemail(draft: Draft, event: Event) -> None:
-    """Note that Twilio did not move the customer, who may have hung up."""
+    """Note that Twilio did not move the customer, or can't run our document."""
     draft.change(voicemail=None)
-    fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
+    fail_transfer(draft, draft.transfer.reason + VOICEMAIL_FAILED)
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
 
@@ -108,7 +114,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
         )
         draft.change(voicemail=replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid))
     elif status == RecordingStatus.IN_PROGRESS:
-        draft.change(voicemail=replace(before, is_recording=True))
+        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False))
     elif status == RecordingStatus.ABSENT:
         draft.change(voicemail=replace(before, is_recording=True, is_over=True))
     else:

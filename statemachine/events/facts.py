@@ -21,7 +21,7 @@ def _is_time_limit(duration_s: int) -> bool:
 class CallReceived(Event, frozen=True, kw_only=True):
     """An inbound call fetched its document and got a `<Dial>` to the agent."""
 
-    logged: ClassVar[tuple[str, ...]] = ("mode",)
+    logged: ClassVar[tuple[str, ...]] = ("mode", "handed_off")
 
     call_sid: str
     #: The caller as Twilio names it: E.164, `client:`, `sip:`, or a word such as `anonymous`.
@@ -275,7 +275,7 @@ class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
 class RecordingChanged(Event, frozen=True, kw_only=True):
     """A recording's status callback. Source: Twilio docs, Recordings."""
 
-    logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "duration_s")
+    logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "of_voicemail", "duration_s")
 
     recording_sid: str
     #: RecordingStatus in Twilio's words.

@@ -113,12 +113,14 @@ def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
 
 
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether no one answered, and the `<Dial>` action rings the next agent."""
+    """Whether no one took the call, and the dial action rings the next.
+
+    An agent who answered may have hung up before Twilio connected the two.
+    """
     session = draft.session
     return (
         event.dial_call_status in _UNREACHED
         and not event.party_is_gone
-        and session.phase is Phase.RINGING
         and session.agent_number <= event.agent_number < len(session.agents) - 1
     )
 
@@ -207,7 +209,7 @@ def agent_is_confirming(draft: Draft, _event: Event) -> bool:
     return draft.session.agent.status is PartyStatus.CONFIRMING
 
 
-def has_waited_for_confirmation(draft: Draft, event: Event) -> bool:
+def waited_for_key(draft: Draft, event: Event) -> bool:
     """Whether a command that needs the conference waited for the agent's key."""
     session = draft.session
     waits = session.running_transfer is not None or any(one.is_queued for one in session.pending_commands)

@@ -1,11 +1,11 @@
 """Guards on the fallback of an inbound call, and on the voicemail."""
 
-from conferral.statemachine import events
+from conferral.statemachine import effects, events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
 from conferral.statemachine.session import CUSTOMER, Session
-from conferral.statemachine.states import CallStatus, Phase, Place
+from conferral.statemachine.states import CallStatus, Place
 from conferral.statemachine.step import Draft
 
 #: DialCallStatus of an agent who was not reached; `canceled` was intended.
@@ -21,9 +21,9 @@ def has_inbound_fallback(session: Session) -> bool:
 
 
 def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether no one answered the bridge, and its action joins the caller."""
+    """Whether no one took a bridge's call, and its action joins the caller."""
     is_unreached = event.dial == "bridge" and event.dial_call_status in UNREACHED and not event.party_is_gone
-    return is_unreached and draft.session.phase is Phase.RINGING and has_inbound_fallback(draft.session)
+    return is_unreached and has_inbound_fallback(draft.session)
 
 
 def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) -> bool:
@@ -56,15 +56,40 @@ def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
     return draft.session.is_in_voicemail
 
 
+def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
+    """Whether the customer may still be in the conference."""
+    voicemail = draft.session.voicemail
+    return voicemail is not None and bool(voicemail.move_effect_id or voicemail.may_not_have_moved)
+
+
+def customer_could_not_be_moved(_draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether Twilio has no live call to move: the customer may be gone."""
+    return event.kind == effects.RedirectToVoicemail.kind and event.gone
+
+
 def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
     """Whether the recording is a message left in the voicemail."""
     return event.of_voicemail
 
 
-def voicemail_is_over(draft: Draft, _event: Event) -> bool:
+def voicemail_is_over(draft: Draft, event: Event) -> bool:
     """Whether the customer has left a message, or hung up in the voicemail."""
-    session = draft.session
-    return session.voicemail is not None and (session.voicemail.is_over or session.customer.is_gone)
+    voicemail = draft.session.voicemail
+    if voicemail is None:
+        return False
+    left_message = voicemail.is_recording and has_left_voicemail(draft, event)
+    return voicemail.is_over or draft.session.customer.is_gone or left_message
+
+
+def has_left_voicemail(draft: Draft, event: Event) -> bool:
+    """Whether the customer is in a conference again: our document failed.
+
+    Twilio then requests the fallback URL, which joins the customer.
+    """
+    session, voicemail = draft.session, draft.session.voicemail
+    if voicemail is None or is_moving_to_voicemail(draft, event):
+        return False
+    return session.customer.in_conference and session.conference_sid != voicemail.conference_sid
 
 
 def shows_customer_not_in_voicemail(draft: Draft, event: events.CallsRead) -> bool:
@@ -72,6 +97,12 @@ def shows_customer_not_in_voicemail(draft: Draft, event: events.CallsRead) -> bo
     voicemail = draft.session.voicemail
     may_not_have_moved = voicemail is not None and voicemail.may_not_have_moved
     return may_not_have_moved and any(seen.call_sid == draft.session.customer.call_sid for seen in event.participants)
+
+
+def voicemail_can_be_repeated(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the customer is in the conference, and was to be moved once."""
+    voicemail = draft.session.voicemail
+    return shows_customer_not_in_voicemail(draft, event) and voicemail is not None and not voicemail.was_repeated
 
 
 def answers_for_voicemail(draft: Draft, event: Event) -> bool:

@@ -32,12 +32,10 @@ COMMANDS: tuple[Row, ...] = (
     #   in                      phase          command                              when                             to                      do
     # All commands
     Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
-    # TwiML under a noun's URL may not dial (13201): what needs the conference waits for the agent's key.
-    Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
-    Row(B,                      RINGING,       CONVERTS_BRIDGE,                     when.agent_is_confirming,        STAY,                   do.queue_command),
-    Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
+    Row(B,                      RINGING,       NEEDS_ANSWER,                        when.needs_an_answer,            STAY,                   refuse("no one has answered yet")),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
+    Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),
@@ -53,6 +51,8 @@ COMMANDS: tuple[Row, ...] = (
 
     # transfer, park: a bridge is converted first, unless the agent leaves at once
     Row(B|V|C,                  ANY,           on.Transfer,                         when.needs_no_fallback,          STAY,                   refuse("only a blind transfer has a fallback: in others, the customer returns to the agent")),
+    # TwiML under a noun's URL may not dial (13201): what needs the conference waits for the agent's key.
+    Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
     Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
     Row(B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
     Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse("another transfer is in progress")),
@@ -118,6 +118,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse("no one is there to hear it")),
 
     # What none of these refuses: a bridge is converted first
+    Row(B,                      RINGING,       CONVERTS_BRIDGE,                     when.agent_is_confirming,        STAY,                   do.queue_command),
     Row(B,                      ANY,           CONVERTS_BRIDGE,                     when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
     Row(V,                      ANY,           (on.Convert, *ABOUT_PARTIES),        None,                            STAY,                   do.queue_command),
     Row(C,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.begin_command),

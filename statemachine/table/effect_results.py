@@ -35,6 +35,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 
     # RedirectToVoicemail. FindMessage, after the end: callbacks may be lost
     Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                     STAY,           do.note_moved_to_voicemail),
+    Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    when.customer_could_not_be_moved,                                   STAY,           do.verify_voicemail),
     Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    when.is_result_of(effects.RedirectToVoicemail),                     S.FALLING_BACK, do.give_up_voicemail),
     Row(S.LEAVING_MESSAGE, ANY, on.EffectUnknown,   when.is_result_of(effects.RedirectToVoicemail),                     STAY,           do.verify_voicemail),
     Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                             STAY,           do.note_message),
@@ -104,6 +105,7 @@ READS: tuple[Row, ...] = (
     Row(C|T,  ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge_unmoved),
+    Row(T,    ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,    ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(C|T,  ANY, on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),

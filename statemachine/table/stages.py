@@ -164,7 +164,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
     Row(V,            ANY,       on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
     Row(B,            ANY,       on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
-    Row(B,            CONNECTED, on.Automatic, when.has_waited_for_confirmation,  V,                      do.begin_conversion),
+    Row(B,            CONNECTED, on.Automatic, when.waited_for_key,               V,                      do.begin_conversion),
     Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
     Row(C,            ANY,       on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,            ANY,       on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
@@ -175,6 +175,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
     Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
+    Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
     Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # Reads that are due, and the step that an agent's leaving completes.

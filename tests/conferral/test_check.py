@@ -107,6 +107,8 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
 
 APP = {"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}
 KEY = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "hidden"}
+MENU = "https://app.example.com/menu"
+DUTCH = {"CONFERRAL_LANGUAGE": "nl-NL", "CONFERRAL_INBOUND_FALLBACK": "voicemail"}
 LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
 
 
@@ -121,7 +123,24 @@ LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
         ({"CONFERRAL_TRANSFER_FALLBACK": "client:desk"}, "fallback", "ok", "a client on the allow-list"),
         ({"CONFERRAL_TRANSFER_FALLBACK": "+18765550163"}, "fallback", "fail", "JM"),
         ({"CONFERRAL_TRANSFER_FALLBACK": "sip:desk@example.com"}, "fallback", "fail", "SIP domain"),
-        ({"CONFERRAL_TRANSFER_FALLBACK": "nobody"}, "fallback", "fail", "recall, end, or a destination"),
+        ({"CONFERRAL_TRANSFER_FALLBACK": "nobody"}, "fallback", "fail", "1 to 3 of recall, a destination"),
+        (
+            {"CONFERRAL_TRANSFER_FALLBACK": "client:desk, voicemail"},
+            "fallback",
+            "ok",
+            "dials a client on the allow-list, then records a message;",
+        ),
+        ({"CONFERRAL_INBOUND_FALLBACK": "voicemail"}, "fallback", "ok", "whom no agent takes: records a message"),
+        ({"CONFERRAL_INBOUND_FALLBACK": "recall"}, "fallback", "fail", "recall is not possible here"),
+        (
+            {"CONFERRAL_RETURN_URLS": MENU, "CONFERRAL_INBOUND_FALLBACK": f"{MENU}/1"},
+            "fallback",
+            "ok",
+            "continues at your URL",
+        ),
+        ({"CONFERRAL_RETURN_URLS": "http://localhost:9/menu"}, "fallback", "warn", "RETURN_URLS: a loopback URL"),
+        (DUTCH, "fallback", "warn", "the voicemail's greeting is in English"),
+        (DUTCH | {"CONFERRAL_VOICEMAIL_GREETING": "Spreek na de toon."}, "fallback", "ok", "records a message"),
         # A token of the control API must not be guessed.
         ({"CONFERRAL_API_TOKEN": ""}, "control API", "ok", "disabled"),
         ({"CONFERRAL_API_TOKEN": "hidden-word"}, "control API", "warn", "11 characters"),
@@ -175,7 +194,7 @@ def test_a_directory_is_counted_and_its_names_serve_the_settings(checked, alive)
     assert code == 0
     assert lines["directory"]["found"] == "names: 1, numbers: 1; all are allowed"
     assert lines["agent"]["found"] == "a number on the allow-list"
-    assert lines["fallback"]["found"].startswith("a number on the allow-list")
+    assert lines["fallback"]["found"].startswith("after a failed blind transfer: dials a number on the allow-list")
 
 
 def test_each_directory_error_is_reported_on_its_own_line(run, alive):

@@ -97,8 +97,9 @@ async def test_number_that_leads_here_is_well(sandbox):
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
         ("account", "number", "number's fallback", "number's status", "conference lists"), "ok"
     )
-    add(sandbox, voice_url=f"{PUBLIC}/voice/conference")
-    assert (await asked(settings_of(sandbox)))["number"].status == "ok"
+    for path in ("conference", "handoff?to=client:alice"):
+        add(sandbox, voice_url=f"{PUBLIC}/voice/{path}")
+        assert (await asked(settings_of(sandbox)))["number"].status == "ok"
 
 
 @pytest.mark.parametrize(

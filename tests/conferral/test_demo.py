@@ -111,6 +111,17 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
 
 
 @pytest.mark.soak
+def test_a_story_that_kills_a_worker_ends_and_leaves_nothing(folders, tmp_path):
+    with demo("--story", "killed", "--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
+        out, err = program.communicate(timeout=150)
+
+    assert program.returncode == 0, out + err
+    assert re.search(r"the other worker takes over, \d+\.\d\d s after the kill", out)
+    assert "was killed (SIGKILL); the other worker takes over." in out
+    assert processes_of(folders) == {}
+
+
+@pytest.mark.soak
 def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
     with demo("--story", "warm", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")

@@ -1,18 +1,21 @@
 """Every story of the demo, against the whole system: what it narrates comes true."""
 
 import re
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from conferral.demo import characters
-from conferral.demo.environment import DemoEnvironment
+from conferral.demo.environment import DIRECTORY, DemoEnvironment, add_numbers
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import STORIES
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
-from tests.support.local_system import LocalSystem
+from conferral.worker.process import make_policy
+from tests.support.forked_worker import ForkedWorker
+from tests.support.local_system import FAST, LocalSystem
 
 #: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.
 PACE, SPEED = 4.0, 3.0
@@ -20,18 +23,31 @@ PACE, SPEED = 4.0, 3.0
 PATIENT = dict.fromkeys(
     ("hold_timeout_ms", "arrive_timeout_ms", "repair_timeout_ms", "confirm_ms", "leave_timeout_ms"), 10_000
 )
+#: How long a killed worker counts as alive.
+LEASE_MS = 2_000
 #: The stories in which the agent leaves at last; in all others it is the customer.
 AGENT_LEAVES = {"convert", "outbound", "hold"}
 #: One of each kind; the others are in the long run.
-USUAL = ("warm", "blind")
+USUAL = ("warm", "blind", "handoff", "voicemail", "killed")
 #: What a story is about and must mention.
-NARRATED = {"supervise": ["dave is heard only by alice", "everyone hears dave"]}
+NARRATED = {
+    "supervise": ["dave is heard only by alice", "everyone hears dave"],
+    "handoff": ["carol hears “Caller wants to change an order.”", "the customer hears carol; carol hears the customer"],
+    "voicemail": ["the customer says “Please call me back.”", "recorded: “Please call me back.”"],
+    "killed": ["the worker that processes this call dies", "the other worker takes over, "],
+}
 
 
 @asynccontextmanager
-async def runner_for(redis_url):
-    """What a demo would set up, in one process."""
-    async with LocalSystem(redis_url, speed=SPEED, policy=PATIENT) as system:
+async def runner_for(redis_url, folder, *, forks_workers=False):
+    """What a demo would set up, in one process; workers that a story kills have processes of their own."""
+    directory = folder / "directory.toml"
+    directory.write_text(DIRECTORY)
+    workers = 0 if forks_workers else 1
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(
+            LocalSystem(redis_url, workers=workers, speed=SPEED, policy=PATIENT, CONFERRAL_DIRECTORY=directory)
+        )
         stage = DemoEnvironment(
             folder=Path("/"),
             redis_url=system.redis_url,
@@ -40,11 +56,15 @@ async def runner_for(redis_url):
             console_url="http://127.0.0.1:8082",
             reader=SessionQueries(system.client, system.keys),
         )
-        runner = ScenarioRunner(stage, system.sandbox, PACE)
+        policy = asdict(replace(make_policy(system.settings), **{**FAST, **PATIENT}))
+        forked = [
+            stack.enter_context(ForkedWorker(system, folder, name, lease_ms=LEASE_MS, policy=policy))
+            for name in ("worker-1", "worker-2") if forks_workers
+        ]  # fmt: skip
+        await system.eventually(system.all_held, "every partition has an owner")
+        runner = ScenarioRunner(stage, system.sandbox, PACE, lambda: [worker.pid for worker in forked])
         runner.script_all_phones()
-        voice_url = f"{system.public_url}/voice/inbound"
-        status_url = f"{system.public_url}/voice/status"
-        system.sandbox.add_number(characters.BUSINESS, name="alice", voice_url=voice_url, status_callback=status_url)
+        add_numbers(system.sandbox, system.public_url)
         yield runner
         await system.settled()
         assert not system.sandbox.request_log.debugger
@@ -54,8 +74,8 @@ async def runner_for(redis_url):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.soak]) for name in STORIES]
 )
-async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys, name):
-    async with runner_for(redis_server.url) as runner:
+async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys, tmp_path, name):
+    async with runner_for(redis_server.url, tmp_path, forks_workers=name == "killed") as runner:
         await STORIES[name].play(runner)
 
     # The processes' logs, which a demo keeps in files, go to the same place here.
@@ -63,7 +83,8 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys
     # What belongs to no state, such as a recording that can be fetched, may come after the end.
     assert "calls left at the local Twilio: 0" in [line.strip() for line in lines[-3:]]
     # A long line is wrapped to the terminal's width.
-    last_line = f"[ended, {'agent' if name in AGENT_LEAVES else 'customer'}-left]"
+    reason = "voicemail" if name == "voicemail" else "agent-left" if name in AGENT_LEAVES else "customer-left"
+    last_line = f"[ended, {reason}]"
     assert last_line in " ".join(" ".join(lines[-6:]).split())
     reported = " ".join(" ".join(lines).split())
     for needed in NARRATED.get(name, ()):
@@ -73,8 +94,8 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys
 
 
 @pytest.mark.redis
-async def test_failing_demo_flow_says_what_should_have_happened(redis_server):
-    async with runner_for(redis_server.url) as runner, runner.call_in() as play:
+async def test_failing_demo_flow_says_what_should_have_happened(redis_server, tmp_path):
+    async with runner_for(redis_server.url, tmp_path) as runner, runner.call_in() as play:
         runner.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
             await play.do("alice tries", "transfer", to=characters.BOB, mode="warm")

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.operations import recording_erasure
 from conferral.operations.erasure import QUIET_PERIOD_S
+from conferral.operations.recording_erasure import DeletedRecordings
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
-from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, Ran, ended, log_entry, make_session, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, SERVICE, Ran, ended, log_entry, make_session, put
 from tests.support.redis_dump import everything_in
 
 pytestmark = pytest.mark.redis
@@ -236,3 +238,54 @@ def test_call_with_a_live_session_is_refused(run, redis):
     redis.set(KEYS.call(CALL), f"{CALL}-2")
     assert run("forget", CALL, "--yes").code == 1
     assert redis.exists(KEYS.session(CALL))
+
+
+# ---- recordings at Twilio --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_twilio(monkeypatch):
+    """What Twilio answers about the recordings of sessions."""
+    asked = []
+
+    def at_twilio(count=0, refused=()):
+        async def erase_recordings(_settings, sessions, *, dry_run):
+            asked.append((*sessions, dry_run))
+            return DeletedRecordings({CALL: count}, refused)
+
+        monkeypatch.setattr(recording_erasure, "erase_recordings", erase_recordings)
+        return asked
+
+    return at_twilio
+
+
+def test_recordings_need_the_settings_of_twilio_and_a_missing_one_is_named(run, redis):
+    fill(redis)
+    before = everything_in(redis)
+    ran = run("forget", CALL, "--recordings", "--yes", TWILIO_ACCOUNT_SID=SERVICE["TWILIO_ACCOUNT_SID"])
+    assert (ran.code, ran.out) == (2, "")
+    assert "TWILIO_AUTH_TOKEN: missing" in ran.err
+    assert "CONFERRAL_PUBLIC_URL" not in ran.err
+    assert everything_in(redis) == before
+
+
+def test_twilio_is_asked_for_all_calls_and_recordings_that_redis_names(run, redis, at_twilio):
+    fill(redis)
+    kept, message = "RE" + "d" * 32, "RE" + "e" * 32
+    redis.hset(KEYS.session(CALL), mapping={"recording.sid": kept, "voicemail": f'{{"recording_sid":"{message}"}}'})
+    asked = at_twilio(2)
+    ran = run("forget", CALL, "--recordings", "--dry-run", **SERVICE)
+    assert (ran.code, ran.out.endswith(", 2 recordings at Twilio\n")) == (0, True)
+    ((session, is_dry_run),) = asked
+    assert is_dry_run
+    assert session.recordings == (kept, message)
+    assert {CALL, AGENT_CALL, FORMER, CONFERENCE} <= {*session.legs}
+
+
+def test_what_twilio_refuses_is_named_and_the_rest_is_erased(run, redis, at_twilio):
+    fill(redis)
+    at_twilio(1, ("RE1: HTTP 403, code 20403",))
+    ran = run("forget", CALL, "--recordings", "--yes", "--json", **SERVICE)
+    assert (ran.code, ran.json["erased"]) == (1, COUNTS | {"recordings": 1})
+    assert "RE1: HTTP 403, code 20403" in ran.err
+    assert not redis.exists(KEYS.session(CALL))

@@ -16,7 +16,7 @@ DRAWN = [(name, page, diagram) for page, text in PAGES.items()
 
 
 #: Drawn in every run; the others in the long one.
-USUAL = ("consult", "recall", "park-bridged")
+USUAL = ("consult", "recall", "park-bridged", "bridge-confirm")
 EACH = [pytest.param(*one, id=one[0], marks=[] if one[0] in USUAL else [pytest.mark.soak]) for one in DRAWN]
 
 

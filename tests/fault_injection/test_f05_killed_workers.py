@@ -11,8 +11,9 @@ from conferral.storage import scripts
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
 from tests.flows.flow_helpers import TARGET
+from tests.flows.test_fallbacks import until_tone
 from tests.support.forked_worker import ForkedWorker
-from tests.support.phones import answers, presses
+from tests.support.phones import answers, busy, presses
 from tests.support.tcp_relay import Relay
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.system(**TWO_WORKERS)]
@@ -127,3 +128,36 @@ async def test_fault_08_worker_killed_while_an_outcome_is_being_written(system, 
         seen, dying = 0, cast("ForkedWorker", None)
         await transfer_survives(system, tmp_path, first_url=relay.url, arm=arm)
         assert (relay.cut_off if passes else seen) > 0
+
+
+@pytest.mark.parametrize(
+    ("die_at", "kind", "nth"),
+    [
+        ("after_request", "redirect_to_voicemail", 1),
+        pytest.param("before_request", "redirect_to_voicemail", 1, marks=pytest.mark.soak),
+        *(
+            pytest.param(step, "", nth, marks=pytest.mark.soak)
+            for step in ("before_commit", "after_commit")
+            for nth in (2, 3, 4)
+        ),
+    ],
+)
+@pytest.mark.system(**TWO_WORKERS, CONFERRAL_INBOUND_FALLBACK="voicemail")
+async def test_fault_07_worker_killed_while_a_caller_moves_to_the_voicemail(system, tmp_path, die_at, kind, nth):
+    """The caller hears the greeting once, and the message is reported."""
+    with system.worker_process(tmp_path, "first", die_at=die_at, kind=kind, nth=nth) as first:
+        await system.everything_is_held()
+        with system.worker_process(tmp_path, "second") as second:
+            system.agent_phone.script_in_turn(busy())
+            first.arm()
+            customer = await system.customer_calls()
+            logs = f"{first.text()}\n----\n{second.text()}"
+            await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")
+            await until_tone(system, customer)
+            customer.speak("Please call me back")
+            customer.hang_up()
+            await system.everyone_is_gone(customer.sid, "voicemail")
+            assert system.redirects_of(customer) == 1
+            (recording,) = system.sandbox.recordings()
+            messages = [one["recording_sid"] for one in await system.outcomes() if one["kind"] == "voicemail"]
+            assert messages == [recording.sid]

@@ -143,8 +143,9 @@ def typed(fields: Fields) -> list[str]:
     arguments = [kind]
     if kind != "call" and "session" in rest:
         arguments.append(rest.pop("session"))
-    if rest.get("confirm") in ("true", "false"):
-        arguments += ["--confirm"] if rest.pop("confirm") == "true" else []
+    for name in ("confirm", "amd"):
+        if rest.get(name) in ("true", "false"):
+            arguments += [f"--{name}"] if rest.pop(name) == "true" else []
     if kind in ("end", "remove"):
         arguments.append("--yes")
     for name, text in rest.items():

@@ -11,7 +11,8 @@ from tests.support.phones import answers, busy, presses, refuses, rings, unreach
 
 pytestmark = pytest.mark.redis
 FIELDS = [
-    "id", "kind", "session", "by", "ref", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at",
+    "id", "kind", "session", "by", "ref", "result", "reason", "mode", "to", "recording_sid",
+    "duration_s", "attempts", "started_at", "ended_at",
 ]  # fmt: skip
 ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
 

@@ -122,8 +122,9 @@ DIAL |= {"params": "name=Ada%20L.&id=7", "amd": "true"}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
     "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", "ref": "desk/7", **DIAL},
-    **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "park", "end")},
-    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", "ref": "desk/7", **DIAL},
+    **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "end")},
+    "transfer": {"to": f"{DESK},{BOB}", "mode": "blind", "fallback": "recall,voicemail", "ref": "desk/7", **DIAL},
+    "park": {"fallback": "voicemail,end"},
     "retrieve": {"to": BOB, **DIAL},
     "add": {"to": CAROL, "party": "expert", **DIAL},
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
@@ -173,6 +174,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "party": ("", "Two words", DESK),
     "brief": (LONG, BELL),
     "confirm": ("maybe",),
+    "amd": ("maybe",),
+    "fallback": ("end,recall", BELL, "recall,recall", "voicemail,recall,end,end"),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
     "caller_id": ("4155550100", "client:alice", CUSTOMER),
@@ -232,8 +235,8 @@ async def outcomes_of(
     """The outcome that every channel gets for an invalid command; `digits` and `params` are not for every phone."""
     whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", "params": "", **changed}
     fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
-    # `--confirm` has no value.
-    names = [name for name in ways if not (name == "line" and "confirm" in changed)]
+    # `--confirm` and `--amd` have no value.
+    names = [name for name in ways if not (name == "line" and changed.keys() & {"confirm", "amd"})]
     return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
 
 

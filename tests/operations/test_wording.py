@@ -79,7 +79,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         ),
         (EffectSucceeded(**RECORDING, detail="paused"), "Twilio confirmed: pause the recording"),
         (EffectUnknown(**RECORDING, detail="+14155550123"), "outcome unknown: change the recording"),
-        (StageOverdue(session_id=CALL, due_ms=1), "due: check on the transfer"),
+        (StageOverdue(session_id=CALL, due_ms=1), "due: check on the calls"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
         (
             Call(session_id=CALL, agent="client:a", customer="client:b"),
@@ -101,6 +101,16 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
             "the call's recording is available (61 s)",
         ),
         (RecordingChanged(**RECORDED, status="hummed"), "the call's recording hummed"),
+        (
+            RecordingChanged(**RECORDED, status="completed", of_voicemail=True, duration_s=7),
+            "the customer's message is available (7 s)",
+        ),
+        (
+            CallReceived(
+                session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", handed_off=True
+            ),
+            "call handed over",
+        ),
         (
             ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
             "target is heard only by target",
@@ -142,8 +152,8 @@ def test_events_are_described_in_words(event, expected):
         ([("hang_up_call", "agent"), ("create_participant", "target")], "due: dial target"),
         ([("create_call", "target-1"), ("create_call", "target-2")], "due: dial target-1 and target-2"),
         ([("update_participant", "customer")], "a step of the transfer timed out"),
-        ([("read_calls", "")], "due: check on the transfer"),
-        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the transfer"),
+        ([("read_calls", "")], "due: check on the calls"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the calls"),
     ],
 )
 def test_overdue_stage_is_described_by_its_effects(ordered, shown):

@@ -6,6 +6,8 @@ from conferral.runtime.metrics import Metrics
 
 BOUNDED = {
     "limit",
+    "option",
+    "place",
     "mode",
     "result",
     "state",

@@ -50,6 +50,8 @@ class Watched:
     #: When it was parked, and by now is not.
     parked: list[Span] = field(default_factory=list)
     parked_since_s: float | None = None
+    #: When a caller's message was recorded, by call; None: it still is.
+    recorded: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)
     #: Who must not be heard as it stands.
     unheard: list[AudibilityRules] = field(default_factory=list)
     supervision: Supervision | None = None
@@ -154,8 +156,18 @@ class InvariantChecker:
     def _heard(self, sids: list[str]) -> None:
         for sid in sids:
             session = self._of_call(sid)
+            self._note_recording(session, sid)
             if session.unheard:
                 self._check_unheard(session, (sid,))
+
+    def _note_recording(self, session: Watched, sid: str) -> None:
+        """A caller who speaks after the tone is attended: a machine listens."""
+        is_recorded = self._twilio.model.state.calls[sid].record is not None
+        spans = session.recorded.get(sid, [])
+        if is_recorded and not (spans and spans[-1][1] is None):
+            session.recorded[sid] = [*spans, (self._twilio.now_s, None)]
+        elif not is_recorded and spans and spans[-1][1] is None:
+            spans[-1] = (spans[-1][0], self._twilio.now_s)
 
     def _of_call(self, sid: str) -> Watched:
         session_id = self._session_of.get(sid)
@@ -315,8 +327,10 @@ class InvariantChecker:
             if began_s is None:
                 continue
             company = [span for sid, span in live.items() if sid != call.sid] + parked
-            # As the contract's `alone_s`: who hears our gate or our last sentence is in no conference.
-            alone = without((began_s, ended_s), company + self._spans(call.sid, "speech", now_s))
+            # As the contract's `alone_s`: who hears our gate or our last sentence, or leaves a message, is in no
+            # conference.
+            recorded = [(since_s, until_s or now_s) for since_s, until_s in session.recorded.get(call.sid, [])]
+            alone = without((began_s, ended_s), company + recorded + self._spans(call.sid, "speech", now_s))
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
                 self._note_wait(Wait(ALONE, session.session_id, call.sid, since_s, until_s))
@@ -327,7 +341,7 @@ class InvariantChecker:
                         f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
                     )
             for silence in [] if self._quieted(session.session_id) else self._spans(call.sid, "silence", now_s):
-                for since_s, until_s in without(silence, alone):
+                for since_s, until_s in without(silence, alone + recorded):
                     silent_s = max(silent_s, until_s - since_s)
                     self._note_wait(Wait(SILENT, session.session_id, call.sid, since_s, until_s))
                     if until_s - since_s > self._silent_max_s:

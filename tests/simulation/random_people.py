@@ -1,9 +1,12 @@
 """Those who are on the phone, and the operators who send commands: all by chance."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from random import Random
 
+from conferral.sandbox.model.messages import PhoneHangsUp, PhoneSpeaks
 from conferral.sandbox.phones import PhoneScript
+from tests.simulation.virtual_twilio import VirtualTwilio
 
 Fields = dict[str, str]
 
@@ -17,11 +20,17 @@ FORBIDDEN = ("+18765550123", "+442079460123", "+19005550123", "911", "sip:x@else
 #: What is set so that all of `DIALED` may be dialed.
 ALLOWED = "US,client:,sip:example.com"
 PARTIES = ("customer", "agent", "target", "supervisor", "guest")
+#: Never reached, and only transferred to where the customer has somewhere else to go.
+AWAY = "client:away"
+#: Where an app of the users' own takes callers back.
+MENU = "https://app.example.com/menu"
 
 
-def phone_script(chance: Random, talk_s: float, talk_max_s: float) -> PhoneScript:
+def phone_script(address: str, chance: Random, talk_s: float, talk_max_s: float) -> PhoneScript:
     """What someone does whose phone is dialed."""
     rings_s = chance.uniform(0.05, 1.0)
+    if address == AWAY:
+        return PhoneScript(answer_after_s=rings_s, outcome="busy")
     kind = chance.random()
     if kind < 0.06:
         return PhoneScript(ring_after_s=rings_s, outcome="no-answer")
@@ -31,6 +40,11 @@ def phone_script(chance: Random, talk_s: float, talk_max_s: float) -> PhoneScrip
         return PhoneScript(ring_after_s=rings_s, answer_after_s=chance.uniform(0.5, 15.0), outcome="reject")
     if kind < 0.21:
         return PhoneScript(answer_after_s=rings_s, outcome="fail")
+    if kind < 0.25:
+        machine = chance.choice(("mailbox", "mailbox-with-beep", "fax"))
+        return PhoneScript(
+            kind=machine, answer_after_s=chance.uniform(1.0, 15.0), hang_up_after_s=min(60.0, talk_max_s)
+        )
     # Some are gone again at once, as who answers by mistake; others wait for the end of the call.
     until_s = chance.choice((talk_max_s, talk_max_s, chance.expovariate(1 / talk_s), chance.expovariate(1 / talk_s)))
     if chance.random() < 0.05:
@@ -42,6 +56,40 @@ def phone_script(chance: Random, talk_s: float, talk_max_s: float) -> PhoneScrip
         keys=chance.choice((("1",), ("1",), ("", "1"), ("2", "1"), ("2", "2"), ())),
         keys_after_s=chance.uniform(0.1, 6.0),
     )
+
+
+def fallback(chance: Random, *, without: frozenset[str] = frozenset()) -> str:
+    """Places for a customer whom no one takes, in an order that is allowed."""
+    places = [place for place in ("recall", "voicemail", "voicemail") if place not in without]
+    last = chance.choice(("", "", "end", MENU))
+    count = chance.choice((0, 1, 2) if last else (1, 2))
+    chosen = dict.fromkeys(chance.sample([*places, *chance.sample(DIALED, 2)], count))
+    return ",".join([*chosen, *filter(None, (last,))])
+
+
+def handoff(chance: Random) -> Fields:
+    """What an app hands over, and to whom."""
+    to = _someone(chance)
+    fields = {"to": to} if chance.random() < 0.7 else {}
+    mode = {"mode": "bridge"} if chance.random() < 0.5 else {}
+    places = {"fallback": fallback(chance, without=frozenset({"recall"}))} if chance.random() < 0.7 else {}
+    options = _options(chance, to=to)
+    options.pop("digits", None)
+    return {**fields, **mode, **places, **options}
+
+
+async def leave_message(twilio: VirtualTwilio, call_sid: str, chance: Random) -> None:
+    """A caller who was sent to the voicemail speaks after a while, hangs up, or does neither."""
+    await asyncio.sleep(chance.uniform(0.0, 12.0))
+    if chance.random() < 0.3:
+        twilio.apply(PhoneHangsUp(call_sid))
+    elif (text := says(chance)) is not None:
+        twilio.apply(PhoneSpeaks(call_sid, text))
+
+
+def says(chance: Random) -> str | None:
+    """What a caller says after the tone: nothing (None), or a text; empty for more than is recorded."""
+    return chance.choice((None, "Please call me back.", "It is about my order, which has not arrived yet.", "", ""))
 
 
 def flow(chance: Random) -> Iterator[Fields]:
@@ -85,12 +133,20 @@ def _options(chance: Random, *, to: str) -> Fields:
         fields["timeout"] = chance.choice(("5", "10", "20"))
     if chance.random() < 0.1 and "client:" not in to:
         fields["digits"] = "ww12#"
+    if chance.random() < 0.15:
+        fields["amd"] = "true"
     return fields
 
 
 def _transfer(chance: Random, mode: str = "") -> Fields:
     to = _several(chance)
-    return {"to": to, "mode": mode or chance.choice(("warm", "consult", "blind")), **_options(chance, to=to)}
+    mode = mode or chance.choice(("warm", "consult", "blind"))
+    places = _places(chance) if mode == "blind" or chance.random() < 0.03 else {}
+    return {"to": to, "mode": mode, **places, **_options(chance, to=to)}
+
+
+def _places(chance: Random) -> Fields:
+    return {"fallback": fallback(chance)} if chance.random() < 0.6 else {}
 
 
 def _one(chance: Random) -> Fields:
@@ -130,7 +186,7 @@ _ANY = {
     "cancel": lambda _: {},
     "swap": lambda _: {},
     "merge": lambda _: {},
-    "park": lambda _: {},
+    "park": _places,
     "retrieve": _one,
     "add": lambda chance: _add(chance, 0),
     "remove": _named,
@@ -164,8 +220,14 @@ def _blind(chance: Random) -> list[Fields]:
     return _steps(("transfer", _transfer(chance, "blind")))
 
 
+def _unanswered(chance: Random) -> list[Fields]:
+    # Now and then someone takes a caller out of the voicemail.
+    transfer = {"to": AWAY, "mode": "blind", "fallback": fallback(chance)}
+    return _steps(("transfer", transfer), *([("retrieve", _one(chance))] if chance.random() < 0.6 else []))
+
+
 def _park(chance: Random) -> list[Fields]:
-    return _steps(("park", {}), *([("retrieve", _one(chance))] if chance.random() < 0.7 else []))
+    return _steps(("park", _places(chance)), *([("retrieve", _one(chance))] if chance.random() < 0.7 else []))
 
 
 def _hold(chance: Random) -> list[Fields]:
@@ -205,6 +267,8 @@ _FLOWS = (
     _consult,
     _blind,
     _blind,
+    _unanswered,
+    _unanswered,
     _park,
     _adding,
     _hold,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
@@ -33,9 +33,10 @@ from tests.simulation.unknown_responses import UnknownResponses
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
 from tests.simulation.worker_deaths import WorkerDeaths
+from tests.simulation.world_settings import world_settings
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
-from tests.support.local_system import NUMBER, settings_for
+from tests.support.local_system import NUMBER
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000
@@ -87,12 +88,7 @@ class Simulation:
         self.loop = loop
         self._wrong = wrong = wrong or WrongClocks()
         self.plan = plan
-        self.settings: ServiceSettings = settings_for(
-            "redis://memory", None, PUBLIC_URL,
-            CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
-            CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
-            CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
-        )  # fmt: skip
+        self.settings = world_settings(plan, PUBLIC_URL)
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)
         self.network = Network(loop, plan, lambda: round((EPOCH_S + wrong.redis_s + loop.time()) * 1000))
@@ -116,8 +112,10 @@ class Simulation:
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
-            script_of=lambda _address: random_people.phone_script(phones, plan.talk_s, plan.talk_max_s),
+            script_of=lambda address: random_people.phone_script(address, phones, plan.talk_s, plan.talk_max_s),
         )
+        self._voicemail = plan.chance("voicemail")
+        self.twilio.moved_to_voicemail = lambda call_sid: loop.create_task(self._leave_message(call_sid))
         for number, path in ((NUMBER, "inbound"), (CONFERENCE_NUMBER, "conference")):
             self.twilio.add_number(
                 number,
@@ -139,7 +137,7 @@ class Simulation:
             self.twilio,
             lambda: self.network.values,
             self.keys,
-            may_be_dialed=random_people.DIALED,
+            may_be_dialed=(*random_people.DIALED, random_people.AWAY),
             lone_max_s=self.lone_max_s,
             silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
@@ -207,6 +205,9 @@ class Simulation:
         self.webhooks.append((process, doors))
 
     async def _ask_webhooks(self, url: str, params: Params) -> Answered:
+        if url.startswith(random_people.MENU):
+            self.run.counts["callers back in an app"] += 1
+            return Answered(200, "text/xml", b"<Response><Say>Welcome back. Please call again later.</Say></Response>")
         if not url.startswith(PUBLIC_URL):
             return Answered(200, "audio/mpeg", b"a tune")  # someone else's server
         if not self.webhooks:
@@ -344,7 +345,7 @@ class Simulation:
     async def _session(self, number: int) -> None:
         """One session from its beginning until everyone has hung up."""
         chance = self.plan.chance(f"session {number}")
-        kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("client",) + ("call",) * 2)
+        kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("handoff",) * 2 + ("client",) + ("call",) * 2)
         session_id, caller = await self._opened(kind, number, chance)
         talks_s = min(self.plan.talk_max_s, chance.expovariate(1 / (1.5 * self.plan.talk_s)))
         operator = self.loop.create_task(self._operate(session_id, number, chance, talks_s))
@@ -365,9 +366,15 @@ class Simulation:
             call_in = InboundCall(f"client:caller{number}", APPLICATION, tuple(sent.items()))
             sid = self.twilio.apply(call_in).call_sid
             return named or sid, sid
-        to = NUMBER if kind == "inbound" else CONFERENCE_NUMBER
-        sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to)).call_sid
+        to = CONFERENCE_NUMBER if kind == "room" else NUMBER
+        url = f"{PUBLIC_URL}/voice/handoff?{urlencode(random_people.handoff(chance))}" if kind == "handoff" else ""
+        sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to, url=url)).call_sid
         return sid, sid
+
+    async def _leave_message(self, call_sid: str) -> None:
+        """Someone who was sent to the voicemail speaks after a while, hangs up, or does neither."""
+        self.run.counts["callers in the voicemail"] += 1
+        await random_people.leave_message(self.twilio, call_sid, self._voicemail)
 
     async def _operate(self, session_id: str, number: int, chance: Random, talks_s: float) -> None:
         """The commands for one session."""
@@ -376,10 +383,9 @@ class Simulation:
         noise = chance.random() < self.plan.noise / (1 + self.plan.noise)
         count = 0
         while True:
-            await asyncio.sleep(chance.expovariate(1 / 8.0) if count else chance.expovariate(1 / 12.0))
-            record = self.network.values.get(self.keys.session(session_id).encode()) or {}
-            is_over = record.get(b"state") == b"ended" and chance.random() < 0.8
-            if is_over or self.loop.time() > until_s or count > 25:
+            await asyncio.sleep(chance.expovariate(1 / (8.0 if count else 12.0)))
+            state = (self.network.values.get(self.keys.session(session_id).encode()) or {}).get(b"state")
+            if (state == b"ended" and chance.random() < 0.8) or self.loop.time() > until_s or count > 25:
                 return
             count += 1
             if noise and chance.random() < 0.4:

@@ -52,6 +52,7 @@ class VirtualTwilio(SandboxRuntime):
     Attributes:
         counts: What was asked and what went wrong, by name.
         dialed: Legs placed by REST, by the id of the dial that ordered them: more than one is one too many.
+        moved_to_voicemail: Called with the SID of a call that a request has moved to a `<Record>`.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class VirtualTwilio(SandboxRuntime):
         self.webhook_sender = _VirtualWebhookSender(self)
         self.counts: Counter[str] = Counter()
         self.dialed: dict[str, list[Dialed]] = {}
+        self.moved_to_voicemail: Callable[[str], object] = lambda _call_sid: None
 
     @property
     def now_s(self) -> float:
@@ -163,6 +165,8 @@ class VirtualTwilio(SandboxRuntime):
         assert answer is not None
         entry.applied = True
         self._note_dial(asked, answer)
+        if answer.body and answer.status == 200 and "<Record" in dict(asked.params).get("Twiml", ""):
+            self.moved_to_voicemail(answer.body["sid"])
         await self.travel()
         if plan.cuts_connection or plan.status:
             return self._refused(plan.cuts_connection, plan.status, entry)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CallsOverdue, GateDecided
+from conferral.statemachine.events import Add, CallsOverdue, GateDecided, Hold
 from conferral.statemachine.parts import DialOptions
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CAROL, Scenario
 
@@ -45,6 +45,13 @@ def test_a_call_that_no_one_confirmed_ends_for_that_reason(decision):
     story.expect("ended", reason=f"agent-{decision}")
 
 
+def test_an_agent_who_hangs_up_at_the_prompt_has_not_confirmed():
+    asked().dial_ends("no-answer").call("agent", "completed").expect("ended", reason="agent-no-confirmation")
+    asked().call("agent", "completed").dial_ends("no-answer").expect("ended", reason="agent-no-confirmation")
+    story = asked(other_agents=("+14155550189",)).transfer("consult", BOB).dial_ends("no-answer")
+    story.expect_command("transfer-1", "accepted", "failed", reason="no-confirmation")
+
+
 def test_the_next_agent_is_asked_when_the_first_has_not_confirmed():
     story = decides(asked(other_agents=("+14155550189",)), "no-confirmation").dial_ends("no-answer")
     story.expect("bridged", phase="ringing")
@@ -70,6 +77,13 @@ def test_a_transfer_with_the_agent_waits_for_the_key():
     story = asked().transfer("warm", BOB).expect("bridged", phase="ringing").expect_command("transfer-1", "accepted")
     story.transfer("warm", CAROL, command_id="second").expect_command("second", "rejected")
     decides(story, "accepted").expect("converting", "move agent")
+
+
+def test_what_can_not_be_done_is_refused_before_the_key_is_pressed():
+    story = asked().command(Add, "add-1", party="expert", to=BOB).expect_command("add-1", "accepted")
+    story.command(Add, "add-2", party="expert", to=CAROL).expect_command("add-2", "rejected")
+    story.command(Hold, "hold-1", party="nobody").expect_command("hold-1", "rejected")
+    story.transfer("warm", BOB, fallback="voicemail").expect_command("transfer-1", "rejected")
 
 
 def test_what_waits_fails_with_the_confirmation():

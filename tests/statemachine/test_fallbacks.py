@@ -5,11 +5,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from conferral.statemachine.events import ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import called, parked, waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge
 
+PHONE = "+14155550188"
 MENU = "https://app.example.com/menu"
 MESSAGE = "RE" + "d" * 32
 
@@ -68,12 +70,8 @@ def test_a_commands_fallback_replaces_the_settings():
 
 
 def test_removing_the_dialed_fallback_leads_to_the_next_place():
-    story = (
-        unreached(f"{CAROL},recall")
-        .placed("target")
-        .call("target", "ringing")
-        .command(Remove, "remove-1", party="target")
-    )
+    story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing")
+    story.command(Remove, "remove-1", party="target")
     story.expect("transferring", "hang up target").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
@@ -159,16 +157,61 @@ def test_a_voicemail_that_twilio_refuses_is_followed_by_the_next_place():
     story.expect_transfer("failed", "busy, voicemail failed")
 
 
-def test_a_read_shows_whether_twilio_moved_the_customer():
+def test_a_url_after_a_voicemail_that_failed_says_why_no_one_was_reached():
+    story = unreached(f"voicemail,{MENU}")
+    story.fails("redirect_to_voicemail", "customer", effect_id=story.session.voicemail.move_effect_id)
+    (url,) = [effect.url for effect in story.last.effects if effect.kind == "redirect_to_url"]
+    assert parse_qs(urlsplit(url).query)["reason"] == ["busy"]
+
+
+def test_no_one_is_dialed_for_a_customer_who_has_hung_up_on_the_way_to_the_voicemail():
+    story = unreached(f"voicemail,{CAROL}")
+    move = story.session.voicemail.move_effect_id
+    story.fails("redirect_to_voicemail", "customer", effect_id=move, gone=True).expect("transferring", "look")
+    story.reads(customer="completed").expect("ended", "end room", "find message of customer", reason="customer-left")
+
+
+def test_a_customer_whom_twilio_has_not_moved_is_moved_once_more_and_no_more_than_that():
+    """A worker may have died with the request in hand."""
+    story = unreached("voicemail,recall")
+    for follows in ("move to voicemail: customer", "dial agent to the gate"):
+        story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
+        story.expect("transferring", "look", phase="voicemail")
+        story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", follows)
+
+
+def test_a_customer_whom_twilio_has_moved_is_not_moved_again():
     story = unreached("voicemail,recall")
     story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
-    story.expect("transferring", "look", phase="voicemail")
-    story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", "dial agent to the gate")
+    story.reads(customer="in-progress").expect("transferring", phase="voicemail")
+
+
+@pytest.mark.parametrize("heard_tone", [False, True])
+def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone):
+    """Twilio requests the fallback URL then. After the tone, there may be a message; else the next place follows."""
+    story = in_voicemail(unreached("voicemail,recall"))
+    if heard_tone:
+        message(story, "in-progress").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+        story.expect("ended", "end room", "hang up customer", "find message of customer", reason="voicemail")
+    else:
+        story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
+        story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
 def test_only_retrieve_and_end_are_allowed_in_the_voicemail():
     story = in_voicemail(unreached("voicemail")).transfer("blind", CAROL, command_id="late")
     story.expect_refused("late", "the customer is in the voicemail", "end")
+
+
+def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet():
+    """If the move fails, its next place follows."""
+    story = unreached("voicemail").command(Retrieve, "retrieve-1", to=BOB)
+    story.expect_refused("retrieve-1", "the customer is on the way to the voicemail", "end")
+    effect_id = story.session.voicemail.move_effect_id
+    story.is_unknown("redirect_to_voicemail", "customer", effect_id).command(Retrieve, "retrieve-2", to=BOB)
+    story.expect_refused("retrieve-2", "the customer is on the way to the voicemail", "end")
+    message(story, "in-progress").command(Retrieve, "retrieve-3", to=BOB)
+    story.expect("transferring", "dial agent to the gate", phase="retrieve")
 
 
 # ---- out of the voicemail ------------------------------------------------------------------------------------------
@@ -217,6 +260,24 @@ def test_a_caller_on_a_bridge_joins_a_conference_for_the_fallback():
     story.expect("transferring", "dial target", phase="fallback").takes_part("target")
     story.expect("conferenced", "flag customer", "flag agent", phase="")
     assert not story.outcome_records
+
+
+def test_who_takes_an_inbound_call_as_fallback_is_dialed_like_an_agent():
+    given = DialOptions(brief="Order 7", confirm=True, params="id=7")
+    story = Scenario().comes_in(fallback=PHONE, options=given).dial_ends("busy").joins("customer", starts=False)
+    target = story.expect("transferring", "dial target to the gate").session.parties["target"]
+    assert (target.brief, target.confirm, target.params) == ("Order 7", True, "")
+
+
+@pytest.mark.parametrize("fallback, other_agents", [(CAROL, ()), ("", (BOB,))])
+def test_an_agent_who_hung_up_before_the_two_were_connected_has_not_taken_the_call(fallback, other_agents):
+    story = Scenario().comes_in(fallback=fallback, other_agents=other_agents).call("agent", "in-progress")
+    story.expect("bridged", phase="connected").dial_ends("no-answer")
+    if fallback:
+        story.expect("transferring", phase="fallback")
+    else:
+        story.expect("bridged", phase="ringing")
+        assert story.session.agent.address == BOB
 
 
 def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():

@@ -64,7 +64,7 @@ NAMES = (
     ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
-     "it takes session, to, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
+     "it takes session, to, mode, fallback, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
     ({**TRANSFER, "session": ""}, "transfer: missing field \"session\" (a session's id or a call SID)"),
     ({**TRANSFER, "to": ""}, 'transfer: missing field "to" (address to dial)'),
     ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult, or blind)'),
@@ -99,7 +99,7 @@ NAMES = (
     ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
     ({**CALL, "to": NUMBER},
      ("call has no field 'to'; "
-     "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, params, and id")),
+     "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
@@ -109,7 +109,7 @@ NAMES = (
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
      ("add has no field 'mode'; "
-     "it takes session, to, party, brief, confirm, timeout, digits, caller_id, params, and id")),
+     "it takes session, to, party, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
     ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _, or -"),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")

@@ -56,6 +56,8 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "ref": "T-7",
         "mode": "consult",
         "to": f"{NUMBER},client:bob",
+        "recording_sid": "",
+        "duration_s": "",
         "started_at": "2026-11-20T09:03:00.000Z",
         "ended_at": "2026-11-20T09:03:40.000Z",
     }

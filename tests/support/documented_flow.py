@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from conferral.demo.bot import serve_app
 from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
@@ -41,12 +42,12 @@ class Flow:
     system: LocalSystem
     recorder: SequenceRecorder
 
-    async def customer_calls(self) -> None:
+    async def customer_calls(self, rings: str = AGENT) -> None:
         async def call() -> None:
             self.recorder.session_id = (await self.system.customer_calls()).sid
 
         async def has_come() -> bool:
-            return self._is_so({}, [AGENT])
+            return self._is_so({}, [rings])
 
         await self.recorder.scene("Customer->>Twilio: calls", call, has_come)
 
@@ -61,6 +62,50 @@ class Flow:
             return self._is_so(heard, rings)
 
         await self.recorder.scene("Customer->>Twilio: calls", call, has_come)
+
+    async def bot_hands_over(self, rings: Sequence[str], data: Mapping[str, str], **heard: str) -> None:
+        """A customer calls an app whose bot hands over to Conferral."""
+        self.system.sandbox.script_bot(handoff_data=dict(data))
+
+        async def call() -> None:
+            async with serve_app(f"{self.system.public_url}/voice/handoff") as url:
+                self.recorder.session_id = (await self.system.sandbox.call_in(CUSTOMER, NUMBER, url=url)).sid
+                await self.system.eventually(has_come, "the bot has handed over")
+
+        async def has_come() -> bool:
+            return self._is_so(heard, rings)
+
+        await self.recorder.scene("Customer->>Twilio: calls your app's bot, which hands over", call, has_come)
+
+    async def comes_to_the_tone(self, address: str) -> None:
+        """Someone refuses, and the customer's voice is recorded."""
+        await self._until_recording(f"{self.recorder.people[address]}->>Twilio: declines", self._leg(address).reject)
+
+    async def leaves_message(self) -> None:
+        """The customer says something after the tone, and falls silent."""
+        customer = self._leg(CUSTOMER)
+
+        async def speak() -> None:
+            customer.speak("Please call me back.")
+
+        async def has_ended() -> bool:
+            fields = await self.system.session(self.recorder.session_id)
+            return fields["state"] == "ended" and not self.system.sandbox.live_calls()
+
+        await self.recorder.scene("Customer->>Twilio: leaves a message, then is silent", speak, has_ended)
+
+    def speaks_for_long(self) -> None:
+        """The customer's message goes on for longer than a flow takes."""
+        self._leg(CUSTOMER).speak("Please call me back. " * 80)
+
+    async def _until_recording(self, act: str, do: Callable[[], None]) -> None:
+        async def acts() -> None:
+            do()
+
+        async def is_recorded() -> bool:
+            return self._leg(CUSTOMER).record.activity == "recording"
+
+        await self.recorder.scene(act, acts, is_recorded, frozenset({"Customer"}))
 
     async def browser_calls(self, to: str, **heard: str) -> None:
         """The agent calls someone from a browser."""

@@ -14,6 +14,7 @@ from aiohttp import web
 from conferral.runtime.web.server import run_server
 from tests.support.dials import assert_one_dial_an_intent
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
+from tests.support.documented_fallback_flows import FALLBACK_FLOWS
 from tests.support.documented_flow import (
     ALL,
     BOTH,
@@ -23,7 +24,6 @@ from tests.support.documented_flow import (
     PHONE,
     SECOND,
     TARGET,
-    THREE,
     TWO,
     Drawn,
     Flow,
@@ -101,13 +101,6 @@ async def recall(flow: Flow) -> None:
     await flow.answers(AGENT, **BOTH)
 
 
-async def fallback_elsewhere(flow: Flow) -> None:
-    await flow.talking()
-    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
-    await flow.refuses(TARGET, [SECOND])
-    await flow.answers(SECOND, Customer="Fallback", Fallback="Customer")
-
-
 async def fallback_end(flow: Flow) -> None:
     await flow.talking()
     await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
@@ -152,9 +145,6 @@ FLOWS: dict[str, Drawn] = {
     "blind-outbound": Drawn(blind_outbound),
     "blind-conferenced": Drawn(blind_in_conference),
     "recall": Drawn(recall, speed=5),
-    "fallback-destination": Drawn(
-        fallback_elsewhere, {**THREE, SECOND: "Fallback"}, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": SECOND}
-    ),
     "fallback-end": Drawn(fallback_end, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": "end"}),
     # The question lasts until the key is pressed, however busy the machine is.
     "several": Drawn(
@@ -169,6 +159,7 @@ FLOWS: dict[str, Drawn] = {
     ),
     "cancel": Drawn(cancel),
     "complete-while-ringing": Drawn(complete_while_ringing),
+    **FALLBACK_FLOWS,
     **CONFERENCE_FLOWS,
 }
 

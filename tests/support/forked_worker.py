@@ -56,13 +56,18 @@ class ForkedWorker:
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Waits for its end; returns the exit code."""
         self._process.join(timeout_s)
         return self._process.exitcode
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def was_killed(self) -> bool:

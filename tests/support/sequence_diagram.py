@@ -11,6 +11,7 @@ What races in the real world would differ from run to run, so it is put in order
 - what nothing waits for stands at the end of its scene: that `endConferenceOnExit` is set, which is a second net, and
   what Twilio asks about a leg that is only to be hung up
 - neighboring dials and hang-ups, which leave side by side, stand in alphabetical order
+- the hang-up of a customer whose message is over is left out: the document after the message hangs up, too
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.commands import command_stream
 from conferral.telephony.account_lists import PAGE_SIZE
+from conferral.telephony.callback_urls import VOICEMAIL_PATH
 from tests.support.local_system import NUMBER, LocalSystem
 
 #: The longest silence that moving a leg may cost, seconds: Twilio needs most of it, a busy machine the rest.
@@ -131,9 +133,9 @@ class SequenceRecorder:
         ]
         self.scenes.append([line for line in drawn if line])
 
-    async def skip(self, opening: str) -> None:
+    async def skip(self, opening: str, silent: frozenset[str] = frozenset()) -> None:
         """Leaves out what went before: the diagram begins here, with a note in these words."""
-        await self.come_to_rest()
+        await self.come_to_rest(silent)
         self._lines()
         await self._outcomes()
         await self._states_gone_through()
@@ -179,6 +181,8 @@ class SequenceRecorder:
         session = stored_session(await self.system.session(self.session_id))
         for reported in audibility(session):
             call_sid = session.parties[reported.party].call_sid
+            if session.voicemail is not None:
+                continue  # the session knows that a message is left, not what is heard
             what = self.system.listening.hears(CallHandle(self.system.sandbox, call_sid)) if call_sid else None
             if what is None:
                 if reported.hears:
@@ -236,8 +240,9 @@ class SequenceRecorder:
         """What is new, in order."""
         ledger = self.system.sandbox.request_log
         rest, answers, dials = self._seen
+        asked = [entry for entry in ledger.rest[rest:] if not (_is_of_account(entry) or self._follows_message(entry))]
         new = [
-            *(self._request(entry) for entry in ledger.rest[rest:] if not _is_of_account(entry)),
+            *map(self._request, asked),
             *(self._document(entry, body) for entry, body in self._answers[answers:] if self._is_drawn(entry)),
         ]
         lines = sorted(new, key=lambda line: line.at_s)
@@ -327,7 +332,7 @@ class SequenceRecorder:
                 verbs.append("Gather one key")
             else:
                 verbs.append(verb.tag)
-        return ", then ".join(verbs), dials
+        return ", then ".join(verbs) or "an empty Response", dials
 
     async def _outcomes(self) -> list[str]:
         """Commands of which nothing more comes, and what has become of them."""
@@ -386,6 +391,11 @@ class SequenceRecorder:
     def _is_drawn(self, entry: DeliveryEntry) -> bool:
         is_ours = entry.url.startswith(self.system.public_url)
         return is_ours and entry.kind == "voice" and entry.event not in ("wait", "hold", "announce")
+
+    def _follows_message(self, entry: RestEntry) -> bool:
+        """Whether a request hangs up a leg that has been asked what comes after its message."""
+        recorded = {one.call_sid for one, _ in self._answers if urlsplit(one.url).path == VOICEMAIL_PATH}
+        return entry.get("Status") == "completed" and any(sid in entry.path for sid in recorded)
 
     def _whose(self, path: str) -> str:
         return self._named(path.rpartition("/")[2].removesuffix(".json"))

@@ -47,7 +47,7 @@ def order_of(
     environment = {
         str(field.validation_alias): _plain(getattr(settings, attribute))
         for attribute, field in type(settings).model_fields.items()
-        if getattr(settings, attribute) is not None
+        if getattr(settings, attribute) not in (None, ())
     }
     return {
         "settings": environment | (changes or {}),
@@ -63,6 +63,8 @@ def order_of(
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
 
 

@@ -11,7 +11,7 @@ from conferral.runtime.errors import (
     ProviderGoneError,
     ProviderRefusedError,
 )
-from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.statemachine.effects import ChangeRecording, FindMessage, StartRecording
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters import RecordingFound
@@ -38,6 +38,32 @@ async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
             "RecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
         }),
     ]  # fmt: skip
+
+
+SEARCH = FindMessage(effect_id="e4", session_id="S1", party="customer", call_sid="CA1")
+KEPT = {"sid": "RE" + "1" * 32, "source": "RecordVerb", "status": "completed", "duration": "7"}
+
+
+@pytest.mark.parametrize("recordings, found", [
+    ([KEPT], RecordingFound(KEPT["sid"], 7)),
+    ([KEPT | {"source": "StartCallRecordingAPI"}], RecordingFound("")),
+    ([KEPT | {"status": "absent"}], RecordingFound("")),
+    ([], RecordingFound("")),
+])  # fmt: skip
+async def test_a_message_is_what_the_voicemail_recorded_and_twilio_keeps(
+    recordings: Any, found: RecordingFound
+) -> None:
+    calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", *recordings)})
+
+    assert await calls.perform(SEARCH) == found
+
+
+async def test_a_message_that_twilio_still_processes_is_not_known_yet() -> None:
+    unfinished = KEPT | {"status": "processing", "duration": "-1"}
+    calls, _ = calls_with({"GET Calls/CA1/Recordings": page("recordings", unfinished)})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(SEARCH)
 
 
 @pytest.mark.parametrize("sid", [None, "", "{x}", 7])

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import DialOptions
+from conferral.telephony.directory import load_directory
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import conference_of, dial_of, next_url, rung, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, ENVIRON, PUBLIC_URL, facts, fields, post
 
 HANDOFF = "/voice/handoff"
 MENU = "https://app.example.com/menu"
@@ -86,6 +89,7 @@ async def test_a_bridge_has_no_conference(client, ingest):
     ("", {"timeout": True}),
     ("", {"params": "a=%00"}),
     ("", {"confirm": "maybe"}),
+    ("", {"params": {"name": "\ud800"}}),
 ])  # fmt: skip
 async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics, query, data):
     ingest.events.clear()
@@ -105,6 +109,20 @@ async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest
 async def test_ignored_options_are_counted(client, ingest, metrics):
     await received(client, ingest, "timeout=soon")
     assert value_of(metrics.handoff_options_ignored.labels("timeout")) == 1
+
+
+async def test_back_of_the_url_completes_a_fallback_of_the_data(client, ingest):
+    event = await received(client, ingest, f"back={MENU}", {"fallback": ["voicemail", "back"], "back": f"{MENU}/other"})
+    assert event.fallback == f"voicemail,{MENU}"
+
+
+async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, ingest):
+    assert (await received(client, ingest, f"back={MENU}&fallback=back,voicemail")).fallback == MENU
+
+
+def test_wrong_destinations_of_the_data_are_named():
+    with pytest.raises(SettingsError, match=r"^CONFERRAL_HANDOFF_DESTINATIONS: entry 2 is wrong"):
+        load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_HANDOFF_DESTINATIONS": "US,everything"}))
 
 
 @pytest.mark.parametrize("declined", [False, "false"])

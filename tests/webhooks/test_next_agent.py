@@ -156,9 +156,10 @@ async def test_a_caller_whose_session_is_not_open_yet_goes_to_its_fallback(clien
 
 @pytest.mark.parametrize("fallback", ["", "voicemail"])
 @pytest.mark.parametrize("agents", [AGENTS[:1], AGENTS])
-async def test_no_one_follows_an_agent_who_hung_up_while_being_connected(client, ingest, agents, fallback):
+async def test_an_agent_who_hung_up_while_being_connected_has_not_taken_the_call(client, ingest, agents, fallback):
     known = facts("bridged", phase="connected", agents=agents, fallback=fallback)
-    for phase, keeps in (("ringing", bool(fallback) or agents == AGENTS), ("connected", False)):
-        ingest.facts = replace(known, phase=Phase(phase))
+    keeps = bool(fallback) or agents == AGENTS
+    for phase in (Phase.RINGING, Phase.CONNECTED):
+        ingest.facts = replace(known, phase=phase)
         _, document = await post(client, DIAL_ACTION, unanswered("completed", DialBridged="false"))
         assert verbs(document) == (["Dial"] if keeps else ["Say", "Hangup"])

@@ -124,7 +124,7 @@ class Session(_Record):
     @classmethod
     def of_stored(cls, session: StoredSession) -> Self:
         """Return the model of a session."""
-        sid, name, transfer = session.conference_sid, session.conference_name, session.transfer
+        sid, name, transfer = session.conference_sid, session.conference_name, session.public_transfer
         return cls.of(
             session,
             created_at=to_iso(session.created_at_ms),
@@ -132,7 +132,7 @@ class Session(_Record):
             ended_at=to_iso(session.ended_at_ms),
             conference=Conference(sid=sid or None, name=name or None) if sid or name else None,
             parties={name: Party.of(party) for name, party in session.parties.items()},
-            transfer=None if transfer is None or session.is_inbound_fallback else Transfer.of(transfer),
+            transfer=None if transfer is None else Transfer.of(transfer),
         )
 
 

@@ -176,7 +176,7 @@ _CODECS = {
     ),
     # Not public: the fallback of an inbound call is no transfer.
     "inbound_fallback": RecordCodec(
-        TransferState, always=("status",), logged=("reason", "stage", "number"),
+        TransferState, always=("status",), logged=("mode", "status", "reason", "stage", "number"),
     ),
     "recording": RecordCodec(
         Recording,

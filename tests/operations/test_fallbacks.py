@@ -1,0 +1,166 @@
+"""What is shown while no one takes a call: its fallback, and the voicemail."""
+
+import pytest
+
+from conferral.console.messages import redact_fields, row
+from conferral.operations import session_summary
+from conferral.operations.attention import RECOVERED, attention_of, is_lone
+from conferral.operations.explanation import explain, suggested_commands
+from conferral.operations.pending import list_waits
+from conferral.operations.replay import at_version
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import OUTBOUND
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from tests.statemachine.conference_scenarios import parked
+from tests.statemachine.scenario import CAROL, Scenario
+from tests.statemachine.test_bridge_gate import asked
+from tests.statemachine.test_fallbacks import in_voicemail, message, retrieving, unanswered, unreached
+from tests.support.each import each
+from tests.support.sample_logs import recorded
+
+
+def rings_for_caller() -> Scenario:
+    """No agent took the call, and the fallback's phone rings."""
+    return unanswered(f"{CAROL},voicemail").placed("target").call("target", "ringing")
+
+
+def caller_in_voicemail() -> Scenario:
+    return message(in_voicemail(unanswered("voicemail")), "in-progress")
+
+
+def of(story: Scenario) -> StoredSession:
+    return stored_session(session_codec.encode(story.session))
+
+
+def said(story: Scenario) -> tuple[str, ...]:
+    return explain(of(story), [], story.session.updated_at_ms).summary
+
+
+# ---- an inbound call's fallback is no transfer ---------------------------------------------------------------------
+
+
+@each("begin", [rings_for_caller, caller_in_voicemail])
+def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
+    story = begin()
+    session = of(story)
+
+    assert session_summary.transfer_line(session) == ""
+    assert attention_of(session, story.session.updated_at_ms) is None
+    assert not is_lone(session)
+    shown = row(session, None, full=False)
+    assert (shown["transfer"], shown["transfer_status"]) == ("", "")
+    assert not any("transfer:" in sentence for sentence in said(story))
+
+
+def test_a_caller_whom_the_fallback_took_is_not_suggested_another_transfer() -> None:
+    story = rings_for_caller().takes_part("target")
+
+    (first, *_) = suggested_commands(of(story))
+    assert first.why == "transfers the customer"
+
+
+# ---- who does what -------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_waits_while_the_fallback_rings() -> None:
+    session = of(rings_for_caller())
+
+    assert session_summary.activity_line(session, addresses=False) == "customer is waiting; target is ringing"
+    assert session_summary.held_call(session).kind == "waiting"
+    assert [one.text for one in session_summary.audibility(session)] == [
+        "customer is waiting and hears music",
+        "target is ringing",
+    ]
+
+
+def test_a_caller_in_the_voicemail_is_neither_alone_nor_waiting() -> None:
+    story = in_voicemail(unanswered("voicemail"))
+
+    assert session_summary.activity_line(of(story), addresses=False) == "customer is in the voicemail"
+    assert session_summary.activity_line(of(caller_in_voicemail()), addresses=False) == "customer is leaving a message"
+    assert [one.text for one in session_summary.audibility(of(story))] == ["customer is in the voicemail"]
+    assert session_summary.held_call(of(story)) is None
+    assert session_summary.held_call(of(retrieving())) is None
+
+
+def test_a_caller_in_the_voicemail_is_waited_for() -> None:
+    story = caller_in_voicemail()
+    waits = list_waits(of(story), story.session.updated_at_ms)
+
+    assert [one.for_ for one in waits][:2] == [
+        "the customer to leave a message or hang up",
+        "Conferral asks Twilio whether the message is over",
+    ]
+    assert [one.command for one in suggested_commands(of(story))] == ["retrieve", "end"]
+
+
+def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None:
+    session = of(Scenario().comes_in(handed_off=True, direction=OUTBOUND).call("agent", "ringing"))
+
+    assert (
+        session_summary.activity_line(session, addresses=False) == "customer is waiting for an answer; agent is ringing"
+    )
+
+
+def test_an_agent_on_a_bridge_is_asked_to_press_a_key() -> None:
+    session = of(asked())
+
+    assert "agent to press 1" in [one.for_ for one in list_waits(session, 0)]
+    assert session_summary.activity_line(session, addresses=False) == (
+        "customer is waiting for an answer; agent is being asked to press 1"
+    )
+
+
+# ---- a transfer that failed, and what follows ----------------------------------------------------------------------
+
+
+@each(
+    "begin, follows",
+    [
+        (lambda: unreached(f"{CAROL},recall"), "dialing the fallback"),
+        (lambda: in_voicemail(unreached("voicemail")), "the customer is in the voicemail"),
+    ],
+)
+def test_a_failed_transfer_needs_no_one_while_its_fallback_goes_on(begin, follows) -> None:
+    story = begin()
+    found = attention_of(of(story), story.session.updated_at_ms)
+
+    assert (found.rank, found.text) == (RECOVERED, f"transfer failed: target was busy; {follows}")
+    assert any(sentence.startswith("Recovering. Transfer failed") for sentence in said(story))
+
+
+def test_each_failed_place_is_named() -> None:
+    story = unreached(f"{CAROL},recall").placed("target").call("target", "no-answer").placed("agent")
+    story.call("agent", "busy")
+    found = attention_of(of(story), story.session.updated_at_ms)
+
+    words = "target was busy, the fallback did not answer, the agent was busy"
+    assert found.text == f"transfer failed: {words}; calling the agent back"
+
+
+def test_a_park_says_where_the_caller_goes() -> None:
+    story = parked(Policy(fallback="voicemail"))
+    waits = list_waits(of(story), story.session.updated_at_ms)
+
+    assert "the parked call goes on to its fallback" in [one.for_ for one in waits]
+
+
+# ---- earlier versions, and numbers ---------------------------------------------------------------------------------
+
+
+def test_a_fallback_can_be_shown_as_it_was() -> None:
+    log, sessions = recorded(caller_in_voicemail)
+    last = session_codec.encode(sessions[-1])
+    version = next(one.version for one in sessions if one.phase == "voicemail")
+
+    then = stored_session(at_version(log, version, last))
+    assert session_summary.activity_line(then, addresses=False) == "customer is in the voicemail"
+    assert session_summary.transfer_line(then) == ""
+
+
+@pytest.mark.parametrize("begin", [rings_for_caller, lambda: unreached("+14155550123")])
+def test_a_fallback_shows_no_numbers(begin) -> None:
+    fields = session_codec.encode(begin().session) | {"fallback": "sip:14155550123@example.com,end"}
+
+    assert "14155550123" not in str(redact_fields(fields, full=False))

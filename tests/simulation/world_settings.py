@@ -1,0 +1,19 @@
+"""The settings of all processes of a world."""
+
+from conferral.runtime.settings import ServiceSettings
+from tests.simulation import random_people
+from tests.simulation.plan import Plan
+from tests.support.local_system import settings_for
+
+
+def world_settings(plan: Plan, public_url: str) -> ServiceSettings:
+    """Return the settings of a world; some are drawn."""
+    inbound_fallback = random_people.fallback(plan.chance("inbound fallback"), without=frozenset({"recall"}))
+    return settings_for(
+        "redis://memory", None, public_url,
+        CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
+        CONFERRAL_ALLOWED_DESTINATIONS=random_people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
+        CONFERRAL_HOLD_LIMIT=plan.hold_limit_s, CONFERRAL_DIALS_PER_SESSION=plan.dials_per_session,
+        CONFERRAL_RETURN_URLS=random_people.MENU, CONFERRAL_VOICEMAIL_LIMIT=25,
+        CONFERRAL_INBOUND_FALLBACK=inbound_fallback,
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""Those of the flows in which no agent has the call yet, or no one takes it: hand-off, fallbacks, voicemail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.documented_flow import BOTH, ENDLESS, NEW, PHONE, SECOND, TARGET, THREE, TWO, Drawn, Flow
+from tests.support.local_system import AGENT
+
+BRIEF = "Caller wants to change an order."
+FOUR = {**THREE, SECOND: "Fallback"}
+
+
+async def handoff(flow: Flow) -> None:
+    await flow.bot_hands_over([AGENT], {"to": AGENT, "brief": BRIEF}, Customer="music")
+    await flow.answers(AGENT, **BOTH)
+
+
+async def bridge_confirm(flow: Flow) -> None:
+    await flow.customer_calls(PHONE)
+    await flow.answers(PHONE, Customer="a phone ringing", Agent="a question")
+    await flow.presses_one(PHONE, **BOTH)
+
+
+async def inbound_fallback(flow: Flow) -> None:
+    await flow.customer_calls()
+    await flow.refuses(AGENT, [SECOND], Customer="music")
+    await flow.answers(SECOND, Customer="Fallback", Fallback="Customer")
+
+
+async def fallback_chain(flow: Flow) -> None:
+    await flow.talking()
+    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
+    await flow.refuses(TARGET, [SECOND])
+    await flow.refuses(SECOND, [AGENT])
+    await flow.answers(AGENT, **BOTH)
+
+
+async def voicemail(flow: Flow) -> None:
+    await flow.customer_calls()
+    await flow.comes_to_the_tone(AGENT)
+    await flow.leaves_message()
+
+
+async def voicemail_retrieve(flow: Flow) -> None:
+    await flow.customer_calls()
+    await flow.comes_to_the_tone(AGENT)
+    flow.speaks_for_long()
+    await flow.recorder.skip("Customer leaves a message", frozenset({"Customer"}))
+    await flow.command("retrieve", {"Customer": "nothing"}, [TARGET], to=TARGET)
+    await flow.answers(TARGET, **NEW)
+
+
+VOICEMAIL = {"CONFERRAL_INBOUND_FALLBACK": "voicemail"}
+FALLBACK_FLOWS: dict[str, Drawn] = {
+    "handoff": Drawn(handoff, TWO, speed=5),
+    # The question lasts until the key is pressed, however busy the machine is.
+    "bridge-confirm": Drawn(
+        bridge_confirm,
+        {**{address: name for address, name in TWO.items() if address != AGENT}, PHONE: "Agent"},
+        rules=replace(ENDLESS, say_s_per_character=2.0),
+        directory=f'agents = ["{PHONE}"]\nconfirm = true',
+    ),
+    "inbound-fallback": Drawn(
+        inbound_fallback, {**TWO, SECOND: "Fallback"}, settings={"CONFERRAL_INBOUND_FALLBACK": SECOND}
+    ),
+    "fallback-chain": Drawn(
+        fallback_chain, FOUR, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": f"{SECOND},recall"}
+    ),
+    "voicemail": Drawn(voicemail, TWO, speed=5, settings=VOICEMAIL),
+    "voicemail-retrieve": Drawn(voicemail_retrieve, THREE, speed=2, settings=VOICEMAIL),
+}
