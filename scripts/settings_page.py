@@ -34,7 +34,7 @@ def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
             continue
         if field.is_required():
             default = "**required**"
-        elif field.default is None:
+        elif field.default in (None, ()):
             default = "none"
         else:
             default = f"`{_shown(field.default)}`"

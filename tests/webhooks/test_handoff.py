@@ -79,6 +79,7 @@ async def test_a_bridge_has_no_conference(client, ingest):
     ("fallback=recall", None),
     ("fallback=voicemail,end,client:bob", None),
     ("fallback=voicemail,back", None),
+    (f"fallback={MENU},voicemail", None),
     ("back=https://evil.example.com/", None),
     ("brief=" + "x" * 600, None),
     ("", "no JSON"),
