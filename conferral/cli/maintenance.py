@@ -225,7 +225,7 @@ def _erase_at_twilio(
 ) -> "tuple[dict[str, int], tuple[str, ...]]":
     import asyncio  # slow, and other commands' help needs none of it
 
-    from conferral.operations.recording_erasure import erase_recordings  # as Twilio's library
+    from conferral.cli.recording_erasure import erase_recordings  # as Twilio's library
 
     erased = asyncio.run(erase_recordings(settings, [plan.traces for plan in plans], dry_run=dry_run))
     return erased.counts, erased.refused

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.operations import recording_erasure
+from conferral.cli import recording_erasure
+from conferral.cli.recording_erasure import DeletedRecordings
 from conferral.operations.erasure import QUIET_PERIOD_S
-from conferral.operations.recording_erasure import DeletedRecordings
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import effect_codec, event_codec

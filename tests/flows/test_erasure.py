@@ -2,9 +2,9 @@
 
 import pytest
 
+from conferral.cli.recording_erasure import erase_recordings
 from conferral.operations import erasure
 from conferral.operations.erasure import ErasureRefused, SessionErasure
-from conferral.operations.recording_erasure import erase_recordings
 from conferral.operations.session_queries import SessionQueries
 from conferral.sandbox.model.messages import RestRequest
 from conferral.statemachine.events import CallProgressed
