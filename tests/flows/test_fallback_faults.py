@@ -29,6 +29,8 @@ async def message_is_reported(
     await until_tone(system, customer)
     customer.speak(WORDS)
     if hangs_up:
+        spoken_s = system.sandbox.now_s + 1  # Twilio keeps no recording without any length
+        await system.eventually(lambda: system.sandbox.now_s > spoken_s, "the caller has spoken for a second")
         customer.hang_up()
     await system.everyone_is_gone(customer.sid, "voicemail", debugger=debugger)
 
