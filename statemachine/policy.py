@@ -53,7 +53,7 @@ class Policy:
     recall_pause_ms: int = 4_000
     recalls_max: int = 2
     #: Where the customer goes after a failed blind transfer or a park that timed out (`CONFERRAL_TRANSFER_FALLBACK`),
-    #: tried in order, with commas between them: `recall` (the agent), an address, a URL, or `end`.
+    #: tried in order, with commas between them: `recall` (the agent), an address, `voicemail`, a URL, or `end`.
     fallback: str = "recall"
     #: Whether parties dialed in an inbound session see the caller's number (`CONFERRAL_TRANSFER_CALLER_ID`).
     shows_customer_number: bool = False

@@ -226,3 +226,7 @@ class CallStatus(StrEnum):
 FINAL_CALL_STATUSES = frozenset(
     {CallStatus.COMPLETED, CallStatus.BUSY, CallStatus.FAILED, CallStatus.NO_ANSWER, CallStatus.CANCELED}
 )
+#: DialCallStatus of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
+ANSWERED_DIAL_STATUSES = frozenset({"completed", "answered"})
+#: That of one that no one answered; `canceled` was intended.
+UNREACHED_DIAL_STATUSES = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})

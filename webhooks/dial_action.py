@@ -18,7 +18,15 @@ from conferral.statemachine.guards.voicemail import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
+from conferral.statemachine.states import (
+    ANSWERED_DIAL_STATUSES,
+    UNREACHED_DIAL_STATUSES,
+    CallStatus,
+    Opening,
+    Phase,
+    State,
+    WaitAudio,
+)
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
@@ -105,10 +113,6 @@ _UNANSWERED_ANSWERS = {
 #: too, and the third plays Twilio's own music, which can't fail. A hold with our audio would not help: it does not work
 #: before a conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
 _WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
-#: Statuses after which the next agent is dialed. `canceled` is not one: it was intended.
-NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
-#: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
-_ANSWERED_STATUSES = frozenset({"completed", "answered"})
 #: End reasons of sessions whose customer was left alone, or left the conference without hanging up. If a late action
 #: gets an answer after `moved`, no one has moved the call: Twilio ignores the answer then.
 _LEFT_ALONE_REASONS = frozenset({
@@ -198,7 +202,7 @@ def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: Co
         return DialActionAnswer.HANG_UP
     if view is not None and view.state == State.ENDED:
         return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in _ANSWERED_STATUSES
+    has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in ANSWERED_DIAL_STATUSES
     return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
 
 
@@ -218,7 +222,9 @@ def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAns
         return DialActionAnswer.READ_CHILD_CALL
     answer = _decide_unanswered(outcome)
     # Only the session has the fallback of the call, and no worker may have opened it yet.
-    may_fall_back = name == CUSTOMER and outcome.event.dial_call_status in NEXT_AGENT_AFTER and answer in _PHRASES
+    may_fall_back = (
+        name == CUSTOMER and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _PHRASES
+    )
     return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REQUESTS_MAX else answer
 
 
@@ -255,9 +261,9 @@ def first_waiting_party(view: Session) -> str:
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
-    if outcome.has_next_agent and outcome.event.dial_call_status in NEXT_AGENT_AFTER:
+    if outcome.has_next_agent and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.DIAL_NEXT_AGENT
-    if outcome.falls_back and outcome.event.dial_call_status in NEXT_AGENT_AFTER:
+    if outcome.falls_back and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.WAIT_IN_CONFERENCE
     return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
 
@@ -352,8 +358,7 @@ class DialActionRoutes(Routes):
         A call that may ring another agent opens it.
         """
         session_id = await self._visits.session_of(event.session_id, child)
-        goes_on = event.dial_call_status in NEXT_AGENT_AFTER and not event.party_is_gone
-        opens = not session_id and goes_on and event.party == CUSTOMER
+        opens = not session_id and event.reached_no_one and event.party == CUSTOMER
         return await self._visits.open(form) if opens else session_id
 
     async def _read_despite(self, error: StoreError, action: DialAction) -> Session | None:

@@ -111,7 +111,7 @@ class Visits(Routes):
     def ask_again(self, path: str, visit: Visit, query: str = "") -> web.Response:
         """Answer a caller whose last session is about to end: ask again soon.
 
-        With a `query`, which repeats a hand-off's options, a caller who has asked too often goes to the fallback URL.
+        `query` is the URL's own. A hand-off's caller who has asked too often goes to the fallback URL.
         """
         number = visit.request_number
         log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)

@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, INBOUND, OUTBOUND
-from conferral.statemachine.states import CallStatus, Place, RecordingStatus, SessionMode
+from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, CallStatus, Place, RecordingStatus, SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address, without_params
 from conferral.telephony.callback_fields import (
     CALL_SID,
@@ -76,9 +76,7 @@ _OF_PARTICIPANT = frozenset(
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
 #: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
-_MESSAGE_SOURCE = "RecordVerb"
-#: DialCallStatus of a `<Dial>` whose party answered.
-_ANSWERED = frozenset({"completed", "answered"})
+MESSAGE_SOURCE = "RecordVerb"
 _MACHINES = frozenset({"machine_start", "fax"})
 #: URL of a recording; stored, never fetched.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
@@ -295,7 +293,7 @@ def _dial_call_status(fields: Fields, action: DialAction) -> str:
     """
     status = optional_word(fields, "DialCallStatus") or action.dial_call_status
     is_unbridged = fields.get("DialBridged") == "false" and action.dial is DialKind.BRIDGE
-    return CallStatus.NO_ANSWER.value if is_unbridged and status in _ANSWERED else status
+    return CallStatus.NO_ANSWER.value if is_unbridged and status in ANSWERED_DIAL_STATUSES else status
 
 
 def answered_by_machine(fields: Fields) -> bool:
@@ -431,7 +429,7 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
         recording_sid=recording_sid,
         status=status,
         of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
-        of_voicemail=source == _MESSAGE_SOURCE,
+        of_voicemail=source == MESSAGE_SOURCE,
         call_sid=call_sid,
         conference_sid=conference_sid,
         url=url if _URL.fullmatch(url) else "",
@@ -445,7 +443,7 @@ def message_recorded(fields: Fields, session_id: str) -> RecordingChanged:
 
     Source: Twilio docs, TwiML `<Record>`, `action`.
     """
-    completed = {"RecordingStatus": RecordingStatus.COMPLETED.value, "RecordingSource": _MESSAGE_SOURCE}
+    completed = {"RecordingStatus": RecordingStatus.COMPLETED.value, "RecordingSource": MESSAGE_SOURCE}
     return recording_changed({**fields, **completed}, session_id)
 
 

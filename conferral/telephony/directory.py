@@ -30,7 +30,7 @@ from conferral.telephony.fallbacks import FallbackRules
 log = structlog.get_logger()
 
 #: Words that a fallback may contain besides destinations.
-_FALLBACK_WORDS = frozenset({*Place, "voicemail", "back"})
+_FALLBACK_WORDS = frozenset({*Place, "back"})
 #: There is no one to call back.
 _NOT_FOR_INBOUND = frozenset({Place.RECALL})
 #: Most agents per number (count).

@@ -25,6 +25,7 @@ from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.session import LABEL
 from conferral.statemachine.states import RecordingStatus, SuperviseMode
 from conferral.telephony.addresses import AddressError, AllowList, address_with_params, parse_address
+from conferral.telephony.callback_events import MESSAGE_SOURCE
 from conferral.telephony.callback_urls import (
     Announcement,
     CallbackUrls,
@@ -207,7 +208,6 @@ CURRENT_RECORDING = "Twilio.CURRENT"
 RECORDINGS_MAX = 50
 #: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
-_MESSAGE = "RecordVerb"
 _RUNNING = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
 
 
@@ -236,7 +236,7 @@ def find_message(recordings: Iterable[Any]) -> RecordingFound:
     """
     for seen in recordings:
         is_kept = seen.status not in (RecordingStatus.ABSENT, RecordingStatus.FAILED)
-        if seen.source == _MESSAGE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
+        if seen.source == MESSAGE_SOURCE and is_kept and isinstance(seen.sid, str) and is_id(seen.sid):
             if seen.status != RecordingStatus.COMPLETED:
                 raise OutcomeUnknownError
             length = text_of(seen.duration)

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from twilio.rest import Client
@@ -32,7 +31,7 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.errors import NOT_IN_PROGRESS
-from conferral.telephony.http_client import if_found, ignore_not_found, label_requests, list_page, send
+from conferral.telephony.http_client import ignore_not_found, label_requests, send
 from conferral.telephony.parameters import (
     CallSetup,
     PlacedCall,
@@ -160,9 +159,7 @@ class TwilioApi(TwilioQueries):
 
     async def _find_message(self, effect: FindMessage) -> RecordingFound:
         """Return the message that a call left; its recording may take a while."""
-        inside = self._client.calls(effect.call_sid).recordings
-        page = partial(inside.page_async, page_size=parameters.RECORDINGS_MAX)
-        return parameters.find_message(await if_found(list_page(page)) or ())
+        return parameters.find_message(await self.recordings_of(effect.call_sid))
 
     async def _start_recording(self, effect: StartRecording) -> RecordingFound:
         inside = self._client.calls(effect.call_sid).recordings

@@ -6,6 +6,7 @@ from functools import partial
 
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
+from twilio.rest.api.v2010.account.call.recording import RecordingInstance
 
 from conferral.runtime.clock import RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
@@ -104,10 +105,13 @@ class TwilioQueries:
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""
-        inside = self._client.calls(effect.call_sid).recordings
-        page = partial(inside.page_async, page_size=parameters.RECORDINGS_MAX)
         with label_requests("verify"):
-            return parameters.find_running_recording(await if_found(list_page(page)) or ())
+            return parameters.find_running_recording(await self.recordings_of(effect.call_sid))
+
+    async def recordings_of(self, call_sid: str) -> list[RecordingInstance]:
+        """Return a call's recordings, newest first; none if it is unknown."""
+        page = partial(self._client.calls(call_sid).recordings.page_async, page_size=parameters.RECORDINGS_MAX)
+        return await if_found(list_page(page)) or []
 
     async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
         """Return the status of a `<Dial>`'s child; None if no call is found.

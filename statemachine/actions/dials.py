@@ -48,8 +48,8 @@ def dial(
 
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
-    accept wins. `supervises` is a supervisor's mode. `reservation` is a command's, if one did. A
-    running transfer records the dials of its targets and of the agent as attempts.
+    accept wins. `supervises` is a supervisor's mode. `reservation` is what a command made; empty for one of the dial's
+    own. A running transfer records the dials of its targets and of the agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1

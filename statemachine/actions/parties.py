@@ -10,7 +10,15 @@ from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.states import (
+    ANSWERED_DIAL_STATUSES,
+    FINAL_CALL_STATUSES,
+    CallStatus,
+    PartyStatus,
+    Phase,
+    State,
+    WaitAudio,
+)
 from conferral.statemachine.step import CommandStatus, Draft, Outcome
 
 #: So many parties that have left stay in the session, those that came last (count).
@@ -121,7 +129,7 @@ def await_parent(draft: Draft) -> None:
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session, policy = draft.session, draft.policy
-    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
+    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *ANSWERED_DIAL_STATUSES)
     draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if has_talked else policy.reread_interval_ms)
 
 

@@ -31,6 +31,7 @@ from conferral.statemachine.reasons import (
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, Party
 from conferral.statemachine.states import (
+    ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
     CallStatus,
     Opening,
@@ -91,7 +92,9 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     reason = end_reason_of(child, child_status)
     note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
+    continues = (
+        parent.name == CUSTOMER and child_status in ANSWERED_DIAL_STATUSES and bool(draft.session.attributes.after_url)
+    )
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes, DialOptions
 from conferral.statemachine.record import Hidden
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.statemachine.states import FINAL_CALL_STATUSES, UNREACHED_DIAL_STATUSES, CallStatus
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
@@ -129,6 +129,11 @@ class DialEnded(Event, frozen=True, kw_only=True):
     def party_is_gone(self) -> bool:
         """Whether the party's own call is over: Twilio ignores the answer."""
         return self.call_status in FINAL_CALL_STATUSES
+
+    @property
+    def reached_no_one(self) -> bool:
+        """Whether no one took the call, and the party is still there."""
+        return self.dial_call_status in UNREACHED_DIAL_STATUSES and not self.party_is_gone
 
 
 # ---- facts from the gate (call screening of a dialed call) ---------------------------------------------------------

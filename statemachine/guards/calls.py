@@ -13,13 +13,16 @@ from conferral.statemachine.reasons import (
     is_of_another_app,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, bridge_dial
-from conferral.statemachine.states import WITHOUT_AGENT, PartyStatus, Phase, SessionMode
+from conferral.statemachine.states import (
+    ANSWERED_DIAL_STATUSES,
+    UNREACHED_DIAL_STATUSES,
+    WITHOUT_AGENT,
+    PartyStatus,
+    Phase,
+    SessionMode,
+)
 from conferral.statemachine.step import Draft
 
-#: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
-_UNREACHED = frozenset({"busy", "no-answer", "failed"})
-#: DialCallStatus of a bridge in which both parties talked.
-TALKED = frozenset({"completed", "answered"})
 #: Values of `dial_check` while a search for the call is due or open.
 UNKNOWN_DIAL = ("unknown", "searched")
 #: Twilio did not accept the request; the executor retries it.
@@ -100,7 +103,7 @@ def bridge_is_over(draft: Draft, _event: Event) -> bool:
     parent, child = session.parent, session.child
     if not session.dial_call_status:
         return parent.is_gone and session.first_to_leave == parent.name
-    if session.dial_call_status not in TALKED:
+    if session.dial_call_status not in ANSWERED_DIAL_STATUSES:
         is_expected = dial_reached_no_one(draft, _event) or child.hang_up_requested
         return parent.is_gone or (child.is_gone and is_expected)
     continues = parent.name == CUSTOMER and bool(session.attributes.after_url)
@@ -109,7 +112,7 @@ def bridge_is_over(draft: Draft, _event: Event) -> bool:
 
 def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
     """Whether the bridge's `<Dial>` ended because no one answered it."""
-    return draft.session.dial_call_status in _UNREACHED
+    return draft.session.dial_call_status in UNREACHED_DIAL_STATUSES
 
 
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
@@ -118,11 +121,7 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
     An agent who answered may have hung up before Twilio connected the two.
     """
     session = draft.session
-    return (
-        event.dial_call_status in _UNREACHED
-        and not event.party_is_gone
-        and session.agent_number <= event.agent_number < len(session.agents) - 1
-    )
+    return event.reached_no_one and session.agent_number <= event.agent_number < len(session.agents) - 1
 
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:

@@ -5,12 +5,8 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
 from conferral.statemachine.session import CUSTOMER, Session
-from conferral.statemachine.states import CallStatus, Place
+from conferral.statemachine.states import Place
 from conferral.statemachine.step import Draft
-
-#: DialCallStatus of an agent who was not reached; `canceled` was intended.
-UNREACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
-
 
 # ---- the fallback of an inbound call ---------------------------------------------------------------------------------
 
@@ -22,8 +18,7 @@ def has_inbound_fallback(session: Session) -> bool:
 
 def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
     """Whether no one took a bridge's call, and its action joins the caller."""
-    is_unreached = event.dial == "bridge" and event.dial_call_status in UNREACHED and not event.party_is_gone
-    return is_unreached and has_inbound_fallback(draft.session)
+    return event.reached_no_one and has_inbound_fallback(draft.session)
 
 
 def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) -> bool:
