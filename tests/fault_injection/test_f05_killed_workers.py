@@ -11,7 +11,7 @@ from conferral.storage import scripts
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.flows.test_fallbacks import until_tone
+from tests.flows.test_fallback_faults import message_is_reported
 from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, busy, presses
 from tests.support.tcp_relay import Relay
@@ -153,11 +153,5 @@ async def test_fault_07_worker_killed_while_a_caller_moves_to_the_voicemail(syst
             customer = await system.customer_calls()
             logs = f"{first.text()}\n----\n{second.text()}"
             await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")
-            await until_tone(system, customer)
-            customer.speak("Please call me back")
-            customer.hang_up()
-            await system.everyone_is_gone(customer.sid, "voicemail")
+            await message_is_reported(system, customer, hangs_up=True)
             assert system.redirects_of(customer) == 1
-            (recording,) = system.sandbox.recordings()
-            messages = [one["recording_sid"] for one in await system.outcomes() if one["kind"] == "voicemail"]
-            assert messages == [recording.sid]
