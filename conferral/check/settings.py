@@ -124,7 +124,7 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
 #: The line for the problems of a setting; the others are the directory's.
 _LINES = {
     "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
-    "CONFERRAL_HANDOFF_DESTINATIONS": "allow-list",
+    "CONFERRAL_HANDOFF_DESTINATIONS": "hand-off",
     "CONFERRAL_AGENT": "agent",
     "CONFERRAL_TRANSFER_FALLBACK": "fallback",
     "CONFERRAL_INBOUND_FALLBACK": "fallback",
@@ -145,7 +145,12 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return [
-            fail(_LINES.get(setting, "directory"), found, f"fix {setting}" if "ALLOWED" in setting else _FIX)
+            fail(
+                _LINES.get(setting, "directory"),
+                found,
+                f"fix {setting}" if setting.endswith("_DESTINATIONS") else _FIX,
+                setting,
+            )
             for setting, _, found in problems
         ]
     return [
