@@ -222,6 +222,8 @@ def _message(problem: Any) -> str:
     if kind == "extra_forbidden":
         table = DirectoryEntry if path[0] == "inbound" else _File
         words = f"no such key; known are {', '.join(table.model_fields)}"
+    elif kind == "string_type" and path[-1] == "fallback":
+        words = "must be a string, with commas between the places"
     else:
         words = str(problem["msg"]).removeprefix("Value error, ")
     return f"{_display_path(path)}: {words}"

@@ -144,6 +144,25 @@ def test_settings_with_invalid_names_are_reported_together(path, settings):
     assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS; ")
 
 
+@each("given, reason", [
+    ("recal", "no place or destination has that name; did you mean recall?; given: "),
+    ("client:bob,voice-mail", "no place or destination has that name; did you mean voicemail?; given: "),
+    ("nobody", "no destination is named nobody in the directory; "),
+    ("billing,,end", "place 2 is empty; given: "),
+    ("billing,end,", "place 3 is empty; given: "),
+])  # fmt: skip
+def test_wrong_place_of_a_fallback_is_named(path, settings, given, reason):
+    path.write_text(WHOLE, "utf-8")
+    with pytest.raises(SettingsError) as wrong:
+        load_directory(settings(CONFERRAL_TRANSFER_FALLBACK=given))
+    assert wrong.value.problems[0].startswith(f"CONFERRAL_TRANSFER_FALLBACK: {reason}")
+
+
+def test_name_close_to_a_place_is_a_name(path, settings):
+    path.write_text('[destinations]\nrecaller = "client:bob"\n', "utf-8")
+    assert load_directory(settings(CONFERRAL_INBOUND_FALLBACK="recaller")).default.fallback == "client:bob"
+
+
 @pytest.mark.parametrize("text, found", [
     ("billing", NUMBER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
 ])  # fmt: skip
@@ -191,6 +210,8 @@ bep = true
 agents = []
 [inbound."+14155550171"]
 agents = "client:x"
+[inbound."+14155550172"]
+fallback = ["client:x"]
 [inbound."+14155550172".greeting]
 [spare]
 """
@@ -209,8 +230,10 @@ agents = "client:x"
         'inbound."…70".agents',
         'inbound."+…71".agents',
         'inbound."+…72".greeting',
+        'inbound."+…72".fallback',
         "spare",
     ]
+    assert found['inbound."+…72".fallback'] == "must be a string, with commas between the places"
     assert found["destinations.billing"] == "country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found['destinations."…11"'] == NAME_RULE
     assert found['inbound."+…70".bep'].startswith("no such key; known are agents, mode, record, ")
