@@ -145,12 +145,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return [
-            fail(
-                _LINES.get(setting, "directory"),
-                found,
-                f"fix {setting}" if setting.endswith("_DESTINATIONS") else _FIX,
-                setting,
-            )
+            fail(_LINES.get(setting, "directory"), found, f"fix {setting}" if "_DEST" in setting else _FIX, setting)
             for setting, _, found in problems
         ]
     return [
@@ -213,4 +208,4 @@ def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckRe
         return []
     named = " → ".join(map(redact, (*loop, loop[0])))
     found = f"your own numbers call each other without end: {named}"
-    return [fail("agent", found, "give one of them an agent who is a person")]
+    return [fail("agent", found, "give one of them agents and a fallback that are none of your numbers")]

@@ -335,9 +335,15 @@ OWN, SALES, HELP = "+14155550100", "+14155550101", "+14155550102"
         (f'[destinations]\ndesk = "{SALES}"\n[inbound."{SALES}"]\nagents = ["desk"]\n', {}, 'inbound."+…01"'),
         (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
         (f'[inbound."{OWN}"]\nagents = ["sip:{OWN}@pbx.example"]\n', {}, 'inbound."+…00"'),
+        (f'[inbound."{SALES}"]\nfallback = "voicemail, {SALES}"\n', {}, 'inbound."+…01": the fallback is'),
+        (
+            f'[destinations]\ndesk = "{OWN}"\n',
+            {"CONFERRAL_INBOUND_FALLBACK": "desk"},
+            "CONFERRAL_INBOUND_FALLBACK: the f",
+        ),
     ],
 )
-def test_number_that_is_its_own_agent_prevents_startup(path, settings, text, changes, where):
+def test_number_that_is_its_own_agent_or_fallback_prevents_startup(path, settings, text, changes, where):
     path.write_text(text)
     with pytest.raises(SettingsError) as caught:
         load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="US,client:,sip:pbx.example", **changes))
@@ -363,6 +369,12 @@ def test_longer_loop_of_own_numbers_is_found_and_does_not_prevent_startup(path, 
     given = settings(CONFERRAL_AGENT="client:alice")
     found = number_loop(given, load_directory(given))
     assert (bool(found), "".join(found) in loop) == (bool(loop), True)
+
+
+def test_loop_through_fallbacks_is_found(path, settings):
+    path.write_text(f'[inbound."{SALES}"]\nagents = ["{HELP}"]\n[inbound."{HELP}"]\nfallback = "{SALES},voicemail"\n')
+    given = settings(CONFERRAL_AGENT="client:alice")
+    assert set(number_loop(given, load_directory(given))) == {SALES, HELP}
 
 
 @given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=10))
