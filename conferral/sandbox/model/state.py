@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from math import inf
 from operator import itemgetter
 from typing import Literal
 
@@ -140,7 +139,7 @@ class QueueStay:
     program: TwimlProgram  #: The document that contains it, and goes on after a `<Leave>`.
     queue_sid: str
     since_s: float
-    requested_at_s: float = -inf  #: When the `waitUrl` was last requested.
+    requested_at_s: float = float("-inf")  #: When the `waitUrl` was last requested.
 
 
 @dataclass(frozen=True, slots=True)

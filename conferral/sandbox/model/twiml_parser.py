@@ -7,10 +7,8 @@ from conferral.sandbox.model.behavior import Behavior
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
-VERBS = frozenset({
-    "Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather", "Record", "Connect", "Enqueue", "Leave",
-})  # fmt: skip
-QUEUE_VERBS = frozenset({"Play", "Say", "Pause", "Hangup", "Redirect", "Leave", "Gather"})  #: Allowed in a queue.
+QUEUE_VERBS = frozenset({"Play", "Say", "Pause", "Hangup", "Redirect", "Leave", "Gather"})  #: Allowed while queued.
+VERBS = QUEUE_VERBS | {"Dial", "Reject", "Record", "Connect", "Enqueue"}
 WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
 
