@@ -235,7 +235,7 @@ class _Answers:
         return response
 
     def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
-        """Count and answer a rejected request: 200 ends the call, 413 is too large.
+        """Count and answer a rejected request; with 200, end the call.
 
         The log has some of them, without any request data.
         """

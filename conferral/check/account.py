@@ -219,7 +219,7 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, found: Number
 
 
 def _is_other_app(settings: ServiceSettings, url: str) -> bool:
-    """Whether another app answers, rather than an old or a mistyped URL of ours."""
+    """Whether another app answers, not an old or a mistyped URL of ours."""
     target = _target_of(url)
     is_ours = url.startswith(settings.public_url) or (target is not None and target[3].endswith(_VOICE_PATHS))
     return target is not None and bool(target[1]) and not is_ours

@@ -22,7 +22,7 @@ def enqueue(transaction: Transaction, call: Call, verb: Verb, program: TwimlProg
 
 
 def request_wait_document(transaction: Transaction, call: Call, stay: QueueStay) -> None:
-    """Request the `waitUrl`, also again; an empty document must not loop tightly."""
+    """Request the `waitUrl`; an empty document must not loop tightly."""
     if not stay.verb.get("waitUrl"):
         return
     pause_s = stay.requested_at_s + transaction.behavior.wait_document_pause_s - transaction.now_s
