@@ -131,9 +131,8 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
 
 def _end_of_call(documents: TwimlBuilder, path: str) -> web.Response:
     """Hang up, with a message unless the caller has left one."""
-    if path == VOICEMAIL_PATH:
-        return twiml_response(documents.hang_up())
-    return twiml_response(documents.say_and_hang_up(Phrase.UNREACHABLE))
+    is_over = path == VOICEMAIL_PATH
+    return twiml_response(documents.hang_up() if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 
 class NoRedisIngest(BatchingIngest):

@@ -160,8 +160,7 @@ def _summary_of_ended(
         why = f"an operator removed the {removed_party}"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
-    by = next((moment for moment in moments if timeline.is_end(moment)), None)
-    if by and reason != EndReason.RETURNED:  # then, Conferral gave the customer away; no event ended the call
+    if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
         sentences.append(f"{_ended_by(by, reason, removal)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         sentences.append(f"Last transfer: {transfer}.")

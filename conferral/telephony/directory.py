@@ -383,8 +383,7 @@ def _loop_problem(settings: ServiceSettings, directory: Directory, number: str) 
         where, is_default, what = "CONFERRAL_AGENT", route.agents == default.agents, "agent"
     if not is_default:
         where = f'CONFERRAL_DIRECTORY: {settings.directory}, inbound."{redact(number)}"'
-    found = f"the {what} is the number that callers dial, so the call would call itself"
-    return f"{where}: {found}; choose another {what}"
+    return f"{where}: the {what} is the number that callers dial, so the call would call itself; choose another {what}"
 
 
 def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:

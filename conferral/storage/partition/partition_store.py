@@ -70,8 +70,7 @@ def size_of(fields: Mapping[bytes, bytes]) -> int:
     return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
-#: The form of an entry id.
-ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")
+ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
