@@ -38,6 +38,7 @@ from conferral.telephony.callback_urls import (
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
@@ -55,8 +56,10 @@ Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
 VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
+#: Paths that always answer with TwiML, at least with one that ends the call.
+_ANSWERED = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
-_RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH, VOICEMAIL_PATH}
+_RESCUED = _ANSWERED | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
 
 
@@ -126,6 +129,12 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     }
 
 
+def _end_of_call(documents: TwimlBuilder, path: str) -> web.Response:
+    """Hang up, with a message unless the caller has left one."""
+    is_over = path == VOICEMAIL_PATH
+    return twiml_response(documents.hang_up() if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
+
+
 class NoRedisIngest(BatchingIngest):
     """An ingest that never contacts Redis."""
 
@@ -163,10 +172,8 @@ class Rescue(Routes):
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
             if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
                 return twiml_response(self._bridge_to_first_agent(form))
-        if path == VOICEMAIL_PATH:
-            return twiml_response(self._documents.hang_up())
-        if path in VOICE_URL_PATHS:
-            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        if path in _ANSWERED:
+            return _end_of_call(self._documents, path)
         return web.Response(status=500)  # Twilio then requests the fallback URL
 
     def _is_of_caller(self, form: Form, query: str) -> bool:
@@ -220,27 +227,22 @@ class _Answers:
         except TooManyVisitsError:
             response = twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         except (CallbackUrlError, MalformedCallbackError) as error:
-            is_answered = rules.is_new_call or path == VOICEMAIL_PATH
             reason = Rejection.MALFORMED_URL if isinstance(error, CallbackUrlError) else Rejection.MALFORMED_FIELD
-            response = self._reject(path, 200 if is_answered else 400, reason)
+            response = self._reject(path, 200 if path in _ANSWERED else 400, reason)
         duration_s = self._clock.monotonic_s() - started_s
         self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response
 
     def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
-        """Count and answer a rejected request, such as a body too large (413).
-
-        A status of 200 says a message; after one that was left, it only hangs up.
+        """Count and answer a rejected request; with 200, end the call.
 
         The log has some of them, without any request data.
         """
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
         if count := self._log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
-        if status == 200 and path == VOICEMAIL_PATH:
-            return twiml_response(self._documents.hang_up())
         if status == 200:
-            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+            return _end_of_call(self._documents, path)
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
         if status in (408, 413):
             response.force_close()  # do not wait for the rest of the body

@@ -35,6 +35,7 @@ from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 URL_DEADLINE_S = 5.0
 #: Statuses of webhooks that accepted the signature: 404 for an unknown phrase, 503 without Redis.
 _REACHED_STATUSES = frozenset({404, 503})
+_VOICE_PATHS = (INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH)
 
 
 async def check_round_trip(settings: ServiceSettings) -> CheckResult:
@@ -199,7 +200,7 @@ async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpCli
 
 
 def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberRecord) -> CheckResult:
-    ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH)]
+    ours = [f"{settings.public_url}{path}" for path in _VOICE_PATHS]
     fix = f"set the voice URL of {number_label} to {without_login(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
         return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
@@ -208,10 +209,20 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, found: Number
         return warn("number", why, f"set its voice URL to {without_login(ours[0])}, or remove it from the number")
     if _target_of(found.voice_url or "") not in map(_target_of, ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
+        if _is_other_app(settings, found.voice_url or ""):
+            why = f"calls to {number_label} go to your own app, {where}; they reach Conferral only by a hand-off"
+            return warn("number", why, f"nothing if that app hands calls over (docs/handoff.md); otherwise, {fix}")
         return fail("number", f"calls to {number_label} go to {where}, not here", fix)
     if found.voice_method != "POST":
         return fail("number", f"calls to {number_label} use {found.voice_method}, which gets 405", fix)
     return ok("number", f"calls to {number_label} go to {_redacted_url(found.voice_url)}")
+
+
+def _is_other_app(settings: ServiceSettings, url: str) -> bool:
+    """Whether another app answers, not an old or a mistyped URL of ours."""
+    target = _target_of(url)
+    is_ours = url.startswith(settings.public_url) or (target is not None and target[3].endswith(_VOICE_PATHS))
+    return target is not None and bool(target[1]) and not is_ours
 
 
 def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberRecord) -> list[CheckResult]:

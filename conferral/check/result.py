@@ -15,6 +15,8 @@ class CheckResult:
     found: str
     #: How to fix it; empty if there is nothing to do.
     fix: str = ""
+    #: The wrong setting; empty if it is not a setting that is wrong.
+    setting: str = ""
 
 
 def ok(name: str, detail: str) -> CheckResult:
@@ -27,6 +29,6 @@ def warn(name: str, detail: str, fix: str) -> CheckResult:
     return CheckResult("warn", name, detail, fix)
 
 
-def fail(name: str, detail: str, fix: str) -> CheckResult:
+def fail(name: str, detail: str, fix: str, setting: str = "") -> CheckResult:
     """Return a failure: it doesn't work, or calls can be lost."""
-    return CheckResult("fail", name, detail, fix)
+    return CheckResult("fail", name, detail, fix, setting)

@@ -124,7 +124,7 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
 #: The line for the problems of a setting; the others are the directory's.
 _LINES = {
     "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
-    "CONFERRAL_HANDOFF_DESTINATIONS": "allow-list",
+    "CONFERRAL_HANDOFF_DESTINATIONS": "hand-off",
     "CONFERRAL_AGENT": "agent",
     "CONFERRAL_TRANSFER_FALLBACK": "fallback",
     "CONFERRAL_INBOUND_FALLBACK": "fallback",
@@ -145,7 +145,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
         return [
-            fail(_LINES.get(setting, "directory"), found, f"fix {setting}" if "ALLOWED" in setting else _FIX)
+            fail(_LINES.get(setting, "directory"), found, f"fix {setting}" if "_DEST" in setting else _FIX, setting)
             for setting, _, found in problems
         ]
     return [
@@ -208,4 +208,4 @@ def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckRe
         return []
     named = " → ".join(map(redact, (*loop, loop[0])))
     found = f"your own numbers call each other without end: {named}"
-    return [fail("agent", found, "give one of them an agent who is a person")]
+    return [fail("agent", found, "give one of them agents and a fallback that are none of your numbers")]

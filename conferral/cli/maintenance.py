@@ -42,8 +42,8 @@ def check(
       conferral check --json | jq '.[] | select(.status != "ok")'
 
     Checks settings, libraries, Redis, and workers; reads account and number from Twilio; and sends one signed request
-    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure, as is a number whose calls go elsewhere; a
-    single worker is a warning. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
+    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure; a single worker is a warning, as is a number
+    whose calls go to your own app. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
     if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
@@ -68,7 +68,7 @@ def check(
                 output.print_line(f"{line.status}: {line.name}: {line.fix}")
     if failed := sum(line.status == "fail" for line in lines):
         output.print_note(f"{failed} of {len(lines)} checks failed")
-        raise typer.Exit(1)
+        raise typer.Exit(2 if any(line.setting for line in lines) else 1)
 
 
 def _load_settings() -> "ServiceSettings":

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from conferral.operations.errors import AmbiguousSession
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.errors import AmbiguousSession, UnknownSession
+from conferral.operations.session_queries import SessionQueries, displayed
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
@@ -75,7 +75,8 @@ class SessionErasure:
             if not plan.is_empty or _CALL_OR_COMMAND_SID.fullmatch(named):
                 await self._require_erasable(plan.traces)
                 return plan
-        session_id = session_id or await self._reader.find(named)
+        if not (session_id := session_id or await self._reader.search(named)):
+            raise UnknownSession(f"no session or number {displayed(named)} is known; nothing was erased")
         traces = await self._eraser.find(session_id)
         await self._require_erasable(traces)
         return ErasurePlan(traces, await self._reader.read_session(session_id))

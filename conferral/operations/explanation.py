@@ -11,13 +11,14 @@ from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.timeline import TimelineEntry
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
 from conferral.storage.codecs.text_codec import parse_rows
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
-_REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation", "answering-machine"})
+_REASONS_IN_TEXT = words.NOT_REACHED.keys() | words.END_REASONS.keys()
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
 #: Without a worker, nothing that anyone does has an effect.
 _NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
@@ -159,7 +160,7 @@ def _summary_of_ended(
         why = f"an operator removed the {removed_party}"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
-    if by := next((moment for moment in moments if timeline.is_end(moment)), None):
+    if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
         sentences.append(f"{_ended_by(by, reason, removal)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         sentences.append(f"Last transfer: {transfer}.")
@@ -273,7 +274,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
         text=wording.mask_address_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
         guard=""
         if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS
-        else words.LIMITS.get(reason, reason),
+        else (words.LIMITS | words.END_REASONS).get(reason, reason),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
         reason=reason,

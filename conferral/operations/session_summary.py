@@ -42,27 +42,31 @@ def audibility(session: Session) -> tuple[AudibleParties, ...]:
         if is_ringing_caller(session, party)
         else AudibleParties(name, (), f"{name} {_voicemail_note(session)}")
         if is_in_voicemail(session, party)
-        else _audible_to(party, present)
+        else _audible_to(party, present, _wait_word(session, party))
         for name, party in present.items()
     )
 
 
-def _audible_to(party: Party, present: Mapping[str, Party]) -> AudibleParties:
+def _audible_to(party: Party, present: Mapping[str, Party], wait_word: str) -> AudibleParties:
     name = party.name
     if not party.is_connected:
         return AudibleParties(name, (), f"{name} {words.CONNECTING.get(party.status, 'hears silence')}")
-    if party.held:
-        # Without configured wait audio, Twilio plays its own music.
-        audio = _AUDIO_NAMES[party.wait_audio or WaitAudio.MUSIC]
-        return AudibleParties(name, (), f"{name} is on hold and hears {audio}")
-    if party.waits_for_start:
-        return AudibleParties(name, (), f"{name} is waiting and hears {_AUDIO_NAMES[party.wait_audio]}")
+    if party.held or party.waits_for_start:
+        # On hold without configured wait audio, Twilio plays its own music.
+        audio = _AUDIO_NAMES[party.wait_audio or (WaitAudio.MUSIC if party.held else WaitAudio.NONE)]
+        return AudibleParties(name, (), f"{name} is {wait_word} and hears {audio}")
     if not party.in_conference:
         return _audible_in_bridge(name, present)
     hears = tuple(other for other, one in present.items() if other != name and _is_audible(one, party))
     rings = any(one.early_media and one.status == PartyStatus.RINGING for one in present.values())
     heard = wording.join_names(hears, ["ringing"] if rings else []) or "silence"
     return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, present)}")
+
+
+def _wait_word(session: Session, party: Party) -> str:
+    if session.phase == Phase.PARKED and party.name == CUSTOMER:
+        return "parked"
+    return "on hold" if party.held else "waiting"
 
 
 def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudibleParties:
@@ -191,10 +195,8 @@ def _activity_note(session: Session, party: Party) -> str:
         return "is leaving"
     if is_in_voicemail(session, party):
         return _voicemail_note(session)
-    if party.held:
-        return "is on hold"
-    if party.waits_for_start:
-        return "is waiting"
+    if party.held or party.waits_for_start:
+        return f"is {_wait_word(session, party)}"
     is_moving = not party.in_conference and any(other.in_conference for other in session.present.values())
     return "is joining the conference" if is_moving else ""
 
@@ -217,7 +219,7 @@ def party_notes(session: Session, party: Party) -> list[str]:
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
         return [_activity_note(session, party)]
-    found = [mark for mark, is_set in (("on hold", party.held), ("muted", party.muted)) if is_set]
+    found = [mark for mark, is_set in ((_wait_word(session, party), party.held), ("muted", party.muted)) if is_set]
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
     return found

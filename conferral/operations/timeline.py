@@ -148,6 +148,8 @@ def _is_confirmation(entry: LogEntry) -> bool:
     if follows or is_failure(entry):
         return False
     is_repeated = entry["event"] == "effect_succeeded" and not wording.effect_attempt_count(entry) > 1
+    # Both the request for wait audio and a callback report that a party has joined.
+    is_repeated |= entry["event"] == "participant_joined" and not entry["changes"]
     return is_repeated or entry["outcome"] == "stale" or wording.is_flag_change(entry)
 
 

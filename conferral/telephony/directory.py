@@ -222,6 +222,8 @@ def _message(problem: Any) -> str:
     if kind == "extra_forbidden":
         table = DirectoryEntry if path[0] == "inbound" else _File
         words = f"no such key; known are {', '.join(table.model_fields)}"
+    elif kind == "string_type" and path[-1] == "fallback":
+        words = "must be a string, with commas between the places"
     else:
         words = str(problem["msg"]).removeprefix("Value error, ")
     return f"{_display_path(path)}: {words}"
@@ -354,11 +356,11 @@ def load_directory(settings: ServiceSettings) -> Directory:
 
 
 def calls_among_own(settings: ServiceSettings, directory: Directory) -> dict[str, list[str]]:
-    """Return our numbers, each with the ones of ours that are its agents."""
-    own = dict.fromkeys((settings.number, *directory.numbers))
+    """Return our numbers, each with the ones of ours that its calls may ring."""
+    own = {number: directory.inbound(number) for number in (settings.number, *directory.numbers)}
+    places = {number: (*route.agents, *route.fallback.split(",")) for number, route in own.items()}
     return {
-        number: [one for agent in directory.inbound(number).agents if (one := number_in(agent, settings.number)) in own]
-        for number in own
+        number: [one for place in places[number] if (one := number_in(place, settings.number)) in own] for number in own
     }
 
 
@@ -375,11 +377,13 @@ def number_loop(settings: ServiceSettings, directory: Directory) -> tuple[str, .
 
 
 def _loop_problem(settings: ServiceSettings, directory: Directory, number: str) -> str:
-    is_default = directory.inbound(number).agents == directory.default.agents
-    where = (
-        "CONFERRAL_AGENT" if is_default else f'CONFERRAL_DIRECTORY: {settings.directory}, inbound."{redact(number)}"'
-    )
-    return f"{where}: the agent is the number that callers dial, so the call would call itself; choose another agent"
+    route, default = directory.inbound(number), directory.default
+    where, is_default, what = "CONFERRAL_INBOUND_FALLBACK", route.fallback == default.fallback, "fallback"
+    if number in (number_in(agent, settings.number) for agent in route.agents):
+        where, is_default, what = "CONFERRAL_AGENT", route.agents == default.agents, "agent"
+    if not is_default:
+        where = f'CONFERRAL_DIRECTORY: {settings.directory}, inbound."{redact(number)}"'
+    return f"{where}: the {what} is the number that callers dial, so the call would call itself; choose another {what}"
 
 
 def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:

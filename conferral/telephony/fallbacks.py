@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from urllib.parse import unquote, urlsplit
 
 from conferral.runtime.settings import is_http_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
-from conferral.telephony.addresses import AddressError, AllowList, resolve_address
+from conferral.telephony.addresses import AddressError, AllowList, is_name, resolve_address
 
 #: Most places of one fallback (count).
 PLACES_MAX = 3
@@ -31,6 +32,9 @@ class FallbackRules:
 
         One that is not allowed makes the whole fallback invalid. `without` are places that make no sense here.
         """
+        places = [part.strip(" ") for part in text.split(",")]
+        if text.strip(" ") and "" in places:
+            raise AddressError(f"place {places.index('') + 1} is empty")
         return self.check(split_places(text), without=without)
 
     def check(self, places: Sequence[str], *, without: frozenset[Place] = frozenset()) -> str:
@@ -53,6 +57,9 @@ class FallbackRules:
             if not url_matches(place, self.return_urls):
                 raise AddressError("CONFERRAL_RETURN_URLS does not allow this URL")
             return place
+        nearest = get_close_matches(place, [word for word in Place if word not in without], 1)
+        if nearest and is_name(place) and place not in self.names:
+            raise AddressError(f"no place or destination has that name; did you mean {nearest[0]}?")
         return resolve_address(place, self.names, self.allowed).text
 
 

@@ -165,9 +165,27 @@ LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
 def test_settings_are_judged_without_showing_numbers_or_secrets(checked, alive, settings, name, status, found):
     code, lines = checked(**settings)
 
-    assert (code, lines[name]["status"]) == (int(status == "fail"), status)
+    is_wrong_setting = bool(lines[name]["setting"])  # or a combination of settings
+    assert (code, lines[name]["status"]) == (int(status == "fail") + is_wrong_setting, status)
     assert found in lines[name]["found"]
     assert not re.search("8765550123|5550163|hidden|hide", str(lines))
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("CONFERRAL_ALLOWED_DESTINATIONS", "allow-list"),
+        ("CONFERRAL_HANDOFF_DESTINATIONS", "hand-off"),
+        ("CONFERRAL_AGENT", "agent"),
+        ("CONFERRAL_INBOUND_FALLBACK", "fallback"),
+    ],
+)
+def test_wrong_setting_is_named_on_its_own_line_and_exits_with_2(checked, alive, setting, name):
+    code, lines = checked(**{setting: "U.S."})
+
+    wrong = [line for line in lines.values() if line["status"] == "fail"]
+    assert (code, [(line["name"], line["setting"]) for line in wrong]) == (2, [(name, setting)])
+    assert setting.endswith("_DESTINATIONS") == (wrong[0]["fix"] == f"fix {setting}")
 
 
 DIRECTORY = """
@@ -203,7 +221,7 @@ def test_each_directory_error_is_reported_on_its_own_line(run, alive):
     ran = run("check", "--json", "--offline", **SERVICE, **directory)
     found = [line["found"] for line in ran.json if (line["name"], line["status"]) == ("directory", "fail")]
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert len(found) == 2
     assert found[0] == "directory.toml, destinations.billing: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found[1].startswith('directory.toml, inbound."+…00".weight: no such key')

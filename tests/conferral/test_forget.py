@@ -147,6 +147,12 @@ def refused(run, redis, why, named=CALL):
     assert everything_in(redis) == before
 
 
+def test_unknown_session_or_number_is_named(run, redis):
+    fill(redis)
+    ran = run("forget", "nosuch", "--yes")
+    assert (ran.code, ran.err) == (1, "no session or number nosuch is known; nothing was erased\n")
+
+
 def test_live_session_is_refused(run, redis):
     put(redis, make_session())
     refused(run, redis, f"{CALL} is live; end it first (conferral end {CALL})")

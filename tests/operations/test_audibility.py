@@ -63,7 +63,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
         blind_from_bridge,
         ["customer is waiting and hears ringing", "target is being dialed"],
     ),
-    "parked": (parked, ["customer is on hold and hears music"]),
+    "parked": (parked, ["customer is parked and hears music"]),
     "one is left": (lambda: conferenced().leaves("agent"), ["customer hears silence"]),
     "ended": (lambda: conferenced().end(), []),
 }

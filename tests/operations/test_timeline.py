@@ -291,7 +291,10 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
     log, _ = recorded(left_in_consult)
     found = explained(left_in_consult).first_failure
 
-    assert (found.text, found.guard) == ("customer left the conference (participant hung up)", "customer-left")
+    assert (found.text, found.guard) == (
+        "customer left the conference (participant hung up)",
+        "the customer hung up",
+    )
     assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
     assert timeline.build_timeline(log)[-1].is_failure
 
@@ -335,6 +338,29 @@ def test_suggestions_are_commands_the_session_would_accept() -> None:
     assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "add"
     on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].arguments
     assert re.fullmatch(r"unhold CA\w+ --party customer", on_hold)
+
+
+def test_returned_call_says_nothing_that_only_looks_like_a_cause() -> None:
+    fields = {"id": "S1", "state": "ended", "end_reason": "returned"}
+    more = {"from": "conferenced", "to": "ended", "reason": "returned", "version": "4", "at": to_iso(9)}
+    last = logged("call_progressed", more, party="agent", status="busy")
+
+    found = explain(stored_session(fields), [LogEntry("1-0", last)], 0)
+
+    assert len(found.summary) == 1
+    assert found.summary[0].endswith("no one took the call, and the customer continues with your app.")
+    assert found.first_failure is not None
+    assert (found.first_failure.text, found.first_failure.guard) == ("agent was busy", "")
+
+
+def test_second_report_of_a_join_is_no_news() -> None:
+    stays = {"from": "conferenced", "to": "conferenced", "version": "3", "at": to_iso(9)}
+    entries = [
+        LogEntry(f"{number}-0", logged("participant_joined", stays | changes, party="customer"))
+        for number, changes in enumerate(({"changes": '{"party.customer.in_conference":"true"}'}, {}), start=1)
+    ]
+
+    assert [moment.is_confirmation for moment in timeline.build_timeline(entries)] == [False, True]
 
 
 @pytest.mark.parametrize(

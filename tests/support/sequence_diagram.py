@@ -194,7 +194,7 @@ class SequenceRecorder:
             if there != set(reported.hears):
                 return f"{reported.text}, in truth {what}"
             if session.parties[reported.party].waits_for_start:
-                if "waiting and hears" not in reported.text:
+                if not any(f"{word} and hears" in reported.text for word in ("waiting", "parked")):
                     return f"{reported.text}, in truth {what}"
                 continue  # other audio is heard only when the current file has ended, and here it never does
             sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""

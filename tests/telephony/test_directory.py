@@ -144,6 +144,25 @@ def test_settings_with_invalid_names_are_reported_together(path, settings):
     assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS; ")
 
 
+@each("given, reason", [
+    ("recal", "no place or destination has that name; did you mean recall?; given: "),
+    ("client:bob,voice-mail", "no place or destination has that name; did you mean voicemail?; given: "),
+    ("nobody", "no destination is named nobody in the directory; "),
+    ("billing,,end", "place 2 is empty; given: "),
+    ("billing,end,", "place 3 is empty; given: "),
+])  # fmt: skip
+def test_wrong_place_of_a_fallback_is_named(path, settings, given, reason):
+    path.write_text(WHOLE, "utf-8")
+    with pytest.raises(SettingsError) as wrong:
+        load_directory(settings(CONFERRAL_TRANSFER_FALLBACK=given))
+    assert wrong.value.problems[0].startswith(f"CONFERRAL_TRANSFER_FALLBACK: {reason}")
+
+
+def test_name_close_to_a_place_is_a_name(path, settings):
+    path.write_text('[destinations]\nrecaller = "client:bob"\n', "utf-8")
+    assert load_directory(settings(CONFERRAL_INBOUND_FALLBACK="recaller")).default.fallback == "client:bob"
+
+
 @pytest.mark.parametrize("text, found", [
     ("billing", NUMBER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
 ])  # fmt: skip
@@ -191,6 +210,8 @@ bep = true
 agents = []
 [inbound."+14155550171"]
 agents = "client:x"
+[inbound."+14155550172"]
+fallback = ["client:x"]
 [inbound."+14155550172".greeting]
 [spare]
 """
@@ -209,8 +230,10 @@ agents = "client:x"
         'inbound."…70".agents',
         'inbound."+…71".agents',
         'inbound."+…72".greeting',
+        'inbound."+…72".fallback',
         "spare",
     ]
+    assert found['inbound."+…72".fallback'] == "must be a string, with commas between the places"
     assert found["destinations.billing"] == "country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found['destinations."…11"'] == NAME_RULE
     assert found['inbound."+…70".bep'].startswith("no such key; known are agents, mode, record, ")
@@ -312,9 +335,15 @@ OWN, SALES, HELP = "+14155550100", "+14155550101", "+14155550102"
         (f'[destinations]\ndesk = "{SALES}"\n[inbound."{SALES}"]\nagents = ["desk"]\n', {}, 'inbound."+…01"'),
         (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
         (f'[inbound."{OWN}"]\nagents = ["sip:{OWN}@pbx.example"]\n', {}, 'inbound."+…00"'),
+        (f'[inbound."{SALES}"]\nfallback = "voicemail, {SALES}"\n', {}, 'inbound."+…01": the fallback is'),
+        (
+            f'[destinations]\ndesk = "{OWN}"\n',
+            {"CONFERRAL_INBOUND_FALLBACK": "desk"},
+            "CONFERRAL_INBOUND_FALLBACK: the f",
+        ),
     ],
 )
-def test_number_that_is_its_own_agent_prevents_startup(path, settings, text, changes, where):
+def test_number_that_is_its_own_agent_or_fallback_prevents_startup(path, settings, text, changes, where):
     path.write_text(text)
     with pytest.raises(SettingsError) as caught:
         load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="US,client:,sip:pbx.example", **changes))
@@ -340,6 +369,12 @@ def test_longer_loop_of_own_numbers_is_found_and_does_not_prevent_startup(path, 
     given = settings(CONFERRAL_AGENT="client:alice")
     found = number_loop(given, load_directory(given))
     assert (bool(found), "".join(found) in loop) == (bool(loop), True)
+
+
+def test_loop_through_fallbacks_is_found(path, settings):
+    path.write_text(f'[inbound."{SALES}"]\nagents = ["{HELP}"]\n[inbound."{HELP}"]\nfallback = "{SALES},voicemail"\n')
+    given = settings(CONFERRAL_AGENT="client:alice")
+    assert set(number_loop(given, load_directory(given))) == {SALES, HELP}
 
 
 @given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=10))

@@ -23,6 +23,8 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
         return _sound_in_conference(state, call)
     if call.activity == "gathering":
         return _sound_of_prompt(call)
+    if call.activity == "enqueued":
+        return SILENCE if call.queue_stay is not None and call.queue_stay.verb.has("waitUrl") else Sound("music")
     if call.relay is not None:
         return _verb_sound(call.relay.sentences[call.relay.position], "")
     if call.dial is not None and call.dial.bridged_at_s is not None:

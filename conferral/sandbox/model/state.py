@@ -15,7 +15,7 @@ STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
     "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
-    "relaying", "dialing", "bridged", "conference",
+    "relaying", "enqueued", "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -131,6 +131,17 @@ class Relay:
     position: int = 0
 
 
+@dataclass(slots=True)
+class QueueStay:
+    """A running `<Enqueue>`."""
+
+    verb: Verb
+    program: TwimlProgram  #: The document that contains it, and goes on after a `<Leave>`.
+    queue_sid: str
+    since_s: float
+    requested_at_s: float = float("-inf")  #: When the `waitUrl` was last requested.
+
+
 @dataclass(frozen=True, slots=True)
 class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
@@ -194,6 +205,7 @@ class Call:
     gather: Gather | None = None
     record: Record | None = None
     relay: Relay | None = None
+    queue_stay: QueueStay | None = None
     conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
     join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
     redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.

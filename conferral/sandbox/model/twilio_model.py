@@ -13,6 +13,7 @@ from conferral.sandbox.model import (
     dialing,
     messages,
     participant_updates,
+    queues,
     recorder,
     recordings,
     twiml_interpreter,
@@ -231,6 +232,8 @@ class TwilioModel:
             recorder.finish(transaction, call, "hangup")
         if call.relay is not None:
             bots.finish(transaction, call, call.relay)
+        if call.queue_stay is not None:
+            queues.leave_queue(transaction, call, call.queue_stay, "hangup")
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
         dialing.on_caller_ended(transaction, call)

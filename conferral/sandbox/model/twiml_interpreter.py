@@ -3,6 +3,7 @@
 from conferral.sandbox.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
+from conferral.sandbox.model.queues import enqueue, leave_queue, request_wait_document
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
 from conferral.sandbox.model.transaction import Task, Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
@@ -119,8 +120,9 @@ def run_document(
 ) -> None:
     """Run TwiML, or play an audio file; an invalid one is a failed fetch."""
     try:
-        media_type = content_type.partition("/")[0]
-        verbs = (Verb("Play", (), url),) if media_type == "audio" else twiml_parser.parse_twiml(content_type, body)
+        allowed = twiml_parser.VERBS if call.queue_stay is None else twiml_parser.QUEUE_VERBS
+        is_audio = content_type.startswith("audio/")
+        verbs = (Verb("Play", (), url),) if is_audio else twiml_parser.parse_twiml(content_type, body, allowed)
     except TwimlError as error:
         on_failure(transaction, call, error.code, error.message, url, whisper=whisper, is_fallback=is_fallback)
         return
@@ -144,6 +146,8 @@ def on_failure(
     call.generation += 1
     if whisper:
         calls.hang_up(transaction, call)
+    elif call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "error")
     elif call.fallback_url and not is_fallback:
         call.activity = "fetching"
         extra = (("ErrorCode", str(code)), ("ErrorUrl", url))
@@ -169,6 +173,9 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
     if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
         transaction.tasks.append(Task("bridge", call.sid))
         return
+    if call.queue_stay is not None:
+        request_wait_document(transaction, call, call.queue_stay)
+        return
     calls.answer(transaction, call)  # an empty document answers and hangs up
     calls.hang_up(transaction, call)
 
@@ -191,6 +198,12 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         recorder.start(transaction, call, verb, program.base_url)
     elif verb.name == "Connect":
         bots.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Enqueue":
+        enqueue(transaction, call, verb, program)
+    elif verb.name == "Leave" and call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "leave")
+    elif verb.name == "Leave":  # outside a queue, there is nothing to leave
+        run(transaction, call)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)
     elif verb.name == "Reject" and call.status == "ringing":
@@ -296,6 +309,8 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
         dialing.on_child_left(transaction, call)
     call.dial = None
     call.gather = call.relay = None
+    if call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "redirected")
     if call.record is not None:
         recorder.stop(transaction, call, call.record)
     transaction.stop_timer(call.sid, "verb")

@@ -7,7 +7,8 @@ from conferral.sandbox.model.behavior import Behavior
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
-VERBS = frozenset({"Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather", "Record", "Connect"})
+QUEUE_VERBS = frozenset({"Play", "Say", "Pause", "Hangup", "Redirect", "Leave", "Gather"})  #: Allowed while queued.
+VERBS = QUEUE_VERBS | {"Dial", "Reject", "Record", "Connect", "Enqueue"}
 WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
 
@@ -51,7 +52,7 @@ class Verb:
             return default
 
 
-def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
+def parse_twiml(content_type: str, body: bytes, allowed: frozenset[str] = VERBS) -> tuple[Verb, ...]:
     """Return a document's verbs; raise TwimlError if it is invalid."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", "text/plain", ""} and not media_type.endswith(
@@ -68,7 +69,7 @@ def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
         raise TwimlError(12100, f"Document parse failure: {error}") from error
     if root.tag != "Response":
         raise TwimlError(12100, f"Document parse failure: the root is <{root.tag}>, not <Response>")
-    return tuple(_parse_element(element, VERBS) for element in root)
+    return tuple(_parse_element(element, allowed) for element in root)
 
 
 def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
@@ -78,6 +79,7 @@ def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Ver
         "Dial": NOUNS,
         "Gather": GATHER_VERBS,
         "Connect": frozenset({"ConversationRelay"}),
+        "Enqueue": frozenset({"Task"}),
         "ConversationRelay": frozenset({"Language", "Parameter"}),
         "Client": frozenset({"Identity", "Parameter"}),
         "Sip": frozenset({"Uri"}),

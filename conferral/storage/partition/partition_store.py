@@ -70,7 +70,7 @@ def size_of(fields: Mapping[bytes, bytes]) -> int:
     return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
-_ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")
+ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
@@ -146,7 +146,7 @@ class PartitionStore:
         fields = [("HGET", self._keys.session(name), "verified_entry_id") for name in session_ids]
         answers = await run_each(self._client, fields)
         texts = (raw.decode(errors="replace") if isinstance(raw, bytes) else "" for raw in answers)
-        return {name: text for name, text in zip(session_ids, texts, strict=True) if _ENTRY_ID.fullmatch(text)}
+        return {name: text for name, text in zip(session_ids, texts, strict=True) if ENTRY_ID.fullmatch(text)}
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""

@@ -16,7 +16,7 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, ask, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, size_of
+from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID, Entry, size_of
 
 #: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000
@@ -27,7 +27,6 @@ NO_REASON = "no reason given"
 #: Maximum length of a reason, characters. A longer one is truncated at every read, so that queries agree.
 REASON_MAX = 500
 _SIZE = re.compile(r"[0-9]{1,12}")
-_ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
     "": "another command has used its id since",
     "accepted": "its command is already accepted",
@@ -146,7 +145,7 @@ class DeadLetterStore:
 
 def is_letter_id(text: str) -> bool:
     """Whether a text has the form of an entry id."""
-    return _ENTRY_ID.fullmatch(text) is not None
+    return ENTRY_ID.fullmatch(text) is not None
 
 
 def _parse_letter(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
