@@ -151,6 +151,8 @@ class Voicemail(BaseRecord, frozen=True):
     is_over: bool = False
     #: Of a message that Twilio keeps; empty before it is over.
     recording_sid: str = ""
+    #: Someone took the customer out of it, or our document failed: a message does not end the session.
+    is_left: bool = False
 
 
 class Recording(BaseRecord, frozen=True):

@@ -92,7 +92,7 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
-    draft.change(voicemail=None)
+    draft.change(voicemail=Voicemail(is_left=True))
     fail_transfer(draft, draft.transfer.reason + VOICEMAIL_FAILED)
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
@@ -100,7 +100,7 @@ def give_up_voicemail(draft: Draft, event: Event) -> None:
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
     """Record that the message begins or is over; report one that Twilio keeps."""
-    before = draft.session.voicemail or Voicemail(is_over=True)
+    before = draft.session.voicemail or Voicemail(is_left=True)
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
     if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
         add_record(
@@ -134,7 +134,7 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
 
 def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
     """Bring the customer to the party that retrieves the call."""
-    draft.change(voicemail=None, repair_attempted=False)
+    draft.change(voicemail=Voicemail(is_left=True), repair_attempted=False)
     customer = draft.session.customer
     draft.change_party(customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
     redirect_leg(draft, draft.session.customer)

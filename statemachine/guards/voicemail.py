@@ -70,7 +70,7 @@ def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
 def voicemail_is_over(draft: Draft, event: Event) -> bool:
     """Whether the customer has left a message, or hung up in the voicemail."""
     voicemail = draft.session.voicemail
-    if voicemail is None:
+    if voicemail is None or voicemail.is_left:
         return False
     left_message = voicemail.is_recording and has_left_voicemail(draft, event)
     return voicemail.is_over or draft.session.customer.is_gone or left_message
@@ -82,7 +82,7 @@ def has_left_voicemail(draft: Draft, event: Event) -> bool:
     Twilio then requests the fallback URL, which joins the customer.
     """
     session, voicemail = draft.session, draft.session.voicemail
-    if voicemail is None or is_moving_to_voicemail(draft, event):
+    if voicemail is None or voicemail.is_left or is_moving_to_voicemail(draft, event):
         return False
     return session.customer.in_conference and session.conference_sid != voicemail.conference_sid
 

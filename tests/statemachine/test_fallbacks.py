@@ -222,6 +222,14 @@ def retrieving() -> Scenario:
     return story.expect("transferring", "dial agent to the gate", phase="retrieve")
 
 
+def confirmed(story: Scenario, *names: str) -> Scenario:
+    """Twilio has applied what was asked for in the conference of the party that took the call."""
+    for name in names:
+        story.does(name)
+        story.changes(name, conference=OTHER_CONFERENCE)
+    return story
+
+
 def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
     story = retrieving().answers("agent").expect("transferring").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("transferring", "move customer").joins("customer", conference=OTHER_CONFERENCE)
@@ -229,6 +237,13 @@ def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
     story.expect_command("retrieve-1", "accepted", "done")
     message(story, "completed", 3).expect("conferenced")
     assert messages(story) == [(MESSAGE, 3)]
+
+
+def test_a_message_that_was_cut_short_ends_no_later_transfer():
+    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    message(story.joins("customer", conference=OTHER_CONFERENCE), "completed", 3).expect("conferenced")
+    confirmed(story, "customer", "agent").transfer("warm", CAROL, command_id="transfer-2")
+    confirmed(story, "agent").expect("transferring", "dial target", phase="warm")
 
 
 def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
