@@ -107,6 +107,11 @@ class TransferState(BaseRecord, frozen=True):
         """The place of the fallback that was tried last; empty before the first."""
         return split_places(self.fallback)[self.places_tried - 1] if self.places_tried else ""
 
+    @property
+    def places_left(self) -> tuple[str, ...]:
+        """The places of the fallback that were not tried."""
+        return split_places(self.fallback)[self.places_tried :]
+
 
 class PendingCommand(BaseRecord, frozen=True):
     """A command, other than a transfer's, that is accepted and unfinished."""

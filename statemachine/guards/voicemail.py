@@ -5,7 +5,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
 from conferral.statemachine.session import CUSTOMER, Session
-from conferral.statemachine.states import Place
+from conferral.statemachine.states import Phase, Place
 from conferral.statemachine.step import Draft
 
 # ---- the fallback of an inbound call ---------------------------------------------------------------------------------
@@ -49,6 +49,13 @@ def voicemail_is_next(draft: Draft, _event: Event) -> bool:
 def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
     """Whether the customer is in the voicemail, or on the way."""
     return draft.session.is_in_voicemail
+
+
+def customer_is_outside(draft: Draft, event: events.ConferenceEnded) -> bool:
+    """Whether the customer is in the voicemail, or on the way there or back."""
+    session = draft.session
+    comes_back = session.voicemail is not None and session.voicemail.is_left and session.phase is Phase.RETRIEVE
+    return customer_is_in_voicemail(draft, event) or (comes_back and not session.customer.in_conference)
 
 
 def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:

@@ -217,8 +217,8 @@ def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet
 # ---- out of the voicemail ------------------------------------------------------------------------------------------
 
 
-def retrieving() -> Scenario:
-    story = message(in_voicemail(unreached("voicemail")), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
+def retrieving(fallback: str = "voicemail") -> Scenario:
+    story = message(in_voicemail(unreached(fallback)), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
     return story.expect("transferring", "dial agent to the gate", phase="retrieve")
 
 
@@ -251,6 +251,23 @@ def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
     story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
     message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
     assert [one.kind for one in story.outcome_records] == ["transfer", "transfer", "voicemail", "session"]
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+@pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{CAROL}"])
+def test_who_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
+    """No one has parked the call. Twilio may report the end of the empty conference first."""
+    story = retrieving(fallback).answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    story.expect("transferring", "move customer")
+    if ends_first:
+        story.conference_ends(conference=OTHER_CONFERENCE).expect("transferring", phase="retrieve")
+    story.leaves("agent", conference=OTHER_CONFERENCE)
+    if fallback == "voicemail":
+        story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+    else:
+        story.expect("transferring", "dial target", phase="fallback")
+    story.expect_command("retrieve-1", "accepted", "failed", reason="hung-up")
+    assert "park" not in [one.mode for one in story.outcome_records]
 
 
 def test_a_customer_who_hangs_up_stops_the_phone_that_would_take_the_call():
