@@ -2,10 +2,11 @@
 
 from conferral.statemachine import effects, events
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
 from conferral.statemachine.session import CUSTOMER, Session
-from conferral.statemachine.states import Phase, Place
+from conferral.statemachine.states import UNREACHED_DIAL_STATUSES, Phase, Place
 from conferral.statemachine.step import Draft
 
 # ---- the fallback of an inbound call ---------------------------------------------------------------------------------
@@ -25,6 +26,17 @@ def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) ->
     """Whether the caller joined, though Redis lost that no one answered."""
     party = draft.session.subject_of(event)
     return party is not None and party.name == CUSTOMER and has_inbound_fallback(draft.session)
+
+
+def shows_caller_joined_for_fallback(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a read shows the caller in our conference, and why no one came.
+
+    An agent's call that is `completed` may have been in a conversion that Redis lost.
+    """
+    seen, agent = child_in_read(draft, event), draft.session.agent
+    status = agent.left_reason if agent.is_gone or seen is None else seen.status
+    was_reached = status not in (*UNREACHED_DIAL_STATUSES, "rejected", events.GateDecision.NO_CONFIRMATION)
+    return not was_reached and has_inbound_fallback(draft.session) and shows_parent_inside(draft, event)
 
 
 def inbound_fallback_follows(draft: Draft, event: Event) -> bool:

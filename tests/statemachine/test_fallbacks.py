@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conferral.statemachine.events import ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.events import CallsOverdue, ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import called, parked, waiting
@@ -315,6 +315,25 @@ def test_an_agent_who_hung_up_before_the_two_were_connected_has_not_taken_the_ca
 def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():
     story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").joins("customer", starts=False)
     story.expect("transferring", "dial target", phase="fallback")
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("status", ["no-answer", "busy"])
+def test_a_caller_who_joined_is_helped_though_only_a_read_shows_it(status, is_known):
+    """The action's event and the join are lost, and maybe the agent's callback, too."""
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing")
+    if is_known:
+        story.call("agent", status)
+    story.fires(CallsOverdue).expect("bridged", "look").legs["customer"].starts = False
+    shown = {} if is_known else {"agent": status}
+    story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", **shown)
+    story.expect("transferring", "dial target", phase="fallback").expect_transfer("failed", status)
+
+
+def test_a_caller_whom_a_read_shows_alone_after_a_lost_conversion_is_not_helped():
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").fires(CallsOverdue)
+    story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", agent="completed")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
