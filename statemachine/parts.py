@@ -90,6 +90,8 @@ class TransferState(BaseRecord, frozen=True):
     fallback: Hidden[str] = ""
     #: Whether its outcome record was written: the customer leaves a message.
     is_recorded: bool = False
+    #: Why the last party dialed did not take the call: one of the reasons in `reason`.
+    unreached: str = ""
     #: Places of it that were tried (count).
     places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()

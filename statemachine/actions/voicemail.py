@@ -8,7 +8,7 @@ from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import add_record, fail_transfer, record_transfer
-from conferral.statemachine.actions.session_end import VOICEMAIL_FAILED, end_session, reason_of_leaving
+from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer import begin_place, unreached_reason
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
@@ -48,6 +48,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
             to="",
             status=TransferStatus.FAILED,
             reason=reported_reason(session.agent.left_reason),
+            unreached=reported_reason(session.agent.left_reason),
             fallback=session.fallback,
             started_at_ms=draft.now_ms,
         ),
@@ -93,7 +94,7 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
     draft.change(voicemail=Voicemail(is_left=True))
-    fail_transfer(draft, draft.transfer.reason + VOICEMAIL_FAILED)
+    fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
 
