@@ -141,6 +141,14 @@ def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
     redirect_leg(draft, draft.session.customer)
 
 
+def await_customer(draft: Draft, _event: Event) -> None:
+    """Wait for the customer to arrive: whoever took the call has hung up."""
+    draft.change_transfer(unreached=unreached_reason(draft))
+    fail_transfer(draft, draft.transfer.unreached)
+    draft.change(phase=Phase.FALLBACK)
+    draft.change_party(draft.session.customer, wait_audio=WaitAudio.MUSIC)
+
+
 def stay_in_voicemail(draft: Draft, _event: Event) -> None:
     """Let the customer stay in the voicemail: no one took the call."""
     fail_transfer(draft, unreached_reason(draft))

@@ -14,6 +14,7 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge
 PHONE = "+14155550188"
 MENU = "https://app.example.com/menu"
 MESSAGE = "RE" + "d" * 32
+NEW_CONFERENCE = "CF" + "d" * 32
 
 
 def unreached(fallback: str, **options) -> Scenario:
@@ -255,13 +256,14 @@ def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
 
 @pytest.mark.parametrize("ends_first", [False, True])
 @pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{CAROL}"])
-def test_who_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
+def test_whoever_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
     """No one has parked the call. Twilio may report the end of the empty conference first."""
     story = retrieving(fallback).answers("agent").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("transferring", "move customer")
     if ends_first:
         story.conference_ends(conference=OTHER_CONFERENCE).expect("transferring", phase="retrieve")
-    story.leaves("agent", conference=OTHER_CONFERENCE)
+    story.leaves("agent", conference=OTHER_CONFERENCE).expect("transferring", phase="fallback")
+    story.joins("customer", conference=NEW_CONFERENCE, starts=False)
     if fallback == "voicemail":
         story.expect("ended", "say goodbye to customer", reason="transfer-failed")
     else:
