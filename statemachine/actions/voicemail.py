@@ -142,7 +142,7 @@ def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
 
 
 def await_customer(draft: Draft, _event: Event) -> None:
-    """Wait for the customer to arrive: whoever took the call has hung up."""
+    """Wait for the customer to arrive: the party that took the call hung up."""
     draft.change_transfer(unreached=unreached_reason(draft))
     fail_transfer(draft, draft.transfer.unreached)
     draft.change(phase=Phase.FALLBACK)

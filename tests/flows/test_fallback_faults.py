@@ -190,7 +190,7 @@ async def test_a_customer_hangs_up_as_someone_takes_the_call_out_of_the_voicemai
 
 @pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{SECOND}"])
 @pytest.mark.system(**QUICK)
-async def test_whoever_takes_the_call_out_of_the_voicemail_hangs_up_at_once(system, fallback):
+async def test_the_party_that_takes_the_call_out_of_the_voicemail_hangs_up_at_once(system, fallback):
     """No one has parked the call: what follows the voicemail comes next. The conference to join is over by then."""
     not_live = frozenset({13236})
     system.answered_by(SECOND)

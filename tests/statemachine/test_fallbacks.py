@@ -256,7 +256,7 @@ def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
 
 @pytest.mark.parametrize("ends_first", [False, True])
 @pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{CAROL}"])
-def test_whoever_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
+def test_the_party_that_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
     """No one has parked the call. Twilio may report the end of the empty conference first."""
     story = retrieving(fallback).answers("agent").joins("agent", conference=OTHER_CONFERENCE)
     story.expect("transferring", "move customer")
