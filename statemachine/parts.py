@@ -90,6 +90,8 @@ class TransferState(BaseRecord, frozen=True):
     fallback: Hidden[str] = ""
     #: Whether its outcome record was written: the customer leaves a message.
     is_recorded: bool = False
+    #: Why the last party dialed did not take the call: one of the reasons in `reason`.
+    unreached: str = ""
     #: Places of it that were tried (count).
     places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()
@@ -106,6 +108,11 @@ class TransferState(BaseRecord, frozen=True):
     def place(self) -> str:
         """The place of the fallback that was tried last; empty before the first."""
         return split_places(self.fallback)[self.places_tried - 1] if self.places_tried else ""
+
+    @property
+    def places_left(self) -> tuple[str, ...]:
+        """The places of the fallback that were not tried."""
+        return split_places(self.fallback)[self.places_tried :]
 
 
 class PendingCommand(BaseRecord, frozen=True):
@@ -151,6 +158,8 @@ class Voicemail(BaseRecord, frozen=True):
     is_over: bool = False
     #: Of a message that Twilio keeps; empty before it is over.
     recording_sid: str = ""
+    #: Someone took the customer out of it, or our document failed: a message does not end the session.
+    is_left: bool = False
 
 
 class Recording(BaseRecord, frozen=True):

@@ -225,7 +225,7 @@ class Session(BaseRecord, frozen=True):
     #: The newest transfer and recording; None before the first.
     transfer: TransferState | None = None
     recording: Recording | None = None
-    #: While the customer is in the voicemail, and afterward; None before, and once someone took the customer out of it.
+    #: While the customer is in the voicemail, and afterward; None before.
     voicemail: Voicemail | None = None
     #: Your app handed the call over: the customer's is the parent, even if your app placed it.
     was_handed_off: bool = False
@@ -406,7 +406,7 @@ class Session(BaseRecord, frozen=True):
     @property
     def is_in_voicemail(self) -> bool:
         """Whether the customer is in the voicemail, or on the way."""
-        return self.voicemail is not None and not self.voicemail.is_over
+        return self.voicemail is not None and not (self.voicemail.is_over or self.voicemail.is_left)
 
     @property
     def transfer_stage(self) -> str:

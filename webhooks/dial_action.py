@@ -93,6 +93,7 @@ class DialOutcome:
     has_next_agent: bool = False
     #: Whether the caller goes on to the fallback of the call if no agent takes it.
     falls_back: bool = False
+    only_agent: bool = False
 
     @property
     def was_answered(self) -> bool:
@@ -168,7 +169,10 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
     if outcome.event.party_is_gone:
         return DialActionAnswer.HANG_UP
     if outcome.event.dial == DialKind.BRIDGE and not outcome.was_answered:
-        return _decide_unanswered(outcome)
+        answer = _decide_unanswered(outcome)
+        # Only the session has the hand-off's own fallback.
+        waits = outcome.only_agent and answer in _PHRASES and outcome.request_number < REDIS_READS_MAX
+        return DialActionAnswer.WAIT if waits else answer
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     # A party that left the conference has no child call to read; without other evidence, the conference is over.
@@ -304,7 +308,7 @@ class DialActionRoutes(Routes):
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with store_deadline(action.request_number):
-                if action.of_call and (session_id := await self._session_of_call(form, event, child)):
+                if action.of_call and (session_id := await self._session_of_call(form, event, action)):
                     action = replace(action, session_id=session_id, of_call=False)
                     event = replace(event, session_id=session_id)
                 # A fallback has no status to publish. If Redis may have lost data, publish later, after reading Twilio.
@@ -352,13 +356,14 @@ class DialActionRoutes(Routes):
             return twiml_response(document)
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
-    async def _session_of_call(self, form: Form, event: DialEnded, child: str) -> str:
+    async def _session_of_call(self, form: Form, event: DialEnded, action: DialAction) -> str:
         """Return the session of a call that was answered without Redis.
 
         A call that may ring another agent opens it.
         """
-        session_id = await self._visits.session_of(event.session_id, child)
-        opens = not session_id and event.reached_no_one and event.party == CUSTOMER
+        session_id = await self._visits.session_of(event.session_id, action.child_call_sid)
+        may_ring_another = event.reached_no_one and event.party == CUSTOMER and not action.only_agent
+        opens = not session_id and may_ring_another
         return await self._visits.open(form) if opens else session_id
 
     async def _read_despite(self, error: StoreError, action: DialAction) -> Session | None:
@@ -388,8 +393,9 @@ class DialActionRoutes(Routes):
         # Without the session, no worker would move the caller on.
         falls_back = action.party == CUSTOMER and view is not None and has_inbound_fallback(view)
         outcome = DialOutcome(
-            event, action.attempt, action.request_number, may_redial=may_redial, falls_back=falls_back
-        )
+            event, action.attempt, action.request_number,
+            may_redial=may_redial, falls_back=falls_back, only_agent=action.only_agent,
+        )  # fmt: skip
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
             return outcome, None
         following = self._routing.next_agent(action.session_id, agents, number)
@@ -398,9 +404,13 @@ class DialActionRoutes(Routes):
     def _agents_to_try(self, form: Form, action: DialAction, view: Session | None) -> tuple[str, ...]:
         """Return the session's agents; the directory's if it is not open yet."""
         # An agent dialed again with our own number is in there twice, even before a worker has recorded it.
-        agents, redialed = view.agents if view else self._routing.inbound(form).agents, action.own_number_from_agent
+        agents = view.agents if view else self._directory_agents(form, action)
+        redialed = action.own_number_from_agent
         is_recorded = view is not None and view.agent_number >= redialed
         return agents if is_recorded or not redialed else (*agents[:redialed], *agents[redialed - 1 :])
+
+    def _directory_agents(self, form: Form, action: DialAction) -> tuple[str, ...]:
+        return () if action.only_agent else self._routing.inbound(form).agents
 
     def _same_agent(self, form: Form, action: DialAction, view: Session | None) -> NextAgent | None:
         agents, number = self._agents_to_try(form, action, view), action.agent_number
@@ -422,6 +432,7 @@ class DialActionRoutes(Routes):
             own_number_from_agent=own_number_from_agent,
             options=options,
             of_call=action.of_call,
+            only_agent=action.only_agent,
         )
 
     async def _failed_with_callers_number(self, form: Form, action: DialAction, event: DialEnded) -> bool:
@@ -431,7 +442,7 @@ class DialActionRoutes(Routes):
         has_failed = event.dial_call_status == CallStatus.FAILED
         if not (has_failed and is_to_agent) or action.own_number_from_agent or is_placed_by_rest(form):
             return False
-        agents, number = self._routing.inbound(form).agents, action.agent_number
+        agents, number = self._directory_agents(form, action), action.agent_number
         # The number last: its check takes a tenth of the answer's time.
         if number >= len(agents):
             return is_caller_id(customer_of(form))

@@ -19,7 +19,7 @@ from conferral.statemachine.states import Opening, PartyStatus, SessionMode, Sta
 from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
-from conferral.telephony.callback_urls import GATE_PATH, Gate
+from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
@@ -153,6 +153,10 @@ class GateRoutes(Routes):
         """Return the gate's TwiML; `route` is the requested path, for metrics."""
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         gate = replace(gate, by_machine=gate.by_machine or answered_by_machine(form))
+        if route == FALLBACK_PATH and gate.question == 1 and not (gate.by_machine or "AnsweredBy" in form):
+            # Twilio does not document that this request repeats what the one that failed said.
+            call = await self._ask(self._twilio.live_call, call_sid, call_sid=call_sid)
+            gate = replace(gate, by_machine=call is not None and answered_by_machine(call))
         try:
             async with store_deadline(gate.request_number):
                 if gate.is_of_bridge:

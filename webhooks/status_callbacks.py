@@ -59,10 +59,10 @@ class CallbackRoutes(Routes):
         callback = CallCallback.parse(query)
         event = call_progressed(form, callback, *self._routing.own_numbers())
         if callback.of_call:
-            return asyncio.create_task(self._store_of_call(event))  # timeouts need a task
+            return asyncio.create_task(self._store_of_call(event, callback))  # timeouts need a task
         return self._store(event, event.call_sid, CALL_PATH)
 
-    async def _store_of_call(self, event: CallProgressed) -> web.Response:
+    async def _store_of_call(self, event: CallProgressed, callback: CallCallback) -> web.Response:
         """Publish an event of a call that was answered without Redis."""
         try:
             session_id = await self._visits.session_of(event.session_id, event.call_sid)
@@ -70,7 +70,7 @@ class CallbackRoutes(Routes):
                 call = await self._ask(self._twilio.live_call, event.session_id, call_sid=event.session_id)
                 if call is None:
                     return web.Response(status=503)  # our callback URLs ask Twilio to retry it
-                session_id = await self._visits.open(call) if call else ""
+                session_id = await self._visits.open(call, event.address if callback.only_agent else "") if call else ""
         except StoreError as error:
             record_unstored(self._metrics, CALL_PATH, event, error)
             return web.Response(status=503)

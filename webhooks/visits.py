@@ -78,12 +78,14 @@ class Visits(Routes):
             return ""
         return newest.session_id
 
-    async def open(self, form: Fields) -> str:
+    async def open(self, form: Fields, agent: str = "") -> str:
         """Open the session of a live call that was answered without Redis.
 
-        Return its id, or an empty one if no agent is configured. Raise StoreError or TooManyVisitsError.
+        It rings `agent` alone, if given. Return its id, or an empty one if no agent is configured. Raise StoreError or
+        TooManyVisitsError.
         """
         call_sid, inbound = call_sid_of(form), self._routing.inbound(form)
+        inbound = replace(inbound, agents=(agent,)) if agent else inbound
         if not inbound.agents:
             return ""
         newest = await self._ingest.newest_session(call_sid)

@@ -188,6 +188,7 @@ class VoiceRoutes(Routes):
             ring_timeout_s=self._settings.ring_timeout_s,
             options=inbound.options,
             of_call=of_call,
+            only_agent=inbound.agents != self._routing.inbound(form).agents,
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:

@@ -65,6 +65,8 @@ _SESSION, _PARTY, _DIAL = (_query(name, ID_PATTERN) for name in ("session", "par
 _REQUEST = _query("request", "[1-9]", int)
 #: Whether `session_id` is a call SID, whose newest session counts: the call was answered without Redis.
 _OF_CALL = _query("call", "1", bool)
+#: Whether a hand-off named the agent of a bridge: no agent of the directory follows.
+_ONLY_AGENT = _query("only", "1", bool)
 #: A URL holds two digits; the directory limits the number of agents.
 _AGENT = _query("agent", "[0-9]{1,2}", int)
 
@@ -128,6 +130,7 @@ class DialAction(UrlFields):
     #: DialCallSid of the first request; empty if unknown.
     child_call_sid: str = field(default="", metadata=_query("child", "(CA[0-9a-f]{32})?"))
     of_call: bool = field(default=False, metadata=_OF_CALL)
+    only_agent: bool = field(default=False, metadata=_ONLY_AGENT)
 
     @property
     def conference(self) -> str:
@@ -153,6 +156,7 @@ class CallCallback(UrlFields):
     #: Index of the agent that a `<Dial>` rings, from 0 to 99.
     agent_number: int = field(default=0, metadata=_AGENT)
     of_call: bool = field(default=False, metadata=_OF_CALL)
+    only_agent: bool = field(default=False, metadata=_ONLY_AGENT)
 
 
 @dataclass(frozen=True, slots=True)

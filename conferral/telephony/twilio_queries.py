@@ -169,7 +169,8 @@ class TwilioQueries:
         if call is None or call.status in FINAL_CALL_STATUSES:
             return {}
         caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
-        return {"CallSid": call_sid, "From": caller, "To": text_of(call.to), "Direction": text_of(call.direction)}
+        found = {"From": caller, "To": call.to, "Direction": call.direction, "AnsweredBy": call.answered_by}
+        return {"CallSid": call_sid} | {name: text_of(value) for name, value in found.items()}
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is alone in a conference; ringing ones count."""

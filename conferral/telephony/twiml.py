@@ -213,12 +213,13 @@ class TwimlBuilder:
         own_number_from_agent: int = 0,
         options: DialOptions = DEFAULT_OPTIONS,
         of_call: bool = False,
+        only_agent: bool = False,
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
         The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
         action from the start, a bridged call can't be moved without losing the caller. The agent sees `own_number` if
-        `caller` is empty, or `own_number_from_agent` is not 0. For `of_call`, see `DialAction`.
+        `caller` is empty, or `own_number_from_agent` is not 0. For `of_call` and `only_agent`, see `DialAction`.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -228,6 +229,7 @@ class TwimlBuilder:
             agent_number=agent_number,
             own_number_from_agent=own_number_from_agent,
             of_call=of_call,
+            only_agent=only_agent,
         )
         dial = response.dial(
             action=self._urls.of(action),
@@ -236,11 +238,11 @@ class TwimlBuilder:
             timeout=options.timeout_s or ring_timeout_s,
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
-        callback_url = self._urls.of(CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
+        callback = CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call, only_agent=only_agent)
         confirm = options.confirm and agent.kind is AddressKind.NUMBER
         gate = Gate(session_id, bridge_dial(agent_number), confirm=confirm)
         gate_url = self._urls.of(gate) if confirm or options.brief else ""
-        _add_callee(dial, agent, callback_url, gate_url=gate_url, params=options.params)
+        _add_callee(dial, agent, self._urls.of(callback), gate_url=gate_url, params=options.params)
         return str(response)
 
     def bridge_to_customer(

@@ -307,8 +307,6 @@ def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
     end_session(draft, reason_by_first_to_leave(draft))
 
 
-#: What follows in a transfer's reason if the customer could not leave a message.
-VOICEMAIL_FAILED = ", voicemail failed"
 #: Why no one was reached, as the query of a URL says it; others are `failed`.
 _RETURN_REASONS = frozenset({
     "busy", "no-answer", "rejected", "no-confirmation", "answering-machine", "failed", "dial-limit", "not-configured",
@@ -318,7 +316,7 @@ _RETURN_REASONS = frozenset({
 def return_to_url(draft: Draft, _event: Event) -> None:
     """Redirect the customer to the fallback's URL: your app's TwiML goes on."""
     url = guards.next_place(draft)
-    why = draft.transfer.reason.removesuffix(VOICEMAIL_FAILED).rpartition(" ")[2]
+    why = draft.transfer.unreached
     query = {"session": draft.session.id, "reason": why if why in _RETURN_REASONS else "failed"}
     if draft.session.ref:
         query["ref"] = draft.session.ref

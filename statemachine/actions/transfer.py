@@ -178,6 +178,7 @@ def note_unreached(draft: Draft, event: Event) -> None:
         if transfer.step_name == "cancel":
             report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
     hold_lone_customer(draft)
+    draft.change_transfer(unreached=why)
     if transfer.place:
         why = f"{transfer.reason}, {'recall' if transfer.place == Place.RECALL else 'fallback'} {why}"
     fail_transfer(draft, why)

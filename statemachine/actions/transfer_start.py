@@ -78,9 +78,9 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
 
 
 def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:
-    if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs
+    if isinstance(event, events.Retrieve):  # that of the park, whose timeout still runs; or what follows the voicemail
         before = draft.session.transfer
-        return before.fallback if before is not None else draft.policy.fallback
+        return draft.policy.fallback if before is None else ",".join(before.places_left)
     return event.fallback or draft.policy.fallback
 
 

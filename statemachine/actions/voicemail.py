@@ -8,7 +8,7 @@ from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import add_record, fail_transfer, record_transfer
-from conferral.statemachine.actions.session_end import VOICEMAIL_FAILED, end_session, reason_of_leaving
+from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer import begin_place, unreached_reason
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
@@ -48,6 +48,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
             to="",
             status=TransferStatus.FAILED,
             reason=reported_reason(session.agent.left_reason),
+            unreached=reported_reason(session.agent.left_reason),
             fallback=session.fallback,
             started_at_ms=draft.now_ms,
         ),
@@ -92,15 +93,15 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
-    draft.change(voicemail=None)
-    fail_transfer(draft, draft.transfer.reason + VOICEMAIL_FAILED)
+    draft.change(voicemail=Voicemail(is_left=True))
+    fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
 
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
     """Record that the message begins or is over; report one that Twilio keeps."""
-    before = draft.session.voicemail or Voicemail(is_over=True)
+    before = draft.session.voicemail or Voicemail(is_left=True)
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
     if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
         add_record(
@@ -134,10 +135,18 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
 
 def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
     """Bring the customer to the party that retrieves the call."""
-    draft.change(voicemail=None, repair_attempted=False)
+    draft.change(voicemail=Voicemail(is_left=True), repair_attempted=False)
     customer = draft.session.customer
     draft.change_party(customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
     redirect_leg(draft, draft.session.customer)
+
+
+def await_customer(draft: Draft, _event: Event) -> None:
+    """Wait for the customer to arrive: the party that took the call hung up."""
+    draft.change_transfer(unreached=unreached_reason(draft))
+    fail_transfer(draft, draft.transfer.unreached)
+    draft.change(phase=Phase.FALLBACK)
+    draft.change_party(draft.session.customer, wait_audio=WaitAudio.MUSIC)
 
 
 def stay_in_voicemail(draft: Draft, _event: Event) -> None:

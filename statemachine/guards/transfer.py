@@ -6,7 +6,7 @@ from conferral.statemachine.guards.calls import agent_is_confirming, is_connecte
 from conferral.statemachine.guards.commands import is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
-from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.parts import is_url
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
@@ -136,6 +136,11 @@ def customer_is_unattended(draft: Draft, event: Event) -> bool:
     return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
 
 
+def parked_call_is_unattended(draft: Draft, event: Event) -> bool:
+    """Whether no one retrieved a call that someone had parked."""
+    return bool(draft.session.parked_until_ms) and customer_is_unattended(draft, event)
+
+
 def next_place(draft: Draft) -> str:
     """Return the next place of the fallback; `end` after the last one."""
     transfer = draft.transfer
@@ -144,7 +149,7 @@ def next_place(draft: Draft) -> str:
         # An operator who removes an agent whose phone rings does not want it to ring again.
         if recalls < draft.policy.recalls_max and not draft.session.agent.is_removed:
             return Place.RECALL
-    return next(iter(split_places(transfer.fallback)[transfer.places_tried :]), Place.END)
+    return next(iter(transfer.places_left), Place.END)
 
 
 def recall_is_next(draft: Draft, _event: Event) -> bool:

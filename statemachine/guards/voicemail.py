@@ -2,10 +2,11 @@
 
 from conferral.statemachine import effects, events
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
 from conferral.statemachine.guards.waiting_party import expected_party_failed, waiting_party_has_joined
 from conferral.statemachine.session import CUSTOMER, Session
-from conferral.statemachine.states import Place
+from conferral.statemachine.states import UNREACHED_DIAL_STATUSES, Phase, Place
 from conferral.statemachine.step import Draft
 
 # ---- the fallback of an inbound call ---------------------------------------------------------------------------------
@@ -25,6 +26,17 @@ def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) ->
     """Whether the caller joined, though Redis lost that no one answered."""
     party = draft.session.subject_of(event)
     return party is not None and party.name == CUSTOMER and has_inbound_fallback(draft.session)
+
+
+def shows_caller_joined_for_fallback(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a read shows the caller in our conference, and why no one came.
+
+    An agent's call that is `completed` may have been in a conversion that Redis lost.
+    """
+    seen, agent = child_in_read(draft, event), draft.session.agent
+    status = agent.left_reason if agent.is_gone or seen is None else seen.status
+    was_reached = status not in (*UNREACHED_DIAL_STATUSES, "rejected", events.GateDecision.NO_CONFIRMATION)
+    return not was_reached and has_inbound_fallback(draft.session) and shows_parent_inside(draft, event)
 
 
 def inbound_fallback_follows(draft: Draft, event: Event) -> bool:
@@ -51,6 +63,13 @@ def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
     return draft.session.is_in_voicemail
 
 
+def customer_is_outside(draft: Draft, event: events.ConferenceEnded) -> bool:
+    """Whether the customer is in the voicemail, or on the way there or back."""
+    session = draft.session
+    comes_back = session.voicemail is not None and session.voicemail.is_left and session.phase is Phase.RETRIEVE
+    return customer_is_in_voicemail(draft, event) or (comes_back and not session.customer.in_conference)
+
+
 def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
     """Whether the customer may still be in the conference."""
     voicemail = draft.session.voicemail
@@ -70,7 +89,7 @@ def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
 def voicemail_is_over(draft: Draft, event: Event) -> bool:
     """Whether the customer has left a message, or hung up in the voicemail."""
     voicemail = draft.session.voicemail
-    if voicemail is None:
+    if voicemail is None or voicemail.is_left:
         return False
     left_message = voicemail.is_recording and has_left_voicemail(draft, event)
     return voicemail.is_over or draft.session.customer.is_gone or left_message
@@ -82,7 +101,7 @@ def has_left_voicemail(draft: Draft, event: Event) -> bool:
     Twilio then requests the fallback URL, which joins the customer.
     """
     session, voicemail = draft.session, draft.session.voicemail
-    if voicemail is None or is_moving_to_voicemail(draft, event):
+    if voicemail is None or voicemail.is_left or is_moving_to_voicemail(draft, event):
         return False
     return session.customer.in_conference and session.conference_sid != voicemail.conference_sid
 

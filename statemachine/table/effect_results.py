@@ -81,6 +81,7 @@ READS: tuple[Row, ...] = (
     Row(B,    ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_later),
     # A rollback of Redis lost the conversion.
     Row(B,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
+    Row(B,    ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,    ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,    ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(B,    ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.follow_agent_in_read),

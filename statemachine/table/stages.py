@@ -202,7 +202,8 @@ AUTOMATIC: tuple[Row, ...] = (
     # The customer has no one to talk to, and no one is being dialed.
     Row(RETURNING,    ANY,       on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
     Row(T,            RETRIEVE,  on.Automatic, when.voicemail_was_not_retrieved,  S.LEAVING_MESSAGE,      do.stay_in_voicemail),
-    Row(T,            RETRIEVE,  on.Automatic, when.customer_is_unattended,       C,                      do.return_to_park),
+    Row(T,            RETRIEVE,  on.Automatic, when.parked_call_is_unattended,    C,                      do.return_to_park),
+    Row(T,            RETRIEVE,  on.Automatic, when.customer_is_unattended,       S.MOVING_CUSTOMER,      do.await_customer),
     Row(T,            ANY,       on.Automatic, when.customer_is_unattended,       S.FALLING_BACK,         do.note_unreached),
 
     # What the stage of a transfer waits for has happened: see `STAGES`.

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.flows.flow_helpers import CAROL, TARGET, talking
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET, talking
 from tests.flows.test_fallbacks import SORRY, WORDS, until_tone
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, rings
@@ -168,15 +168,40 @@ async def test_a_caller_may_hang_up_anywhere(system, place):
     await system.ended_by_hang_up(customer, customer.sid, reason)
 
 
-@pytest.mark.system(**QUICK)
-async def test_a_customer_hangs_up_as_someone_takes_the_call_out_of_the_voicemail(system):
+async def taken_out(system: LocalSystem, fallback: str):
+    """A caller in the voicemail whom Carol takes out of it; Twilio is slow to move the caller."""
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(busy())
-    await system.failed("busy", "transfer", talk.session, to=TARGET, mode="blind", fallback="voicemail")
+    await system.failed("busy", "transfer", talk.session, to=TARGET, mode="blind", fallback=fallback)
     await until_tone(system, talk.customer)
     talk.customer.speak()  # until the end
     system.sandbox.phone(CAROL).script_in_turn(answers())
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", latency_s=0.3)
     await system.begins("retrieve", talk.session, to=CAROL)
     await system.until(talk.session, **{"party.agent.in_conference": "true"})
+    return talk
+
+
+@pytest.mark.system(**QUICK)
+async def test_a_customer_hangs_up_as_someone_takes_the_call_out_of_the_voicemail(system):
+    talk = await taken_out(system, "voicemail")
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
+
+
+@pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{SECOND}"])
+@pytest.mark.system(**QUICK)
+async def test_the_party_that_takes_the_call_out_of_the_voicemail_hangs_up_at_once(system, fallback):
+    """No one has parked the call: what follows the voicemail comes next. The conference to join is over by then."""
+    not_live = frozenset({13236})
+    system.answered_by(SECOND)
+    talk = await taken_out(system, fallback)
+    (await system.dialed(CAROL)).hang_up()
+    if fallback == "voicemail":
+        await system.everyone_is_gone(talk.session, "transfer-failed", debugger=not_live)
+        assert system.sounds(talk.customer)[-1] == SORRY
+    else:
+        await system.until_talk(talk.customer, await system.dialed(SECOND))
+        talk.customer.hang_up()
+        await system.everyone_is_gone(talk.session, "customer-left", debugger=not_live)
+    modes = [one["mode"] for one in await system.outcomes() if one["kind"] == "transfer"]
+    assert modes == ["blind", "retrieve"]

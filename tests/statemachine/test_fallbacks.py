@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conferral.statemachine.events import ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.events import CallsOverdue, ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import called, parked, waiting
@@ -14,6 +14,7 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge
 PHONE = "+14155550188"
 MENU = "https://app.example.com/menu"
 MESSAGE = "RE" + "d" * 32
+NEW_CONFERENCE = "CF" + "d" * 32
 
 
 def unreached(fallback: str, **options) -> Scenario:
@@ -217,9 +218,17 @@ def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet
 # ---- out of the voicemail ------------------------------------------------------------------------------------------
 
 
-def retrieving() -> Scenario:
-    story = message(in_voicemail(unreached("voicemail")), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
+def retrieving(fallback: str = "voicemail") -> Scenario:
+    story = message(in_voicemail(unreached(fallback)), "in-progress").command(Retrieve, "retrieve-1", to=BOB)
     return story.expect("transferring", "dial agent to the gate", phase="retrieve")
+
+
+def confirmed(story: Scenario, *names: str) -> Scenario:
+    """Twilio has applied what was asked for in the conference of the party that took the call."""
+    for name in names:
+        story.does(name)
+        story.changes(name, conference=OTHER_CONFERENCE)
+    return story
 
 
 def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
@@ -231,11 +240,36 @@ def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
     assert messages(story) == [(MESSAGE, 3)]
 
 
+def test_a_message_that_was_cut_short_ends_no_later_transfer():
+    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    message(story.joins("customer", conference=OTHER_CONFERENCE), "completed", 3).expect("conferenced")
+    confirmed(story, "customer", "agent").transfer("warm", CAROL, command_id="transfer-2")
+    confirmed(story, "agent").expect("transferring", "dial target", phase="warm")
+
+
 def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
     story = retrieving().placed("agent").call("agent", "no-answer").expect("transferring", phase="voicemail")
     story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
     message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
     assert [one.kind for one in story.outcome_records] == ["transfer", "transfer", "voicemail", "session"]
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+@pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{CAROL}"])
+def test_the_party_that_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
+    """No one has parked the call. Twilio may report the end of the empty conference first."""
+    story = retrieving(fallback).answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    story.expect("transferring", "move customer")
+    if ends_first:
+        story.conference_ends(conference=OTHER_CONFERENCE).expect("transferring", phase="retrieve")
+    story.leaves("agent", conference=OTHER_CONFERENCE).expect("transferring", phase="fallback")
+    story.joins("customer", conference=NEW_CONFERENCE, starts=False)
+    if fallback == "voicemail":
+        story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+    else:
+        story.expect("transferring", "dial target", phase="fallback")
+    story.expect_command("retrieve-1", "accepted", "failed", reason="hung-up")
+    assert "park" not in [one.mode for one in story.outcome_records]
 
 
 def test_a_customer_who_hangs_up_stops_the_phone_that_would_take_the_call():
@@ -283,6 +317,25 @@ def test_an_agent_who_hung_up_before_the_two_were_connected_has_not_taken_the_ca
 def test_a_caller_who_joined_is_helped_though_the_end_of_the_bridge_was_lost():
     story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").joins("customer", starts=False)
     story.expect("transferring", "dial target", phase="fallback")
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("status", ["no-answer", "busy"])
+def test_a_caller_who_joined_is_helped_though_only_a_read_shows_it(status, is_known):
+    """The action's event and the join are lost, and maybe the agent's callback, too."""
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing")
+    if is_known:
+        story.call("agent", status)
+    story.fires(CallsOverdue).expect("bridged", "look").legs["customer"].starts = False
+    shown = {} if is_known else {"agent": status}
+    story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", **shown)
+    story.expect("transferring", "dial target", phase="fallback").expect_transfer("failed", status)
+
+
+def test_a_caller_whom_a_read_shows_alone_after_a_lost_conversion_is_not_helped():
+    story = Scenario().comes_in(fallback=CAROL).call("agent", "ringing").fires(CallsOverdue)
+    story.reads(conference=CONFERENCE, inside=("customer",), customer="in-progress", agent="completed")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])

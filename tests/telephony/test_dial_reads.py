@@ -47,10 +47,17 @@ async def test_child_that_a_list_lacks_is_asked_for_by_its_sid(status: str) -> N
 
 @pytest.mark.parametrize(
     "status, expected",
-    [("in-progress", {"CallSid": "CA1", "From": "+1", "To": "+2", "Direction": "inbound"}), ("completed", {})],
+    [
+        (
+            "in-progress",
+            {"CallSid": "CA1", "From": "+1", "To": "+2", "Direction": "inbound", "AnsweredBy": "machine_start"},
+        ),
+        ("completed", {}),
+    ],
 )
 async def test_live_call_is_read_as_a_voice_request_shows_it(status: str, expected: dict[str, str]) -> None:
-    record = call("CA1", status) | {"from": "+1", "to": "+2", "direction": "inbound"}
+    shown = {"from": "+1", "to": "+2", "direction": "inbound", "answered_by": "machine_start"}
+    record = call("CA1", status) | shown
     calls, _ = calls_with({"GET Calls/CA1": record})
 
     assert await calls.live_call("CA1") == expected

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.parts import DialOptions
 from tests.webhooks.documents import dial_of, follow, next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, answered, events_of, pressed, target
-from tests.webhooks.webhook_helpers import AGENT, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, PUBLIC_URL, facts, fields, post
 
 PHONE = "+14155550188"
 DIRECTORY = """
@@ -75,3 +75,16 @@ async def test_a_machine_stays_one_when_redis_is_back(client, ingest):
 
     assert verbs(document) == ["Hangup"]
     assert events_of(ingest)[-1] == "answering-machine"
+
+
+@pytest.mark.parametrize("answered_by, decision", [("machine_start", "answering-machine"), ("", "accepted")])
+async def test_twilio_is_asked_who_answered_if_the_fallback_request_does_not_say(
+    client, ingest, child_lookup, monkeypatch, answered_by, decision
+):
+    async def live_call(call_sid):
+        return {"CallSid": call_sid, "AnsweredBy": answered_by}
+
+    monkeypatch.setattr(child_lookup, "live_call", live_call)
+    ingest.facts = facts("transferring", target=target())
+    await post(client, "/voice/fallback", answered(ErrorUrl=PUBLIC_URL + GATE, ErrorCode="11200"))
+    assert events_of(ingest)[-1] == decision

@@ -11,7 +11,7 @@ from conferral.statemachine.parts import DialOptions
 from conferral.telephony.directory import load_directory
 from tests.support.each import each
 from tests.support.metric_values import value_of
-from tests.webhooks.documents import conference_of, dial_of, next_url, rung, verbs
+from tests.webhooks.documents import conference_of, dial_of, follow, next_url, rung, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, ENVIRON, PUBLIC_URL, facts, fields, post
 
 HANDOFF = "/voice/handoff"
@@ -253,3 +253,49 @@ async def test_the_fallback_url_asks_again_for_the_customer(placed, ingest):
     ingest.sessions[CALLER] = CALLER
     _, document = await post(placed, "/voice/fallback", arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}"))
     assert "/voice/fallback?handoff=1&amp;request=2&amp;v=1#" in document
+
+
+# ---- who is rung next, without the session --------------------------------------------------------------------------
+
+TWO = '[inbound."+14155550100"]\nagents = ["+14155550131", "+14155550132"]\n'
+
+
+def unanswered():
+    return fields("dial_ends_busy", To="+14155550100")
+
+
+@pytest.fixture
+async def rings_bob(open_client, ingest, write_directory):
+    """The client, and the document that rings Bob while Redis is away."""
+    client = await open_client(**OPTIONS, **write_directory(TWO))
+    ingest.away = True
+    query = "to=client:bob&mode=bridge&fallback=voicemail"
+    _, document = await post(client, f"{HANDOFF}?{query}", arrives(To="+14155550100"))
+    return client, document
+
+
+async def test_no_agent_of_the_directory_follows_whom_a_hand_off_named(rings_bob, ingest):
+    client, document = rings_bob
+    *asked, last = await follow(client, next_url(document, "Dial", "action"), unanswered(), "Redirect")
+    assert [verbs(one) for one in asked] == [["Pause", "Redirect"]] * 2
+    assert verbs(last) == ["Say", "Hangup"]
+
+
+async def test_the_fallback_of_the_hand_off_decides_once_redis_is_back(rings_bob, ingest):
+    client, document = rings_bob
+    _, document = await post(client, next_url(document, "Dial", "action"), unanswered())
+    ingest.away, ingest.facts = False, facts("bridged", agents=("client:bob",), fallback="voicemail")
+    _, document = await post(client, next_url(document, "Redirect"), fields("call_arrives"))
+    assert conference_of(document) is not None
+
+
+async def test_a_session_that_redis_missed_has_whom_the_hand_off_named(rings_bob, ingest, child_lookup):
+    client, document = rings_bob
+    ingest.away = False
+    callback = next_url(document, "Dial/*", "statusCallback")
+    await post(client, callback, fields("agent_rings", To="client:bob"))
+    opened = ingest.events[0]
+    assert (opened.agent_address, opened.other_agents) == ("client:bob", ())
+    ingest.events.clear()
+    await post(client, next_url(document, "Dial", "action"), unanswered())
+    assert [event.name for event in ingest.events] == []
