@@ -62,6 +62,8 @@ class Attempt(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     #: `answered`, or why not: `busy`, `no-answer`, `rejected`, `no-confirmation`, `failed`... Empty before.
     result: str = ""
+    #: The party's participant label.
+    label: str = ""
 
 
 class TransferState(BaseRecord, frozen=True):

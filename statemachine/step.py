@@ -1,8 +1,11 @@
 """Step: its draft, which the actions change, and what follows from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
+
+import msgspec
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
@@ -60,7 +63,14 @@ class OutcomeRecord(BaseRecord, frozen=True):
     #: Transfers only, with the destinations as given.
     mode: str = ""
     to: Hidden[str] = ""
+    #: What took the customer in the end, if not the target or an agent: a place of the fallback. Empty otherwise.
+    landed_on: Hidden[str] = ""
+    #: Milliseconds by name: see `statemachine.durations`. Without those whose start was never reached.
+    durations: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Transfers: everyone who was rung. Sessions: for the call itself, and for its fallback.
     attempts: tuple[Attempt, ...] = ()
+    #: Sessions only: SIDs.
+    recordings: tuple[str, ...] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.

@@ -83,7 +83,7 @@ def dial(
     _place_dial(draft, party, reservation or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
     transfer = draft.session.running_transfer
     if transfer is not None and (party.is_target or name == AGENT):
-        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
+        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms, label=party.label)
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 
 
