@@ -13,6 +13,7 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import prune_former_parties
+from conferral.statemachine.durations import advance, end_of, with_durations
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
@@ -307,6 +308,11 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
     )
+    if not before.is_ended:
+        at_ms = draft.at_ms
+        after = replace(after, history=advance(before, after, at_ms, draft.now_ms))
+        end_ms = end_of(before, after, at_ms, draft.now_ms)
+        draft.outcome_records = [with_durations(one, after.history, end_ms) for one in draft.outcome_records]
     if changes := prune_former_parties(after, before):
         after = replace(after, **changes)
     assert not after.timers or after.state is not State.ENDED
