@@ -12,6 +12,7 @@ from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
+from tests.simulation.durations import ELSEWHERE, Measured, Presences
 from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.simulation.replay import Replays
 from tests.simulation.virtual_twilio import VirtualTwilio
@@ -63,10 +64,12 @@ class WatchedHearing(Audibility):
     """Reports every leg that may have changed."""
 
     on_change: Callable[[list[str]], None]
+    presences: Presences
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
         """See `Hearing.note`."""
         sids = sorted(touched)
+        self.presences.note(state, sids, now_s)
         legs = super().update(state, sids, now_s)
         self.on_change([sid for sid in sorted({*sids, *legs}) if sid in state.calls])
         return legs
@@ -90,6 +93,7 @@ class InvariantChecker:
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
         waits: The longest of those times, with their causes.
+        compared: Each outcome with what the model saw of its session.
     """
 
     def __init__(
@@ -139,12 +143,15 @@ class InvariantChecker:
         self._died_over = died_over
         self._disturbed = disturbed
         self.waits = LongestWaits()
+        self.presences = Presences()
+        self.compared: list[tuple[dict[str, str], Measured]] = []
         self._letters = 0
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
         self._judged: set[str] = set()
+        self._parked: dict[str, list[Span]] = {}
         hearing = WatchedHearing()
-        hearing.on_change = self._heard
+        hearing.on_change, hearing.presences = self._heard, self.presences
         twilio.model.audibility = hearing
 
     def blame(self, session_id: str, what: str) -> None:
@@ -282,6 +289,7 @@ class InvariantChecker:
             self._judge_log(session)
             self.judged += 1
             self._judged.add(session.session_id)
+            self._parked[session.session_id] = session.parked
             del self._sessions[session.session_id]
 
     def _judge_log(self, session: Watched) -> None:
@@ -380,6 +388,21 @@ class InvariantChecker:
         if calls := self._twilio.model.live_calls():
             left.append(f"{len(calls)} calls go on: {', '.join(call.sid for call in calls[:5])}")
         return left
+
+    def compare_durations(self) -> None:
+        """Put each outcome of a session or transfer next to what the model saw."""
+        calls = self._twilio.model.state.calls
+        outcomes = [decode_fields(one) for one in entries_of(self._values().get(self._keys.outcomes.encode()))]
+        ends_s = {one["session"]: one for one in outcomes if one["kind"] == "session"}
+        for outcome in {one["id"]: one for one in outcomes if one["session"] in ends_s}.values():
+            own = [calls[sid] for sid, session_id in self._session_of.items() if session_id == outcome["session"]]
+            end = ends_s[outcome["session"]]
+            end_s = max((one.ended_at_s or 0.0 for one in own), default=0.0)
+            if end["reason"] in ELSEWHERE:
+                end_s = from_iso(end["ended_at"]) / 1000
+            if own and outcome["kind"] != "voicemail":
+                parked = self._parked.get(outcome["session"], [])
+                self.compared.append((outcome, Measured(own, self.presences, parked, end_s)))
 
     def judge_dials(self) -> None:
         """That no dial was placed twice.

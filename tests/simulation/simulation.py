@@ -466,6 +466,8 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
+        judge.compare_durations()
+        run.compared = judge.compared
         self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rolled_back_every_s)
         for entry in self.workers:
             entry.stop.set()
