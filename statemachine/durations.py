@@ -5,15 +5,17 @@ time, before they are counted: none is negative, and nothing counts twice.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from conferral.statemachine.events import CallProgressed, Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
+from conferral.statemachine.events.base import WHOLE_SECOND_MS
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import Change, History
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, Session
-from conferral.statemachine.states import Phase
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import CallStatus, Phase
+from conferral.statemachine.step import Draft, OutcomeRecord
 
 #: Names of a transfer's and a session's durations. In the outcomes stream, `_s` follows each.
 DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
@@ -41,34 +43,59 @@ def facts_of(session: Session) -> frozenset[str]:
     if session.phase is Phase.PARKED:
         facts.add("parked")
     if session.running_transfer is not None and session.customer.held:
-        facts.add("hold")
-        talking = {party.name for party in inside if not party.held}
-        if session.phase is Phase.CONSULT and AGENT in talking and talking & {one.name for one in session.targets}:
-            facts.add("consult")
+        facts.add(f"hold {session.customer.call_sid}")
+        talking = [party for party in inside if not party.held]
+        if session.phase is Phase.CONSULT and session.agent in talking:
+            facts |= {f"consult {party.call_sid}" for party in talking if party in session.targets}
     return frozenset(facts)
 
 
-def advance(before: Session, after: Session, at_ms: int, now_ms: int) -> History:
-    """Return the history after an event that happened at `at_ms`."""
-    history, earlier, changes = after.history, facts_of(before), [*after.history.changes]
+def _shown_by(event: Event) -> tuple[tuple[str, ...], bool] | None:
+    """Return the kinds of facts about a call that a callback reports, and whether they are over."""
+    if isinstance(event, ParticipantJoined):
+        return ("in", "party", "consult"), False
+    if isinstance(event, ParticipantLeft):
+        return ("in", "party", "consult", "held", "hold"), True
+    held = {"participant-hold": False, "participant-unhold": True}
+    is_over = held.get(event.kind) if isinstance(event, ParticipantChanged) else None
+    return None if is_over is None else (("held", "hold"), is_over)
+
+
+def _corrected(changes: Iterable[Change], event: Event, at_ms: int) -> Iterator[Change]:
+    """Yield the changes, earlier where a read had shown one before its late callback."""
+    shown, last_ms, is_first = _shown_by(event), dict[str, int](), set[str]()
+    for change in changes:
+        kind, _, call_sid = change.fact.partition(" ")
+        if shown is not None and kind in shown[0] and call_sid == getattr(event, "call_sid", ""):
+            is_earlier = (
+                change.is_over is shown[1] and change.at_ms > at_ms + WHOLE_SECOND_MS and change.fact not in is_first
+            )
+            if is_earlier:
+                is_first.add(change.fact)
+                change = replace(change, at_ms=max(at_ms, last_ms.get(change.fact, 0)))
+            last_ms[change.fact] = change.at_ms
+        yield change
+
+
+def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
+    """Return the history after an event."""
+    history, earlier, at_ms = after.history, facts_of(before), event.happened_at_ms(now_ms)
     counted_to_ms = history.counted_to_ms or now_ms
-    joined_at_ms = history.joined_at_ms
+    changes = [*_corrected(history.changes, event, max(at_ms, counted_to_ms))]
     released = {one.call_sid for one in after.parties.values() if one.left_reason in _RELEASED}
     for fact in sorted(earlier ^ facts_of(after)):
         kind, _, call_sid = fact.partition(" ")
         follows = call_sid in released or (kind == "dialing" and fact not in earlier)
         least_ms = max([counted_to_ms, *(one.at_ms for one in changes if one.fact == fact)])
-        change = Change(max(least_ms, now_ms if follows else at_ms), fact, fact in earlier)
-        changes.append(change)
-        if kind == "in" and not change.is_over:
-            joined_at_ms = min(joined_at_ms or change.at_ms, change.at_ms)
+        changes.append(Change(max(least_ms, now_ms if follows else at_ms), fact, fact in earlier))
     changes.sort(key=lambda one: one.at_ms)
+    joins_ms = [one.at_ms for one in changes if one.fact.startswith("in ") and not one.is_over]
     sid = after.recording.sid if after.recording is not None else ""
     history = replace(
         history,
         counted_to_ms=counted_to_ms,
         changes=tuple(changes),
-        joined_at_ms=joined_at_ms,
+        joined_at_ms=min(filter(None, (history.joined_at_ms, *joins_ms)), default=0),
         recordings=history.recordings + ((sid,) if sid and sid not in history.recordings else ()),
     )
     if _transfer_number(after) != _transfer_number(before):
@@ -139,3 +166,14 @@ def end_of(before: Session, after: Session, at_ms: int, now_ms: int) -> int:
     """Return when a session ended: with its last party, or as decided."""
     is_decided = any(one.left_reason in _RELEASED for name, one in after.parties.items() if name in before.present)
     return now_ms if is_decided else at_ms
+
+
+def note_late_answer(draft: Draft, event: Event) -> None:
+    """Correct when a party answered, if a read showed it before the callback."""
+    if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
+        party = draft.session.find_party(call_sid=event.call_sid)
+        dial_id = draft.session.dial_of(party) if party is not None else ""
+        transfer = draft.session.running_transfer
+        for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
+            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms:
+                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)

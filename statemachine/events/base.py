@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from conferral.statemachine.record import BaseRecord, snake_case
 
-_WHOLE_SECOND_MS = 1_000
+#: Twilio reports no fractions of a second.
+WHOLE_SECOND_MS = 1_000
 
 
 class Event(BaseRecord, frozen=True, kw_only=True):
@@ -35,14 +36,13 @@ class Event(BaseRecord, frozen=True, kw_only=True):
         cls.name = snake_case(cls.__name__)
 
     def happened_at_ms(self, now_ms: int) -> int:
-        """Return when it happened, at most `now_ms`: when it arrived, or before.
+        """Return when it happened, at most `now_ms`.
 
-        Twilio's time counts only for a late event: it has whole seconds.
+        It is the time of its arrival, unless that is late: Twilio's has whole seconds, so the middle of one counts.
         """
         head = self.entry_id.partition("-")[0]
         arrived_ms = min(now_ms, int(head)) if head.isdecimal() else now_ms
-        is_late = 0 < self.occurred_at_ms < arrived_ms - _WHOLE_SECOND_MS
-        return self.occurred_at_ms if is_late else arrived_ms
+        return min(arrived_ms, self.occurred_at_ms + WHOLE_SECOND_MS // 2) if self.occurred_at_ms else arrived_ms
 
 
 class Automatic(Event, frozen=True):

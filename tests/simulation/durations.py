@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,8 +12,6 @@ from conferral.sandbox.phones import phone_address
 from conferral.storage.codecs.text_codec import from_iso
 
 Span = tuple[float, float]
-#: After these ends, the customer's call goes on elsewhere.
-ELSEWHERE = frozenset({"returned", "moved"})
 
 
 class Presence(NamedTuple):
@@ -63,7 +62,7 @@ def time_while(holds: Callable[[Callable[[str], int]], bool], kinds: Mapping[str
     """How long a condition held on the numbers of open spans of each kind, seconds."""
     moments = sorted({at_s for spans in kinds.values() for span in spans for at_s in span})
     total_s = 0.0
-    for since_s, end_s in zip(moments, moments[1:], strict=False):
+    for since_s, end_s in pairwise(moments):
         middle_s = (since_s + end_s) / 2
 
         def count(kind: str, at_s: float = middle_s) -> int:
@@ -84,7 +83,9 @@ class Measured:
     end_s: float
 
     def _role(self, call: Call) -> str:
-        return next((one.role for _, one in self.presences.by_call.get(call.sid, []) if one is not None), "")
+        label = call.join_settings.label if call.join_settings is not None else ""
+        roles = (one.role for _, one in self.presences.by_call.get(call.sid, []) if one is not None)
+        return next(roles, label.rpartition("-")[0])
 
     def _inside(self, call: Call) -> list[Span]:
         return self.presences.spans(call.sid, lambda _: True, self.end_s)
@@ -98,8 +99,9 @@ class Measured:
         joins_s = min((since_s for since_s, _ in self._inside(call)), default=is_over_s)
         return [(call.created_at_s, min(joins_s, is_over_s))]
 
-    def session(self, attempts: list[dict[str, Any]], started_s: float) -> dict[str, float]:
-        """The durations of a session's outcome."""
+    def session(self, attempts: list[dict[str, Any]], started_s: float, ended_s: float) -> dict[str, float]:
+        """The durations of a session's outcome; its calls may last longer, for a message or in an app."""
+        end_s = min(self.end_s, ended_s)
         found: dict[str, float] = {}
         took = {one["to"] for one in attempts if one["result"] == "answered"}
         dialed = [call for call in self.calls if call.direction != "inbound" and phone_address(call.to) in took]
@@ -108,10 +110,10 @@ class Measured:
         joined_s = min((spans[0][0] for spans in inside.values() if spans), default=None)
         if answered_s is not None:
             found["answer"] = answered_s - started_s
-            found["bridged"] = max(0.0, (self.end_s if joined_s is None else joined_s) - answered_s)
+            found["bridged"] = max(0.0, (end_s if joined_s is None else joined_s) - answered_s)
         if joined_s is None:
             return found
-        found["conference"] = self.end_s - joined_s
+        found["conference"] = end_s - joined_s
         found["participant"] = sum(map(length_s, inside.values()))
         found["held"] = length_s(span for call in self.calls for span in self._held(call))
         persons = [call for call in self.calls if self._role(call) != "supervisor"]
@@ -119,7 +121,9 @@ class Measured:
             lambda count: count("inside") == 1 and not (count("dialing") or count("parked")),
             {
                 "inside": [span for call in persons for span in inside[call.sid]],
-                "dialing": [span for call in persons if call.direction == "outbound-api" for span in self._dialing(call)],
+                "dialing": [
+                    span for call in persons if call.direction == "outbound-api" for span in self._dialing(call)
+                ],
                 "parked": self.parked,
             },
         )
@@ -163,9 +167,11 @@ def deviations(outcome: Mapping[str, str], measured: Measured) -> list[Deviation
     """What an outcome reports of each duration, next to what the model measured."""
     started_s, ended_s = (from_iso(outcome[name]) / 1000 for name in ("started_at", "ended_at"))
     if outcome["kind"] == "session":
-        found = measured.session(orjson.loads(outcome["attempts"]), started_s)
+        found = measured.session(orjson.loads(outcome["attempts"]), started_s, ended_s)
     else:
         found = measured.transfer((started_s, ended_s))
     names = ("hold", "consult") if outcome["kind"] == "transfer" else (
         "answer", "bridged", "conference", "participant", "held", "alone")  # fmt: skip
-    return [Deviation(outcome["session"], name, float(outcome[f"{name}_s"] or 0), found.get(name, 0.0)) for name in names]
+    return [
+        Deviation(outcome["session"], name, float(outcome[f"{name}_s"] or 0), found.get(name, 0.0)) for name in names
+    ]

@@ -12,7 +12,7 @@ from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
-from tests.simulation.durations import ELSEWHERE, Measured, Presences
+from tests.simulation.durations import Measured, Presences
 from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.simulation.replay import Replays
 from tests.simulation.virtual_twilio import VirtualTwilio
@@ -393,13 +393,9 @@ class InvariantChecker:
         """Put each outcome of a session or transfer next to what the model saw."""
         calls = self._twilio.model.state.calls
         outcomes = [decode_fields(one) for one in entries_of(self._values().get(self._keys.outcomes.encode()))]
-        ends_s = {one["session"]: one for one in outcomes if one["kind"] == "session"}
-        for outcome in {one["id"]: one for one in outcomes if one["session"] in ends_s}.values():
+        for outcome in {one["id"]: one for one in outcomes}.values():
             own = [calls[sid] for sid, session_id in self._session_of.items() if session_id == outcome["session"]]
-            end = ends_s[outcome["session"]]
             end_s = max((one.ended_at_s or 0.0 for one in own), default=0.0)
-            if end["reason"] in ELSEWHERE:
-                end_s = from_iso(end["ended_at"]) / 1000
             if own and outcome["kind"] != "voicemail":
                 parked = self._parked.get(outcome["session"], [])
                 self.compared.append((outcome, Measured(own, self.presences, parked, end_s)))
