@@ -51,7 +51,7 @@ def facts_of(session: Session) -> frozenset[str]:
 
 
 def _shown_by(event: Event) -> tuple[tuple[str, ...], bool] | None:
-    """Return the kinds of facts about a call that a callback reports, and whether they are over."""
+    """Return what facts about a call it reports, and whether they are over."""
     if isinstance(event, ParticipantJoined):
         return ("in", "party", "consult"), False
     if isinstance(event, ParticipantLeft):
@@ -62,7 +62,7 @@ def _shown_by(event: Event) -> tuple[tuple[str, ...], bool] | None:
 
 
 def _corrected(changes: Iterable[Change], event: Event, at_ms: int) -> Iterator[Change]:
-    """Yield the changes, earlier where a read had shown one before its late callback."""
+    """Yield the changes, earlier if a read showed one before its callback."""
     shown, last_ms, is_first = _shown_by(event), dict[str, int](), set[str]()
     for change in changes:
         kind, _, call_sid = change.fact.partition(" ")

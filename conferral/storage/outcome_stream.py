@@ -45,7 +45,7 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
 
 
 def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
-    """Return an attempt's public fields; a party that still rings has rung until `until_ms`."""
+    """Return an attempt's public fields; who still rings did until then."""
     end_ms = attempt.answered_at_ms or attempt.ended_at_ms or until_ms
     return {
         "to": attempt.to,

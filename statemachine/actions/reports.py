@@ -66,7 +66,7 @@ def conclude_transfer(draft: Draft, result: str, landed_on: str = "") -> None:
 
 
 def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
-    """Write the transfer's outcome record, once; see `OutcomeRecord.landed_on`."""
+    """Write the transfer's outcome record, once."""
     transfer = draft.transfer
     if transfer.is_recorded:
         return

@@ -1,6 +1,6 @@
 """Durations by the model of Twilio: who was in a conference, or on hold, and when, next to what outcomes report."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -9,7 +9,8 @@ import orjson
 
 from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
-from conferral.storage.codecs.text_codec import from_iso
+from conferral.storage.codecs.text_codec import decode_fields, from_iso
+from tests.simulation.stored_values import entries_of
 
 Span = tuple[float, float]
 
@@ -51,6 +52,24 @@ class Presences:
         ends = [*(at_s for at_s, _ in noted), until_s][1:]
         found = [(at_s, end_s) for (at_s, one), end_s in zip(noted, ends, strict=True) if one is not None and of(one)]
         return [(since_s, min(end_s, until_s)) for since_s, end_s in found if since_s < until_s]
+
+
+def without(span: Span, others: Iterable[Span]) -> list[Span]:
+    """What of a span is in none of the others.
+
+    >>> without((0.0, 10.0), [(2.0, 3.0), (2.5, 5.0), (9.0, 20.0)])
+    [(0.0, 2.0), (5.0, 9.0)]
+    """
+    at_s, end_s = span
+    left = []
+    for since_s, until_s in sorted(others):
+        if since_s > at_s:
+            left.append((at_s, min(since_s, end_s)))
+        at_s = max(at_s, until_s)
+        if at_s >= end_s:
+            return [one for one in left if one[1] > one[0]]
+    left.append((at_s, end_s))
+    return [one for one in left if one[1] > one[0]]
 
 
 def length_s(spans: Iterable[Span]) -> float:
@@ -175,3 +194,19 @@ def deviations(outcome: Mapping[str, str], measured: Measured) -> list[Deviation
     return [
         Deviation(outcome["session"], name, float(outcome[f"{name}_s"] or 0), found.get(name, 0.0)) for name in names
     ]
+
+
+def compared(
+    stream: Any,
+    calls: Mapping[str, Call],
+    session_of: Mapping[str, str],
+    presences: Presences,
+    parked: Mapping[str, list[Span]],
+) -> Iterator[tuple[Mapping[str, str], Measured]]:
+    """Each outcome of a session or transfer, once, with what the model saw of its session."""
+    outcomes = map(decode_fields, entries_of(stream))
+    for outcome in {one["id"]: one for one in outcomes if one["kind"] != "voicemail"}.values():
+        own = [calls[sid] for sid, session_id in session_of.items() if session_id == outcome["session"]]
+        end_s = max((one.ended_at_s or 0.0 for one in own), default=0.0)
+        if own:
+            yield outcome, Measured(own, presences, parked.get(outcome["session"], []), end_s)

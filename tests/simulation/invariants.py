@@ -1,6 +1,6 @@
 """Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,18 +12,16 @@ from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
-from tests.simulation.durations import Measured, Presences
+from tests.simulation.durations import Measured, Presences, Span, compared, without
 from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.simulation.replay import Replays
+from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.virtual_twilio import VirtualTwilio
-from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
 
 #: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class InvariantChecker:
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
         waits: The longest of those times, with their causes.
-        compared: Each outcome with what the model saw of its session.
+        presences: Who was in a conference, and when.
     """
 
     def __init__(
@@ -144,7 +142,6 @@ class InvariantChecker:
         self._disturbed = disturbed
         self.waits = LongestWaits()
         self.presences = Presences()
-        self.compared: list[tuple[dict[str, str], Measured]] = []
         self._letters = 0
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
@@ -389,16 +386,10 @@ class InvariantChecker:
             left.append(f"{len(calls)} calls go on: {', '.join(call.sid for call in calls[:5])}")
         return left
 
-    def compare_durations(self) -> None:
-        """Put each outcome of a session or transfer next to what the model saw."""
-        calls = self._twilio.model.state.calls
-        outcomes = [decode_fields(one) for one in entries_of(self._values().get(self._keys.outcomes.encode()))]
-        for outcome in {one["id"]: one for one in outcomes}.values():
-            own = [calls[sid] for sid, session_id in self._session_of.items() if session_id == outcome["session"]]
-            end_s = max((one.ended_at_s or 0.0 for one in own), default=0.0)
-            if own and outcome["kind"] != "voicemail":
-                parked = self._parked.get(outcome["session"], [])
-                self.compared.append((outcome, Measured(own, self.presences, parked, end_s)))
+    def outcomes(self) -> Iterator[tuple[Mapping[str, str], Measured]]:
+        """Each outcome of a session or transfer, with what the model saw of its session."""
+        stream, calls = self._values().get(self._keys.outcomes.encode()), self._twilio.model.state.calls
+        return compared(stream, calls, self._session_of, self.presences, self._parked)
 
     def judge_dials(self) -> None:
         """That no dial was placed twice.
@@ -481,36 +472,3 @@ class InvariantChecker:
 
 _LONG = frozenset({"Twiml", "StatusCallback", "ConferenceStatusCallback", "StatusCallbackEvent",
                    "ConferenceStatusCallbackEvent", "RecordingStatusCallback", "WaitUrl", "CallToken"})  # fmt: skip
-
-
-def entries_of(stream: Any) -> list[dict[bytes, bytes]]:
-    """The entries of a stream, oldest first."""
-    if not isinstance(stream, Stream):
-        return []
-    found = (parts for _, parts in stream.between(FIRST_ID, LAST_ID, None))
-    return [dict(zip(parts[::2], parts[1::2], strict=True)) for parts in found]
-
-
-def size_of(value: Any) -> int:
-    """How much a key holds (count); 0 where there is none."""
-    if value is None:
-        return 0
-    return len(value.entries) if isinstance(value, Stream) else len(getattr(value, "scores", value))
-
-
-def without(span: Span, others: Iterable[Span]) -> list[Span]:
-    """What of a span is in none of the others.
-
-    >>> without((0.0, 10.0), [(2.0, 3.0), (2.5, 5.0), (9.0, 20.0)])
-    [(0.0, 2.0), (5.0, 9.0)]
-    """
-    at_s, end_s = span
-    left = []
-    for since_s, until_s in sorted(others):
-        if since_s > at_s:
-            left.append((at_s, min(since_s, end_s)))
-        at_s = max(at_s, until_s)
-        if at_s >= end_s:
-            return [one for one in left if one[1] > one[0]]
-    left.append((at_s, end_s))
-    return [one for one in left if one[1] > one[0]]

@@ -1,5 +1,6 @@
 """What outcomes report in seconds is what the model of Twilio saw."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ PROMPT: dict[str, Any] = CALM | {
 SUMS = frozenset({"participant", "held", "alone"})
 
 
-def check_parts(outcome: dict[str, str], legs: int) -> None:
+def check_parts(outcome: Mapping[str, str], legs: int) -> None:
     """The parts of a session or transfer are none of them negative or longer than all of it."""
     length_s = (from_iso(outcome["ended_at"]) - from_iso(outcome["started_at"])) / 1000 + 0.001
     part = {name: float(value) for name, value in outcome.items() if name.endswith("_s") and value}
