@@ -13,6 +13,7 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import prune_former_parties
+from conferral.statemachine.durations import advance, end_of, note_late_answer, with_durations
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
@@ -290,6 +291,7 @@ def _set_to_first(draft: Draft, timer: type[events.TimerExpired], dues: Iterable
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     version = before.version + 1
+    note_late_answer(draft, event)
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
@@ -307,6 +309,10 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
     )
+    if not before.is_ended:
+        after = replace(after, history=advance(before, after, event, draft.now_ms))
+        end_ms = end_of(before, after, draft.at_ms, draft.now_ms)
+        draft.outcome_records = [with_durations(one, after.history, end_ms) for one in draft.outcome_records]
     if changes := prune_former_parties(after, before):
         after = replace(after, **changes)
     assert not after.timers or after.state is not State.ENDED

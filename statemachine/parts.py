@@ -62,6 +62,33 @@ class Attempt(BaseRecord, frozen=True):
     ended_at_ms: int = 0
     #: `answered`, or why not: `busy`, `no-answer`, `rejected`, `no-confirmation`, `failed`... Empty before.
     result: str = ""
+    #: The party's participant label.
+    label: str = ""
+
+
+class Change(BaseRecord, frozen=True):
+    """A fact that began to hold, or no longer does: see `durations.facts_of`."""
+
+    at_ms: int
+    fact: str
+    is_over: bool = False
+
+
+class History(BaseRecord, frozen=True):
+    """What outcomes report about a session; no decision reads it."""
+
+    #: Milliseconds by the name of a duration. They count up to a time at which these facts held.
+    totals: Mapping[str, int] = field(default_factory=dict)
+    counted_to_ms: int = 0
+    facts: tuple[str, ...] = ()
+    #: Since then, in order of time; a late callback may add one in between.
+    changes: tuple[Change, ...] = ()
+    #: When the first party joined the conference.
+    joined_at_ms: int = 0
+    #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
+    attempts: tuple[Attempt, ...] = ()
+    #: SIDs.
+    recordings: tuple[str, ...] = ()
 
 
 class TransferState(BaseRecord, frozen=True):

@@ -12,6 +12,7 @@ from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     ConferenceAttributes,
     DialOptions,
+    History,
     PendingCommand,
     Recording,
     SeenEvents,
@@ -298,6 +299,7 @@ class Session(BaseRecord, frozen=True):
     refused_transfer_at_ms: int = 0
     #: Due times by timer name.
     timers: Mapping[str, int] = field(default_factory=dict)
+    history: History = History()
     seen: SeenEvents = field(default_factory=SeenEvents)
 
     @property
@@ -362,6 +364,10 @@ class Session(BaseRecord, frozen=True):
     def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if none."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
+
+    def dial_of(self, party: Party) -> str:
+        """Return the id of a party's dial, or what stands for it in a bridge."""
+        return party.dial_id or (bridge_dial(self.agent_number) if party.name == self.child.name else "")
 
     @property
     def customer(self) -> Party:

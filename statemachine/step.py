@@ -1,8 +1,11 @@
 """Step: its draft, which the actions change, and what follows from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
+
+import msgspec
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
@@ -10,7 +13,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import State
+from conferral.statemachine.states import PartyStatus, State
 
 _T = TypeVar("_T")
 
@@ -60,7 +63,14 @@ class OutcomeRecord(BaseRecord, frozen=True):
     #: Transfers only, with the destinations as given.
     mode: str = ""
     to: Hidden[str] = ""
+    #: What took the customer in the end, if not the target or an agent: a place of the fallback. Empty otherwise.
+    landed_on: Hidden[str] = ""
+    #: Milliseconds by name: see `statemachine.durations`. Without those whose start was never reached.
+    durations: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Transfers: everyone who was rung. Sessions: for the call itself, and for its fallback.
     attempts: tuple[Attempt, ...] = ()
+    #: Sessions only: SIDs.
+    recordings: tuple[str, ...] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
@@ -125,6 +135,8 @@ class Draft:
             changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
+        if changes.get("status") is PartyStatus.CONNECTED:
+            self._note_taken(party)
         parties = {**self.session.parties, party.name: replace(party, **changes)}
         self.session = replace(self.session, parties=parties)
 
@@ -132,12 +144,37 @@ class Draft:
         """Change fields of the newest transfer, which must exist."""
         self.change(transfer=replace(self.transfer, **changes))
 
+    def add_attempt(self, party: Party) -> None:
+        """Record that a party is rung for the call itself, unless it is known."""
+        history, dial_id = self.session.history, self.session.dial_of(party)
+        if party.address and not any(one.dial_id == dial_id for one in history.attempts):
+            attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
+            self.change(history=replace(history, attempts=(*history.attempts, attempt)))
+
     def change_attempt(self, dial_id: str, /, **changes: Any) -> None:
-        """Change fields of a dial's attempt, if the newest transfer has one."""
-        transfer = self.session.transfer
-        if transfer is not None:
-            attempts = tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in transfer.attempts)
-            self.change_transfer(attempts=attempts)
+        """Change fields of a dial's attempt, if it has one."""
+
+        def changed(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+            return tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in attempts)
+
+        history = self.session.history
+        if self.session.transfer is not None:
+            self.change_transfer(attempts=changed(self.session.transfer.attempts))
+        if history.attempts:
+            self.change(history=replace(history, attempts=changed(history.attempts)))
+
+    def _note_taken(self, party: Party) -> None:
+        """Record that a party who was rung for the call itself took it."""
+        dial_id = self.session.dial_of(party)
+        for attempt in self.session.history.attempts:
+            if attempt.dial_id == dial_id and not attempt.result:
+                answered_at_ms = attempt.answered_at_ms or self.at_ms
+                self.change_attempt(dial_id, answered_at_ms=answered_at_ms, result="answered")
+
+    @property
+    def at_ms(self) -> int:
+        """When the event happened, Unix milliseconds."""
+        return self.event.happened_at_ms(self.now_ms)
 
     @property
     def transfer(self) -> TransferState:

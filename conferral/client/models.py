@@ -12,7 +12,8 @@ from typing import Any
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
 from conferral.operations.timeline import version_of
-from conferral.storage.codecs.text_codec import parse_object, parse_rows
+from conferral.statemachine.durations import DURATIONS
+from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +91,54 @@ class OutcomeRecord:
     by: str = ""
     ref: str = ""
     mode: str = ""
+    to: tuple[str, ...] = field(default=(), repr=False)
+    #: What took the customer in the end, if not the target or an agent: `recall`, a destination, `voicemail`, or `end`.
+    landed_on: str = field(default="", repr=False)
+    #: Transfers, in seconds: on hold, consulting, and until someone took the call. None if it never came to that.
+    hold_s: float | None = None
+    consult_s: float | None = None
+    #: Also sessions: until the first answer; then bridged, and from the first join of the conference on.
+    answer_s: float | None = None
+    bridged_s: float | None = None
+    conference_s: float | None = None
+    #: Sessions: in the conference, summed over all legs; on hold, likewise; and with one party only.
+    participant_s: float | None = None
+    held_s: float | None = None
+    alone_s: float | None = None
+    #: Everyone who was rung, as the stream has them: `to`, `label`, `result`, `rang_s`, and `at`.
+    attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    #: SIDs of a session's recordings.
+    recordings: tuple[str, ...] = ()
     #: Of a message, whose length is in seconds.
     recording_sid: str = ""
     duration_s: int = 0
-    to: tuple[str, ...] = field(default=(), repr=False)
-    #: Everyone who was rung, as the stream has them: `party`, `to`, `result`, and times.
-    attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
-        named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode", "recording_sid")
-        texts: dict[str, Any] = {name: fields.get(name, "") for name in named}
+        named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode", "landed_on", "recording_sid")
+        values: dict[str, Any] = {name: fields.get(name, "") for name in named}
+        values |= {f"{name}_s": parse_seconds(fields.get(f"{name}_s", "")) for name in DURATIONS}
         return cls(
-            **texts,
+            **values,
             position=position,
             duration_s=int(fields.get("duration_s") or 0),
             to=tuple(filter(None, fields.get("to", "").split(","))),
             attempts=tuple(parse_rows(fields.get("attempts", ""))),
+            recordings=parse_texts(fields.get("recordings", "")),
             started_at=parse_time(fields.get("started_at", "")),
             ended_at=parse_time(fields.get("ended_at", "")),
         )
+
+
+def parse_seconds(text: str) -> float | None:
+    """Parse seconds; None if they are empty or invalid."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def parse_time(text: str) -> datetime | None:

@@ -92,6 +92,6 @@ def _answer_times_s(fields: Fields) -> list[float]:
     """Return the seconds from dial to answer, for each answered attempt."""
     attempts = parse_rows(fields.get("attempts", ""))
     try:
-        return [float(one["waited_s"]) for one in attempts if one.get("answered_at")]
+        return [float(one["rang_s"]) for one in attempts if one.get("result") == "answered"]
     except (KeyError, TypeError, ValueError):
         return []  # the entry can't be decoded

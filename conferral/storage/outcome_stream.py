@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from conferral.statemachine.durations import DURATIONS
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.step import OutcomeRecord
 from conferral.storage.codecs.text_codec import to_iso
@@ -30,33 +31,37 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         "reason": record.reason,
         "mode": record.mode,
         "to": record.to,
+        "landed_on": record.landed_on,
+        **{f"{name}_s": _seconds(record.durations.get(name)) for name in DURATIONS},
+        "attempts": ""
+        if record.kind == "voicemail"
+        else _to_json([_encode_attempt(one, record.ended_at_ms) for one in record.attempts]),
+        "recordings": _to_json(record.recordings) if record.kind == "session" else "",
         "recording_sid": record.recording_sid,
         "duration_s": str(record.duration_s) if record.kind == "voicemail" else "",
-        "attempts": orjson.dumps([_encode_attempt(one, record.ended_at_ms) for one in record.attempts]).decode(),
         "started_at": to_iso(record.started_at_ms),
         "ended_at": to_iso(record.ended_at_ms),
     }
 
 
-def _encode_attempt(attempt: Attempt, transfer_ended_at_ms: int) -> dict[str, Any]:
-    """Return an attempt's public fields; a time that was not reached is null."""
-    # A party may still ring or talk when the transfer finishes; its times in seconds count until then.
-    end_ms = attempt.ended_at_ms or transfer_ended_at_ms
+def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
+    """Return an attempt's public fields; who still rings did until then."""
+    end_ms = attempt.answered_at_ms or attempt.ended_at_ms or until_ms
     return {
         "to": attempt.to,
-        "party": attempt.party,
+        "label": attempt.label,
         "result": attempt.result,
-        "started_at": to_iso(attempt.started_at_ms) or None,
-        "answered_at": to_iso(attempt.answered_at_ms) or None,
-        "ended_at": to_iso(attempt.ended_at_ms) or None,
-        "waited_s": _seconds_between(attempt.started_at_ms, attempt.answered_at_ms or end_ms),
-        "talked_s": _seconds_between(attempt.answered_at_ms, end_ms) if attempt.answered_at_ms else None,
+        "rang_s": max(0, end_ms - attempt.started_at_ms) / 1000,
+        "at": to_iso(attempt.started_at_ms),
     }
 
 
-def _seconds_between(start_ms: int, end_ms: int) -> float:
-    """Return seconds, never negative, even across different clocks."""
-    return max(0, end_ms - start_ms) / 1000
+def _seconds(duration_ms: int | None) -> str:
+    return "" if duration_ms is None else str(duration_ms / 1000)
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 async def trim(

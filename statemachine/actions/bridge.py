@@ -19,6 +19,7 @@ from conferral.statemachine.actions.parties import (
     accept_command,
     await_parent,
     await_parent_of_bridge,
+    close_attempt,
     fail_queued_commands,
     finish_call,
     note_dialing_party_gone,
@@ -31,9 +32,10 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, dial_reservation
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bridge_dial, first_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
+    UNREACHED_DIAL_STATUSES,
     CallStatus,
     Opening,
     PartyStatus,
@@ -62,6 +64,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     else:
+        draft.add_attempt(draft.session.agent)
         set_ring_timer(draft)
 
 
@@ -115,6 +118,7 @@ def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
     session_id = draft.session.id
     customer_call = call_of_visit(session_id) or session_id
     _open_inbound(draft, customer_call, customer=event.customer_address, agent=event.address)
+    draft.add_attempt(draft.session.agent)
     set_ring_timer(draft)
     note_call_progress(draft, event)
 
@@ -172,6 +176,7 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
     draft.cancel_timers(events.OpeningOverdue)
+    draft.add_attempt(draft.session.agent)
     set_ring_timer(draft)
     note_call_progress(draft, event)
 
@@ -186,6 +191,7 @@ def redial_agent(draft: Draft, event: events.DialEnded) -> None:
     agents, following = draft.session.agents, event.agent_number + 1
     # The action's document treats them as the next agent.
     draft.change(agents=(*agents[:following], *agents[event.agent_number :]))
+    draft.change_attempt(bridge_dial(event.agent_number), dial_id=bridge_dial(following))  # no one was rung yet
     _switch_agent(draft, following)
 
 
@@ -193,8 +199,10 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
     """Switch to a later agent, who is already ringing or was read before."""
     session = draft.session
     if session.agent.call_sid == event.call_sid:
+        address = session.agents[event.agent_number]
+        draft.change_attempt(session.dial_of(session.agent), dial_id=bridge_dial(event.agent_number), to=address)
         draft.change(agent_number=event.agent_number)
-        draft.change_party(session.agent, address=session.agents[event.agent_number])
+        draft.change_party(session.agent, address=address)
     else:
         _switch_agent(draft, event.agent_number)
     note_call_progress(draft, event)
@@ -228,6 +236,8 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
     agent = draft.session.agent
     unanswered = events.GateDecision.NO_CONFIRMATION if agent.status is PartyStatus.CONFIRMING else CallStatus.NO_ANSWER
     fail_waiting_commands(draft, reported_reason(agent.left_reason or unanswered))
+    status = getattr(draft.event, "dial_call_status", "")
+    close_attempt(draft, agent, agent.left_reason or (status if status in UNREACHED_DIAL_STATUSES else unanswered))
     if agent.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, agent.call_sid))
     address = draft.session.agents[agent_number]
@@ -238,6 +248,7 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         first_to_leave="",
         dial_call_status="",
     )
+    draft.add_attempt(draft.session.agent)
     set_ring_timer(draft)
 
 

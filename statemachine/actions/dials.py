@@ -49,7 +49,7 @@ def dial(
     The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
     With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
     accept wins. `supervises` is a supervisor's mode. `reservation` is what a command made; empty for one of the dial's
-    own. A running transfer records the dials of its targets and of the agent as attempts.
+    own. A running transfer records the dials of its targets and of the agent as attempts, a session its first ones.
     """
     gated = gated or needs_gate(draft, to, options)
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
@@ -83,8 +83,10 @@ def dial(
     _place_dial(draft, party, reservation or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
     transfer = draft.session.running_transfer
     if transfer is not None and (party.is_target or name == AGENT):
-        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
+        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms, label=party.label)
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
+    elif transfer is None and name in (AGENT, CUSTOMER):
+        draft.add_attempt(draft.session.parties[name])
 
 
 def agent_options(draft: Draft, address: str) -> DialOptions:
@@ -264,6 +266,8 @@ def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
     """Record that a bridge's agent hears a message, or is asked for a key."""
     status = PartyStatus.CONFIRMING if agent.confirm else PartyStatus.RINGING
     answered_at_ms = agent.answered_at_ms or draft.now_ms
+    if not agent.answered_at_ms:
+        draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
     draft.change_party(agent, call_sid=call_sid, status=status, answered_at_ms=answered_at_ms)
     draft.set_timer(events.CallsOverdue, draft.policy.gate_timeout_ms + _briefing_ms(agent))
 
@@ -279,6 +283,7 @@ def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
 
 def note_talking(draft: Draft, child_call_sid: str) -> None:
     """Record that the child of a bridge answered: both parties talk."""
+    draft.add_attempt(draft.session.child)  # no callback may have reported that it rings
     draft.change_party(draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = draft.session.parent
     # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
@@ -317,7 +322,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
 def note_attempt_answered(draft: Draft, party: Party) -> None:
     """Record when an attempt was answered, unless the answer is known."""
     if not party.answered:
-        draft.change_attempt(party.dial_id, answered_at_ms=draft.now_ms)
+        draft.change_attempt(party.dial_id, answered_at_ms=draft.at_ms)
 
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
@@ -341,6 +346,7 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     )
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
         draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
+        draft.add_attempt(draft.session.child)
         set_ring_timer(draft)
 
 

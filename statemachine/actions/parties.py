@@ -86,7 +86,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         reason = events.GateDecision.NO_CONFIRMATION
     if party.dial_id:
         reason = _leave_reason(party, reason)
-        close_attempt(draft, party, reason)
+    close_attempt(draft, party, reason)
     draft.change_party(
         party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason
     )
@@ -186,13 +186,16 @@ def _leave_reason(party: Party, reason: str) -> str:
 
 
 def close_attempt(draft: Draft, party: Party, reason: str) -> None:
-    """Record in the running transfer how an attempt ended."""
-    transfer = draft.session.running_transfer
-    if transfer is None:
-        return
-    recorded = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "")
-    result = recorded or reported_reason(reason)
-    draft.change_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result)
+    """Record how an attempt of the running transfer, or of the call, ended."""
+    transfer, dial_id = draft.session.running_transfer, draft.session.dial_of(party)
+    attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts)
+    attempt = next((one for one in attempts if one.dial_id == dial_id), None)
+    if attempt is not None:
+        result, answered_at_ms = attempt.result or reported_reason(reason), attempt.answered_at_ms
+        # In a bridge, the callback of the answer may be lost.
+        if not (attempt.result or answered_at_ms or party.dial_id) and reason in ANSWERED_DIAL_STATUSES:
+            result, answered_at_ms = "answered", draft.at_ms - 1000 * getattr(draft.event, "duration_s", 0)
+        draft.change_attempt(dial_id, ended_at_ms=draft.at_ms, answered_at_ms=answered_at_ms, result=result)
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------

@@ -4,8 +4,9 @@ from typing import Any
 
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.reasons import EndReason, reported_reason
+from conferral.statemachine.record import replace
+from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
 
 
@@ -54,22 +55,26 @@ def succeed_transfer(draft: Draft) -> None:
     conclude_transfer(draft, "completed")
 
 
-def conclude_transfer(draft: Draft, result: str) -> None:
+def conclude_transfer(draft: Draft, result: str, landed_on: str = "") -> None:
     """Close the transfer and write its outcome record, with this result."""
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
-            draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
-    record_transfer(draft, result)
+            draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.at_ms)
+    record_transfer(draft, result, landed_on)
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)
 
 
-def record_transfer(draft: Draft, result: str) -> None:
+def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
     """Write the transfer's outcome record, once."""
     transfer = draft.transfer
-    if transfer.is_recorded or transfer.mode is TransferMode.INBOUND:
+    if transfer.is_recorded:
         return
     draft.change_transfer(is_recorded=True)
+    if transfer.mode is TransferMode.INBOUND:
+        history = draft.session.history
+        draft.change(history=replace(history, attempts=(*history.attempts, *transfer.attempts)))
+        return
     add_record(
         draft,
         f"transfer-{transfer.number}",
@@ -79,6 +84,7 @@ def record_transfer(draft: Draft, result: str) -> None:
         by=transfer.by,
         mode=transfer.mode.value,
         to=transfer.to,
+        landed_on=landed_on,
         attempts=transfer.attempts,
         started_at_ms=transfer.started_at_ms,
     )
@@ -86,7 +92,7 @@ def record_transfer(draft: Draft, result: str) -> None:
 
 def conclude_session(draft: Draft, reason: str) -> None:
     """Write the session's outcome record, and close a running transfer."""
-    transfer = draft.session.running_transfer
+    transfer, landed_on = draft.session.running_transfer, _place_without_transfer(draft, reason)
     all_talked = transfer is not None and (
         transfer.status is TransferStatus.MERGED or transfer.stage is TransferStage.RELEASING_AGENT
     )
@@ -110,9 +116,57 @@ def conclude_session(draft: Draft, reason: str) -> None:
             draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
         report_transfer(draft, CommandStatus.FAILED, reason)
         report_step(draft, CommandStatus.FAILED, reason)
-        conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
-    by, started_at_ms = draft.session.by, draft.session.created_at_ms
-    add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
+        result = "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed"
+        conclude_transfer(draft, result, _last_place(draft, reason))
+    _record_session(draft, reason, landed_on)
+
+
+#: The customer heard a message, and was hung up: no one took the call.
+_NO_ONE_TOOK_IT = frozenset({
+    EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
+    EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
+    EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT,
+})  # fmt: skip
+
+
+def _last_place(draft: Draft, reason: str) -> str:
+    """Return what took a customer whom no one took, by the end's reason."""
+    if reason in _NO_ONE_TOOK_IT:
+        return Place.END
+    return draft.transfer.place if reason == EndReason.RETURNED else ""
+
+
+def _place_without_transfer(draft: Draft, reason: str) -> str:
+    """Return what took a caller who had no transfer, if not an agent."""
+    session = draft.session
+    if session.public_transfer is not None or not session.customer_is_parent:
+        return ""
+    if session.voicemail is not None:
+        return Place.VOICEMAIL
+    has_landed = session.transfer is not None and not session.transfer.is_running
+    return draft.transfer.place if has_landed else _last_place(draft, reason)
+
+
+def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
+    session = draft.session
+    for attempt in session.history.attempts:
+        if not attempt.result:  # the end of the `<Dial>` says how its last call ended
+            status = session.dial_call_status
+            result = "answered" if status in ANSWERED_DIAL_STATUSES else reported_reason(status or "cancelled")
+            draft.change_attempt(attempt.dial_id, result=result, ended_at_ms=draft.at_ms)
+    history = draft.session.history
+    add_record(
+        draft,
+        "session",
+        kind="session",
+        result="ended",
+        reason=reason,
+        by=session.by,
+        landed_on=landed_on,
+        attempts=history.attempts,
+        recordings=history.recordings,
+        started_at_ms=session.created_at_ms,
+    )
 
 
 def add_record(draft: Draft, subject: str, **fields: Any) -> None:

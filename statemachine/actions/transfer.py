@@ -102,11 +102,11 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
-        conclude_transfer(draft, "recalled")
+        conclude_transfer(draft, "recalled", Place.RECALL)
     elif draft.transfer.place:
         # The transfer was reported as failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
-        conclude_transfer(draft, "failed")
+        conclude_transfer(draft, "failed", draft.transfer.place)
     else:
         succeed_transfer(draft)
     settle_conference(draft)

@@ -21,6 +21,7 @@ from conferral.statemachine.states import (
     Opening,
     PartyStatus,
     Phase,
+    Place,
     RecordingStatus,
     TransferMode,
     TransferStatus,
@@ -60,7 +61,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
 def move_to_voicemail(draft: Draft, _event: Event) -> None:
     """Move the customer to the voicemail; supervisors are hung up."""
     begin_place(draft, Phase.VOICEMAIL)
-    record_transfer(draft, "failed")
+    record_transfer(draft, "failed", Place.VOICEMAIL)
     for party in draft.session.present.values():
         if party.name != CUSTOMER:
             hang_up_party(draft, party)
@@ -152,5 +153,5 @@ def await_customer(draft: Draft, _event: Event) -> None:
 def stay_in_voicemail(draft: Draft, _event: Event) -> None:
     """Let the customer stay in the voicemail: no one took the call."""
     fail_transfer(draft, unreached_reason(draft))
-    record_transfer(draft, "failed")
+    record_transfer(draft, "failed", Place.VOICEMAIL)
     draft.change(phase=Phase.VOICEMAIL)

@@ -4,6 +4,9 @@ from typing import ClassVar
 
 from conferral.statemachine.record import BaseRecord, snake_case
 
+#: Twilio reports no fractions of a second.
+WHOLE_SECOND_MS = 1_000
+
 
 class Event(BaseRecord, frozen=True, kw_only=True):
     """Base class of events."""
@@ -24,13 +27,22 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     source: str = ""
     #: Twilio's SequenceNumber: calls count from 0, conferences from 1; None where Twilio sends none.
     sequence: int | None = None
-    #: When it happened according to Twilio, Unix milliseconds; 0 if unknown.
+    #: When it happened according to Twilio, in the session's time, Unix milliseconds; 0 if unknown.
     occurred_at_ms: int = 0
     #: Generated for an event that opens a session whose id your app chose; your app can't set it.
     conference_name: str = ""
 
     def __init_subclass__(cls) -> None:
         cls.name = snake_case(cls.__name__)
+
+    def happened_at_ms(self, now_ms: int) -> int:
+        """Return when it happened, at most `now_ms`.
+
+        It is the time of its arrival, unless that is late: Twilio's has whole seconds, so the middle of one counts.
+        """
+        head = self.entry_id.partition("-")[0]
+        arrived_ms = min(now_ms, int(head)) if head.isdecimal() else now_ms
+        return min(arrived_ms, self.occurred_at_ms + WHOLE_SECOND_MS // 2) if self.occurred_at_ms else arrived_ms
 
 
 class Automatic(Event, frozen=True):

@@ -83,10 +83,11 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
     finish(redis, 1, result="ended")
     outcomes = client.outcomes()
     step = await begun(outcomes)
-    attempts = '[{"party":"target","result":"busy","to":"client:bob","started_at":"2027-01-15T08:00:00.100Z"}]'
+    attempts = '[{"to":"client:bob","label":"target-1","result":"busy","rang_s":1.5,"at":"2027-01-15T08:00:00.100Z"}]'
     finish(
         redis, 2, kind="transfer", result="recalled", reason="busy", mode="blind", to="client:bob,client:carol",
-        attempts=attempts, started_at="2027-01-15T08:00:00.000Z", ref="T-7",
+        attempts=attempts, started_at="2027-01-15T08:00:00.000Z", ref="T-7", landed_on="recall",
+        hold_s="1.25", consult_s="", held_s="odd", recordings='["RE1"]',
     )  # fmt: skip
 
     reported = await step
@@ -95,7 +96,9 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
     assert (reported.result, reported.reason, reported.ref) == ("recalled", "busy", "T-7")
     assert (reported.mode, reported.to, reported.ended_at) == ("blind", ("client:bob", "client:carol"), None)
     (attempt,) = reported.attempts
-    assert (attempt["party"], attempt["result"], attempt["to"]) == ("target", "busy", "client:bob")
+    assert (attempt["label"], attempt["result"], attempt["to"]) == ("target-1", "busy", "client:bob")
+    assert (reported.hold_s, reported.consult_s, reported.held_s, reported.alone_s) == (1.25, None, None, None)
+    assert (reported.landed_on, reported.recordings) == ("recall", ("RE1",))
 
 
 async def test_outcomes_resume_at_the_given_position(client, redis):

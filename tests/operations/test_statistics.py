@@ -20,7 +20,7 @@ def session(state, **fields):
 
 
 def outcome(result, *answers_s, kind="transfer", **fields):
-    attempts = [{"answered_at": "2026-11-20T08:24:07.123Z", "waited_s": one} for one in answers_s]
+    attempts = [{"result": "answered", "rang_s": one} for one in answers_s]
     return {"kind": kind, "result": result, "attempts": orjson.dumps(attempts).decode(), **fields}
 
 

@@ -1,6 +1,6 @@
 """Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,17 +12,16 @@ from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
+from tests.simulation.durations import Measured, Presences, Span, compared, without
 from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.simulation.replay import Replays
+from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.virtual_twilio import VirtualTwilio
-from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
 
 #: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,12 @@ class WatchedHearing(Audibility):
     """Reports every leg that may have changed."""
 
     on_change: Callable[[list[str]], None]
+    presences: Presences
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
         """See `Hearing.note`."""
         sids = sorted(touched)
+        self.presences.note(state, sids, now_s)
         legs = super().update(state, sids, now_s)
         self.on_change([sid for sid in sorted({*sids, *legs}) if sid in state.calls])
         return legs
@@ -90,6 +91,7 @@ class InvariantChecker:
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
         waits: The longest of those times, with their causes.
+        presences: Who was in a conference, and when.
     """
 
     def __init__(
@@ -139,12 +141,14 @@ class InvariantChecker:
         self._died_over = died_over
         self._disturbed = disturbed
         self.waits = LongestWaits()
+        self.presences = Presences()
         self._letters = 0
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
         self._judged: set[str] = set()
+        self._parked: dict[str, list[Span]] = {}
         hearing = WatchedHearing()
-        hearing.on_change = self._heard
+        hearing.on_change, hearing.presences = self._heard, self.presences
         twilio.model.audibility = hearing
 
     def blame(self, session_id: str, what: str) -> None:
@@ -282,6 +286,7 @@ class InvariantChecker:
             self._judge_log(session)
             self.judged += 1
             self._judged.add(session.session_id)
+            self._parked[session.session_id] = session.parked
             del self._sessions[session.session_id]
 
     def _judge_log(self, session: Watched) -> None:
@@ -381,6 +386,11 @@ class InvariantChecker:
             left.append(f"{len(calls)} calls go on: {', '.join(call.sid for call in calls[:5])}")
         return left
 
+    def outcomes(self) -> Iterator[tuple[Mapping[str, str], Measured]]:
+        """Each outcome of a session or transfer, with what the model saw of its session."""
+        stream, calls = self._values().get(self._keys.outcomes.encode()), self._twilio.model.state.calls
+        return compared(stream, calls, self._session_of, self.presences, self._parked)
+
     def judge_dials(self) -> None:
         """That no dial was placed twice.
 
@@ -462,36 +472,3 @@ class InvariantChecker:
 
 _LONG = frozenset({"Twiml", "StatusCallback", "ConferenceStatusCallback", "StatusCallbackEvent",
                    "ConferenceStatusCallbackEvent", "RecordingStatusCallback", "WaitUrl", "CallToken"})  # fmt: skip
-
-
-def entries_of(stream: Any) -> list[dict[bytes, bytes]]:
-    """The entries of a stream, oldest first."""
-    if not isinstance(stream, Stream):
-        return []
-    found = (parts for _, parts in stream.between(FIRST_ID, LAST_ID, None))
-    return [dict(zip(parts[::2], parts[1::2], strict=True)) for parts in found]
-
-
-def size_of(value: Any) -> int:
-    """How much a key holds (count); 0 where there is none."""
-    if value is None:
-        return 0
-    return len(value.entries) if isinstance(value, Stream) else len(getattr(value, "scores", value))
-
-
-def without(span: Span, others: Iterable[Span]) -> list[Span]:
-    """What of a span is in none of the others.
-
-    >>> without((0.0, 10.0), [(2.0, 3.0), (2.5, 5.0), (9.0, 20.0)])
-    [(0.0, 2.0), (5.0, 9.0)]
-    """
-    at_s, end_s = span
-    left = []
-    for since_s, until_s in sorted(others):
-        if since_s > at_s:
-            left.append((at_s, min(since_s, end_s)))
-        at_s = max(at_s, until_s)
-        if at_s >= end_s:
-            return [one for one in left if one[1] > one[0]]
-    left.append((at_s, end_s))
-    return [one for one in left if one[1] > one[0]]

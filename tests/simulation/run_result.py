@@ -1,8 +1,10 @@
 """What came of a run."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.simulation.durations import Measured
 from tests.simulation.invariants import Problem
 from tests.simulation.longest_waits import LongestWaits
 from tests.simulation.plan import Plan
@@ -32,6 +34,8 @@ class Run:
     real_s: float = 0.0
     #: From the last hang-up until nothing was left, seconds.
     ending_s: float = 0.0
+    #: Each outcome with what the model saw of its session.
+    compared: list[tuple[Mapping[str, str], Measured]] = field(default_factory=list)
     stories: list[str] = field(default_factory=list)
     #: Rows of the transition table that no session took.
     rows_never_taken: list[str] = field(default_factory=list)

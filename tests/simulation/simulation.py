@@ -466,6 +466,7 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
+        run.compared = [*judge.outcomes()]
         self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rolled_back_every_s)
         for entry in self.workers:
             entry.stop.set()
@@ -473,7 +474,6 @@ class Simulation:
         run.exceptions += [_shown(context) for context in self.loop.faults]
         run.problems = judge.problems
         run.lone_s, run.silent_s, run.call_s = sorted(judge.lone_s), sorted(judge.silent_s), judge.call_s
-        run.waits = judge.waits
         run.taken_over_s.sort()
         run.taken_over_disturbed_s.sort()
         run.virtual_s = self.loop.time()
@@ -485,7 +485,7 @@ class Simulation:
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
-        run.lone_max_s = self.lone_max_s
+        run.lone_max_s, run.waits = self.lone_max_s, judge.waits
         run.stories = [judge.story_of(session_id) for session_id in list(named)[:3]]
 
 

@@ -53,7 +53,7 @@ def line_of(step: Step, before: Any, now_ms: int) -> str:
 #: uses the place of a dial.
 LEFT_OUT = {
     "effect_id", "session_id", "read_version", "timers", "version", "facts_version", "updated_at", "seen", "call_token",
-    "place",
+    "history", "place",
 }  # fmt: skip
 #: An effect's id, which follows from the entry that was decided.
 EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")

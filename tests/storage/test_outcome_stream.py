@@ -29,18 +29,24 @@ TRANSFER = OutcomeRecord(
     mode="consult",
     to=f"{NUMBER},client:bob",
     attempts=(
-        Attempt("target-1", NUMBER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer"),
+        Attempt("target-1", NUMBER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer", "target-3"),
         Attempt("target", "client:bob", "d2", START_MS + 100, START_MS + 4_600, START_MS + 34_600, "answered"),
         Attempt("target-3", "client:eve", "d3", START_MS + 100, START_MS + 5_100, 0, ""),
         Attempt("target-4", "client:mal", "d4", START_MS + 100, START_MS + 50, 0, ""),
         Attempt("target-5", "client:dan", "d5", START_MS + 100, 0, 0, ""),
     ),
+    landed_on="recall",
+    durations={"hold": 1_250, "consult": 0},
     started_at_ms=START_MS,
     ended_at_ms=START_MS + 40_000,
     by="desk 7",
     ref="T-7",
 )
-SESSION = OutcomeRecord("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
+SESSION = OutcomeRecord(
+    "CA1:session", "session", "CA1", "ended", "agent-left", durations={"answer": 1_234_567, "alone": 2},
+    recordings=("RE1",), started_at_ms=1, ended_at_ms=2,
+)  # fmt: skip
+MESSAGE = OutcomeRecord("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
 
 
 def test_transfer_is_reported_with_every_party_it_tried_to_reach():
@@ -56,30 +62,32 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "ref": "T-7",
         "mode": "consult",
         "to": f"{NUMBER},client:bob",
+        "landed_on": "recall",
+        "hold_s": "1.25",
+        "consult_s": "0.0",
+        **dict.fromkeys(("answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s"), ""),
+        "recordings": "",
         "recording_sid": "",
         "duration_s": "",
         "started_at": "2026-11-20T09:03:00.000Z",
         "ended_at": "2026-11-20T09:03:40.000Z",
     }
+    at = "2026-11-20T09:03:00.100Z"
     assert attempts == [
-        {"to": NUMBER, "party": "target-1", "result": "no-answer", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": None, "ended_at": "2026-11-20T09:03:20.350Z", "waited_s": 20.25, "talked_s": None},
-        {"to": "client:bob", "party": "target", "result": "answered", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": "2026-11-20T09:03:04.600Z", "ended_at": "2026-11-20T09:03:34.600Z", "waited_s": 4.5,
-         "talked_s": 30.0},
-        {"to": "client:eve", "party": "target-3", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": "2026-11-20T09:03:05.100Z", "ended_at": None, "waited_s": 5.0, "talked_s": 34.9},
-        {"to": "client:mal", "party": "target-4", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": "2026-11-20T09:03:00.050Z", "ended_at": None, "waited_s": 0.0, "talked_s": 39.95},
-        {"to": "client:dan", "party": "target-5", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": None, "ended_at": None, "waited_s": 39.9, "talked_s": None},
-    ]  # fmt: skip
+        {"to": NUMBER, "label": "target-3", "result": "no-answer", "rang_s": 20.25, "at": at},
+        {"to": "client:bob", "label": "", "result": "answered", "rang_s": 4.5, "at": at},
+        {"to": "client:eve", "label": "", "result": "", "rang_s": 5.0, "at": at},
+        {"to": "client:mal", "label": "", "result": "", "rang_s": 0.0, "at": at},
+        {"to": "client:dan", "label": "", "result": "", "rang_s": 39.9, "at": at},
+    ]
 
 
-def test_ended_session_has_the_same_fields():
-    fields = encode_outcome(SESSION)
-    assert fields.keys() == encode_outcome(TRANSFER).keys()
-    assert (fields["mode"], fields["to"], fields["attempts"]) == ("", "", "[]")
+def test_every_kind_has_the_same_fields():
+    session, message = encode_outcome(SESSION), encode_outcome(MESSAGE)
+    assert [*session] == [*message] == [*encode_outcome(TRANSFER)]
+    assert (session["mode"], session["to"], session["attempts"], session["recordings"]) == ("", "", "[]", '["RE1"]')
+    assert (session["answer_s"], session["alone_s"], session["hold_s"]) == ("1234.567", "0.002", "")
+    assert (message["attempts"], message["recordings"], message["duration_s"]) == ("", "", "7")
 
 
 @pytest.fixture

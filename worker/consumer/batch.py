@@ -10,7 +10,7 @@ import structlog
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Event, HoldNoticeOverdue, LoneOverdue, ParticipantChanged
+from conferral.statemachine.events import Command, Event, HoldNoticeOverdue, LoneOverdue
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
@@ -98,12 +98,12 @@ def in_our_time(session: Session, now_ms: int) -> Session:
 
 
 def event_in_our_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
-    """Return an event whose time, if it matters, is by this worker's clock.
+    """Return an event whose time is by this worker's clock.
 
     Twilio's timestamps can't be compared with a session's times. Without Twilio's time, the event's is unknown (0).
     """
-    if not isinstance(event, ParticipantChanged) or not event.occurred_at_ms:
-        return event  # no decision reads it
+    if isinstance(event, Command) or not event.occurred_at_ms:
+        return event  # a command has Redis's time
     occurred_at_ms = 0 if twilio_now_ms is None else now_ms - (twilio_now_ms - event.occurred_at_ms)
     return replace(event, occurred_at_ms=occurred_at_ms)
 

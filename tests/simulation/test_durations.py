@@ -1,0 +1,59 @@
+"""What outcomes report in seconds is what the model of Twilio saw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from conferral.storage.codecs.text_codec import from_iso
+from tests.simulation.__main__ import play
+from tests.simulation.durations import deviations
+from tests.simulation.plan import CALM, Plan
+from tests.simulation.report import describe
+from tests.simulation.world_settings import world_settings
+
+#: Callbacks come twice, but none is lost or late.
+PROMPT: dict[str, Any] = CALM | {
+    "callback_delay_s": (0.0, 0.3), "callback_duplication": 0.2, "rest_latency_s": (0.02, 0.1),
+}  # fmt: skip
+#: Summed over legs, each of which may deviate.
+SUMS = frozenset({"participant", "held", "alone"})
+
+
+def check_parts(outcome: Mapping[str, str], legs: int) -> None:
+    """The parts of a session or transfer are none of them negative or longer than all of it."""
+    length_s = (from_iso(outcome["ended_at"]) - from_iso(outcome["started_at"])) / 1000 + 0.001
+    part = {name: float(value) for name, value in outcome.items() if name.endswith("_s") and value}
+    assert all(value >= 0 for value in part.values()), outcome
+    whole = [value for name, value in part.items() if name not in ("participant_s", "held_s")]
+    assert max(whole, default=0.0) <= length_s, outcome
+    assert part.get("bridged_s", 0.0) + part.get("conference_s", 0.0) <= length_s, outcome
+    assert part.get("participant_s", 0.0) <= legs * length_s, outcome
+    assert part.get("held_s", 0.0) <= part.get("participant_s", 0.0) + 0.001, outcome
+
+
+def check_world(plan: Plan, limit_s: float) -> None:
+    """Every duration deviates by at most `limit_s`; a sum by as much for each leg."""
+    run = play(plan)
+    assert not run.problems, describe(run)
+    assert len(run.compared) >= plan.sessions
+    for outcome, measured in run.compared:
+        legs = len(measured.calls)
+        check_parts(outcome, legs)
+        for one in deviations(outcome, measured):
+            assert one.by_s <= limit_s * (legs if one.name in SUMS else 1), (plan.seed, one, outcome)
+
+
+@pytest.mark.parametrize(
+    "seed", [31, pytest.param(32, marks=pytest.mark.soak), pytest.param(33, marks=pytest.mark.soak)]
+)
+def test_durations_are_exact_within_a_second_where_no_callback_was_lost(seed: int) -> None:
+    check_world(Plan(seed=seed, sessions=100, arrivals_per_s=2.0, **PROMPT), 1.0)
+
+
+@pytest.mark.parametrize(
+    "seed", [31, pytest.param(32, marks=pytest.mark.soak), pytest.param(33, marks=pytest.mark.soak)]
+)
+def test_durations_are_exact_within_a_sweep_interval_where_callbacks_and_workers_were_lost(seed: int) -> None:
+    plan = Plan(seed=seed, sessions=100, arrivals_per_s=2.0)
+    check_world(plan, world_settings(plan, "https://conferral.example.com").sweep_interval_s)
