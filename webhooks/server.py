@@ -10,6 +10,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining, pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
+from conferral.runtime.web.tokens import Tokens
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.ingest.writer import BatchingIngest
@@ -21,10 +22,17 @@ _READY_DEADLINE_S = 2.0
 class Health:
     """What `/readyz` says of the webhooks."""
 
-    def __init__(self, ingest: BatchingIngest, schema: SchemaVersion, draining: Draining | None = None) -> None:
+    def __init__(
+        self,
+        ingest: BatchingIngest,
+        schema: SchemaVersion,
+        draining: Draining | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
         self._ingest = ingest
         self._schema = schema
         self._draining = draining
+        self._tokens = tokens
         self._redis_error = SharedResult(self._read_redis_error)
 
     async def problems(self) -> list[str]:
@@ -38,14 +46,15 @@ class Health:
         return found
 
     async def warnings(self) -> list[str]:
-        """Return what else operators must change in Redis."""
+        """Return what else operators must change: the tokens file, and in Redis."""
+        found = [self._tokens.problem] if self._tokens is not None and self._tokens.problem else []
         if await self._redis_error():
-            return []
+            return found
         try:
             async with store_timeout(_READY_DEADLINE_S):
-                return await self._ingest.redis_warnings()
+                return [*found, *await self._ingest.redis_warnings()]
         except StoreError:
-            return []
+            return found
 
     async def _read_redis_error(self) -> str:
         try:
