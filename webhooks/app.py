@@ -86,8 +86,12 @@ def make_app(
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = Health(ingest, schema or SchemaVersion(), draining, tokens)
-    monitoring = monitoring_handlers(metrics, health.problems, health.warnings)
+    health = Health(ingest, schema or SchemaVersion(), draining)
+
+    async def warnings() -> list[str]:
+        return [*([tokens.problem] if tokens and tokens.problem else []), *await health.warnings()]
+
+    monitoring = monitoring_handlers(metrics, health.problems, warnings)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     answers = _Answers(dependencies, rescue, clock)
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.

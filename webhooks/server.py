@@ -10,7 +10,6 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining, pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
-from conferral.runtime.web.tokens import Tokens
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.ingest.writer import BatchingIngest
@@ -22,17 +21,10 @@ _READY_DEADLINE_S = 2.0
 class Health:
     """What `/readyz` says of the webhooks."""
 
-    def __init__(
-        self,
-        ingest: BatchingIngest,
-        schema: SchemaVersion,
-        draining: Draining | None = None,
-        tokens: Tokens | None = None,
-    ) -> None:
+    def __init__(self, ingest: BatchingIngest, schema: SchemaVersion, draining: Draining | None = None) -> None:
         self._ingest = ingest
         self._schema = schema
         self._draining = draining
-        self._tokens = tokens
         self._redis_error = SharedResult(self._read_redis_error)
 
     async def problems(self) -> list[str]:
@@ -46,15 +38,14 @@ class Health:
         return found
 
     async def warnings(self) -> list[str]:
-        """Return what else operators must change: the tokens file, and in Redis."""
-        found = [self._tokens.problem] if self._tokens is not None and self._tokens.problem else []
+        """Return what else operators must change in Redis."""
         if await self._redis_error():
-            return found
+            return []
         try:
             async with store_timeout(_READY_DEADLINE_S):
-                return [*found, *await self._ingest.redis_warnings()]
+                return await self._ingest.redis_warnings()
         except StoreError:
-            return found
+            return []
 
     async def _read_redis_error(self) -> str:
         try:

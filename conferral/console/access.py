@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 from aiohttp import hdrs, web
@@ -30,19 +30,14 @@ COOKIE_LIFETIME_S = 7 * 86_400
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{1,32})\.([0-9]{1,12})\.([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(NamedTuple):
     """Who is signed in, and until when."""
 
     token: Token
     #: Unix seconds; 0 for no limit.
     until_s: int
+    #: Those in effect: a reload may remove or change the token.
     tokens: Tokens
-
-    @property
-    def is_current(self) -> bool:
-        """Whether no reload has removed or changed the token."""
-        return self.tokens.have(self.token)
 
 
 class AccessControl(BearerAuthenticator):

@@ -109,17 +109,7 @@ async def _serve(
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
-        app = make_app(
-            settings,
-            publisher,
-            twilio,
-            metrics,
-            clock,
-            directory=directory,
-            schema=schema,
-            draining=draining,
-            tokens=tokens,
-        )
+        app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
         add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
         code = await lifecycle.run_until_stopped(
             stop,
