@@ -86,6 +86,8 @@ READ_EVERY_S = 2.0
 DRAWN_MAX = 12
 #: These pages redirect to the account's own.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
+#: Suggestions that change nothing.
+_READING = frozenset({"check", "replay"})
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
 
@@ -200,7 +202,7 @@ class SessionDetailView(View):
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,
-            suggestions=explained.suggestions,
+            suggestions=[one for one in explained.suggestions if one.command in self._token.may | _READING],
             buttons=buttons,
             links=links_of(session),
             trouble=attention_mark(attention),

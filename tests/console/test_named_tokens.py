@@ -121,16 +121,19 @@ async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_co
 
 
 async def test_a_page_gets_only_the_commands_and_destinations_of_its_token(opened, bridged):
-    shown = {}
+    shown, suggested = {}, {}
     browser, _ = await opened(DESK, WALL, directory_names=lambda: tuple(NAMES))
     for name, headers in (("desk", bearer_of("desk")), ("wall", bearer_of("wall")), ("api", BEARER)):
         found = await (await Page.open(browser, SESSION, headers=headers)).next("session")
         shown[name] = [one["type"] for one in found["buttons"]], found["destinations"]
+        suggested[name] = {one["command"] for one in found["suggestions"]} - {"check", "replay"}
 
     assert shown["desk"] == (["transfer", "hold"], ["dave"])
     assert shown["wall"] == ([], ["dave", "billing"])
     assert len(shown["api"][0]) > 10
     assert shown["api"][1] == ["dave", "billing"]
+    assert (suggested["desk"], suggested["wall"]) == ({"transfer"}, set())
+    assert {"transfer", "end"} <= suggested["api"]
 
 
 async def test_the_first_token_is_shown_to_no_other(opened):
