@@ -14,7 +14,7 @@ import typer
 
 from conferral import output
 from conferral.cli import commands, dead
-from conferral.cli.maintenance import check, forget, upgrade
+from conferral.cli.maintenance import api_token, check, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.sessions import explain, replay, sessions, show
@@ -28,6 +28,7 @@ commands.register(app)
 app.command()(check)
 dead.register(app)
 app.command()(forget)
+app.command()(api_token)
 app.command()(upgrade)
 
 

@@ -114,8 +114,12 @@ _FIXES = {
     ErrorType.MALFORMED: """
         Send one JSON object in UTF-8, uncompressed, with the header `Content-Type: application/json`.""",
     ErrorType.UNAUTHORIZED: """
-        Send `Authorization: Bearer TOKEN` with the webhooks' `CONFERRAL_API_TOKEN`, which they read at startup. If the
-        token is right, check whether your proxy removes the header.""",
+        Send `Authorization: Bearer TOKEN` with the webhooks' `CONFERRAL_API_TOKEN` or a token of their
+        `CONFERRAL_TOKENS`, as read at the last start or reload. If the token is right, check whether your proxy removes
+        the header.""",
+    ErrorType.FORBIDDEN: """
+        `reason` names the token, and what it lacks. Send another token, or extend `may` or `destinations` in the file
+        of `CONFERRAL_TOKENS` and send SIGHUP to the webhooks: see [named tokens](../api.md#named-tokens).""",
     ErrorType.UNKNOWN: """
         Check the path and its id. A session exists once a worker has opened it, and until `CONFERRAL_SESSION_TTL` after
         its end; a command's outcome is kept for a day. `GET /sessions` lists the sessions.""",

@@ -15,7 +15,8 @@ def settings_page() -> str:
         "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
         "directory; the environment wins. An empty value counts as absent. If settings are missing or invalid, the "
         "process prints one line for each and exits with code 2. To change a setting, restart the process. Only the "
-        "[directory](../directory.md) can be reloaded. Start from [`.env.example`](../../.env.example)."
+        "[directory](../directory.md) and the [tokens](../api.md#named-tokens) can be reloaded. Start from "
+        "[`.env.example`](../../.env.example)."
     )
     of_store = set(StoreSettings.model_fields)
     pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"

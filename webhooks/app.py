@@ -17,6 +17,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import monitoring_handlers
+from conferral.runtime.web.tokens import Tokens
 from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.addresses import parse_address
@@ -79,6 +80,7 @@ def make_app(
     directory: DirectoryFile | None = None,
     schema: SchemaVersion | None = None,
     draining: Draining | None = None,
+    tokens: Tokens | None = None,
 ) -> web.Application:
     """Return the application; the caller opens and closes its dependencies.
 
@@ -88,7 +90,11 @@ def make_app(
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
     health = Health(ingest, schema or SchemaVersion(), draining)
-    monitoring = monitoring_handlers(metrics, health.problems, health.warnings)
+
+    async def warnings() -> list[str]:
+        return [*([tokens.problem] if tokens and tokens.problem else []), *await health.warnings()]
+
+    monitoring = monitoring_handlers(metrics, health.problems, warnings)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     answers = _Answers(dependencies, rescue, clock)
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.

@@ -14,6 +14,7 @@ from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.directory import Directory, load_directory, number_loop
 from conferral.telephony.phrases import has_language
+from conferral.telephony.token_file import load_tokens
 
 
 def check_http_parser() -> CheckResult:
@@ -57,16 +58,30 @@ def check_settings(settings: ServiceSettings) -> list[CheckResult]:
         _check_public_url(settings),
         _check_rest_api(settings),
         _check_control_api(settings),
+        *_check_tokens(settings),
         _check_browsers(settings),
     ]
 
 
 def _check_control_api(settings: ServiceSettings) -> CheckResult:
     if settings.api_token is None:
-        return ok("control API", "disabled: CONFERRAL_API_TOKEN is not set")
+        if settings.tokens is not None:
+            return ok("control API", "enabled, with CONFERRAL_TOKENS")
+        return ok("control API", "disabled: neither CONFERRAL_API_TOKEN nor CONFERRAL_TOKENS is set")
     if weakness := token_weakness(settings.api_token):
         return warn("control API", weakness, "set CONFERRAL_API_TOKEN to the output of `openssl rand -hex 32`")
     return ok("control API", "enabled, with CONFERRAL_API_TOKEN")
+
+
+def _check_tokens(settings: ServiceSettings) -> list[CheckResult]:
+    if settings.tokens is None:
+        return []
+    try:
+        names = [token.name for token in load_tokens(settings.tokens, settings.api_token).values()]
+    except SettingsError as error:
+        fix = "correct the file, then send SIGHUP to webhooks and console; until then, the tokens read before apply"
+        return [fail("tokens", problem, fix) for problem in error.problems]
+    return [ok("tokens", f"{settings.tokens}: {', '.join(names) or 'none'}")]
 
 
 def _check_browsers(settings: ServiceSettings) -> CheckResult:

@@ -150,6 +150,35 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     return old_version, await config.raise_schema_version(client, keys.prefix, SCHEMA_VERSION), outdated
 
 
+def api_token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")], as_json: AsJson = False
+) -> None:
+    """Create a token for the file of CONFERRAL_TOKENS.
+
+    \b
+    Examples:
+      conferral api-token wallboard
+      conferral api-token desk >>tokens.toml
+
+    Shows the token once, on standard error, and prints the lines to add to the file, which hold only its digest. Edit
+    `may`, then send SIGHUP to webhooks and console. Stores nothing.
+    """
+    import secrets
+
+    from conferral.runtime.web.tokens import NAME_RULE, Permission, digest_of, is_token_name
+
+    if not is_token_name(name):
+        raise typer.BadParameter(NAME_RULE, param_hint="NAME")
+    token = secrets.token_hex(32)
+    lines = (f"[tokens.{name}]", f'sha256 = "{digest_of(token)}"', f'may = ["{Permission.READ}"]')
+    if as_json:
+        output.print_json({"name": name, "token": token, "lines": "\n".join(lines)})
+        return
+    output.print_note(f"token, shown only now: {token}")
+    for line in lines:
+        output.print_line(line)
+
+
 _TRACE_NAMES = {
     "session": ("session record", "session records"),
     "log_entries": ("log entry", "log entries"),

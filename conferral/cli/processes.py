@@ -106,8 +106,9 @@ def console(
 
     On loopback, it accepts requests only for localhost, loopback addresses, and names given with --allow-host.
 
-    Needs CONFERRAL_API_TOKEN; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a sign-in link;
-    otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
+    Needs CONFERRAL_API_TOKEN or CONFERRAL_TOKENS; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a
+    sign-in link with CONFERRAL_API_TOKEN; otherwise, the page asks for a token. SIGHUP reloads CONFERRAL_TOKENS. It
+    stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.console.app import ConsoleOptions
     from conferral.processes.pages import run_console

@@ -27,6 +27,7 @@ from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
+from conferral.runtime.web.tokens import API_NAME, Permission, Token, Tokens
 from conferral.storage.connection.client import Client
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Greeting = Callable[[Token], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class ConsoleOptions:
 
 def make_app(
     settings: ConsoleSettings,
+    tokens: Tokens,
     client: Client,
     clock: Clock,
     options: ConsoleOptions = ConsoleOptions(),  # it is immutable
@@ -68,23 +71,30 @@ def make_app(
     """Create the application; the caller closes the clients.
 
     Args:
+        tokens: The caller reloads them.
         client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections.
         readiness_client: For `/readyz` alone, so that it takes no connection from the pages.
     """
     redis = RedisAccess(client, settings.prefix)
-    access = AccessControl(settings.api_token, clock, read_only=options.read_only)
+    access = AccessControl(settings, tokens, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
     views = ViewFactory(feed, redis, clock)
-    greeting = encode_message(
-        "hello",
-        version=version("conferral"),
-        read_only=options.read_only,
-        prefix=settings.prefix,
-        public_command=options.command_line,
-        public_url=without_login(settings.public_url or ""),
-        shown_token=settings.api_token.get_secret_value() if options.show_token and not options.read_only else "",
-        has_twilio_pages=_is_twilio_api(settings.api_url),
-    )
+    shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
+
+    def greeting(token: Token) -> bytes:
+        return encode_message(
+            "hello",
+            version=version("conferral"),
+            read_only=options.read_only,
+            token=token.name,
+            may=sorted(token.may),
+            prefix=settings.prefix,
+            public_command=options.command_line,
+            public_url=without_login(settings.public_url or ""),
+            shown_token=shown_token if token.name == API_NAME and not options.read_only else "",
+            has_twilio_pages=_is_twilio_api(settings.api_url),
+        )
+
     commands = CommandRoutes(redis, access)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
@@ -93,7 +103,7 @@ def make_app(
         [
             web.get("/", _index),
             web.get("/healthz", _healthz),
-            web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix))),
+            web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
             web.get("/diagram.svg", _state_diagram),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
@@ -132,8 +142,8 @@ def _errors_as_json(clock: Clock) -> Middleware:
             log_unreachable(error, task="console")
             refused = RequestError("store", str(error))
         path = _route_template(request)
-        if count := log_limit.count((path, refused.type), REFUSALS_LOG_EVERY_S):
-            log.info("console_refused", url_path=path, reason=refused.type, count=count)
+        if count := log_limit.count((path, refused.type, *refused.log_fields.values()), REFUSALS_LOG_EVERY_S):
+            log.info("console_refused", url_path=path, reason=refused.type, count=count, **refused.log_fields)
         return refused.response()
 
     return answer
@@ -173,7 +183,7 @@ async def _healthz(_request: web.Request) -> web.Response:
     return web.Response(text="ok\n")
 
 
-def _readyz_handler(redis: RedisAccess) -> _Handler:
+def _readyz_handler(redis: RedisAccess, tokens: Tokens) -> _Handler:
     async def missing() -> list[str]:
         try:
             await redis.run(lambda reader: reader.commit_marks())
@@ -186,7 +196,8 @@ def _readyz_handler(redis: RedisAccess) -> _Handler:
     async def ready(_request: web.Request) -> web.Response:
         """Report whether sessions can be read; if not, what is missing."""
         lacks = await shared()
-        return json_response({"ready": not lacks, "missing": lacks}, 503 if lacks else 200)
+        warnings = [tokens.problem] if tokens.problem else []
+        return json_response({"ready": not lacks, "missing": lacks, "warnings": warnings}, 503 if lacks else 200)
 
     return ready
 
@@ -198,7 +209,7 @@ async def _state_diagram(_request: web.Request) -> web.Response:
 
 class _PageSockets:
     def __init__(
-        self, app: web.Application, views: ViewFactory, access: AccessControl, clock: Clock, greeting: bytes
+        self, app: web.Application, views: ViewFactory, access: AccessControl, clock: Clock, greeting: _Greeting
     ) -> None:
         self._views = views
         self._access = access
@@ -210,12 +221,13 @@ class _PageSockets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one page's WebSocket; reject pages not signed in, or too many."""
         check_origin(request)
-        until_s = self._access.signed_in_until_s(request)
-        if until_s is None:
+        sign_in = self._access.sign_in_of(request)
+        if sign_in is None or Permission.READ not in sign_in.token.may:
             return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
             raise RequestError("too-many", f"{SOCKETS_MAX} pages are already connected", retry_after_s=1)
-        socket = PageSocket(self._views, self._clock, until_s, greeting=self._greeting)
+        greeting = self._greeting(sign_in.token)
+        socket = PageSocket(self._views, self._clock, sign_in, greeting=greeting)
         self._open.add(socket)
         try:
             return await socket.run(request)

@@ -14,6 +14,7 @@ from conferral.operations.http_commands import parse_command, submit_command
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
+from conferral.runtime.web.tokens import Permission
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 
@@ -29,16 +30,16 @@ class CommandRoutes:
 
     async def submit_command(self, request: web.Request) -> web.Response:
         """Publish a command; the WebSocket reports its status from Redis."""
-        self._access.require_write(request)
+        token = self._access.require_write(request)
         body = await read_json_object(request)
         parsed = parse_command(body | {"by": body.get("by") or "console"})
         submitter = CommandSubmitter(await self._redis.reader(), self._redis.limiter)
-        submitted = await submit_command(submitter, parsed)
+        submitted = await submit_command(submitter, parsed, token)
         return json_response({"command": submitted.command_id}, 202)
 
     async def act_on_dead_letters(self, request: web.Request) -> web.Response:
         """Retry or drop dead letters: by id, or all with a reason."""
-        self._access.require_write(request)
+        token = self._access.require_write(request, Permission.DEAD)
         body = await read_json_object(request)
         act = body.get("act")
         if act not in ("retry", "drop"):
@@ -56,7 +57,7 @@ class CommandRoutes:
             done = await self._redis.limiter(handling)
         except CountChanged as error:
             raise RequestError("changed", str(error), count=error.count) from None
-        log.info("dead_letters_handled", outcome=act, count=done.done)
+        log.info("dead_letters_handled", outcome=act, count=done.done, token_name=token.name)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
 
 

@@ -23,6 +23,7 @@ from conferral.operations.statistics import TransferStats
 from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.server import SharedResult
+from conferral.runtime.web.tokens import Token
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
@@ -85,13 +86,16 @@ READ_EVERY_S = 2.0
 DRAWN_MAX = 12
 #: These pages redirect to the account's own.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
+#: Suggestions that change nothing.
+_READING = frozenset({"check", "replay"})
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
 
 class SessionDetailView(View):
     """One session as sent to one page."""
 
-    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock, message: PageMessage) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock, message: PageMessage, token: Token) -> None:
+        self._token = token
         self._feed = feed
         self._redis = redis
         self._clock = clock
@@ -164,7 +168,8 @@ class SessionDetailView(View):
             clock=to_iso,
             has_worker=self._feed.has_worker,
         )
-        return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
+        buttons = [form for form in command_forms(session) if form.type in self._token.may]
+        return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms))
 
     def _past_message(
         self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry], version: int
@@ -197,12 +202,16 @@ class SessionDetailView(View):
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,
-            suggestions=explained.suggestions,
+            suggestions=[one for one in explained.suggestions if one.command in self._token.may | _READING],
             buttons=buttons,
             links=links_of(session),
             trouble=attention_mark(attention),
             # The addresses of present parties aren't useful transfer targets.
-            destinations=[one for one in self._feed.known_destinations(full=self._full) if one not in present],
+            destinations=[
+                one
+                for one in self._feed.known_destinations(full=self._full)
+                if one not in present and self._token.may_name(one)
+            ],
         )
 
 
@@ -333,11 +342,11 @@ class ViewFactory:
         self.health = SharedResult(self._read_health)
         self._recent_health: deque[Health] = deque()
 
-    def make(self, message: PageMessage) -> View:
-        """Return the requested view."""
+    def make(self, message: PageMessage, token: Token) -> View:
+        """Return the requested view, with what the token may do."""
         match message.view:
             case "session":
-                return SessionDetailView(self.feed, self.redis, self._clock, message)
+                return SessionDetailView(self.feed, self.redis, self._clock, message, token)
             case "health":
                 return HealthView(self.health)
             case "dead":

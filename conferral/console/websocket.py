@@ -12,6 +12,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import ValidationError
 
+from conferral.console.access import SignIn
 from conferral.console.commands import CommandTracker
 from conferral.console.messages import encode_message
 from conferral.console.views import PageMessage, View, ViewFactory
@@ -49,11 +50,11 @@ async def reject(request: web.Request) -> web.WebSocketResponse:
 class PageSocket:
     """Serves one page."""
 
-    def __init__(self, views: ViewFactory, clock: Clock, until_s: int, *, greeting: bytes) -> None:
+    def __init__(self, views: ViewFactory, clock: Clock, sign_in: SignIn, *, greeting: bytes) -> None:
         self._views = views
         self._feed = views.feed
         self._clock = clock
-        self._until_s = until_s
+        self._token, self._until_s, self._tokens = sign_in
         self._greeting = greeting
         self._socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_S, compress=True
@@ -96,7 +97,7 @@ class PageSocket:
         if message.follow is not None:
             self._tracker.add(message.follow, message.type)
         else:
-            self._view = self._views.make(message)
+            self._view = self._views.make(message, self._token)
         self._wake.set()
 
     async def _send_changes(self) -> None:
@@ -108,7 +109,10 @@ class PageSocket:
                 redis_error = await self._send_new()
                 await self._send_tick_if_due(redis_error or self._feed.redis_error)
                 await self._wait_for_changes(started_s)
-            await self._close(NOT_SIGNED_IN, b"the sign-in has expired")
+            if self._tokens.have(self._token):
+                await self._close(NOT_SIGNED_IN, b"the sign-in has expired")
+            else:  # the page connects again, and learns what it may do now
+                await self._close(WSCloseCode.SERVICE_RESTART, b"the token was removed or changed")
         except ConnectionError:
             return  # the page has disconnected; the receiving side notices, too
 
@@ -165,7 +169,8 @@ class PageSocket:
     def _is_over(self) -> bool:
         if self._socket.closed:
             return True
-        return bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000
+        is_expired = bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000
+        return is_expired or not self._tokens.have(self._token)
 
     async def _wait_for_changes(self, started_s: float) -> None:
         """Wait for changes, and at least for the minimum interval."""

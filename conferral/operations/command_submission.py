@@ -115,7 +115,9 @@ class CommandSubmitter:
                 await self._run(command_stream.require_capacity(client, keys))
         if check_session:
             await self._check_session(command)
-        reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
+        reserved = command_stream.reserve_id(
+            client, keys, command.command_id, command.digest, command_stream.sender_of(fields)
+        )
         is_own = await self._run(reserved)
         _check_same_command(command, is_own=is_own)
         try:

@@ -1,21 +1,26 @@
-"""Commands over HTTP: validates, publishes, and logs them."""
+"""Commands over HTTP: validates, authorizes, publishes, and logs them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, UnknownSession
+from conferral.runtime.errors import ConferralError
 from conferral.runtime.web.json_requests import RequestError
+from conferral.runtime.web.tokens import Token
+from conferral.statemachine.parts import is_url, split_places
+from conferral.statemachine.states import Place
 from conferral.storage.commands import command_parser, command_stream
-from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, Value
 from conferral.storage.commands.field_values import SENDER
 
 log = structlog.get_logger()
 
-#: Name of the submitter for commands authorized by `CONFERRAL_API_TOKEN`.
-TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
+#: Fields with destinations, separated by commas.
+_DESTINATIONS = ("agent", "customer", "to")
 
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
@@ -29,9 +34,35 @@ def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
     return parsed
 
 
-async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> SubmittedCommand:
-    """Publish a command, or raise RequestError; StoreError leaves it unknown."""
-    fields = parsed.entry() | {"by": f"{TOKEN_NAME}/{parsed.by}" if parsed.by else TOKEN_NAME}
+def _limit_destinations(parsed: ParsedCommand, token: Token) -> ParsedCommand:
+    """Return the command with addresses for names, or raise RequestError.
+
+    What is published names no name: the router's directory, which may be another one, can't change what was allowed.
+    """
+    if (resolve := token.address_of) is None:
+        return parsed
+    found: dict[str, Value] = {}
+    try:
+        for name in _DESTINATIONS:
+            if given := str(parsed.values.get(name, "")):
+                found[name] = ",".join(resolve(one) for one in given.split(","))
+        if given := str(parsed.values.get((name := "fallback"), "")):
+            # Words name no destination, and URLs have a list of their own.
+            places = split_places(given)
+            found[name] = ",".join(one if one in tuple(Place) or is_url(one) else resolve(one) for one in places)
+    except ConferralError as error:
+        raise token.refusal(f"may not name this destination in {name}: {error}") from None
+    return replace(parsed, values={**parsed.values, **found})
+
+
+async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand, token: Token) -> SubmittedCommand:
+    """Publish a command if the token may send it.
+
+    Otherwise raises RequestError; StoreError leaves it unknown.
+    """
+    token.require(parsed.event_type.name)
+    parsed = _limit_destinations(parsed, token)
+    fields = parsed.entry() | {"by": f"{token.name}/{parsed.by}" if parsed.by else token.name}
     try:
         submitted = await submitter.submit(fields, parsed.id, check_session=True)
     except CommandIdConflict as error:
@@ -45,5 +76,6 @@ async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> 
         command=submitted.kind,
         command_id=command_stream.safe_id(submitted.command_id),
         session_id=command_stream.safe_id(submitted.session),
+        token_name=token.name,
     )
     return submitted

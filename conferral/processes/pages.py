@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +30,7 @@ from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 from conferral.telephony.directory import read_destinations
+from conferral.telephony.token_file import TokenFile
 
 log = structlog.get_logger()
 
@@ -43,35 +44,45 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     require_free_port(host, port)
     configure_log(settings, "console")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    names: Callable[[], Mapping[str, str]] = dict
     if settings.directory is not None:
-        # Read again for each suggestion, so that no reload is needed.
-        options = replace(options, directory_names=partial(_directory_names, settings.directory))
+        # Read again when it has changed, so that no reload is needed.
+        names = partial(_directory_names, settings.directory)
+        options = replace(options, directory_names=lambda: tuple(names()))
+    tokens = TokenFile(settings.tokens, settings.api_token, names)
     warn_of_weak_token(settings.api_token)
-    if sys.stderr.isatty():
+    if settings.api_token is not None and sys.stderr.isatty():
         # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
         output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
         output.print_note(f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of it")
         # A console that listens elsewhere is reached by host names that only its operator knows.
         options = replace(options, allowed_hosts=options.allowed_hosts or None)
-    return lifecycle.run(lambda stop: _serve_console(settings, host, port, stop, options))
+    return lifecycle.run(
+        lambda stop: _serve_console(settings, tokens, host, port, stop, options), on_hangup=tokens.reload
+    )
 
 
-def _directory_names(path: Path) -> Sequence[str]:
-    """Return the directory's names; none if it can't be read."""
+def _directory_names(path: Path) -> Mapping[str, str]:
+    """Return the directory's addresses by name; none if it can't be read."""
     try:
-        return tuple(read_destinations(path))
-    except SettingsError:
-        return ()
+        return _read_directory(path, path.stat().st_mtime_ns)
+    except (OSError, SettingsError):
+        return {}
+
+
+@lru_cache(maxsize=1)
+def _read_directory(path: Path, _changed_ns: int) -> Mapping[str, str]:
+    return read_destinations(path)
 
 
 async def _serve_console(
-    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
+    settings: ConsoleSettings, tokens: TokenFile, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
     client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     try:
-        app = make_app(settings, client, SystemClock(), options, readiness_client=probing)
+        app = make_app(settings, tokens, client, SystemClock(), options, readiness_client=probing)
         async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
             log.info("console_started", host=host, port=port)
             await stop.wait()

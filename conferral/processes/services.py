@@ -24,6 +24,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.token_file import TokenFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
@@ -51,13 +52,19 @@ def serve_webhooks(host: str, port: int) -> int:
     """Run the webhooks; return the exit code, or raise SettingsError."""
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
+    tokens = TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     require_free_port(host, port)
     configure_log(settings, "webhooks")
     warn_of_weak_token(settings.api_token)
     draining = lifecycle.Draining(settings.drain_s)
+
+    def reload() -> None:
+        directory.reload()
+        tokens.reload()
+
     return lifecycle.run(
-        lambda stop: _serve(settings, directory, host, port, stop, draining),
-        on_hangup=directory.reload,
+        lambda stop: _serve(settings, directory, tokens, host, port, stop, draining),
+        on_hangup=reload,
         draining=draining,
     )
 
@@ -65,6 +72,7 @@ def serve_webhooks(host: str, port: int) -> int:
 async def _serve(
     settings: ServiceSettings,
     directory: DirectoryFile,
+    tokens: TokenFile,
     host: str,
     port: int,
     stop: asyncio.Event,
@@ -101,10 +109,8 @@ async def _serve(
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
-        app = make_app(
-            settings, publisher, twilio, metrics, clock, directory=directory, schema=schema, draining=draining
-        )
-        add_api(app, settings, api_client, keys, metrics, clock, directory)
+        app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
+        add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
         code = await lifecycle.run_until_stopped(
             stop,
             {

@@ -223,6 +223,11 @@ class Metrics:
             "Events that have no effect and were shed under load, by reason (waiting, backlog)",
             ["reason"],
         )
+        self.api_refusals = self._counter(
+            "conferral_api_refusals_total",
+            "Requests that the control API refused, by the error's type (unauthorized, forbidden, too-many...)",
+            ["reason"],
+        )
         self.api_requests = self._histogram(
             "conferral_api_request_seconds",
             "Requests answered by the control API, by route and HTTP status; includes the wait for an outcome",

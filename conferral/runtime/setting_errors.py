@@ -48,6 +48,7 @@ _VALID = {
         "https://app.example.com/calls",
     ),
     "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
+    "CONFERRAL_TOKENS": ("the path of a TOML file", "tokens.toml"),
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),
     "CONFERRAL_GREETING": (

@@ -180,12 +180,23 @@ class CommandSettings(StoreSettings):
     )
 
 
-class ConsoleSettings(DirectorySettings):
+class TokenSettings(DirectorySettings):
+    """Settings of what answers to API tokens."""
+
+    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] | None = setting(
+        "CONFERRAL_API_TOKEN",
+        "a token of the control API and the console that may do everything, named `api`; `openssl rand -hex 32` "
+        "creates one. Without it and CONFERRAL_TOKENS, the API answers 503, and the console doesn't start",
+        None,
+    )
+    tokens: Path | None = setting(
+        "CONFERRAL_TOKENS", "a TOML file of named tokens of the API and the console, and of what each may do", None
+    )
+
+
+class ConsoleSettings(TokenSettings):
     """Settings of the web console."""
 
-    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] = setting(
-        "CONFERRAL_API_TOKEN", "the token of the control API and the console; `openssl rand -hex 32` creates one"
-    )
     public_url: HttpUrl | None = setting(
         "CONFERRAL_PUBLIC_URL",
         "the `http(s)://` URL of the control API, shown in the `curl` commands that the page offers",
@@ -216,7 +227,7 @@ class TwilioSettings(StoreSettings):
     )
 
 
-class ServiceSettings(TwilioSettings, CommandSettings, DirectorySettings):
+class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     """Settings of the webhooks, the worker, and `check`."""
 
     auth_token_secondary: Secret | None = setting(
@@ -238,9 +249,6 @@ class ServiceSettings(TwilioSettings, CommandSettings, DirectorySettings):
         "CONFERRAL_AGENT",
         "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
         None,
-    )
-    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] | None = setting(
-        "CONFERRAL_API_TOKEN", "bearer token of the control API; it answers 503 without one", None
     )
     allowed_destinations: str | None = setting(
         "CONFERRAL_ALLOWED_DESTINATIONS",
@@ -441,6 +449,9 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
     if isinstance(settings, TwilioSettings) and bool(settings.api_key) != bool(settings.api_secret):
         missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
+    if isinstance(settings, ConsoleSettings) and settings.api_token is None and settings.tokens is None:
+        why = "the console needs it or CONFERRAL_TOKENS; `openssl rand -hex 32` creates one"
+        raise SettingsError((f"CONFERRAL_API_TOKEN: missing; {why}",))
     return settings
 
 

@@ -6,7 +6,6 @@ a file, the settings apply to every called number.
 
 import re
 import threading
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -26,6 +25,7 @@ from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, Co
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address
 from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.toml_file import display_path, read_toml
 
 log = structlog.get_logger()
 
@@ -160,7 +160,7 @@ def read_destinations(path: Path) -> dict[str, str]:
     Raises:
         SettingsError: the file is unreadable.
     """
-    destinations = _content_of(path).get("destinations")
+    destinations = read_toml("CONFERRAL_DIRECTORY", path).get("destinations")
     return {} if not isinstance(destinations, dict) else {str(name): str(one) for name, one in destinations.items()}
 
 
@@ -168,7 +168,7 @@ def read_file(
     path: Path, allowed: AllowList, return_urls: Sequence[str] = ()
 ) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
     """Return addresses by name, and entries by number; raise SettingsError."""
-    content = _content_of(path)
+    content = read_toml("CONFERRAL_DIRECTORY", path)
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
     context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls)
@@ -180,39 +180,7 @@ def read_file(
     return file.destinations, file.inbound
 
 
-def _content_of(path: Path) -> dict[str, Any]:
-    text = _text_of(path)
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:  # besides the parser's own error, Python's for an overlong number
-        raise SettingsError((_syntax_error(path, text, str(error)),)) from None
-    except RecursionError:
-        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
-
-
-def _text_of(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise SettingsError((f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)) from None
-    except ValueError:
-        raise SettingsError(("CONFERRAL_DIRECTORY: contains a NUL character; remove it",)) from None
-    try:
-        return content.decode("utf-8-sig")  # some editors write a byte order mark
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}, line {line}: must be UTF-8",)) from None
-
-
 # ---- error messages ----------------------------------------------------------------------------------------------
-
-
-def _syntax_error(path: Path, text: str, message: str) -> str:
-    """Return where a file is no TOML; the parser's words may quote a number."""
-    found = re.search(r"line (\d+), column (\d+)", message)
-    where = f"line {found[1]}, column {found[2]}" if found else f"line {len(text.splitlines())}"
-    return f"CONFERRAL_DIRECTORY: {path}, {where}: not valid TOML"
 
 
 def _message(problem: Any) -> str:
@@ -226,26 +194,7 @@ def _message(problem: Any) -> str:
         words = "must be a string, with commas between the places"
     else:
         words = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{_display_path(path)}: {words}"
-
-
-def _display_path(path: tuple[str | int, ...]) -> str:
-    """Return a key as the file writes it, without numbers.
-
-    >>> _display_path(("inbound", "+15550123", "agents", 1))
-    'inbound."+…23".agents, entry 2'
-    """
-    shown = (f", entry {part + 1}" if isinstance(part, int) else f".{_display_part(part)}" for part in path)
-    return "".join(shown).removeprefix(".")
-
-
-def _display_part(part: str) -> str:
-    """Return a part of a key; only its end if it may hold a number."""
-    if part.startswith("+"):
-        return f'"{redact(part)}"'
-    if is_name(part) and sum(letter.isdigit() for letter in part) < 4:
-        return part
-    return f'"…{part[-2:] if part[-2:].isalnum() else ""}"'
+    return f"{display_path(path)}: {words}"
 
 
 @dataclass(frozen=True, slots=True)

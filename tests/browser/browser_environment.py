@@ -1,6 +1,7 @@
 """Everything that pages are pages of, in one process: a world with a console before it, and phones to be played."""
 
 import asyncio
+from pathlib import Path
 from typing import Self
 
 from conferral.console.app import ConsoleOptions, make_app
@@ -9,6 +10,7 @@ from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import make_client
+from conferral.telephony.token_file import TokenFile
 from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
 from tests.support.ports import free_port
 
@@ -22,9 +24,12 @@ UNHURRIED = {name: int(getattr(Policy(), name)) for name in FAST}
 class Console:
     """A console on a port of its own, that can be stopped and started again there."""
 
-    def __init__(self, redis_url: str, *, prefix: str = "conferral", read_only: bool = False) -> None:
+    def __init__(
+        self, redis_url: str, *, prefix: str = "conferral", read_only: bool = False, token_file: Path | None = None
+    ) -> None:
         values = {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix, "CONFERRAL_API_TOKEN": TOKEN}
-        self._settings = load(ConsoleSettings, values)
+        self._settings = load(ConsoleSettings, values | ({"CONFERRAL_TOKENS": str(token_file)} if token_file else {}))
+        self.tokens = TokenFile(self._settings.tokens, self._settings.api_token, dict)
         self._read_only = read_only
         self.port = free_port()
         self._serving: asyncio.Task[None] | None = None
@@ -59,7 +64,8 @@ class Console:
     async def _serve(self, opened: asyncio.Event) -> None:
         client = make_client(self._settings.redis_url)
         try:
-            app = make_app(self._settings, client, SystemClock(), ConsoleOptions(read_only=self._read_only))
+            options = ConsoleOptions(read_only=self._read_only)
+            app = make_app(self._settings, self.tokens, client, SystemClock(), options)
             async with run_server(app, "127.0.0.1", self.port, shutdown_s=3):
                 opened.set()
                 await self._stop.wait()

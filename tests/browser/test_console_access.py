@@ -14,6 +14,7 @@ from tests.browser.browser_environment import TOKEN, Console
 from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.conferral.cli_helpers import KEYS, set_up
 from tests.support.owners import owned_by
+from tests.support.token_files import secret_of, table, write_tokens
 
 GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
 TABS = 8
@@ -171,6 +172,38 @@ async def test_a_reader_changes_nothing(redis, reader, windows):
     )
     assert status == 403
     assert redis.xlen("conferral:commands") == 0
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def limited(redis_server, redis, tmp_path):
+    set_up(redis)
+    path = write_tokens(tmp_path / "tokens.toml", table("desk", ["read", "hold", "end"]), table("wall", ["read"]))
+    async with Console(redis_server.url, token_file=path) as opened:
+        yield opened, path
+
+
+async def test_a_named_token_sees_only_what_it_may_do_and_is_out_once_it_is_removed(redis, limited, windows):
+    console, path = limited
+    fill(redis, 1)
+    page = await windows.open(console.address)
+    await page.get_by_label("Token").fill(secret_of("desk"))
+    await page.keyboard.press("Enter")
+    await browser_actions.open_session(page, session_id(0))
+    await expect(page.get_by_title("The token that you are signed in with")).to_have_text("desk")
+    await expect(page.get_by_role("button", name="Hold…")).to_be_visible()
+    await expect(page.get_by_role("button", name="End…")).to_be_visible()
+    for label in ("Transfer…", "Convert", "Mute…"):
+        await expect(page.get_by_role("button", name=label)).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Transfer", exact=True)).to_have_count(0)
+
+    write_tokens(path, table("desk", ["read"]))
+    console.tokens.reload()
+    await expect(page.get_by_text("Your token, desk, may send no commands.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Hold…")).to_have_count(0)
+
+    write_tokens(path, table("wall", ["read"]))
+    console.tokens.reload()
+    await expect(page.get_by_label("Token")).to_be_visible()
 
 
 async def watched(page: Page) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
+from tests.support.token_files import table, write_tokens
 
 pytestmark = pytest.mark.redis
 
@@ -227,6 +228,20 @@ def test_each_directory_error_is_reported_on_its_own_line(run, alive):
     assert found[1].startswith('directory.toml, inbound."+…00".weight: no such key')
     assert "5550163" not in ran.out
     assert not [line for line in ran.json if line["name"] == "agent"]  # it may be a name in the directory
+
+
+def test_the_tokens_file_is_checked_without_its_secrets(checked, alive, tmp_path):
+    assert "tokens" not in checked()[1]
+    path = write_tokens(tmp_path / "tokens.toml", table("desk", ["read"]), table("wall", ["read"]))
+    code, lines = checked(CONFERRAL_TOKENS=str(path))
+    assert (code, lines["tokens"]["status"], lines["tokens"]["found"]) == (0, "ok", f"{path}: desk, wall")
+    assert (lines["control API"]["status"], lines["control API"]["found"]) == ("ok", "enabled, with CONFERRAL_TOKENS")
+
+    write_tokens(path, table("desk", ["dance"]))
+    code, lines = checked(CONFERRAL_TOKENS=str(path))
+    assert (code, lines["tokens"]["status"]) == (1, "fail")
+    assert f"{path}, tokens.desk.may: entry 1 is wrong" in lines["tokens"]["found"]
+    assert "SIGHUP" in lines["tokens"]["fix"]
 
 
 def test_check_fails_on_redis_outage_and_reports_the_rest(checked):

@@ -13,6 +13,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
+from conferral.telephony.token_file import TokenFile
 from tests.conferral.cli_helpers import KEYS
 
 TOKEN = "a-token.of~letters_and+1/2=="
@@ -21,10 +22,11 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATIENCE_S = 30
 
 
-def app_of(client, *, clock=None, token=TOKEN, variables=None, readiness_client=None, **options):
+def app_of(client, *, clock=None, token=TOKEN, variables=None, readiness_client=None, tokens=None, **options):
     settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": token, **(variables or {})})
     clock = clock or SystemClock()
-    return make_app(settings, client, clock, ConsoleOptions(**options), readiness_client=readiness_client)
+    tokens = tokens or TokenFile(settings.tokens, settings.api_token, dict)
+    return make_app(settings, tokens, client, clock, ConsoleOptions(**options), readiness_client=readiness_client)
 
 
 async def served(app, **options):

@@ -45,7 +45,7 @@ async def test_the_token_is_exchanged_for_a_cookie_that_no_script_and_no_other_s
 
     assert answer.status == 204
     assert re.fullmatch(
-        rf"conferral_[0-9a-f]{{8}}=\d+\.[0-9a-f]{{64}}; HttpOnly; Max-Age={COOKIE_LIFETIME_S}; SameSite=Strict",
+        rf"conferral_[0-9a-f]{{8}}=api\.\d+\.[0-9a-f]{{64}}; HttpOnly; Max-Age={COOKIE_LIFETIME_S}; SameSite=Strict",
         cookie_of(answer),
     )
     assert TOKEN not in str(answer.headers)
@@ -110,14 +110,16 @@ async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_chan
     other = await open_console(headers={}, token="another")
     value = cookie_of(await sign_in(browser)).partition(";")[0]
     name, _, signed = value.partition("=")
-    until, _, signature = signed.partition(".")
+    _, until, signature = signed.split(".")
     browser.session.cookie_jar.clear()
     forged = [
-        f"{name}={int(until) + 1}.{signature}",
-        f"{name}={until}.{'0' * 64}",
+        f"{name}=api.{int(until) + 1}.{signature}",
+        f"{name}=api.{until}.{'0' * 64}",
         f"{name}=",
-        f"{name}=1.{signature}",
-        f"{name}={until}.{signature}0",
+        f"{name}=api.1.{signature}",
+        f"{name}=api.{until}.{signature}0",
+        f"{name}=desk.{until}.{signature}",
+        f"{name}={until}.{signature}",
     ]
 
     assert await status_of(browser, {"Cookie": value}) == 422

@@ -27,7 +27,7 @@ async def test_a_command_is_published_as_every_other_way_would(console, redis, l
     ]  # fmt: skip
     assert [line for line in lines if line["event"] == "command_published"] == [
         {"event": "command_published", "log_level": "info", "command": "transfer", "command_id": command_id,
-         "session_id": CALL}
+         "session_id": CALL, "token_name": "api"}
     ]  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_json_object
+from conferral.runtime.web.tokens import NO_TOKEN, Token
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import BadCursorError
 from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query
 from conferral.webhooks.api.routes import ROUTES, Route
@@ -43,15 +45,18 @@ def add_api(
     metrics: Metrics,
     clock: Clock,
     directory: DirectoryFile | None = None,
+    tokens: TokenFile | None = None,
 ) -> None:
     """Mount the control API next to the application's other routes.
 
-    Load the directory once, unless the caller reloads a given one.
+    Load the directory and the tokens once, unless the caller reloads given ones.
     """
     # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
-    handlers = Handlers(settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, clock)
-    bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
+    directory = directory or DirectoryFile(settings)
+    tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
+    bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
+    handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock)
     log_limit = LogRateLimit(clock)
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
@@ -83,10 +88,13 @@ def _make_handler(
     log_limit: LogRateLimit,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     def refuse(error: RequestError) -> web.Response:
+        metrics.api_refusals.labels(error.type).inc()
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
         is_logged = bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
-        if is_logged and (count := log_limit.count((route.template, error.type), REFUSALS_LOG_EVERY_S)):
-            log.info("api_refused", url_path=route.template, status=error.status, reason=error.type, count=count)
+        kind = route.template, error.type, *error.log_fields.values()
+        if is_logged and (count := log_limit.count(kind, REFUSALS_LOG_EVERY_S)):
+            about = {"status": error.status, "reason": error.type, "count": count, **error.log_fields}
+            log.info("api_refused", url_path=route.template, **about)
         return _refusal(error)
 
     async def handle(request: web.Request) -> web.Response:
@@ -122,17 +130,32 @@ def _refusal(error: RequestError) -> web.Response:
     return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
 
+def _authorize(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> Token:
+    """Return the request's token if it has the route's permission; else raise."""
+    if bearer is None:
+        reason = "the control API is disabled: neither CONFERRAL_API_TOKEN nor CONFERRAL_TOKENS is set"
+        raise RequestError(ErrorType.NOT_SET_UP, reason)
+    token = bearer.token_of(request)
+    if token is None:
+        hint = "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN or one of CONFERRAL_TOKENS"
+        raise RequestError(ErrorType.UNAUTHORIZED, hint)
+    if route.permission is not None:
+        token.require(route.permission)
+    return token
+
+
 async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
-    if route.needs_token:
-        if bearer is None:
-            raise RequestError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
-        if not bearer.has_valid_token(request):
-            hint = "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
-            raise RequestError(ErrorType.UNAUTHORIZED, hint)
+    token = _authorize(request, route, bearer) if route.needs_token else NO_TOKEN
+
+    def is_gone() -> bool:
+        is_closing = request.transport is None or request.transport.is_closing()
+        return is_closing or (bearer is not None and route.needs_token and not bearer.tokens.have(token))
+
     return ApiRequest(
         path=request.match_info,
         query=parse_query(request, route.query),
         body=await read_json_object(request) if route.body else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
-        is_gone=lambda: request.transport is None or request.transport.is_closing(),
+        is_gone=is_gone,
+        token=token,
     )

@@ -21,6 +21,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
+from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
@@ -74,7 +75,10 @@ class ApiRequest:
     body: Mapping[str, Any]
     #: The command's id from the Idempotency-Key header; empty without one.
     key: str
+    #: Whether no one may have the answer anymore: the client has left, or its token was removed or changed.
     is_gone: Callable[[], bool]
+    #: Who asks; `NO_TOKEN` if the route needs none.
+    token: Token
 
     def __repr__(self) -> str:
         return "<ApiRequest>"
@@ -158,7 +162,8 @@ class Handlers:
         """Submit a `call`, which opens a session."""
         if request.body.get("type", "call") != "call":
             raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
-        command = await http_commands.submit_command(self._submitter, _parsed_command(request, type="call"))
+        parsed = _parsed_command(request, type="call")
+        command = await http_commands.submit_command(self._submitter, parsed, request.token)
         session_id = command.session or command_stream.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
@@ -169,7 +174,8 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        command = await http_commands.submit_command(self._submitter, _parsed_command(request, session=named))
+        parsed = _parsed_command(request, session=named)
+        command = await http_commands.submit_command(self._submitter, parsed, request.token)
         wait_s = request.query["wait"]
         outcome = await self._wait_for_outcome(command, wait_s, request.is_gone) if wait_s else None
         if outcome is None or not outcome.is_final:
@@ -186,6 +192,8 @@ class Handlers:
         if found is None or not found.exists:
             shown = command_stream.safe_id(named) if is_id(named) else "with this id"
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
+        if not request.token.is_sender(found.by):
+            request.token.require(Permission.READ)
         return _response(200, _outcome(found))
 
     async def _wait_for_outcome(

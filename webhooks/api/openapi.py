@@ -28,6 +28,7 @@ _BY = "who sends the command, without /; the session's log shows it after the to
 _STATUS_DESCRIPTIONS = {
     400: "The body is not JSON",
     401: "The token is missing or wrong",
+    403: "The token may not do this",
     404: "Not found",
     408: "The body did not arrive in time",
     409: "The session does not accept the command, or the id was already used for another command",
@@ -57,7 +58,7 @@ def document(public_url: str) -> dict[str, Any]:
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "the setting CONFERRAL_API_TOKEN"}
+                "token": {"type": "http", "scheme": "bearer", "description": "an API token: docs/api.md#named-tokens"}
             },
         },
     }

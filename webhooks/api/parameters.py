@@ -22,6 +22,8 @@ class ErrorType(StrEnum):
     MALFORMED = "malformed"
     #: The bearer token is missing or wrong.
     UNAUTHORIZED = "unauthorized"
+    #: The token is valid, but may not do this.
+    FORBIDDEN = "forbidden"
     #: There is no such session, call, or command, or it has expired.
     UNKNOWN = "unknown"
     #: The path does not support this method.

@@ -8,6 +8,7 @@ from aiohttp import hdrs
 from pydantic import BaseModel
 
 from conferral.runtime.web.json_requests import STATUS
+from conferral.runtime.web.tokens import Permission
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, REF, STATE, WAIT, ErrorType, Parameter
@@ -42,6 +43,8 @@ class Route:
     body_without: tuple[str, ...] = ()
     more_error_types: tuple[ErrorType, ...] = ()
     needs_token: bool = True
+    #: What the token needs; None if that depends on the command (`http_commands`) or its sender (`show_command`).
+    permission: Permission | None = Permission.READ
 
     @property
     def error_types(self) -> list[ErrorType]:
@@ -50,7 +53,8 @@ class Route:
         if self.body:
             kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE)
         if self.needs_token:
-            kinds += (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP, ErrorType.STORE)
+            kinds += (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.TOO_MANY)
+            kinds += (ErrorType.NOT_SET_UP, ErrorType.STORE)
         return sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))
 
     @property
@@ -78,6 +82,7 @@ ROUTES = (
         "Publishes the command `call`, which opens a session. The fields are those of the command.",
         {202: ResponseSpec(models.SessionAccepted, "The call has been requested")},
         body=(Call,),
+        permission=None,
         more_error_types=(ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
     Route(
@@ -122,6 +127,7 @@ ROUTES = (
         query=(WAIT,),
         body=tuple(command for command in COMMANDS if command is not Call),
         body_without=("session",),
+        permission=None,
         more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.ID_CONFLICT, ErrorType.FULL),
     ),
     Route(
@@ -129,8 +135,9 @@ ROUTES = (
         "/commands/{command}",
         "show_command",
         "Show a command's status",
-        "Outcomes are kept for a day.",
+        "Outcomes are kept for a day. A token without `read` may see the commands that were sent with it.",
         {200: ResponseSpec(models.CommandOutcome, "The status")},
+        permission=None,
         more_error_types=(ErrorType.UNKNOWN,),
     ),
     Route(
@@ -141,6 +148,7 @@ ROUTES = (
         "For the `Device` of Twilio's Voice SDK. Your server requests it for an authenticated agent.",
         {200: ResponseSpec(models.IssuedToken, "The token")},
         body=models.TokenRequest,
+        permission=Permission.ACCESS_TOKEN,
     ),
     Route(
         hdrs.METH_GET,

@@ -121,7 +121,7 @@ export function actOnDeadLetters(what) {
 /**
  * Signs in.
  *
- * @param {string} token `CONFERRAL_API_TOKEN`.
+ * @param {string} token One of the console's tokens.
  * @throws {RefusedError}
  */
 export async function signIn(token) {

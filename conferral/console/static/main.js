@@ -75,6 +75,9 @@ function Top({ view }) {
       )}
     </nav>
     <div class="top-end">
+      ${hello.value.token && hello.value.token !== "api"
+        ? html`<span class="tag" title="The token that you are signed in with"><${Text} value=${hello.value.token} /></span>`
+        : null}
       ${hello.value.read_only ? html`<span class="tag">read-only</span>` : null}
       ${hello.value.prefix && hello.value.prefix !== "conferral"
         ? html`<span class="tag" title="CONFERRAL_PREFIX"><${Text} value=${hello.value.prefix} /></span>`

@@ -17,16 +17,23 @@ export const asOf = signal(null);
 /** Redis's error; empty while it responds. */
 export const redisError = signal("");
 
-/** The server's greeting; `public_url` is the control API's, `shown_token` its token; empty if not sent. */
+/**
+ * The server's greeting; `token` is the name of the token that the page is signed in with, `may` its permissions and
+ * commands; `public_url` is the control API's, `shown_token` its token; empty if not sent.
+ */
 export const hello = signal({
   version: "",
   read_only: false,
+  token: "",
+  may: [],
   prefix: "",
   public_command: "conferral",
   public_url: "",
   shown_token: "",
   has_twilio_pages: false,
 });
+/** Whether the page's token has a permission, or may send a command; the server refuses the rest anyway. */
+export const may = (what) => hello.value.may.includes(what);
 /** Counts of all sessions and of the last hour; null before the first message. */
 export const summary = signal(null);
 /** Why the displayed data may be stale; empty if it is current. */

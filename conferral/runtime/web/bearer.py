@@ -1,15 +1,14 @@
-"""Bearer authentication with the API token; rate limit of wrong tokens."""
+"""Bearer authentication with API tokens; rate limit of wrong ones."""
 
-import hmac
 import math
 from collections import OrderedDict, deque
 
 import structlog
 from aiohttp import hdrs, web
-from pydantic import SecretStr
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.json_requests import RequestError
+from conferral.runtime.web.tokens import Token, Tokens, digest_of
 
 log = structlog.get_logger()
 
@@ -48,27 +47,29 @@ class WrongTokenLimiter:
 
 
 class BearerAuthenticator:
-    """Compares tokens with the configured one.
+    """Finds the token that a request was sent with.
 
     The right token is never rate-limited, or anyone could lock everyone out. Its length protects it from guessing.
     """
 
-    def __init__(self, token: SecretStr, clock: Clock) -> None:
-        self._token = token.get_secret_value().encode()
+    def __init__(self, tokens: Tokens, clock: Clock) -> None:
+        self.tokens = tokens
         self._limiter = WrongTokenLimiter(clock)
 
-    def is_valid(self, token: str, request: web.Request) -> bool:
-        """Whether this is the token; raise RequestError after too many wrong ones."""
-        # Headers may hold any byte. The constant-time comparison does not reveal where the two differ.
-        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
-            return True
-        if token and (wait_s := self._limiter.record(request.remote or "")):
+    def find(self, given: str, request: web.Request) -> Token | None:
+        """Return the token, or raise RequestError after too many wrong ones."""
+        if not given:
+            return None
+        # How long a look-up takes may depend on the digest, from which no one can tell the token.
+        if token := self.tokens.current.get(digest_of(given)):
+            return token
+        if wait_s := self._limiter.record(request.remote or ""):
             raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))
-        return False
+        return None
 
-    def has_valid_token(self, request: web.Request) -> bool:
-        """Whether a request has the bearer token; see `is_valid`."""
+    def token_of(self, request: web.Request) -> Token | None:
+        """Return the token in a request's header; see `find`."""
         # Source: RFC 6750, section 2.1.
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        return self.is_valid(token.strip(" ") if scheme.lower() == "bearer" else "", request)
+        scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        return self.find(given.strip(" "), request) if scheme.lower() == "bearer" else None

@@ -26,6 +26,8 @@ STATUS = {
     "unauthorized": 401,
     #: A cross-site request, or one without the header that only the console's page sends.
     "foreign": 403,
+    #: The token is valid, but may not do this.
+    "forbidden": 403,
     "read-only": 403,
     "unknown": 404,
     "method": 405,
@@ -61,6 +63,8 @@ class RequestError(ConferralError):
         self.allowed = allowed
         self.retry_after_s = retry_after_s or _RETRY_AFTER_S.get(type_, 0)
         self.more = more
+        #: Further fields for the log.
+        self.log_fields: dict[str, str] = {}
 
     @property
     def status(self) -> int:

@@ -116,10 +116,15 @@ def existing_session(remedy: str = "leave it out to generate one") -> str:
     return f"session: this id is already in use; {remedy}"
 
 
-async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
+async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str, by: str) -> bool:
     """Reserve an id for a request; return False if another request has it."""
     key = keys.command(command_id)
-    reservation = (("HSETNX", key, "digest", digest), ("EXPIRE", key, COMMAND_TTL_S), ("HGET", key, "digest"))
+    reservation = (
+        ("HSETNX", key, "digest", digest),
+        ("HSETNX", key, "by", by),
+        ("EXPIRE", key, COMMAND_TTL_S),
+        ("HGET", key, "digest"),
+    )
     kept = (await run_or_raise(client, *reservation))[-1]
     return not _differ((kept or b"").decode(errors="replace"), digest)
 

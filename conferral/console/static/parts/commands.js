@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { RefusedError, submitCommand, commandIdSource, press, pressed, refused } from "../actions.js";
-import { UNANSWERED, staleReason, commands, hello, moments } from "../store.js";
+import { UNANSWERED, staleReason, commands, hello, may, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
@@ -23,7 +23,7 @@ const LAST = "end";
 const open = signal("");
 
 /**
- * A session's buttons, and the status of submitted commands.
+ * A session's buttons, without commands that the token may not send, and the status of submitted commands.
  *
  * @param {{ id: string, buttons: object[], isPast: boolean }} props
  */
@@ -32,15 +32,21 @@ export function Commands({ id, buttons, isPast }) {
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
   const chosen = known.get(open.value);
+  const shown = GROUPS.map(([name, types], place) => [
+    name,
+    (place === GROUPS.length - 1 ? [...types, ...others, LAST] : types).filter(may),
+  ]).filter(([, types]) => types.length);
+  if (!shown.length) {
+    return html`<p class="small muted">Your token, <${Text} value=${hello.value.token} />, may send no commands.</p>`;
+  }
   const common = commonWhy(buttons, isPast);
   return html`
     ${common ? html`<p class="small muted">No commands available: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
-    ${GROUPS.map(([name, types], place) => {
-      const all = place === GROUPS.length - 1 ? [...types, ...others, LAST] : types;
-      return html`<div class="commands" role="group" aria-label=${name} key=${name}>
+    ${shown.map(
+      ([name, types]) => html`<div class="commands" role="group" aria-label=${name} key=${name}>
         <h3 class="muted small">${name}</h3>
         <div class="commands-grid">
-          ${all.map(
+          ${types.map(
             (type) => html`<${CommandButton}
               key=${type}
               id=${id}
@@ -51,8 +57,8 @@ export function Commands({ id, buttons, isPast }) {
             />`,
           )}
         </div>
-      </div>`;
-    })}
+      </div>`,
+    )}
     ${chosen
       ? html`<${CommandForm}
           key=${`${id} ${chosen.type}`}

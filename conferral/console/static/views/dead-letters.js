@@ -8,7 +8,7 @@ import { deadLetterLines } from "../command-lines.js";
 import { Dialog } from "../parts/dialog.js";
 import { CommandLine } from "../parts/command-line.js";
 import { to, route } from "../route.js";
-import { staleReason, dead, hello, isStale } from "../store.js";
+import { staleReason, dead, hello, isStale, may } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
@@ -71,8 +71,11 @@ function Groups({ found, reason, why }) {
   </section>`;
 }
 
-/** Buttons for one letter, the selection, or a group; no Retry if none of them can be retried. */
+/** Buttons for one letter, the selection, or a group; no Retry if none of them can be retried. None without permission. */
 function Acts({ why, name, what, canRetry = true }) {
+  if (!may("dead")) {
+    return null;
+  }
   const button = (act, label, no) => html`<button
     type="button"
     class=${act === "drop" ? "danger" : ""}
@@ -103,7 +106,9 @@ function Letters({ found, reason, why }) {
             what=${{ ids: picked }}
             canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.not_retryable_reason)}
           />`
-        : html`<span class="small muted">Select dead letters to retry or delete them together</span>`}
+        : may("dead")
+          ? html`<span class="small muted">Select dead letters to retry or delete them together</span>`
+          : null}
     </div>
     <ul class="letters">
       ${found.letters.map((letter) => html`<${Letter} key=${letter.id} letter=${letter} why=${why} />`)}
@@ -119,10 +124,12 @@ function Letter({ letter, why }) {
     chosen.value = next;
   };
   return html`<li class="letter">
-    <label class="pick">
-      <input type="checkbox" checked=${isChosen} onChange=${pick} />
-      <span class="unseen">Select dead letter <${Text} value=${letter.id} /></span>
-    </label>
+    ${may("dead")
+      ? html`<label class="pick">
+          <input type="checkbox" checked=${isChosen} onChange=${pick} />
+          <span class="unseen">Select dead letter <${Text} value=${letter.id} /></span>
+        </label>`
+      : null}
     <div class="letter-what">
       <p>
         <strong><${Text} value=${letter.type || "no type"} /></strong> from <${Text} value=${letter.source} />

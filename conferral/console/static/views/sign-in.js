@@ -36,8 +36,8 @@ export function SignIn() {
   return html`<main class="signin panel" id="main">
     <h1>Conferral</h1>
     <p>
-      Enter the API token (<code>CONFERRAL_API_TOKEN</code>), or open the sign-in link printed by
-      ${" "}<code>conferral console</code>.
+      Enter an API token (<code>CONFERRAL_API_TOKEN</code> or one of <code>CONFERRAL_TOKENS</code>), or open the sign-in link
+      printed by <code>conferral console</code>.
     </p>
     <form class="form" onSubmit=${submit}>
       <label class="field">
