@@ -3,6 +3,7 @@
 A cursor names a page's last item, so lists may change.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,6 +164,22 @@ class SessionReader:
             versions = await self._read_field(live, "version")
             answered = zip(live, versions, strict=True)
             found[number] = {name: raw.decode(errors="replace") for name, raw in answered if raw}
+        return found
+
+    async def ends_since(self, since_ms: Mapping[int, float]) -> dict[int, dict[str, int]]:
+        """Return when sessions ended, Unix milliseconds, by partition and id.
+
+        Of each partition, those that ended after a time; after an infinite past, only the newest.
+        """
+        reads = [
+            ("ZREVRANGEBYSCORE", self.keys.ended(number), "+inf", f"({since}", "WITHSCORES", "LIMIT", 0,
+             1 if since == -math.inf else CHUNK)
+            for number, since in since_ms.items()
+        ]  # fmt: skip
+        found: dict[int, dict[str, int]] = {}
+        for number, some in zip(since_ms, await run_each(self.client, reads), strict=True):
+            ends = zip((some or ())[::2], (some or ())[1::2], strict=True)
+            found[number] = {name.decode(errors="replace"): int(float(at)) for name, at in ends}
         return found
 
     async def list_sessions(
