@@ -32,7 +32,9 @@ class RedisAccess:
     async def reader(self) -> SessionQueries:
         """Return the queries; raise StoreError without Redis or its setup."""
         if self._reader is None:
-            keys = self._keys or await self.limiter(config.load(self.client, self.prefix))
+            keys = self._keys
+            if keys is None:
+                keys = await self.limiter(config.load(self.client, self.prefix))
             self._reader = SessionQueries(self.client, keys)
         return self._reader
 

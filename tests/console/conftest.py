@@ -2,8 +2,8 @@ import pytest
 
 from conferral.console import access, commands, websocket
 from conferral.console import app as app_module
-from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.operations import http_commands
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import make_session, put, set_up

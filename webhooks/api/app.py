@@ -8,6 +8,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
+from conferral.operations.redis_access import RedisAccess
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
@@ -24,6 +25,7 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query
 from conferral.webhooks.api.routes import ROUTES, Route
+from conferral.webhooks.api.streams import EventStreams
 
 log = structlog.get_logger()
 
@@ -50,7 +52,9 @@ def add_api(
     """
     # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
-    handlers = Handlers(settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, clock)
+    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, clock)
+    reader = SessionQueries(client, keys)
+    handlers = Handlers(settings, directory or DirectoryFile(settings), reader, limiter, clock, streams)
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     log_limit = LogRateLimit(clock)
     # A proxy may strip the public URL's path or keep it; both are served.
@@ -68,6 +72,7 @@ def add_api(
         handlers.stop_waiting()
 
     async def close(_app: web.Application) -> None:
+        await streams.close()
         await limiter.close()
 
     app.on_shutdown.append(stop_waiting)
@@ -81,7 +86,7 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
     log_limit: LogRateLimit,
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     def refuse(error: RequestError) -> web.Response:
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
         is_logged = bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
@@ -89,7 +94,7 @@ def _make_handler(
             log.info("api_refused", url_path=route.template, status=error.status, reason=error.type, count=count)
         return _refusal(error)
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         started_s = clock.monotonic_s()
         try:
             response = await answer(await _parse_request(request, route, bearer))
@@ -100,7 +105,8 @@ def _make_handler(
         except StoreError as error:
             log_unreachable(error, task="api", url_path=route.template)
             response = refuse(RequestError(ErrorType.STORE, str(error)))
-        metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
+        if isinstance(response, web.Response):  # an event stream ends when its reader wants
+            metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 
     return handle
@@ -134,5 +140,5 @@ async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthe
         query=parse_query(request, route.query),
         body=await read_json_object(request) if route.body else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
-        is_gone=lambda: request.transport is None or request.transport.is_closing(),
+        http=request,
     )
