@@ -63,7 +63,7 @@ class SessionFollower(Generic[T]):
         raise NotImplementedError
 
     def _on_change(self, name: str, followed: T | None) -> None:
-        """Handle a change, of which an end is the last; None if its record is gone."""
+        """Handle a change, the last of which is the end; None if Redis lost it."""
         raise NotImplementedError
 
     async def _finish_poll(self, partitions: list[int], /) -> None:

@@ -190,7 +190,7 @@ class SessionQueries(SessionReader):
     async def outcome_page(
         self, *, after: str, limit: int, kind: str | None = None, session: str = ""
     ) -> tuple[list[Fields], str]:
-        """Return outcomes after a position, oldest first, and the position reached.
+        """Return outcomes after a position, and the position reached.
 
         With `kind` or `session`, only those; then there may be fewer than `limit` before the last.
         """

@@ -209,7 +209,7 @@ async def test_readers_of_a_log_that_grows_get_each_entry_once_wherever_they_beg
 
     readers = [asyncio.create_task(read()) for _ in range(8)]
     for number in range(1, 60):
-        await asyncio.sleep(chance.random() * 0.03)
+        await asyncio.sleep(chance.random() * 0.03)  # a delay: entries come at any moment of a poll
         ids += await commit(store, conferenced(session()), *(happened(number) for _ in range(chance.randint(1, 5))))
     ids += await commit(store, ended(session()), happened(99, after="ended"))
     async with asyncio.timeout(PATIENCE_S):
