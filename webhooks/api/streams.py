@@ -81,6 +81,10 @@ class _Reader:
         self._behind_bytes = 0
         self._is_over = False
 
+    @property
+    def _is_gone(self) -> bool:
+        return self._request.transport is None or self._request.transport.is_closing()
+
     async def start(self) -> None:
         """Send the head of the response."""
         if (transport := self._request.transport) is not None:
@@ -95,6 +99,8 @@ class _Reader:
 
     def push(self, event: bytes) -> bool:
         """Send soon; return False after disconnecting a reader too far behind."""
+        if self._is_gone:
+            return True
         self._waiting.append(event)
         self._behind_bytes += len(event)
         self.wake.set()
@@ -122,7 +128,7 @@ class _Reader:
         """Send what is pushed until the stream is over, or its reader is gone."""
         now_s = asyncio.get_running_loop().time
         sent_s = now_s()
-        while self._request.transport is not None and not self._request.transport.is_closing():
+        while not self._is_gone:
             self.wake.clear()
             if events := b"".join(self._waiting):
                 self._waiting.clear()
@@ -210,12 +216,13 @@ class EventStreams(SessionFollower[_Followed]):
         reader, redis = _LogReader(request, session_id, last_id), self._redis
         with self._opened(reader):
             reads = await redis.reader()
-            # The session first: if it has ended, the log is complete.
+            # The session first: if it has ended, the log is complete. It may also end right now.
             session = await redis.limiter(reads.read_session(session_id))
+            is_over = not session.is_live
             page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=last_id))
             if not session.is_known and not page.items:
                 raise unknown
-            if last_id and not page.items and not session.is_live:
+            if last_id and not page.items and is_over:
                 return web.Response(status=204, headers=NO_STORE)  # an EventSource stops
             log_key = reads.keys.log(session_id)
             has_gap = bool(last_id) and await redis.limiter(reads.is_trimmed_after(log_key, last_id))
@@ -223,12 +230,13 @@ class EventStreams(SessionFollower[_Followed]):
             if has_gap:
                 await reader.send(_GAP)
             while page.items:
+                is_over = is_over or any(Change(session_id, entry).is_end for entry in page.items)
                 await reader.send(b"".join(map(_log_event, page.items)))
                 reader.last_id, cursor = page.items[-1].entry_id, page.cursor
                 if not cursor:
                     break
                 page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=cursor))
-            if session.is_live:
+            if not is_over:
                 self._log_readers.add(reader)
                 self._new_log_readers.add(reader)
                 await reader.run()

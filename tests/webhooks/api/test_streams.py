@@ -189,6 +189,12 @@ async def test_log_stream_sends_every_entry_and_closes_after_the_end(api, store)
         assert (response.status, await response.read()) == (204, b"")
 
 
+async def test_log_stream_closes_if_the_session_ends_right_after_it_was_read(api, store):
+    ids = await commit(store, session(), happened(0), happened(1, after="ended"), happened(2, "ended", "ended"))
+    async with opened(api, f"/sessions/{CALLER}/log") as stream:
+        assert await stream.rest() == ids
+
+
 async def test_readers_of_a_log_that_grows_get_each_entry_once_wherever_they_begin(api, store, chance):
     ids = await commit(store, session(), happened(0))
     heard = []
@@ -296,6 +302,7 @@ async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store
             pass
         writer.close()
     assert [line["event"] for line in lines] == ["stream_reader_dropped"]
+    assert count("conferral_streams_dropped_total") == 1
 
 
 async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api, store, monkeypatch):
@@ -368,3 +375,15 @@ async def eventually_committed(client, one):
                 return await commit(client, one)
             except RedisError:
                 await asyncio.sleep(0.05)
+
+
+async def test_record_that_was_edited_by_hand_ends_no_stream(api, store):
+    await put(store, session())
+    async with opened(api, "/sessions") as stream:
+        await stream.until("ready")
+        await store.hset(KEYS.session(CALLER), mapping={"id": "", "version": "x", "party.agent.held": "maybe"})
+        await store.hincrby(KEYS.lease(KEYS.partition_of(CALLER)), "commit", 1)
+        assert (await stream.next())[1]["id"] is None
+        await commit(store, session("other"))
+        while (await stream.next())[1]["id"] != "other":
+            pass
