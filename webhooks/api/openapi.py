@@ -180,7 +180,8 @@ def _tidy(schema: dict[str, Any]) -> None:
         schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
     if "properties" in schema:
         schema["required"] = [*schema["properties"]]
-        schema.pop("additionalProperties", None)
+        if schema.get("additionalProperties") is not False:  # only a request refuses unknown fields
+            schema.pop("additionalProperties", None)
     for one in schema.get("properties", {}).values():
         one.pop("title", None)
         one.pop("default", None)

@@ -74,6 +74,11 @@ def test_words_of_sessions_and_outcomes_are_named_types():
     assert "" not in SCHEMAS["Phase"]["enum"]
 
 
+def test_only_requests_refuse_unknown_fields():
+    closed = {name for name, schema in SCHEMAS.items() if schema.get("additionalProperties") is False}
+    assert closed == {"TokenRequest", *(name for name in SCHEMAS if name.endswith("Command"))}
+
+
 def node_modules():
     """The folder with the packages, or skips the test and says why."""
     if not (node := shutil.which("node")):
