@@ -9,7 +9,15 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS
 from conferral.storage.commands.command_parser import fields_of
 from conferral.webhooks.api import models
-from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS, ErrorType
+from conferral.webhooks.api.parameters import (
+    EVENT_STREAM,
+    KEY_DESCRIPTION,
+    KEY_HEADER,
+    LAST_ID_DESCRIPTION,
+    LAST_ID_HEADER,
+    PATH_PARAMETERS,
+    ErrorType,
+)
 from conferral.webhooks.api.routes import ROUTES, Route
 
 
@@ -43,6 +51,8 @@ def _section(route: Route) -> str:
     parts = [f"## {route.method} {route.path}\n", prose(f"{route.summary}. {route.description}")]
     rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
     rows += [(f"`{one.name}`", f"{one.description}; {one.requirement}", "query") for one in route.query]
+    if route.resumes:
+        rows.append((f"`{LAST_ID_HEADER}`", LAST_ID_DESCRIPTION, "header"))
     if route.accepts_idempotency_key:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if route.body is models.TokenRequest:
@@ -51,7 +61,9 @@ def _section(route: Route) -> str:
         rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
     if rows:
         parts.append(table(("Name", "Meaning", "Where"), rows))
-    answers = (f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items())
+    answers = [f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items()]
+    if route.events:
+        answers.append(f"200 with `Accept: {EVENT_STREAM}`: {route.events}")
     refused = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.error_types))
     return "\n".join([*parts, prose(f"Answers: {'; '.join(answers)}. Refusals: {refused}.")])
 
@@ -59,8 +71,6 @@ def _section(route: Route) -> str:
 def _fields(model: type[models.BaseModel] | None) -> str:
     if model is None:
         return ""
-    if model is models.Session:
-        return " ([the session's fields](redis.md#the-sessions-fields))"
     return f" ({words(field.alias or name for name, field in model.model_fields.items())})"
 
 
@@ -146,6 +156,9 @@ _FIXES = {
     ErrorType.FULL: """
         Start a worker, or run `conferral check` to find out why no worker routes commands. Then send the command again,
         with the same `id` or `Idempotency-Key`.""",
+    ErrorType.TOO_MANY_STREAMS: """
+        Close the streams that you don't need, or connect to another webhooks process. One stream of all sessions can
+        serve many pages through a server of yours.""",
     ErrorType.STORE: """
         Retry after a second, with the same `id` or `Idempotency-Key`: the command then runs once, whether or not it was
         accepted before. If your request had neither, check the session first. `GET /readyz` shows when Redis is back.

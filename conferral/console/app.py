@@ -15,10 +15,10 @@ from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.messages import encode_message
-from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
+from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.console.messages import encode_message
-from conferral.console.redis_access import RedisAccess
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
+from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object

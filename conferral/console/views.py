@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conferral.console.messages import attention_mark, encode_message, redact_fields, row, to_json_value
-from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.operations import explanation, health, replay, session_summary, statistics, wording
 from conferral.operations.attention import Attention, attention_of
@@ -18,6 +17,7 @@ from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
+from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.statistics import TransferStats
 from conferral.operations.timeline import TimelineEntry, build_timeline

@@ -16,9 +16,9 @@ from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
 from conferral.storage.connection.client import store_errors
 from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.queries.session_reader import SCANNED_MAX, SessionReader
 from conferral.storage.queries.session_reader import Fields as Fields
 from conferral.storage.queries.session_reader import LogEntry as LogEntry
-from conferral.storage.queries.session_reader import SessionReader
 
 #: Digits that identify no one and may be repeated in messages (count).
 SHOWN_DIGITS_MAX = 4
@@ -186,6 +186,25 @@ class SessionQueries(SessionReader):
         with store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
+
+    async def outcome_page(
+        self, *, after: str, limit: int, kind: str | None = None, session: str = ""
+    ) -> tuple[list[Fields], str]:
+        """Return outcomes after a position, and the position reached.
+
+        With `kind` or `session`, only those; then there may be fewer than `limit` before the last.
+        """
+        found: list[Fields] = []
+        for _ in range(SCANNED_MAX // CHUNK):
+            entries = await self.outcomes(after)
+            for after, fields in entries:  # goes on there
+                if kind in (None, fields.get("kind")) and session in ("", fields.get("session")):
+                    found.append(fields)
+                    if len(found) == limit:
+                        return found, after
+            if len(entries) < CHUNK:
+                break
+        return found, after
 
 
 def displayed(named: str) -> str:

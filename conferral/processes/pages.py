@@ -12,7 +12,7 @@ import structlog
 
 from conferral import output
 from conferral.console.app import ConsoleOptions, make_app
-from conferral.console.redis_access import CONNECTIONS_MAX
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (
     READINESS_CHECKS_MAX,
     SandboxSettings,

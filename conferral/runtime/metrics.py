@@ -230,9 +230,18 @@ class Metrics:
         )
         self.api_requests = self._histogram(
             "conferral_api_request_seconds",
-            "Requests answered by the control API, by route and HTTP status; includes the wait for an outcome",
+            "Requests answered by the control API, by route and HTTP status; includes the wait for an outcome, but not "
+            "event streams",
             ["route", "status"],
             buckets=(*_FAST_S, 60),
+        )
+        self.labels["conferral_streams"] = ()
+        self.streams = Gauge("conferral_streams", "Open event streams of this webhooks process", registry=self.registry)
+        self.streams_refused = self._counter(
+            "conferral_streams_refused_total", "Event streams refused because too many were open"
+        )
+        self.streams_dropped = self._counter(
+            "conferral_streams_dropped_total", "Event streams closed because their reader was 1 MiB behind"
         )
 
     def exposition(self) -> bytes:

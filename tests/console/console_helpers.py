@@ -8,7 +8,7 @@ from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.console.app import ConsoleOptions, make_app
-from conferral.console.redis_access import CONNECTIONS_MAX
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.storage.codecs import session_codec

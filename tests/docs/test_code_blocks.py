@@ -69,6 +69,12 @@ def test_blocks_of_data_and_programs_can_be_read(markdown):
         tomllib.loads(text)
 
 
+@each_page
+def test_pages_for_a_browser_are_those_of_an_example(markdown):
+    examples = "".join(path.read_text("utf-8") for path in (ROOT / "examples").glob("*.py"))
+    assert all(text.strip() in examples for text in blocks(markdown, "html"))  # tests/browser/ runs them
+
+
 @pytest.fixture
 async def webhook_url():
     """A webhook that connects every caller to alice."""
@@ -136,7 +142,7 @@ def test_defaults_in_the_example_are_those_of_the_code():
 
 
 #: Read by the tests alone.
-FOR_TESTS = {"CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_REDIS_SERVERS"}
+FOR_TESTS = {"CONFERRAL_TEST_CHROMIUM", "CONFERRAL_TEST_NODE_MODULES", "CONFERRAL_TEST_REDIS_SERVERS"}
 
 
 @each_page

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
+from conferral.operations.redis_access import RedisAccess
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
@@ -26,6 +27,7 @@ from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query
 from conferral.webhooks.api.routes import ROUTES, Route
+from conferral.webhooks.api.streams import EventStreams
 
 log = structlog.get_logger()
 
@@ -56,7 +58,8 @@ def add_api(
     directory = directory or DirectoryFile(settings)
     tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
-    handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock)
+    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, clock)
+    handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock, streams)
     log_limit = LogRateLimit(clock)
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
@@ -73,6 +76,7 @@ def add_api(
         handlers.stop_waiting()
 
     async def close(_app: web.Application) -> None:
+        await streams.close()
         await limiter.close()
 
     app.on_shutdown.append(stop_waiting)
@@ -86,7 +90,7 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
     log_limit: LogRateLimit,
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     def refuse(error: RequestError) -> web.Response:
         metrics.api_refusals.labels(error.type).inc()
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
@@ -97,7 +101,7 @@ def _make_handler(
             log.info("api_refused", url_path=route.template, **about)
         return _refusal(error)
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         started_s = clock.monotonic_s()
         try:
             response = await answer(await _parse_request(request, route, bearer))
@@ -108,7 +112,8 @@ def _make_handler(
         except StoreError as error:
             log_unreachable(error, task="api", url_path=route.template)
             response = refuse(RequestError(ErrorType.STORE, str(error)))
-        metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
+        if isinstance(response, web.Response):  # an event stream ends when its reader wants
+            metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 
     return handle
@@ -158,4 +163,5 @@ async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthe
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
         is_gone=is_gone,
         token=token,
+        http=request,
     )

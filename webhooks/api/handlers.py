@@ -20,18 +20,20 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.step import CommandStatus
-from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
+from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
-from conferral.storage.queries.session_reader import LogEntry
+from conferral.storage.queries.session_reader import FIRST_ID
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
 from conferral.webhooks.api.models import IssuedToken, TokenRequest
-from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id
+from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id, last_event_id_of, wants_stream
+from conferral.webhooks.api.streams import EventStreams
 
 #: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
 TTL_S = 3600
@@ -61,8 +63,9 @@ def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) 
     return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))
 
 
-#: Requests that may wait for an outcome at the same time (count); others are answered immediately.
-WAITERS_MAX = 500
+#: Requests that may wait for an outcome at the same time (count), if the process may open enough connections for
+#: these, event streams, and Twilio; others are answered immediately.
+WAITERS_MAX = min(500, connections_max() // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,13 @@ class ApiRequest:
     is_gone: Callable[[], bool]
     #: Who asks; `NO_TOKEN` if the route needs none.
     token: Token
+    http: web.Request
 
     def __repr__(self) -> str:
         return "<ApiRequest>"
 
 
-Handler = Callable[[ApiRequest], Awaitable[web.Response]]
+Handler = Callable[[ApiRequest], Awaitable[web.StreamResponse]]
 #: Likely reason why a live call has no session.
 _UNKNOWN_UNTIL = "a call that came in while Redis was away is known after two sweeps"
 
@@ -99,10 +103,12 @@ class Handlers:
         reader: SessionQueries,
         limiter: RedisLimiter,
         clock: Clock,
+        streams: EventStreams,
     ) -> None:
         self._directory = directory
         self._reader = reader
         self._limiter = limiter
+        self._streams = streams
         self._submitter = CommandSubmitter(reader, limiter, _log_unreachable)
         self._waiting = 0
         self._is_closing = False
@@ -113,11 +119,12 @@ class Handlers:
     def stop_waiting(self) -> None:
         """Answer all requests that wait for an outcome by their next poll."""
         self._is_closing = True
+        self._streams.stop()
 
-    async def list_sessions(self, request: ApiRequest) -> web.Response:
+    async def list_sessions(self, request: ApiRequest) -> web.StreamResponse:
         """List sessions, optionally in one state, with one party, or with a ref."""
         query = dict(request.query)
-        ref = query.pop("ref")
+        ref, state = query.pop("ref"), query["state"]
         # In a query, a plus that is not percent-encoded is a space.
         party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
         address = self._directory.current.address_of(party) or party
@@ -128,6 +135,13 @@ class Handlers:
         def is_wanted(session: StoredSession) -> bool:
             return ref in ("", session.ref) and (takes_part is None or takes_part(session))
 
+        if wants_stream(request.http):
+            _refuse_pages(request)
+            return await self._streams.send_sessions(
+                request.http,
+                request.is_gone,
+                lambda session: state in (None, session.state) and is_wanted(session),
+            )
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
         sessions = [models.Session.of_stored(session) for session in page.items if session.is_known]
@@ -141,15 +155,20 @@ class Handlers:
             raise _unknown_session(request)
         return _response(200, models.Session.of_stored(session))
 
-    async def show_log(self, request: ApiRequest) -> web.Response:
+    async def show_log(self, request: ApiRequest) -> web.StreamResponse:
         """Show one session's log, oldest first."""
         session_id = await self._session_id(request)
+        if wants_stream(request.http):
+            _refuse_pages(request)
+            last_id = last_event_id_of(request.http)
+            unknown = _unknown_session(request)
+            return await self._streams.send_log(request.http, request.is_gone, session_id, last_id, unknown)
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.
         if not page.items and not await self._limiter(self._reader.exists(session_id)):
             raise _unknown_session(request)
-        entries = [_log_entry(stored) for stored in page.items]
+        entries = [models.LogEntry.of_stored(stored) for stored in page.items]
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
@@ -213,6 +232,15 @@ class Handlers:
         finally:
             self._waiting -= 1
 
+    async def list_outcomes(self, request: ApiRequest) -> web.Response:
+        """List outcomes after a position, oldest first."""
+        after, stream = request.query["after"], self._reader.keys.outcomes
+        query = {**request.query, "after": after or FIRST_ID}
+        found, cursor = await self._limiter(self._reader.outcome_page(**query))
+        gap = bool(after) and await self._limiter(self._reader.is_trimmed_after(stream, after))
+        outcomes = [models.Outcome.of_stored(fields) for fields in found]
+        return _response(200, models.OutcomePage(outcomes=outcomes, cursor=cursor, gap=gap))
+
     async def make_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token for a browser agent."""
         return _response(200, issue_token(self._settings, self._clock, models.TokenRequest.of(dict(request.body))))
@@ -227,7 +255,12 @@ def _log_unreachable(error: StoreError) -> None:
 
 
 def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
-    return json_response(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content, status)
+    return json_response(models.dump(content) if isinstance(content, BaseModel) else content, status)
+
+
+def _refuse_pages(request: ApiRequest) -> None:
+    if paging := sorted({"cursor", "limit"} & request.http.query.keys()):
+        raise RequestError(ErrorType.INVALID, f"an event stream has no pages: leave out {' and '.join(paging)}")
 
 
 def _unknown_session(request: ApiRequest) -> RequestError:
@@ -247,13 +280,4 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
 def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
     return models.CommandOutcome(
         command=found.command_id, status=found.status, reason=found.reason, session=found.session, by=found.by
-    )
-
-
-def _log_entry(stored: LogEntry) -> models.LogEntry:
-    effects = [models.LogEffect.of(record) for record in parse_rows(stored["effects"])]
-    reports = [models.LogReport.of(record) for record in parse_rows(stored["reports"])]
-    objects = {"details": parse_object(stored["details"]), "changes": decode_logged_changes(stored["changes"])}
-    return models.LogEntry.model_validate(
-        {**stored.fields, "entry": stored.entry_id, "effects": effects, "reports": reports, **objects}
     )

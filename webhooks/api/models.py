@@ -3,22 +3,37 @@
 The API description is generated from these, and every answer is built from one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
+from conferral.operations.outcomes import outcome_data
 from conferral.runtime.web.json_requests import RequestError
-from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
-from conferral.statemachine.step import CommandStatus, Outcome
-from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.codecs.text_codec import to_iso
-from conferral.webhooks.api.parameters import ErrorType
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import Outcome as EventOutcome
+from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
+from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
+from conferral.storage.queries.session_reader import LogEntry as StoredEntry
+from conferral.webhooks.api.parameters import ErrorType, OutcomeKind
+
+
+def dump(model: BaseModel) -> dict[str, Any]:
+    """Return a model for JSON. Words of newer versions stay."""
+    return model.model_dump(by_alias=True, warnings=False)
 
 
 def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:
     return {"enum": [*more, *(str(word) for word in words)]}
+
+
+class Direction(StrEnum):
+    """Who placed the call: the customer (inbound), or you."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
 
 
 class Problem(BaseModel):
@@ -70,7 +85,8 @@ class _Record(BaseModel):
     def of(cls, record: object, **others: object) -> Self:
         """Return the model of a session's record, in which nothing is empty."""
         named = {name: getattr(record, name) for name in cls.model_fields if name not in others}
-        return cls(**{name: None if value == "" else value for name, value in (named | others).items()})
+        # Without validation: a hash that was edited by hand may not end a process.
+        return cls.model_construct(**{name: None if value == "" else value for name, value in (named | others).items()})
 
 
 class Conference(_Record):
@@ -86,7 +102,7 @@ class Party(_Record):
     call_sid: str | None = Field(description="null until Twilio has placed the call")
     address: str | None
     label: str | None = Field(description="its participant label at Twilio, which no other leg ever has")
-    status: str | None = Field(json_schema_extra=_one_of(PartyStatus))
+    status: SkipValidation[PartyStatus | None]
     held: bool
     muted: bool
     left_reason: str | None
@@ -95,11 +111,11 @@ class Party(_Record):
 class Transfer(_Record):
     """A session's newest transfer."""
 
-    mode: str | None = Field(json_schema_extra=_one_of(TransferMode))
+    mode: SkipValidation[TransferMode | None]
     to: str | None = Field(description="the destinations as given, comma-separated")
     by: str | None = Field(description="who gave the command")
     fallback: str | None = Field(description="where the customer goes if no one takes the call")
-    status: str | None = Field(json_schema_extra=_one_of(TransferStatus))
+    status: SkipValidation[TransferStatus | None]
     reason: str | None = Field(description="why it failed or was canceled")
 
 
@@ -107,10 +123,10 @@ class Session(_Record):
     """A session. What is empty or not known is null."""
 
     id: str
-    state: str | None = Field(json_schema_extra=_one_of(State))
-    phase: str | None = Field(json_schema_extra={"enum": [*filter(None, Phase), None]})
+    state: SkipValidation[State | None]
+    phase: SkipValidation[Phase | None]
     version: int = Field(description="grows by one with each decision")
-    direction: str | None = Field(json_schema_extra=_one_of((INBOUND, OUTBOUND)))
+    direction: SkipValidation[Direction | None]
     created_at: str | None = Field(description="ISO 8601, UTC; as all times")
     updated_at: str | None
     ended_at: str | None = Field(description="null while the session is live")
@@ -180,7 +196,7 @@ class LogEntry(BaseModel):
     event: str = Field("", description="the type of event")
     state_before: str = Field("", alias="from", description="the state before", json_schema_extra=_one_of(State, ""))
     state_after: str = Field("", alias="to", description="the state after", json_schema_extra=_one_of(State, ""))
-    outcome: str = Field("", description="what the event led to", json_schema_extra=_one_of(Outcome, ""))
+    outcome: str = Field("", description="what the event led to", json_schema_extra=_one_of(EventOutcome, ""))
     version: str = Field("", description="the session's version after it")
     reason: str = Field("", description="why it was refused or ignored")
     effects: list[LogEffect] = Field(default=[], description="the effects that it caused")
@@ -196,12 +212,81 @@ class LogEntry(BaseModel):
     )
     changes: dict[str, str | None] = Field(default={}, description="the session fields it changed; null if removed")
 
+    @classmethod
+    def of_stored(cls, stored: StoredEntry) -> Self:
+        """Return the model of a log's entry, without what is invalid in it."""
+        effects = [LogEffect.of(record) for record in parse_rows(stored["effects"])]
+        reports = [LogReport.of(record) for record in parse_rows(stored["reports"])]
+        objects = {"details": parse_object(stored["details"]), "changes": decode_logged_changes(stored["changes"])}
+        return cls.model_validate(
+            {**stored.fields, "entry": stored.entry_id, "effects": effects, "reports": reports, **objects}
+        )
+
 
 class LogPage(BaseModel):
     """One page of a session's log, oldest first."""
 
     entries: list[LogEntry]
     cursor: str | None = Field(description="pass it as `cursor` to get the next page; null on the last page")
+
+
+class OutcomeAttempt(BaseModel):
+    """One who was rung."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    to: SkipValidation[str | None] = Field(None, description="the address")
+    label: SkipValidation[str | None] = Field(None, description="its participant label at Twilio")
+    result: SkipValidation[str | None] = Field(None, description="`answered`, or why not, such as `no-answer`")
+    rang_s: SkipValidation[float | None] = Field(None, description="how long it rang, seconds")
+    at: SkipValidation[str | None] = Field(None, description="when it was dialed")
+
+
+class Outcome(BaseModel):
+    """A finished transfer, an ended session, or a recorded message.
+
+    What is empty, or is not of this kind, is null. docs/commands.md explains the fields.
+    """
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    id: str | None = Field(None, description="marks repetitions")
+    kind: SkipValidation[OutcomeKind | None] = None
+    session: str | None = None
+    by: str | None = Field(None, description="who gave the command")
+    ref: str | None = Field(None, description="your reference")
+    started_at: str | None = None
+    ended_at: str | None = None
+    result: str | None = Field(None, description="completed, failed, recalled, or cancelled; ended; recorded")
+    reason: str | None = Field(None, description="why it failed or ended")
+    mode: SkipValidation[TransferMode | None] = None
+    to: str | None = None
+    landed_on: str | None = Field(None, description="what took the customer, if not the target")
+    hold_s: float | None = None
+    consult_s: float | None = None
+    answer_s: float | None = None
+    bridged_s: float | None = None
+    conference_s: float | None = None
+    participant_s: float | None = None
+    held_s: float | None = None
+    alone_s: float | None = None
+    attempts: list[OutcomeAttempt] | None = Field(None, description="who was rung, in order")
+    recordings: list[str] | None = Field(None, description="SIDs of recordings")
+    recording_sid: str | None = None
+    duration_s: float | None = None
+
+    @classmethod
+    def of_stored(cls, fields: Mapping[str, str]) -> Self:
+        """Return the model of a stream's entry."""
+        return cls.model_validate(outcome_data(fields))
+
+
+class OutcomePage(BaseModel):
+    """Outcomes, oldest first."""
+
+    outcomes: list[Outcome]
+    cursor: str = Field(description="pass it as `after` for what follows; the same again if there is nothing newer")
+    gap: bool = Field(description="whether entries after `after` have been trimmed")
 
 
 #: Maximum identity (characters). Source: Twilio docs, error 31105; TwiML changelog.

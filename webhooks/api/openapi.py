@@ -8,22 +8,31 @@ from pydantic.json_schema import models_json_schema
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
+from conferral.statemachine.states import Phase, TransferMode
 from conferral.storage.commands.command_parser import optional_schema, schema_of
-from conferral.storage.commands.field_values import SENDER
+from conferral.storage.commands.field_values import FLAG, RING_TIME, SENDER
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
+    EVENT_STREAM,
     ID_SCHEMA,
     KEY_DESCRIPTION,
     KEY_HEADER,
     KEY_SCHEMA,
+    LAST_ID_DESCRIPTION,
+    LAST_ID_HEADER,
     PATH_PARAMETERS,
     ErrorType,
+    Parameter,
 )
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
 #: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
+#: Values that several commands share, as components: generators then give them one name.
+_SHARED: dict[str, dict[str, Any]] = {"Flag": optional_schema(FLAG), "RingTime": optional_schema(RING_TIME)}
+#: Words that are never sent, by the name of the enum.
+_UNSENT: dict[str, set[str]] = {"Phase": {Phase.NONE}, "TransferMode": {TransferMode.INBOUND}}
 _BY = "who sends the command, without /; the session's log shows it after the token's name"
 _STATUS_DESCRIPTIONS = {
     400: "The body is not JSON",
@@ -74,7 +83,15 @@ def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "description": PATH_PARAMETERS[name], "schema": ID_SCHEMA}
         for name in route.ids
-    ] + [{"name": one.name, "in": "query", "description": one.description, "schema": one.schema} for one in route.query]
+    ] + [
+        {"name": one.name, "in": "query", "description": one.description, "schema": _schema_of(one)}
+        for one in route.query
+    ]
+    if route.resumes:
+        schema = {"type": "string"}
+        parameters.append(
+            {"name": LAST_ID_HEADER, "in": "header", "description": LAST_ID_DESCRIPTION, "schema": schema}
+        )
     if route.accepts_idempotency_key:
         parameters.append({"name": KEY_HEADER, "in": "header", "description": KEY_DESCRIPTION, "schema": KEY_SCHEMA})
     if parameters:
@@ -84,6 +101,10 @@ def _operation(route: Route) -> dict[str, Any]:
     if not route.needs_token:
         found["security"] = []
     return found
+
+
+def _schema_of(parameter: Parameter) -> dict[str, Any]:
+    return {"$ref": _REF + parameter.schema["title"]} if "enum" in parameter.schema else parameter.schema
 
 
 def _body(route: Route) -> dict[str, Any]:
@@ -104,6 +125,10 @@ def command_name(command: type[Command]) -> str:
 
 def _responses(route: Route) -> dict[str, Any]:
     found = {str(status): _response(answer) for status, answer in route.answers.items()}
+    if route.events:
+        found["200"]["content"][EVENT_STREAM] = {"schema": {"type": "string", "description": route.events}}
+    if "204" in found:
+        del found["204"]["content"]
     for status in dict.fromkeys(STATUS[kind] for kind in route.error_types):
         found[str(status)] = _response(ResponseSpec(models.ErrorAnswer, _STATUS_DESCRIPTIONS[status]))
         if status == STATUS[ErrorType.UNAUTHORIZED]:
@@ -126,13 +151,42 @@ def _schemas() -> dict[str, Any]:
     _, answers = models_json_schema([(model, "serialization") for model in described], ref_template=_REF + "{model}")
     _, request = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
     schemas: dict[str, Any] = {**answers["$defs"], **request["$defs"]}
-    for schema in schemas.values():
-        if "description" in schema:
-            schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
+    for name, schema in schemas.items():
+        _tidy(schema)
+        if name in _UNSENT:
+            schema["enum"] = [word for word in schema["enum"] if word not in _UNSENT[name]]
+    schemas |= _SHARED
     for route in ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:
                 schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)
                 schema["properties"]["by"] = {**optional_schema(SENDER), "description": _BY}
+                for name, form in _SHARED.items():
+                    for one in schema["properties"].values():
+                        if one.get("anyOf") == form["anyOf"]:
+                            one["$ref"] = _REF + name
+                            del one["anyOf"]
+                del schema["title"]  # a generator would take it for the name
                 schemas[command_name(command)] = schema
     return dict(sorted(schemas.items()))
+
+
+def _tidy(schema: dict[str, Any]) -> None:
+    """Make the schema of an answer as plain as generators like it.
+
+    Answers have all fields, and may have more, so no default is described. A value that may be null has two types.
+    """
+    schema.pop("title", None)
+    if "description" in schema:
+        schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
+    if "properties" in schema:
+        schema["required"] = [*schema["properties"]]
+        if schema.get("additionalProperties") is not False:  # only a request refuses unknown fields
+            schema.pop("additionalProperties", None)
+    for one in schema.get("properties", {}).values():
+        one.pop("title", None)
+        one.pop("default", None)
+        match one.get("anyOf"):
+            case [{"type": str(kind)} as plain, {"type": "null"}]:
+                del one["anyOf"]
+                one |= plain | {"type": [kind, "null"]}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from conferral.runtime.web.json_requests import RequestError
@@ -44,8 +44,18 @@ class ErrorType(StrEnum):
     NOT_SET_UP = "not-set-up"
     #: Too many commands wait for a worker; this one was not accepted.
     FULL = "full"
+    #: The process serves no more event streams.
+    TOO_MANY_STREAMS = "too-many-streams"
     #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
     STORE = "store"
+
+
+class OutcomeKind(StrEnum):
+    """What an outcome is about."""
+
+    TRANSFER = "transfer"
+    SESSION = "session"
+    VOICEMAIL = "voicemail"
 
 
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
@@ -67,7 +77,7 @@ class Parameter:
     @property
     def schema(self) -> dict[str, Any]:
         """The value's JSON Schema."""
-        named = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern")
+        named = ("title", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern")
         schema = {key: value for key, value in self.type.json_schema().items() if key in named}
         return schema | ({"default": self.default} if isinstance(self.default, int) else {})
 
@@ -128,6 +138,43 @@ WAIT = Parameter(
     TypeAdapter(Annotated[float, Field(ge=0, le=WAIT_S_MAX), BeforeValidator(_check_number)]),
     0,
 )
+
+
+_STREAM_ID = r"[0-9]{1,19}-[0-9]{1,19}"
+AFTER = Parameter(
+    "after",
+    "only outcomes after this position; without it, from the oldest",
+    "must be the cursor of an earlier answer",
+    TypeAdapter(Annotated[str, Field(pattern=f"^{_STREAM_ID}$")]),
+    "",
+)
+KIND = Parameter(
+    "kind", "only outcomes of this kind", f"must be one of {', '.join(OutcomeKind)}", TypeAdapter(OutcomeKind), None
+)
+SESSION = Parameter(
+    "session",
+    "only outcomes of the session with this id",
+    "must be a session's id",
+    TypeAdapter(Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]),
+    "",
+)
+EVENT_STREAM = "text/event-stream"
+LAST_ID_HEADER = "Last-Event-ID"
+LAST_ID_DESCRIPTION = "of an event stream: the id of the last event that you have; the stream goes on after it"
+
+
+def wants_stream(request: web.Request) -> bool:
+    """Whether a request accepts events rather than JSON."""
+    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, [])).lower().split(",")
+    return request.method == hdrs.METH_GET and any(one.partition(";")[0].strip() == EVENT_STREAM for one in accepted)
+
+
+def last_event_id_of(request: web.Request) -> str:
+    """Return the Last-Event-ID, empty without one, or raise RequestError."""
+    last_id = request.headers.get(LAST_ID_HEADER, "")
+    if last_id and not re.fullmatch(_STREAM_ID, last_id):
+        raise RequestError(ErrorType.INVALID, f"{LAST_ID_HEADER} must be the id of an event of this stream")
+    return last_id
 
 
 def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:

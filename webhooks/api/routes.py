@@ -11,7 +11,19 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.runtime.web.tokens import Permission
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
-from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, REF, STATE, WAIT, ErrorType, Parameter
+from conferral.webhooks.api.parameters import (
+    AFTER,
+    CURSOR,
+    KIND,
+    LIMIT,
+    PARTY,
+    REF,
+    SESSION,
+    STATE,
+    WAIT,
+    ErrorType,
+    Parameter,
+)
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
 Body = type[models.TokenRequest] | tuple[type[Command], ...]
@@ -45,6 +57,10 @@ class Route:
     needs_token: bool = True
     #: What the token needs; None if that depends on the command (`http_commands`) or its sender (`show_command`).
     permission: Permission | None = Permission.READ
+    #: What the route sends as events if asked for an event stream; empty if it can't.
+    events: str = ""
+    #: Whether a stream resumes after the Last-Event-ID.
+    resumes: bool = False
 
     @property
     def error_types(self) -> list[ErrorType]:
@@ -52,6 +68,8 @@ class Route:
         kinds = [*self.more_error_types, ErrorType.INVALID]
         if self.body:
             kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE)
+        if self.events:
+            kinds.append(ErrorType.TOO_MANY_STREAMS)
         if self.needs_token:
             kinds += (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.TOO_MANY)
             kinds += (ErrorType.NOT_SET_UP, ErrorType.STORE)
@@ -91,16 +109,18 @@ ROUTES = (
         "list_sessions",
         "List sessions",
         "All, or those in one state, with one party, or with one `ref`. A page may have fewer than `limit`; only a "
-        "null `cursor` marks the last.",
+        "null `cursor` marks the last. As an event stream: the live ones, then an event `ready`, then "
+        "changes.",
         {200: ResponseSpec(models.SessionPage, "Some of the sessions")},
         query=(STATE, PARTY, REF, LIMIT, CURSOR),
+        events="Events `session`, each with a session as in the JSON; without `limit` and `cursor`",
     ),
     Route(
         hdrs.METH_GET,
         "/sessions/{session}",
         "show_session",
         "Show one session",
-        "The fields of the session's hash as they are in Redis.",
+        "Its parties, conference, and newest transfer.",
         {200: ResponseSpec(models.Session, "The session")},
         more_error_types=(ErrorType.UNKNOWN,),
     ),
@@ -109,9 +129,15 @@ ROUTES = (
         "/sessions/{session}/log",
         "show_log",
         "Show one session's log",
-        "Every event with its decision and effects, oldest first.",
-        {200: ResponseSpec(models.LogPage, "Part of the log")},
+        "Every event with its decision and effects, oldest first. As an event stream: every entry up to the session's "
+        "end; the first event is `gap` if entries after the Last-Event-ID have been trimmed.",
+        {
+            200: ResponseSpec(models.LogPage, "Part of the log"),
+            204: ResponseSpec(None, "Only for an event stream: the session has ended, and you have its whole log"),
+        },
         query=(LIMIT, CURSOR),
+        events="Events without a name, each with an entry as in the JSON, and its id; without `limit` and `cursor`",
+        resumes=True,
         more_error_types=(ErrorType.UNKNOWN,),
     ),
     Route(
@@ -139,6 +165,16 @@ ROUTES = (
         {200: ResponseSpec(models.CommandOutcome, "The status")},
         permission=None,
         more_error_types=(ErrorType.UNKNOWN,),
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/outcomes",
+        "list_outcomes",
+        "List outcomes",
+        "Finished transfers, ended sessions, and recorded messages. Poll with the `cursor` as `after`. With `kind` or "
+        "`session`, an answer may be empty before the last one; an unchanged `cursor` means that nothing is newer.",
+        {200: ResponseSpec(models.OutcomePage, "Some of the outcomes")},
+        query=(AFTER, LIMIT, KIND, SESSION),
     ),
     Route(
         hdrs.METH_POST,

@@ -41,10 +41,11 @@ STATUS = {
     "too-many": 429,
     "not-set-up": 503,
     "full": 503,
+    "too-many-streams": 503,
     "store": 503,
 }
 #: Default Retry-After header by type, seconds. Source: RFC 9110, section 10.2.3.
-_RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "store": 1}
+_RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "too-many-streams": 5, "store": 1}
 
 
 class RequestError(ConferralError):
@@ -81,8 +82,9 @@ class RequestError(ConferralError):
             response.headers[hdrs.ALLOW] = ", ".join(self.allowed)
         if self.retry_after_s:
             response.headers[hdrs.RETRY_AFTER] = str(self.retry_after_s)
-        if self.type in ("too-large", "timeout"):
-            response.force_close()  # do not wait for the rest of the body
+        # Do not wait for the rest of a body, nor keep connections that crowd out Twilio's.
+        if self.type in ("too-large", "timeout", "too-many-streams"):
+            response.force_close()
         return response
 
 

@@ -3,6 +3,7 @@
 A cursor names a page's last item, so lists may change.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from conferral.storage.codecs.session_codec import (
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import parse_entry_id
 
 LIMIT_MAX = 500
 #: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
@@ -67,6 +69,10 @@ class SessionCursor(NamedTuple):
 
 FIRST_LIVE = SessionCursor(None, "")
 FIRST_ENDED = SessionCursor(2**53, "")
+
+
+#: The position before all entries of a stream.
+FIRST_ID = "0-0"
 
 
 def check_log_cursor(text: str) -> str:
@@ -165,6 +171,22 @@ class SessionReader:
             found[number] = {name: raw.decode(errors="replace") for name, raw in answered if raw}
         return found
 
+    async def ends_since(self, since_ms: Mapping[int, float]) -> dict[int, dict[str, int]]:
+        """Return when sessions ended, Unix milliseconds, by partition and id.
+
+        Of each partition, those that ended after a time; after an infinite past, only the newest.
+        """
+        reads = [
+            ("ZREVRANGEBYSCORE", self.keys.ended(number), "+inf", f"({since}", "WITHSCORES", "LIMIT", 0,
+             1 if since == -math.inf else CHUNK)
+            for number, since in since_ms.items()
+        ]  # fmt: skip
+        found: dict[int, dict[str, int]] = {}
+        for number, some in zip(since_ms, await run_each(self.client, reads), strict=True):
+            ends = zip((some or ())[::2], (some or ())[1::2], strict=True)
+            found[number] = {name.decode(errors="replace"): int(float(at)) for name, at in ends}
+        return found
+
     async def list_sessions(
         self,
         *,
@@ -254,6 +276,24 @@ class SessionReader:
         reads = [("XRANGE", self.keys.log(name), f"({last}" if last else "-", "+") for name, last in after.items()]
         answers = await run_each(self.client, reads)
         return {name: [_log_entry(one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
+
+    async def is_trimmed_after(self, stream: str, entry_id: str) -> bool:
+        """Whether entries after this one have been trimmed off a stream.
+
+        Also true if it was itself the last that was trimmed: Redis keeps no more.
+        """
+        # The client parses this answer as that of its own method.
+        (found,) = await run_each(self.client, [("XINFO STREAM", stream)])
+        if found is None:
+            return False
+        place = parse_entry_id(entry_id)
+        if place >= parse_entry_id(found["last-generated-id"].decode()):
+            return False
+        # Before Redis 7, the number of entries ever added is unknown.
+        if found.get("entries-added", found["length"] if entry_id == FIRST_ID else None) == found["length"]:
+            return False
+        first = found["first-entry"]
+        return first is None or place < parse_entry_id(first[0].decode())
 
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:
         """Return the id of each session's newest log entry; empty without one."""

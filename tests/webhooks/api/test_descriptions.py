@@ -47,7 +47,8 @@ def test_every_route_is_described_and_answered_by_its_handler():
 def test_the_routes_are_those_of_the_contract():
     assert {route.template for route in ROUTES} == {
         "POST /sessions", "GET /sessions", "GET /sessions/{session}", "GET /sessions/{session}/log",
-        "POST /sessions/{session}/commands", "GET /commands/{command}", "POST /tokens", "GET /openapi.json",
+        "POST /sessions/{session}/commands", "GET /commands/{command}", "GET /outcomes", "POST /tokens",
+        "GET /openapi.json",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The console's Redis access, with bounded concurrency."""
+"""A server's Redis access for queries, with bounded concurrency."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -7,6 +7,7 @@ from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage import config
 from conferral.storage.connection.client import Client
+from conferral.storage.keys import Keys
 
 T = TypeVar("T")
 
@@ -17,18 +18,24 @@ CONNECTIONS_MAX = 2 * CONCURRENT_MAX
 
 
 class RedisAccess:
-    """Loads the configuration on first use, and runs queries."""
+    """Runs queries. Without `keys`, loads the configuration on first use."""
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(
+        self, client: Client, prefix: str, *, keys: Keys | None = None, limiter: RedisLimiter | None = None
+    ) -> None:
         self.prefix = prefix
         self.client = client
-        self.limiter = RedisLimiter(CONCURRENT_MAX)
+        self.limiter = limiter or RedisLimiter(CONCURRENT_MAX)
+        self._keys = keys
         self._reader: SessionQueries | None = None
 
     async def reader(self) -> SessionQueries:
         """Return the queries; raise StoreError without Redis or its setup."""
         if self._reader is None:
-            self._reader = SessionQueries(self.client, await self.limiter(config.load(self.client, self.prefix)))
+            keys = self._keys
+            if keys is None:
+                keys = await self.limiter(config.load(self.client, self.prefix))
+            self._reader = SessionQueries(self.client, keys)
         return self._reader
 
     async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]]) -> T:

@@ -1,0 +1,178 @@
+"""Follows all live sessions while anyone subscribes, and polls for all.
+
+It queries only partitions with new commits, and reads only sessions whose version has changed: a thousand idle calls
+cost nothing, and a hundred subscribers cost no more than one.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from conferral.operations.redis_access import RedisAccess
+from conferral.operations.session_queries import CHUNK
+from conferral.runtime.errors import StoreError
+from conferral.runtime.log import log_unreachable
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
+
+POLL_EVERY_S = 0.25
+#: Longest backoff while Redis is unreachable.
+BACK_OFF_MAX_S = 5.0
+#: Polls after which one partition is read even without commits, to notice hashes edited by hand.
+EXTRA_PARTITION_EVERY_POLLS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedSession:
+    """A session as last read; a change makes a new one."""
+
+    session: StoredSession
+
+
+T = TypeVar("T", bound=FollowedSession)
+
+
+class SessionFollower(Generic[T]):
+    """Polls, keeps live sessions, and wakes subscribers.
+
+    A subclass chooses what to keep of a session, and what to do with a change.
+    """
+
+    def __init__(self, redis: RedisAccess) -> None:
+        self._redis = redis
+        self._subscribers: set[asyncio.Event] = set()
+        self._task: asyncio.Task[None] | None = None
+        #: Increases with every change of a session.
+        self.revision = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        #: The live sessions by id.
+        self.live: dict[str, T] = {}
+        self._by_partition: dict[int, set[str]] = {}
+        #: When the last session of each partition ended, Unix milliseconds.
+        self._newest_end_ms: dict[int, float] = {}
+        self._marks: list[str] = []
+        self._polls = 0
+        self.is_loaded = False
+        #: Empty while Redis responds.
+        self.redis_error = ""
+
+    def _keep(self, session: StoredSession) -> T:
+        """Return what is kept of a session."""
+        raise NotImplementedError
+
+    def _on_change(self, name: str, followed: T | None) -> None:
+        """Handle a change, the last of which is the end; None if Redis lost it."""
+        raise NotImplementedError
+
+    async def _finish_poll(self, partitions: list[int], /) -> None:
+        """Read more, at least in the partitions that have changed."""
+        raise NotImplementedError
+
+    def subscribe(self, wake: asyncio.Event) -> None:
+        """Set `wake` at every change; the first subscriber starts polling."""
+        self._subscribers.add(wake)
+        if self._task is None or self._task.done():
+            self._reset()
+            self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed())
+            self._task.add_done_callback(self._on_polling_ended)
+
+    def unsubscribe(self, wake: asyncio.Event) -> None:
+        """Unsubscribe; polling stops with the last subscriber."""
+        self._subscribers.discard(wake)
+
+    async def close(self) -> None:
+        """Stop polling."""
+        self._subscribers.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _on_polling_ended(self, task: "asyncio.Task[None]") -> None:
+        if self._task is task:  # otherwise, a new subscriber has started another task
+            self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A bug: let the process stop, as for every task that no one awaits.
+            message = {"message": "following sessions failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(message)
+
+    async def _poll_while_subscribed(self) -> None:
+        """Poll, and wake subscribers; without Redis, pauses double."""
+        back_off_s = POLL_EVERY_S
+        while self._subscribers:
+            before = (self.revision, self.redis_error, self._marks)
+            try:
+                await self._poll()
+            except StoreError as error:
+                log_unreachable(error, task="session_feed")
+                self.redis_error = str(error)
+                self._redis.reload_config()
+                pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)
+            else:
+                self.redis_error, pause_s = "", POLL_EVERY_S
+                back_off_s = POLL_EVERY_S
+            if (self.revision, self.redis_error, self._marks) != before:
+                for wake in self._subscribers:
+                    wake.set()
+            await asyncio.sleep(pause_s)
+
+    async def _poll(self) -> None:
+        """Read what has changed; each commit changes its partition's mark."""
+        # Read the marks first: the next poll then finds commits made in between.
+        marks = await self._redis.run(lambda reader: reader.commit_marks())
+        if len(marks) != len(self._marks):
+            changed = list(range(len(marks)))
+            self.live.clear()
+            self._by_partition = {number: set() for number in changed}
+            self._newest_end_ms = dict.fromkeys(changed, -math.inf)
+            self.revision += 1
+        else:
+            turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
+            extra = -1 if rest else turn % len(marks)
+            changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
+        await self._poll_partitions(changed)
+        await self._finish_poll(changed)
+        if not self.is_loaded:
+            self.is_loaded = True
+            self.revision += 1
+        self._marks, self._polls = marks, self._polls + 1
+
+    async def _poll_partitions(self, partitions: list[int]) -> None:
+        """Read sessions whose version has changed, or that are no longer live."""
+        if not partitions:
+            return
+        versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
+        # Some sessions begin and end between two polls.
+        since_ms = {number: self._newest_end_ms[number] for number in partitions}
+        ends = await self._redis.run(lambda reader: reader.ends_since(since_ms))
+        wanted: list[str] = []
+        removed: set[str] = set()
+        for number, found in versions.items():
+            ended = set() if since_ms[number] == -math.inf else ends[number].keys()
+            removed |= self._by_partition[number] - found.keys() | ended
+            known = {name: self.live[name].session.fields.get("version", "") for name in found if name in self.live}
+            wanted += [name for name, version in found.items() if name not in ended and known.get(name) != version]
+        await self._refresh(wanted, are_live=True)
+        await self._refresh([*removed], are_live=False)
+        for number, found in versions.items():
+            self._by_partition[number] = found.keys() - removed
+            self._newest_end_ms[number] = max(ends[number].values(), default=max(since_ms[number], 0))
+
+    async def _refresh(self, names: list[str], *, are_live: bool) -> None:
+        """Read sessions that have changed, or that are no longer live."""
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            sessions = await self._redis.limiter((await self._redis.reader()).read_sessions(some))
+            for name in some:
+                session = sessions.get(name, UNKNOWN_SESSION)
+                is_there = session.is_known and session.is_ended is not are_live
+                followed = self._keep(session) if is_there else None
+                if not are_live:
+                    self.live.pop(name, None)
+                elif followed is None:
+                    continue  # it has just ended: the next poll reads it again
+                else:
+                    self.live[name] = followed
+                self._on_change(name, followed)
+                self.revision += 1

@@ -1,0 +1,117 @@
+"""Clients that generators make from the description: no odd types, and the TypeScript one compiles."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conferral.webhooks.api import openapi
+
+HTTP = openapi.document("https://example.com")
+SCHEMAS = HTTP["components"]["schemas"]
+#: Where the packages are looked for, if they are not installed globally.
+SETTING = "CONFERRAL_TEST_NODE_MODULES"
+PACKAGES = ("openapi-typescript", "typescript")
+
+PROGRAM = """
+import type { components, operations } from "./api"
+
+type Schemas = components["schemas"]
+type Session = Schemas["Session"]
+type Body = operations["submit_command"]["requestBody"]["content"]["application/json"]
+
+export const isHeld = (session: Session): boolean => session.parties["customer"]?.held ?? false
+export const next = (session: Session): number => session.version + 1
+export const place = (session: Session): string => session.transfer?.to ?? session.conference?.name ?? ""
+export const rang = (outcome: Schemas["Outcome"]): number =>
+    (outcome.attempts ?? []).reduce((sum, attempt) => sum + (attempt.rang_s ?? 0), 0)
+export const transfer: Body = { type: "transfer", to: "client:bob", mode: "warm", confirm: true, timeout: 20 }
+export const call: Schemas["CallCommand"] = { agent: "client:alice", customer: "+14155550145" }
+export const query: operations["list_sessions"]["parameters"]["query"] = { state: "bridged", limit: 20 }
+export const effects = (entry: Schemas["LogEntry"]): string[] => entry.effects.map(effect => effect.kind)
+
+// @ts-expect-error it has no target
+export const nowhere: Body = { type: "transfer", mode: "warm" }
+// @ts-expect-error a boolean
+export const held: string = ({} as Schemas["Party"]).held
+"""
+
+
+def properties():
+    for name, schema in SCHEMAS.items():
+        for field, one in schema.get("properties", {}).items():
+            yield name, field, one, field in schema.get("required", ())
+
+
+def test_no_field_with_a_default_is_required():
+    assert [(name, field) for name, field, one, is_required in properties() if is_required and "default" in one] == []
+
+
+def test_unions_have_names_or_are_of_one_type_and_null():
+    def is_plain(forms):
+        return forms is None or (len(forms) == 2 and "$ref" in forms[0] and forms[1] == {"type": "null"})
+
+    assert [(name, field) for name, field, one, _ in properties() if not is_plain(one.get("anyOf"))] == []
+    assert {name for name, schema in SCHEMAS.items() if "anyOf" in schema} == {"Flag", "RingTime"}
+
+
+def test_words_of_sessions_and_outcomes_are_named_types():
+    named = {(name, field) for name, field, one, _ in properties() if "enum" in one and not name.endswith("Command")}
+    # Empty text is among these.
+    assert named == {("CommandOutcome", "status"), *(("LogEntry", field) for field in ("from", "to", "outcome"))}
+    assert {
+        "State",
+        "Phase",
+        "PartyStatus",
+        "TransferMode",
+        "TransferStatus",
+        "Direction",
+        "OutcomeKind",
+    } <= SCHEMAS.keys()
+    assert "" not in SCHEMAS["Phase"]["enum"]
+
+
+def test_only_requests_refuse_unknown_fields():
+    closed = {name for name, schema in SCHEMAS.items() if schema.get("additionalProperties") is False}
+    assert closed == {"TokenRequest", *(name for name in SCHEMAS if name.endswith("Command"))}
+
+
+def node_modules():
+    """The folder with the packages, or skips the test and says why."""
+    if not (node := shutil.which("node")):
+        pytest.skip("no node on PATH")
+    folders = [os.environ.get(SETTING, "")]
+    if npm := shutil.which("npm"):
+        folders.append(
+            subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
+        )
+    for folder in map(Path, filter(None, folders)):
+        if all((folder / package).is_dir() for package in PACKAGES):
+            return node, folder
+    pytest.skip(
+        f"node lacks {' or '.join(PACKAGES)}: install them with npm --global, or name their folder with {SETTING}"
+    )
+
+
+def run(*command, cwd):
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_typescript_client_compiles_and_knows_the_types(tmp_path):
+    node, folder = node_modules()
+    (tmp_path / "openapi.json").write_text(json.dumps(HTTP))
+    (tmp_path / "program.ts").write_text(PROGRAM)
+    run(node, folder / "openapi-typescript/bin/cli.js", "openapi.json", "--output", "api.d.ts", cwd=tmp_path)
+    run(
+        node,
+        folder / "typescript/bin/tsc",
+        "--noEmit",
+        "--strict",
+        "--noUncheckedIndexedAccess",
+        "program.ts",
+        cwd=tmp_path,
+    )

@@ -1,0 +1,324 @@
+"""Event streams: all live sessions, or one session's log, as they change.
+
+All streams of a process share one follower, so its reads do not grow with their number. Source: HTML Living Standard,
+section 9.2, Server-sent events.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
+import structlog
+from aiohttp import web
+
+from conferral.operations.redis_access import RedisAccess
+from conferral.operations.session_follower import POLL_EVERY_S, FollowedSession, SessionFollower
+from conferral.operations.session_queries import Change, LogEntry
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.guard import connections_max
+from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.queries.session_reader import FIRST_ID
+from conferral.webhooks.api import models
+from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
+
+log = structlog.get_logger()
+
+#: Open streams of a process (count); fewer if it may open few connections, most of which are for Twilio.
+STREAMS_MAX = 200
+#: What may wait for a slow reader (bytes).
+BEHIND_BYTES_MAX = 1024 * 1024
+#: What the system may hold for a reader in addition (bytes); by default, it is megabytes.
+_SOCKET_BUFFER_BYTES = 64 * 1024
+COMMENT_EVERY_S = 15.0
+#: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
+GONE_CHECK_EVERY_S = 1.0
+#: Sessions or log entries that are encoded and sent at once (count): callers wait meanwhile.
+AT_ONCE = 50
+#: Proxies must not collect events. Source: nginx docs, proxy_buffering.
+_HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+
+
+def encode_event(kind: str, data: object, entry_id: str = "") -> bytes:
+    """Return one event; the default kind is empty."""
+    head = (f"event: {kind}\n" if kind else "") + (f"id: {entry_id}\n" if entry_id else "")
+    return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def _log_event(entry: LogEntry) -> bytes:
+    return encode_event("", models.dump(models.LogEntry.of_stored(entry)), entry.entry_id)
+
+
+#: An event without data would not reach the page.
+_READY = encode_event("ready", {})
+_GAP = encode_event("gap", {})
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed(FollowedSession):
+    @cached_property
+    def event(self) -> bytes:
+        """The session's event, encoded once for all readers."""
+        return encode_event("session", models.dump(models.Session.of_stored(self.session)))
+
+
+class _Reader:
+    """A stream's other end, and what waits to be sent to it."""
+
+    def __init__(self, request: web.Request, is_gone: Callable[[], bool]) -> None:
+        self.wake = asyncio.Event()
+        self.response = web.StreamResponse(headers=_HEADERS)
+        self._request = request
+        self._is_gone = is_gone
+        self._waiting: list[bytes] = []
+        self._behind_bytes = 0
+        self._is_over = False
+
+    async def start(self) -> None:
+        """Send the head of the response."""
+        if (transport := self._request.transport) is not None:
+            buffer = transport.get_extra_info("socket")
+            buffer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+        await self.response.prepare(self._request)
+
+    async def send(self, events: bytes) -> None:
+        """Send now, as fast as the reader takes it."""
+        await self.response.write(events)
+        await asyncio.sleep(0)  # aiohttp may not yield
+
+    def push(self, event: bytes) -> bool:
+        """Send soon; return False after disconnecting a reader too far behind."""
+        if self._is_gone():
+            return True
+        self._waiting.append(event)
+        self._behind_bytes += len(event)
+        self.wake.set()
+        if is_behind := self._behind_bytes > BEHIND_BYTES_MAX:
+            self._abort()
+        return not is_behind
+
+    def finish(self) -> None:
+        """End the stream after what waits."""
+        self._is_over = True
+        self.wake.set()
+
+    def close(self) -> None:
+        """End the stream because the server stops."""
+        if self._behind_bytes:
+            self._abort()
+        self.finish()
+
+    def _abort(self) -> None:
+        self._waiting.clear()
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def run(self) -> None:
+        """Send what is pushed until the stream is over, or its reader is gone."""
+        now_s = asyncio.get_running_loop().time
+        sent_s = now_s()
+        while not self._is_gone():
+            self.wake.clear()
+            if events := b"".join(self._waiting):
+                self._waiting.clear()
+                await self.send(events)
+                self._behind_bytes -= len(events)
+                sent_s = now_s()
+            elif self._is_over:
+                return
+            elif now_s() - sent_s >= COMMENT_EVERY_S:
+                await self.send(b":\n\n")
+                sent_s = now_s()
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(GONE_CHECK_EVERY_S, COMMENT_EVERY_S)):
+                        await self.wake.wait()
+
+
+class _SessionsReader(_Reader):
+    def __init__(
+        self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+    ) -> None:
+        super().__init__(request, is_gone)
+        self._is_wanted = is_wanted
+        #: Ids of the wanted sessions that were sent.
+        self._shown: set[str] = set()
+
+    def event_of(self, followed: _Followed) -> bytes:
+        """Return what to send; empty for a session that was and is unwanted."""
+        name = followed.session.id
+        was_shown, is_wanted = name in self._shown, self._is_wanted(followed.session)
+        (self._shown.add if is_wanted and not followed.session.is_ended else self._shown.discard)(name)
+        return followed.event if is_wanted or was_shown else b""
+
+
+class _LogReader(_Reader):
+    def __init__(self, request: web.Request, is_gone: Callable[[], bool], session_id: str, last_id: str) -> None:
+        super().__init__(request, is_gone)
+        self.session_id = session_id
+        #: The last entry that was sent or waits to be sent.
+        self.last_id = last_id or FIRST_ID
+
+
+class EventStreams(SessionFollower[_Followed]):
+    """All open streams of the process, and what they follow."""
+
+    def __init__(self, redis: RedisAccess, metrics: Metrics, clock: Clock) -> None:
+        super().__init__(redis)
+        self._metrics = metrics
+        self._log_limit = LogRateLimit(clock)
+        self._streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
+        self._open: set[_Reader] = set()
+        #: Those that have got what there was before.
+        self._sessions_readers: set[_SessionsReader] = set()
+        self._log_readers: set[_LogReader] = set()
+        #: Whose log has perhaps grown since they read it themselves.
+        self._new_log_readers: set[_LogReader] = set()
+
+    def stop(self) -> None:
+        """End all streams."""
+        for reader in self._open:
+            reader.close()
+
+    async def send_sessions(
+        self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+    ) -> web.StreamResponse:
+        """Send the live sessions, then their changes; may raise StoreError.
+
+        `is_gone`: whether the reader has left, or may read no more.
+        """
+        reader = _SessionsReader(request, is_gone, is_wanted)
+        with self._opened(reader):
+            await self._wait_for_poll()
+            # From here on, the reader gets each change.
+            self._sessions_readers.add(reader)
+            wanted = [one for one in self.live.values() if reader.event_of(one)]
+            await reader.start()
+            for start in range(0, len(wanted), AT_ONCE):
+                await reader.send(b"".join(one.event for one in wanted[start : start + AT_ONCE]))
+            await reader.send(_READY)
+            await reader.run()
+        return reader.response
+
+    async def send_log(
+        self,
+        request: web.Request,
+        is_gone: Callable[[], bool],
+        session_id: str,
+        last_id: str,
+        unknown: RequestError,
+    ) -> web.StreamResponse:
+        """Send a session's log after an entry, and its growth up to its end.
+
+        Raise `unknown` if there is neither, or StoreError.
+        """
+        reader, redis = _LogReader(request, is_gone, session_id, last_id), self._redis
+        with self._opened(reader):
+            reads = await redis.reader()
+            # The session first: if it has ended, the log is complete. It may also end right now.
+            session = await redis.limiter(reads.read_session(session_id))
+            is_over = not session.is_live
+            page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=last_id))
+            if not session.is_known and not page.items:
+                raise unknown
+            if last_id and not page.items and is_over:
+                return web.Response(status=204, headers=NO_STORE)  # an EventSource stops
+            log_key = reads.keys.log(session_id)
+            has_gap = bool(last_id) and await redis.limiter(reads.is_trimmed_after(log_key, last_id))
+            await reader.start()
+            if has_gap:
+                await reader.send(_GAP)
+            while page.items:
+                is_over = is_over or any(Change(session_id, entry).is_end for entry in page.items)
+                await reader.send(b"".join(map(_log_event, page.items)))
+                reader.last_id, cursor = page.items[-1].entry_id, page.cursor
+                if not cursor:
+                    break
+                page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=cursor))
+            if not is_over:
+                self._log_readers.add(reader)
+                self._new_log_readers.add(reader)
+                await reader.run()
+        return reader.response
+
+    async def _wait_for_poll(self) -> None:
+        """Wait for a poll that begins from now on: no live session is missing."""
+        polls = self._polls + 2
+        while self._polls < polls:
+            if self.redis_error:
+                raise StoreUnreachableError(self.redis_error)
+            await asyncio.sleep(POLL_EVERY_S / 5)
+
+    @contextmanager
+    def _opened(self, reader: _Reader) -> Iterator[None]:
+        if len(self._open) >= self._streams_max:
+            self._metrics.streams_refused.inc()
+            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{self._streams_max} event streams are already open")
+        self._open.add(reader)
+        self._metrics.streams.set(len(self._open))
+        self.subscribe(reader.wake)
+        try:
+            yield
+        except ConnectionError:
+            pass  # the reader has left
+        except StoreError as error:
+            if not reader.response.prepared:
+                raise
+            log_unreachable(error, task="streams")  # the reader connects again, and resumes
+        finally:
+            self.unsubscribe(reader.wake)
+            for readers in (self._open, self._sessions_readers, self._log_readers, self._new_log_readers):
+                readers.discard(reader)
+            self._metrics.streams.set(len(self._open))
+
+    def _push(self, reader: _Reader, event: bytes) -> None:
+        if reader.push(event):
+            return
+        self._metrics.streams_dropped.inc()
+        if count := self._log_limit.count("behind", REFUSALS_LOG_EVERY_S):
+            log.warning("stream_reader_dropped", bytes=BEHIND_BYTES_MAX, count=count)
+
+    def _keep(self, session: StoredSession) -> _Followed:
+        return _Followed(session)
+
+    def _on_change(self, name: str, followed: _Followed | None) -> None:
+        for reader in self._sessions_readers:
+            if followed is None:
+                reader.finish()  # Redis has lost data: start over
+            elif event := reader.event_of(followed):
+                self._push(reader, event)
+        if followed is None:
+            for log_reader in self._log_readers:
+                if log_reader.session_id == name:
+                    log_reader.finish()
+
+    async def _finish_poll(self, partitions: list[int], /) -> None:
+        """Read the followed logs that may have grown, each once for all readers."""
+        keys = (await self._redis.reader()).keys
+        new, changed = set(self._new_log_readers), set(partitions)
+        # Those that come while Redis is read get theirs with the next poll.
+        readers: dict[str, list[_LogReader]] = {}
+        for reader in self._log_readers:
+            if reader in new or keys.partition_of(reader.session_id) in changed:
+                readers.setdefault(reader.session_id, []).append(reader)
+        starts = {name: min((one.last_id for one in some), key=parse_entry_id) for name, some in readers.items()}
+        logs = await self._redis.run(lambda queries: queries.logs(starts)) if starts else {}
+        for name, entries in logs.items():
+            for entry in entries:
+                event, place = _log_event(entry), parse_entry_id(entry.entry_id)
+                for reader in readers[name]:
+                    if place > parse_entry_id(reader.last_id):
+                        self._push(reader, event)
+                        reader.last_id = entry.entry_id
+            if any(Change(name, entry).is_end for entry in entries):
+                for reader in readers[name]:
+                    reader.finish()
+        self._new_log_readers -= new
