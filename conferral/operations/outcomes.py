@@ -4,8 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from conferral.storage.codecs.text_codec import parse_rows, parse_texts
 
+#: What a header can hold. Our ids have this form, other programs' may not.
+_HEADER_VALUE = re.compile(r"[!-~]{1,256}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 
 
@@ -38,3 +42,14 @@ def outcome_data(fields: Mapping[str, str]) -> dict[str, Any]:
     {'kind': 'voicemail', 'duration_s': 12.5, 'mode': None, 'recordings': ['RE1']}
     """
     return {name: _TYPED.get(name, str)(text) if text else None for name, text in fields.items()}
+
+
+def outcome_message(entry_id: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """Return an outcome's id and its JSON, as sent to other systems.
+
+    Source: Standard Webhooks, "Payload structure".
+    """
+    data, name = outcome_data(fields), fields.get("id", "")
+    kind = f"{fields.get('kind', '')}.{fields.get('result', '')}"
+    body = orjson.dumps({"type": kind, "timestamp": data.get("ended_at"), "data": data}).decode()
+    return (name if _HEADER_VALUE.fullmatch(name) else entry_id), body

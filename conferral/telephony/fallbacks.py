@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from conferral.runtime.settings import is_http_url
+from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, resolve_address
