@@ -218,7 +218,7 @@ class Metrics:
         )
         self.outcomes_undelivered = self._gauge(
             "conferral_outcomes_undelivered",
-            "Outcomes that were not delivered within three days, as seen by the worker that sends them; 0 on the others",
+            "Outcomes not delivered within three days, as seen by the worker that sends them; 0 on the others",
         )
         self.outcomes_stopped = self._gauge(
             "conferral_outcomes_stopped", "1 while nothing is sent because CONFERRAL_OUTCOMES_URL answered 410"
