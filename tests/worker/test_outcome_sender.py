@@ -179,6 +179,10 @@ async def test_retry_after_is_followed_up_to_a_limit(work: Sending, monkeypatch:
         assert least_s <= gap_s <= most_s
 
 
+def outcome_events(lines: list[Any]) -> list[str]:
+    return [line["event"] for line in lines if line["event"].startswith("outcome")]
+
+
 def pairwise_first(times_s: list[float]) -> float:
     return times_s[1] - times_s[0]
 
@@ -207,7 +211,7 @@ async def test_410_stops_all_until_a_resend(work: Sending, monkeypatch: pytest.M
         later = await work.write("CA2")
         await work.team.passes(60)
     assert [one for _, one in work.receiver.requests] == [name]
-    assert [line["event"] for line in lines] == ["outcomes_stopped"]
+    assert outcome_events(lines) == ["outcomes_stopped"]
     assert (await work.queue.read_state()).stopped_by == member.name
     assert value_of(member.metrics.outcomes_stopped) == 1
     work.receiver.answer = lambda _id: DELIVERED
@@ -240,7 +244,7 @@ async def test_trimmed_entry_is_skipped(work: Sending, monkeypatch: pytest.Monke
         await work.team.client.xtrim(work.team.keys.outcomes, maxlen=1, approximate=False)
         work.receiver.answer = lambda _id: DELIVERED
         await work.until(lambda: work.receiver.accepted == names[2:], 60)
-    assert [line["event"] for line in lines] == ["outcome_refused", "outcomes_trimmed"]
+    assert outcome_events(lines) == ["outcome_refused", "outcomes_trimmed"]
     assert await work.queue.counts() == (0, 0)
 
 
@@ -357,7 +361,7 @@ async def play(loop: VirtualLoop, seed: int, outcomes: int) -> None:
         for names in written.values():
             assert names == sorted(names, key=first.__getitem__)
         assert all(len({*bodies}) == 1 for bodies in receiver.bodies.values())
-        assert len(receiver.requests) > 1.2 * outcomes
+        assert len(receiver.requests) > 1.05 * outcomes
 
 
 async def owner_in_time(work: Sending) -> ClusterMember:
