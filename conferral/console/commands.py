@@ -11,6 +11,7 @@ from conferral.console.redis_access import RedisAccess
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
+from conferral.operations.outcomes import OutcomeDelivery
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
@@ -41,9 +42,11 @@ class CommandRoutes:
         self._access.require_write(request)
         body = await read_json_object(request)
         act = body.get("act")
-        if act not in ("retry", "drop"):
-            raise RequestError("invalid", "act must be retry or drop")
+        if act not in ("retry", "drop", "resend"):
+            raise RequestError("invalid", "act must be retry, drop, or resend")
         reader = await self._redis.reader()
+        if act == "resend":
+            return await self._resend(OutcomeDelivery(reader), body.get("ids"))
         letters = DeadLetters(reader.client, reader.keys)
         match body:
             case {"ids": [*ids]} if all(isinstance(one, str) for one in ids):
@@ -58,6 +61,14 @@ class CommandRoutes:
             raise RequestError("changed", str(error), count=error.count) from None
         log.info("dead_letters_handled", outcome=act, count=done.done)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
+
+    async def _resend(self, delivery: OutcomeDelivery, ids: object) -> web.Response:
+        """Send undelivered outcomes again, all without ids."""
+        if ids is not None and not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
+            raise RequestError("invalid", "ids must be a list of texts")
+        count = await self._redis.limiter(delivery.resend_undelivered(ids))
+        log.info("dead_letters_handled", outcome="resend", count=count)
+        return json_response({"done": count, "left": (await delivery.status()).undelivered, "refused": {}})
 
 
 #: Per page (count); beyond it, the oldest is dropped.
