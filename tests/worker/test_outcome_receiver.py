@@ -122,7 +122,9 @@ async def test_endless_body_is_not_read():
     assert written < 32 * 1024 * 1024, "the connection is closed; sockets hold some megabytes"
 
 
-@pytest.mark.parametrize("line", [b"X: " + b"y" * 10_000_000 + b"\r\n", b"X-Name: " + b"y" * 1000 + b"\r\n"], ids=["one", "many"])
+@pytest.mark.parametrize(
+    "line", [b"X: " + b"y" * 10_000_000 + b"\r\n", b"X-Name: " + b"y" * 1000 + b"\r\n"], ids=["one", "many"]
+)
 async def test_giant_headers_are_refused(line: bytes):
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")

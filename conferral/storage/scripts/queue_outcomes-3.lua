@@ -10,7 +10,8 @@
   ARGV[3]     now                ms, by Redis's clock
   ARGV[4 ..]  session and entry  words, in pairs: session id, entry id
 
-  Returns  1; 0 if another worker has moved the position
+  Returns  1  queued
+           0  another worker has moved the position
   Why a script: a worker that was replaced must neither queue an entry twice nor undo what its successor did.
 ]]
 local is_repetition = ARGV[1] == ''

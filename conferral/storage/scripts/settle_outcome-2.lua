@@ -9,7 +9,8 @@
   ARGV[3]  failures so far count; 0 removes it, because it was delivered or given up
   ARGV[4]  due             ms, by Redis's clock: it, or the session's next one
 
-  Returns  1; 0 if another entry is first: this one was settled before; a queue that can't be read is removed
+  Returns  1  settled
+           0  another entry is first: this one was settled before; a queue that can't be read is removed
   Why a script: a worker that was replaced must not settle what its successor has queued.
 ]]
 local first, rest = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%d+ (%S+)(.*)$')
