@@ -1,4 +1,4 @@
-"""`conferral outcomes`: lists outcomes and sends them again, as `dead resend` does; `check` says whether they arrive."""
+"""`conferral outcomes` and `dead resend`: list outcomes, and send them again; `check` says whether they arrive."""
 
 import json
 
@@ -20,7 +20,7 @@ def written(redis):
     set_up(redis)
     transfer = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": NUMBER, "hold_s": "1.5"}
     ended = {"id": "o2", "kind": "session", "result": "ended", "session": "other", "reason": "agent-left"}
-    ids = [redis.xadd(KEYS.outcomes, transfer).decode(), redis.xadd(KEYS.outcomes, ended).decode()]
+    ids = [redis.xadd(KEYS.outcomes, transfer), redis.xadd(KEYS.outcomes, ended)]
     redis.hset(KEYS.sending_state, "position", ids[1])
     return ids
 
@@ -51,13 +51,13 @@ def test_resend_queues_again_what_was_sent(run, redis, written):
     ran = run("outcomes", "resend", "--since", "1h")
     assert (ran.code, ran.out) == (0, "2 outcomes will be sent again\n")
     assert redis.hgetall(KEYS.sending) == {
-        CALL.encode(): f"0 {written[0]}".encode(),
-        b"other": f"0 {written[1]}".encode(),
+        CALL: f"0 {written[0]}",
+        "other": f"0 {written[1]}",
     }
-    assert later.decode() not in str(redis.hgetall(KEYS.sending)), "it will be sent anyway"
+    assert later not in str(redis.hgetall(KEYS.sending)), "it will be sent anyway"
     assert redis.zcard(KEYS.sending_due) == 2
     assert not redis.exists(KEYS.undelivered)
-    assert redis.hgetall(KEYS.sending_state) == {b"position": written[1].encode()}
+    assert redis.hgetall(KEYS.sending_state) == {"position": written[1]}
     assert run("outcomes", "resend", "--since", "1h", "--json").json == {"queued": 2}
     assert run("outcomes", "resend").code == 2
 
@@ -77,9 +77,9 @@ def test_undelivered_outcomes_are_listed_and_sent_again(run, redis, written):
     assert run("dead", "resend").code == 2
     ran = run("dead", "resend", written[0], "5-0")
     assert (ran.code, ran.out) == (1, "1 outcome will be sent again\n")
-    assert redis.zrange(KEYS.undelivered, 0, -1) == [written[1].encode()]
+    assert redis.zrange(KEYS.undelivered, 0, -1) == [written[1]]
     assert run("dead", "resend", "--all", "--json").json == {"queued": 1}
-    assert redis.hget(KEYS.sending, "other") == f"0 {written[1]}".encode()
+    assert redis.hget(KEYS.sending, "other") == f"0 {written[1]}"
 
 
 def found_by_check(run):

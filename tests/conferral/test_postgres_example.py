@@ -72,10 +72,9 @@ async def test_outcomes_of_a_call_are_stored_once(redis_server, postgres, monkey
 
     async def stored():
         async with await psycopg.AsyncConnection.connect(postgres) as connection:
-            if not await (await connection.execute("SELECT to_regclass('outcomes')")).fetchone() != (None,):
+            if await (await connection.execute("SELECT to_regclass('outcomes')")).fetchone() == (None,):
                 return []
-            rows = await (await connection.execute("SELECT id, type, data FROM outcomes")).fetchall()
-            return rows
+            return await (await connection.execute("SELECT id, type, data FROM outcomes")).fetchall()
 
     try:
         async with LocalSystem(redis_server.url, speed=20, **settings) as system:
