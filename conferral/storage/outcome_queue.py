@@ -24,7 +24,7 @@ class SendingState:
 
     #: Up to where the stream was queued; empty if no worker has ever had a URL to send outcomes to.
     position: str
-    #: Which worker was told with 410 to stop, and when (Unix milliseconds); empty and 0 otherwise.
+    #: Which worker a 410 stopped, and when (Unix milliseconds); empty and 0 otherwise.
     stopped_by: str
     stopped_at_ms: int
 

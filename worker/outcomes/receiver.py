@@ -1,4 +1,4 @@
-"""The system that outcomes are sent to: signed requests, following Standard Webhooks.
+"""Where outcomes are sent: signed requests, following Standard Webhooks.
 
 Whatever it answers costs little: no body is read, and headers and redirects have limits.
 """

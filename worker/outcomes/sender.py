@@ -1,4 +1,4 @@
-"""Outcome sender: one worker at a time sends the outcomes stream over HTTP.
+"""Outcome sender: one worker at a time sends the stream over HTTP.
 
 The queue in Redis says what is due, so that a successor continues. An outcome may be sent again, never lost: it leaves
 the queue after the receiver's answer.
