@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from conferral import output
-from conferral.cli import commands, dead
+from conferral.cli import commands, dead, outcomes
 from conferral.cli.maintenance import api_token, check, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
@@ -27,6 +27,7 @@ for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, r
 commands.register(app)
 app.command()(check)
 dead.register(app)
+outcomes.register(app)
 app.command()(forget)
 app.command()(api_token)
 app.command()(upgrade)

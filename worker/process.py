@@ -18,7 +18,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from conferral.storage import config, outcome_stream
+from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
@@ -112,6 +112,7 @@ class Worker:
                 "config": lambda: self.maintain_redis(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
+                "outcomes": lambda: parts.outcomes.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
@@ -243,6 +244,7 @@ class Worker:
                         outcomes_ttl_s=self._settings.outcomes_ttl_s,
                         session_ttl_s=self._settings.session_ttl_s,
                     )
+                    await outcome_queue.forget_trimmed(client, keys)
             except StoreError as error:
                 log_unreachable(error, task="config")
             await pause(stop, CONFIG_CHECK_EVERY_S)

@@ -14,7 +14,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
 from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.connection.client import BlockingReads, Client, make_client
-from conferral.storage.coordinator import LIFETIME_MS, ROUTER, SWEEP, acquire_dial_permit
+from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, acquire_dial_permit
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -35,6 +35,8 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
+from conferral.worker.outcomes.receiver import OutcomeReceiver
+from conferral.worker.outcomes.sender import OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
@@ -65,13 +67,14 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """A worker's connections to Redis and Twilio."""
+    """A worker's connections to Redis, Twilio, and the receiver of outcomes."""
 
     client: Client
     blocking: Client
     reserved: Client
     reads: BlockingReads
     http: PooledHttpClient
+    receiver: OutcomeReceiver | None
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
@@ -86,6 +89,7 @@ class Connections:
             reserved,
             BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),
+            OutcomeReceiver.of(settings, environment.clock),
         )
 
     async def close(self) -> None:
@@ -94,6 +98,8 @@ class Connections:
             for client in (self.client, self.blocking, self.reserved):
                 closing.push_async_callback(client.aclose)
             closing.push_async_callback(self.http.close)
+            if self.receiver is not None:
+                closing.push_async_callback(self.receiver.close)
 
 
 class WorkerParts:
@@ -153,6 +159,9 @@ class WorkerParts:
             dial_limits=limits,
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
+        self.outcomes = OutcomeSender(
+            core, connections.receiver, environment.rng, partial(self.ownership.owns, OUTCOMES)
+        )
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,

@@ -1,12 +1,16 @@
 """Checks of workers, clocks, and the cluster."""
 
 from collections import Counter
+from urllib.parse import urlsplit
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.operations.health import read_health, read_lost_workers
+from conferral.operations.outcomes import OutcomeDelivery
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
@@ -102,6 +106,23 @@ async def check_workers(reader: SessionQueries) -> list[CheckResult]:
         ok("commands", "routed") if health.router.name else warn("commands", "no worker routes them", _AGAIN),
         *backlog,
     ]
+
+
+async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> CheckResult:
+    """Check whether outcomes arrive over HTTP."""
+    if settings.outcomes_url is None:
+        return ok("outcomes", "not sent over HTTP: CONFERRAL_OUTCOMES_URL is not set")
+    status, host = await OutcomeDelivery(reader).status(), urlsplit(settings.outcomes_url).hostname
+    if status.state.stopped_by:
+        found = f"{host} answered 410 at {to_iso(status.state.stopped_at_ms)}; nothing is sent"
+        return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
+    if not status.state.position:
+        return warn("outcomes", f"no worker sends them to {host} yet", "restart the workers with this URL")
+    if status.undelivered:
+        found = f"{status.undelivered:,} could not be delivered to {host}"
+        return warn("outcomes", found, "correct the receiver, then: conferral dead resend --all")
+    waiting = f", {status.waiting:,} sessions' wait" if status.waiting else ""
+    return ok("outcomes", f"sent to {host}{waiting}")
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:

@@ -8,6 +8,7 @@ import typer
 
 from conferral import output
 from conferral.cli.options import App, AsJson, Full, Yes
+from conferral.cli.outcomes import resend_undelivered
 from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
@@ -67,14 +68,22 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
       conferral dead list --reason "missing field type" --limit 10
     """
 
-    async def newest_and_counts(dead: "DeadLetters") -> "tuple[tuple[DeadLetter, ...], dict[str, int]]":
-        letters = await dead.newest(limit, reason or "", full=full)
-        return letters, {group.reason: group.count for group in await dead.groups()}
+    from conferral.operations.dead_letters import UNDELIVERED
 
-    letters, groups = _with_dead_letters(newest_and_counts)
+    async def newest_and_counts(
+        dead: "DeadLetters",
+    ) -> "tuple[tuple[DeadLetter, ...], dict[str, int], list[DeadLetter]]":
+        letters = await dead.newest(limit, reason or "", full=full)
+        undelivered = await dead.undelivered(limit, full=full) if reason in (None, UNDELIVERED) else []
+        return letters, {group.reason: group.count for group in await dead.groups()}, undelivered
+
+    letters, groups, undelivered = _with_dead_letters(newest_and_counts)
     if as_json:
-        output.print_json([_as_json(letter) for letter in letters])
+        output.print_json([_as_json(letter) for letter in (*letters, *undelivered)])
         return
+    if undelivered:
+        output.print_entries(map(_entry, undelivered))
+        output.print_note("outcomes above were not delivered; `conferral dead resend --all` sends them again")
     if letters:
         output.print_entries(map(_entry, letters))
     count = sum(groups.values())
@@ -234,4 +243,5 @@ def register(app: typer.Typer) -> None:
     of_dead.command("show")(show_letter)
     of_dead.command("retry")(retry_letters)
     of_dead.command("drop")(drop_letters)
+    of_dead.command("resend")(resend_undelivered)
     app.add_typer(of_dead, name="dead")

@@ -10,11 +10,12 @@ from conferral.console.messages import encode_message
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
+from conferral.operations.outcomes import OutcomeDelivery
 from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
-from conferral.runtime.web.tokens import Permission
+from conferral.runtime.web.tokens import Permission, Token
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 
@@ -38,13 +39,16 @@ class CommandRoutes:
         return json_response({"command": submitted.command_id}, 202)
 
     async def act_on_dead_letters(self, request: web.Request) -> web.Response:
-        """Retry or drop dead letters: by id, or all with a reason."""
-        token = self._access.require_write(request, Permission.DEAD)
+        """Retry, drop, or send again what failed: by id, or all with a reason."""
+        token = self._access.require_write(request)
         body = await read_json_object(request)
         act = body.get("act")
-        if act not in ("retry", "drop"):
-            raise RequestError("invalid", "act must be retry or drop")
+        if act not in ("retry", "drop", "resend"):
+            raise RequestError("invalid", "act must be retry, drop, or resend")
+        token.require(Permission.RESEND if act == "resend" else Permission.DEAD)
         reader = await self._redis.reader()
+        if act == "resend":
+            return await self._resend(OutcomeDelivery(reader), body.get("ids"), token)
         letters = DeadLetters(reader.client, reader.keys)
         match body:
             case {"ids": [*ids]} if all(isinstance(one, str) for one in ids):
@@ -59,6 +63,14 @@ class CommandRoutes:
             raise RequestError("changed", str(error), count=error.count) from None
         log.info("dead_letters_handled", outcome=act, count=done.done, token_name=token.name)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
+
+    async def _resend(self, delivery: OutcomeDelivery, ids: object, token: Token) -> web.Response:
+        """Send undelivered outcomes again, all without ids."""
+        if ids is not None and not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
+            raise RequestError("invalid", "ids must be a list of texts")
+        count = await self._redis.limiter(delivery.resend_undelivered(ids))
+        log.info("dead_letters_handled", outcome="resend", count=count, token_name=token.name)
+        return json_response({"done": count, "left": (await delivery.status()).undelivered, "refused": {}})
 
 
 #: Per page (count); beyond it, the oldest is dropped.

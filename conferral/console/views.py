@@ -17,6 +17,7 @@ from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
+from conferral.operations.outcomes import OutcomeDelivery
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.statistics import TransferStats
@@ -288,8 +289,8 @@ class DeadLettersView(View):
         self._reason = reason
         self._full = full
         self._poll_at_s = 0.0
-        #: Count and newest id: every addition or removal changes one of them.
-        self._seen: tuple[int, str] | None = None
+        #: Counts, newest id, and whether a receiver stopped: every change of what is shown changes one of them.
+        self._seen: tuple[int, str, int, int] | None = None
 
     async def new_messages(self) -> list[bytes]:
         """Return all dead letters to show, if one was added or removed."""
@@ -302,13 +303,20 @@ class DeadLettersView(View):
     async def _read(self, reader: SessionQueries) -> list[bytes]:
         letters = DeadLetters(reader.client, reader.keys)
         newest = await letters.newest(1)
-        seen = await letters.count(), newest[0].id if newest else ""
+        delivery = await OutcomeDelivery(reader).status()
+        count, stopped_at_ms = await letters.count(), delivery.state.stopped_at_ms
+        seen = count, newest[0].id if newest else "", delivery.undelivered, stopped_at_ms
         if seen == self._seen:
             return []
         shown = await letters.newest(SHOWN_MAX, self._reason, full=self._full)
         groups = await letters.groups()
         self._seen = seen
-        return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
+        outcomes = {
+            "undelivered": await letters.undelivered(SHOWN_MAX, full=self._full),
+            "undelivered_count": delivery.undelivered,
+            "stopped_at": to_iso(stopped_at_ms),
+        }
+        return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=count, **outcomes)]
 
 
 class HealthView(View):

@@ -13,6 +13,7 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
+from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
@@ -26,6 +27,8 @@ _ID_OR_TIME = re.compile(
 )
 #: Maximum length of a value when shown (characters).
 _VALUE_MAX = 500
+#: The reason of an outcome that could not be sent over HTTP.
+UNDELIVERED = "not delivered"
 _NOT_FOUND = "no such dead letter"
 #: Fields shown per dead letter (count).
 _FIELDS_MAX = 100
@@ -85,6 +88,7 @@ class DeadLetters:
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._store = DeadLetterStore(client, keys)
+        self._client = client
         self._keys = keys
 
     async def count(self) -> int:
@@ -101,6 +105,27 @@ class DeadLetters:
             if len(found) == limit:
                 break
         return tuple(found)
+
+    async def undelivered(self, limit: int, *, full: bool = False) -> list[DeadLetter]:
+        """Return the newest outcomes that could not be delivered over HTTP."""
+        found = await OutcomeQueue(self._client, self._keys).undelivered(limit)
+        return [
+            DeadLetter(
+                id=entry_id,
+                at_ms=parse_entry_id(entry_id)[0],
+                reason=UNDELIVERED,
+                source="outcomes",
+                entry_id=entry_id,
+                type=_mask_numbers(f"{fields.get('kind', '')}.{fields.get('result', '')}", full=full),
+                session=_mask_unless_id(fields.get("session", ""), full=full),
+                not_retryable_reason="use `conferral dead resend`",
+                fields={
+                    _mask_numbers(name, full=full): _mask_numbers(value, full=full)
+                    for name, value in islice(fields.items(), _FIELDS_MAX)
+                },
+            )
+            for entry_id, fields in found
+        ]
 
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return a dead letter; None if there is none with this id."""

@@ -2,7 +2,6 @@
 
 import socket
 from difflib import get_close_matches
-from ipaddress import ip_address
 
 import structlog
 from pydantic import SecretStr
@@ -17,6 +16,7 @@ from conferral.runtime.settings import (
     setting,
     token_weakness,
 )
+from conferral.runtime.urls import is_loopback as is_loopback
 from conferral.runtime.web.server import LISTEN_ERRORS, port_unavailable
 
 
@@ -91,11 +91,3 @@ def page_url(host: str, port: int) -> str:
     """Return a local browser's URL for a server listening on a host."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}/"
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether only this machine can connect to a host of this name."""
-    try:
-        return ip_address(host or "").is_loopback
-    except ValueError:
-        return host == "localhost"

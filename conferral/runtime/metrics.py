@@ -72,6 +72,7 @@ class Metrics:
         self._add_requests()
         self._add_transfers()
         self._add_sweep()
+        self._add_outcomes()
         self._add_webhooks()
 
     def _counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
@@ -202,6 +203,25 @@ class Metrics:
             "conference-missing, call-answered, call-live, conference-live, conference-unknown, "
             "bridge-unknown); also sessions that were checked because Redis was rolled back (rolled-back)",
             ["kind"],
+        )
+
+    def _add_outcomes(self) -> None:
+        self.outcome_requests = self._histogram(
+            "conferral_outcome_request_seconds",
+            "Requests to CONFERRAL_OUTCOMES_URL, by result (delivered, gone, redirected, refused, failed, timeout, "
+            "unreachable, malformed)",
+            ["result"],
+        )
+        self.outcomes_waiting = self._gauge(
+            "conferral_outcomes_waiting_sessions",
+            "Sessions with outcomes to send, as seen by the worker that sends them; 0 on the others",
+        )
+        self.outcomes_undelivered = self._gauge(
+            "conferral_outcomes_undelivered",
+            "Outcomes not delivered within three days, as seen by the worker that sends them; 0 on the others",
+        )
+        self.outcomes_stopped = self._gauge(
+            "conferral_outcomes_stopped", "1 while nothing is sent because CONFERRAL_OUTCOMES_URL answered 410"
         )
 
     def _add_webhooks(self) -> None:

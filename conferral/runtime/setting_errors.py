@@ -47,6 +47,14 @@ _VALID = {
         "http:// or https:// URLs without user, query, and fragment, separated by commas",
         "https://app.example.com/calls",
     ),
+    "CONFERRAL_OUTCOMES_URL": (
+        "an https:// URL, or an http:// URL on loopback, in ASCII, without user and fragment",
+        "https://crm.example.com/outcomes",
+    ),
+    "CONFERRAL_OUTCOMES_SECRET": (
+        "whsec_ and base64 of 24 to 64 bytes, or two of these with a space between",
+        "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    ),
     "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
     "CONFERRAL_TOKENS": ("the path of a TOML file", "tokens.toml"),
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.urls import is_http_url, valid_outcomes_url, valid_signing_secrets
 
 #: Instead of a URL: play nothing.
 SILENCE = "none"
@@ -30,25 +31,11 @@ API_TOKEN_CHARACTERS_MIN = 6
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = frozenset("\ufffe\uffff")
-#: The form of a URL with a host; `is_http_url` checks the rest. Source: RFC 3986.
-_HTTP_URL = re.compile(
-    r"https?://(?:[^/?#]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
-)
 #: Excluded from a base URL, besides what a URL needs to be: TwiML would escape an ampersand.
 _NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|&]""")
 #: Longest base URL (characters): it occurs five times in the TwiML that moves a call, of which Twilio takes 4,000.
 #: Source: Twilio docs, Call resource, `Twiml`.
 BASE_URL_MAX = 400
-
-
-def is_http_url(value: str) -> bool:
-    """Whether a text is an http:// or https:// URL that a client can request."""
-    if not _HTTP_URL.fullmatch(value) or not re.fullmatch("[!-~]+", value):
-        return False
-    try:
-        return urlsplit(value).port != 0
-    except ValueError:  # no port, or no IPv6 address
-        return False
 
 
 def _valid_http_url(value: str) -> str:
@@ -335,6 +322,15 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         ge=60,
         le=315_360_000,
     )
+    outcomes_url: Annotated[str, AfterValidator(valid_outcomes_url)] | None = setting(
+        "CONFERRAL_OUTCOMES_URL", "where outcomes are sent: https, or http on loopback", None
+    )
+    outcomes_secret: Annotated[SecretStr, AfterValidator(valid_signing_secrets)] | None = setting(
+        "CONFERRAL_OUTCOMES_SECRET",
+        "signs them: `whsec_` and base64 of 24 to 64 bytes, from `openssl rand -base64 32`; two, separated by a space, "
+        "while rotating",
+        None,
+    )
     drain_s: float = setting(
         "CONFERRAL_DRAIN",
         "seconds for which `webhooks` keeps serving after SIGTERM, so that a load balancer can take it out",
@@ -446,13 +442,22 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f".env: can't be read ({reason})",)) from None
-    if isinstance(settings, TwilioSettings) and bool(settings.api_key) != bool(settings.api_secret):
-        missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
-        raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
+    if isinstance(settings, TwilioSettings):
+        _require_pair(TWILIO_API_KEY=settings.api_key, TWILIO_API_SECRET=settings.api_secret)
+    if isinstance(settings, ServiceSettings):
+        pair = {"CONFERRAL_OUTCOMES_URL": settings.outcomes_url, "CONFERRAL_OUTCOMES_SECRET": settings.outcomes_secret}
+        _require_pair(**pair)
     if isinstance(settings, ConsoleSettings) and settings.api_token is None and settings.tokens is None:
         why = "the console needs it or CONFERRAL_TOKENS; `openssl rand -hex 32` creates one"
         raise SettingsError((f"CONFERRAL_API_TOKEN: missing; {why}",))
     return settings
+
+
+def _require_pair(**given: object) -> None:
+    """Raise SettingsError if only one of two settings is given."""
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == 1:
+        raise SettingsError((f"{missing[0]}: missing; {' and '.join(given)} go together",))
 
 
 @cache

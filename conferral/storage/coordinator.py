@@ -21,8 +21,8 @@ LIFETIME_MS = 2_000
 #: Without a heartbeat for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
 SHOWN_DEAD_AFTER_MS = 3_500
 #: What one worker at a time does, next to the partitions.
-ROUTER, SWEEP = "commands", "sweep"
-TASKS = (ROUTER, SWEEP)
+ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
+TASKS = (ROUTER, SWEEP, OUTCOMES)
 #: How long everything is verified after Redis may have lost something, seconds.
 VERIFY_S = 60.0
 #: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.

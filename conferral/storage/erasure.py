@@ -136,6 +136,7 @@ class SessionEraser:
             self._client,
             [
                 *(("XDEL", keys.outcomes, entry_id) for entry_id in report.outcomes),
+                *(("ZREM", keys.undelivered, entry_id) for entry_id in report.outcomes),
                 *(("HDEL", key, *_ERASED_COMMAND_FIELDS) for key in report.commands),
                 ("DEL", keys.call_dials(call_of_visit(session_id) or session_id)),
             ],

@@ -77,6 +77,12 @@ class Keys:
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
     command = NamedKey("command", "Hash: a command's outcome, sender, stream entry, and request digest.")
     outcomes = PrefixKey("outcomes", "Stream for other systems: finished transfers and ended sessions.")
+    undelivered = PrefixKey(
+        "undelivered", "Sorted set: ids of outcomes that could not be delivered, by their time in ms."
+    )
+    sending = PrefixKey("{sending}", "Hash: outcomes to send over HTTP, by session: failures of the first, and ids.")
+    sending_due = PrefixKey("{sending}:due", "Sorted set: those sessions, by when the first outcome is due, in ms.")
+    sending_state = PrefixKey("{sending}:state", "Hash: up to where outcomes were queued; which worker a 410 stopped.")
     dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
     workers = PrefixKey("workers", "Sorted set of live workers, by last heartbeat in ms.")

@@ -19,8 +19,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
-from conferral.runtime.settings import ServiceSettings, is_http_url, spoken_greeting
+from conferral.runtime.settings import ServiceSettings, spoken_greeting
 from conferral.runtime.text import join_words
+from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address

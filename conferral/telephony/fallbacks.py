@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import unquote, urlsplit
 
-from conferral.runtime.settings import is_http_url
+from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import AddressError, AllowList, is_name, resolve_address

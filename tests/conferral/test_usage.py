@@ -17,7 +17,7 @@ COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "call",
     "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
-    "announce", "record", "end", "check", "upgrade", "dead", "forget", "api-token",
+    "announce", "record", "end", "check", "upgrade", "dead", "forget", "outcomes", "api-token",
 )  # fmt: skip
 
 
@@ -33,7 +33,9 @@ def test_no_command_is_left_out_here():
     assert set(get_command(app).commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "dead list", "dead show", "dead retry", "dead drop"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "dead list", "dead show", "dead retry", "dead drop", "dead resend", "outcomes resend"]
+)
 def test_help_of_every_command_begins_with_examples(run, command):
     ran = run(*command.split(), "-h")
 

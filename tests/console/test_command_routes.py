@@ -160,3 +160,13 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 
 
 # ---- health ------------------------------------------------------------------------------------------------------
+
+
+async def test_undelivered_outcomes_are_sent_again(console, redis):
+    ids = [redis.xadd(KEYS.outcomes, {"id": f"o{number}", "session": CALL}) for number in range(2)]
+    redis.zadd(KEYS.undelivered, dict.fromkeys(ids, 1))
+    for body, done, left in (({"ids": ids[:1]}, 1, 1), ({}, 1, 0)):
+        answer = await console.post("/dead", json={"act": "resend", **body})
+        assert await answer.json() == {"done": done, "left": left, "refused": {}}
+    assert (await refusal(await console.post("/dead", json={"act": "resend", "ids": [1]})))[0] == 422
+    assert redis.hget(KEYS.sending, CALL) == f"0 {ids[0]} {ids[1]}"

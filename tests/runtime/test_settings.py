@@ -18,6 +18,20 @@ GOOD = {
 }
 
 
+#: Settings of which one without the other is refused.
+PAIRS = {
+    "TWILIO_API_": {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"},
+    "CONFERRAL_OUTCOMES_": {
+        "CONFERRAL_OUTCOMES_URL": "https://crm.example.com/outcomes?tenant=1",
+        "CONFERRAL_OUTCOMES_SECRET": f"whsec_{'A' * 32}",
+    },
+}
+
+
+def pair_of(name: str) -> dict[str, str]:
+    return next((pair for start, pair in PAIRS.items() if name.startswith(start)), {})
+
+
 def problems(**changes: str) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as wrong:
         load(ServiceSettings, {name: value for name, value in {**GOOD, **changes}.items() if value is not None})
@@ -118,6 +132,17 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_TRANSFER_CALLER_ID", "+14155550100"),
     ("CONFERRAL_LANGUAGE", "<b>"),
     ("CONFERRAL_LOG_FORMAT", "xml"),
+    ("CONFERRAL_OUTCOMES_URL", "crm.example.com"),
+    ("CONFERRAL_OUTCOMES_URL", "http://crm.example.com/outcomes"),
+    ("CONFERRAL_OUTCOMES_URL", "https://me:secret@crm.example.com"),
+    ("CONFERRAL_OUTCOMES_URL", "https://crm.example.com/#here"),
+    ("CONFERRAL_OUTCOMES_SECRET", "A" * 32),
+    ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "A" * 31),
+    ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "A" * 28),
+    ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "A" * 88),
+    ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "é" * 32),
+    ("CONFERRAL_OUTCOMES_SECRET", " ".join(["whsec_" + "A" * 32] * 3)),
+    ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "A" * 32 + "  whsec_" + "B" * 32),
     ("REDIS_URL", "http://localhost"),
 ])  # fmt: skip
 def test_wrong_setting_is_named_and_explained(name, value):
@@ -126,8 +151,7 @@ def test_wrong_setting_is_named_and_explained(name, value):
     assert re.fullmatch(r'[A-Z_]+: ("[^"]*"|the value \(hidden, \d+ characters?\)) is not valid; it must be .+', line)
     assert not re.search(r"pattern|\^|\\d|\{\d|String|Input|string should|input should", line)
     (example,) = re.findall(rf", for example {name}=(.+)$", line)
-    pair = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"} if name.startswith("TWILIO_API_") else {}
-    load(ServiceSettings, {**GOOD, **pair, name: example})
+    load(ServiceSettings, {**GOOD, **pair_of(name), name: example})
 
 
 @pytest.mark.parametrize("kind", [ServiceSettings, ConsoleSettings])
@@ -136,8 +160,7 @@ def test_every_setting_has_an_example_that_is_valid(kind):
         name = str(field.validation_alias)
         words, example = setting_errors.valid_values(name, field)
         assert words
-        pair = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"} if name.startswith("TWILIO_API_") else {}
-        load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair, name: example})
+        load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair_of(name), name: example})
 
 
 def test_invalid_settings_are_shown_without_secrets_and_numbers():
@@ -196,6 +219,19 @@ def test_conference_and_api_settings_are_read():
 def test_api_key_and_secret_go_together():
     assert problems(TWILIO_API_KEY="SK" + "0" * 32)[0].startswith("TWILIO_API_SECRET: missing")
     assert problems(TWILIO_API_SECRET="x")[0].startswith("TWILIO_API_KEY: missing")
+
+
+@each("url", ["http://localhost:9/a", "http://127.0.0.2/a", "http://[::1]:9/", "https://crm.example.com"])
+def test_outcomes_are_sent_over_https_or_on_loopback(url):
+    pair = {"CONFERRAL_OUTCOMES_URL": url, "CONFERRAL_OUTCOMES_SECRET": f"whsec_{'A' * 32} whsec_{'B' * 84}BA=="}
+    assert load(ServiceSettings, {**GOOD, **pair}).outcomes_url == url
+
+
+def test_url_and_secret_of_outcomes_go_together():
+    for given, value in PAIRS["CONFERRAL_OUTCOMES_"].items():
+        (missing,) = PAIRS["CONFERRAL_OUTCOMES_"].keys() - {given}
+        (line,) = problems(**{given: value})
+        assert line == f"{missing}: missing; CONFERRAL_OUTCOMES_URL and CONFERRAL_OUTCOMES_SECRET go together"
 
 
 def test_secrets_are_in_no_message_and_no_repr():

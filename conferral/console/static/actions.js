@@ -110,7 +110,7 @@ export async function submitCommand(fields, id) {
 /**
  * Retries or drops dead letters.
  *
- * @param {{ act: "retry" | "drop", ids?: string[], reason?: string, count?: number }} what
+ * @param {{ act: "retry" | "drop" | "resend", ids?: string[], reason?: string, count?: number }} what
  * @returns {Promise<{ done: number, left: number }>}
  * @throws {RefusedError}
  */

@@ -36,11 +36,60 @@ export function Dead() {
     </div>
     ${why ? html`<p class="small" id="dead-why">${why[0].toUpperCase()}${why.slice(1)}.</p>` : null}
     <p role="status">${result.value}</p>
+    <${Undelivered} found=${found} why=${why} />
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
     <${CommandLine} lines=${deadLetterLines(hello.value.public_command || "conferral", reason)} />
     ${asking.value ? html`<${Confirm} what=${asking.value} why=${why} />` : null}
   </div>`;
+}
+
+/** Outcomes that could not be sent over HTTP. */
+function Undelivered({ found, why }) {
+  const { undelivered, undelivered_count: count, stopped_at: stoppedAt } = found;
+  const send = async (ids) => {
+    if (why || !press("dead")) {
+      return;
+    }
+    try {
+      const answer = await actOnDeadLetters({ act: "resend", ...(ids ? { ids } : {}) });
+      result.value = `${counted(answer.done, "outcome")} will be sent again.`;
+    } catch (error) {
+      if (!(error instanceof RefusedError)) {
+        throw error;
+      }
+      result.value = error.message;
+    }
+  };
+  const button = (label, ids) =>
+    may("resend") &&
+    html`<button type="button" aria-disabled=${Boolean(why)} title=${why} onClick=${() => send(ids)}>${label}</button>`;
+  return html`
+    ${stoppedAt
+      ? html`<p class="error">
+          The receiver of outcomes answered 410 at <${Time} at=${stoppedAt} />; nothing is sent until ${" "}
+          <code>conferral outcomes resend</code>.
+        </p>`
+      : null}
+    ${count
+      ? html`<section class="panel" aria-labelledby="undelivered-title">
+          <div class="panel-head">
+            <h2 id="undelivered-title">${counted(count, "undelivered outcome")}</h2>
+            ${button("Send all again")}
+          </div>
+          <ul class="letters">
+            ${undelivered.map(
+              (one) => html`<li key=${one.id} class="letter">
+                <div class="letter-what">
+                  <p><strong><${Text} value=${one.type} /></strong>, session <${Text} value=${one.session} /> <span class="small muted"><${Time} at=${one.at} /></span></p>
+                </div>
+                ${button("Send again", [one.id])}
+              </li>`,
+            )}
+          </ul>
+        </section>`
+      : null}
+  `;
 }
 
 function Groups({ found, reason, why }) {

@@ -1,0 +1,166 @@
+"""`outcomes`: list and follow outcomes; send them again."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conferral import output
+from conferral.cli.options import App, AsJson, Full, choices
+from conferral.cli.periods import Since, local_now, parse_time, time_zone
+
+if TYPE_CHECKING:
+    from conferral.operations.session_queries import SessionQueries
+
+KINDS = ("transfer", "session", "voicemail")
+
+
+def _check_kind(value: str | None) -> str | None:
+    if value is not None and value not in KINDS:
+        raise typer.BadParameter(f"must be {', '.join(KINDS[:-1])}, or {KINDS[-1]}")
+    return value
+
+
+def outcomes(
+    context: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new ones until Ctrl-C.")] = False,
+    since: Since = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help=f"One of {', '.join(KINDS)}.", callback=_check_kind, autocompletion=choices(*KINDS)
+        ),
+    ] = None,
+    session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """List outcomes, oldest first; by default, today's.
+
+    \b
+    Examples:
+      conferral outcomes
+      conferral outcomes --since 2h --kind transfer
+      conferral outcomes --follow --json
+      conferral outcomes resend --since yesterday
+
+    `--json` prints an object a line, as `data` in docs/outcomes.md.
+    """
+    if context.invoked_subcommand is not None:
+        sources = filter(None, map(context.get_parameter_source, context.params))
+        if any(source.name != "DEFAULT" for source in sources):
+            raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
+        return
+    from conferral.redis_access import run_query
+
+    start = since or parse_time("today", local_now())
+
+    async def list_them(reader: "SessionQueries") -> None:
+        await _list(reader, start, {"kind": kind, "session": session}, follow=follow, full=full, as_json=as_json)
+
+    if not as_json:
+        output.print_note(f"since {start:%Y-%m-%d %H:%M} {time_zone(start)}")
+    run_query(list_them)
+
+
+async def _list(
+    reader: "SessionQueries",
+    start: datetime,
+    wanted: dict[str, str | None],
+    *,
+    follow: bool,
+    full: bool,
+    as_json: bool,
+) -> None:
+    import asyncio
+    import signal
+
+    from conferral.operations.outcomes import outcome_data
+    from conferral.operations.session_queries import CHUNK, POLL_INTERVAL_S
+    from conferral.runtime.lifecycle import pause
+
+    stop, after = asyncio.Event(), f"{max(0, round(start.timestamp() * 1000) - 1)}-{2**64 - 1}"
+    if follow:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    while not stop.is_set():
+        found = await reader.outcomes(after)
+        for position, fields in found:
+            after = position
+            if any(value not in (None, fields.get(name)) for name, value in wanted.items()):
+                continue
+            if as_json:
+                output.print_json_line(outcome_data(fields))
+            else:
+                output.print_entries([_entry(fields, full=full)])
+        if len(found) < CHUNK:
+            if not follow:
+                return
+            await pause(stop, POLL_INTERVAL_S)
+
+
+def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
+    from conferral.operations import wording
+
+    to = ", ".join(wording.display_address(one, full=full) for one in filter(None, fields.get("to", "").split(",")))
+    about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", fields.get("reason", ""))))
+    ended_at = fields.get("ended_at", "")[:19].replace("T", " ")
+    kind = f"{fields.get('kind', '')} {fields.get('result', '')}"
+    return output.Entry(f"{ended_at} UTC", kind, fields.get("session", ""), (about,) if about else ())
+
+
+def resend(since: Since = None, as_json: AsJson = False) -> None:
+    """Send outcomes again to CONFERRAL_OUTCOMES_URL, delivered ones too.
+
+    \b
+    Examples:
+      conferral outcomes resend --since 2h
+
+    Each keeps its webhook-id, so a receiver can tell repetitions. After a 410, sending starts again.
+    """
+    from conferral.operations.outcomes import OutcomeDelivery
+    from conferral.redis_access import run_query
+
+    if since is None:
+        raise typer.BadParameter("missing", param_hint="--since")
+    start_ms = round(since.timestamp() * 1000)
+    count = run_query(lambda reader: OutcomeDelivery(reader).resend_since(start_ms))
+    _print_count(count, as_json=as_json)
+
+
+def resend_undelivered(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as in `conferral dead list`.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All undelivered outcomes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send undelivered outcomes again.
+
+    \b
+    Examples:
+      conferral dead resend 1800000000123-0
+      conferral dead resend --all
+    """
+    from conferral.operations.outcomes import OutcomeDelivery
+    from conferral.redis_access import run_query
+
+    if bool(ids) == everything:
+        raise typer.BadParameter("give ids or --all", param_hint="ID")
+    count = run_query(lambda reader: OutcomeDelivery(reader).resend_undelivered(ids))
+    _print_count(count, as_json=as_json)
+    if ids and count < len({*ids}):
+        output.print_note(f"{len({*ids}) - count} not found among the undelivered outcomes")
+        raise typer.Exit(1)
+
+
+def _print_count(count: int, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"queued": count})
+    else:
+        output.print_line(f"{count} outcome{'' if count == 1 else 's'} will be sent again")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `outcomes` with its subcommand."""
+    of_outcomes = App()
+    of_outcomes.callback(invoke_without_command=True)(outcomes)
+    of_outcomes.command("resend")(resend)
+    app.add_typer(of_outcomes, name="outcomes")

@@ -1,0 +1,61 @@
+"""URLs in settings and commands."""
+
+import base64
+import binascii
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+#: The form of a URL with a host; `is_http_url` checks the rest. Source: RFC 3986.
+_HTTP_URL = re.compile(
+    r"https?://(?:[^/?#]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
+)
+#: What a signing secret has before its base64, and its size (bytes). Source: Standard Webhooks, "Signature scheme".
+SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of all secrets
+SECRET_BYTES = range(24, 65)
+
+
+def is_http_url(value: str) -> bool:
+    """Whether a text is an http:// or https:// URL that a client can request."""
+    if not _HTTP_URL.fullmatch(value) or not re.fullmatch("[!-~]+", value):
+        return False
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:  # no port, or no IPv6 address
+        return False
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine can connect to a host of this name."""
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def valid_outcomes_url(value: str) -> str:
+    """Return where outcomes are sent; raise ValueError for another URL."""
+    parts = urlsplit(value) if is_http_url(value) else None
+    if parts is None or "@" in parts.netloc or "#" in value:
+        raise ValueError("must be a URL without user and fragment")
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise ValueError("must be https://, or http:// on loopback")
+    return value
+
+
+def valid_signing_secrets(value: SecretStr) -> SecretStr:
+    """Return one or two signing secrets; raise ValueError for anything else."""
+    secrets = value.get_secret_value().split(" ")
+    if len(secrets) > 2 or not all(map(_is_signing_secret, secrets)):
+        raise ValueError("must be one or two signing secrets")
+    return value
+
+
+def _is_signing_secret(text: str) -> bool:
+    try:
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return text.startswith(SECRET_PREFIX) and len(key) in SECRET_BYTES

@@ -1,0 +1,149 @@
+"""Outcomes on their way to another system: a queue for each session.
+
+A worker takes entries from the outcomes stream into the queue, and removes each once it was delivered or given up. The
+entries themselves stay in the stream. Only the queue's head is sent, so that a session's outcomes keep their order.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from conferral.storage import scripts
+from conferral.storage.codecs.text_codec import decode_fields, int_of
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each
+from conferral.storage.keys import Keys
+
+#: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
+DELAY_MAX_MS = 2 * 3_600_000
+_HEAD = re.compile(rb"([0-9]{1,9}) ([0-9]{1,20}-[0-9]{1,20})")
+
+
+@dataclass(frozen=True, slots=True)
+class SendingState:
+    """How far the outcomes are on their way."""
+
+    #: Up to where the stream was queued; empty if no worker has ever had a URL to send outcomes to.
+    position: str
+    #: Which worker a 410 stopped, and when (Unix milliseconds); empty and 0 otherwise.
+    stopped_by: str
+    stopped_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedOutcome:
+    """The first outcome of a session's queue."""
+
+    session: str
+    entry_id: str
+    #: How often sending it has failed (count).
+    failures: int
+    #: Empty if the stream no longer has the entry.
+    fields: dict[str, str] = field(repr=False)
+
+
+class OutcomeQueue:
+    """The queue in Redis. Methods may raise StoreError."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def read_state(self) -> SendingState:
+        """Return how far the outcomes are on their way."""
+        names = ("position", "stopped_by", "stopped_at")
+        found = await ask(self._client, "HMGET", self._keys.sending_state, *names)
+        position, stopped_by = ((value or b"").decode(errors="replace") for value in found[:2])
+        return SendingState(position, stopped_by, int_of(found[2]))
+
+    async def begin(self) -> None:
+        """Start behind the newest entry, unless the position is known."""
+        newest = await ask(self._client, "XREVRANGE", self._keys.outcomes, "+", "-", "COUNT", 1)
+        position = newest[0][0] if newest else "0-0"
+        await ask(self._client, "HSETNX", self._keys.sending_state, "position", position)
+
+    async def take(self, after: str, now_ms: int) -> int:
+        """Queue the stream's next entries behind a position; return their count."""
+        entries = await ask(self._client, "XRANGE", self._keys.outcomes, f"({after}", "+", "COUNT", CHUNK)
+        if entries:
+            await self._queue(after, entries[-1][0].decode(), now_ms, entries)
+        return len(entries)
+
+    async def due(self, now_ms: int, count: int, besides: Collection[str]) -> list[QueuedOutcome]:
+        """Return the longest due outcomes, except of the sessions `besides`."""
+        limit, key = ("LIMIT", 0, count + len(besides)), self._keys.sending_due
+        found = await run_each(
+            self._client,
+            [
+                ("ZRANGEBYSCORE", key, "-inf", now_ms, *limit),
+                ("ZRANGEBYSCORE", key, f"({now_ms + DELAY_MAX_MS}", "+inf", *limit),
+            ],
+        )
+        sessions = [one for answer in found for name in answer or () if (one := name.decode()) not in besides][:count]
+        if not sessions:
+            return []
+        queued = await ask(self._client, "HMGET", self._keys.sending, *sessions)
+        # Another program may have written one, whose first entry does not exist then.
+        heads = [(head.groups() if (head := _HEAD.match(text or b"")) else (b"0", b"0-0")) for text in queued]
+        entries = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for _, one in heads])
+        return [
+            QueuedOutcome(session, entry_id.decode(), int(failures), decode_fields(entry[0][1] or {}) if entry else {})
+            for session, (failures, entry_id), entry in zip(sessions, heads, entries, strict=True)
+        ]
+
+    async def settle(self, head: QueuedOutcome, now_ms: int) -> None:
+        """Remove an outcome that was delivered, given up, or trimmed."""
+        await self.delay(head, 0, now_ms)
+
+    async def delay(self, head: QueuedOutcome, failures: int, due_ms: int) -> None:
+        """Send an outcome again later."""
+        names = [self._keys.sending, self._keys.sending_due]
+        await scripts.settle_outcome(self._client, names, [head.session, head.entry_id, failures, due_ms])
+
+    async def give_up(self, head: QueuedOutcome, now_ms: int) -> None:
+        """Count an outcome as undelivered."""
+        await ask(self._client, "ZADD", self._keys.undelivered, head.entry_id.partition("-")[0], head.entry_id)
+        await self.settle(head, now_ms)
+
+    async def stop(self, holder: str, now_ms: int) -> None:
+        """Note that the receiver wants no more outcomes."""
+        fields = ("stopped_by", holder, "stopped_at", now_ms)
+        await ask(self._client, "HSET", self._keys.sending_state, *fields)
+
+    async def resume(self) -> None:
+        """Note that outcomes may be sent again."""
+        await ask(self._client, "HDEL", self._keys.sending_state, "stopped_by", "stopped_at")
+
+    async def resend(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]], now_ms: int) -> None:
+        """Queue entries again; those still in the queue are due immediately."""
+        await self._queue("", "", now_ms, entries)
+        await ask(self._client, "ZREM", self._keys.undelivered, *(entry_id for entry_id, _ in entries))
+
+    async def counts(self) -> tuple[int, int]:
+        """Return how many sessions have unsent outcomes; undelivered outcomes."""
+        keys = self._keys
+        waiting, undelivered = await run_each(self._client, [("ZCARD", keys.sending_due), ("ZCARD", keys.undelivered)])
+        return int(waiting or 0), int(undelivered or 0)
+
+    async def undelivered(self, count: int) -> list[tuple[str, dict[str, str]]]:
+        """Return the newest undelivered entries with their ids."""
+        ids = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
+        found = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for one in ids])
+        return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
+
+    async def _queue(
+        self, after: str, position: str, now_ms: int, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]
+    ) -> None:
+        words = [
+            word
+            for entry_id, fields in entries
+            for word in ((fields or {}).get(b"session", b"").decode(errors="replace"), entry_id)
+        ]
+        names = [self._keys.sending, self._keys.sending_due, self._keys.sending_state]
+        await scripts.queue_outcomes(self._client, names, [after, position, now_ms, *words])
+
+
+async def forget_trimmed(client: Client, keys: Keys) -> None:
+    """Remove undelivered entries that the stream no longer has."""
+    oldest = await ask(client, "XRANGE", keys.outcomes, "-", "+", "COUNT", 1)
+    before = f"({oldest[0][0].decode().partition('-')[0]}" if oldest else "+inf"
+    await ask(client, "ZREMRANGEBYSCORE", keys.undelivered, "-inf", before)

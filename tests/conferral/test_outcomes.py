@@ -1,0 +1,100 @@
+"""`conferral outcomes` and `dead resend`: list outcomes, and send them again; `check` says whether they arrive."""
+
+import json
+
+import pytest
+
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up
+
+pytestmark = pytest.mark.redis
+NUMBER = "+14155550123"
+URL = {
+    "CONFERRAL_OUTCOMES_URL": "https://crm.example.com/a-secret-path",
+    "CONFERRAL_OUTCOMES_SECRET": "whsec_" + "A" * 32,
+}
+
+
+@pytest.fixture
+def written(redis):
+    """Two outcomes, both delivered."""
+    set_up(redis)
+    transfer = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": NUMBER, "hold_s": "1.5"}
+    ended = {"id": "o2", "kind": "session", "result": "ended", "session": "other", "reason": "agent-left"}
+    ids = [redis.xadd(KEYS.outcomes, transfer), redis.xadd(KEYS.outcomes, ended)]
+    redis.hset(KEYS.sending_state, "position", ids[1])
+    return ids
+
+
+def rows(ran):
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def test_outcomes_are_listed_and_selected(run, redis, written):
+    redis.xadd(KEYS.outcomes, {"id": "o0"}, id="*")
+    ran = run("outcomes")
+    assert ran.code == 0
+    assert f"transfer failed  {CALL}\n  to +…23" in ran.out
+    assert NUMBER not in ran.out
+    assert NUMBER in run("outcomes", "--full").out
+    assert [one["id"] for one in rows(run("outcomes", "--json"))] == ["o1", "o2", "o0"]
+    (found,) = rows(run("outcomes", "--kind", "transfer", "--json"))
+    assert (found["hold_s"], found["to"]) == (1.5, NUMBER)
+    assert [one["id"] for one in rows(run("outcomes", "--session", "other", "--json"))] == ["o2"]
+    assert run("outcomes", "--kind", "call").code == 2
+    assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []
+
+
+def test_resend_queues_again_what_was_sent(run, redis, written):
+    redis.hset(KEYS.sending_state, mapping={"stopped_by": "worker", "stopped_at": 1})
+    redis.zadd(KEYS.undelivered, {written[0]: 1})
+    later = redis.xadd(KEYS.outcomes, {"id": "o3", "session": CALL})
+    ran = run("outcomes", "resend", "--since", "1h")
+    assert (ran.code, ran.out) == (0, "2 outcomes will be sent again\n")
+    assert redis.hgetall(KEYS.sending) == {
+        CALL: f"0 {written[0]}",
+        "other": f"0 {written[1]}",
+    }
+    assert later not in str(redis.hgetall(KEYS.sending)), "it will be sent anyway"
+    assert redis.zcard(KEYS.sending_due) == 2
+    assert not redis.exists(KEYS.undelivered)
+    assert redis.hgetall(KEYS.sending_state) == {"position": written[1]}
+    assert run("outcomes", "resend", "--since", "1h", "--json").json == {"queued": 2}
+    assert run("outcomes", "resend").code == 2
+
+
+def test_resend_without_a_url_says_what_to_do(run, redis):
+    set_up(redis)
+    ran = run("outcomes", "resend", "--since", "1h")
+    assert (ran.code, ran.err) == (1, "no worker has CONFERRAL_OUTCOMES_URL: set it, then restart the workers\n")
+
+
+def test_undelivered_outcomes_are_listed_and_sent_again(run, redis, written):
+    redis.zadd(KEYS.undelivered, {one: number for number, one in enumerate(written)})
+    ran = run("dead")
+    assert f"transfer.failed {CALL}\n  not delivered\n" in ran.out
+    assert NUMBER not in ran.out
+    assert [one["source"] for one in run("dead", "--json").json] == ["outcomes"] * 2
+    assert run("dead", "resend").code == 2
+    ran = run("dead", "resend", written[0], "5-0")
+    assert (ran.code, ran.out) == (1, "1 outcome will be sent again\n")
+    assert redis.zrange(KEYS.undelivered, 0, -1) == [written[1]]
+    assert run("dead", "resend", "--all", "--json").json == {"queued": 1}
+    assert redis.hget(KEYS.sending, "other") == f"0 {written[1]}"
+
+
+def found_by_check(run):
+    lines = run("check", "--offline", "--json", **SERVICE, **URL).json
+    (line,) = [one for one in lines if one["name"] == "outcomes"]
+    assert "secret" not in str(line)
+    return line["status"], line["found"]
+
+
+def test_check_says_whether_outcomes_arrive(run, redis, written):
+    assert found_by_check(run) == ("ok", "sent to crm.example.com")
+    redis.zadd(KEYS.undelivered, {written[0]: 1})
+    assert found_by_check(run) == ("warn", "1 could not be delivered to crm.example.com")
+    redis.hset(KEYS.sending_state, mapping={"stopped_by": "worker", "stopped_at": 1_800_000_000_000})
+    found = "crm.example.com answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
+    assert found_by_check(run) == ("fail", found)
+    redis.delete(KEYS.sending_state)
+    assert found_by_check(run)[0] == "warn"

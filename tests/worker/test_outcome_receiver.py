@@ -1,0 +1,152 @@
+"""Requests with outcomes over real HTTP: signatures, and receivers that are slow, redirect, or are hostile."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from conferral.runtime.clock import SystemClock
+from conferral.worker.outcomes.receiver import OutcomeReceiver
+
+SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def serving(serve: Serve, timeout_s: float = 10.0) -> AsyncIterator[OutcomeReceiver]:
+    """A server that writes whatever the test says, once it has the request's headers."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await reader.readuntil(b"\r\n\r\n")
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/", SECRETS, SystemClock(), timeout_s=timeout_s)
+    try:
+        yield receiver
+    finally:
+        await receiver.close()
+        server.close()
+        await server.wait_closed()
+
+
+def answering(text: bytes) -> Serve:
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        await writer.drain()
+
+    return serve
+
+
+async def test_requests_are_signed_with_each_secret_as_verifiers_expect():
+    got: list[tuple[dict[str, str], bytes]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        got.append((dict(request.headers), await request.read()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/outcomes", receive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver = OutcomeReceiver(f"http://127.0.0.1:{runner.addresses[0][1]}/outcomes?a=1", SECRETS, SystemClock())
+    answer = await receiver.post("CA1:transfer:1", '{"type":"transfer.completed","who":"é"}')
+    await receiver.close()
+    await runner.cleanup()
+    assert (answer.result, answer.status) == ("delivered", 204)
+    ((headers, body),) = got
+    for secret in SECRETS:
+        assert Webhook(secret).verify(body, headers)["type"] == "transfer.completed"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(f"whsec_{'A' * 32}").verify(body, headers)
+    # By the formula of the contract, without the library.
+    names = {name.lower(): value for name, value in headers.items()}
+    text = f"{names['webhook-id']}.{names['webhook-timestamp']}.".encode() + body
+    mac = hmac.new(bytes([1]) * 32, text, hashlib.sha256).digest()
+    assert names["webhook-signature"].split(" ")[0] == f"v1,{base64.b64encode(mac).decode()}"
+    assert names["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "head, result, retry_after_s",
+    [
+        ("200 OK", "delivered", 0),
+        ("301 Moved\r\nLocation: http://127.0.0.1:1/", "redirected", 0),
+        ("410 Gone", "gone", 0),
+        ("429 Slow\r\nRetry-After: 77", "refused", 77),
+        ("503 Busy\r\nRetry-After: soon", "failed", 0),
+    ],
+)
+async def test_answers_are_understood(head: str, result: str, retry_after_s: float):
+    async with serving(answering(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())) as receiver:
+        answer = await receiver.post("o1", "{}")
+    assert (answer.result, answer.retry_after_s) == (result, retry_after_s)
+
+
+async def test_closed_connection_is_unreachable():
+    async with serving(answering(b"")) as receiver:
+        assert (await receiver.post("o1", "{}")).result == "unreachable"
+
+
+async def _many(writer: asyncio.StreamWriter, chunk: bytes, count: int) -> None:
+    for _ in range(count):
+        writer.write(chunk)
+        await writer.drain()
+
+
+async def test_endless_body_is_not_read():
+    written = 0
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            written += 65536
+
+    async with serving(serve) as receiver:
+        assert (await receiver.post("o1", "{}")).result == "delivered"
+    assert written < 32 * 1024 * 1024, "the connection is closed; sockets hold some megabytes"
+
+
+@pytest.mark.parametrize(
+    "line", [b"X: " + b"y" * 10_000_000 + b"\r\n", b"X-Name: " + b"y" * 1000 + b"\r\n"], ids=["one", "many"]
+)
+async def test_giant_headers_are_refused(line: bytes):
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        await _many(writer, line, 10_000_000 // len(line) + 1)
+        writer.write(b"\r\n")
+
+    async with serving(serve) as receiver:
+        assert (await receiver.post("o1", "{}")).result == "malformed"
+
+
+@pytest.mark.parametrize("drip", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_slow_receiver_times_out(drip: bytes):
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(drip)
+            await writer.drain()
+            await asyncio.sleep(0.01)  # a receiver that takes its time
+
+    async with serving(serve, timeout_s=0.3) as receiver:
+        assert (await receiver.post("o1", "{}")).result == "timeout"
+
+
+async def test_answer_that_is_no_http_is_malformed():
+    async with serving(answering(b"hello\r\n\r\n")) as receiver:
+        assert (await receiver.post("o1", "{}")).result == "malformed"

@@ -1,0 +1,1 @@
+"""Sends outcomes to another system over HTTP."""
