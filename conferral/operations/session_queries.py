@@ -187,6 +187,19 @@ class SessionQueries(SessionReader):
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
 
+    async def outcomes_trimmed_before_ms(self) -> int:
+        """Return when the oldest outcome was written, if older ones may have been removed.
+
+        Unix milliseconds; 0 if Redis has every outcome. Redis before 7.0 can't tell.
+        """
+        with store_errors():
+            if not await self.client.exists(self.keys.outcomes):
+                return 0
+            stream = await self.client.xinfo_stream(self.keys.outcomes)
+        oldest = stream["first-entry"]
+        has_all = stream.get("entries-added") == stream["length"]
+        return 0 if has_all else int((oldest[0] if oldest else stream["last-generated-id"]).split(b"-")[0])
+
 
 def displayed(named: str) -> str:
     """Return what someone typed, with phone numbers masked."""

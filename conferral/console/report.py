@@ -1,0 +1,44 @@
+"""The report of today as a page."""
+
+import asyncio
+from datetime import UTC, datetime, time
+
+from aiohttp import web
+
+from conferral.console.access import AccessControl
+from conferral.console.redis_access import RedisAccess
+from conferral.operations.outcome_report import OutcomeReport, read_report
+from conferral.operations.report_page import CONTENT_POLICY, report_page
+from conferral.runtime.clock import Clock
+from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.runtime.web.server import SharedResult
+
+#: Interval for reading a day's outcomes (seconds).
+READ_EVERY_S = 10.0
+
+
+class ReportRoute:
+    """Serves the report of today, for which it reads the outcomes at most every `READ_EVERY_S`."""
+
+    def __init__(self, redis: RedisAccess, access: AccessControl, clock: Clock) -> None:
+        self._redis = redis
+        self._access = access
+        self._clock = clock
+        self._today = SharedResult(self._read, READ_EVERY_S)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Return the page; `?full=1` shows full phone numbers."""
+        if self._access.signed_in_until_s(request) is None:
+            raise RequestError("unauthorized", "sign in on the console's page, then open this one again")
+        full = request.query.get("full") == "1"
+        found = await self._today()
+        # A thread: drawing takes a tenth of a second.
+        text = await asyncio.to_thread(report_page, found, full=full, links='<nav><a href="./">Console</a></nav>')
+        headers = NO_STORE | {"Content-Security-Policy": f"{CONTENT_POLICY}; frame-ancestors 'none'"}
+        return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def _read(self) -> OutcomeReport:
+        now_ms = self._clock.wall_ms()
+        today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone().date()
+        since_ms = round(datetime.combine(today, time()).astimezone().timestamp() * 1000)
+        return await self._redis.run(lambda reader: read_report(reader, since_ms, now_ms))
