@@ -23,7 +23,7 @@ def report(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report what happened in a period: transfers, and who let it ring.
+    """Report a period: who let it ring, and what failed.
 
     \b
     Examples:

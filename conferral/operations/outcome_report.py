@@ -34,6 +34,8 @@ DURATIONS = {
     "hold": ("transfer", "hold_s", "hold in a transfer"),
     "consult": ("transfer", "consult_s", "consult"),
 }
+#: Words for places of a fallback that aren't destinations.
+_PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
 #: Rows of a table for people (count); JSON has all.
 ROWS_MAX = 20
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
@@ -240,20 +242,22 @@ def period_line(report: OutcomeReport) -> str:
 
 def totals(report: OutcomeReport, *, full: bool) -> str:
     """Return what happened, in a few sentences."""
+    if not (report.calls or report.transfers or report.voicemails):
+        return "Nothing ended in this period."
     results = join_words([f"{count:,} {name}" for name, count in report.results().items()], "and")
-    ended = f"{_counted(report.calls, 'call')} ended"
-    text = f"{ended}, and {_counted(report.transfers.total(), 'transfer')}{results and f': {results}'}."
+    text = f"{_counted(report.calls, 'call')} ended, and {_counted(report.transfers.total(), 'transfer')}"
+    text += f"{': ' if results else ''}{results}. "
+    if report.voicemails:
+        text += f"{_counted(report.voicemails, 'message')} recorded. "
     if rung := sum(one.results.total() for one in report.rung.values()):
         silent = [(to, one.not_answered) for to, one in report.worst() if one.not_answered]
         by = wording.limit_notes([f"{wording.display_address(to, full=full)} ({count:,})" for to, count in silent], 3)
         missed = sum(count for _, count in silent)
-        text += f" {missed:,} of {_counted(rung, 'ring')} not answered{': ' if by else ''}{', '.join(by)}."
+        text += f"{missed:,} of {_counted(rung, 'ring')} not answered{': ' if by else ''}{', '.join(by)}. "
     answer = distribution_of(report.durations["transfer_answer"])
     if answer.count:
-        text += (
-            f" Half of the transfers were answered within {_seconds(answer.median_s)}, 95% {_seconds(answer.p95_s)}."
-        )
-    return text
+        text += f"Half of the transfers were answered within {_seconds(answer.median_s)}, 95% {_seconds(answer.p95_s)}."
+    return text.rstrip()
 
 
 def report_notes(report: OutcomeReport) -> list[str]:
@@ -307,7 +311,7 @@ def tables(report: OutcomeReport, *, full: bool) -> list[Table]:
             durations,
         ),
         _counts_table("failures", "Why transfers failed", _worded(report.failure_reasons, words.TRANSFER_FAILURES)),
-        _counts_table("fallbacks", "Where fallbacks took callers", _worded(report.landed_on, {}, full=full)),
+        _counts_table("fallbacks", "Where fallbacks took callers", _worded(report.landed_on, _PLACES, full=full)),
         _counts_table("ends", "Why calls ended", _worded(report.end_reasons, words.END_REASONS)),
         Table("minutes", "Minutes", ("", ">minutes"), minutes),
     ]

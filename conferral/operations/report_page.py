@@ -136,6 +136,9 @@ _PLOTS: dict[str, Callable[[OutcomeReport, bool], str]] = {
 
 def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> str:
     """Return horizontal bars as SVG that the page's style sheet colors."""
+    widest = max(map(sum, zip(*series.values(), strict=True)))
+    if not widest:
+        return ""
     import pygal  # an extra
     from pygal.style import Style
 
@@ -155,7 +158,6 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
         root.set("aria-label", title)
         return root
 
-    widest = max(map(sum, zip(*series.values(), strict=True)))
     chart = pygal.HorizontalStackedBar(
         width=400, height=40 + 28 * len(labels), margin=4, spacing=8, js=(), show_legend=False, max_scale=5,
         print_values=True, disable_xml_declaration=True, style=Style(label_font_size=13),
@@ -165,7 +167,7 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
     def fitting(value: float) -> str:
         """Return a bar's number if the bar has room for it."""
         text = f"{value:,.0f}"
-        return text if value * 25 >= widest * len(text) else ""
+        return text if value and value * 25 >= widest * len(text) else ""
 
     chart.value_formatter = "{:,.0f}".format
     for name, values in series.items():
