@@ -18,7 +18,7 @@ READ_EVERY_S = 10.0
 
 
 class ReportRoute:
-    """Serves the report of today, for which it reads the outcomes at most every `READ_EVERY_S`."""
+    """Serves the report of today, read at most every `READ_EVERY_S`."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl, clock: Clock) -> None:
         self._redis = redis

@@ -116,7 +116,7 @@ class OutcomeReport:
     _seen: set[str] = field(default_factory=set)
 
     def add(self, entry_id: str, fields: Fields) -> None:
-        """Count an entry, unless it repeats another or ended outside of the period."""
+        """Count an entry if it ended in the period and repeats no other."""
         ended_ms = wording.parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
         if not self.since_ms <= ended_ms < self.until_ms:
             return
@@ -167,7 +167,7 @@ def _result_rank(result: str) -> tuple[int, str]:
 
 
 def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
-    """Return an entry's typed fields and its attempts; None if it is malformed."""
+    """Return an entry's typed fields, and its attempts; None if malformed."""
     data = outcome_data(fields)
     found, is_empty = data.get("attempts") or [], fields.get("attempts", "") in ("", "[]")
     if not (fields.get("id") and fields.get("kind") and wording.parse_time_ms(fields.get("ended_at", ""))):
@@ -264,7 +264,7 @@ def report_notes(report: OutcomeReport) -> list[str]:
     """Return what the report lacks, in sentences."""
     found = []
     if report.oldest_ms:
-        found.append(f"Incomplete: outcomes from before {_shown(report.oldest_ms)} may have been removed.")
+        found.append(f"Redis has no outcomes from before {_shown(report.oldest_ms)}, so this may be incomplete.")
     if report.malformed:
         found.append(f"Left out, because they can't be read: {_counted(report.malformed, 'outcome')}.")
     return found
@@ -322,7 +322,7 @@ def _counts_table(name: str, title: str, counts: Mapping[str, int]) -> Table:
 
 
 def _worded(counts: Counter[str], known: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
-    """Return counts by words, most first; a reason may be several, comma-separated."""
+    """Return counts by words, most first. A comma separates several words."""
     found: Counter[str] = Counter()
     for reason, count in counts.items():
         texts = (known.get(one) or wording.display_address(one, full=full) for one in reason.split(","))

@@ -159,8 +159,8 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
         return root
 
     chart = pygal.HorizontalStackedBar(
-        width=400, height=40 + 28 * len(labels), margin=4, spacing=8, js=(), show_legend=False, max_scale=5,
-        print_values=True, disable_xml_declaration=True, style=Style(label_font_size=13),
+        width=400, height=40 + 28 * len(labels), margin=4, margin_right=24, spacing=8, js=(), show_legend=False,
+        max_scale=5, print_values=True, disable_xml_declaration=True, style=Style(label_font_size=13),
     )  # fmt: skip
     chart.x_labels = [one if len(one) <= _LABEL_MAX else f"{one[: _LABEL_MAX - 1]}…" for one in labels]
 

@@ -188,9 +188,9 @@ class SessionQueries(SessionReader):
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
 
     async def outcomes_trimmed_before_ms(self) -> int:
-        """Return when the oldest outcome was written, if older ones may have been removed.
+        """Return when the oldest outcome was written; 0 if none was removed.
 
-        Unix milliseconds; 0 if Redis has every outcome. Redis before 7.0 can't tell.
+        Unix milliseconds. Redis before 7.0 can't tell whether older ones were removed.
         """
         with store_errors():
             if not await self.client.exists(self.keys.outcomes):

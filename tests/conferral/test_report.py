@@ -113,5 +113,5 @@ def test_what_is_missing_or_malformed_is_said(run, yesterday, redis):
 
     assert ran.code == 0
     incomplete, left_out = ran.err.splitlines()
-    assert incomplete.startswith("Incomplete: outcomes from before ")
+    assert incomplete.startswith("Redis has no outcomes from before ")
     assert left_out == "Left out, because they can't be read: 1 outcome."
