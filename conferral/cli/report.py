@@ -1,7 +1,7 @@
 """`report`: one page about a period."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from conferral import output
 from conferral.cli.options import AsJson, Full
 from conferral.cli.periods import Since, Until, local_now, parse_time
 from conferral.operations.errors import CommandNotDoneError
-
-if TYPE_CHECKING:
-    from conferral.operations.outcome_report import OutcomeReport
 
 
 def report(
@@ -46,28 +43,23 @@ def report(
         raise CommandNotDoneError(f"--html needs a library for plots: {report_page.PLOTS_HINT}")
     since_ms, until_ms = (round(one.timestamp() * 1000) for one in (since, until))
     found = run_query(lambda reader: outcome_report.read_report(reader, since_ms, until_ms))
+    data = found.data(full=full)
     if html:
         try:
-            html.write_text(report_page.report_page(found, full=full), encoding="utf-8")
+            html.write_text(report_page.report_page(data), encoding="utf-8")
         except OSError as error:
             raise CommandNotDoneError(f"can't write {html}: {error.strerror}") from None
     if as_json:
-        output.print_json(outcome_report.report_data(found, full=full))
+        output.print_json(data)
     elif html:
         output.print_line(f"wrote {html}")
     else:
-        _print(found, full=full)
-
-
-def _print(found: "OutcomeReport", *, full: bool) -> None:
-    from conferral.operations import outcome_report
-
-    output.print_line(outcome_report.period_line(found))
-    output.print_fitted(outcome_report.totals(found, full=full), 0)
-    for note in outcome_report.report_notes(found):
-        output.print_note(note)
-    for table in outcome_report.tables(found, full=full):
-        if table.rows:
-            output.print_line()
-            output.print_heading(table.title)
-            output.print_table(table.columns, table.rows)
+        output.print_line(outcome_report.period_line(data))
+        output.print_fitted(outcome_report.totals(data), 0)
+        for note in outcome_report.report_notes(data):
+            output.print_note(note)
+        for table in outcome_report.tables(data):
+            if table.rows:
+                output.print_line()
+                output.print_heading(table.title)
+                output.print_table(table.columns, table.rows)

@@ -1,10 +1,12 @@
 """What the outcomes of a period say, in numbers, sentences, and tables."""
 
 from array import array
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -17,22 +19,24 @@ from conferral.runtime.text import join_words
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
 RESULTS = ("completed", "failed", "recalled", "cancelled")
-#: Results of attempts that no person took although they rang: `no-answer`; a machine answered; no one pressed the key.
-NOT_ANSWERED = ("no-answer", "no-confirmation", "answering-machine")
-#: A session's seconds: the entry's field, the key in JSON, and words.
-MINUTES = {
-    "bridged_s": ("bridged", "in bridges"),
-    "conference_s": ("conference", "in conferences"),
-    "participant_s": ("participant", "in conferences, summed over participants"),
-    "held_s": ("held", "on hold, summed over participants"),
-    "alone_s": ("alone", "alone in a conference"),
-}
+#: Results of attempts that no person took although they rang; a machine may have answered, or no one pressed the key.
+NOT_ANSWERED = frozenset({"no-answer", "no-confirmation", "answering-machine"})
 #: Durations whose distribution is shown: the key in JSON; an outcome's kind and field; and words.
 DURATIONS = {
     "transfer_answer": ("transfer", "answer_s", "transfer answered"),
     "call_answer": ("session", "answer_s", "call answered"),
     "hold": ("transfer", "hold_s", "hold in a transfer"),
     "consult": ("transfer", "consult_s", "consult"),
+}
+#: Bounds of the ranges of durations, in seconds; the last one has no end.
+_BOUNDS_S = (0, 5, 10, 15, 20, 30, 60)
+#: A session's seconds: the key in JSON, which is also the field without its unit, and words.
+MINUTES = {
+    "bridged": "in bridges",
+    "conference": "in conferences",
+    "participant": "in conferences, summed over participants",
+    "held": "on hold, summed over participants",
+    "alone": "alone in a conference",
 }
 #: Words for places of a fallback that aren't destinations.
 _PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
@@ -41,52 +45,11 @@ ROWS_MAX = 20
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
 _MARGIN_MS = 60_000
 
-_Seconds = Annotated[float, msgspec.Meta(ge=0)] | None
-
 
 class _Attempt(msgspec.Struct):
     to: str | None = None
     result: str | None = None
-    rang_s: _Seconds = None
-
-
-@dataclass(slots=True)
-class Rung:
-    """How the attempts to reach one destination ended (counts)."""
-
-    results: Counter[str] = field(default_factory=Counter)
-    #: The longest time that it rang, answered or not, in seconds.
-    longest_s: float = 0.0
-
-    @property
-    def not_answered(self) -> int:
-        """Attempts that rang, and that no person took."""
-        return sum(self.results[one] for one in NOT_ANSWERED)
-
-    @property
-    def otherwise(self) -> dict[str, int]:
-        """Other results, such as `busy`, or `taken` by another target."""
-        return {name: count for name, count in self.results.most_common() if name not in (*NOT_ANSWERED, "answered")}
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Durations; percentiles are durations that occurred (nearest rank)."""
-
-    count: int
-    median_s: float | None = None
-    p95_s: float | None = None
-    longest_s: float | None = None
-    total_s: float = 0.0
-
-
-def distribution_of(durations_s: Iterable[float]) -> Distribution:
-    """Return the distribution of durations in any order."""
-    values = sorted(durations_s)
-    if not values:
-        return Distribution(0)
-    median_s, p95_s = (values[-(-len(values) * percent // 100) - 1] for percent in (50, 95))
-    return Distribution(len(values), median_s, p95_s, values[-1], round(sum(values), 3))
+    rang_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 @dataclass(slots=True)
@@ -98,20 +61,20 @@ class OutcomeReport:
     until_ms: int
     #: If older outcomes of the period may have been removed: when the oldest in Redis was written; else 0.
     oldest_ms: int = 0
-    #: Entries that can't be read (count).
-    malformed: int = 0
-    calls: int = 0
-    voicemails: int = 0
+    #: By kind; empty for entries that can't be read.
+    kinds: Counter[str] = field(default_factory=Counter)
     #: By mode and result.
-    transfers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: By destination, in full.
-    rung: defaultdict[str, Rung] = field(default_factory=lambda: defaultdict(Rung))
+    transfers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: By destination (in full) and result.
+    rung: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: The longest time that each destination rang, in seconds.
+    longest_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     #: By key of `DURATIONS`, in seconds.
-    durations: dict[str, "array[float]"] = field(default_factory=lambda: {name: array("d") for name in DURATIONS})
+    durations: dict[str, "array[float]"] = field(default_factory=lambda: {key: array("d") for key in DURATIONS})
     landed_on: Counter[str] = field(default_factory=Counter)
     failure_reasons: Counter[str] = field(default_factory=Counter)
     end_reasons: Counter[str] = field(default_factory=Counter)
-    #: By field of `MINUTES`.
+    #: By key of `MINUTES`.
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _seen: set[str] = field(default_factory=set)
 
@@ -122,23 +85,22 @@ class OutcomeReport:
             return
         parsed = _parse(fields)
         if parsed is None:
-            self.malformed += 1
+            self.kinds[""] += 1
         elif fields["id"] not in self._seen:
             self._seen.add(fields["id"])
             self._count(*parsed)
 
     def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt]) -> None:
         kind, result, reason = outcome["kind"], outcome.get("result") or "unknown", outcome.get("reason") or "unknown"
+        self.kinds[kind] += 1
         if kind == "transfer":
-            self.transfers[outcome.get("mode") or "unknown", result] += 1
+            self.transfers[outcome.get("mode") or "unknown"][result] += 1
             if result in FAILED:
                 self.failure_reasons[reason] += 1
         elif kind == "session":
-            self.calls += 1
             self.end_reasons[reason] += 1
-            for name in MINUTES:
-                self.seconds[name] += outcome.get(name) or 0
-        self.voicemails += kind == "voicemail"
+            for key in MINUTES:
+                self.seconds[key] += outcome.get(f"{key}_s") or 0
         for key, (of_kind, name, _) in DURATIONS.items():
             if kind == of_kind and (value_s := outcome.get(name)) is not None:
                 self.durations[key].append(value_s)
@@ -146,24 +108,51 @@ class OutcomeReport:
             self.landed_on[landed_on] += 1
         for attempt in attempts:
             if attempt.result != "dial-limit":  # then it was not dialed
-                rung = self.rung[attempt.to or "unknown"]
-                rung.results[attempt.result or "unknown"] += 1
-                rung.longest_s = max(rung.longest_s, attempt.rang_s or 0.0)
+                to = attempt.to or "unknown"
+                self.rung[to][attempt.result or "unknown"] += 1
+                self.longest_s[to] = max(self.longest_s[to], attempt.rang_s or 0.0)
 
-    def results(self) -> Counter[str]:
-        """Return how many transfers had each result, in the usual order."""
-        found: Counter[str] = Counter()
-        for (_, result), count in sorted(self.transfers.items(), key=lambda one: _result_rank(one[0][1])):
-            found[result] += count
-        return found
+    def data(self, *, full: bool) -> dict[str, Any]:
+        """Return the report for JSON, with phone numbers masked unless `full`."""
+        results: Counter[str] = sum(self.transfers.values(), Counter())
+        rung = [
+            {
+                "to": wording.display_address(to, full=full), "rung": counts.total(), "answered": counts["answered"],
+                "not_answered": sum(counts[one] for one in NOT_ANSWERED), "longest_s": self.longest_s[to],
+                "results": dict(counts.most_common()),
+            }
+            for to, counts in self.rung.items()
+        ]  # fmt: skip
+        return {
+            "since": _local(self.since_ms), "until": _local(self.until_ms),
+            "oldest": _local(self.oldest_ms) if self.oldest_ms else None, "malformed": self.kinds[""],
+            "calls": self.kinds["session"], "voicemails": self.kinds["voicemail"],
+            "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
+            "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
+            "rung": sorted(rung, key=lambda one: (-one["not_answered"], -one["longest_s"], one["to"])),
+            "durations": {key: _distribution(values) for key, values in self.durations.items()},
+            "landed_on": _worded(self.landed_on, {}, full=full),
+            "failure_reasons": dict(self.failure_reasons.most_common()),
+            "end_reasons": dict(self.end_reasons.most_common()),
+            "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
+        }  # fmt: skip
 
-    def worst(self) -> list[tuple[str, Rung]]:
-        """Return what was rung, by address; most unanswered attempts first."""
-        return sorted(self.rung.items(), key=lambda one: (-one[1].not_answered, -one[1].longest_s, one[0]))
 
+def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
+    """Return percentiles, and how many durations are in each range.
 
-def _result_rank(result: str) -> tuple[int, str]:
-    return RESULTS.index(result) if result in RESULTS else len(RESULTS), result
+    A percentile is a duration that occurred (nearest rank).
+    """
+    values = sorted(durations_s)
+    ranks = {"median_s": 50, "p95_s": 95, "longest_s": 100}
+    counts = Counter(bisect_right(_BOUNDS_S, value) for value in values)
+    ranges = [*(f"{low}-{high}" for low, high in pairwise(_BOUNDS_S)), f"{_BOUNDS_S[-1]}-"]
+    return {
+        "count": len(values),
+        **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},
+        "total_s": round(sum(values), 3),
+        "ranges_s": {name: counts[number] for number, name in enumerate(ranges, 1)},
+    }
 
 
 def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
@@ -193,80 +182,48 @@ async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> O
     return report
 
 
-def report_data(report: OutcomeReport, *, full: bool) -> dict[str, Any]:
-    """Return the report for programs, with numbers masked unless `full`."""
-    return {
-        "since": _local(report.since_ms).isoformat(),
-        "until": _local(report.until_ms).isoformat(),
-        "oldest": _local(report.oldest_ms).isoformat() if report.oldest_ms else None,
-        "malformed": report.malformed,
-        "calls": report.calls,
-        "voicemails": report.voicemails,
-        "transfers": [
-            {"mode": mode, "result": result, "count": count}
-            for (mode, result), count in sorted(report.transfers.items())
-        ],
-        "rung": [
-            {
-                "to": wording.display_address(to, full=full),
-                "rung": one.results.total(),
-                "answered": one.results["answered"],
-                "not_answered": one.not_answered,
-                "longest_s": one.longest_s,
-                "results": dict(one.results),
-            }
-            for to, one in report.worst()
-        ],
-        "durations": {key: asdict(distribution_of(values)) for key, values in report.durations.items()},
-        "landed_on": _worded(report.landed_on, {}, full=full),
-        "failure_reasons": dict(report.failure_reasons),
-        "end_reasons": dict(report.end_reasons),
-        "minutes": {key: round(report.seconds[name] / 60, 1) for name, (key, _) in MINUTES.items()},
-    }
+def _local(at_ms: int) -> str:
+    """Return a time in the machine's time zone, with its offset."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone().isoformat()
 
 
-def _local(at_ms: int) -> datetime:
-    """Return a time in the machine's time zone."""
-    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone()
+def _shown(at: str) -> str:
+    return f"{at[:16].replace('T', ' ')} UTC{at[-6:]}"
 
 
-def _shown(at_ms: int) -> str:
-    local = _local(at_ms)
-    return f"{local:%Y-%m-%d %H:%M} UTC{local.isoformat()[-6:]}"
+def period_line(data: Mapping[str, Any]) -> str:
+    """Return the period, each time with its offset from UTC."""
+    return f"{_shown(data['since'])} to {_shown(data['until'])}"
 
 
-def period_line(report: OutcomeReport) -> str:
-    """Return the period in the machine's time zone, with its offset."""
-    return f"{_shown(report.since_ms)} to {_shown(report.until_ms)}"
-
-
-def totals(report: OutcomeReport, *, full: bool) -> str:
+def totals(data: Mapping[str, Any]) -> str:
     """Return what happened, in a few sentences."""
-    if not (report.calls or report.transfers or report.voicemails):
+    results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
+    if not (data["calls"] or results or data["voicemails"]):
         return "Nothing ended in this period."
-    results = join_words([f"{count:,} {name}" for name, count in report.results().items()], "and")
-    text = f"{_counted(report.calls, 'call')} ended, and {_counted(report.transfers.total(), 'transfer')}"
-    text += f"{': ' if results else ''}{results}. "
-    if report.voicemails:
-        text += f"{_counted(report.voicemails, 'message')} recorded. "
-    if rung := sum(one.results.total() for one in report.rung.values()):
-        silent = [(to, one.not_answered) for to, one in report.worst() if one.not_answered]
-        by = wording.limit_notes([f"{wording.display_address(to, full=full)} ({count:,})" for to, count in silent], 3)
-        missed = sum(count for _, count in silent)
-        text += f"{missed:,} of {_counted(rung, 'ring')} not answered{': ' if by else ''}{', '.join(by)}. "
-    answer = distribution_of(report.durations["transfer_answer"])
-    if answer.count:
-        text += f"Half of the transfers were answered within {_seconds(answer.median_s)}, 95% {_seconds(answer.p95_s)}."
-    return text.rstrip()
+    found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
+    counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
+    sentences = [f"{counted}: {found}." if found else f"{counted}."]
+    if data["voicemails"]:
+        sentences.append(f"{_counted(data['voicemails'], 'message')} recorded.")
+    if rung:
+        silent = [f"{one['to']} ({one['not_answered']:,})" for one in rung if one["not_answered"]]
+        missed, dialed = (sum(one[name] for one in rung) for name in ("not_answered", "rung"))
+        by = f": {', '.join(wording.limit_notes(silent, 3))}" if silent else ""
+        sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
+    if answer["count"]:
+        within = f"within {_seconds(answer['median_s'])}, 95% {_seconds(answer['p95_s'])}"
+        sentences.append(f"Half of the transfers were answered {within}.")
+    return " ".join(sentences)
 
 
-def report_notes(report: OutcomeReport) -> list[str]:
+def report_notes(data: Mapping[str, Any]) -> list[str]:
     """Return what the report lacks, in sentences."""
     found = []
-    if report.oldest_ms:
-        found.append(f"Redis has no outcomes from before {_shown(report.oldest_ms)}, so this may be incomplete.")
-    if report.malformed:
-        found.append(f"Left out, because they can't be read: {_counted(report.malformed, 'outcome')}.")
+    if data["oldest"]:
+        found.append(f"Redis has no outcomes from before {_shown(data['oldest'])}, so this may be incomplete.")
+    if data["malformed"]:
+        found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")
     return found
 
 
@@ -279,49 +236,44 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def tables(report: OutcomeReport, *, full: bool) -> list[Table]:
+def tables(data: Mapping[str, Any]) -> list[Table]:
     """Return the report's tables, the most important first."""
-    results, modes = list(report.results()), sorted({mode for mode, _ in report.transfers})
     rung = [
-        (
-            wording.display_address(to, full=full),
-            f"{one.not_answered:,}",
-            f"{one.results['answered']:,}",
-            f"{one.results.total():,}",
-            _seconds(one.longest_s),
-            ", ".join(f"{count:,} {name}" for name, count in one.otherwise.items()),
-        )
-        for to, one in report.worst()
-    ]
-    transfers = [(mode, *(f"{report.transfers[mode, result]:,}" for result in results)) for mode in modes]
+        (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
+         ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in _COUNTED))
+        for one in data["rung"]
+    ]  # fmt: skip
     durations = [
-        (DURATIONS[key][2], f"{one.count:,}", *map(_seconds, (one.median_s, one.p95_s, one.longest_s, one.total_s)))
-        for key, values in report.durations.items()
-        if (one := distribution_of(values)).count
+        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[f"{name}_s"]) for name in _MEASURES))
+        for key, one in data["durations"].items()
+        if one["count"]
     ]
-    minutes = [(what, f"{report.seconds[name] / 60:,.1f}") for name, (_, what) in MINUTES.items() if report.calls]
-    rung_columns = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
+    transfers = [
+        (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
+    ]
+    minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
     return [
-        Table("rung", "Who was rung, and who did not answer", rung_columns, _cut(rung)),
-        Table("transfers", "Transfers", ("mode", *(f">{one}" for one in results)), transfers),
-        Table(
-            "durations",
-            "Time to answer, holds, and consults",
-            ("", ">count", ">median", ">95%", ">longest", ">total"),
-            durations,
-        ),
-        _counts_table("failures", "Why transfers failed", _worded(report.failure_reasons, words.TRANSFER_FAILURES)),
-        _counts_table("fallbacks", "Where fallbacks took callers", _worded(report.landed_on, _PLACES, full=full)),
-        _counts_table("ends", "Why calls ended", _worded(report.end_reasons, words.END_REASONS)),
+        Table("rung", "Who was rung, and who did not answer", _RUNG, _cut(rung)),
+        Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
+        Table("durations", "Time to answer, holds, and consults", _DURATIONS, durations),
+        _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], words.TRANSFER_FAILURES)),
+        _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
+        _counts("ends", "Why calls ended", _worded(data["end_reasons"], words.END_REASONS)),
         Table("minutes", "Minutes", ("", ">minutes"), minutes),
     ]
 
 
-def _counts_table(name: str, title: str, counts: Mapping[str, int]) -> Table:
+_COUNTED = NOT_ANSWERED | {"answered"}
+_RUNG = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
+_MEASURES = ("median", "p95", "longest", "total")
+_DURATIONS = ("", ">count", ">median", ">95%", ">longest", ">total")
+
+
+def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:
     return Table(name, title, ("", ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
 
 
-def _worded(counts: Counter[str], known: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
+def _worded(counts: Mapping[str, int], known: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
     """Return counts by words, most first. A comma separates several words."""
     found: Counter[str] = Counter()
     for reason, count in counts.items():

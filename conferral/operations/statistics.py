@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conferral.operations.attention import Attention, is_lone
-from conferral.operations.outcome_report import FAILED, distribution_of, read_report
+from conferral.operations.outcome_report import read_report
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import held_call
 from conferral.statemachine.session import Session
@@ -64,11 +64,7 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
     """Return statistics of the last hour's transfers, if still stored."""
     report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
-    transfers, results = report.transfers.total(), report.results()
-    failed = sum(results[one] for one in FAILED)
-    return TransferStats(
-        transfers=transfers,
-        failed=failed,
-        failed_percent=round(100 * failed / transfers, 1) if transfers else None,
-        answer_p95_s=distribution_of(report.durations["transfer_answer"]).p95_s,
-    )
+    transfers, failed = report.kinds["transfer"], report.failure_reasons.total()
+    failed_percent = round(100 * failed / transfers, 1) if transfers else None
+    answers = report.data(full=True)["durations"]["transfer_answer"]
+    return TransferStats(transfers, failed, failed_percent, answers["p95_s"])

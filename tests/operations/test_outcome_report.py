@@ -8,10 +8,8 @@ import pytest
 from conferral.operations.outcome_report import (
     ROWS_MAX,
     OutcomeReport,
-    distribution_of,
     period_line,
     read_report,
-    report_data,
     report_notes,
     tables,
     totals,
@@ -63,18 +61,18 @@ def day():
 
 
 def test_the_first_sentences_answer_what_happened_and_who_let_it_ring(day):
-    assert totals(day, full=False) == (
+    assert totals(day.data(full=False)) == (
         "1 call ended, and 3 transfers: 1 completed, 1 failed, and 1 recalled. 1 message recorded. "
         "2 of 5 rings not answered: client:bob (1), +…23 (1). "
         "Half of the transfers were answered within 3.2 s, 95% 3.2 s."
     )
-    assert "+14155550123 (1)" in totals(day, full=True)
-    assert period_line(day) == "2027-01-15 08:00 UTC+00:00 to 2027-01-16 08:00 UTC+00:00"
-    assert totals(report_of(), full=False) == "Nothing ended in this period."
+    assert "+14155550123 (1)" in totals(day.data(full=True))
+    assert period_line(day.data(full=False)) == "2027-01-15 08:00 UTC+00:00 to 2027-01-16 08:00 UTC+00:00"
+    assert totals(report_of().data(full=False)) == "Nothing ended in this period."
 
 
 def test_tables_have_the_same_numbers_most_unanswered_first(day):
-    found = {table.name: [tuple(row) for row in table.rows] for table in tables(day, full=False)}
+    found = {table.name: [tuple(row) for row in table.rows] for table in tables(day.data(full=False))}
 
     assert found == {
         "rung": [
@@ -103,7 +101,7 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
 
 
 def test_json_has_stable_keys_and_masked_numbers(day):
-    data = report_data(day, full=False)
+    data = day.data(full=False)
 
     assert orjson.loads(orjson.dumps(data)) == data
     assert PHONE not in orjson.dumps(data).decode()
@@ -115,7 +113,8 @@ def test_json_has_stable_keys_and_masked_numbers(day):
         "calls": 1,
         "voicemails": 1,
     }
-    assert data["transfers"][0] == {"mode": "blind", "result": "recalled", "count": 1}
+    assert data["results"] == {"completed": 1, "failed": 1, "recalled": 1}
+    assert data["transfers"] == {"blind": {"recalled": 1}, "consult": {"completed": 1, "failed": 1}}
     assert data["rung"][0] == {
         "to": BOB,
         "rung": 3,
@@ -126,17 +125,19 @@ def test_json_has_stable_keys_and_masked_numbers(day):
     }
     assert data["durations"]["hold"] == {
         "count": 2, "median_s": 10, "p95_s": 20, "longest_s": 20, "total_s": 30,
+        "ranges_s": {"0-5": 0, "5-10": 0, "10-15": 1, "15-20": 0, "20-30": 1, "30-60": 0, "60-": 0},
     }  # fmt: skip
     assert data["landed_on"] == {"recall": 1}
     assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy": 1}
     assert data["end_reasons"] == {"customer-left": 1}
     assert data["minutes"] == {"bridged": 0.5, "conference": 1.0, "participant": 2.5, "held": 0.2, "alone": 0.1}
-    assert report_data(day, full=True)["rung"][1]["to"] == PHONE
+    assert day.data(full=True)["rung"][1]["to"] == PHONE
 
 
 @each("count, p95_s", [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])
 def test_a_percentile_is_a_duration_that_occurred(count, p95_s):
-    assert distribution_of(float(one) for one in range(count, 0, -1)).p95_s == p95_s
+    report = report_of(*(transfer(AT_MS, answer_s=f"{one}") for one in range(count, 0, -1)))
+    assert report.data(full=False)["durations"]["transfer_answer"]["p95_s"] == p95_s
 
 
 def test_repetitions_and_other_periods_do_not_count():
@@ -147,7 +148,7 @@ def test_repetitions_and_other_periods_do_not_count():
         transfer(SINCE_MS - 1, id="c"),
         transfer(UNTIL_MS, id="d"),
     )
-    assert report.results() == {"completed": 2}
+    assert report.kinds == {"transfer": 2}
 
 
 @each(
@@ -171,8 +172,8 @@ def test_repetitions_and_other_periods_do_not_count():
 def test_malformed_entries_are_counted_and_left_out(changes):
     report = report_of(transfer(AT_MS) | changes, transfer(AT_MS))
 
-    assert (report.malformed, report.results(), dict(report.rung)) == (1, {"completed": 1}, {})
-    assert report_notes(report) == ["Left out, because they can't be read: 1 outcome."]
+    assert (report.kinds, dict(report.rung)) == ({"": 1, "transfer": 1}, {})
+    assert report_notes(report.data(full=False)) == ["Left out, because they can't be read: 1 outcome."]
 
 
 def test_what_a_later_release_adds_is_ignored():
@@ -180,17 +181,17 @@ def test_what_a_later_release_adds_is_ignored():
         outcome("survey", AT_MS, attempt(BOB), result="answered", answer_s="1"),
         transfer(AT_MS, "handed-on", attempt(BOB, "asleep"), mode="silent", more="x"),
     )
-    data = report_data(report, full=False)
-    assert data["transfers"] == [{"mode": "silent", "result": "handed-on", "count": 1}]
-    assert (report.malformed, data["durations"]["transfer_answer"]["count"]) == (0, 0)
+    data = report.data(full=False)
+    assert data["transfers"] == {"silent": {"handed-on": 1}}
+    assert (data["malformed"], data["durations"]["transfer_answer"]["count"]) == (0, 0)
     assert data["rung"][0]["results"]["asleep"] == 1
 
 
 def test_long_tables_are_cut_for_people():
     report = report_of(*(transfer(AT_MS, "failed", attempt(f"client:c{one}", "busy")) for one in range(ROWS_MAX + 5)))
-    rows = tables(report, full=False)[0].rows
+    rows = tables(report.data(full=False))[0].rows
     assert (len(rows), rows[-1]) == (ROWS_MAX + 1, ("and 5 more", "", "", "", "", ""))
-    assert len(report_data(report, full=False)["rung"]) == ROWS_MAX + 5
+    assert len(report.data(full=False)["rung"]) == ROWS_MAX + 5
 
 
 @pytest.mark.redis
@@ -204,16 +205,16 @@ async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
         await pipeline.execute()
 
     report = await read_report(reader, SINCE_MS, UNTIL_MS)
-    assert (report.results(), report.oldest_ms) == ({"completed": 350}, 0)
+    assert (report.kinds, report.oldest_ms) == ({"transfer": 350}, 0)
 
     await client.xtrim(KEYS.outcomes, minid=SINCE_MS - 50_000, approximate=False)
     assert (await read_report(reader, SINCE_MS, UNTIL_MS)).oldest_ms == 0
 
     await client.xtrim(KEYS.outcomes, minid=SINCE_MS + 100_000, approximate=False)
     report = await read_report(reader, SINCE_MS, UNTIL_MS)
-    assert (report.results(), report.oldest_ms) == ({"completed": 250}, SINCE_MS + 100_005)
+    assert (report.kinds, report.oldest_ms) == ({"transfer": 250}, SINCE_MS + 100_005)
     notes = ["Redis has no outcomes from before 2027-01-15 08:01 UTC+00:00, so this may be incomplete."]
-    assert report_notes(report) == notes
+    assert report_notes(report.data(full=False)) == notes
 
     await client.xtrim(KEYS.outcomes, maxlen=0, approximate=False)
     assert (await read_report(reader, SINCE_MS, UNTIL_MS)).oldest_ms == SINCE_MS + 349_005
