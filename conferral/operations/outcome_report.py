@@ -146,7 +146,7 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
     values = sorted(durations_s)
     ranks = {"median_s": 50, "p95_s": 95, "longest_s": 100}
     counts = Counter(bisect_right(_BOUNDS_S, value) for value in values)
-    ranges = [*(f"{low}-{high}" for low, high in pairwise(_BOUNDS_S)), f"{_BOUNDS_S[-1]}-"]
+    ranges = [*(f"{low}-{high}" for low, high in pairwise(_BOUNDS_S)), f"{_BOUNDS_S[-1]}+"]
     return {
         "count": len(values),
         **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},

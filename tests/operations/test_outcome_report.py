@@ -125,7 +125,7 @@ def test_json_has_stable_keys_and_masked_numbers(day):
     }
     assert data["durations"]["hold"] == {
         "count": 2, "median_s": 10, "p95_s": 20, "longest_s": 20, "total_s": 30,
-        "ranges_s": {"0-5": 0, "5-10": 0, "10-15": 1, "15-20": 0, "20-30": 1, "30-60": 0, "60-": 0},
+        "ranges_s": {"0-5": 0, "5-10": 0, "10-15": 1, "15-20": 0, "20-30": 1, "30-60": 0, "60+": 0},
     }  # fmt: skip
     assert data["landed_on"] == {"recall": 1}
     assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy": 1}
