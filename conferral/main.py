@@ -17,6 +17,7 @@ from conferral.cli import commands, dead, outcomes
 from conferral.cli.maintenance import api_token, check, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
+from conferral.cli.report import report
 from conferral.cli.sessions import explain, replay, sessions, show
 from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
@@ -25,6 +26,7 @@ app = App(name="conferral", no_args_is_help=True)
 for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, replay):
     app.command()(run)
 commands.register(app)
+app.command()(report)
 app.command()(check)
 dead.register(app)
 outcomes.register(app)

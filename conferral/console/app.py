@@ -15,6 +15,7 @@ from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.messages import encode_message
+from conferral.console.report import ReportRoute
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
@@ -105,6 +106,7 @@ def make_app(
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
             web.get("/diagram.svg", _state_diagram),
+            web.get("/report", ReportRoute(redis, access, clock).handle),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),

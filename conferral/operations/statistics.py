@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conferral.operations.attention import Attention, is_lone
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.outcome_report import read_report
+from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import held_call
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs.text_codec import parse_rows
 
 HOUR_MS = 3_600_000
-#: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
-FAILED = frozenset({"failed", "recalled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class TransferStats:
     failed: int
     #: Percentage that failed; None without transfers.
     failed_percent: float | None
-    #: 95th percentile of the time from the dial request to the answer, in seconds; None without answers.
+    #: 95th percentile of the time until someone took the call, in seconds; None without answers.
     answer_p95_s: float | None
 
 
@@ -65,33 +63,8 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
 
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
     """Return statistics of the last hour's transfers, if still stored."""
-    records: dict[str, Fields] = {}
-    after = f"{max(0, now_ms - HOUR_MS)}-0"
-    while found := await reader.outcomes(after):
-        after = found[-1][0]
-        # Outcomes are delivered at least once; deduplicate by id.
-        records |= {fields.get("id", entry_id): fields for entry_id, fields in found}
-    return transfer_stats_of(records.values())
-
-
-def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
-    """Return statistics of transfers, from outcomes without duplicates."""
-    transfers = [fields for fields in outcomes if fields.get("kind") == "transfer"]
-    failed = sum(fields.get("result") in FAILED for fields in transfers)
-    waited_s = sorted(one for fields in transfers for one in _answer_times_s(fields))
-    return TransferStats(
-        transfers=len(transfers),
-        failed=failed,
-        failed_percent=round(100 * failed / len(transfers), 1) if transfers else None,
-        # Nearest-rank percentile: an answer time that really occurred.
-        answer_p95_s=waited_s[-(-len(waited_s) * 19 // 20) - 1] if waited_s else None,
-    )
-
-
-def _answer_times_s(fields: Fields) -> list[float]:
-    """Return the seconds from dial to answer, for each answered attempt."""
-    attempts = parse_rows(fields.get("attempts", ""))
-    try:
-        return [float(one["rang_s"]) for one in attempts if one.get("result") == "answered"]
-    except (KeyError, TypeError, ValueError):
-        return []  # the entry can't be decoded
+    report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
+    transfers, failed = report.kinds["transfer"], report.failure_reasons.total()
+    failed_percent = round(100 * failed / transfers, 1) if transfers else None
+    answers = report.data(full=True)["durations"]["transfer_answer"]
+    return TransferStats(transfers, failed, failed_percent, answers["p95_s"])

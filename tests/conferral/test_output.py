@@ -15,12 +15,14 @@ from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
 from tests.conferral.cli_helpers import (
     CALL,
+    CREATED_MS,
     KEYS,
     log_entry,
     make_session,
     put,
     start,
 )
+from tests.support.outcome_entries import attempt, transfer
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -72,7 +74,11 @@ def every_command_is_harmless(run, redis, hostile):
     about = {"dead_reason": hostile, "dead_stream": hostile, "dead_entry": hostile}
     redis.xadd(KEYS.dead, {"type": hostile, "session": hostile, f"f{hostile}": hostile, **about}, id="1-0")
 
+    names = ("result", "reason", "mode", "landed_on")
+    redis.xadd(KEYS.outcomes, transfer(CREATED_MS, "failed", attempt(hostile, hostile)) | dict.fromkeys(names, hostile))
+
     for arguments in (
+        ["report", "--since", "2027-01-15", "--until", "2027-01-16"],
         ["sessions"],
         ["show", CALL],
         ["explain", CALL],

@@ -73,6 +73,7 @@ function Top({ view }) {
           ${label}${name === "dead" && deadCount.value ? html` <span class="count">${deadCount.value}</span>` : null}
         </a>`,
       )}
+      <a href=${`./report${full.value ? "?full=1" : ""}`}>Report</a>
     </nav>
     <div class="top-end">
       ${hello.value.token && hello.value.token !== "api"

@@ -1,0 +1,295 @@
+"""What the outcomes of a period say, in numbers, sentences, and tables."""
+
+from array import array
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from conferral.operations import wording, words
+from conferral.operations.outcomes import outcome_data
+from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.runtime.text import join_words
+
+#: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
+FAILED = frozenset({"failed", "recalled"})
+RESULTS = ("completed", "failed", "recalled", "cancelled")
+#: Results of attempts that no person took although they rang; a machine may have answered, or no one pressed the key.
+NOT_ANSWERED = frozenset({"no-answer", "no-confirmation", "answering-machine"})
+#: Durations whose distribution is shown: the key in JSON; an outcome's kind and field; and words.
+DURATIONS = {
+    "transfer_answer": ("transfer", "answer_s", "transfer answered"),
+    "call_answer": ("session", "answer_s", "call answered"),
+    "hold": ("transfer", "hold_s", "hold in a transfer"),
+    "consult": ("transfer", "consult_s", "consult"),
+}
+#: Bounds of the ranges of durations, in seconds; the last one has no end.
+_BOUNDS_S = (0, 5, 10, 15, 20, 30, 60)
+#: A session's seconds: the key in JSON, which is also the field without its unit, and words.
+MINUTES = {
+    "bridged": "in bridges",
+    "conference": "in conferences",
+    "participant": "in conferences, summed over participants",
+    "held": "on hold, summed over participants",
+    "alone": "alone in a conference",
+}
+#: Words for places of a fallback that aren't destinations.
+_PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
+#: Rows of a table for people (count); JSON has all.
+ROWS_MAX = 20
+#: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
+_MARGIN_MS = 60_000
+
+
+class _Attempt(msgspec.Struct):
+    to: str | None = None
+    result: str | None = None
+    rang_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+@dataclass(slots=True)
+class OutcomeReport:
+    """The outcomes that ended within a period, counted."""
+
+    #: The period, Unix milliseconds; the end is not included.
+    since_ms: int
+    until_ms: int
+    #: If older outcomes of the period may have been removed: when the oldest in Redis was written; else 0.
+    oldest_ms: int = 0
+    #: By kind; empty for entries that can't be read.
+    kinds: Counter[str] = field(default_factory=Counter)
+    #: By mode and result.
+    transfers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: By destination (in full) and result.
+    rung: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: The longest time that each destination rang, in seconds.
+    longest_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    #: By key of `DURATIONS`, in seconds.
+    durations: dict[str, "array[float]"] = field(default_factory=lambda: {key: array("d") for key in DURATIONS})
+    landed_on: Counter[str] = field(default_factory=Counter)
+    failure_reasons: Counter[str] = field(default_factory=Counter)
+    end_reasons: Counter[str] = field(default_factory=Counter)
+    #: By key of `MINUTES`.
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _seen: set[str] = field(default_factory=set)
+
+    def add(self, entry_id: str, fields: Fields) -> None:
+        """Count an entry if it ended in the period and repeats no other."""
+        ended_ms = wording.parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
+        if not self.since_ms <= ended_ms < self.until_ms:
+            return
+        parsed = _parse(fields)
+        if parsed is None:
+            self.kinds[""] += 1
+        elif fields["id"] not in self._seen:
+            self._seen.add(fields["id"])
+            self._count(*parsed)
+
+    def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt]) -> None:
+        kind, result, reason = outcome["kind"], outcome.get("result") or "unknown", outcome.get("reason") or "unknown"
+        self.kinds[kind] += 1
+        if kind == "transfer":
+            self.transfers[outcome.get("mode") or "unknown"][result] += 1
+            if result in FAILED:
+                self.failure_reasons[reason] += 1
+        elif kind == "session":
+            self.end_reasons[reason] += 1
+            for key in MINUTES:
+                self.seconds[key] += outcome.get(f"{key}_s") or 0
+        for key, (of_kind, name, _) in DURATIONS.items():
+            if kind == of_kind and (value_s := outcome.get(name)) is not None:
+                self.durations[key].append(value_s)
+        if landed_on := outcome.get("landed_on"):
+            self.landed_on[landed_on] += 1
+        for attempt in attempts:
+            if attempt.result != "dial-limit":  # then it was not dialed
+                to = attempt.to or "unknown"
+                self.rung[to][attempt.result or "unknown"] += 1
+                self.longest_s[to] = max(self.longest_s[to], attempt.rang_s or 0.0)
+
+    def data(self, *, full: bool) -> dict[str, Any]:
+        """Return the report for JSON, with phone numbers masked unless `full`."""
+        results: Counter[str] = sum(self.transfers.values(), Counter())
+        rung = [
+            {
+                "to": wording.display_address(to, full=full), "rung": counts.total(), "answered": counts["answered"],
+                "not_answered": sum(counts[one] for one in NOT_ANSWERED), "longest_s": self.longest_s[to],
+                "results": dict(counts.most_common()),
+            }
+            for to, counts in self.rung.items()
+        ]  # fmt: skip
+        return {
+            "since": _local(self.since_ms), "until": _local(self.until_ms),
+            "oldest": _local(self.oldest_ms) if self.oldest_ms else None, "malformed": self.kinds[""],
+            "calls": self.kinds["session"], "voicemails": self.kinds["voicemail"],
+            "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
+            "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
+            "rung": sorted(rung, key=lambda one: (-one["not_answered"], -one["longest_s"], one["to"])),
+            "durations": {key: _distribution(values) for key, values in self.durations.items()},
+            "landed_on": _worded(self.landed_on, {}, full=full),
+            "failure_reasons": dict(self.failure_reasons.most_common()),
+            "end_reasons": dict(self.end_reasons.most_common()),
+            "minutes": {key: round(self.seconds[key] / 60, 1) for key in MINUTES},
+        }  # fmt: skip
+
+
+def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
+    """Return percentiles, and how many durations are in each range.
+
+    A percentile is a duration that occurred (nearest rank).
+    """
+    values = sorted(durations_s)
+    ranks = {"median_s": 50, "p95_s": 95, "longest_s": 100}
+    counts = Counter(bisect_right(_BOUNDS_S, value) for value in values)
+    ranges = [*(f"{low}-{high}" for low, high in pairwise(_BOUNDS_S)), f"{_BOUNDS_S[-1]}+"]
+    return {
+        "count": len(values),
+        **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},
+        "total_s": round(sum(values), 3),
+        "ranges_s": {name: counts[number] for number, name in enumerate(ranges, 1)},
+    }
+
+
+def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
+    """Return an entry's typed fields, and its attempts; None if malformed."""
+    data = outcome_data(fields)
+    found, is_empty = data.get("attempts") or [], fields.get("attempts", "") in ("", "[]")
+    if not (fields.get("id") and fields.get("kind") and wording.parse_time_ms(fields.get("ended_at", ""))):
+        return None
+    if any(text and data[name] is None for name, text in fields.items()) or is_empty is bool(found):
+        return None
+    try:
+        return data, msgspec.convert(found, list[_Attempt])
+    except msgspec.ValidationError:
+        return None
+
+
+async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> OutcomeReport:
+    """Read a period's outcomes, in chunks; the end is not included."""
+    report = OutcomeReport(since_ms, until_ms)
+    oldest_ms = await reader.outcomes_trimmed_before_ms()
+    report.oldest_ms = oldest_ms if oldest_ms > since_ms else 0
+    after = f"{max(0, since_ms - _MARGIN_MS)}-0"
+    while found := await reader.outcomes(after):
+        after = found[-1][0]
+        for entry_id, fields in found:
+            report.add(entry_id, fields)
+    return report
+
+
+def _local(at_ms: int) -> str:
+    """Return a time in the machine's time zone, with its offset."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone().isoformat()
+
+
+def _shown(at: str) -> str:
+    return f"{at[:16].replace('T', ' ')} UTC{at[-6:]}"
+
+
+def period_line(data: Mapping[str, Any]) -> str:
+    """Return the period, each time with its offset from UTC."""
+    return f"{_shown(data['since'])} to {_shown(data['until'])}"
+
+
+def totals(data: Mapping[str, Any]) -> str:
+    """Return what happened, in a few sentences."""
+    results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
+    if not (data["calls"] or results or data["voicemails"]):
+        return "Nothing ended in this period."
+    found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
+    counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
+    sentences = [f"{counted}: {found}." if found else f"{counted}."]
+    if data["voicemails"]:
+        sentences.append(f"{_counted(data['voicemails'], 'message')} recorded.")
+    if rung:
+        silent = [f"{one['to']} ({one['not_answered']:,})" for one in rung if one["not_answered"]]
+        missed, dialed = (sum(one[name] for one in rung) for name in ("not_answered", "rung"))
+        by = f": {', '.join(wording.limit_notes(silent, 3))}" if silent else ""
+        sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
+    if answer["count"]:
+        within = f"within {_seconds(answer['median_s'])}, 95% {_seconds(answer['p95_s'])}"
+        sentences.append(f"Half of the transfers were answered {within}.")
+    return " ".join(sentences)
+
+
+def report_notes(data: Mapping[str, Any]) -> list[str]:
+    """Return what the report lacks, in sentences."""
+    found = []
+    if data["oldest"]:
+        found.append(f"Redis has no outcomes from before {_shown(data['oldest'])}, so this may be incomplete.")
+    if data["malformed"]:
+        found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")
+    return found
+
+
+class Table(NamedTuple):
+    """A table of the report. A column that begins with `>` has numbers."""
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables(data: Mapping[str, Any]) -> list[Table]:
+    """Return the report's tables, the most important first."""
+    rung = [
+        (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
+         ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in _COUNTED))
+        for one in data["rung"]
+    ]  # fmt: skip
+    durations = [
+        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[f"{name}_s"]) for name in _MEASURES))
+        for key, one in data["durations"].items()
+        if one["count"]
+    ]
+    transfers = [
+        (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
+    ]
+    minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
+    return [
+        Table("rung", "Who was rung, and who did not answer", _RUNG, _cut(rung)),
+        Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
+        Table("durations", "Time to answer, holds, and consults", _DURATIONS, durations),
+        _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], words.TRANSFER_FAILURES)),
+        _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
+        _counts("ends", "Why calls ended", _worded(data["end_reasons"], words.END_REASONS)),
+        Table("minutes", "Minutes", ("", ">minutes"), minutes),
+    ]
+
+
+_COUNTED = NOT_ANSWERED | {"answered"}
+_RUNG = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
+_MEASURES = ("median", "p95", "longest", "total")
+_DURATIONS = ("", ">count", ">median", ">95%", ">longest", ">total")
+
+
+def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:
+    return Table(name, title, ("", ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
+
+
+def _worded(counts: Mapping[str, int], known: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
+    """Return counts by words, most first. A comma separates several words."""
+    found: Counter[str] = Counter()
+    for reason, count in counts.items():
+        texts = (known.get(one) or wording.display_address(one, full=full) for one in reason.split(","))
+        found[", ".join(texts)] += count
+    return dict(found.most_common())
+
+
+def _cut(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    more = len(rows) - ROWS_MAX
+    return rows if more <= 1 else [*rows[:ROWS_MAX], (f"and {more:,} more", *[""] * (len(rows[0]) - 1))]
+
+
+def _seconds(value_s: float | None) -> str:
+    return f"{value_s or 0:,.1f} s"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

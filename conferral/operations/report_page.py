@@ -1,0 +1,131 @@
+"""The report as a self-contained HTML page, with plots by pygal."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from conferral.operations.outcome_report import Table, period_line, report_notes, tables, totals
+from conferral.runtime.web.pages import SHARED_FOLDER
+
+#: What installs pygal.
+PLOTS_HINT = "pip install 'conferral[report]'"
+#: Destinations in the plot (count), and the length of a label (characters).
+_PLOTTED_MAX, _LABEL_MAX = 10, 18
+
+_STATIC = Path(__file__).parent / "static"
+_PAGE = (_STATIC / "report.html").read_text(encoding="utf-8")
+_STYLE = "".join(path.read_text(encoding="utf-8") for path in (SHARED_FOLDER / "tokens.css", _STATIC / "report.css"))
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+#: The page's Content Security Policy: nothing but its own style sheet.
+CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+
+
+def has_plots() -> bool:
+    """Whether the library that draws the plots is installed."""
+    return find_spec("pygal") is not None
+
+
+def report_page(data: Mapping[str, Any], links: str = "") -> str:
+    """Return the page of a report's data; `links` is HTML above its heading.
+
+    Without pygal, it has no plots, and says so.
+    """
+    plots = _plots(data) if has_plots() else {}
+    notes = [*report_notes(data), *([] if has_plots() else [f"For plots: {PLOTS_HINT}"])]
+    return _PAGE.format(
+        policy=escape(CONTENT_POLICY),
+        style=_STYLE,
+        links=links,
+        period=escape(period_line(data)),
+        totals=_text(totals(data)),
+        notes="".join(f'<p class="note">{escape(one)}</p>' for one in notes),
+        sections="\n".join(_section(one, plots.get(one.name, "")) for one in tables(data)),
+    )
+
+
+def _section(table: Table, plot: str) -> str:
+    head = f'<section class="panel"><h2>{escape(table.title)}</h2>'
+    if not table.rows:
+        return f'{head}<p class="muted">None.</p></section>'
+    kinds = [' class="number"' if one.startswith(">") else "" for one in table.columns]
+    heads = "".join(
+        f'<th scope="col"{kind}>{escape(one.removeprefix(">"))}</th>'
+        for kind, one in zip(kinds, table.columns, strict=True)
+    )
+    rows = "".join(
+        f"<tr>{''.join(f'<td{kind}>{_text(one)}</td>' for kind, one in zip(kinds, row, strict=True))}</tr>"
+        for row in table.rows
+    )
+    scrolls = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
+    return f"{head}{plot}{scrolls}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+
+
+def _text(value: str) -> str:
+    """Return text from outside as HTML; `bdi` keeps its direction to itself."""
+    return f"<bdi>{escape(value)}</bdi>" if value else ""
+
+
+def _plots(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return plots by the names of their tables."""
+    rung, modes, durations = data["rung"][:_PLOTTED_MAX], data["transfers"], data["durations"]
+    ranges = durations["transfer_answer"]["ranges_s"]
+    series = {name: [one[name.replace(" ", "_")] for one in rung] for name in ("not answered", "answered")}
+    series["otherwise"] = [one["rung"] - one["not_answered"] - one["answered"] for one in rung]
+    results = {one: [counts.get(one, 0) for counts in modes.values()] for one in data["results"]}
+    answers = {f"{kind}s": [*durations[f"{kind}_answer"]["ranges_s"].values()] for kind in ("transfer", "call")}
+    return {
+        "rung": _draw("Attempts by destination", [one["to"] for one in rung], series),
+        "transfers": _draw("Transfers by mode and result", list(modes), results),
+        "durations": _draw("Time to answer", [f"{one} s" for one in ranges], answers),
+    }
+
+
+def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> str:
+    """Return horizontal bars as SVG that the page's style sheet colors."""
+    widest = max(map(sum, zip(*series.values(), strict=True)), default=0)
+    if not widest:
+        return ""
+    import pygal  # an extra
+    from pygal.style import Style
+
+    names = list(series)
+
+    def bare(root: Any) -> Any:
+        """Keep the drawing, without styles and scripts; name the series."""
+        for node in root.iter():
+            for inner in list(node):
+                if inner.tag in ("defs", "desc", "title") or not isinstance(inner.tag, str):  # or a comment
+                    node.remove(inner)
+            node.attrib.pop("style", None)
+            if number := re.search(r"\bcolor-([0-9]+)", node.get("class", "")):
+                node.set("class", _css_class(names[int(number[1])]))
+        del root.attrib["id"]
+        root.attrib.update(role="img", **{"aria-label": title})
+        return root
+
+    def fitting(value: float) -> str:
+        """Return a bar's number if the bar has room for it."""
+        text = f"{value:,.0f}"
+        return text if value and value * 25 >= widest * len(text) else ""
+
+    chart = pygal.HorizontalStackedBar(
+        width=400, height=40 + 28 * len(labels), margin=4, margin_right=24, spacing=8, js=(), show_legend=False,
+        max_scale=5, print_values=True, disable_xml_declaration=True, style=Style(label_font_size=13),
+        value_formatter="{:,.0f}".format,
+    )  # fmt: skip
+    # It draws upward.
+    chart.x_labels = [one if len(one) <= _LABEL_MAX else f"{one[: _LABEL_MAX - 1]}…" for one in reversed(labels)]
+    for name, values in series.items():
+        chart.add(name, values[::-1], formatter=fitting)
+    chart.add_xml_filter(bare)
+    keys = " ".join(f'<span class="key {_css_class(name)}">{escape(name)}</span>' for name in names)
+    return f"<figure>{chart.render(is_unicode=True)}<figcaption>{keys}</figcaption></figure>"
+
+
+def _css_class(name: str) -> str:
+    return f"is-{re.sub('[^a-z]', '-', name)}"

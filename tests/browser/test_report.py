@@ -1,0 +1,105 @@
+"""The report as a person sees it: in both themes, on a phone and on a desk, with all of its text readable."""
+
+import time
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import axe, browser_actions
+from tests.conferral.cli_helpers import KEYS
+from tests.support.outcome_entries import attempt, session, transfer
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+LONG = "sip:a-long-name-of-a-desk-in-another-building@phones.example.com"
+
+#: Texts of plots that leave their plot, or lie on each other.
+_PLOT_TROUBLES = """() => [...document.querySelectorAll("svg")].flatMap((plot) => {
+  const frame = plot.getBoundingClientRect();
+  const texts = [...plot.querySelectorAll("text")].filter((one) => one.textContent.trim());
+  const boxes = texts.map((one) => ({ text: one.textContent, box: one.getBoundingClientRect() }));
+  const outside = boxes.filter(({ box }) => box.left < frame.left - 1 || box.right > frame.right + 1
+    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
+  const crossed = boxes.filter(({ box }, number) => boxes.slice(number + 1).some(({ box: other }) =>
+    Math.min(box.right, other.right) - Math.max(box.left, other.left) > 1
+    && Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top) > box.height / 2));
+  const small = boxes.filter(({ box }) => box.height < 11);
+  return [...outside.map((one) => `outside: ${one.text}`), ...crossed.map((one) => `crossed: ${one.text}`),
+    ...small.map((one) => `small: ${one.text}`), ...(boxes.length ? [] : ["no text"])];
+})"""
+
+
+#: By the remainder of a number: how a transfer ended, its mode, to whom, and what became of a failed attempt.
+RESULTS = (*["completed"] * 6, "failed", *["completed"] * 3, "recalled", "cancelled", "failed")
+MODES = ("consult", "warm", "consult", "blind", "consult")
+TARGETS = ("client:dave", "client:erin", "+14155550123", "client:dave", LONG, "client:frank", "client:erin")
+FAILURES = ("no-answer", "busy", "no-answer", "rejected", "no-answer")
+
+
+def put_day(redis) -> None:
+    """Calls and transfers of today, with every result, and one of the day before yesterday."""
+    now_ms = round(time.time() * 1000)
+    before_ms = now_ms - 2 * 86_400_000
+    redis.xadd(KEYS.outcomes, session(before_ms), id=f"{before_ms}-0")
+    for number in range(240):
+        result, to = RESULTS[number % len(RESULTS)], TARGETS[number % len(TARGETS)]
+        mode, failure = MODES[number % len(MODES)], FAILURES[number % len(FAILURES)]
+        rang_s = 2 + number * 7 % 29
+        seconds = {"hold_s": f"{20 + number * 13 % 90}"} if mode == "consult" else {}
+        if result == "completed":
+            one = attempt(to, "answered", rang_s)
+            fields = {"answer_s": f"{rang_s}.4", **({"consult_s": f"{5 + number % 40}"} if mode == "consult" else {})}
+        else:
+            one = attempt(to, failure, 0 if failure == "busy" else 30)
+            fields = {"reason": failure, "landed_on": {"recalled": "recall", "failed": "voicemail"}.get(result, "")}
+        redis.xadd(KEYS.outcomes, transfer(now_ms, result, one, mode=mode, **seconds, **fields))
+        agent = attempt(f"client:{('alice', 'bob')[number % 2]}", rang_s=2 + number % 9)
+        minutes = {"bridged_s": "95", "conference_s": f"{number * 3}", "participant_s": f"{number * 7}"}
+        end = ("customer-left", "agent-left")[number % 2]
+        redis.xadd(
+            KEYS.outcomes, session(now_ms, agent, answer_s=f"{2 + number % 9}", reason=end, alone_s="1", **minutes)
+        )
+
+
+async def opened(windows, console) -> Page:
+    page = await browser_actions.signed_in(windows, console)
+    await page.get_by_role("link", name="Report").click()
+    await expect(page.get_by_role("heading", name="Calls and transfers")).to_be_visible()
+    return page
+
+
+async def test_the_report_is_readable_in_both_themes_on_a_phone_and_on_a_desk(redis, console, windows, camera):
+    put_day(redis)
+    page = await opened(windows, console)
+    found = []
+    for theme in ("light", "dark"):
+        for size in (PHONE, DESK):
+            await page.emulate_media(color_scheme=theme)
+            await page.set_viewport_size(size)
+            where = f"{theme}, {size['width']} px"
+            found += await axe.troubles(page, where)
+            found += [f"{where}: {line}" for line in await page.evaluate(_PLOT_TROUBLES)]
+    assert found == []
+    await camera.take(page, "report")
+
+
+async def test_it_says_first_who_let_it_ring_and_leads_back(redis, console, windows):
+    put_day(redis)
+    page = await opened(windows, console)
+    await expect(page.get_by_text("240 calls ended, and 240 transfers")).to_be_in_viewport()
+    table = page.get_by_role("region", name="Who was rung, and who did not answer").get_by_role("table")
+    await expect(table.get_by_role("row")).to_have_count(1 + len({*TARGETS}) + 2)
+    await expect(table).to_contain_text("+…23")
+    await expect(page.get_by_role("img", name="Time to answer")).to_be_visible()
+    await page.get_by_role("link", name="Console").click()
+    await expect(page.get_by_role("table", name="Calls")).to_be_visible()
+    await page.get_by_text("Show full numbers").click()
+    await page.get_by_role("link", name="Report").click()
+    await expect(table).to_contain_text("+14155550123")
+
+
+@pytest.mark.soak
+async def test_a_day_without_calls_says_so(console, windows):
+    page = await opened(windows, console)
+    await expect(page.get_by_text("Nothing ended in this period.")).to_be_visible()
+    assert await axe.troubles(page, "empty") == []

@@ -1,0 +1,117 @@
+"""`report`: a period on a terminal, as JSON, and as a page that needs nothing else."""
+
+import re
+from datetime import datetime
+
+import pytest
+
+from conferral.cli.periods import local_now, parse_time
+from conferral.operations import report_page
+from tests.conferral.cli_helpers import KEYS, set_up
+from tests.support.outcome_entries import attempt, session, transfer
+
+pytestmark = pytest.mark.redis
+PHONE = "+14155550123"
+#: Noon in the machine's time zone, yesterday.
+NOON_MS = round(parse_time("yesterday", local_now()).timestamp() * 1000) + 43_200_000
+
+
+@pytest.fixture
+def yesterday(redis):
+    """One call, and a transfer that a phone let ring; and what happened days before."""
+    set_up(redis)
+    redis.xadd(KEYS.outcomes, session(NOON_MS - 200_000_000), id=f"{NOON_MS - 200_000_000}-0")
+    entries = (
+        session(NOON_MS, attempt("client:alice"), answer_s="5"),
+        transfer(NOON_MS, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer", landed_on="end"),
+    )
+    for number, fields in enumerate(entries):
+        redis.xadd(KEYS.outcomes, fields, id=f"{NOON_MS}-{number}")
+
+
+def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
+    ran = run("report", "--since", "yesterday", "--until", "today")
+
+    assert (ran.code, ran.err) == (0, "")
+    period, sentences, _, heading, columns, worst, *_ = ran.out.splitlines()
+    assert re.fullmatch(r"\S+ 00:00 UTC\S+ to \S+ 00:00 UTC\S+", period)
+    assert sentences == "1 call ended, and 1 transfer: 1 failed. 1 of 2 rings not answered: +…23 (1)."
+    assert heading == "Who was rung, and who did not answer"
+    assert columns.split("  ")[0] == "destination"
+    assert worst.split() == ["+…23", "1", "0", "1", "30.0", "s"]
+    assert "a message, then hang-up" in ran.out
+    assert PHONE not in ran.out
+    assert PHONE in run("report", "--since", "2d", "--full").out
+
+
+def test_the_default_period_is_today(run, yesterday):
+    assert run("report").out.splitlines()[1] == "Nothing ended in this period."
+
+
+def test_json_masks_numbers_too(run, yesterday):
+    ran = run("report", "--since", "2d", "--json")
+
+    assert [one["to"] for one in ran.json["rung"]] == ["+…23", "client:alice"]
+    assert datetime.fromisoformat(ran.json["since"]).utcoffset() is not None
+
+
+def test_a_page_needs_nothing_else(run, yesterday, tmp_path):
+    ran = run("report", "--since", "2d", "--html", "day.html")
+
+    assert (ran.code, ran.out, ran.err) == (0, "wrote day.html\n", "")
+    text = (tmp_path / "day.html").read_text()
+    assert text.count("<svg") == 3
+    assert PHONE not in text
+    assert not re.search(r"<script|<link|@import|url\(|\bsrc=|\bstyle=", text)
+    assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
+
+    run("report", "--since", "2d", "--html", "full.html", "--full")
+    assert PHONE in (tmp_path / "full.html").read_text()
+
+
+def test_a_page_with_json_prints_both(run, yesterday, tmp_path):
+    ran = run("report", "--html", "day.html", "--json")
+
+    assert ran.json["calls"] == 0
+    assert "Nothing ended in this period." in (tmp_path / "day.html").read_text()
+
+
+def test_without_the_extra_a_page_says_what_to_install(run, redis, monkeypatch, tmp_path):
+    monkeypatch.setattr(report_page, "find_spec", lambda _name: None)
+    ran = run("report", "--html", "day.html")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "--html needs a library for plots: pip install 'conferral[report]'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_named(run, yesterday):
+    ran = run("report", "--html", "no/folder/day.html")
+
+    assert (ran.code, ran.err) == (1, "can't write no/folder/day.html: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--since", "yesterday", "--until", "yesterday"], "must be later than --since; a day means its start"),
+        (["--since", "last week"], "must be ISO 8601 such as 2026-11-20T14:00 or 2026-11-20, a span"),
+        (["--until", "7"], "Invalid value for '--until'"),
+    ],
+)
+def test_wrong_periods_are_refused(run, arguments, reason):
+    ran = run("report", *arguments)
+
+    assert ran.code == 2
+    assert reason in " ".join(re.sub("[│╭╮╰╯─]", " ", ran.err).split())
+
+
+def test_what_is_missing_or_malformed_is_said(run, yesterday, redis):
+    redis.xadd(KEYS.outcomes, transfer(NOON_MS + 1) | {"hold_s": "long"}, id=f"{NOON_MS + 1}-0")
+    redis.xtrim(KEYS.outcomes, maxlen=2, approximate=False)
+    ran = run("report", "--since", "2d")
+
+    assert ran.code == 0
+    incomplete, left_out = ran.err.splitlines()
+    assert incomplete.startswith("Redis has no outcomes from before ")
+    assert left_out == "Left out, because they can't be read: 1 outcome."

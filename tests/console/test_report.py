@@ -1,0 +1,77 @@
+"""The report of today: for those who are signed in, by the same code as the command's page."""
+
+import re
+import time
+
+import pytest
+
+from conferral.operations import report_page
+from tests.conferral.cli_helpers import KEYS
+from tests.console.console_helpers import sign_in
+from tests.support.outcome_entries import attempt, transfer
+
+pytestmark = pytest.mark.redis
+PHONE = "+14155550123"
+
+
+@pytest.fixture
+def today(redis):
+    """One transfer that a phone let ring."""
+    now_ms = round(time.time() * 1000)
+    redis.xadd(KEYS.outcomes, transfer(now_ms, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer"))
+
+
+async def test_a_page_shows_today_with_plots(console, today):
+    answer = await console.get("/report")
+    text = await answer.text()
+
+    assert (answer.status, answer.content_type, answer.headers["Cache-Control"]) == (200, "text/html", "no-store")
+    assert "0 calls ended, and 1 transfer: 1 failed. 1 of 1 ring not answered: +…23 (1)." in text
+    assert re.search(r"\d 00:00 UTC.* to ", text)
+    assert text.count("<svg") == 2
+    assert '<a href="./">Console</a>' in text
+    assert PHONE not in text
+
+
+async def test_full_numbers_are_shown_on_request(console, today):
+    assert PHONE in await (await console.get("/report?full=1")).text()
+
+
+async def test_only_the_pages_own_style_is_allowed(console):
+    answer = await console.get("/report")
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-\S+'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        policy,
+    )
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+async def test_signing_in_is_required(browser, today):
+    assert (await browser.get("/report")).status == 401
+    await sign_in(browser)
+    assert (await browser.get("/report")).status == 200
+
+
+async def test_a_day_is_read_once_for_many(console, today, redis):
+    first = await (await console.get("/report")).text()
+    redis.delete(KEYS.outcomes)
+    assert await (await console.get("/report?full=0")).text() == first
+
+
+async def test_without_the_extra_the_page_says_how_to_get_plots(console, today, monkeypatch):
+    monkeypatch.setattr(report_page, "find_spec", lambda _name: None)
+    text = await (await console.get("/report")).text()
+
+    assert "For plots: pip install &#x27;conferral[report]&#x27;" in text
+    assert "<svg" not in text
+    assert "+…23" in text
+
+
+async def test_redis_that_is_away_is_named(console, redis_server):
+    redis_server.kill()
+    try:
+        assert (await console.get("/report")).status == 503
+    finally:
+        redis_server.start()

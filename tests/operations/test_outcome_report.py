@@ -1,0 +1,221 @@
+"""The report of a period: each outcome counts once, and what can't be read is said to be missing."""
+
+import time
+
+import orjson
+import pytest
+
+from conferral.operations.outcome_report import (
+    ROWS_MAX,
+    OutcomeReport,
+    period_line,
+    read_report,
+    report_notes,
+    tables,
+    totals,
+)
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.keys import Keys
+from tests.support.each import each
+from tests.support.outcome_entries import attempt, outcome, session, transfer
+
+SINCE_MS = 1_800_000_000_000
+UNTIL_MS = SINCE_MS + 86_400_000
+AT_MS = SINCE_MS + 3_600_000
+KEYS = Keys("test", 4)
+BOB, PHONE = "client:bob", "+14155550123"
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def report_of(*entries):
+    report = OutcomeReport(SINCE_MS, UNTIL_MS)
+    for number, fields in enumerate(entries):
+        report.add(f"{AT_MS}-{number}", fields)
+    return report
+
+
+@pytest.fixture
+def day():
+    """A call, three transfers that bob and a phone let ring, and a message."""
+    return report_of(
+        session(
+            AT_MS, attempt("client:alice", rang_s=4), answer_s="4.5", bridged_s="30", conference_s="60",
+            participant_s="150", held_s="12", alone_s="6",
+        ),
+        transfer(AT_MS, "completed", attempt(BOB, rang_s=3), hold_s="10", consult_s="7.5", answer_s="3.25"),
+        transfer(
+            AT_MS, "recalled", attempt(BOB, "no-answer", 30), attempt(PHONE, "no-confirmation", 12), mode="blind",
+            reason="no-answer,no-confirmation", landed_on="recall", hold_s="20",
+        ),
+        transfer(AT_MS, "failed", attempt(BOB, "busy", 0), attempt(BOB, "dial-limit", None), reason="busy"),
+        outcome("voicemail", AT_MS, result="recorded", duration_s="4.2"),
+    )  # fmt: skip
+
+
+def test_the_first_sentences_answer_what_happened_and_who_let_it_ring(day):
+    assert totals(day.data(full=False)) == (
+        "1 call ended, and 3 transfers: 1 completed, 1 failed, and 1 recalled. 1 message recorded. "
+        "2 of 5 rings not answered: client:bob (1), +…23 (1). "
+        "Half of the transfers were answered within 3.2 s, 95% 3.2 s."
+    )
+    assert "+14155550123 (1)" in totals(day.data(full=True))
+    assert period_line(day.data(full=False)) == "2027-01-15 08:00 UTC+00:00 to 2027-01-16 08:00 UTC+00:00"
+    assert totals(report_of().data(full=False)) == "Nothing ended in this period."
+
+
+def test_tables_have_the_same_numbers_most_unanswered_first(day):
+    found = {table.name: [tuple(row) for row in table.rows] for table in tables(day.data(full=False))}
+
+    assert found == {
+        "rung": [
+            (BOB, "1", "1", "3", "30.0 s", "1 busy"),
+            ("+…23", "1", "0", "1", "12.0 s", ""),
+            ("client:alice", "0", "1", "1", "4.0 s", ""),
+        ],
+        "transfers": [("blind", "0", "0", "1"), ("consult", "1", "1", "0")],
+        "durations": [
+            ("transfer answered", "1", "3.2 s", "3.2 s", "3.2 s", "3.2 s"),
+            ("call answered", "1", "4.5 s", "4.5 s", "4.5 s", "4.5 s"),
+            ("hold in a transfer", "2", "10.0 s", "20.0 s", "20.0 s", "30.0 s"),
+            ("consult", "1", "7.5 s", "7.5 s", "7.5 s", "7.5 s"),
+        ],
+        "failures": [("target did not answer, target did not press 1", "1"), ("target was busy", "1")],
+        "fallbacks": [("the agent (recall)", "1")],
+        "ends": [("the customer hung up", "1")],
+        "minutes": [
+            ("in bridges", "0.5"),
+            ("in conferences", "1.0"),
+            ("in conferences, summed over participants", "2.5"),
+            ("on hold, summed over participants", "0.2"),
+            ("alone in a conference", "0.1"),
+        ],
+    }
+
+
+def test_json_has_stable_keys_and_masked_numbers(day):
+    data = day.data(full=False)
+
+    assert orjson.loads(orjson.dumps(data)) == data
+    assert PHONE not in orjson.dumps(data).decode()
+    assert {key: data[key] for key in ("since", "until", "oldest", "malformed", "calls", "voicemails")} == {
+        "since": "2027-01-15T08:00:00+00:00",
+        "until": "2027-01-16T08:00:00+00:00",
+        "oldest": None,
+        "malformed": 0,
+        "calls": 1,
+        "voicemails": 1,
+    }
+    assert data["results"] == {"completed": 1, "failed": 1, "recalled": 1}
+    assert data["transfers"] == {"blind": {"recalled": 1}, "consult": {"completed": 1, "failed": 1}}
+    assert data["rung"][0] == {
+        "to": BOB,
+        "rung": 3,
+        "answered": 1,
+        "not_answered": 1,
+        "longest_s": 30,
+        "results": {"answered": 1, "no-answer": 1, "busy": 1},
+    }
+    assert data["durations"]["hold"] == {
+        "count": 2, "median_s": 10, "p95_s": 20, "longest_s": 20, "total_s": 30,
+        "ranges_s": {"0-5": 0, "5-10": 0, "10-15": 1, "15-20": 0, "20-30": 1, "30-60": 0, "60+": 0},
+    }  # fmt: skip
+    assert data["landed_on"] == {"recall": 1}
+    assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy": 1}
+    assert data["end_reasons"] == {"customer-left": 1}
+    assert data["minutes"] == {"bridged": 0.5, "conference": 1.0, "participant": 2.5, "held": 0.2, "alone": 0.1}
+    assert day.data(full=True)["rung"][1]["to"] == PHONE
+
+
+@each("count, p95_s", [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])
+def test_a_percentile_is_a_duration_that_occurred(count, p95_s):
+    report = report_of(*(transfer(AT_MS, answer_s=f"{one}") for one in range(count, 0, -1)))
+    assert report.data(full=False)["durations"]["transfer_answer"]["p95_s"] == p95_s
+
+
+def test_repetitions_and_other_periods_do_not_count():
+    report = report_of(
+        transfer(AT_MS, id="a"),
+        transfer(AT_MS, id="a"),
+        transfer(SINCE_MS, id="b"),
+        transfer(SINCE_MS - 1, id="c"),
+        transfer(UNTIL_MS, id="d"),
+    )
+    assert report.kinds == {"transfer": 2}
+
+
+@each(
+    "changes",
+    [
+        {"id": ""},
+        {"kind": ""},
+        {"ended_at": "yesterday"},
+        {"ended_at": ""},
+        {"answer_s": "soon"},
+        {"answer_s": "-1"},
+        {"answer_s": "nan"},
+        {"attempts": "{"},
+        {"attempts": "[7]"},
+        {"attempts": '[{"to": 7}]'},
+        {"attempts": '[{"to": "client:bob", "result": []}]'},
+        {"attempts": '[{"to": "client:bob", "rang_s": "9"}]'},
+        {"attempts": '[{"to": "client:bob", "rang_s": -9}]'},
+    ],
+)
+def test_malformed_entries_are_counted_and_left_out(changes):
+    report = report_of(transfer(AT_MS) | changes, transfer(AT_MS))
+
+    assert (report.kinds, dict(report.rung)) == ({"": 1, "transfer": 1}, {})
+    assert report_notes(report.data(full=False)) == ["Left out, because they can't be read: 1 outcome."]
+
+
+def test_what_a_later_release_adds_is_ignored():
+    report = report_of(
+        outcome("survey", AT_MS, attempt(BOB), result="answered", answer_s="1"),
+        transfer(AT_MS, "handed-on", attempt(BOB, "asleep"), mode="silent", more="x"),
+    )
+    data = report.data(full=False)
+    assert data["transfers"] == {"silent": {"handed-on": 1}}
+    assert (data["malformed"], data["durations"]["transfer_answer"]["count"]) == (0, 0)
+    assert data["rung"][0]["results"]["asleep"] == 1
+
+
+def test_long_tables_are_cut_for_people():
+    report = report_of(*(transfer(AT_MS, "failed", attempt(f"client:c{one}", "busy")) for one in range(ROWS_MAX + 5)))
+    rows = tables(report.data(full=False))[0].rows
+    assert (len(rows), rows[-1]) == (ROWS_MAX + 1, ("and 5 more", "", "", "", "", ""))
+    assert len(report.data(full=False)["rung"]) == ROWS_MAX + 5
+
+
+@pytest.mark.redis
+async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
+    reader = SessionQueries(client, KEYS)
+    assert (await read_report(reader, SINCE_MS, UNTIL_MS)).oldest_ms == 0
+    async with client.pipeline() as pipeline:
+        for number in range(450):
+            at_ms = SINCE_MS - 100_000 + number * 1_000
+            pipeline.xadd(KEYS.outcomes, transfer(at_ms, id=str(number)), id=f"{at_ms + 5}-0")
+        await pipeline.execute()
+
+    report = await read_report(reader, SINCE_MS, UNTIL_MS)
+    assert (report.kinds, report.oldest_ms) == ({"transfer": 350}, 0)
+
+    await client.xtrim(KEYS.outcomes, minid=SINCE_MS - 50_000, approximate=False)
+    assert (await read_report(reader, SINCE_MS, UNTIL_MS)).oldest_ms == 0
+
+    await client.xtrim(KEYS.outcomes, minid=SINCE_MS + 100_000, approximate=False)
+    report = await read_report(reader, SINCE_MS, UNTIL_MS)
+    assert (report.kinds, report.oldest_ms) == ({"transfer": 250}, SINCE_MS + 100_005)
+    notes = ["Redis has no outcomes from before 2027-01-15 08:01 UTC+00:00, so this may be incomplete."]
+    assert report_notes(report.data(full=False)) == notes
+
+    await client.xtrim(KEYS.outcomes, maxlen=0, approximate=False)
+    assert (await read_report(reader, SINCE_MS, UNTIL_MS)).oldest_ms == SINCE_MS + 349_005
+    assert (await read_report(reader, SINCE_MS + 400_000, UNTIL_MS)).oldest_ms == 0

@@ -1,0 +1,42 @@
+"""Entries of the outcomes stream, as a worker writes them."""
+
+from itertools import count
+from typing import Any
+
+import orjson
+
+from conferral.storage.codecs.text_codec import to_iso
+
+_NUMBERS = count(1)
+FIELDS = (
+    "id", "kind", "session", "by", "ref", "started_at", "ended_at", "result", "reason", "mode", "to", "landed_on",
+    "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "attempts",
+    "recordings", "recording_sid", "duration_s",
+)  # fmt: skip
+
+
+def attempt(to: str, result: str = "answered", rang_s: float | None = 5.0) -> dict[str, Any]:
+    return {"to": to, "label": "target-2", "result": result, "rang_s": rang_s, "at": to_iso(1_800_000_000_000)}
+
+
+def outcome(kind: str, ended_ms: int, *attempts: dict[str, Any], **fields: str) -> dict[str, str]:
+    """An entry; fields that are not given are empty."""
+    number = next(_NUMBERS)
+    known = {
+        "id": f"outcome-{number}",
+        "kind": kind,
+        "session": f"CA{number:032x}",
+        "by": "api",
+        "started_at": to_iso(ended_ms - 60_000),
+        "ended_at": to_iso(ended_ms),
+        "attempts": orjson.dumps(attempts).decode(),
+    }
+    return {**dict.fromkeys(FIELDS, ""), **known, **fields}
+
+
+def transfer(ended_ms: int, result: str = "completed", *attempts: dict[str, Any], **fields: str) -> dict[str, str]:
+    return outcome("transfer", ended_ms, *attempts, **{"result": result, "mode": "consult", **fields})
+
+
+def session(ended_ms: int, *attempts: dict[str, Any], **fields: str) -> dict[str, str]:
+    return outcome("session", ended_ms, *attempts, **{"result": "ended", "reason": "customer-left", **fields})
