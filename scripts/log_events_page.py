@@ -53,7 +53,8 @@ MEANINGS = {
     "lease_acquired": "This worker has become a partition's owner.",
     "lease_lost": "Another worker owns the partition, since this one did not renew in time.",
     "lease_released": "A stopping or rebalancing worker released a partition's lease.",
-    "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request.",
+    "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request. "
+    "Of `opentelemetry`, a line a minute: its endpoint takes no traces.",
     "outcomes_refused": "Redis refuses the stream of outcomes; `count` outcomes wait for the next attempt.",
     "partition_abandoned": "A worker gave up a partition because Redis refused a key or lost writes.",
     "post_commit_write_failed": "A write that follows a commit failed for good; the session itself is stored.",
@@ -91,6 +92,7 @@ MEANINGS = {
     "handoff_option_ignored": "A hand-off has an invalid option; the caller is connected all the same.",
     "handoff_received": "An app hands a live call over.",
     "message_recorded": "A caller left a message in the voicemail.",
+    "tracing_unavailable": "No traces are sent; `reason` says why. Calls are not affected.",
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",
     "twilio_lookup_failed": "Twilio did not answer a webhook's query (`method`) in time; the answer goes without.",
     "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",

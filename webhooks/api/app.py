@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -10,6 +11,7 @@ from aiohttp.typedefs import Handler as AiohttpHandler
 
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
@@ -92,7 +94,10 @@ def _make_handler(
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         try:
-            response = await answer(await _parse_request(request, route, bearer))
+            parsed = await _parse_request(request, route, bearer)
+            with _span_of(request, route):
+                response = await answer(parsed)
+                tracing.annotate({"http.response.status_code": response.status})
         except RequestError as error:
             response = refuse(error)
         except BadCursorError as error:
@@ -104,6 +109,15 @@ def _make_handler(
         return response
 
     return handle
+
+
+def _span_of(request: web.Request, route: Route) -> AbstractContextManager[object]:
+    """Return the span of a request that may send a command, in its sender's trace."""
+    if route.method == hdrs.METH_GET:
+        return nullcontext()
+    about = {"http.request.method": route.method, "http.route": route.path}
+    sender = request.headers.get(tracing.FIELD, "")
+    return tracing.span(tracing.SpanRequest(route.template, about, "server", sender))
 
 
 @web.middleware
