@@ -123,7 +123,8 @@ def log_events_page() -> str:
     )
     about_keys = prose(
         "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list. In JSON, "
-        "`process` says what runs, such as `worker`, and `message` is the event in words, for log viewers."
+        "`service` is `conferral` or `OTEL_SERVICE_NAME`, `process` says what runs, such as `worker`, and `message` is "
+        "the event in words, for log viewers. If traces are sent, `trace_id` names the current one."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
     return page(
