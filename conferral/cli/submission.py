@@ -69,7 +69,7 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
     except UnicodeEncodeError:
         raise typer.BadParameter("not UTF-8") from None
     if tracing.is_wanted():
-        # Whoever sends a command did not ask about endpoints.
+        # The operator did not ask about the endpoint of traces.
         log.configure(None, level="error", process="cli", cache_loggers=False)
     with tracing.exporting("cli"):
         asyncio.run(_submit(fields_given, named, options))

@@ -75,7 +75,7 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _add_context(process: str) -> structlog.typing.Processor:
-    """Return a step that adds what log viewers show: the origin, and a message."""
+    """Return a step that adds what log viewers show: origin and message."""
     service = tracing.service_name()
 
     def add(_logger: Any, _method: str, line: Event) -> Event:

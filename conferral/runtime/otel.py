@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from conferral.runtime.tracing import FIELD, Attributes, SpanRequest
 
-#: How long the last spans may take at the stop of a process, seconds: all else has taken up to 9.5 of its 10.
+#: How long the last spans may take at the stop of a process, seconds: everything before may need 9.5 of its 10.
 FLUSH_S = 0.4
 _W3C = TraceContextTextMapPropagator()
 

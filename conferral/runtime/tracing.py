@@ -69,17 +69,18 @@ def exporting(process: str) -> Iterator[None]:
 
 
 def _make_tracer(process: str) -> "Tracer | None":
-    from structlog import get_logger  # not at the start: `--help` stays fast
+    import structlog  # not at the start: `--help` stays fast
 
+    log = structlog.get_logger()
     try:
         from conferral.runtime.otel import Tracer
 
         return Tracer(process)
     except ImportError:
-        get_logger().warning("tracing_unavailable", reason="the extra is not installed: pip install 'conferral[otel]'")
+        log.warning("tracing_unavailable", reason="the extra is not installed: pip install 'conferral[otel]'")
     except (ValueError, OSError) as error:
         name = type(error).__name__
-        get_logger().warning("tracing_unavailable", reason="an OTEL_ variable is invalid", error_type=name)
+        log.warning("tracing_unavailable", reason="an OTEL_ variable is invalid", error_type=name)
     return None  # calls matter more than traces
 
 

@@ -112,7 +112,7 @@ def _make_handler(
 
 
 def _span_of(request: web.Request, route: Route) -> AbstractContextManager[object]:
-    """Return the span of a request that may send a command, in its sender's trace."""
+    """Return the span of a request that may send a command."""
     if route.method == hdrs.METH_GET:
         return nullcontext()
     about = {"http.request.method": route.method, "http.route": route.path}
