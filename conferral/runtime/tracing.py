@@ -38,21 +38,16 @@ _OFF: AbstractContextManager[None] = nullcontext()
 _NO_SPANS: AbstractContextManager[Mapping[str, str]] = nullcontext({})
 
 
-def _variable(name: str, default: str = "") -> str:
-    """Return a variable that the SDK reads, too: from the environment alone."""
-    return os.environ.get(name) or default  # noqa: TID251  # OpenTelemetry's, not a setting of ours
-
-
 def is_wanted() -> bool:
     """Whether there is an endpoint, and tracing is not disabled."""
-    endpoint = _variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or _variable("OTEL_EXPORTER_OTLP_ENDPOINT")
-    is_disabled = _variable("OTEL_SDK_DISABLED").lower() == "true" or _variable("OTEL_TRACES_EXPORTER") == "none"
-    return bool(endpoint) and not is_disabled
+    given = os.environ.get
+    is_disabled = given("OTEL_SDK_DISABLED", "").lower() == "true" or given("OTEL_TRACES_EXPORTER") == "none"
+    return bool(given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or given("OTEL_EXPORTER_OTLP_ENDPOINT")) and not is_disabled
 
 
 def service_name() -> str:
     """Return the service's name, for logs."""
-    return _variable("OTEL_SERVICE_NAME", "conferral")
+    return os.environ.get("OTEL_SERVICE_NAME") or "conferral"
 
 
 @contextmanager

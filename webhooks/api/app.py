@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -95,7 +94,9 @@ def _make_handler(
         started_s = clock.monotonic_s()
         try:
             parsed = await _parse_request(request, route, bearer)
-            with _span_of(request, route):
+            about = {"http.request.method": route.method, "http.route": route.path}
+            sender = request.headers.get(tracing.FIELD, "")
+            with tracing.span(tracing.SpanRequest(route.template, about, "server", sender)):
                 response = await answer(parsed)
                 tracing.annotate({"http.response.status_code": response.status})
         except RequestError as error:
@@ -109,15 +110,6 @@ def _make_handler(
         return response
 
     return handle
-
-
-def _span_of(request: web.Request, route: Route) -> AbstractContextManager[object]:
-    """Return the span of a request that may send a command."""
-    if route.method == hdrs.METH_GET:
-        return nullcontext()
-    about = {"http.request.method": route.method, "http.route": route.path}
-    sender = request.headers.get(tracing.FIELD, "")
-    return tracing.span(tracing.SpanRequest(route.template, about, "server", sender))
 
 
 @web.middleware

@@ -206,18 +206,14 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
 
 
 def log_decisions(
-    decisions: Iterable[Decision],
-    partition: int,
-    metrics: Metrics,
-    now_ms: int,
-    traceparents: Mapping[str, str] = _UNTRACED,
+    decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int, traces: Mapping[str, str] = _UNTRACED
 ) -> None:
     """Log and count one commit's decisions; `now_ms` is Redis's time."""
     for decision in decisions:
         event = decision.event
         metrics.events.labels(event.name, decision.step.outcome).inc()
         metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
-        with tracing.within(traceparents.get(event.entry_id, "")):
+        with tracing.within(traces.get(event.entry_id, "")):
             _log_results(decision, partition, metrics)
 
 
