@@ -20,6 +20,7 @@ from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.report import report
 from conferral.cli.sessions import explain, replay, sessions, show
 from conferral.operations.errors import CommandNotDoneError
+from conferral.runtime import tracing
 from conferral.runtime.errors import ConferralError, SettingsError
 
 app = App(name="conferral", no_args_is_help=True)
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Reference counting frees what requests leave behind. At the default thresholds, collecting takes a fifth of the
     # startup time and finds nothing.
     gc.set_threshold(20_000, 20, 20)
+    if not tracing.is_wanted():  # where it is installed, redis-py would import it, for a tenth of a second
+        sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]  # None makes an import fail
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     for stream in (sys.stdout, sys.stderr):

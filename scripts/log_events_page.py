@@ -53,7 +53,8 @@ MEANINGS = {
     "lease_acquired": "This worker has become a partition's owner.",
     "lease_lost": "Another worker owns the partition, since this one did not renew in time.",
     "lease_released": "A stopping or rebalancing worker released a partition's lease.",
-    "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request.",
+    "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request. "
+    "Of `opentelemetry`, a line a minute: its endpoint takes no traces.",
     "outcome_abandoned": "An outcome could not be sent for three days and counts as undelivered; `reason` says why.",
     "outcome_refused": "CONFERRAL_OUTCOMES_URL did not take an outcome, which is sent again; `count` since then.",
     "outcomes_stopped": "CONFERRAL_OUTCOMES_URL answered 410; nothing is sent until a resend or a restart.",
@@ -96,6 +97,7 @@ MEANINGS = {
     "handoff_option_ignored": "A hand-off has an invalid option; the caller is connected all the same.",
     "handoff_received": "An app hands a live call over.",
     "message_recorded": "A caller left a message in the voicemail.",
+    "tracing_unavailable": "No traces are sent; `reason` says why. Calls are not affected.",
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",
     "twilio_lookup_failed": "Twilio did not answer a webhook's query (`method`) in time; the answer goes without.",
     "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",
@@ -128,7 +130,8 @@ def log_events_page() -> str:
     )
     about_keys = prose(
         "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list. In JSON, "
-        "`process` says what runs, such as `worker`, and `message` is the event in words, for log viewers."
+        "`service` is `conferral` or `OTEL_SERVICE_NAME`, `process` says what runs, such as `worker`, and `message` is "
+        "the event in words, for log viewers. If traces are sent, `trace_id` names the current one."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
     return page(

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from aiohttp import hdrs, web
 
+from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreUnaskedError
@@ -217,7 +218,10 @@ class _Answers:
         try:
             with contain(ItemKind.WEBHOOK, self._metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
                 form = await self._authenticator.authenticate(request, rules)
-                response = await action(form, query)
+                about = {"http.request.method": request.method, "http.route": path}
+                with tracing.span(tracing.SpanRequest(f"{request.method} {path}", about, "server", parent="")):
+                    response = await action(form, query)
+                    tracing.annotate({"http.response.status_code": response.status})
             if boundary.unexpected is not None:
                 response = web.Response(status=500)
                 if form is not None:

@@ -17,6 +17,7 @@ from conferral.operations.command_submission import CommandSubmitter, allowed_co
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import describe_redis_error, open_redis, run_query
+from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
@@ -67,7 +68,11 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
         raise typer.BadParameter(str(error)) from None
     except UnicodeEncodeError:
         raise typer.BadParameter("not UTF-8") from None
-    asyncio.run(_submit(fields_given, named, options))
+    if tracing.is_wanted():
+        # The operator did not ask about the endpoint of traces.
+        log.configure(None, level="error", process="cli", cache_loggers=False)
+    with tracing.exporting("cli"):
+        asyncio.run(_submit(fields_given, named, options))
 
 
 def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:

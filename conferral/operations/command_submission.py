@@ -13,6 +13,7 @@ from conferral.operations.errors import (
 )
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import Call
@@ -75,16 +76,18 @@ class CommandSubmitter:
             command_stream.digest_of(fields),
         )
         unconfirmed: list[StoreUnreachableError] = []
+        about = {"conferral.command_id": command.command_id}
         try:
-            await retry_unreachable(
-                lambda: self._publish_once(
-                    command, fields, unconfirmed, is_new=not command_id, check_session=check_session
-                ),
-                POLL_INITIAL_S,
-                pause_max_s=POLL_MAX_S,
-                deadline_s=_now_s() + retry_for_s,
-                on_error=self._on_unreachable,
-            )
+            with tracing.span(tracing.SpanRequest(f"publish {command.kind}", about, "producer")):
+                await retry_unreachable(
+                    lambda: self._publish_once(
+                        command, fields, unconfirmed, is_new=not command_id, check_session=check_session
+                    ),
+                    POLL_INITIAL_S,
+                    pause_max_s=POLL_MAX_S,
+                    deadline_s=_now_s() + retry_for_s,
+                    on_error=self._on_unreachable,
+                )
         except CommandsFullError as error:
             raise CommandStreamFull(command.kind, str(error), command_id=command.command_id) from None
         except StoreUnreachableError as error:

@@ -23,7 +23,7 @@ from conferral.processes.common import (
     warn_of_weak_token,
 )
 from conferral.redis_access import make_redis_client
-from conferral.runtime import lifecycle
+from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, load
@@ -58,9 +58,10 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         output.print_note(f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of it")
         # A console that listens elsewhere is reached by host names that only its operator knows.
         options = replace(options, allowed_hosts=options.allowed_hosts or None)
-    return lifecycle.run(
-        lambda stop: _serve_console(settings, tokens, host, port, stop, options), on_hangup=tokens.reload
-    )
+    with tracing.exporting("console"):
+        return lifecycle.run(
+            lambda stop: _serve_console(settings, tokens, host, port, stop, options), on_hangup=tokens.reload
+        )
 
 
 def _directory_names(path: Path) -> Mapping[str, str]:

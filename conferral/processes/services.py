@@ -9,7 +9,7 @@ from aiohttp import web
 
 from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
 from conferral.redis_access import make_redis_client
-from conferral.runtime import lifecycle
+from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
@@ -40,9 +40,10 @@ def run_worker(host: str, port: int | None) -> int:
         require_free_port(host, port)
     configure_log(settings, "worker")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
-    return lifecycle.run(
-        lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload
-    )
+    with tracing.exporting("worker"):
+        return lifecycle.run(
+            lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload
+        )
 
 
 CONFIG_CHECK_EVERY_S = 1.0
@@ -62,11 +63,12 @@ def serve_webhooks(host: str, port: int) -> int:
         directory.reload()
         tokens.reload()
 
-    return lifecycle.run(
-        lambda stop: _serve(settings, directory, tokens, host, port, stop, draining),
-        on_hangup=reload,
-        draining=draining,
-    )
+    with tracing.exporting("webhooks"):
+        return lifecycle.run(
+            lambda stop: _serve(settings, directory, tokens, host, port, stop, draining),
+            on_hangup=reload,
+            draining=draining,
+        )
 
 
 async def _serve(

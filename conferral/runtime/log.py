@@ -20,7 +20,8 @@ from weakref import WeakKeyDictionary
 import orjson
 import structlog
 
-from conferral.runtime.clock import Clock
+from conferral.runtime import tracing
+from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.errors import ConferralError, StoreUnaskedError
 from conferral.runtime.redaction import mask_numbers, redact
 
@@ -75,10 +76,13 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _add_context(process: str) -> structlog.typing.Processor:
-    """Return a step that names the process, and adds what log viewers show."""
+    """Return a step that adds what log viewers show: origin and message."""
+    service = tracing.service_name()
 
     def add(_logger: Any, _method: str, line: Event) -> Event:
-        line["process"], line["message"] = process, str(line["event"]).replace("_", " ")
+        line["service"], line["process"], line["message"] = service, process, str(line["event"]).replace("_", " ")
+        if trace := tracing.trace_id():
+            line["trace_id"] = trace
         return line
 
     return add
@@ -153,11 +157,21 @@ class _TolerantStream:
 class _LibraryHandler(logging.Handler):
     """Logs where a library logged; its text may quote a token or a number."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LogRateLimit(SystemClock())
+
     def emit(self, record: logging.LogRecord) -> None:
+        where = {"library": record.name, "where": f"{record.filename}:{record.lineno}"}
+        if record.name.startswith("opentelemetry"):
+            # An endpoint that is down fails every few seconds, and harms no call.
+            if count := self._limit.count(where["where"], LOG_EVERY_S):
+                structlog.get_logger().warning("library_logged", **where, count=count)
+            return
         error = record.exc_info[1] if record.exc_info else None
         log_line = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
         fields = {"error_type": type(error).__name__, "exc_info": error} if error is not None else {}
-        log_line("library_logged", library=record.name, where=f"{record.filename}:{record.lineno}", **fields)
+        log_line("library_logged", **where, **fields)
 
 
 def configure(

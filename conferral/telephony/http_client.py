@@ -21,6 +21,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from yarl import URL
 
+from conferral.runtime import tracing
 from conferral.runtime.clock import Clock, RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
@@ -177,34 +178,37 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         status, code, wait_s, request_id = 0, 0, 0.0, ""
         is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
         is_readable = True
-        try:
-            answer = await self._send(method, target, params, data, _with_auth(headers, auth))
-            status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
-            if not 200 <= status < 300:
-                code = errors.code_of(answer.body)
-                wait_s = errors.retry_after_s(answer.headers)
-                if code:
-                    self._note_time(answer)
-                raise errors.from_status(status, code, wait_s)
-            is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
-            if not is_readable:
-                raise OutcomeUnknownError(http_status=status)
-            self._note_time(answer)
-        except _SendCancelledError:
-            is_inconclusive = True
-            raise
-        except asyncio.CancelledError:
-            # A timeout says something about Twilio; a lost lease does not.
-            is_inconclusive = not _send_allowed.get()()
-            raise
-        finally:
-            if not is_inconclusive:
-                duration_s = self._clock.monotonic_s() - started_s
-                self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
-                # HTML or cut JSON with 200 is no answer of Twilio's.
-                result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
-                for observer in self._observers:
-                    observer(result)
+        about = {"http.request.method": method.upper()}
+        with tracing.span(tracing.SpanRequest(f"{method.upper()} {request_label()}", about, "client")):
+            try:
+                answer = await self._send(method, target, params, data, _with_auth(headers, auth))
+                status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
+                if not 200 <= status < 300:
+                    code = errors.code_of(answer.body)
+                    wait_s = errors.retry_after_s(answer.headers)
+                    if code:
+                        self._note_time(answer)
+                    raise errors.from_status(status, code, wait_s)
+                is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
+                if not is_readable:
+                    raise OutcomeUnknownError(http_status=status)
+                self._note_time(answer)
+            except _SendCancelledError:
+                is_inconclusive = True
+                raise
+            except asyncio.CancelledError:
+                # A timeout says something about Twilio; a lost lease does not.
+                is_inconclusive = not _send_allowed.get()()
+                raise
+            finally:
+                if not is_inconclusive:
+                    duration_s = self._clock.monotonic_s() - started_s
+                    self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
+                    tracing.annotate({"http.response.status_code": status, "twilio.error_code": code})
+                    # HTML or cut JSON with 200 is no answer of Twilio's.
+                    result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
+                    for observer in self._observers:
+                        observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
     def _note_time(self, answer: "HttpAnswer") -> None:

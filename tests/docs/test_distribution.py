@@ -72,3 +72,16 @@ def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp
         cwd=tmp_path, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (0, "Client Sandbox statemachine\n"), ran.stderr
+
+
+def test_the_command_runs_where_the_wheel_is_installed(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", own], check=True)
+    install = [sys.executable, "-m", "pip", "--python", str(own / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*install, "--no-deps", "--no-index", str(wheel.filename)], check=True)
+    # Its libraries are those of this environment: tests reach no index.
+    (libraries,) = (path for path in sys.path if path.endswith("site-packages"))
+    (site,) = (own / "lib").glob("python*/site-packages")
+    (site / "libraries.pth").write_text(f"{libraries}\n")
+    ran = subprocess.run([own / "bin" / "conferral", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.startswith("conferral "), ran.stderr) == (0, True, "")

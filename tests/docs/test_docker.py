@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 import yaml
+from opentelemetry.sdk import environment_variables
 
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings
 from tests.docs.generated import ROOT
@@ -96,7 +97,15 @@ def test_a_process_gets_the_settings_that_it_reads_and_no_others(name):
     fields = {**ServiceSettings.model_fields, **ConsoleSettings.model_fields}
 
     wanted = {str(it.validation_alias) for field, it in fields.items() if field in read}
-    assert set(service["environment"]) == wanted, "docker-compose.yml names each setting that a process reads"
+    given = {one for one in service["environment"] if not one.startswith("OTEL_")}
+    assert given == wanted, "docker-compose.yml names each setting that a process reads"
+
+
+def test_variables_of_opentelemetry_are_those_that_its_sdk_reads():
+    known = {*vars(environment_variables)}
+    given = {one for service in OURS.values() for one in service["environment"] if one.startswith("OTEL_")}
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in given
+    assert given <= known
 
 
 def test_docker_itself_takes_the_composition(tmp_path):

@@ -47,6 +47,7 @@ def settings_of(text: str, name: str) -> list[str]:
 def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop() -> None:
     units = {f"{unit}@.service": instances for unit, instances in INSTANCES.items()}
     others = {"conferral-check.service": ("",), "conferral@console.service.d/host.conf": ("",)}
+    others["conferral-worker@.service.d/host.conf"] = INSTANCES["conferral-worker"]
     assert UNITS.keys() == units.keys() | others.keys() | {"conferral-check.timer"}
     for name, instances in (units | others).items():
         program, *words = shlex.split(settings_of(UNITS[name], "ExecStart")[-1])

@@ -45,9 +45,10 @@ def test_address_under_a_known_key_is_redacted(lines):
     assert line["level"] == "info"
 
 
-def test_line_in_json_names_the_process_and_has_a_message_for_log_viewers(lines):
+def test_line_in_json_names_service_and_process_and_has_a_message_for_log_viewers(lines):
     structlog.get_logger().info("call_came_in", session_id="CA1")
-    assert (lines()[0]["process"], lines()[0]["message"]) == ("test", "call came in")
+    found = {name: lines()[0].get(name) for name in ("service", "process", "message", "trace_id")}
+    assert found == {"service": "conferral", "process": "test", "message": "call came in", "trace_id": None}
 
 
 def test_log_key_not_on_the_allow_list_is_omitted(lines):
@@ -124,7 +125,7 @@ async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(line
         system.sandbox.auth_token,
     ):
         assert secret not in text
-    common = {"event", "level", "timestamp", "exception", "process", "message"}
+    common = {"event", "level", "timestamp", "exception", "service", "process", "message"}
     assert all(line.keys() <= log.KEYS | common for line in lines())
 
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from conferral.runtime import lifecycle, log
+from conferral.runtime import lifecycle, log, tracing
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
 from conferral.worker.process import Worker
@@ -29,6 +29,7 @@ def order_of(
     block_s: float = 0.0,
     decisions_file: str = "",
     changes: dict[str, str] | None = None,
+    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The configuration of such a process, in plain values.
 
@@ -43,14 +44,16 @@ def order_of(
         block_s: It does not die, but stands still there for so many seconds, as a loop does that someone blocks.
         decisions_file: Where it writes down what it decides; see `tests.support.decisions`.
         changes: Settings that it has otherwise than the test's world.
+        environment: Variables of other libraries.
     """
-    environment = {
+    stated = {
         str(field.validation_alias): _plain(getattr(settings, attribute))
         for attribute, field in type(settings).model_fields.items()
         if getattr(settings, attribute) not in (None, ())
     }
     return {
-        "settings": environment | (changes or {}),
+        "settings": stated | (changes or {}),
+        "environment": environment or {},
         "lease_ms": lease_ms,
         "policy": policy,
         "die_at": die_at,
@@ -91,6 +94,7 @@ class _Doom:
 
 def run(order: dict[str, Any]) -> int:
     """Works until it is stopped, or reaches the step at which it dies."""
+    os.environ.update(order["environment"])
     log.configure("console", level="debug", process="worker")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)
@@ -105,5 +109,6 @@ def run(order: dict[str, Any]) -> int:
     async def work(stop: asyncio.Event) -> int:
         return await worker.run(stop)
 
-    with keeping_in(Path(order["decisions_file"])) if order["decisions_file"] else nullcontext():
+    keeping = keeping_in(Path(order["decisions_file"])) if order["decisions_file"] else nullcontext()
+    with keeping, tracing.exporting("worker"):
         return lifecycle.run(work)

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler as AiohttpHandler
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
@@ -104,7 +105,12 @@ def _make_handler(
     async def handle(request: web.Request) -> web.StreamResponse:
         started_s = clock.monotonic_s()
         try:
-            response = await answer(await _parse_request(request, route, bearer))
+            parsed = await _parse_request(request, route, bearer)
+            about = {"http.request.method": route.method, "http.route": route.path}
+            sender = request.headers.get(tracing.FIELD, "")
+            with tracing.span(tracing.SpanRequest(route.template, about, "server", sender)):
+                response = await answer(parsed)
+                tracing.annotate({"http.response.status_code": response.status})
         except RequestError as error:
             response = refuse(error)
         except BadCursorError as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from conferral.runtime import tracing
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 _EFFECT_ID = b"effect_id"
 _MODES = frozenset(TransferMode)
 _END_REASONS = frozenset(EndReason)
+_UNTRACED: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ class DecidedEffect(NamedTuple):
 
     effect: Effect
     event: Event
+    #: The decision's span; empty without one.
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class DecidedBatch:
     effects: list[DecidedEffect] = field(default_factory=list)
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
     ended_session_ids: list[str] = field(default_factory=list)
+    #: The decisions' spans, by entry id; empty unless traces are sent.
+    traceparents: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
@@ -113,9 +119,10 @@ def encode(
     sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
+    traceparents: Mapping[str, str] = _UNTRACED,
 ) -> DecidedBatch:
     """Encode decisions for one commit; `sessions` are as stored in Redis."""
-    decided = DecidedBatch(decisions)
+    decided = DecidedBatch(decisions, traceparents=traceparents)
     changes: dict[str, SessionChange] = {}
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
@@ -148,10 +155,11 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may wait long for a slot.
         _drop_effects(decided, {before.open_read_id})
+    traceparent = decided.traceparents.get(event.entry_id, "")
     for number, effect in enumerate(result.effects):
-        entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
+        entry = OutboxEntry(effect, now_ms, place=(result.session.version, number), traceparent=traceparent)
         batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
-        decided.effects.append(DecidedEffect(effect, event))
+        decided.effects.append(DecidedEffect(effect, event, traceparent))
     for report in result.reports:
         _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)
     for outcome_record in result.outcome_records:
@@ -182,7 +190,9 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     final_effect_ids = {effect.effect_id for effect in result.effects}
     ended_targets = {effect.target for effect in result.effects if effect.is_ending}
     earlier_effects = dict(open_effects)
-    earlier_effects |= {effect.effect_id: effect for effect, event in decided.effects if event.session_id == session_id}
+    earlier_effects |= {
+        one.effect.effect_id: one.effect for one in decided.effects if one.event.session_id == session_id
+    }
     dropped = {
         effect_id
         for effect_id, effect in earlier_effects.items()
@@ -195,40 +205,49 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     decided.ended_session_ids.append(session_id)
 
 
-def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
+def log_decisions(
+    decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int, traces: Mapping[str, str] = _UNTRACED
+) -> None:
     """Log and count one commit's decisions; `now_ms` is Redis's time."""
-    logs_all = log.is_enabled_for(logging.DEBUG)
     for decision in decisions:
-        step, event = decision.step, decision.event
-        metrics.events.labels(event.name, step.outcome).inc()
+        event = decision.event
+        metrics.events.labels(event.name, decision.step.outcome).inc()
         metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
-        is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
-        if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
-            metrics.lone_conferences_cleaned.inc()
-        if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
-            log.info("hold_limit_near", session_id=event.session_id, partition=partition)
-        if step.reason == HOLD_LIMIT:
-            kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
-            metrics.hold_limits.labels(kind).inc()
-            log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
-        for outcome_record in step.outcome_records:
-            if outcome_record.kind == "transfer":
-                _log_transfer(outcome_record, partition, metrics)
-            elif outcome_record.kind == "voicemail":
-                metrics.messages.inc()
-                log.info(
-                    "message_recorded",
-                    session_id=outcome_record.session_id,
-                    partition=partition,
-                    duration_ms=1000 * outcome_record.duration_s,
-                )
-            else:
-                # A later version may have stored a reason that this one does not know.
-                known = outcome_record.reason in _END_REASONS
-                metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
-        _log_fallback(decision, partition, metrics)
-        if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
-            _log_decision(decision, partition)
+        with tracing.within(traces.get(event.entry_id, "")):
+            _log_results(decision, partition, metrics)
+
+
+def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count what a decision led to."""
+    step, event = decision.step, decision.event
+    is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
+    if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
+        metrics.lone_conferences_cleaned.inc()
+    if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
+        log.info("hold_limit_near", session_id=event.session_id, partition=partition)
+    if step.reason == HOLD_LIMIT:
+        kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
+        metrics.hold_limits.labels(kind).inc()
+        log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
+    for outcome_record in step.outcome_records:
+        if outcome_record.kind == "transfer":
+            _log_transfer(outcome_record, partition, metrics)
+        elif outcome_record.kind == "voicemail":
+            metrics.messages.inc()
+            log.info(
+                "message_recorded",
+                session_id=outcome_record.session_id,
+                partition=partition,
+                duration_ms=1000 * outcome_record.duration_s,
+            )
+        else:
+            # A later version may have stored a reason that this one does not know.
+            known = outcome_record.reason in _END_REASONS
+            metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
+    _log_fallback(decision, partition, metrics)
+    is_notable = step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state
+    if is_notable or log.is_enabled_for(logging.DEBUG):
+        _log_decision(decision, partition)
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:

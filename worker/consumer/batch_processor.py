@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import structlog
 
+from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
@@ -117,14 +118,15 @@ class BatchProcessor:
         """Decide events in order, and commit the decisions together."""
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
-        with catch_unexpected() as deciding:
-            current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
-            decisions = decide(timed, current, now_ms, self._context.policy())
-            decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of)
-        if deciding.unexpected is not None:
-            raise DecisionFailedError("deciding failed") from deciding.unexpected.error
-        await self._context.checkpoint("before_commit", self._partition)
-        await self._commit(decided.batch)
+        with tracing.spans(_decision_spans(events)) as traceparents:
+            with catch_unexpected() as deciding:
+                current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
+                decisions = decide(timed, current, now_ms, self._context.policy())
+                decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of, traceparents)
+            if deciding.unexpected is not None:
+                raise DecisionFailedError("deciding failed") from deciding.unexpected.error
+            await self._context.checkpoint("before_commit", self._partition)
+            await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
@@ -211,6 +213,14 @@ class BatchProcessor:
             except StoreError as error:  # another program's value at the command's key: only the report is lost
                 fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
                 log.error("post_commit_write_failed", **fields)
+
+
+def _decision_spans(events: Events) -> Iterator[tuple[str, tracing.SpanRequest]]:
+    """Return a span for each event, from its decision to the commit."""
+    for entry, event in events:
+        parent = entry.fields.get(tracing.FIELD.encode(), b"").decode(errors="replace")
+        about = {tracing.SESSION_ID: event.session_id}
+        yield entry.entry_id, tracing.SpanRequest(f"decide {event.name}", about, "consumer", parent)
 
 
 def _agent_by_hand_over(decision: Decision) -> Party | None:

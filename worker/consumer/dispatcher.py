@@ -17,7 +17,7 @@ from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
-from conferral.worker.consumer.batch import DecidedBatch, log_decisions
+from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job
@@ -172,6 +172,7 @@ class Dispatcher:
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._is_verifying,
+            traceparent=entry.traceparent,
         )
 
     def dispatch(self, decided: DecidedBatch) -> None:
@@ -179,9 +180,9 @@ class Dispatcher:
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
-        for effect, event in decided.effects:
-            self._open_effects[effect.effect_id] = effect
-            self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id]))
+        for one in decided.effects:
+            self._open_effects[one.effect.effect_id] = one.effect
+            self._context.executor.submit(self._decided_job(one, sessions[one.effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self.writes.start(decided.post_commit_writes)
@@ -189,9 +190,11 @@ class Dispatcher:
             self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._note_timer(min(due))
-        log_decisions(decided.decisions, self._partition, self._context.core.metrics, self._clock.store_now_ms())
+        now_ms, metrics = self._clock.store_now_ms(), self._context.core.metrics
+        log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
 
-    def _decided_job(self, effect: Effect, event: Event, session: Session) -> Job:
+    def _decided_job(self, decided: DecidedEffect, session: Session) -> Job:
+        effect, event, traceparent = decided
         # Convert Redis's own time to this worker's.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         may_repeat = self._is_verifying and self._may_repeat(event, session)
@@ -205,6 +208,7 @@ class Dispatcher:
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=may_repeat,
+            traceparent=traceparent,
         )
 
     def _may_repeat(self, event: Event, session: Session) -> bool:

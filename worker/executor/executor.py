@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
@@ -161,7 +162,11 @@ class Executor:
         self, execution: Execution, pace: DialPace | None, turn: AbstractAsyncContextManager[object]
     ) -> None:
         """Run a job, and record its outcome; that of an unexpected error, too."""
-        with suppress(*_LEFT):
+        effect = execution.job.effect
+        about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
+        parent = execution.job.traceparent or None
+        request = tracing.SpanRequest(f"perform {effect.kind}", about, parent=parent)
+        with suppress(*_LEFT), tracing.span(request):
             with _contained(execution) as boundary:
                 if pace is not None:
                     await _wait_for_permit(execution, pace)

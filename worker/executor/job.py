@@ -111,6 +111,8 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
+    #: The span of its decision; empty without one.
+    traceparent: str = ""
 
 
 def log_fields(effect: Effect) -> dict[str, Any]:

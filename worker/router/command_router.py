@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
@@ -157,10 +158,14 @@ class CommandRouter:
         """Route, reject, or dead-letter a command, and remove it from the stream."""
         fields = _text_of(entry)
         fault = "missing field type" if fields is not None else "not UTF-8 or over 64 KiB"
+        parent = (fields or {}).pop(tracing.FIELD, "")
         # An unexpected error costs only this one.
-        with contain(
-            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
-        ) as boundary:
+        with (
+            tracing.span(tracing.SpanRequest("route command", {}, "consumer", parent)),
+            contain(
+                ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+            ) as boundary,
+        ):
             try:
                 if fields and fields.get("type"):
                     await self._route_command(entry, fields)
@@ -222,6 +227,7 @@ class CommandRouter:
             event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
             event = replace(event, conference_name=self._rules.conference_names.make(session_id, command_id))
+        tracing.annotate({tracing.SESSION_ID: session_id, "conferral.command": event.name})
         with store_errors():
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))

@@ -72,6 +72,8 @@ class OutboxEntry:
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
+    #: The span of its decision, as in `runtime.tracing`; empty without one.
+    traceparent: str = ""
 
 
 class _Stored(BaseRecord, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class _Stored(BaseRecord, frozen=True, kw_only=True):
     kind: str
     committed_at_ms: int
     place: tuple[int, int] = (0, 0)
+    traceparent: str = ""
     work: msgspec.Raw
 
 
@@ -96,6 +99,7 @@ def encode(entry: OutboxEntry) -> bytes:
         committed_at_ms=entry.committed_at_ms,
         sent_at_ms=entry.sent_at_ms,
         place=entry.place,
+        traceparent=entry.traceparent,
         work=msgspec.Raw(msgspec.json.encode(entry.work)),
     )
     return msgspec.json.encode(stored)
@@ -110,4 +114,4 @@ def decode(body: bytes) -> OutboxEntry | None:
         work = _DECODERS[stored.kind].decode(stored.work)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None
-    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place)
+    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place, stored.traceparent)

@@ -1,7 +1,7 @@
 """Event codec: events to and from the fields of a stream entry.
 
 An entry has the fields `type`, `session`, `effect_id` if the event answers an effect, and `event`: the event's
-attributes as JSON, without those that equal their default.
+attributes as JSON, without those that equal their default. If traces are sent, `traceparent` names the current span.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import force_setattr
 
+from conferral.runtime import tracing
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import EVENTS, Event
 from conferral.storage.codecs.text_codec import parse_object
@@ -30,7 +31,10 @@ def encode(event: Event) -> dict[str, str]:
     entry = {"type": _BY_NAME[event.name].name, "session": event.session_id}
     if effect_id := getattr(event, "effect_id", ""):
         entry["effect_id"] = effect_id
-    return entry | {EVENT: msgspec.json.encode(event).decode()}
+    entry[EVENT] = msgspec.json.encode(event).decode()
+    if traceparent := tracing.traceparent():
+        entry[tracing.FIELD] = traceparent
+    return entry
 
 
 def decode(entry: Mapping[str, str], entry_id: str) -> Event:

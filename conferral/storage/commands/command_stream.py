@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from conferral.runtime import tracing
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.ids import ID_PATTERN as ID_PATTERN
 from conferral.statemachine.ids import NAME_PATTERN, id_error
@@ -71,12 +72,12 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
-    """Return a digest of all fields but id and sender, 16 hex digits.
+    """Return a digest of all fields but id, sender, and trace, 16 hex digits.
 
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
     """
-    request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
+    request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by", tracing.FIELD))
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
 
 
@@ -140,6 +141,8 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     Senders at the same moment may exceed the limit by one each.
     """
     await require_capacity(client, keys)
+    if traceparent := tracing.traceparent():
+        fields = {**fields, tracing.FIELD: traceparent}
     entry = (part for pair in fields.items() for part in pair)
     return str((await ask(client, "XADD", keys.commands, "*", *entry)).decode())
 

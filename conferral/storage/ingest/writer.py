@@ -13,6 +13,7 @@ from itertools import chain
 
 import structlog
 
+from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.lifecycle import pause
@@ -253,6 +254,7 @@ class BatchingIngest:
 
     def write_commands(self, event: Event, call_sid: str) -> list[Command]:
         """Return commands that append an event, and index its call if given."""
+        tracing.annotate({tracing.SESSION_ID: event.session_id})
         entry = chain.from_iterable(event_codec.encode(event).items())
         stream = self._keys.events(self._keys.partition_of(event.session_id))
         writes: list[Command] = [("XADD", stream, "*", *entry)]

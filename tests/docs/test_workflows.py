@@ -1,0 +1,69 @@
+"""The workflows: actions are pinned by commit, and a release builds what there is from its tag."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.docs.generated import ROOT
+
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASE = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8"))
+JOBS: dict[str, dict[str, Any]] = RELEASE["jobs"]
+
+
+def step(job: str, action: str) -> dict[str, Any]:
+    """A step's options, by its action."""
+    (found,) = (one for one in JOBS[job]["steps"] if one.get("uses", "").startswith(f"{action}@"))
+    return dict(found.get("with", {}))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_actions_are_pinned_by_commit_and_steps_write_only_where_a_job_may(file: Path) -> None:
+    workflow = yaml.safe_load(file.read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    used = re.findall(r"uses: (\S+)(.*)", file.read_text("utf-8"))
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r"  # v\d+\.\d+\.\d+", comment), action
+
+
+def test_release_starts_from_a_tag_that_is_the_version(tmp_path: Path) -> None:
+    assert RELEASE[True] == {"push": {"tags": ["v*"]}}  # YAML reads `on` as true
+    (check,) = (one["run"] for one in JOBS["build"]["steps"] if one.get("id") == "version")
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+
+    def checked(tag: str) -> int:
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_REF_NAME": tag}
+        environment["GITHUB_OUTPUT"] = str(tmp_path / "output")
+        return subprocess.run(["bash", "-e", "-c", check], cwd=ROOT, env=environment).returncode
+
+    assert checked("v0.0.1") != 0
+    assert checked(f"v{version}") == 0
+    assert (tmp_path / "output").read_text() == f"version={version}\n"
+
+
+def test_release_publishes_without_a_token_and_with_provenance() -> None:
+    assert JOBS["package"]["permissions"] == {"id-token": "write", "attestations": "write"}
+    assert step("package", "pypa/gh-action-pypi-publish") == {"attestations": True}
+    assert step("package", "actions/attest-build-provenance")["subject-path"] == "dist/*"
+    built = step("image", "docker/build-push-action")
+    assert (built["provenance"], built["sbom"], built["push"]) == ("mode=max", True, True)
+    assert (ROOT / built["context"] / "Dockerfile").exists()
+    for job in ("package", "image"):
+        assert JOBS[job]["needs"] == "build"
+
+
+def test_release_installs_from_a_lock_that_has_what_builds() -> None:
+    (commands,) = (one["run"] for one in JOBS["build"]["steps"] if "dist" in one.get("run", ""))
+    (lock,) = re.findall(r"-r (\S+)", commands)
+    requirements = (ROOT / lock).read_text("utf-8")
+    (build,) = re.findall(r'requires = \["(setuptools==\S+)"\]', (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert f"\n{build} " in requirements
