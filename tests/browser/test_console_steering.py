@@ -10,7 +10,7 @@ from tests.browser import browser_actions
 from tests.browser.browser_environment import TARGET, BrowserEnvironment
 from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.browser.windows import Windows
-from tests.conferral.cli_helpers import KEYS, conferenced
+from tests.conferral.cli_helpers import KEYS, conferenced, make_session
 
 REASON = "over 64 KiB"
 
@@ -27,7 +27,6 @@ async def in_order(rows: Locator, *ids: str) -> None:
 
 
 @pytest.mark.soak  # the order changes every 2 s at most, so it takes its time
-@pytest.mark.soak
 async def test_rows_keep_their_place_while_hovered_or_paused(redis, console, windows):
     now_ms = redis.time()[0] * 1000
     put_all(redis, crowd(20, now_ms - 60_000))
@@ -122,16 +121,16 @@ async def test_a_press_after_no_answer_is_the_same_command(redis, console, windo
             await route.fetch()
             await route.abort()
 
-    put_all(redis, [conferenced(session_id(1))])
+    put_all(redis, [make_session(session_id(1))])
     windows.allow("ERR_FAILED")
     page = await browser_actions.signed_in(windows, console)
     await browser_actions.open_session(page, session_id(1))
     await page.route("**/commands", lose_answer)
 
-    await browser_actions.give(page, "Park")
-    await expect(browser_actions.given(page, "park")).to_contain_text("no response yet")
-    await browser_actions.give(page, "Park")
-    await expect(browser_actions.given(page, "park")).to_contain_text("sent")
+    await browser_actions.give(page, "Convert")
+    await expect(browser_actions.given(page, "convert")).to_contain_text("no response yet")
+    await browser_actions.give(page, "Convert")
+    await expect(browser_actions.given(page, "convert")).to_contain_text("sent")
 
     await page.get_by_role("button", name="Announce…").click()
     dialog = page.get_by_role("dialog")
@@ -146,7 +145,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis, console, windo
 
     given = [(entry["type"], entry.get("say"), entry["id"]) for _, entry in redis.xrange(KEYS.commands)]
     assert [one[:2] for one in given] == [
-        ("park", None), ("park", None), ("announce", "One."), ("announce", "Two."), ("announce", "One."),
+        ("convert", None), ("convert", None), ("announce", "One."), ("announce", "Two."), ("announce", "One."),
     ]  # fmt: skip
     assert len(set(given)) == 3  # what is the same has the same id, by which it is done once
 
@@ -159,15 +158,15 @@ async def test_a_press_before_the_answer_is_the_same_command(redis, console, win
         await pressed_again.wait()
         await route.continue_()
 
-    put_all(redis, [conferenced(session_id(1))])
+    put_all(redis, [make_session(session_id(1))])
     page = await browser_actions.signed_in(windows, console)
     await browser_actions.open_session(page, session_id(1))
     await page.route("**/commands", answer_late)
-    await browser_actions.give(page, "Park")
-    await browser_actions.give(page, "Park")  # once the button is enabled again
+    await browser_actions.give(page, "Convert")
+    await browser_actions.give(page, "Convert")  # once the button is enabled again
     pressed_again.set()
-    await expect(browser_actions.given(page, "park")).to_contain_text("sent")
-    await expect(browser_actions.given(page, "park")).to_have_count(1)
+    await expect(browser_actions.given(page, "convert")).to_contain_text("sent")
+    await expect(browser_actions.given(page, "convert")).to_have_count(1)
     assert len({entry["id"] for _, entry in redis.xrange(KEYS.commands)}) == 1
 
 
