@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, talking
-from tests.flows.test_fallbacks import SORRY, WORDS, until_tone
+from tests.flows.test_fallbacks import GREETING, SORRY, WORDS, until_tone
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, rings
 
@@ -128,7 +128,7 @@ async def test_an_app_that_can_not_take_the_caller_back_is_replaced_by_the_agent
 async def test_a_message_is_reported_although_redis_was_away(durable_redis, outage):
     async with LocalSystem(durable_redis.url, **QUICK, CONFERRAL_INBOUND_FALLBACK="voicemail") as system:
         customer = await unanswered(system)
-        await system.until(customer.sid, phase="voicemail")
+        await system.until_hears(customer, GREETING)
         if outage == "message":
             await until_tone(system, customer)
         durable_redis.kill()
