@@ -166,7 +166,8 @@ WORK = [
     ReportCommand("s", CommandReport("c", CommandStatus.REJECTED, "no one has answered yet")),
     ExpireCalls("s", ("CA1", "CA2")),
     PublishOutcome(OutcomeRecord("s:t1", "transfer", "s", "failed", "busy", "blind", NUMBER,
-                              (Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),), 1, 9)),
+                              attempts=(Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),),
+                              started_at_ms=1, ended_at_ms=9)),
 ]  # fmt: skip
 
 

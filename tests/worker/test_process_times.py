@@ -8,7 +8,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import config, outcome_stream
+from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.worker.process import Worker
@@ -30,7 +30,7 @@ def worker_of(loop: VirtualLoop) -> Worker:
 async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
 ) -> None:
-    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": []}
+    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "forget": [], "warn": []}
     worker, stop = worker_of(loop), asyncio.Event()
 
     def note(name: str) -> Any:
@@ -47,6 +47,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
     monkeypatch.setattr(outcome_stream, "trim", note("trim"))
+    monkeypatch.setattr(outcome_queue, "forget_trimmed", note("forget"))
     monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
@@ -56,6 +57,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     assert len(done["warn"]) == 3, "once a minute"
     assert len(done["trim"]) == 2
     assert done["trim"][0] == 60
+    assert done["forget"] == done["trim"]
 
 
 @in_virtual_time
