@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from page_parts import page, table
+from page_parts import page, prose, table, words
 
 from conferral import main
 from conferral.statemachine.events import COMMANDS
+from conferral.storage.commands.command_parser import fields_of
 
 #: What so many commands or more take with the same meaning is described once.
 _SHARED_BY = 3
@@ -25,19 +26,20 @@ def cli_page() -> str:
     """Return every command with its arguments and options."""
     tree = command_tree()
     commands = {name: (command, _parameters(name, command)) for name, command in _commands(tree)}
-    counted = Counter(row for _, rows in commands.values() for row in rows)
-    shared: dict[str, tuple[str, str, str]] = {}
+    counted = Counter(row for name, (_, rows) in commands.items() for row in rows if not _is_field(name, row[0]))
+    shared: dict[str, tuple[str, str]] = {}
     for row, count in counted.most_common():  # of one name, only its most common meaning
         if count >= _SHARED_BY:
             shared.setdefault(row[0], row)
     parts = [
-        "# Command line\n",
-        f"{_help(tree.help)}\n\n[Commands](../commands.md) explains those for calls.\n",
-        "## Shared by many commands\n",
-        _table(sorted(shared.values())),
+        f"# Command line\n\n{_help(tree.help)}\n",
+        f"## Shared by many commands\n\n{_table(sorted(shared.values()))}",
+        f"## Commands for calls\n\n{prose(_FOR_CALLS)}",
     ]
     for name, (command, rows) in commands.items():
-        parts += [f"## conferral {name}\n", f"{_brief(command.help) if name in _EXPLAINED else _help(command.help)}\n"]
+        if name in _FIELDS:
+            continue
+        parts += [f"## conferral {name}\n", f"{_help(command.help)}\n"]
         own = [row for row in rows if row not in shared.values()]
         if own:
             parts.append(_table(own))
@@ -46,19 +48,21 @@ def cli_page() -> str:
     return page("conferral/main.py", *parts)
 
 
-#: docs/commands.md explains these.
-_EXPLAINED = frozenset(command.name for command in COMMANDS)
+#: The fields of each command for calls, which docs/commands.md explains.
+_FIELDS = {command.name: {one.name for one in fields_of(command)} - {"id", "session"} for command in COMMANDS}
+_FOR_CALLS = (
+    f"{words(_FIELDS)}: [Commands](../commands.md) explains them. Their [fields](api.md#commands-and-their-fields) are "
+    "options with the same names; all take `--wait`, `--no-wait`, `--id`, and `--json`, all but `call` `SESSION`, and "
+    "`end` and `remove` `--yes`. A command that dials waits for the ring time of each phone plus 15 s, at least 30 s."
+)
 
 
-def _brief(text: str) -> str:
-    """Return the first sentence of a command's help, and its first example."""
-    summary, _, more = inspect.cleandoc(text).partition("\n\n")
-    example = next(line for line in more.splitlines() if line.strip().startswith("conferral "))
-    return f"{summary}\n\n```sh\n{example.strip()}\n```"
+def _is_field(name: str, option: str) -> bool:
+    return option.strip("`-").replace("-", "_") in _FIELDS.get(name, ())
 
 
-def _table(rows: list[tuple[str, str, str]]) -> str:
-    return table(("Argument or option", "Meaning", "Default"), rows)
+def _table(rows: list[tuple[str, str]]) -> str:
+    return table(("Argument or option", "Meaning"), rows)
 
 
 def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -79,25 +83,24 @@ def _help(text: str | None) -> str:
             continue
         head, *lines = paragraph.removeprefix("\b").strip("\n").splitlines()
         block = textwrap.dedent("\n".join(lines))
-        parts.append(f"{head}\n\n```sh\n{block}\n```")
+        parts += [head] * (head != "Examples:") + [f"```sh\n{block}\n```"]
     return "\n\n".join(parts)
 
 
-def _parameters(name: str, command: Any) -> list[tuple[str, str, str]]:
+def _parameters(name: str, command: Any) -> list[tuple[str, str]]:
     parameters = command.get_params(command.make_context(name, [], resilient_parsing=True))
     return [_parameter(one) for one in parameters if one.name != "help" and not getattr(one, "hidden", False)]
 
 
-def _parameter(one: Any) -> tuple[str, str, str]:
+def _parameter(one: Any) -> tuple[str, str]:
     if one.param_type_name == "argument":
         shown = f"`{(one.metavar or one.name).upper()}`"
     else:
         shown = ", ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
+    meaning = " ".join((getattr(one, "help", None) or "").split())
     default = one.default
     if one.required:
-        word = "**required**"
-    elif default is None or default is False or default == "" or callable(default):
-        word = ""
-    else:
-        word = f"`{default}`"
-    return shown, " ".join((getattr(one, "help", None) or "").split()), word
+        return shown, f"{meaning} **Required.**"
+    if default is None or default is False or default == "" or callable(default):
+        return shown, meaning
+    return shown, f"{meaning} Default: `{default}`."
