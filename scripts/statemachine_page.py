@@ -37,22 +37,23 @@ Stages divide `transferring`. Each names what the transfer waits for, and has a 
 | Stage | Waits until | At most |
 | --- | --- | --- |
 """
-_LEGEND = """\
+_ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
 decide, and `else` if nothing does. Without a target, the state stays. Automatic rows are tried after every event, until
-none holds. Names are those of the code.
+none holds. Names are those of the code; [commands](commands.md#why-a-command-is-rejected) has what `refuse` says.
+
 """
 
 
 def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) -> str:
     """Return the page; `stages` say what each stage waits for."""
     states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
-    return f"{_HEAD}\n{_STATES}{states}\n{_STAGES}" + "".join(_stages(stages))
+    return f"{_HEAD}\n{_STATES}{states}\n{_ROWS}{_STAGES}" + "".join(_stages(stages))
 
 
 def state_page(state: State, meaning: str) -> str:
     """Return the page with the rows of one state."""
-    parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [All states](../statemachine.md).\n", _LEGEND]
+    parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [How to read this](../statemachine.md).\n"]
     groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
         ("Facts from Twilio", FACTS),
         ("Effect results and reads", OUTCOMES),
@@ -98,9 +99,9 @@ def _row(row: Transition) -> str:
 
 
 def _function(function: Callable[..., object]) -> str:
-    """Return a guard's or action's name, with arguments; a refusal's text."""
+    """Return a guard's or action's name, with arguments."""
     if function.__name__ == "refuse":
-        return _summary(function).rstrip(".")
+        return "refuse"
     if "<locals>" in function.__qualname__:  # its docstring names what it was made with
         return f"{function.__name__}({', '.join(re.findall('`(.+?)`', function.__doc__ or ''))})"
     return function.__name__
