@@ -1,13 +1,14 @@
 """Generate the reference pages of the control API: routes and fields, and errors with their fixes."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 
 from page_parts import ROOT, page, prose, table, words
 from source_notes import notes_of
 
 from conferral.runtime.web.json_requests import STATUS
-from conferral.statemachine.events import COMMANDS
-from conferral.storage.commands.command_parser import fields_of
+from conferral.statemachine.events import COMMANDS, Add
+from conferral.storage.commands.command_parser import fields_of, own_fields
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
@@ -20,35 +21,65 @@ from conferral.webhooks.api.parameters import (
 )
 from conferral.webhooks.api.routes import ROUTES, Route
 
+#: In the path, or a field of every command.
+_COMMON = {"session", "id", "by"}
+_DIAL_OPTIONS = [one.name for one in own_fields(Add) if one.name not in ("to", "party")]
+
+
+def _list(statuses: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(statuses)))
+
 
 def api_page() -> str:
     """Return every route, with the fields of the commands."""
-    intro = prose(
-        "Every route of the control API; [the control API](../api.md) is an introduction with examples. `GET "
-        '/openapi.json` returns the same for programs. A refusal is JSON: `{"error": {"type": …, "reason": …, '
-        '"allowed": […], "docs": …}}`, with one of [these types](errors.md).'
-    )
-    routes = [(f"`{route.method} {route.path}`", route.summary, "yes" if route.needs_token else "") for route in ROUTES]
+    rows = {route.template: _parameters(route) for route in ROUTES}
+    counted = Counter(row for parameters in rows.values() for row in parameters)
+    shared = [row for row, count in counted.items() if count > 1]
     return page(
-        "webhooks/api/", "# The control API, route by route\n", intro,
-        table(("Request", "Does", "Needs the token"), routes),
-        *(_section(route) for route in ROUTES),
+        "webhooks/api/", "# The control API, route by route\n", prose(_INTRO),
+        table(_COLUMNS, shared),
+        *(_section(route, rows[route.template], shared) for route in ROUTES),
         "## Commands and their fields\n", prose(_COMMANDS),
-        table(("Command", "Required fields", "Optional fields"), _commands()),
-        table(("Field", "Meaning"), _meanings()),
+        table(("Commands", "Required fields", "Optional fields"), _commands()),
     )  # fmt: skip
 
 
+_COLUMNS = ("Name", "Meaning", "Where")
+#: Why any route that needs a token may refuse, and any with a body.
+_OF_TOKENS = {STATUS[one] for one in (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.INVALID,
+                                      ErrorType.TOO_MANY, ErrorType.STORE)}  # fmt: skip
+_OF_BODIES = {STATUS[one] for one in (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE)}
+_INTRO = (
+    "[The control API](../api.md) is an introduction with examples; `GET /openapi.json` returns this for programs. "
+    'A refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`, with one of '
+    f"[these types](errors.md). All routes but `GET /openapi.json` need a token and may answer {_list(_OF_TOKENS)}; "
+    f"those with a body also {_list(_OF_BODIES)}. Parameters of several routes:"
+)
 _COMMANDS = (
-    "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
-    "part of the path; POST `call` to `/sessions`, without `type`. `id` names a command, so that a retry runs it "
-    "once. `by` is ignored here: the name of the token takes its place. [Commands](../commands.md) explains each "
-    "command; [tools.json](tools.json) describes them for language models."
+    "The fields are the same on the stream, on the command line, and here; [commands](../commands.md#fields) explains "
+    "them, [tools.json](tools.json) for language models. `session` is part of the path; POST `call` to `/sessions`, "
+    "without `type`. All take `id`, so that a retry runs once; `by` is ignored here, since the token's name takes its "
+    f"place. *Dial options*: {words(_DIAL_OPTIONS)}."
 )
 
 
-def _section(route: Route) -> str:
-    parts = [f"## {route.method} {route.path}\n", prose(f"{route.summary}. {route.description}")]
+def _section(route: Route, rows: list[tuple[str, str, str]], shared: list[tuple[str, str, str]]) -> str:
+    parts = [f"## {route.template}\n", prose(f"{route.summary}. {route.description}")]
+    own = [row for row in rows if row not in shared]
+    if own:
+        parts.append(table(_COLUMNS, own))
+    also = [row[0] for row in rows if row in shared]
+    said = [f"{'Also' if own else 'Takes'} {', '.join(also)}."] if also else []
+    answers = [f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items()]
+    if route.events:
+        answers.append(f"200 with `Accept: {EVENT_STREAM}`: {route.events}")
+    said.append(f"Answers: {'; '.join(answers)}.")
+    if refused := {STATUS[kind] for kind in route.error_types} - _OF_TOKENS - _OF_BODIES:
+        said.append(f"Refusals: {_list(refused)}.")
+    return "\n".join([*parts, prose(" ".join(said))])
+
+
+def _parameters(route: Route) -> list[tuple[str, str, str]]:
     rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
     rows += [(f"`{one.name}`", f"{one.description}; {one.requirement}", "query") for one in route.query]
     if route.resumes:
@@ -59,13 +90,7 @@ def _section(route: Route) -> str:
         rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
     elif route.body:
         rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
-    if rows:
-        parts.append(table(("Name", "Meaning", "Where"), rows))
-    answers = [f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items()]
-    if route.events:
-        answers.append(f"200 with `Accept: {EVENT_STREAM}`: {route.events}")
-    refused = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.error_types))
-    return "\n".join([*parts, prose(f"Answers: {'; '.join(answers)}. Refusals: {refused}.")])
+    return rows
 
 
 def _fields(model: type[models.BaseModel] | None) -> str:
@@ -74,36 +99,18 @@ def _fields(model: type[models.BaseModel] | None) -> str:
     return f" ({words(field.alias or name for name, field in model.model_fields.items())})"
 
 
-def _commands() -> Iterator[tuple[str, str, str]]:
+def _commands() -> list[tuple[str, str, str]]:
+    """Return the commands with their required and optional fields, once for all with the same."""
+    found: dict[tuple[str, str], list[str]] = {}
     for command in COMMANDS:
-        fields = [one for one in fields_of(command) if one.name not in _COMMON or one.name in _own(command.name)]
-        yield (
-            f"`{command.name}`",
-            words(one.name for one in fields if one.is_required),
-            words(one.name for one in fields if not one.is_required),
-        )
-
-
-#: In the path, or a field of every command.
-_COMMON = {"session", "id", "by"}
-
-
-def _own(command: str) -> set[str]:
-    return {"session"} if command == "call" else set()
-
-
-def _meanings() -> list[tuple[str, str]]:
-    """Return each field once, with its meanings."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for command in COMMANDS:
-        for one in fields_of(command):
-            if one.name not in _COMMON or one.name in _own(command.name):
-                found.setdefault(one.name, {}).setdefault(one.description.rstrip("."), []).append(command.name)
-    return [
-        (f"`{name}`", f"{next(iter(meanings))}." if len(meanings) == 1 else " ".join(
-            f"{words(commands)}: {meaning}." for meaning, commands in meanings.items()))
-        for name, meanings in found.items()
-    ]  # fmt: skip
+        own = {"session"} if command.name == "call" else set()
+        fields = [one for one in fields_of(command) if one.name not in _COMMON - own]
+        optional = [one.name for one in fields if not one.is_required]
+        cell = words(name for name in optional if name not in _DIAL_OPTIONS)
+        if set(optional) & set(_DIAL_OPTIONS):
+            cell = ", ".join(filter(None, (cell, "dial options")))
+        found.setdefault((words(one.name for one in fields if one.is_required), cell), []).append(command.name)
+    return [(words(names), *cells) for cells, names in found.items()]
 
 
 def errors_page() -> str:
