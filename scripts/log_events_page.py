@@ -117,26 +117,31 @@ MEANINGS = {
 }
 
 
+#: From the most to the least urgent, and what to do.
+_LEVELS = {"error": "Check now.", "warning": "Check this week.", "info": "", "debug": ""}
+
+
 def log_events_page() -> str:
-    """Return every log event with its meaning and level."""
-    rows = [
-        (f"`{name}`", MEANINGS.get(name, ""), ", ".join(sorted(levels)))
-        for name, levels in sorted(log_levels().items())
-    ]
+    """Return every log event with its meaning, by its most urgent level."""
+    rows: dict[str, list[tuple[str, str]]] = {level: [] for level in _LEVELS}
+    for name, levels in sorted(log_levels().items()):
+        first, *others = (level for level in _LEVELS if level in levels)
+        also = f" Also {words(others)}." if others else ""
+        rows[first].append((f"`{name}`", MEANINGS.get(name, "") + also))
     intro = prose(
         "Logs go to standard error, one line each, as JSON unless it is a terminal (`CONFERRAL_LOG_FORMAT`). The field "
-        "`event` is one of the names below and never varies; variable data is in the keys listed at the end. "
-        "`warning` means: check this week. `error` means: check now."
+        "`event` is one of the names below and never varies; variable data is in the [keys](#keys)."
     )
     about_keys = prose(
-        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list. In JSON, "
+        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only these keys. In JSON, "
         "`service` is `conferral` or `OTEL_SERVICE_NAME`, `process` says what runs, such as `worker`, and `message` is "
         "the event in words, for log viewers. If traces are sent, `trace_id` names the current one."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
     return page(
         "the calls of the logger and scripts/log_events_page.py", "# Log events\n", intro,
-        table(("Event", "Meaning", "Level"), rows),
+        *(f"## {level}\n\n{action and action + chr(10) * 2}{table(('Event', 'Meaning'), rows[level])}"
+          for level, action in _LEVELS.items()),
         "## Keys\n", about_keys, prose(words(sorted(log.KEYS))),
         prose(f"{personal}{words(sorted(log.REDACTED_KEYS))}."),
     )  # fmt: skip

@@ -19,13 +19,25 @@ def settings_page() -> str:
         "[`.env.example`](../../.env.example)."
     )
     of_store = set(StoreSettings.model_fields)
+    same = _same_names(of_store)
     pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"
     return page(
         "conferral/runtime/settings.py", "# Settings\n", intro,
         "## Read by every process and every command\n", _settings_table(StoreSettings, set()),
         "## Also read by webhooks, worker, and check\n", _settings_table(ServiceSettings, of_store), pair,
-        "## Also read by the console\n", _settings_table(ConsoleSettings, of_store),
+        "## Also read by the console\n", f"{words(same.values())}, and with another meaning:\n",
+        _settings_table(ConsoleSettings, of_store | {*same}),
     )  # fmt: skip
+
+
+def _same_names(without: set[str]) -> dict[str, str]:
+    """Return the variables that console and services read alike, by attribute."""
+    services = ServiceSettings.model_fields
+    return {
+        name: str(field.validation_alias)
+        for name, field in ConsoleSettings.model_fields.items()
+        if name not in without and name in services and field.description == services[name].description
+    }
 
 
 def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
@@ -52,19 +64,18 @@ def _shown(value: Any) -> str:
 
 
 def metrics_page() -> str:
-    """Return every metric with its kind and labels."""
-    metrics, rows = Metrics(), []
+    """Return every metric with its labels, by kind."""
+    metrics = Metrics()
+    rows: dict[str, list[tuple[str, str, str]]] = {"counter": [], "gauge": [], "histogram": []}
     for family in metrics.registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         if name in metrics.labels:
-            rows.append((f"`{name}`", family.type, words(metrics.labels[name]) or "none", family.documentation))
+            rows[family.type].append((f"`{name}`", words(metrics.labels[name]), family.documentation))
     intro = prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
-        "over processes. Only workers export the gauges below. [Operating](../operating.md#alerts) says what to "
-        "watch, and what to do."
+        "over processes; gauges are exported by workers only, except those that name webhooks. Each also exports the Prometheus client's own `process_*` and `python_info`. "
+        "[Operating](../operating.md#alerts) says what to watch, and what to do."
     )
-    outro = "Each process also exports the Prometheus client's own `process_*` and `python_info`.\n"
-    return page(
-        "conferral/runtime/metrics.py", "# Metrics\n", intro, table(("Name", "Kind", "Labels", "Meaning"), rows), outro
-    )
+    tables = (f"## {kind.title()}s\n\n{table(('Name', 'Labels', 'Meaning'), found)}" for kind, found in rows.items())
+    return page("conferral/runtime/metrics.py", "# Metrics\n", intro, *tables)

@@ -135,12 +135,12 @@ class StoreSettings(BaseSettings):
     )
     prefix: str = setting(
         "CONFERRAL_PREFIX",
-        "first part of every Redis key: letters, digits, `-_.:`, no braces",
+        "first part of every Redis key",
         "conferral",
         pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
     )
     log_format: Literal["console", "json"] | None = setting(
-        "CONFERRAL_LOG_FORMAT", "`console` or `json`; by default `console` on a terminal, else `json`", None
+        "CONFERRAL_LOG_FORMAT", "form of the log lines; by default `console` on a terminal, else `json`", None
     )
 
 
@@ -199,9 +199,7 @@ class ConsoleSettings(TokenSettings):
 class TwilioSettings(StoreSettings):
     """Settings of everything that sends requests to Twilio."""
 
-    account_sid: str = setting(
-        "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
-    )
+    account_sid: str = setting("TWILIO_ACCOUNT_SID", "the account", pattern=r"^AC[0-9a-fA-F]{32}$")
     auth_token: Secret = setting("TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures")
     api_key: str | None = setting(
         "TWILIO_API_KEY", "an API key, used for REST instead of the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
@@ -222,19 +220,19 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     )
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID",
-        "the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
+        "the TwiML app of browser agents",
         None,
         pattern=r"^AP[0-9a-fA-F]{32}$",
     )
     number: str = setting(
         "TWILIO_NUMBER",
-        "caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
+        "caller ID of the calls that Conferral places, such as `+12025550145`",
         pattern=r"^\+[1-9][0-9]{6,14}$",
     )
     public_url: HttpUrl = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks")
     agent: str | None = setting(
         "CONFERRAL_AGENT",
-        "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
+        "who an inbound call is connected to",
         None,
     )
     allowed_destinations: str | None = setting(
@@ -323,12 +321,11 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         le=315_360_000,
     )
     outcomes_url: Annotated[str, AfterValidator(valid_outcomes_url)] | None = setting(
-        "CONFERRAL_OUTCOMES_URL", "where outcomes are sent: https, or http on loopback", None
+        "CONFERRAL_OUTCOMES_URL", "where outcomes are sent", None
     )
     outcomes_secret: Annotated[SecretStr, AfterValidator(valid_signing_secrets)] | None = setting(
         "CONFERRAL_OUTCOMES_SECRET",
-        "signs them: `whsec_` and base64 of 24 to 64 bytes, from `openssl rand -base64 32`; two, separated by a space, "
-        "while rotating",
+        "signs them: `whsec_` and what `openssl rand -base64 32` prints; two while rotating",
         None,
     )
     drain_s: float = setting(
@@ -372,7 +369,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "client:",
     )
     voicemail_greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
-        "CONFERRAL_VOICEMAIL_GREETING", "what a caller hears before the tone; by default a sentence", None
+        "CONFERRAL_VOICEMAIL_GREETING", "what a caller hears before the tone; by default a short message", None
     )
     voicemail_limit_s: int = setting(
         "CONFERRAL_VOICEMAIL_LIMIT", "length of the longest message in seconds", 120, ge=2, le=14_400
@@ -390,12 +387,11 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "business",
     )
     music: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
-        "CONFERRAL_MUSIC", "URL of the hold music, or `none` for silence; by default a short built-in file", None
+        "CONFERRAL_MUSIC", "the hold music; by default a short built-in file", None
     )
     ringback: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
         "CONFERRAL_RINGBACK",
-        "URL of the ringback tone for a waiting party while another phone rings, or `none` for silence; by default a "
-        "built-in tone",
+        "the ringback tone for a waiting party while another phone rings; by default built in",
         None,
     )
     greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
