@@ -74,9 +74,9 @@ def metrics_page() -> str:
     intro = prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
-        "over processes; gauges are exported by workers only, except those that name webhooks. Each also exports the Prometheus client's "
-        "own `process_*` and `python_info`. "
-        "[Operating](../operating.md#alerts) says what to watch, and what to do."
+        "over processes. Only workers export gauges, except those that name webhooks. Each process also exports the "
+        "Prometheus client's own `process_*` and `python_info`. [Operating](../operating.md#alerts) says what to "
+        "watch, and what to do."
     )
     tables = (f"## {kind.title()}s\n\n{table(('Name', 'Labels', 'Meaning'), found)}" for kind, found in rows.items())
     return page("conferral/runtime/metrics.py", "# Metrics\n", intro, *tables)
