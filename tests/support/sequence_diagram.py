@@ -86,6 +86,7 @@ class SequenceRecorder:
     _answers: list[tuple[DeliveryEntry, bytes]] = field(default_factory=list)
     _seen: tuple[int, int, int] = (0, 0, 0)
     _states: list[str] = field(default_factory=list)
+    _heard: str = ""
 
     def __post_init__(self) -> None:
         delivery = self.system.sandbox.webhook_sender
@@ -139,7 +140,8 @@ class SequenceRecorder:
         self._lines()
         await self._outcomes()
         await self._states_gone_through()
-        self.scenes = [[self._note(opening), self._who_hears_whom()]]
+        self._who_hears_whom()  # the opening says it
+        self.scenes = [[self._note(opening)]]
 
     async def come_to_rest(self, silent: frozenset[str] = frozenset()) -> None:
         """Waits until nothing is under way between Twilio and Conferral, and no one is between two audio files.
@@ -369,9 +371,10 @@ class SequenceRecorder:
         return {self._named(call.sid): self._hears(call) for call in self._legs()}
 
     def _who_hears_whom(self) -> str:
-        heard = self.heard_now()
-        found = [f"{name} hears {heard[name]}" for name in self.people.values() if heard.get(name)]
-        return self._note("<br/>".join(found)) if found else ""
+        """The note that says it, if it is not what was said last."""
+        heard, before = self.heard_now(), self._heard
+        self._heard = "<br/>".join(f"{name} hears {heard[name]}" for name in self.people.values() if heard.get(name))
+        return self._note(self._heard) if self._heard not in ("", before) else ""
 
     def _note(self, text: str) -> str:
         ends = list(dict.fromkeys(self.people.values()))
