@@ -73,7 +73,7 @@ async def park_conferenced(flow: Flow) -> None:
 async def park_timeout(flow: Flow) -> None:
     await flow.talking()
     await flow.command("park", {"Customer": "music"})
-    await flow.recorder.skip("The customer is parked and hears music; the agent has left")
+    await flow.recorder.skip("The agent has left, and the parked customer hears music")
     await flow.time_passes("CONFERRAL_PARK_TIMEOUT expires", [AGENT], Customer="music")
     await flow.answers(AGENT, **BOTH)
 
