@@ -88,17 +88,6 @@ async def test_an_example_is_answered_as_the_page_says(stranger, store, line, sh
             assert reported.get(name) == shown.get(name)
 
 
-def test_every_kind_of_refusal_is_explained_with_its_status():
-    rows = re.findall(r"^\| ([\d, ]+) \| ([^|]+) \|", PAGE, re.MULTILINE)
-    shown = {
-        (int(status), kind)
-        for statuses, kinds in rows
-        for status, kind in zip(statuses.split(", "), re.findall(r"`([a-z-]+)`", kinds), strict=True)
-    }
-
-    assert shown == {(STATUS[kind], kind.value) for kind in ErrorType}
-
-
 def test_every_refusal_leads_to_a_section_that_says_what_to_do():
     sections = (ROOT / ERRORS_PAGE).read_text("utf-8").split("\n## ")[1:]
 
