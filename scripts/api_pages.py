@@ -26,8 +26,12 @@ _COMMON = {"session", "id", "by"}
 _DIAL_OPTIONS = [one.name for one in own_fields(Add) if one.name not in ("to", "party")]
 
 
-def _list(statuses: Iterable[int]) -> str:
+def _statuses(statuses: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(statuses)))
+
+
+def _list(rows: Iterable[tuple[str, str, str]]) -> str:
+    return "".join(f"- {f'{name} ({where})' if name else where.title()}: {meaning}\n" for name, meaning, where in rows)
 
 
 def api_page() -> str:
@@ -37,14 +41,13 @@ def api_page() -> str:
     shared = [row for row, count in counted.items() if count > 1]
     return page(
         "webhooks/api/", "# The control API, route by route\n", prose(_INTRO),
-        table(_COLUMNS, shared),
+        _list(shared),
         *(_section(route, rows[route.template], shared) for route in ROUTES),
         "## Commands and their fields\n", prose(_COMMANDS),
         table(("Commands", "Required fields", "Optional fields"), _commands()),
     )  # fmt: skip
 
 
-_COLUMNS = ("Name", "Meaning", "Where")
 #: Why any route that needs a token may refuse, and any with a body.
 _OF_TOKENS = {STATUS[one] for one in (ErrorType.UNAUTHORIZED, ErrorType.FORBIDDEN, ErrorType.INVALID,
                                       ErrorType.TOO_MANY, ErrorType.STORE)}  # fmt: skip
@@ -52,8 +55,8 @@ _OF_BODIES = {STATUS[one] for one in (ErrorType.MALFORMED, ErrorType.TIMEOUT, Er
 _INTRO = (
     "[The control API](../api.md) is an introduction with examples; `GET /openapi.json` returns this for programs. "
     'A refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`, with one of '
-    f"[these types](errors.md). All routes but `GET /openapi.json` need a token and may answer {_list(_OF_TOKENS)}; "
-    f"those with a body also {_list(_OF_BODIES)}. Parameters of several routes:"
+    "[these types](errors.md). All routes but `GET /openapi.json` need a token and may answer "
+    f"{_statuses(_OF_TOKENS)}; those with a body also {_statuses(_OF_BODIES)}. Parameters of several routes:"
 )
 _COMMANDS = (
     "The fields are the same on the stream, on the command line, and here; [commands](../commands.md#fields) explains "
@@ -67,7 +70,7 @@ def _section(route: Route, rows: list[tuple[str, str, str]], shared: list[tuple[
     parts = [f"## {route.template}\n", prose(f"{route.summary}. {route.description}")]
     own = [row for row in rows if row not in shared]
     if own:
-        parts.append(table(_COLUMNS, own))
+        parts.append(_list(own))
     also = [row[0] for row in rows if row in shared]
     said = [f"{'Also' if own else 'Takes'} {', '.join(also)}."] if also else []
     answers = [f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items()]
@@ -75,7 +78,7 @@ def _section(route: Route, rows: list[tuple[str, str, str]], shared: list[tuple[
         answers.append(f"200 with `Accept: {EVENT_STREAM}`: {route.events}")
     said.append(f"Answers: {'; '.join(answers)}.")
     if refused := {STATUS[kind] for kind in route.error_types} - _OF_TOKENS - _OF_BODIES:
-        said.append(f"Refusals: {_list(refused)}.")
+        said.append(f"Refusals: {_statuses(refused)}.")
     return "\n".join([*parts, prose(" ".join(said))])
 
 

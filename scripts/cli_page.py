@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from page_parts import page, prose, table, words
+from page_parts import page, prose, words
 
 from conferral import main
 from conferral.statemachine.events import COMMANDS
@@ -33,7 +33,7 @@ def cli_page() -> str:
             shared.setdefault(row[0], row)
     parts = [
         f"# Command line\n\n{_help(tree.help)}\n",
-        f"## Shared by many commands\n\n{_table(sorted(shared.values()))}",
+        f"## Shared by many commands\n\n{_list(sorted(shared.values()))}",
         f"## Commands for calls\n\n{prose(_FOR_CALLS)}",
     ]
     for name, (command, rows) in commands.items():
@@ -42,7 +42,7 @@ def cli_page() -> str:
         parts += [f"## conferral {name}\n", f"{_help(command.help)}\n"]
         own = [row for row in rows if row not in shared.values()]
         if own:
-            parts.append(_table(own))
+            parts.append(_list(own))
         if also := [row[0] for row in rows if row in shared.values()]:
             parts.append(f"{'Also' if own else 'Takes'} {', '.join(also)}.\n")
     return page("conferral/main.py", *parts)
@@ -61,8 +61,8 @@ def _is_field(name: str, option: str) -> bool:
     return option.strip("`-").replace("-", "_") in _FIELDS.get(name, ())
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    return table(("Argument or option", "Meaning"), rows)
+def _list(rows: list[tuple[str, str]]) -> str:
+    return "".join(f"- {shown}: {meaning}\n" for shown, meaning in rows)
 
 
 def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
