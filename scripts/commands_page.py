@@ -3,14 +3,15 @@
 import json
 import re
 
-from page_parts import ROOT
+from page_parts import ROOT, words
 
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.table import ROWS, TABLE
 from conferral.storage.commands.command_parser import schema_of
 
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
-_OF_SESSIONS = frozenset(command for command in COMMANDS if command.name != "call")
+#: So many commands or fewer are named as exceptions.
+_FEW = 5
 
 
 def filled(page: str) -> str:
@@ -46,6 +47,7 @@ def _table() -> str:
 
 
 def _commands(events: set[type]) -> str:
-    if events == _OF_SESSIONS:
-        return "all except `call`"
-    return ", ".join(f"`{command.name}`" for command in COMMANDS if command in events)
+    others = [command.name for command in COMMANDS if command not in events]
+    if len(others) <= _FEW:
+        return f"all except {words(others)}"
+    return words(command.name for command in COMMANDS if command in events)

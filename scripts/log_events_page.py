@@ -1,6 +1,6 @@
 """Generate the reference page of the log events."""
 
-from page_parts import page, prose, table, words
+from page_parts import page, prose, words
 from source_notes import log_levels
 
 from conferral.runtime import log
@@ -117,6 +117,10 @@ MEANINGS = {
 }
 
 
+def _list(rows: list[tuple[str, str]]) -> str:
+    return "".join(f"- {name}: {meaning}\n" for name, meaning in rows)
+
+
 #: From the most to the least urgent, and what to do.
 _LEVELS = {"error": "Check now.", "warning": "Check this week.", "info": "", "debug": ""}
 
@@ -140,8 +144,7 @@ def log_events_page() -> str:
     personal = "These hold personal data, and are cut to their last two digits: "
     return page(
         "the calls of the logger and scripts/log_events_page.py", "# Log events\n", intro,
-        *(f"## {level}\n\n{action and action + chr(10) * 2}{table(('Event', 'Meaning'), rows[level])}"
-          for level, action in _LEVELS.items()),
+        *(f"## {level}\n\n{action and action + chr(10) * 2}{_list(rows[level])}" for level, action in _LEVELS.items()),
         "## Keys\n", about_keys, prose(words(sorted(log.KEYS))),
         prose(f"{personal}{words(sorted(log.REDACTED_KEYS))}."),
     )  # fmt: skip
