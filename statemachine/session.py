@@ -109,7 +109,7 @@ class Party(BaseRecord, frozen=True):
     params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
-    #: Ring group: parties that ring at once share this word, and the first to accept wins. Empty for others.
+    #: Ring group: parties that ring together share this word, and the first to accept wins. Empty for others.
     ring_group: str = ""
     #: A join alone does not prove it: with early media, a ringing call may join.
     answered: bool = False

@@ -176,7 +176,7 @@ class TransferStage(StrEnum):
     CANCELLING = "cancelling"
     #: The target has left; Twilio confirms that the customer is off hold.
     RETURNING_CUSTOMER = "returning-customer"
-    #: Nothing: the customer has no one to talk to, and the next place of the fallback follows at once.
+    #: Nothing: the customer has no one to talk to, and the next place of the fallback follows immediately.
     FALLING_BACK = "falling-back"
     #: The customer has recorded a message, or hung up.
     LEAVING_MESSAGE = "leaving-message"

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 #: Between checks of what Twilio last answered this worker, seconds.
 CHECK_EVERY_S = 1.0
-#: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions all the same.
+#: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions anyway.
 FIRST_ANSWER_S = 2.0
 #: A worker that has not registered for this long doesn't count as live, milliseconds.
 LIVE_MS = round(3 * process_registry.REGISTER_EVERY_S * 1000)

@@ -207,7 +207,7 @@ async def _fail_and_recall(play: Scenario, agent: str) -> None:
 TOUR = Story("one call, every step", _tour)
 STORIES = {
     "warm": Story("all three talk, then the agent leaves", _warm),
-    "blind": Story("the agent leaves at once", _blind),
+    "blind": Story("the agent leaves immediately", _blind),
     "outbound": Story("the agent is called first, then the customer", _outbound),
     "several": Story("several phones ring, and the first to press 1 gets the call", _several),
     "hold": Story("the customer is held, then muted", _hold),

@@ -21,7 +21,7 @@ class Metrics:
         self._gauges_registry = self.registry if is_worker else None
         self.sessions = self._gauge("conferral_sessions", "Live sessions of partitions held here, by state", ["state"])
         self.events = self._counter(
-            "conferral_events_total", "Events decided, by name and outcome", ["event_name", "outcome"]
+            "conferral_events_total", "Events processed, by name and outcome", ["event_name", "outcome"]
         )
         self.commits = self._counter(
             "conferral_commits_total", "Commits: ok, already, conflict, lost, unknown", ["result"]

@@ -54,7 +54,7 @@ def kind_of_costly(parsed: PhoneNumber) -> str:
 def _kind_among(parsed: PhoneNumber, kinds: Mapping[int, str]) -> str:
     """Return the number's kind if it is one of these, else empty.
 
-    The library does not know a number with a digit too many, which networks connect all the same. So for an invalid
+    The library does not know a number with a digit too many, which networks still connect. So for an invalid
     number, those that share the most leading digits decide.
     """
     if phonenumbers.is_valid_number(parsed):

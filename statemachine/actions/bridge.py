@@ -325,7 +325,7 @@ def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
 def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
     restore_bridge(draft, "Twilio did not move the parties in time")
-    draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
+    draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved anyway
     draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 

@@ -305,7 +305,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
         # No one waits in a bridge: its customer is dialed after the agent's gate.
         gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
         wait_ms = gate_ms + _briefing_ms(party)
-    else:  # joins at once, and hears no one if the customer is on hold
+    else:  # joins immediately, and hears no one if the customer is on hold
         wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,

@@ -42,7 +42,7 @@ def report_step(draft: Draft, status: CommandStatus, reason: str = "") -> None:
 
 
 def fail_transfer(draft: Draft, reason: str) -> None:
-    """Mark the transfer as failed and report it at once."""
+    """Mark the transfer as failed and report it immediately."""
     draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
     report_transfer(draft, CommandStatus.FAILED, reason)
     report_step(draft, CommandStatus.FAILED, reason)

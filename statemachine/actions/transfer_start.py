@@ -31,7 +31,7 @@ _DOUBLINGS_MAX = 4
 
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
-    # The agent is released at once if `complete` came during the conversion.
+    # The agent is released immediately if `complete` came during the conversion.
     phase = Phase.BLIND if draft.transfer.step_name == "complete" else Phase(draft.transfer.mode.value)
     draft.change(phase=phase)
     draft.cancel_timers(events.LoneOverdue)
@@ -100,7 +100,7 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
 def release_agent(draft: Draft, event: Event) -> None:
     """Release the agent, who is disconnected."""
     let_agent_leave(draft, event)
-    # Before a dial that follows: the agent must not hear a target who answers at once.
+    # Before a dial that follows: the agent must not hear a target who answers immediately.
     dials.hang_up_leaving_parties(draft, event)
 
 

@@ -113,7 +113,7 @@ class DialEnded(Event, frozen=True, kw_only=True):
     other_side_is_live: bool = False
     #: Bridge only: index of the agent that it rang, from 0.
     agent_number: int = 0
-    #: The dial failed at once with the caller's number; a phone is redialed with Conferral's number.
+    #: The dial failed immediately with the caller's number; a phone is redialed with Conferral's number.
     failed_with_callers_number: bool = False
     #: Twilio's error code, if the `<Dial>` failed and the request has one; else 0. Undocumented, so only shown.
     code: int = 0

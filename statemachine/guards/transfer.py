@@ -299,7 +299,7 @@ def customer_joined_another_conference(draft: Draft, event: events.ParticipantJo
 
 
 def moves_only_customer(draft: Draft, event: events.Transfer | events.Park) -> bool:
-    """Whether both talk and the agent leaves at once: only the customer moves."""
+    """Whether both talk and the agent leaves first: only the customer moves."""
     return (isinstance(event, events.Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 

@@ -49,7 +49,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse("the agent has left or is leaving")),
     Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
-    # transfer, park: a bridge is converted first, unless the agent leaves at once
+    # transfer, park: a bridge is converted first, unless the agent leaves immediately
     Row(B|V|C,                  ANY,           on.Transfer,                         when.needs_no_fallback,          STAY,                   refuse("only a blind transfer has a fallback: in others, the customer returns to the agent")),
     # TwiML under a noun's URL may not dial (13201): what needs the conference waits for the agent's key.
     Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),

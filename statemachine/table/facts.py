@@ -53,7 +53,7 @@ CALLS: tuple[Row, ...] = (
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url,   STAY,              do.note_redirected_away),
     Row(V|C|T,      ANY, on.DialEnded,          None,                               STAY,              do.note_left),
 
-    # GateReached: a dialed party answered; without a gate, it joins at once
+    # GateReached: a dialed party answered; without a gate, it joins immediately
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,                 STAY,              do.note_gate_reached),
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,          STAY,              do.hang_up_late_dial),
 

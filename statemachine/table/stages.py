@@ -140,7 +140,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    do.return_to_agent),
     Limit(S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
-    # The next place of the fallback follows at once. A recall waits if the agent was rung before, or Twilio asked to wait.
+    # The next place of the fallback follows immediately. A recall waits if the agent was rung before, or Twilio asked to wait.
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_must_wait,        S.WAITING_TO_RECALL,  do.begin_recall),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_is_next,          S.DIALING,            (do.begin_recall, do.ring_agent)),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.destination_is_next,     S.DIALING,            do.dial_fallback),

@@ -113,7 +113,7 @@ class Transfer(_Record):
 
     mode: SkipValidation[TransferMode | None]
     to: str | None = Field(description="the destinations as given, comma-separated")
-    by: str | None = Field(description="who gave the command")
+    by: str | None = Field(description="who sent the command")
     fallback: str | None = Field(description="where the customer goes if no one takes the call")
     status: SkipValidation[TransferStatus | None]
     reason: str | None = Field(description="why it failed or was canceled")
@@ -253,7 +253,7 @@ class Outcome(BaseModel):
     id: str | None = Field(None, description="marks repetitions")
     kind: SkipValidation[OutcomeKind | None] = None
     session: str | None = None
-    by: str | None = Field(None, description="who gave the command")
+    by: str | None = Field(None, description="who sent the command")
     ref: str | None = Field(None, description="your reference")
     started_at: str | None = None
     ended_at: str | None = None

@@ -144,7 +144,7 @@ ROUTES = (
         hdrs.METH_POST,
         "/sessions/{session}/commands",
         "submit_command",
-        "Give a session a command",
+        "Send a session a command",
         "Publishes the command; with `wait`, waits for its outcome and returns it.",
         {
             200: ResponseSpec(models.CommandOutcome, "The outcome: done or failed"),
