@@ -61,8 +61,7 @@ _DEAD = (
 )
 _SESSIONS = (
     "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"
-    " one version of the session. Do not write to the hash. Fields that this page does not list are Conferral's own, "
-    "and may change with every version. An example:"
+    " one version of the session. Fields that this page does not list may change with every version. An example:"
 )
 
 

@@ -1,4 +1,4 @@
-"""`/voice/client`: a browser or app user calls, in a conference from the start.
+"""`/voice/client`: a browser or app user calls, into a conference.
 
 A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (a request with a
 second one is refused); `To`, checked against the allow-list; and `SessionID`, which names the session that it opens,
