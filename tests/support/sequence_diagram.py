@@ -261,8 +261,9 @@ class SequenceRecorder:
     def _request(self, entry: RestEntry) -> Line:
         what, kind = self._asked(entry)
         drawn = [f"Conferral->>Twilio: {what}"]
-        if entry.status >= 400:
+        if entry.status >= 400:  # what follows may answer to it, so it keeps its place
             drawn.append(f"Twilio--xConferral: {entry.status}, code {entry.code}")
+            return Line(entry.at_s, drawn, dials=entry.get("To"))
         return Line(entry.at_s, drawn, kind, is_last=kind == _NET, dials=entry.get("To"))
 
     def _asked(self, entry: RestEntry) -> tuple[str, str]:
@@ -270,10 +271,10 @@ class SequenceRecorder:
         if entry.method == "GET":
             return "read the calls", _SIDE_BY_SIDE
         if to := entry.get("To"):
-            shown = "the business number" if entry.get("From") == NUMBER else self.people[entry.get("From")]
+            shown = "" if entry.get("From") == NUMBER else f", caller ID: {self.people[entry.get('From')]}"
             way = "to the gate" if entry.path == "/Calls.json" else "into the conference"
             heard = " (ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
-            return f"dial {self.people[to]} {way}, caller ID: {shown}{heard}", _SIDE_BY_SIDE
+            return f"dial {self.people[to]} {way}{shown}{heard}", _SIDE_BY_SIDE
         if entry.get("Status") == "completed":
             in_conference = "/Conferences/" in entry.path
             return ("end the conference" if in_conference else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
