@@ -67,7 +67,7 @@ def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
-    """Mask numbers that foreign errors' texts may quote, even in a URL."""
+    """Mask numbers that libraries' errors may quote, even in a URL."""
     for key in ("exception", "reason"):
         value = line.get(key)
         if value and isinstance(value, str):

@@ -352,9 +352,8 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     )
     transfer_fallback: str = setting(
         "CONFERRAL_TRANSFER_FALLBACK",
-        "where the customer goes after a failed blind transfer or a park that timed out: up to three of `recall` (the "
-        "agent, rung twice), a destination (rung once), `voicemail`, `end` (a message, then hang-up), or a URL that "
-        "CONFERRAL_RETURN_URLS allows, comma-separated, tried in order; `end` and a URL must be last",
+        "where the customer goes after a failed blind transfer or a park that timed out: places that are tried in "
+        "order, such as `recall`, which rings the agent twice; `end` and a URL must be last",
         "recall",
     )
     inbound_fallback: str = setting(
