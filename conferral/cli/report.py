@@ -55,11 +55,11 @@ def report(
         output.print_line(f"wrote {html}")
     else:
         output.print_line(outcome_report.period_line(data))
-        output.print_fitted(outcome_report.totals(data), 0)
+        for sentence in outcome_report.totals(data):
+            output.print_fitted(sentence, 0)
         for note in outcome_report.report_notes(data):
             output.print_note(note)
         for table in outcome_report.tables(data):
-            if table.rows:
-                output.print_line()
-                output.print_heading(table.title)
-                output.print_table(table.columns, table.rows)
+            output.print_line()
+            output.print_heading(table.title)
+            output.print_table(table.columns, table.rows)

@@ -150,7 +150,6 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
     return {
         "count": len(values),
         **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},
-        "total_s": round(sum(values), 3),
         "ranges_s": {name: counts[number] for number, name in enumerate(ranges, 1)},
     }
 
@@ -158,14 +157,13 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
 def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
     """Return an entry's typed fields, and its attempts; None if malformed."""
     data = outcome_data(fields)
-    found, is_empty = data.get("attempts") or [], fields.get("attempts", "") in ("", "[]")
-    if not (fields.get("id") and fields.get("kind") and wording.parse_time_ms(fields.get("ended_at", ""))):
+    if not (data.get("id") and data.get("kind") and wording.parse_time_ms(fields.get("ended_at", ""))):
         return None
-    if any(text and data[name] is None for name, text in fields.items()) or is_empty is bool(found):
+    if any(text and data[name] is None for name, text in fields.items()):
         return None
     try:
-        return data, msgspec.convert(found, list[_Attempt])
-    except msgspec.ValidationError:
+        return data, msgspec.json.decode(fields.get("attempts") or "[]", type=list[_Attempt])
+    except msgspec.DecodeError:
         return None
 
 
@@ -196,11 +194,11 @@ def period_line(data: Mapping[str, Any]) -> str:
     return f"{_shown(data['since'])} to {_shown(data['until'])}"
 
 
-def totals(data: Mapping[str, Any]) -> str:
+def totals(data: Mapping[str, Any]) -> list[str]:
     """Return what happened, in a few sentences."""
     results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
     if not (data["calls"] or results or data["voicemails"]):
-        return "Nothing ended in this period."
+        return ["Nothing ended in this period."]
     found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
     counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
     sentences = [f"{counted}: {found}." if found else f"{counted}."]
@@ -212,9 +210,9 @@ def totals(data: Mapping[str, Any]) -> str:
         by = f": {', '.join(wording.limit_notes(silent, 3))}" if silent else ""
         sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
     if answer["count"]:
-        within = f"within {_seconds(answer['median_s'])}, 95% {_seconds(answer['p95_s'])}"
+        within = f"within {_seconds(answer['median_s'])}, 95% within {_seconds(answer['p95_s'])}"
         sentences.append(f"Half of the transfers were answered {within}.")
-    return " ".join(sentences)
+    return sentences
 
 
 def report_notes(data: Mapping[str, Any]) -> list[str]:
@@ -237,7 +235,7 @@ class Table(NamedTuple):
 
 
 def tables(data: Mapping[str, Any]) -> list[Table]:
-    """Return the report's tables, the most important first."""
+    """Return the tables that have rows, the most important first."""
     rung = [
         (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
          ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in _COUNTED))
@@ -252,7 +250,7 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
         (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
     ]
     minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
-    return [
+    found = [
         Table("rung", "Who was rung, and who did not answer", _RUNG, _cut(rung)),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         Table("durations", "Time to answer, holds, and consults", _DURATIONS, durations),
@@ -261,12 +259,13 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
         _counts("ends", "Why calls ended", _worded(data["end_reasons"], words.END_REASONS)),
         Table("minutes", "Minutes", ("", ">minutes"), minutes),
     ]
+    return [one for one in found if one.rows]
 
 
 _COUNTED = NOT_ANSWERED | {"answered"}
 _RUNG = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
-_MEASURES = ("median", "p95", "longest", "total")
-_DURATIONS = ("", ">count", ">median", ">95%", ">longest", ">total")
+_MEASURES = ("median", "p95", "longest")
+_DURATIONS = ("", ">count", ">median", ">95%", ">longest")
 
 
 def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:

@@ -42,16 +42,13 @@ def report_page(data: Mapping[str, Any], links: str = "") -> str:
         style=_STYLE,
         links=links,
         period=escape(period_line(data)),
-        totals=_text(totals(data)),
+        totals="".join(f'<p class="total">{_text(one)}</p>' for one in totals(data)),
         notes="".join(f'<p class="note">{escape(one)}</p>' for one in notes),
         sections="\n".join(_section(one, plots.get(one.name, "")) for one in tables(data)),
     )
 
 
 def _section(table: Table, plot: str) -> str:
-    head = f'<section class="panel"><h2>{escape(table.title)}</h2>'
-    if not table.rows:
-        return f'{head}<p class="muted">None.</p></section>'
     kinds = [' class="number"' if one.startswith(">") else "" for one in table.columns]
     heads = "".join(
         f'<th scope="col"{kind}>{escape(one.removeprefix(">"))}</th>'
@@ -61,8 +58,9 @@ def _section(table: Table, plot: str) -> str:
         f"<tr>{''.join(f'<td{kind}>{_text(one)}</td>' for kind, one in zip(kinds, row, strict=True))}</tr>"
         for row in table.rows
     )
+    head = f'<section class="panel" id="{table.name}"><h2>{escape(table.title)}</h2>{plot}'
     scrolls = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
-    return f"{head}{plot}{scrolls}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+    return f"{head}{scrolls}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
 
 
 def _text(value: str) -> str:
@@ -93,7 +91,7 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
     import pygal  # an extra
     from pygal.style import Style
 
-    names = list(series)
+    classes = [f"is-{re.sub('[^a-z]', '-', name)}" for name in series]
 
     def bare(root: Any) -> Any:
         """Keep the drawing, without styles and scripts; name the series."""
@@ -103,7 +101,7 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
                     node.remove(inner)
             node.attrib.pop("style", None)
             if number := re.search(r"\bcolor-([0-9]+)", node.get("class", "")):
-                node.set("class", _css_class(names[int(number[1])]))
+                node.set("class", classes[int(number[1])])
         del root.attrib["id"]
         root.attrib.update(role="img", **{"aria-label": title})
         return root
@@ -114,18 +112,15 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
         return text if value and value * 25 >= widest * len(text) else ""
 
     chart = pygal.HorizontalStackedBar(
-        width=400, height=40 + 28 * len(labels), margin=4, margin_right=24, spacing=8, js=(), show_legend=False,
-        max_scale=5, print_values=True, disable_xml_declaration=True, style=Style(label_font_size=13),
-        value_formatter="{:,.0f}".format,
+        width=400, height=12 + 28 * len(labels), margin=4, spacing=8, js=(), show_legend=False, print_values=True,
+        show_x_labels=False, formatter=fitting, disable_xml_declaration=True, style=Style(label_font_size=13),
     )  # fmt: skip
     # It draws upward.
     chart.x_labels = [one if len(one) <= _LABEL_MAX else f"{one[: _LABEL_MAX - 1]}…" for one in reversed(labels)]
     for name, values in series.items():
-        chart.add(name, values[::-1], formatter=fitting)
+        chart.add(name, values[::-1])
     chart.add_xml_filter(bare)
-    keys = " ".join(f'<span class="key {_css_class(name)}">{escape(name)}</span>' for name in names)
+    keys = " ".join(
+        f'<span class="key {kind}">{escape(name)}</span>' for name, kind in zip(series, classes, strict=True)
+    )
     return f"<figure>{chart.render(is_unicode=True)}<figcaption>{keys}</figcaption></figure>"
-
-
-def _css_class(name: str) -> str:
-    return f"is-{re.sub('[^a-z]', '-', name)}"

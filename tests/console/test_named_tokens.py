@@ -86,6 +86,13 @@ async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(open
     assert refused == [("forbidden", "robot")]
 
 
+async def test_the_report_needs_the_permission_to_read(opened):
+    browser, _ = await opened(WALL, table("robot", ["hold"]), read_only=True)
+    assert (await browser.get("/report", headers=bearer_of("wall"))).status == 200
+    refused = await browser.get("/report", headers=bearer_of("robot"))
+    assert await error_of(refused) == (403, "the token robot lacks the permission read")
+
+
 async def test_a_cookie_of_one_token_is_not_made_anothers(opened):
     browser, _ = await opened(DESK, table("admin", ["all"]))
     cookie = (await sign_in(browser, secret_of("desk"))).headers["Set-Cookie"].partition(";")[0]
