@@ -137,9 +137,9 @@ def log_events_page() -> str:
         "`event` is one of the names below and never varies; variable data is in the [keys](#keys)."
     )
     about_keys = prose(
-        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only these keys. In JSON, "
-        "`service` is `conferral` or `OTEL_SERVICE_NAME`, `process` says what runs, such as `worker`, and `message` is "
-        "the event in words, for log viewers. If traces are sent, `trace_id` names the current one."
+        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list. In JSON, "
+        "`service` is `conferral`, or OpenTelemetry's `service.name`; `process` says what runs, such as `worker`; and "
+        "`message` is the event in words, for log viewers. If traces are sent, `trace_id` names the current one."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
     return page(

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from conferral.runtime.tracing import FIELD, Attributes, SpanRequest
+from conferral.runtime.tracing import FIELD, Attributes, SpanRequest, service_name
 
 #: How long the last spans may take at the stop of a process, seconds: everything before may need 9.5 of its 10.
 FLUSH_S = 0.4
@@ -30,10 +30,8 @@ class Tracer:
     """Makes spans and sends them."""
 
     def __init__(self, process: str) -> None:
-        resource = Resource.create({"conferral.process": process, "service.version": version("conferral")})
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: "conferral"}))
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        about = {SERVICE_NAME: service_name(), "service.version": version("conferral"), "conferral.process": process}
+        self._provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
         self._exporter: SpanExporter = OTLPSpanExporter()
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("conferral", version("conferral"))

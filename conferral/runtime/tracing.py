@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from conferral.runtime.otel import Tracer
@@ -46,8 +47,10 @@ def is_wanted() -> bool:
 
 
 def service_name() -> str:
-    """Return the service's name, for logs."""
-    return os.environ.get("OTEL_SERVICE_NAME") or "conferral"
+    """Return the service's name, for logs and spans."""
+    given = (one.split("=", 1) for one in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in one)
+    attributes = {name.strip(): unquote(value.strip()) for name, value in given}
+    return os.environ.get("OTEL_SERVICE_NAME") or attributes.get("service.name") or "conferral"
 
 
 @contextmanager
