@@ -7,7 +7,7 @@ import typer
 
 from conferral import output
 from conferral.cli.options import App, AsJson, Full, choices
-from conferral.cli.periods import Since, local_now, parse_time, time_zone
+from conferral.cli.periods import Since, local_now, parse_time
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
@@ -59,7 +59,7 @@ def outcomes(
         await _list(reader, start, {"kind": kind, "session": session}, follow=follow, full=full, as_json=as_json)
 
     if not as_json:
-        output.print_note(f"since {start:%Y-%m-%d %H:%M} {time_zone(start)}")
+        output.print_note(f"since {start.isoformat(' ', 'minutes')}")
     run_query(list_them)
 
 

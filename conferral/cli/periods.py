@@ -41,14 +41,6 @@ def local_now() -> datetime:
     return datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC).astimezone()
 
 
-def time_zone(at: datetime) -> str:
-    """Name the machine's time zone at a time, such as `CET (UTC+01:00)`."""
-    local = at.astimezone()
-    offset, name = f"UTC{local:%z}", local.tzname() or ""
-    offset = f"{offset[:-2]}:{offset[-2:]}"
-    return f"{name} ({offset})" if name.isalpha() and name != "UTC" else "UTC" if name == "UTC" else offset
-
-
 def _parse_option(text: str) -> datetime:
     try:
         return parse_time(text, local_now())

@@ -186,7 +186,7 @@ def _local(at_ms: int) -> str:
 
 
 def _shown(at: str) -> str:
-    return f"{at[:16].replace('T', ' ')} UTC{at[-6:]}"
+    return datetime.fromisoformat(at).isoformat(" ", "minutes")
 
 
 def period_line(data: Mapping[str, Any]) -> str:
@@ -236,13 +236,14 @@ class Table(NamedTuple):
 
 def tables(data: Mapping[str, Any]) -> list[Table]:
     """Return the tables that have rows, the most important first."""
+    counted = NOT_ANSWERED | {"answered"}
     rung = [
         (one["to"], *(f"{one[name]:,}" for name in ("not_answered", "answered", "rung")), _seconds(one["longest_s"]),
-         ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in _COUNTED))
+         ", ".join(f"{count:,} {name}" for name, count in one["results"].items() if name not in counted))
         for one in data["rung"]
     ]  # fmt: skip
     durations = [
-        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[f"{name}_s"]) for name in _MEASURES))
+        (DURATIONS[key][2], f"{one['count']:,}", *(_seconds(one[name]) for name in ("median_s", "p95_s", "longest_s")))
         for key, one in data["durations"].items()
         if one["count"]
     ]
@@ -250,22 +251,18 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
         (mode, *(f"{counts.get(one, 0):,}" for one in data["results"])) for mode, counts in data["transfers"].items()
     ]
     minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
+    of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
+    of_durations = ("", ">count", ">median", ">95%", ">longest")
     found = [
-        Table("rung", "Who was rung, and who did not answer", _RUNG, _cut(rung)),
+        Table("rung", "Who was rung, and who did not answer", of_rung, _cut(rung)),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
-        Table("durations", "Time to answer, holds, and consults", _DURATIONS, durations),
+        Table("durations", "Time to answer, holds, and consults", of_durations, durations),
         _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], words.TRANSFER_FAILURES)),
         _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
         _counts("ends", "Why calls ended", _worded(data["end_reasons"], words.END_REASONS)),
         Table("minutes", "Minutes", ("", ">minutes"), minutes),
     ]
     return [one for one in found if one.rows]
-
-
-_COUNTED = NOT_ANSWERED | {"answered"}
-_RUNG = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
-_MEASURES = ("median", "p95", "longest")
-_DURATIONS = ("", ">count", ">median", ">95%", ">longest")
 
 
 def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:

@@ -1,6 +1,7 @@
 """`conferral outcomes` and `dead resend`: list outcomes, and send them again; `check` says whether they arrive."""
 
 import json
+import re
 
 import pytest
 
@@ -33,6 +34,7 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     redis.xadd(KEYS.outcomes, {"id": "o0"}, id="*")
     ran = run("outcomes")
     assert ran.code == 0
+    assert re.fullmatch(r"since \S+ 00:00[+-]\d\d:\d\d\n", ran.err)
     assert f"transfer failed  {CALL}\n  to +…23" in ran.out
     assert NUMBER not in ran.out
     assert NUMBER in run("outcomes", "--full").out

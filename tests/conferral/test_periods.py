@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conferral.cli.periods import local_now, parse_time, time_zone
+from conferral.cli.periods import parse_time
 from tests.support.each import each
 
 #: Half past two at night in Berlin; in UTC, the day before.
@@ -50,12 +50,3 @@ def test_a_day_starts_at_midnight_also_when_clocks_change():
     today, tomorrow = (parse_time("today", after_the_change + timedelta(days=days)) for days in (0, 1))
 
     assert (tomorrow - today, today.utcoffset()) == (timedelta(hours=25), timedelta(hours=2))
-
-
-def test_the_time_zone_is_named(monkeypatch):
-    assert time_zone(NOW) == "CET (UTC+01:00)"
-    assert local_now().utcoffset() is not None
-    for zone, name in {"UTC": "UTC", "America/Sao_Paulo": "UTC-03:00"}.items():
-        monkeypatch.setenv("TZ", zone)
-        time.tzset()
-        assert time_zone(NOW) == name

@@ -34,7 +34,7 @@ def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
 
     assert (ran.code, ran.err) == (0, "")
     period, ended, missed, _, heading, columns, worst, *_ = ran.out.splitlines()
-    assert re.fullmatch(r"\S+ 00:00 UTC\S+ to \S+ 00:00 UTC\S+", period)
+    assert re.fullmatch(r"\S+ 00:00[+-]\d\d:\d\d to \S+ 00:00[+-]\d\d:\d\d", period)
     assert ended == "1 call ended, and 1 transfer: 1 failed."
     assert missed == "1 of 2 rings not answered: +…23 (1)."
     assert heading == "Who was rung, and who did not answer"

@@ -28,7 +28,7 @@ async def test_a_page_shows_today_with_plots(console, today):
     assert (answer.status, answer.content_type, answer.headers["Cache-Control"]) == (200, "text/html", "no-store")
     assert "0 calls ended, and 1 transfer: 1 failed." in text
     assert "1 of 1 ring not answered: +…23 (1)." in text
-    assert re.search(r"\d 00:00 UTC.* to ", text)
+    assert re.search(r"\d 00:00[+-]\d\d:\d\d to ", text)
     assert text.count("<svg") == 2
     assert '<a href="./">Console</a>' in text
     assert PHONE not in text

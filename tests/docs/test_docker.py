@@ -71,6 +71,11 @@ def test_secrets_never_get_into_the_build():
 # ---- the composition ---------------------------------------------------------------------------------------------
 
 
+def test_the_image_has_the_version_of_the_package():
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert {service["image"] for service in OURS.values()} == {f"conferral:{version}"}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_docker_services_run_existing_commands_and_options(name, commands):
     command, *arguments = OURS[name]["command"]

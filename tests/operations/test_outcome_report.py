@@ -68,7 +68,7 @@ def test_the_first_sentences_answer_what_happened_and_who_let_it_ring(day):
         "Half of the transfers were answered within 3.2 s, 95% within 3.2 s.",
     ]
     assert "+14155550123 (1)" in totals(day.data(full=True))[2]
-    assert period_line(day.data(full=False)) == "2027-01-15 08:00 UTC+00:00 to 2027-01-16 08:00 UTC+00:00"
+    assert period_line(day.data(full=False)) == "2027-01-15 08:00+00:00 to 2027-01-16 08:00+00:00"
     empty = report_of().data(full=False)
     assert (totals(empty), tables(empty)) == (["Nothing ended in this period."], [])
 
@@ -215,7 +215,7 @@ async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
     await client.xtrim(KEYS.outcomes, minid=SINCE_MS + 100_000, approximate=False)
     report = await read_report(reader, SINCE_MS, UNTIL_MS)
     assert (report.kinds, report.oldest_ms) == ({"transfer": 250}, SINCE_MS + 100_005)
-    notes = ["Redis has no outcomes from before 2027-01-15 08:01 UTC+00:00, so this may be incomplete."]
+    notes = ["Redis has no outcomes from before 2027-01-15 08:01+00:00, so this may be incomplete."]
     assert report_notes(report.data(full=False)) == notes
 
     await client.xtrim(KEYS.outcomes, maxlen=0, approximate=False)
