@@ -219,7 +219,7 @@ class _Answers:
             with contain(ItemKind.WEBHOOK, self._metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
                 form = await self._authenticator.authenticate(request, rules)
                 about = {"http.request.method": request.method, "http.route": path}
-                with tracing.span(tracing.SpanRequest(f"{request.method} {path}", about, "server", parent="")):
+                with tracing.span(f"{request.method} {path}", about, "server", parent=""):
                     response = await action(form, query)
                     tracing.annotate({"http.response.status_code": response.status})
             if boundary.unexpected is not None:

@@ -78,7 +78,7 @@ class CommandSubmitter:
         unconfirmed: list[StoreUnreachableError] = []
         about = {"conferral.command_id": command.command_id}
         try:
-            with tracing.span(tracing.SpanRequest(f"publish {command.kind}", about, "producer")):
+            with tracing.span(f"publish {command.kind}", about, "producer"):
                 await retry_unreachable(
                     lambda: self._publish_once(
                         command, fields, unconfirmed, is_new=not command_id, check_session=check_session

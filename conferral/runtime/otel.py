@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from conferral.runtime.tracing import FIELD, Attributes, SpanRequest, service_name
+from conferral.runtime.tracing import FIELD, Attributes, Kind, service_name
 
 #: How long the last spans may take at the stop of a process, seconds: everything before may need 9.5 of its 10.
 FLUSH_S = 0.4
@@ -44,22 +44,21 @@ class Tracer:
         if flushing.is_alive():
             self._exporter.shutdown()  # ends its retries
 
-    def span(self, request: SpanRequest) -> AbstractContextManager[object]:
+    def span(self, name: str, attributes: Attributes, kind: Kind, parent: str | None) -> AbstractContextManager[object]:
         """Return a span for a `with`."""
-        context = contexts.get_current() if request.parent is None else _context_of(request.parent)
-        kind = SpanKind[request.kind.upper()]
-        if kind is SpanKind.CLIENT and not trace.get_current_span(context).get_span_context().is_valid:
+        context = contexts.get_current() if parent is None else _context_of(parent)
+        if kind == "client" and not trace.get_current_span(context).get_span_context().is_valid:
             return _Activation(context)
-        span = self._tracer.start_span(request.name, context, kind, request.attributes)
+        span = self._tracer.start_span(name, context, SpanKind[kind.upper()], attributes)
         return _Activation(trace.set_span_in_context(span, context), span)
 
     @contextmanager
-    def spans(self, requests: Iterable[tuple[str, SpanRequest]]) -> Iterator[Mapping[str, str]]:
+    def consumer_spans(self, wanted: Iterable[tuple[str, str, Attributes, str]]) -> Iterator[Mapping[str, str]]:
         """Open spans until the end of a `with`."""
         with ExitStack() as stack:
             found = {}
-            for key, request in requests:
-                stack.enter_context(self.span(request))
+            for key, name, attributes, parent in wanted:
+                stack.enter_context(self.span(name, attributes, "consumer", parent))
                 found[key] = self.traceparent()
             yield found
 

@@ -9,7 +9,7 @@ Source: OpenTelemetry, Environment Variable Specification.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -21,18 +21,8 @@ FIELD = "traceparent"
 SESSION_ID = "conferral.session_id"
 
 Attributes = Mapping[str, str | int]
-
-
-class SpanRequest(NamedTuple):
-    """A span to begin."""
-
-    name: str
-    attributes: Attributes
-    #: A `client` has a span only within a trace: requests of the sweep begin none.
-    kind: Literal["internal", "server", "client", "producer", "consumer"] = "internal"
-    #: The `traceparent` that it follows from; empty to begin a trace, None for the current span.
-    parent: str | None = None
-
+#: A `client` has a span only within a trace: requests of the sweep begin none.
+Kind = Literal["internal", "server", "client", "producer", "consumer"]
 
 _tracer: "Tracer | None" = None
 _OFF: AbstractContextManager[None] = nullcontext()
@@ -82,14 +72,22 @@ def _make_tracer(process: str) -> "Tracer | None":
     return None  # calls matter more than traces
 
 
-def span(request: SpanRequest) -> AbstractContextManager[object]:
-    """Return a span for a `with`; nothing while tracing is off."""
-    return _OFF if _tracer is None else _tracer.span(request)
+def span(
+    name: str, attributes: Attributes, kind: Kind = "internal", parent: str | None = None
+) -> AbstractContextManager[object]:
+    """Return a span for a `with`; nothing while tracing is off.
+
+    It follows from `parent`, a `traceparent`, by default from the current span; an empty one begins a trace.
+    """
+    return _OFF if _tracer is None else _tracer.span(name, attributes, kind, parent)
 
 
-def spans(requests: Iterable[tuple[str, SpanRequest]]) -> AbstractContextManager[Mapping[str, str]]:
-    """Return a `with` over spans by key; it yields each one's `traceparent`."""
-    return _NO_SPANS if _tracer is None else _tracer.spans(requests)
+def consumer_spans(wanted: Iterable[tuple[str, str, Attributes, str]]) -> AbstractContextManager[Mapping[str, str]]:
+    """Return a `with` over spans, each given as key, name, attributes, parent.
+
+    It yields each one's `traceparent` by its key.
+    """
+    return _NO_SPANS if _tracer is None else _tracer.consumer_spans(wanted)
 
 
 def within(traceparent: str) -> AbstractContextManager[object]:

@@ -179,7 +179,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
         is_readable = True
         about = {"http.request.method": method.upper()}
-        with tracing.span(tracing.SpanRequest(f"{method.upper()} {request_label()}", about, "client")):
+        with tracing.span(f"{method.upper()} {request_label()}", about, "client"):
             try:
                 answer = await self._send(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")

@@ -98,7 +98,7 @@ async def test_request_of_a_killed_worker_is_sent_in_the_same_trace(system: Loca
         with traced("second") as second:
             customer, _agent = await system.talking()
             first.arm()
-            with tracing.span(tracing.SpanRequest("press", {})):
+            with tracing.span("press", {}):
                 trace_id = tracing.trace_id()
                 outcome = await system.command("convert", customer.sid)
             assert outcome.status == "done", second.text()

@@ -14,7 +14,6 @@ import structlog
 
 from conferral.runtime import log, tracing
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.tracing import SpanRequest
 from tests.support import plain_log
 from tests.support.each import each
 from tests.support.otlp_receiver import FOREIGN, FOREIGN_SPAN, FOREIGN_TRACE, OtlpReceiver
@@ -31,7 +30,7 @@ from conferral.cli import submission
 from conferral.processes import pages, services
 from conferral.runtime import log, tracing
 log.configure("json", process="test")
-with tracing.exporting("test"), tracing.span(tracing.SpanRequest("a", {{}})):
+with tracing.exporting("test"), tracing.span("a", {{}}):
     assert tracing.traceparent() == tracing.trace_id() == ""
 print([name for name, module in sys.modules.items() if name.startswith("opentelemetry") and module is not None])
 """
@@ -94,9 +93,9 @@ def test_span_reaches_the_collector_with_its_parent_and_without_an_errors_text(l
     receiver = OtlpReceiver()
 
     def fail():
-        with tracing.span(SpanRequest("a", {"of": "it"}, "consumer", FOREIGN)):
+        with tracing.span("a", {"of": "it"}, "consumer", FOREIGN):
             tracing.annotate({tracing.SESSION_ID: "s"})
-            with tracing.span(SpanRequest("b", {}, "client")):
+            with tracing.span("b", {}, "client"):
                 structlog.get_logger().info("call_came_in")
             raise ValueError("+14155550123")
 
@@ -122,14 +121,14 @@ def test_span_reaches_the_collector_with_its_parent_and_without_an_errors_text(l
 ])  # fmt: skip
 def test_spans_and_log_lines_name_the_service_as_opentelemetry_says(variables, name):
     receiver = OtlpReceiver()
-    with receiver.running(**variables), tracing.exporting("worker"), tracing.span(SpanRequest("b", {}, parent="")):
+    with receiver.running(**variables), tracing.exporting("worker"), tracing.span("b", {}, parent=""):
         assert tracing.service_name() == name
     assert [span.resource["service.name"] for span in receiver.spans] == [name]
 
 
 def test_request_to_twilio_outside_of_a_trace_begins_none():
     receiver = OtlpReceiver()
-    with receiver.running(), tracing.exporting("worker"), tracing.span(SpanRequest("GET calls", {}, "client")):
+    with receiver.running(), tracing.exporting("worker"), tracing.span("GET calls", {}, "client"):
         pass
     assert receiver.spans == []
 
@@ -137,8 +136,8 @@ def test_request_to_twilio_outside_of_a_trace_begins_none():
 def test_spans_of_a_batch_each_have_their_own_trace():
     receiver = OtlpReceiver()
     with receiver.running(), tracing.exporting("worker"):
-        requests = [("1-0", SpanRequest("a", {}, parent=FOREIGN)), ("1-1", SpanRequest("b", {}, parent="nonsense"))]
-        with tracing.spans(iter(requests)) as traceparents:
+        wanted = [("1-0", "a", {}, FOREIGN), ("1-1", "b", {}, "nonsense")]
+        with tracing.consumer_spans(iter(wanted)) as traceparents:
             pass
         with tracing.within(traceparents["1-0"]):
             assert tracing.trace_id() == FOREIGN_TRACE
@@ -159,7 +158,7 @@ def test_collector_that_is_down_slow_or_refusing_delays_nothing_and_fills_no_log
         with tracing.exporting("worker"):
             began_s, spans = time.thread_time(), 5_000
             for _ in range(spans):
-                with tracing.span(SpanRequest("a", {}, parent="")):
+                with tracing.span("a", {}, parent=""):
                     pass
             assert (time.thread_time() - began_s) / spans < 0.001
             stopping_s = clock.monotonic_s()

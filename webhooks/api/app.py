@@ -108,7 +108,7 @@ def _make_handler(
             parsed = await _parse_request(request, route, bearer)
             about = {"http.request.method": route.method, "http.route": route.path}
             sender = request.headers.get(tracing.FIELD, "")
-            with tracing.span(tracing.SpanRequest(route.template, about, "server", sender)):
+            with tracing.span(route.template, about, "server", sender):
                 response = await answer(parsed)
                 tracing.annotate({"http.response.status_code": response.status})
         except RequestError as error:

@@ -118,7 +118,7 @@ class BatchProcessor:
         """Decide events in order, and commit the decisions together."""
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
-        with tracing.spans(_decision_spans(events)) as traceparents:
+        with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with catch_unexpected() as deciding:
                 current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
                 decisions = decide(timed, current, now_ms, self._context.policy())
@@ -215,12 +215,11 @@ class BatchProcessor:
                 log.error("post_commit_write_failed", **fields)
 
 
-def _decision_spans(events: Events) -> Iterator[tuple[str, tracing.SpanRequest]]:
+def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:
     """Return a span for each event, from its decision to the commit."""
     for entry, event in events:
         parent = entry.fields.get(tracing.FIELD.encode(), b"").decode(errors="replace")
-        about = {tracing.SESSION_ID: event.session_id}
-        yield entry.entry_id, tracing.SpanRequest(f"decide {event.name}", about, "consumer", parent)
+        yield entry.entry_id, f"decide {event.name}", {tracing.SESSION_ID: event.session_id}, parent
 
 
 def _agent_by_hand_over(decision: Decision) -> Party | None:

@@ -165,8 +165,7 @@ class Executor:
         effect = execution.job.effect
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
-        request = tracing.SpanRequest(f"perform {effect.kind}", about, parent=parent)
-        with suppress(*_LEFT), tracing.span(request):
+        with suppress(*_LEFT), tracing.span(f"perform {effect.kind}", about, parent=parent):
             with _contained(execution) as boundary:
                 if pace is not None:
                     await _wait_for_permit(execution, pace)

@@ -161,7 +161,7 @@ class CommandRouter:
         parent = (fields or {}).pop(tracing.FIELD, "")
         # An unexpected error costs only this one.
         with (
-            tracing.span(tracing.SpanRequest("route command", {}, "consumer", parent)),
+            tracing.span("route command", {}, "consumer", parent),
             contain(
                 ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
             ) as boundary,
