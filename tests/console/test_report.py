@@ -30,6 +30,7 @@ async def test_a_page_shows_today_with_plots(console, today):
     assert "1 of 1 ring not answered: +…23 (1)." in text
     assert re.search(r"\d 00:00[+-]\d\d:\d\d to ", text)
     assert text.count("<svg") == 2
+    assert re.findall("<text[^>]*>([^<]+)<", text) == ["+…23", "1", "consult", "1"], "destinations, modes, and counts"
     assert '<a href="./">Console</a>' in text
     assert PHONE not in text
 
