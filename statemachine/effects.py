@@ -127,27 +127,17 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
     """Hold or mute, set `EndConferenceOnExit`, or coach. Safe to retry."""
 
     conference_sid: str
-    #: None, or an empty text, leaves it unchanged.
-    hold: bool | None = None
+    #: A `ParticipantUpdate`.
+    update: str
     #: On hold: `ringback` or `music`.
     wait_audio: str = ""
-    end_on_exit: bool | None = None
-    muted: bool | None = None
-    #: Supervisors only: a `SuperviseMode`, which sets muting and coaching in one request.
-    supervises: str = ""
     #: In `whisper`: SID of the call that hears the supervisor.
     coaches: str = ""
 
     @property
     def detail(self) -> str:
-        """The requested `ParticipantUpdate`; exactly one is ever set."""
-        if self.supervises:
-            return self.supervises
-        if self.hold is not None:
-            return "hold" if self.hold else "unhold"
-        if self.muted is not None:
-            return "mute" if self.muted else "unmute"
-        return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
+        """The requested update."""
+        return self.update
 
 
 class RedirectToVoicemail(CallEffect, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 
 from msgspec import field
 
@@ -52,25 +51,6 @@ def first_label(party: str) -> str:
 def bridge_dial(agent_number: int) -> str:
     """Return what stands for a dial's id in the gate of a bridge's agent."""
     return f"{AGENT}-{agent_number}"
-
-
-class ParticipantUpdate(StrEnum):
-    """Updates that Conferral requests for a participant, one at a time."""
-
-    HOLD = "hold"
-    UNHOLD = "unhold"
-    #: Set or clear `EndConferenceOnExit`: whether the party's leaving ends the conference.
-    SET_END_ON_EXIT = "set-end-on-exit"
-    CLEAR_END_ON_EXIT = "clear-end-on-exit"
-    MUTE = "mute"
-    UNMUTE = "unmute"
-    #: Supervisors only: who hears the supervisor.
-    MONITOR = "monitor"
-    WHISPER = "whisper"
-    BARGE = "barge"
-
-
-END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
 
 
 class Party(BaseRecord, frozen=True):

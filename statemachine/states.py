@@ -87,6 +87,25 @@ class SuperviseMode(StrEnum):
     BARGE = "barge"
 
 
+class ParticipantUpdate(StrEnum):
+    """Updates that Conferral requests for a participant, one at a time."""
+
+    HOLD = "hold"
+    UNHOLD = "unhold"
+    #: Set or clear `EndConferenceOnExit`: whether the party's leaving ends the conference.
+    SET_END_ON_EXIT = "set-end-on-exit"
+    CLEAR_END_ON_EXIT = "clear-end-on-exit"
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    #: Supervisors only: who hears the supervisor.
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
+
+
+END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
+
+
 class RecordAction(StrEnum):
     """Actions of the `record` command."""
 

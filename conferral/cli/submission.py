@@ -22,7 +22,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
-from conferral.statemachine.session import ParticipantUpdate
+from conferral.statemachine.states import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome

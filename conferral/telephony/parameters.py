@@ -23,7 +23,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.session import LABEL
-from conferral.statemachine.states import RecordingStatus, SuperviseMode
+from conferral.statemachine.states import ParticipantUpdate, RecordingStatus
 from conferral.telephony.addresses import AddressError, AllowList, address_with_params, parse_address
 from conferral.telephony.callback_events import MESSAGE_SOURCE
 from conferral.telephony.callback_urls import (
@@ -140,23 +140,31 @@ def is_label(text: str) -> bool:
     return LABEL.fullmatch(text) is not None
 
 
+#: Muting and coaching are one request, so that no one overhears. Twilio may ignore the flag without Hold
+#: (twilio/twilio-go, issue 259); the party is not on hold.
+_UPDATES: dict[str, dict[str, Any]] = {
+    ParticipantUpdate.HOLD: {"hold": True},
+    ParticipantUpdate.UNHOLD: {"hold": False},
+    ParticipantUpdate.SET_END_ON_EXIT: {"hold": False, "end_conference_on_exit": True},
+    ParticipantUpdate.CLEAR_END_ON_EXIT: {"hold": False, "end_conference_on_exit": False},
+    ParticipantUpdate.MUTE: {"muted": True},
+    ParticipantUpdate.UNMUTE: {"muted": False},
+    ParticipantUpdate.MONITOR: {"muted": True, "coaching": False},
+    ParticipantUpdate.WHISPER: {"muted": False, "coaching": True},
+    ParticipantUpdate.BARGE: {"muted": False, "coaching": False},
+}
+
+
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
     """Return an update's parameters; raise ProviderRefusedError if invalid."""
-    changes: dict[str, Any] = {}
-    if effect.hold is not None:
-        changes["hold"] = effect.hold
-    if effect.hold and effect.wait_audio:
+    if effect.update not in _UPDATES or (effect.update == ParticipantUpdate.WHISPER and not effect.coaches):
+        raise ProviderRefusedError
+    changes = _UPDATES[effect.update]
+    if effect.wait_audio:
         wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
-        changes |= {"hold_url": urls.of(wait), "hold_method": "POST"}
-    if effect.end_on_exit is not None:
-        # Twilio may ignore the flag without Hold (twilio/twilio-go, issue 259). The party is not on hold.
-        changes = {"hold": False} | changes | {"end_conference_on_exit": effect.end_on_exit}
-    if effect.muted is not None:
-        changes["muted"] = effect.muted
-    if effect.supervises:
-        if effect.supervises not in tuple(SuperviseMode):
-            raise ProviderRefusedError
-        changes |= _supervise_parameters(SuperviseMode(effect.supervises), effect.coaches)
+        changes = changes | {"hold_url": urls.of(wait), "hold_method": "POST"}
+    if effect.update == ParticipantUpdate.WHISPER:
+        changes = changes | {"call_sid_to_coach": effect.coaches}
     return changes
 
 
@@ -165,18 +173,11 @@ def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
 
     It shows an `EndConferenceOnExit` even if that had no effect (twilio/twilio-go, issue 259).
     """
-    if effect.supervises or effect.end_on_exit is not None:
-        return False
-    return (answer.hold is effect.hold) if effect.hold is not None else (answer.muted is effect.muted)
-
-
-def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
-    """Set muting and coaching in one request, so that no one overhears."""
-    if mode is SuperviseMode.WHISPER:
-        if not coaches:
-            raise ProviderRefusedError
-        return {"muted": False, "coaching": True, "call_sid_to_coach": coaches}
-    return {"muted": mode is SuperviseMode.MONITOR, "coaching": False}
+    if effect.update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD):
+        return answer.hold is (effect.update == ParticipantUpdate.HOLD)
+    if effect.update in (ParticipantUpdate.MUTE, ParticipantUpdate.UNMUTE):
+        return answer.muted is (effect.update == ParticipantUpdate.MUTE)
+    return False
 
 
 def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
-from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
-from conferral.statemachine.states import Phase, WaitAudio
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -115,18 +115,8 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
     clearing_effect_id = ""
     if update is ParticipantUpdate.HOLD and (party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES):
         # Twilio ignores this flag once the party is on hold. The hold replaces an update that clears it.
-        clearing_effect_id = _emit_update(draft, party, end_on_exit=False)
-    changes = dict([_VALUE_AFTER[update]] if update in _VALUE_AFTER else ())
-    effect_id = _emit_update(
-        draft,
-        party,
-        hold=changes.get("held"),
-        wait_audio=party.wait_audio.value if update is ParticipantUpdate.HOLD else "",
-        end_on_exit=changes.get("end_on_exit"),
-        muted=changes.get("muted"),
-        supervises="" if changes else update.value,
-        coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
-    )
+        clearing_effect_id = _emit_update(draft, party, ParticipantUpdate.CLEAR_END_ON_EXIT)
+    effect_id = _emit_update(draft, party, update)
     draft.change_party(
         party,
         pending_update=update.value,
@@ -136,10 +126,15 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
     )
 
 
-def _emit_update(draft: Draft, party: Party, **changes: Any) -> str:
-    conference = draft.session.conference_sid
+def _emit_update(draft: Draft, party: Party, update: ParticipantUpdate) -> str:
     return draft.emit(
-        UpdateParticipant, party=party.name, call_sid=party.call_sid, conference_sid=conference, **changes
+        UpdateParticipant,
+        party=party.name,
+        call_sid=party.call_sid,
+        conference_sid=draft.session.conference_sid,
+        update=update.value,
+        wait_audio=party.wait_audio.value if update is ParticipantUpdate.HOLD else "",
+        coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
     )
 
 

@@ -6,8 +6,9 @@ from conferral.statemachine.guards.conference import agent_stays, confirmed_supe
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.reasons import reported_reason
-from conferral.statemachine.session import END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
+from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
+    END_ON_EXIT_UPDATES,
     Phase,
     RecordAction,
     RecordingStatus,

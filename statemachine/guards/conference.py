@@ -3,16 +3,8 @@
 from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
-from conferral.statemachine.session import (
-    AGENT,
-    CUSTOMER,
-    END_ON_EXIT_UPDATES,
-    SUPERVISOR,
-    ParticipantUpdate,
-    Party,
-    Session,
-)
-from conferral.statemachine.states import SuperviseMode
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
 from conferral.statemachine.step import Draft
 
 #: Twilio truncates times to the second, so they may be this much too early.

@@ -7,9 +7,10 @@ from conferral.statemachine.guards.commands import is_held_by_command, named_par
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
 from conferral.statemachine.parts import is_url
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
+    ParticipantUpdate,
     Phase,
     Place,
     State,

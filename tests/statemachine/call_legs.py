@@ -81,13 +81,14 @@ class Legs(dict[str, Leg]):
             self[f"former {name}"] = self[name]
 
 
+_FLAGS = {"set-end-on-exit": "flag", "clear-end-on-exit": "unflag"}
+
+
 def words(effect: Effect) -> str:
     """An effect in a few words: `hold customer`, `dial target`."""
     match effect:
-        case UpdateParticipant(end_on_exit=bool()):
-            return f"{'flag' if effect.end_on_exit else 'unflag'} {effect.party}"
         case UpdateParticipant():
-            return f"{effect.detail} {effect.party}"
+            return f"{_FLAGS.get(effect.update, effect.update)} {effect.party}"
         case PlayAnnouncement():
             return f"play to {effect.party or 'all'}"
         case ChangeRecording():
@@ -113,10 +114,14 @@ def flags_of(leg: Leg) -> dict[str, Any]:
 
 def apply(effect: UpdateParticipant, leg: Leg) -> None:
     """The leg is as Twilio was asked to make it."""
-    leg.held = leg.held if effect.hold is None else effect.hold
-    if effect.end_on_exit is not None and not leg.held:
-        leg.end_on_exit = effect.end_on_exit
-    leg.muted = leg.muted if effect.muted is None else effect.muted
-    if effect.supervises:
-        leg.muted = effect.supervises == "monitor"
-        leg.coaches = effect.coaches if effect.supervises == "whisper" else ""
+    match effect.update:
+        case "hold" | "unhold":
+            leg.held = effect.update == "hold"
+        case "set-end-on-exit" | "clear-end-on-exit":
+            if not leg.held:
+                leg.end_on_exit = effect.update == "set-end-on-exit"
+        case "mute" | "unmute":
+            leg.muted = effect.update == "mute"
+        case _:
+            leg.muted = effect.update == "monitor"
+            leg.coaches = effect.coaches

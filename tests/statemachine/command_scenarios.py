@@ -180,7 +180,7 @@ def added(policy: Policy | None = None) -> Orders:
 def supervised(mode: str = "monitor", begin: Callable[[], Scenario] = conferenced) -> Orders:
     """Someone supervises, and Twilio has confirmed how."""
     story = ordering(begin).supervise(mode)
-    names = [effect.party for effect in story.unconfirmed if effect.end_on_exit is False]
+    names = [effect.party for effect in story.unconfirmed if effect.update == "clear-end-on-exit"]
     story.confirms(*names).takes_part("supervisor")
     if mode != "monitor":
         story.expect(story.session.state.value, f"{mode} supervisor").confirms("supervisor")

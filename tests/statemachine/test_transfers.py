@@ -127,7 +127,7 @@ def test_hold_that_replaces_an_update_of_the_flag_clears_it_again():
     """A successor would not repeat the replaced one, and Twilio ignores the flag of a held party."""
     story = ordering().add().expect("conferenced", "unflag customer", "unflag agent").hold("customer")
     clear, hold = (effect for effect in story.last.effects if effect.party == "customer")
-    assert (clear.end_on_exit, hold.hold) == (False, True)
+    assert (clear.update, hold.update) == ("clear-end-on-exit", "hold")
     assert story.session.parties["customer"].clearing_effect_id == clear.effect_id
 
 

@@ -39,7 +39,7 @@ def dialing(mode: str, *to: str, policy: Policy | None = None, **options: Any) -
     story.confirms("agent")
     if mode != "warm":
         story.confirms("customer")
-    if any(effect.party == "agent" and effect.hold for effect in story.unconfirmed):
+    if any(effect.party == "agent" and effect.update == "hold" for effect in story.unconfirmed):
         story.confirms("agent")  # hears ringing: the target is dialed to the gate
     return story.expect_transfer("dialing")
 

@@ -9,8 +9,8 @@ from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import Recording
-from conferral.statemachine.session import ParticipantUpdate, Party, Session
-from conferral.statemachine.states import PartyStatus, WaitAudio
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError

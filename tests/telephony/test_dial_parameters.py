@@ -49,7 +49,9 @@ CALL = CreateCall(effect_id="d2", session_id="S1", party="agent", to="client:ali
 FIND = FindCall(
     effect_id="e3", session_id="S1", party="agent", dial_id="d2", to="client:alice", since_ms=EIGHT_O_CLOCK_MS
 )
-UPDATE = UpdateParticipant(effect_id="e4", session_id="S1", party="customer", call_sid="CA1", conference_sid="CF1")
+UPDATE = UpdateParticipant(
+    effect_id="e4", session_id="S1", party="customer", call_sid="CA1", conference_sid="CF1", update="hold"
+)
 SAY = SayAndHangUp(effect_id="e5", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
 
 TO_PARTICIPANTS, TO_CALLS = "POST Conferences/CF1/Participants", "POST Calls"
@@ -270,18 +272,16 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
 
 
 @pytest.mark.parametrize("changes, sent", [
-    ({"hold": True, "wait_audio": "ringback"}, {
+    ({"update": "hold", "wait_audio": "ringback"}, {
         "Hold": "true", "HoldUrl": URLS.of(Wait("S1", "customer", WaitAudio.RINGBACK)), "HoldMethod": "POST",
     }),
-    ({"hold": True, "wait_audio": "of-a-newer-version"}, {
+    ({"update": "hold", "wait_audio": "of-a-newer-version"}, {
         "Hold": "true", "HoldUrl": URLS.of(Wait("S1", "customer", WaitAudio.MUSIC)), "HoldMethod": "POST",
     }),
-    ({"hold": True}, {"Hold": "true"}),
-    ({"hold": False}, {"Hold": "false"}),
-    ({"hold": False, "wait_audio": "music"}, {"Hold": "false"}),
-    ({"end_on_exit": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
-    ({"end_on_exit": False}, {"Hold": "false", "EndConferenceOnExit": "false"}),
-    ({"hold": False, "end_on_exit": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
+    ({"update": "hold"}, {"Hold": "true"}),
+    ({"update": "unhold"}, {"Hold": "false"}),
+    ({"update": "set-end-on-exit"}, {"Hold": "false", "EndConferenceOnExit": "true"}),
+    ({"update": "clear-end-on-exit"}, {"Hold": "false", "EndConferenceOnExit": "false"}),
 ])  # fmt: skip
 async def test_participant_update_changes_only_named_attributes(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"}}, SETUP)
@@ -292,15 +292,15 @@ async def test_participant_update_changes_only_named_attributes(changes: dict[st
 
 
 @pytest.mark.parametrize("changes, shown, is_confirmed", [
-    ({"hold": True}, {"hold": True}, True),
-    ({"hold": True}, {"hold": False}, False),
-    ({"hold": False}, {"hold": False, "muted": True}, True),
-    ({"hold": False}, {"hold": "false"}, False),
-    ({"muted": True}, {"hold": True, "muted": True}, True),
-    ({"muted": False}, {"hold": False}, False),
+    ({"update": "hold"}, {"hold": True}, True),
+    ({"update": "hold"}, {"hold": False}, False),
+    ({"update": "unhold"}, {"hold": False, "muted": True}, True),
+    ({"update": "unhold"}, {"hold": "false"}, False),
+    ({"update": "mute"}, {"hold": True, "muted": True}, True),
+    ({"update": "unmute"}, {"hold": False}, False),
     # Twilio shows a flag even if the update had no effect.
-    ({"end_on_exit": True}, {"hold": False, "end_conference_on_exit": True}, False),
-    ({"supervises": "barge"}, {"muted": False, "coaching": False}, False),
+    ({"update": "set-end-on-exit"}, {"hold": False, "end_conference_on_exit": True}, False),
+    ({"update": "barge"}, {"muted": False, "coaching": False}, False),
 ])  # fmt: skip
 async def test_response_to_an_update_confirms_a_hold_or_a_mute_alone(
     changes: dict[str, Any], shown: dict[str, Any], is_confirmed: bool

@@ -15,7 +15,7 @@ URLS = CallbackUrls("https://example.com")
 GONE = from_status(404, 20404)
 
 SUPERVISOR = UpdateParticipant(
-    effect_id="e1", session_id="S1", party="supervisor", call_sid="CA5", conference_sid="CF1"
+    effect_id="e1", session_id="S1", party="supervisor", call_sid="CA5", conference_sid="CF1", update="monitor"
 )
 TO_SUPERVISOR = "POST Conferences/CF1/Participants/CA5"
 TO_ALL = PlayAnnouncement(effect_id="e2", session_id="S1", conference_sid="CF1", command_id="c1")
@@ -23,13 +23,12 @@ TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
 
 
 @pytest.mark.parametrize("changes, sent", [
-    ({"muted": True}, {"Muted": "true"}),
-    ({"muted": False}, {"Muted": "false"}),
-    ({"supervises": "monitor"}, {"Muted": "true", "Coaching": "false"}),
-    ({"supervises": "monitor", "coaches": "CA2"}, {"Muted": "true", "Coaching": "false"}),
-    ({"supervises": "whisper", "coaches": "CA2"}, {"Muted": "false", "Coaching": "true", "CallSidToCoach": "CA2"}),
-    ({"supervises": "barge"}, {"Muted": "false", "Coaching": "false"}),
-    ({"supervises": "barge", "hold": False}, {"Muted": "false", "Coaching": "false", "Hold": "false"}),
+    ({"update": "mute"}, {"Muted": "true"}),
+    ({"update": "unmute"}, {"Muted": "false"}),
+    ({"update": "monitor"}, {"Muted": "true", "Coaching": "false"}),
+    ({"update": "monitor", "coaches": "CA2"}, {"Muted": "true", "Coaching": "false"}),
+    ({"update": "whisper", "coaches": "CA2"}, {"Muted": "false", "Coaching": "true", "CallSidToCoach": "CA2"}),
+    ({"update": "barge"}, {"Muted": "false", "Coaching": "false"}),
 ])  # fmt: skip
 async def test_supervisor_audibility_change_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}})
@@ -46,7 +45,7 @@ async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
     calls, http = calls_with({})
 
     with pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(SUPERVISOR, supervises=mode))
+        await calls.perform(replace(SUPERVISOR, update=mode))
 
     assert http.requests == []
 

@@ -97,7 +97,7 @@ def find(name: str, session: str = "S1") -> FindCall:
 
 def update(name: str, session: str = "S1") -> UpdateParticipant:
     return UpdateParticipant(
-        effect_id=name, session_id=session, party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", conference_sid="CF1", update="hold"
     )
 
 

@@ -36,7 +36,7 @@ SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid=
 OF_CUSTOMER = HangUpCall(effect_id="of customer", session_id="CA1", party="customer", call_sid="CA1")
 OF_CONFERENCE = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
 HOLD = UpdateParticipant(
-    effect_id="e1", session_id="CA1", party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+    effect_id="e1", session_id="CA1", party="customer", call_sid="CA1", conference_sid="CF1", update="hold"
 )
 
 
@@ -78,7 +78,7 @@ def test_news_survive_what_the_end_drops(decided):
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
     """A batch that stores much is committed in parts, all at the time of the batch."""
     after = replace(SESSION, version=5)
-    other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", hold=False)
+    other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", update="unhold")
     first = Step(after, Outcome.STAYED, effects=(other, HOLD))
     steps = iter([first, Step(replace(after, version=6), Outcome.STAYED, effects=(unhold,))])
     monkeypatch.setattr(batch, "step", lambda *_: next(steps))
