@@ -89,8 +89,7 @@ def _rows(state: State, events: Iterable[type[Event]]) -> str:
 
 
 def _row(row: Transition) -> str:
-    guard = [_function(row.guard)] if row.guard else []
-    conditions = ["|".join(map(_name, row.stages)), "|".join(sorted(row.phases)), *guard]
+    conditions = ["|".join(map(_name, row.stages)), "|".join(sorted(row.phases)), *map(_function, row.guards)]
     target = row.target or ""
     if row.next_stage is not None:
         target = _name(row.next_stage)

@@ -121,11 +121,6 @@ def is_label_of_dial(session: Session, label: str) -> bool:
     return 0 < split_label(label)[1] <= session.highest_label_number
 
 
-def guests_may_remain(session: Session) -> bool:
-    """Whether guests may still be in an ended session's conference."""
-    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())
-
-
 # ---- reasons of refusals that name something, or that several rows give --------------------------------------------
 
 

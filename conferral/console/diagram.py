@@ -72,8 +72,8 @@ def edge_labels() -> dict[Edge, tuple[str, ...]]:
 
 
 def label(row: Transition) -> str:
-    """Return a row's event name; for an automatic row, its guard in brackets."""
-    return f"[{row.guard.__name__}]" if row.event is Automatic and row.guard is not None else row.event.name
+    """Return a row's event name; for an automatic row, its guards in brackets."""
+    return f"[{', '.join(one.__name__ for one in row.guards)}]" if row.event is Automatic else row.event.name
 
 
 def svg(*, is_standalone: bool = True) -> str:

@@ -24,7 +24,6 @@ from conferral.statemachine.reasons import (
     REDIRECTED_AWAY,
     REMOVED_BY_END,
     EndReason,
-    guests_may_remain,
     is_of_another_app,
     may_be_moved_by_us,
 )
@@ -170,7 +169,7 @@ def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | eve
     """Hang up the party: the sentence before its hangup was not played."""
     party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-    if guests_may_remain(draft.session):
+    if guards.guests_may_remain(draft, event):
         end_conference(draft, event)
 
 

@@ -7,7 +7,6 @@ from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, 
 from conferral.statemachine.reasons import (
     CONTINUES_ELSEWHERE,
     NOT_OURS,
-    guests_may_remain,
     is_beyond_bridge,
     is_label_of_dial,
     is_of_another_app,
@@ -332,28 +331,18 @@ def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     return is_refusal and not (party.is_leaving or party.call_sid)
 
 
-def is_update_of_gone_participant(_draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether an update failed because its participant had left."""
-    return event.kind == effects.UpdateParticipant.kind and event.gone
+def is_gone(_draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether the call or the conference is over."""
+    return event.gone
 
 
-def is_update_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether an update failed because the conference has not started."""
-    return event.kind == effects.UpdateParticipant.kind and event.refused_before_start
+def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether Twilio refused it because the conference has not started."""
+    return event.refused_before_start
 
 
-def is_dial_before_start(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether a dial failed because the conference has not started."""
-    return event.refused_before_start and _is_not_added(draft, event)
-
-
-def is_dial_into_ended_conference(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether a dial failed because the conference is over."""
-    return event.gone and _is_not_added(draft, event)
-
-
-def _is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether this dial failed, and no callback has shown the party's call."""
+def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether a dial failed, and no callback has shown the party's call."""
     party = party_of_dial(draft, event) if event.kind == effects.CreateParticipant.kind else None
     return party is not None and not (party.is_leaving or party.call_sid)
 
@@ -377,11 +366,6 @@ def is_refused_move_from_bridge(draft: Draft, event: events.EffectFailed) -> boo
     """Whether Twilio refused to move a blind transfer's bridged customer."""
     is_bridged = is_first_redirect(draft, event) or outbound_is_still_bridged(draft, event)
     return event.kind == effects.RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
-
-
-def sentence_failed(_draft: Draft, event: events.EffectOutcome) -> bool:
-    """Whether the final sentence could not be played to a call still live."""
-    return event.kind == effects.SayAndHangUp.kind and not (isinstance(event, events.EffectFailed) and event.gone)
 
 
 def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
@@ -452,6 +436,7 @@ def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:
     return is_of_another_app(draft.session, party)
 
 
-def leaves_guests_behind(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether guests may remain after the customer left for the sentence."""
-    return event.kind == effects.SayAndHangUp.kind and guests_may_remain(draft.session)
+def guests_may_remain(draft: Draft, _event: Event) -> bool:
+    """Whether guests may still be in an ended session's conference."""
+    session = draft.session
+    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())

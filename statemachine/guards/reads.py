@@ -134,14 +134,13 @@ def shows_parent_inside(draft: Draft, event: events.CallsRead) -> bool:
 
 def shows_bridge_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent is over, or the child is and the parent has joined."""
-    is_alone = shows_ended(draft, event, draft.session.child) and shows_parent_inside(draft, event)
+    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
     return is_alone or shows_ended(draft, event, draft.session.parent)
 
 
-def shows_child_ended_alone(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether only the child's call is over, and the parent's is elsewhere."""
-    is_alone = shows_ended(draft, event, draft.session.child) and not shows_ended(draft, event, draft.session.parent)
-    return is_alone and not shows_parent_inside(draft, event)
+def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the child's call is over."""
+    return shows_ended(draft, event, draft.session.child)
 
 
 def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
@@ -164,7 +163,7 @@ def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
-    return is_left and shows_ended(draft, event, draft.session.child)
+    return is_left and shows_child_ended(draft, event)
 
 
 def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:

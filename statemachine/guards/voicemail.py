@@ -1,6 +1,6 @@
 """Guards on the fallback of an inbound call, and on the voicemail."""
 
-from conferral.statemachine import effects, events
+from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.transfer import answering_party, customer_is_unattended, next_place
@@ -74,11 +74,6 @@ def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
     """Whether the customer may still be in the conference."""
     voicemail = draft.session.voicemail
     return voicemail is not None and bool(voicemail.move_effect_id or voicemail.may_not_have_moved)
-
-
-def customer_could_not_be_moved(_draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether Twilio has no live call to move: the customer may be gone."""
-    return event.kind == effects.RedirectToVoicemail.kind and event.gone
 
 
 def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:

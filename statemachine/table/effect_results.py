@@ -13,67 +13,68 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
-    #   in                 phaseevent               when                                                                to         do
+    #   in                 phase event               when                                                                       to              do
     # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
-    Row(B|C|T,             ANY, ANY_RESULT,         when.searched_party,                                                STAY,           do.note_search_result),
-    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                    STAY,           do.await_rejoin),
-    Row(C|T,               ANY, on.EffectFailed,    when.is_dial_before_start,                                          STAY,           do.redial_at_gate),
-    Row(T,                 ANY, on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY,           do.read_before_giving_up_dial),
-    Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                         STAY,           do.redial_with_business_number),
-    Row(B|C|T,             ANY, on.EffectFailed,    when.party_of_dial,                                                 STAY,           do.note_dial_failed),
-    Row(B|C|T,             ANY, on.EffectUnknown,   when.party_of_dial,                                                 STAY,           do.note_dial_unknown),
-    Row(B|C|T,             ANY, on.EffectSucceeded, when.party_of_dial,                                                 STAY,           do.note_dial_placed),
-    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,           do.hang_up_late_dial),
+    Row(B|C|T,             ANY, ANY_RESULT,         when.searched_party,                                                       STAY,           do.note_search_result),
+    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                           STAY,           do.await_rejoin),
+    Row(C|T,               ANY, on.EffectFailed,    (when.is_not_added, when.refused_before_start),                            STAY,           do.redial_at_gate),
+    Row(T,                 ANY, on.EffectFailed,    (when.is_not_added, when.is_gone),                                         STAY,           do.read_before_giving_up_dial),
+    Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                                STAY,           do.redial_with_business_number),
+    Row(B|C|T,             ANY, on.EffectFailed,    when.party_of_dial,                                                        STAY,           do.note_dial_failed),
+    Row(B|C|T,             ANY, on.EffectUnknown,   when.party_of_dial,                                                        STAY,           do.note_dial_unknown),
+    Row(B|C|T,             ANY, on.EffectSucceeded, when.party_of_dial,                                                        STAY,           do.note_dial_placed),
+    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                              STAY,           do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
-    Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,           do.note_redirect_ended),
-    Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                             B,              do.return_to_bridge),
+    Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                                   STAY,           do.note_redirect_ended),
+    Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                                    B,              do.return_to_bridge),
     # No leg has moved: agent and customer still talk over the bridge.
-    Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,              do.return_to_bridge_unmoved),
+    Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                          B,              do.return_to_bridge_unmoved),
     # A read shows who is where, or who hung up before the move (21220).
-    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                            STAY,           (do.note_redirect_ended, do.read_calls)),
+    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.read_calls)),
 
     # RedirectToVoicemail. FindMessage, after the end: callbacks may be lost
-    Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                     STAY,           do.note_moved_to_voicemail),
-    Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    when.customer_could_not_be_moved,                                   STAY,           do.verify_voicemail),
-    Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    when.is_result_of(effects.RedirectToVoicemail),                     S.FALLING_BACK, do.give_up_voicemail),
-    Row(S.LEAVING_MESSAGE, ANY, on.EffectUnknown,   when.is_result_of(effects.RedirectToVoicemail),                     STAY,           do.verify_voicemail),
-    Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                             STAY,           do.note_message),
+    Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                            STAY,           do.note_moved_to_voicemail),
+    Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    (when.is_result_of(effects.RedirectToVoicemail), when.is_gone),            STAY,           do.verify_voicemail),
+    Row(S.LEAVING_MESSAGE, ANY, on.EffectFailed,    when.is_result_of(effects.RedirectToVoicemail),                            S.FALLING_BACK, do.give_up_voicemail),
+    Row(S.LEAVING_MESSAGE, ANY, on.EffectUnknown,   when.is_result_of(effects.RedirectToVoicemail),                            STAY,           do.verify_voicemail),
+    Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                                    STAY,           do.note_message),
 
     # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
-    Row(C|T,               ANY, on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY,           (do.note_update_result, do.read_calls)),
+    Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.is_gone),              STAY,           (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.
-    Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,           do.move_to_new_conference),
-    Row(C|T,               ANY, on.EffectFailed,    when.is_update_before_start,                                        STAY,           do.await_conference_start),
-    Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY,           do.note_supervisor_refused),
-    Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                       STAY,           do.note_update_result),
+    Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
+    Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.refused_before_start), STAY,           do.await_conference_start),
+    Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                        STAY,           do.note_supervisor_refused),
+    Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
     # HangUpCall: its callback may be late or lost. `read_at_stage_timeout` repeats one that failed.
-    Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                            STAY,           do.read_until_known),
-    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING,      (do.keep_agent, do.undo_complete)),
-    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY,           do.keep_agent),
+    Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                                   STAY,           do.read_until_known),
+    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
+    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 
     # Recordings, announcements, and reads
-    Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY,           do.note_recording_done),
-    Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY,           do.note_recording_failed),
-    Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY,           do.note_announcement_failed),
-    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY,           do.read_again),
+    Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
+    Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_failed),
+    Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                               STAY,           do.note_announcement_failed),
+    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_again),
 
     # After the end: nothing of the session may go on
-    Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                STAY,           do.hang_up_after_end),
-    Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                            STAY,           do.note_hang_up_result),
-    Row(E,                 ANY, on.EffectSucceeded, when.leaves_guests_behind,                                          STAY,           do.end_conference),
-    Row(E,                 ANY, NOT_DONE,           when.sentence_failed,                                               STAY,           do.hang_up_after_failed_sentence),
+    Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
+    Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                                   STAY,           do.note_hang_up_result),
+    Row(E,                 ANY, on.EffectSucceeded, (when.is_result_of(effects.SayAndHangUp), when.guests_may_remain),         STAY,           do.end_conference),
+    Row(E,                 ANY, on.EffectFailed,    (when.is_result_of(effects.SayAndHangUp), when.is_gone),                   STAY,           do.log_only),
+    Row(E,                 ANY, NOT_DONE,           when.is_result_of(effects.SayAndHangUp),                                   STAY,           do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
-    Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                        STAY,           do.end_conference),
+    Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                               STAY,           do.end_conference),
 
     # All others
-    Row(LIVE|E,            ANY, ANY_RESULT,         None,                                                               STAY,           do.log_only),
+    Row(LIVE|E,            ANY, ANY_RESULT,         None,                                                                      STAY,           do.log_only),
 )
 
 #: A read of Twilio, a difference that the sweep found, or a lost conference.
 READS: tuple[Row, ...] = (
-    #   in    phaseevent               when                                    to                 do
+    #   in    phase event               when                                    to                 do
     # CallsRead, of every live session
     Row(LIVE, ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
@@ -94,8 +95,8 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,    ANY, on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,    ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(V,    ANY, on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_bridge_read),
     Row(V,    ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
+    Row(V,    ANY, on.CallsRead,       when.shows_child_ended,                 STAY,              do.note_bridge_read),
     Row(V,    ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.extend_convert_timer),
     Row(V,    ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,    ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),

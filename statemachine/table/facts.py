@@ -14,7 +14,7 @@ STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
-    #   in          phaseevent                  when                                 to          do
+    #   in          phase event                  when                                to                 do
     # CallReceived: an inbound call requests its first TwiML
     Row(B,          ANY, on.CallReceived,       when.opens_conference,              O.ARRIVING,        do.open_session),
     Row(B,          ANY, on.CallReceived,       when.opens_session,                 STAY,              do.open_session),

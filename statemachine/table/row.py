@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.states import Opening, Phase, State, TransferStage
@@ -10,6 +10,8 @@ from conferral.statemachine.step import Draft
 
 #: Whether a row is taken; a guard may return what its actions change, such as a party, or None.
 Guard = Callable[..., object]
+#: All of them must hold.
+Guards = Guard | tuple[Guard, ...] | None
 Action = Callable[..., None]
 #: Why a command is refused: a text, or a function of the draft that returns one.
 Reason = str | Callable[[Draft], str]
@@ -46,7 +48,7 @@ class Row(NamedTuple):
     source: Source
     phases: Phases | None
     events: Events
-    guard: Guard | None
+    guards: Guards
     target: Target
     actions: Actions
 
@@ -64,7 +66,7 @@ class Transition(NamedTuple):
 
     source: State
     event: type[Event]
-    guard: Guard | None
+    guards: tuple[Guard, ...]
     target: State | None
     actions: tuple[Action, ...]
     #: Stages and phases in which it applies, empty for all.
@@ -72,7 +74,7 @@ class Transition(NamedTuple):
     phases: Phases
     #: The stage to which it leads, None if it stays.
     next_stage: Stage | None
-    #: The stages, the phases, and the guard.
+    #: The stages, the phases, and the guards.
     conditions: tuple[Callable[..., bool], ...]
 
 
@@ -80,21 +82,25 @@ def expand(rows: Iterable[Row]) -> Iterator[Transition]:
     """Yield the rows' transitions, in the order of the rows."""
     for row in rows:
         states, stages = _states_and_stages(row.source)
-        conditions = tuple(_conditions(stages, row.phases, row.guard))
-        for event in row.events if isinstance(row.events, tuple) else (row.events,):
+        phases, guards = row.phases or frozenset(), _each(row.guards)
+        conditions = tuple(_conditions(stages, phases, guards))
+        for event in _each(row.events):
             for source in [state for state in State if state in states]:
                 target, stage = _state_and_stage(row.target, source)
-                actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
-                yield Transition(
-                    source, event, row.guard, target, actions, stages, row.phases or frozenset(), stage, conditions
-                )
+                yield Transition(source, event, guards, target, _each(row.actions), stages, phases, stage, conditions)
+
+
+def _each(one_or_more: Any) -> tuple[Any, ...]:
+    if one_or_more is None:
+        return ()
+    return one_or_more if isinstance(one_or_more, tuple) else (one_or_more,)
 
 
 def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
     """Return the states and the stages of a row; a stage implies its state."""
     if isinstance(source, frozenset):
         return source, ()
-    stages = source if isinstance(source, tuple) else (source,)
+    stages = _each(source)
     return (C if isinstance(stages[0], Opening) else T), stages
 
 
@@ -106,15 +112,15 @@ def _state_and_stage(target: Target, source: State) -> tuple[State | None, Stage
     return (None if stages and state is source else state), (stages[0] if stages else None)
 
 
-def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> Iterator[Callable[..., bool]]:
-    """Yield what must hold for a row: the stage, the phase, and the guard."""
+def _conditions(stages: Stages, phases: Phases, guards: Iterable[Guard]) -> Iterator[Callable[..., bool]]:
+    """Yield what must hold for a row: the stage, the phase, and the guards."""
     if stages:
         is_opening = isinstance(stages[0], Opening)
         yield lambda draft, _: (draft.session.opening if is_opening else draft.transfer.stage) in stages
     if phases:
         yield lambda draft, _: draft.session.phase in phases
-    if guard:
-        yield lambda draft, event: bool(guard(draft, event))
+    for guard in guards:
+        yield lambda draft, event, guard=guard: bool(guard(draft, event))
 
 
 @cache

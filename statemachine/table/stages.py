@@ -69,7 +69,6 @@ STAGES: tuple[Row | Limit, ...] = (
 
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
-    Row(  S.CLEARING_END_ON_EXIT,    WITH_AGENT,     on.Automatic, when.agent_is_gone,           STAY,                 do.continue_as_blind),
     Row(  BEFORE_ANSWER,             WITH_AGENT,     on.Automatic, when.agent_is_gone,           S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
     Row(  S.CLEARING_END_ON_EXIT,    WARM,           on.Automatic, when.agent_may_leave,         S.DIALING,            do.dial_targets),
     Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),

@@ -11,7 +11,7 @@ PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 
 # fmt: off
 TIMERS: tuple[Row, ...] = (
-    #   in                  phase event                     when                             to            do
+    #   in                  phase event                     when                         to              do
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,          when.dial_reached_no_one,    E,              do.end_bridge),

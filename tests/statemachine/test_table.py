@@ -28,7 +28,7 @@ BY_PAIR = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Autom
 IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states for event in entry.events]
 
 #: In an order that is the same in every test process.
-GUARDS = sorted({row.guard for row in TABLE if row.guard}, key=lambda guard: guard.__name__)
+GUARDS = sorted({guard for row in TABLE for guard in row.guards}, key=lambda guard: guard.__name__)
 ACTIONS = sorted({action for row in TABLE for action in row.actions}, key=lambda action: action.__name__)
 
 
@@ -67,7 +67,7 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 @pytest.mark.parametrize("state", State)
 def test_automatic_rows_always_have_a_guard(state):
     """Without one it would be taken for ever."""
-    assert all(row.guard is not None for row in ALL_ROWS.get((state, Automatic), ()))
+    assert all(row.guards for row in ALL_ROWS.get((state, Automatic), ()))
 
 
 def test_nothing_is_requested_for_an_ended_session():
@@ -76,7 +76,7 @@ def test_nothing_is_requested_for_an_ended_session():
 
 @each("pair", ALL_ROWS)
 def test_no_guard_appears_twice_for_one_pair(pair):
-    asked = [(row.stages, row.phases, row.guard) for row in ALL_ROWS[pair]]
+    asked = [(row.stages, row.phases, row.guards) for row in ALL_ROWS[pair]]
 
     assert len(asked) == len(set(asked))
 
@@ -160,7 +160,7 @@ def used_beside(module):
 
 
 @pytest.mark.parametrize("package, taken", [
-    (guards, {row.guard.__name__ for row in TABLE if row.guard is not None}),
+    (guards, {guard.__name__ for guard in GUARDS}),
     (actions, {action.__name__ for row in TABLE for action in row.actions} - {"refuse"}),
 ], ids=["guards", "actions"])  # fmt: skip
 def test_every_guard_and_action_is_used(package, taken):
@@ -214,7 +214,7 @@ def test_the_page_of_a_state_has_its_events_and_rows(state):
     for row in rows:
         assert re.search(rf"^(.*, )?{row.event.name}(, .*)?$", page, re.MULTILINE)
         assert all(action.__name__ in page for action in row.actions if action.__name__ != "refuse")
-    assert {row.guard.__name__ for row in rows if row.guard} <= {*re.findall(r"\w+", page)}
+    assert {guard.__name__ for row in rows for guard in row.guards} <= {*re.findall(r"\w+", page)}
 
 
 def written_tables(path):

@@ -46,4 +46,4 @@ def never_taken(taken: Counter[int]) -> list[str]:
 
 
 def _words(row: Transition) -> str:
-    return " ".join([*row.stages, *([row.guard.__name__] if row.guard else [])]) or "-"
+    return " ".join([*row.stages, *(guard.__name__ for guard in row.guards)]) or "-"
