@@ -7,7 +7,7 @@ from html import escape
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import IGNORED, LIMITS, TABLE, Transition
+from conferral.statemachine.table import LIMITS, TABLE, Transition
 from conferral.statemachine.table.row import Stage
 from conferral.statemachine.table.stages import Limit
 
@@ -64,13 +64,6 @@ def state_page(state: State, meaning: str) -> str:
     for title, events in groups:
         if found := _rows(state, events):
             parts.append(f"## {title}\n\n```text\n{found}```\n")
-    ignored = [
-        f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |\n"
-        for entry in IGNORED
-        if state in entry.states
-    ]
-    if ignored:
-        parts.append("## Ignored\n\n| Event | Why |\n| --- | --- |\n" + "".join(ignored))
     return "\n".join(parts)
 
 

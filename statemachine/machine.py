@@ -1,8 +1,7 @@
 """Transition machine: decides events with `step`.
 
 Each step works on a draft, the model of a `transitions` machine that has the table's rows. The first row whose guard
-holds wins, and its action changes the draft. A Step is built only if nothing raised. The machine can't distinguish "no
-row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
+holds wins, and its action changes the draft. A Step is built only if nothing raised.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,20 +24,14 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
-from conferral.statemachine.table import IGNORED, TABLE
+from conferral.statemachine.table import TABLE
 from conferral.statemachine.table.stages import enter_stage
 
-#: Why an event is ignored, by (state, event name).
-IGNORED_BECAUSE: dict[tuple[State, str], str] = {
-    (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
-}
 DEFAULT_POLICY = Policy()
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
-#: What changes about a party without a new fact: when to check its dial, and its open hangup.
-_NO_FACTS = ("dial_check_at_ms", "dial_read_at_ms", "dial_check", "hang_up_effect_id")
 _NO_SESSION = "no such session"
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
@@ -86,6 +79,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return Step(session, outcome, _NO_SESSION, reports=(report,) if is_command else ())
     if session.version and session.seen.contains(event.source, event.sequence, event.token):
         return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
+    if event.ignored_because:
+        return _ignoring_step(session, event, Outcome.STALE, event.ignored_because)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         noted = _note_transfer(session, event, event.refused, now_ms)
@@ -182,9 +177,6 @@ def _seen_with(session: Session, event: Event) -> SeenEvents:
 def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     """Take the event's row, then automatic rows; a refusal undoes the changes."""
     session = _close(before, event)
-    because = IGNORED_BECAUSE.get((session.state, event.name))
-    if because is not None:
-        return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
     if before.version == 0:
         draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
@@ -296,7 +288,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
-    is_news = reports_leaving or _has_new_facts(before, after)
+    is_news = reports_leaving or _facts(after) != _facts(before)
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     after = replace(
         after,
@@ -328,14 +320,11 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     )
 
 
-def _has_new_facts(before: Session, after: Session) -> bool:
-    """Whether the facts changed, which outdates a read that began before."""
-    if after.open_redirects != before.open_redirects or len(after.parties) != len(before.parties):
-        return True
-    for name, party in after.parties.items():
-        known = before.parties.get(name)
-        if known is None:
-            return True
-        if party is not known and replace(party, **{field: getattr(known, field) for field in _NO_FACTS}) != known:
-            return True
-    return False
+def _facts(session: Session) -> tuple[Any, ...]:
+    """Return what outdates, if it changes, a read that began before."""
+    # Neither when to check a dial, nor an open hangup.
+    parties = {
+        name: replace(party, dial_check_at_ms=0, dial_read_at_ms=0, dial_check="", hang_up_effect_id="")
+        for name, party in session.parties.items()
+    }
+    return session.open_redirects, parties

@@ -315,13 +315,6 @@ def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
     return is_first and agent_is_confirming(draft, event)
 
 
-def needs_an_answer(draft: Draft, event: Event) -> bool:
-    """Whether a command is for two who talk, and can't wait for a key press."""
-    if isinstance(event, events.Transfer):
-        return not transfer_waits_for_agent(draft, event)
-    return isinstance(event, events.Park | events.Record) or not agent_is_confirming(draft, event)
-
-
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     """Whether customer or agent, both needed, is not in the conference."""
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))

@@ -2,12 +2,12 @@
 
 Read this first, then `commands` and `stages`.
 
-A row is `in, phase, event, when, to, do`: in this state or stage, and this phase, if the guard `when` holds, the event
+A row is `in, phase, event, when, to, do`: in this state or stage, and this phase, if the guards `when` hold, the event
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
   `E`, which hangs up the legs that are still Conferral's, and ends the conference. Each pair of state and event has
-  rows, or is in `IGNORED` with the reason.
+  rows; what a state can't have asked for is `ignore_late`.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
@@ -18,15 +18,15 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 `step` decides an event in this order:
 
-1. An unknown session accepts only the events that open it. A duplicate changes nothing.
+1. An unknown session accepts only the events that open it. A duplicate changes nothing, nor does an event that
+   no state uses.
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
-3. If `IGNORED` has the pair, the event changes nothing.
-4. Of the event's rows for the state, the first whose stage, phase, and guard hold is taken: first its actions run, then
+3. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-5. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was
+4. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was
    taken, until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
    decided here.
-6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
+5. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets
 the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:
@@ -53,11 +53,11 @@ from conferral.statemachine.states import State
 from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
-from conferral.statemachine.table.row import B, C, E, Ignored, Row, T, Transition, V, expand
+from conferral.statemachine.table.row import Row, Transition, expand
 from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
 from conferral.statemachine.table.timers import TIMERS
 
-__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Row", "Transition"]
+__all__ = ["LIMITS", "ROWS", "STAGES", "TABLE", "Row", "Transition"]
 
 ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,
@@ -68,27 +68,3 @@ _STATE_ORDER = {state: position for position, state in enumerate(State)}
 TABLE: tuple[Transition, ...] = tuple(
     sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
 )
-#: Pairs of a state and an event that decide nothing.
-IGNORED: tuple[Ignored, ...] = (
-    Ignored(B, (on.ParticipantLeft, on.ParticipantChanged, on.ConferenceStarted, on.ConferenceEnded,
-                on.AnnouncementEnded),
-            "a bridged session has no conference"),
-    Ignored(B|V|C|T, (on.ConferenceEventIgnored,), "this conference event has no effect"),
-    Ignored(V|C|T, (on.CallReceived,), "the inbound call is already known"),
-    Ignored(V|C|T|E, (on.ConferenceFound,), "the session is known"),
-    Ignored(V, (on.AnnouncementEnded,), "there are no announcements before both are in the conference"),
-    Ignored(V, (on.GateReached, on.GateDecided), "no one is dialed by REST during a conversion"),
-    Ignored(B, (on.ConvertOverdue, on.RepairOverdue, on.LoneOverdue, on.ConfirmOverdue, on.StageOverdue,
-                on.OpeningOverdue, on.ParkOverdue, on.HoldOverdue, on.HoldNoticeOverdue),
-            "a bridge has no timers of conferences"),
-    Ignored(V, (on.CallsOverdue, on.LoneOverdue, on.DialOverdue, on.ConfirmOverdue, on.StageOverdue,
-                on.OpeningOverdue, on.ParkOverdue, on.HoldOverdue, on.HoldNoticeOverdue),
-            "a conversion has its own timers only"),
-    Ignored(C, (on.ConvertOverdue, on.RepairOverdue, on.StageOverdue), "canceled when it was settled"),
-    Ignored(T, (on.ConvertOverdue, on.RepairOverdue, on.LoneOverdue, on.OpeningOverdue,
-                on.ParkOverdue), "canceled when the transfer began"),
-    Ignored(E, (on.CallReceived, on.DialEnded, on.ConferenceStarted, on.ConferenceEnded, on.ParticipantLeft,
-                on.ParticipantChanged, on.ConferenceEventIgnored, on.AnnouncementEnded),
-            "arrived after the call ended, ignored"),
-    Ignored(E, on.TIMERS, "the end cancels every timer"),
-)  # fmt: skip

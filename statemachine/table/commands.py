@@ -32,7 +32,6 @@ COMMANDS: tuple[Row, ...] = (
     #   in                      phase          command                              when                             to                      do
     # All commands
     Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
-    Row(B,                      RINGING,       NEEDS_ANSWER,                        when.needs_an_answer,            STAY,                   refuse("no one has answered yet")),
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
@@ -76,7 +75,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
     Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse("the target has not answered yet")),
     Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),
-    Row(T,                      ANY,           (*STEPS, on.Remove),                 when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
+    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
     Row(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
     Row(T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
     Row(T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
@@ -105,7 +104,6 @@ COMMANDS: tuple[Row, ...] = (
     Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # supervise
-    Row(T,                      ANY,           on.Supervise,                        when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
     Row(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse(reasons.supervisor_is_present)),
     Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("the supervisor is still being dialed")),
     Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
@@ -139,6 +137,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),
 
     # A bridge without one of its calls refuses what the rows above would have begun.
+    Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
     Row(B,                      ANY,           NEEDS_ANSWER,                        None,                            STAY,                   refuse(reasons.one_side_is_gone)),
 )
 # fmt: on

@@ -11,6 +11,7 @@ OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
 STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
+OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
@@ -18,7 +19,7 @@ CALLS: tuple[Row, ...] = (
     # CallReceived: an inbound call requests its first TwiML
     Row(B,          ANY, on.CallReceived,       when.opens_conference,              O.ARRIVING,        do.open_session),
     Row(B,          ANY, on.CallReceived,       when.opens_session,                 STAY,              do.open_session),
-    Row(B,          ANY, on.CallReceived,       None,                               STAY,              do.ignore_late),
+    Row(LIVE|E,     ANY, on.CallReceived,       None,                               STAY,              do.ignore_late),
 
     # ClientCallReceived: a browser, app, or SIP phone does
     Row(B,          ANY, on.ClientCallReceived, when.opens_session,                 O.ARRIVING,        do.open_client_call),
@@ -52,6 +53,7 @@ CALLS: tuple[Row, ...] = (
     Row(C,          ANY, on.DialEnded,          when.is_bridge_of_live_party,       STAY,              do.log_only),
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url,   STAY,              do.note_redirected_away),
     Row(V|C|T,      ANY, on.DialEnded,          None,                               STAY,              do.note_left),
+    Row(E,          ANY, on.DialEnded,          None,                               STAY,              do.ignore_late),
 
     # GateReached: a dialed party answered; without a gate, it joins immediately
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,                 STAY,              do.note_gate_reached),
@@ -61,7 +63,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          ANY, on.GateDecided,        when.decides_bridge,                STAY,              do.note_bridge_decision),
     Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,            STAY,              do.note_gate_accepted),
     Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,                 STAY,              do.note_gate_rejected),
-    Row(B|C|T,      ANY, GATE,                  None,                               STAY,              do.log_only),
+    Row(LIVE,       ANY, GATE,                  None,                               STAY,              do.log_only),
 
     # After the end, no call that the session dialed may go on
     Row(E,          ANY, OF_DIALED_CALLS,       when.shows_live_leg,                STAY,              do.hang_up_after_end),
@@ -113,8 +115,11 @@ CONFERENCE: tuple[Row, ...] = (
 
     # AnnouncementEnded, RecordingChanged
     Row(C|T,       ANY,     on.AnnouncementEnded,  when.is_of_announcement,                      STAY,              do.note_announcement_ended),
-    Row(C|T,       ANY,     on.AnnouncementEnded,  None,                                         STAY,              do.log_only),
+    Row(V|C|T,     ANY,     on.AnnouncementEnded,  None,                                         STAY,              do.log_only),
     Row(LIVE|E,    ANY,     on.RecordingChanged,   when.is_of_voicemail,                         STAY,              do.note_message),
     Row(LIVE|E,    ANY,     on.RecordingChanged,   None,                                         STAY,              do.note_recording_changed),
+
+    # A bridge and the end have no conference.
+    Row(B|E,       ANY,     OF_CONFERENCE,         None,                                         STAY,              do.ignore_late),
 )
 # fmt: on

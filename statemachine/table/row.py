@@ -53,14 +53,6 @@ class Row(NamedTuple):
     actions: Actions
 
 
-class Ignored(NamedTuple):
-    """Pairs of a state and an event in which nothing happens, and why."""
-
-    states: frozenset[State]
-    events: tuple[type[Event], ...]
-    reason: str
-
-
 class Transition(NamedTuple):
     """What one event leads to in one state, if the guard agrees."""
 

@@ -13,9 +13,9 @@ import conferral.statemachine as statemachine
 from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
-from conferral.statemachine.machine import IGNORED_BECAUSE, MACHINE
+from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition
+from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
 from tests.docs.generated import ROOT, generated_page
 from tests.support.each import each
@@ -25,7 +25,6 @@ for _row in TABLE:
     ALL_ROWS[_row.source, _row.event].append(_row)
 #: Without what is asked after every event, which has laws of its own.
 BY_PAIR = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Automatic}
-IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states for event in entry.events]
 
 #: In an order that is the same in every test process.
 GUARDS = sorted({guard for row in TABLE for guard in row.guards}, key=lambda guard: guard.__name__)
@@ -42,19 +41,8 @@ def public_functions(module):
 
 @each("state", State)
 @each("event", EVENTS)
-def test_every_pair_of_state_and_event_is_either_decided_or_ignored_with_a_reason(state, event):
-    is_decided = (state, event) in BY_PAIR
-    is_ignored = (state, event) in IGNORED_PAIRS
-
-    assert is_decided != is_ignored, "in neither" if not is_decided else "in both"
-
-
-def test_no_pair_is_ignored_twice():
-    assert len(IGNORED_PAIRS) == len(set(IGNORED_PAIRS)) == len(IGNORED_BECAUSE)
-
-
-def test_every_reason_for_ignoring_says_something():
-    assert all(entry.reason.strip() for entry in IGNORED)
+def test_every_pair_of_state_and_event_has_rows_unless_no_state_uses_the_event(state, event):
+    assert ((state, event) in BY_PAIR) is not bool(event.ignored_because)
 
 
 @each("pair", BY_PAIR)
@@ -111,13 +99,8 @@ def test_every_event_is_in_one_group_and_its_name_is_its_own():
     assert len({event.name for event in EVENTS}) == len(EVENTS)
 
 
-def test_every_event_decides_something_somewhere_unless_it_is_only_kept_for_the_log():
-    assert {event.name for event in EVENTS} - {row.event.name for row in TABLE} == {"conference_event_ignored"}
-
-
 def test_automatic_is_not_an_event():
     assert Automatic not in EVENTS
-    assert Automatic.name not in IGNORED_BECAUSE
 
 
 def test_every_event_class_but_the_base_classes_is_listed():
