@@ -11,7 +11,7 @@ from msgspec.structs import fields
 from transitions import Machine
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.parties import prune_former_parties
+from conferral.statemachine.actions.parties import without_oldest_parties
 from conferral.statemachine.durations import advance, end_of, note_late_answer, with_durations
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
@@ -22,7 +22,7 @@ from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS, Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
-from conferral.statemachine.states import Opening, State
+from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import TABLE
 from conferral.statemachine.table.stages import enter_stage
@@ -227,6 +227,12 @@ def _set_derived_timers(draft: Draft) -> None:
     if draft.state is State.CONFERENCED:
         _time_lone_party(draft)
         _time_missing_party(draft)
+    else:
+        draft.cancel_timers(events.LoneOverdue, events.OpeningOverdue)
+    if draft.state is not State.CONVERTING:
+        draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+    if draft.session.phase is not Phase.PARKED:
+        draft.cancel_timers(events.ParkOverdue)
 
 
 def _time_holds(draft: Draft) -> None:
@@ -305,8 +311,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         after = replace(after, history=advance(before, after, event, draft.now_ms))
         end_ms = end_of(before, after, draft.at_ms, draft.now_ms)
         draft.outcome_records = [with_durations(one, after.history, end_ms) for one in draft.outcome_records]
-    if changes := prune_former_parties(after, before):
-        after = replace(after, **changes)
+    after = without_oldest_parties(after)
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
     return Step(

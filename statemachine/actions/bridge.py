@@ -175,7 +175,6 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     draft.change(is_group=False, agent_number=event.agent_number)
     for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    draft.cancel_timers(events.OpeningOverdue)
     draft.add_attempt(draft.session.agent)
     set_ring_timer(draft)
     note_call_progress(draft, event)
@@ -272,7 +271,7 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue)
+    draft.cancel_timers(events.CallsOverdue)
     finish_call(draft)
     settle_conference(draft)
 
@@ -350,7 +349,6 @@ def restore_bridge(draft: Draft, reason: str) -> None:
     """Take the parties as bridged again; what needed a conference has failed."""
     fail_waiting_commands(draft, reason)
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------

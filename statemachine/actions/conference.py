@@ -68,8 +68,7 @@ def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
 def mark_conference_started(draft: Draft) -> None:
     """Record that a party has started it: no one hears wait music now."""
     for party in draft.session.parties.values():
-        if party.waits_for_start:
-            draft.change_party(party, waits_for_start=False)
+        draft.change_party(party, waits_for_start=False)
 
 
 def hang_up_arrival(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -212,9 +211,7 @@ def settle_conference(draft: Draft) -> None:
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:
     """Record that a party left, as the conference or its `<Dial>` says."""
-    party = draft.session.subject_of(event)
-    if party is None:
-        return
+    party = not_none(draft.session.subject_of(event))
     if isinstance(event, events.ParticipantLeft):
         sequence = event.sequence if event.sequence is not None else party.conference_sequence
         # The call's own end, which came first, gives the better reason.

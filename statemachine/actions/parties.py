@@ -215,23 +215,18 @@ def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[s
     return found
 
 
-def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes that drop all but the newest of the former parties."""
-    changes: dict[str, Any] = {}
-    former = session.former_calls
-    if session.parties is not before.parties:
-        numbers = _highest_numbers(session.name_numbers, session.parties)
-        if numbers != session.name_numbers:
-            changes["name_numbers"] = numbers
-        former_names = [name for name, party in session.parties.items() if party.is_gone]
-        if old := [one for one in former_names[:-FORMER_PARTIES_MAX] if _may_be_pruned(session, session.parties[one])]:
-            former += tuple(session.parties[name].call_sid for name in old if session.parties[name].call_sid)
-            changes["parties"] = {name: party for name, party in session.parties.items() if name not in old}
-    if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
-        changes["former_calls"] = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
-    if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
-        changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
-    return changes
+def without_oldest_parties(session: Session) -> Session:
+    """Return the session with the newest of its former parties and calls."""
+    gone = [party for party in session.parties.values() if party.is_gone]
+    old = {party.name: party for party in gone[:-FORMER_PARTIES_MAX] if _may_be_pruned(session, party)}
+    former_calls = (*session.former_calls, *(party.call_sid for party in old.values() if party.call_sid))
+    return replace(
+        session,
+        name_numbers=_highest_numbers(session.name_numbers, session.parties),
+        parties={name: party for name, party in session.parties.items() if name not in old},
+        former_calls=tuple(dict.fromkeys(former_calls))[-FORMER_CALLS_MAX:],
+        former_conferences=session.former_conferences[-FORMER_CONFERENCES_MAX:],
+    )
 
 
 def _may_be_pruned(session: Session, party: Party) -> bool:

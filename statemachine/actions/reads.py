@@ -108,10 +108,8 @@ def read_later(draft: Draft, _event: Event) -> None:
         draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
-def read_again(draft: Draft, event: events.EffectOutcome) -> None:
+def read_again(draft: Draft, _event: events.EffectOutcome) -> None:
     """Retry a read without result, unless a timer will."""
-    if draft.state is State.BRIDGED:
-        read_later(draft, event)
     if events.CallsOverdue.timer not in draft.session.timers:
         draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 

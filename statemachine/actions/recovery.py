@@ -59,7 +59,6 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
 
 def resume_lost_transfer(draft: Draft, _event: Event) -> None:
     """Continue a transfer that Redis lost, as its target shows; holds stay."""
-    draft.cancel_timers(events.LoneOverdue)
     clear_end_on_exit(draft)
     retire_targets(draft)
     target = draft.session.parties[TARGET]

@@ -264,7 +264,6 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     """Dial the party that retrieves the call."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
-    draft.cancel_timers(events.ParkOverdue, events.LoneOverdue, events.OpeningOverdue)
     number_former_party(draft, AGENT)
     options, reservation = dial_options(event), dial_reservation(event.command_id)
     dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)
@@ -294,12 +293,10 @@ def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
         ),
         parked_until_ms=0,
     )
-    draft.cancel_timers(events.OpeningOverdue)
     fail_transfer(draft, EndReason.PARK_TIMEOUT)
 
 
 def unpark(draft: Draft, event: Event) -> None:
     """Unpark: the customer talks to an added party, or to a lost retrieval's."""
-    draft.cancel_timers(events.ParkOverdue, events.OpeningOverdue)
     unhold_all(draft, event)
     settle_conference(draft)

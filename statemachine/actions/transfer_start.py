@@ -34,7 +34,6 @@ def begin_pending_transfer(draft: Draft, event: Event) -> None:
     # The agent is released immediately if `complete` came during the conversion.
     phase = Phase.BLIND if draft.transfer.step_name == "complete" else Phase(draft.transfer.mode.value)
     draft.change(phase=phase)
-    draft.cancel_timers(events.LoneOverdue)
     draft.change_party(draft.session.agent, desired_end_on_exit=False)
     # A party that a command put on hold takes part in the transfer.
     want_unhold(draft, AGENT)
@@ -114,9 +113,8 @@ def let_agent_leave(draft: Draft, _event: Event) -> None:
 def dial_targets(draft: Draft, _event: Event) -> None:
     """Dial the target, or a ring group, unless the phones ring already."""
     transfer = draft.transfer
-    if transfer.attempts:  # dialed before the agent left
-        draft.change_transfer(stage=TransferStage.DIALING)  # the customer is on hold for them now
-        return
+    if transfer.attempts:
+        return  # dialed before the agent left
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
     for number, address in enumerate(addresses, start=1):
@@ -272,7 +270,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repair_attempted=False)
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue, events.LoneOverdue)
+    draft.cancel_timers(events.CallsOverdue)
     fail_queued_commands(draft, "agent-left")
 
 

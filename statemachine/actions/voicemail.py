@@ -55,7 +55,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
         ),
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
-    draft.cancel_timers(events.CallsOverdue, events.OpeningOverdue, events.LoneOverdue)
+    draft.cancel_timers(events.CallsOverdue)
 
 
 def move_to_voicemail(draft: Draft, _event: Event) -> None:
