@@ -314,28 +314,28 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 
 
-def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
-    """Return to the bridge: Twilio refused to move the child's leg."""
-    restore_bridge(draft, event.reason_text)
+def return_to_bridge(draft: Draft, event: events.EffectFailed | events.RepairOverdue | events.CallsRead) -> None:
+    """Return to the bridge: Twilio refused to move anyone, or did not in time."""
+    refusal = event.reason_text if isinstance(event, events.EffectFailed) else ""
+    fail_waiting_commands(draft, refusal or "Twilio did not move the parties in time")
+    draft.change(
+        phase=Phase.CONNECTED,
+        open_redirects=(),
+        repair_attempted=False,
+        moved_at_ms=0 if refusal else draft.now_ms,  # someone may have been moved all the same
+    )
+    draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
+    draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
     if draft.session.child.is_gone:
         await_parent_of_bridge(draft)
+    elif not refusal:
+        draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
-def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
-    """Return to the bridge: no one was moved in time. Read Twilio once more."""
-    restore_bridge(draft, "Twilio did not move the parties in time")
-    draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved anyway
-    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
-
-
-def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
-    """Wait for an open redirect, which has its own deadline."""
-    draft.set_timer(events.RepairOverdue, draft.policy.settle_ms)
-
-
-def extend_convert_timer(draft: Draft, _event: Event) -> None:
-    """Extend the timer to give a moved party time to arrive."""
-    draft.set_timer(events.ConvertOverdue, draft.policy.settle_ms)
+def wait_for_move(draft: Draft, event: events.RepairOverdue | events.CallsRead) -> None:
+    """Give a party time to be moved, or to arrive."""
+    timer = events.RepairOverdue if isinstance(event, events.RepairOverdue) else events.ConvertOverdue
+    draft.set_timer(timer, draft.policy.settle_ms)
 
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
@@ -343,12 +343,6 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     draft.change(phase=Phase.NONE)
     draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
-
-
-def restore_bridge(draft: Draft, reason: str) -> None:
-    """Take the parties as bridged again; what needed a conference has failed."""
-    fail_waiting_commands(draft, reason)
-    draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------

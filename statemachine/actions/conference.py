@@ -19,13 +19,17 @@ _NOT_UPDATED = {"held": False, "end_on_exit": False, "pending_update": "", "upda
 
 
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Record that a party joined."""
+    """Record that a party joined, maybe as a read has shown before."""
+    is_known = guards.is_known_to_have_joined(draft, event)
     note_conference(draft, event)
     party = not_none(draft.session.subject_of(event))
-    _enter(draft, party, event.call_sid, starts=event.start_on_enter)
     if event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
-    draft.change(moved_at_ms=draft.now_ms)
+    if not is_known:  # else, what was requested or confirmed since stays
+        _enter(draft, party, event.call_sid, starts=event.start_on_enter)
+        draft.change(moved_at_ms=draft.now_ms)
+    elif event.start_on_enter:
+        mark_conference_started(draft)
 
 
 def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
@@ -53,16 +57,6 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
     if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
         draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
-
-
-def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Record the callback of a join that a read showed first."""
-    # Unlike in `note_join`, what was requested or confirmed since stays.
-    party = not_none(draft.session.subject_of(event))
-    if event.sequence is not None:
-        draft.change_party(party, conference_sequence=event.sequence)
-    if event.start_on_enter:
-        mark_conference_started(draft)
 
 
 def mark_conference_started(draft: Draft) -> None:
@@ -158,13 +152,12 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
     # The conference has reported nothing about them yet, so no later fact contradicts the read.
     if event.conference_sid != draft.session.conference_sid:
         return
-    arrived = []
-    for seen in event.participants:
-        party = draft.session.subject_of(seen)
-        is_awaited = party is not None and party.dial_id and not (party.in_conference or party.is_leaving)
-        if party is not None and is_awaited and party.conference_sequence < 0 and not seen.is_ringing:
-            arrived.append(seen)
-    shown = replace(event, participants=tuple(arrived))
+    parties = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
+    shown = replace(event, participants=tuple(
+        seen for seen, party in parties
+        if party is not None and party.dial_id and party.conference_sequence < 0
+        and not (party.in_conference or party.is_leaving)
+    ))  # fmt: skip
     apply_presence(draft, shown)
     apply_participants(draft, shown)  # a supervisor joins muted
 

@@ -173,9 +173,10 @@ def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | eve
         end_conference(draft, event)
 
 
-def end_conference(draft: Draft, _event: events.EffectOutcome) -> None:
-    """End the conference: no one else may stay after the customer."""
-    draft.emit(EndConference, conference_sid=draft.session.conference_sid)
+def end_conference(draft: Draft, event: Event) -> None:
+    """End an ended session's conference, or the one that an event found."""
+    draft.emit(EndConference, conference_sid=getattr(event, "conference_sid", draft.session.conference_sid))
+    draft.reason = _AFTER_END
 
 
 def end_transfer_failed(draft: Draft, _event: Event) -> None:
@@ -376,8 +377,7 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
         name = next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
-    draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _AFTER_END
+    end_conference(draft, event)
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
@@ -385,17 +385,11 @@ def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
     if event.call_sid:
         hang_up_after_end(draft, event)
     elif event.conference_sid:
-        end_live_conference(draft, event)
+        end_conference(draft, event)
     else:
         for party in draft.session.parties.values():
             if guards.is_unknown_dial(party):
                 find_dialed_call(draft, party)
-
-
-def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:
-    """End the conference of an ended session that the sweep or a read found."""
-    draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _AFTER_END
 
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:

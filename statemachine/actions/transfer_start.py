@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
-from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg, restore_bridge
+from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
@@ -302,13 +302,3 @@ def _hang_up_again(draft: Draft, *parties: Party) -> None:
     for party in parties:
         if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)
-
-
-def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:
-    """Return to the bridge: Twilio did not move the customer."""
-    draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
-    draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
-    reason = event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
-    restore_bridge(draft, reason)
-    # The first redirect may have worked.
-    draft.change(moved_at_ms=0 if isinstance(event, events.EffectFailed) else draft.now_ms)

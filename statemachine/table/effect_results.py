@@ -29,7 +29,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                                   STAY,           do.note_redirect_ended),
     Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                                    B,              do.return_to_bridge),
     # No leg has moved: agent and customer still talk over the bridge.
-    Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                          B,              do.return_to_bridge_unmoved),
+    Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                          B,              do.return_to_bridge),
     # A read shows who is where, or who hung up before the move (21220).
     Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.read_calls)),
 
@@ -97,7 +97,7 @@ READS: tuple[Row, ...] = (
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_child_ended,                 STAY,              do.note_bridge_read),
-    Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.extend_convert_timer),
+    Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.wait_for_move),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
@@ -106,7 +106,7 @@ READS: tuple[Row, ...] = (
     # CallsRead, while conferenced or transferring
     Row(C|T,     ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
-    Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge_unmoved),
+    Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,       ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
     Row(C|T,     ANY, on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
@@ -117,7 +117,7 @@ READS: tuple[Row, ...] = (
     Row(T,       ANY, on.CallsRead,       None,                                   STAY,              do.apply_read),
 
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
-    Row(E,       ANY, on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_live_conference),
+    Row(E,       ANY, on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_conference),
     Row(E,       ANY, on.CallsRead,       None,                                   STAY,              do.log_only),
 
     # AccountSwept: the sweep found a difference between Twilio's lists and the session

@@ -83,7 +83,6 @@ CONFERENCE: tuple[Row, ...] = (
     Row(PREPARING, ANY,     on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
-    Row(C|T,       ANY,     on.ParticipantJoined,  when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
     Row(V|C|T,     ANY,     on.ParticipantJoined,  None,                                         STAY,              do.note_join),
     # A leg in a conference is a fact, whatever the session knows.
     Row(B,         ANY,     on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),

@@ -71,11 +71,11 @@ def moved_again():
 
 
 def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking():
-    why = "unknown: Twilio gave no answer"
+    why = "Twilio did not move the parties in time"
     story = moved_again()
     story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
     story.reads(agent="in-progress", customer="in-progress").expect("bridged", "look", phase="connected")
-    story.reads(agent="in-progress", customer="in-progress").expect("bridged").expect_timers()
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged").expect_timers("calls")
     story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))
     assert not story.session.parties["agent"].is_leaving
     story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
