@@ -138,30 +138,28 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
 }
 
 
-def _close(session: Session, event: Event) -> Session:
+def _close(draft: Draft, event: Event) -> None:
     """Close the read, hangup, or timer that the event reports."""
     if isinstance(event, events.TimerExpired):
-        return replace(session, timers={name: due for name, due in session.timers.items() if name != event.timer})
-    if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
-        return _close_read(session, event)
-    if not isinstance(event, events.EffectOutcome) or event.kind != HangUpCall.kind:
-        return session
-    # A party still there is disconnected again.
-    over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
-            if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
-    return replace(session, parties={**session.parties, **over}) if over else session
+        draft.cancel_timers(type(event))
+    elif isinstance(event, _EFFECT_RESULTS) and event.effect_id == draft.session.open_read_id:
+        _close_read(draft, event)
+    elif isinstance(event, events.EffectOutcome) and event.kind == HangUpCall.kind:
+        for party in draft.session.parties.values():
+            if party.hang_up_effect_id == event.effect_id:  # if it is still there, it is disconnected again
+                draft.change_party(party, hang_up_effect_id="")
 
 
-def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:
+def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) -> None:
+    draft.change(open_read_id="", unread_calls=())
     if not isinstance(event, events.CallsRead):
-        return replace(session, open_read_id="", unread_calls=())
+        return
     # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
-    is_current = session.facts_version <= event.read_version
-    unread = event.unread if is_current and not session.reread_wanted else ()
-    after = replace(session, open_read_id="", reread_wanted=session.reread_wanted or bool(unread), unread_calls=unread)
-    were_read = {name: replace(one, dial_check="read") for name, one in session.parties.items()
-                 if one.dial_check == "reading" and not after.reread_wanted}  # fmt: skip
-    return replace(after, parties={**session.parties, **were_read}) if were_read else after
+    if event.unread and draft.session.facts_version <= event.read_version and not draft.session.reread_wanted:
+        draft.change(unread_calls=event.unread, reread_wanted=True)
+    for party in draft.session.parties.values():
+        if party.dial_check == "reading" and not draft.session.reread_wanted:
+            draft.change_party(party, dial_check="read")
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
@@ -176,19 +174,20 @@ def _seen_with(session: Session, event: Event) -> SeenEvents:
 
 def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     """Take the event's row, then automatic rows; a refusal undoes the changes."""
-    session = _close(before, event)
-    draft = Draft(session, event, now_ms, policy)
+    draft = Draft(before, event, now_ms, policy)
+    _close(draft, event)
+    closed = draft.session
     if before.version == 0:
-        draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
+        draft.change(created_at_ms=now_ms, conference_name=event.conference_name or before.id)
         draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     if before.version == 0 or isinstance(event, events.CallsRead):
         draft.change(verified_entry_id=event.entry_id)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
-    assert is_decided, (session.state, event.name)
+    assert is_decided, (before.state, event.name)
     if draft.refusal:
         allowed = ", ".join(allowed_commands(before, policy))
-        draft.session = _note_transfer(session, event, draft.refusal, now_ms)
+        draft.session = _note_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
         draft.outcome = Outcome.REFUSED
