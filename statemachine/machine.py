@@ -16,6 +16,7 @@ from conferral.statemachine.durations import advance, end_of, note_late_answer, 
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
+from conferral.statemachine.guards.conference import is_reconciled
 from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
@@ -223,6 +224,9 @@ def _set_derived_timers(draft: Draft) -> None:
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
     _time_holds(draft)
+    if events.ConfirmOverdue.timer in draft.session.timers and is_reconciled(draft.session):
+        draft.cancel_timers(events.ConfirmOverdue)
+        draft.change(confirmation_reads=0)
     if draft.state is State.CONFERENCED:
         _time_lone_party(draft)
         _time_missing_party(draft)

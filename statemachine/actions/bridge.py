@@ -3,6 +3,7 @@
 import math
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
 from conferral.statemachine.actions.dials import (
     agent_options,
@@ -274,6 +275,7 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
     draft.cancel_timers(events.CallsOverdue)
     finish_call(draft)
     settle_conference(draft)
+    begin_queued_commands(draft)
 
 
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:

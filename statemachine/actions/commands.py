@@ -28,7 +28,7 @@ def begin_command(draft: Draft, event: events.Command) -> None:
     _start_command(draft, accept_command(draft, event, **_pending_command_fields(draft, event)))
 
 
-def begin_queued_commands(draft: Draft, _event: Event) -> None:
+def begin_queued_commands(draft: Draft) -> None:
     """Start the queued commands in order: both parties have joined."""
     for command in draft.session.pending_commands:
         if command.is_queued:

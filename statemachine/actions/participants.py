@@ -138,12 +138,6 @@ def _emit_update(draft: Draft, party: Party, update: ParticipantUpdate) -> str:
     )
 
 
-def finish_reconciliation(draft: Draft, _event: Event) -> None:
-    """Stop the confirmation timer: Twilio has confirmed all."""
-    draft.cancel_timers(events.ConfirmOverdue)
-    draft.change(confirmation_reads=0)
-
-
 def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
     """Read Twilio because a callback is missing, until settled."""
     reads = draft.session.confirmation_reads + 1

@@ -247,6 +247,11 @@ def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:
     return not draft.session.customer_is_parent and both_are_still_bridged(draft, event)
 
 
+def awaits_redirect(draft: Draft, event: Event) -> bool:
+    """Whether a redirect is open, and no leg is known to have left the bridge."""
+    return bool(draft.session.open_redirects) and both_are_still_bridged(draft, event)
+
+
 def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     """Return the leg to redirect next, once each.
 

@@ -184,11 +184,6 @@ def has_finished_command(draft: Draft, _event: Event) -> bool:
     return any(command_result(draft, command) is not None for command in draft.session.pending_commands)
 
 
-def has_queued_command(draft: Draft, _event: Event) -> bool:
-    """Whether commands were queued for the conference."""
-    return any(command.is_queued for command in draft.session.pending_commands)
-
-
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
     """Whether a party can be dialed: no one's leaving ends the conference."""
     clearing = any(command.awaits_end_on_exit for command in draft.session.pending_commands)

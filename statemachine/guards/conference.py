@@ -153,13 +153,11 @@ def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None
     return None
 
 
-def is_reconciled(draft: Draft, _event: Event) -> bool:
-    """Whether a confirmation was pending, and all match the desired state."""
-    session = draft.session
-    return "confirm" in session.timers and all(
-        not party.in_conference
-        or (not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id))
-        for party in session.parties.values()
+def is_reconciled(session: Session) -> bool:
+    """Whether Twilio has confirmed all participants as desired."""
+    return all(
+        not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id)
+        for party in session.participants
     )
 
 

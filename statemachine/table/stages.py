@@ -168,8 +168,6 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,            ANY,       on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,            ANY,       on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
-    # Commands that arrived during the conversion.
-    Row(C,            ANY,       on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
     # Redis lost the end of a park, or the start of a transfer.
     Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
     Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
@@ -219,7 +217,6 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C|T,          ANY,       on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
     Row(C|T,          ANY,       on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
     Row(C|T,          ANY,       on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
-    Row(C|T,          ANY,       on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
 )
 # fmt: on
 LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))
