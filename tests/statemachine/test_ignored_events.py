@@ -1,15 +1,17 @@
 """What may be left out under load decides nothing: read from the table, and tried in every situation."""
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 
-from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, ParticipantLeft
+from conferral.statemachine.actions import ignore_late, log_only
+from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, Event, ParticipantLeft, TimerExpired
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.statemachine.table import TABLE
-from tests.statemachine.scenario import AGENT_CALL, CONFERENCE
+from tests.statemachine.scenario import AGENT_CALL, CONFERENCE, Scenario
 from tests.statemachine.test_grid import BEGINNINGS
-from tests.statemachine.transfer_scenarios import conferenced
+from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.each import each
 
 #: What a log and a count of events show, and nothing is decided by.
@@ -30,6 +32,39 @@ def what_decides(session: Session) -> dict[str, object]:
 
 def test_exactly_what_no_state_asks_for_decides_nothing():
     assert {event for event in EVENTS if event.ignored_because} == {*EVENTS} - {row.event for row in TABLE}
+
+
+IN_STATE = {
+    State.BRIDGED: lambda: Scenario().answered(),
+    State.CONVERTING: lambda: Scenario().answered().convert(),
+    State.CONFERENCED: conferenced,
+    State.TRANSFERRING: lambda: talking("consult"),
+    State.ENDED: lambda: conferenced().end(),
+}
+#: Pairs whose only row ignores the event.
+NOT_ASKED_FOR = [
+    (row.source, row.event) for row in TABLE
+    if not row.conditions and set(row.actions) <= {ignore_late, log_only}
+    and sum((other.source, other.event) == (row.source, row.event) for other in TABLE) == 1
+]  # fmt: skip
+
+
+@each("pair", NOT_ASKED_FOR)
+def test_event_that_no_one_in_its_state_has_asked_for_changes_nothing(pair: tuple[State, type[Event]]):
+    state, kind = pair
+    before = IN_STATE[state]().session
+    now_ms = before.updated_at_ms
+    values = {one.name: "x" for one in fields(kind) if one.default is one.default_factory is MISSING}
+    event = kind(**values | {"session_id": before.id, "entry_id": f"{now_ms}-7", "token": "another"})
+    if isinstance(event, TimerExpired):
+        event = replace(event, due_ms=now_ms)
+        taken = step(replace(before, timers={**before.timers, event.timer: now_ms}), event, now_ms)
+    else:
+        taken = step(before, event, now_ms)
+
+    assert before.state is state
+    assert what_decides(replace(taken.session, seen=before.seen)) == what_decides(before)
+    assert (taken.effects, taken.reports, taken.outcome_records) == ((), (), ())
 
 
 @each("situation", BEGINNINGS)
