@@ -157,11 +157,9 @@ class Draft:
         def changed(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
             return tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in attempts)
 
-        history = self.session.history
         if self.session.transfer is not None:
             self.change_transfer(attempts=changed(self.session.transfer.attempts))
-        if history.attempts:
-            self.change(history=replace(history, attempts=changed(history.attempts)))
+        self.change(history=replace(self.session.history, attempts=changed(self.session.history.attempts)))
 
     def _note_taken(self, party: Party) -> None:
         """Record that a party who was rung for the call itself took it."""
@@ -195,9 +193,8 @@ class Draft:
 
     def cancel_timers(self, *timers: type[TimerExpired]) -> None:
         """Cancel those of the timers that are set."""
-        for timer in timers:
-            if timer.timer in self.session.timers:
-                self.change(timers={name: due for name, due in self.session.timers.items() if name != timer.timer})
+        names = [timer.timer for timer in timers]
+        self.change(timers={name: due for name, due in self.session.timers.items() if name not in names})
 
     def ignore(self, outcome: Outcome, reason: str) -> None:
         """Ignore the event, with an outcome and a reason."""

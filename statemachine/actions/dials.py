@@ -97,9 +97,7 @@ def agent_options(draft: Draft, address: str) -> DialOptions:
 
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
-    return DialOptions(
-        event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id, event.params, event.amd
-    )
+    return DialOptions(*(getattr(event, name) for name in DialOptions.__struct_fields__))
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
