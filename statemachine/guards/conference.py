@@ -124,16 +124,9 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    if not party.in_conference:
+    has_started = not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
+    if not (has_started and party.in_conference):
         return None
-    update = _next_difference(session, party)
-    # Checked last: after most events, no participant differs.
-    if update and not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants):
-        return update
-    return None
-
-
-def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None:
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
