@@ -220,7 +220,7 @@ def _take_automatic_rows(draft: Draft) -> None:
 
 
 def _set_derived_timers(draft: Draft) -> None:
-    """Set the timers of dials, pending commands, lone and missing parties."""
+    """Set timers that follow from the session; end those of other states."""
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
     _time_holds(draft)
