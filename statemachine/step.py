@@ -13,7 +13,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import PartyStatus, State
+from conferral.statemachine.states import PartyStatus, State, TransferMode
 
 _T = TypeVar("_T")
 
@@ -139,6 +139,11 @@ class Draft:
             self._note_taken(party)
         parties = {**self.session.parties, party.name: replace(party, **changes)}
         self.session = replace(self.session, parties=parties)
+
+    def begin_transfer(self, mode: TransferMode, **fields: Any) -> None:
+        """Make a new transfer the newest."""
+        number = self.session.transfer.number + 1 if self.session.transfer is not None else 1
+        self.change(transfer=TransferState(number, mode, started_at_ms=self.now_ms, **fields))
 
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""

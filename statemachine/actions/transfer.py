@@ -16,7 +16,7 @@ from conferral.statemachine.actions.reports import (
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
-from conferral.statemachine.parts import DialOptions, TransferState
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, Place, TransferMode, TransferStage, TransferStatus, WaitAudio
@@ -281,17 +281,12 @@ def return_to_park(draft: Draft, _event: Event) -> None:
 def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
     """Begin the fallback: no one retrieved the parked call in time."""
     before = draft.session.transfer
-    draft.change(
-        phase=Phase.FALLBACK,
-        transfer=TransferState(
-            number=before.number + 1 if before else 1,
-            mode=TransferMode.PARK,
-            to=draft.session.parked_by,
-            fallback=before.fallback if before else draft.policy.fallback,
-            by=before.by if before and before.mode is TransferMode.PARK else "",
-            started_at_ms=draft.now_ms,
-        ),
-        parked_until_ms=0,
+    draft.change(phase=Phase.FALLBACK, parked_until_ms=0)
+    draft.begin_transfer(
+        TransferMode.PARK,
+        to=draft.session.parked_by,
+        fallback=before.fallback if before else draft.policy.fallback,
+        by=before.by if before and before.mode is TransferMode.PARK else "",
     )
     fail_transfer(draft, EndReason.PARK_TIMEOUT)
 

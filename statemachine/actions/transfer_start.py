@@ -10,7 +10,7 @@ from conferral.statemachine.actions.reads import read_calls, read_is_open, read_
 from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
-from conferral.statemachine.parts import DialOptions, TransferState
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -59,21 +59,16 @@ def begin_from_bridge(draft: Draft, event: events.Transfer | events.Park) -> Non
 def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> None:
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
-    before = draft.session.transfer
     retire_targets(draft)
-    draft.change(
-        transfer=TransferState(
-            number=before.number + 1 if before else 1,
-            mode=TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
-            to="" if isinstance(event, events.Park) else event.to,
-            options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
-            fallback=_fallback(draft, event),
-            command_id=event.command_id,
-            by=event.by,
-            started_at_ms=draft.now_ms,
-        ),
-        ref=getattr(event, "ref", "") or draft.session.ref,
+    draft.begin_transfer(
+        TransferMode(event.mode if isinstance(event, events.Transfer) else event.name),
+        to="" if isinstance(event, events.Park) else event.to,
+        options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
+        fallback=_fallback(draft, event),
+        command_id=event.command_id,
+        by=event.by,
     )
+    draft.change(ref=getattr(event, "ref", "") or draft.session.ref)
 
 
 def _fallback(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> str:

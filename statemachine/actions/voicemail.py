@@ -12,7 +12,7 @@ from conferral.statemachine.actions.session_end import end_session, reason_of_le
 from conferral.statemachine.actions.transfer import begin_place, unreached_reason
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
-from conferral.statemachine.parts import TransferState, Voicemail
+from conferral.statemachine.parts import Voicemail
 from conferral.statemachine.reasons import EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER
@@ -39,20 +39,14 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED)
     session = draft.session
     fail_waiting_commands(draft, reported_reason(session.agent.left_reason))
-    draft.change(
-        phase=Phase.FALLBACK,
-        opening=Opening.OVER,
-        first_to_leave="",
-        transfer=TransferState(
-            number=session.transfer.number + 1 if session.transfer else 1,
-            mode=TransferMode.INBOUND,
-            to="",
-            status=TransferStatus.FAILED,
-            reason=reported_reason(session.agent.left_reason),
-            unreached=reported_reason(session.agent.left_reason),
-            fallback=session.fallback,
-            started_at_ms=draft.now_ms,
-        ),
+    draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")
+    draft.begin_transfer(
+        TransferMode.INBOUND,
+        to="",
+        status=TransferStatus.FAILED,
+        reason=reported_reason(session.agent.left_reason),
+        unreached=reported_reason(session.agent.left_reason),
+        fallback=session.fallback,
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     draft.cancel_timers(events.CallsOverdue)
