@@ -195,7 +195,8 @@ class WorkerParts:
         if per_second := self._settings.calls_per_second:
 
             async def acquire_permit(urgent: bool) -> float:
-                return await acquire_dial_permit(core.client, core.keys, core.name, per_second, urgent=urgent)
+                name = f"{core.name}:{'urgent' if urgent else 'patient'}"
+                return await acquire_dial_permit(core.client, core.keys, name, per_second, urgent=urgent)
 
         return Executor(context, acquire_permit)
 

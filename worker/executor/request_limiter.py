@@ -9,10 +9,8 @@ a slot of their own, and keep retrying. If there is a pace of dials (CPS), all w
 import asyncio
 import math
 import random
-from bisect import insort
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from heapq import heappop, heappush
@@ -21,6 +19,7 @@ from itertools import count
 import structlog
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
@@ -219,46 +218,21 @@ class RequestLimiter:
         self._paused_until_s = self._clock.monotonic_s() + pause_s
 
 
-@dataclass(order=True)
-class _Waiter:
-    """One dial; the first in order asks Redis, the others wait."""
-
-    is_patient: bool
-    number: int
-    is_first: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
-
-
 class DialPace:
-    """Paces dials: each waits for a permit, first those that a caller awaits."""
+    """Paces dials: each waits for a permit, first those that a caller awaits.
+
+    Redis decides whose turn it is. Of each kind, one dial of this worker asks; the others wait in order.
+    """
 
     def __init__(self, acquire_permit: AcquirePermit, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._acquire_permit = acquire_permit
         self._sleep = sleep
-        self._waiting: list[_Waiter] = []
-        self._numbers = count()
+        self._turns = {is_urgent: asyncio.Lock() for is_urgent in (True, False)}
 
     async def wait(self, *, urgent: bool) -> None:
         """Wait for a permit."""
-        own = _Waiter(not urgent, next(self._numbers))
-        insort(self._waiting, own)
-        self._waiting[0].is_first.set()
-        try:
-            while True:
-                await own.is_first.wait()
-                if not (wait_s := await self._try_permit(urgent)):
-                    return
+        ask = partial(self._acquire_permit, urgent)
+        log_error = partial(log_unreachable, task="dial_rate")
+        async with self._turns[urgent]:
+            while wait_s := await retry_unreachable(ask, REDIS_PAUSE_S, errors=StoreError, on_error=log_error):
                 await self._sleep(wait_s)
-                if self._waiting[0] is not own:  # an urgent one has come
-                    own.is_first.clear()
-        finally:
-            self._waiting.remove(own)
-            if self._waiting:
-                self._waiting[0].is_first.set()
-
-    async def _try_permit(self, urgent: bool) -> float:
-        """Ask for a permit; return 0.0, or the seconds to wait for the next try."""
-        try:
-            return await self._acquire_permit(urgent)
-        except StoreError as error:
-            log_unreachable(error, task="dial_rate")
-            return REDIS_PAUSE_S

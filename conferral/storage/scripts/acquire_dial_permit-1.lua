@@ -1,10 +1,11 @@
 --[[
   Grants a permit to place a call, or returns how long to wait before asking again (rate limit).
 
-  KEYS[1]  hash: `next`, when the next permit is due; and for each waiting worker, by its name, `CLASS FROM UNTIL`:
-           class 0 for an urgent dial, else 1; since when it waits, and when it expires; times in microseconds
+  KEYS[1]  hash: `next`, when the next permit is due; and for each worker and kind of dial that waits, by name,
+           `CLASS FROM UNTIL`: class 0 for an urgent dial, else 1; since when it waits, and when it expires; times in
+           microseconds
 
-  ARGV[1]  name of the worker that asks
+  ARGV[1]  name of the worker that asks, and kind of dial
   ARGV[2]  permits                               per second, more than 0
   ARGV[3]  whether a caller waits                1 or 0
   ARGV[4]  longest wait before it asks again     ms
