@@ -72,16 +72,15 @@ class AccountDiff:
         #: The lists may lack later events, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
 
-    def compare_live(self, session: Session, *, is_behind: bool = False) -> None:
+    def compare_live(self, session: Session) -> None:
         """Add the session's first difference to the findings, if it is old enough.
 
-        While its partition is behind, as after a takeover, only a missing call counts: the finding is appended behind
-        the entries that wait, and costs no read if one of them was the call's end.
+        The finding is appended behind the entries that wait, and costs no read if one of them was the call's end.
         """
         self.sessions += 1
         self.unmatched_calls.difference_update(_connected_since_ms(session))
         self.unmatched_conferences.pop(session.conference_sid, None)
-        if finding := self._find_missing_call(session) or (None if is_behind else self._find_other(session)):
+        if finding := self._find_missing_call(session) or self._find_other(session):
             self.findings.append(finding)
 
     def _find_missing_call(self, session: Session) -> Finding | None:

@@ -18,9 +18,8 @@ from conferral.worker.sweep.orphans import UnknownBridge
 
 log = structlog.get_logger()
 
-#: Age of a partition's oldest entry from which its sessions are behind, and from which they are left out.
-BEHIND_MS = 1_000
-FAR_BEHIND_MS = 10_000
+#: Age of a partition's oldest entry from which it is behind, and its sessions are left out.
+BEHIND_MS = 10_000
 
 
 class SweepStore:

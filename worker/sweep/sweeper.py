@@ -37,7 +37,7 @@ from conferral.worker.sweep.orphans import (
     is_opened_by_wait_request,
     is_own_conference,
 )
-from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
+from conferral.worker.sweep.store import BEHIND_MS, SweepStore
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -243,14 +243,12 @@ class Sweeper:
 
     async def _compare_partition(self, number: int, diff: AccountDiff) -> bool:
         """Compare a partition's live sessions; return False if it is behind."""
-        lag_ms = await self._store.lag_ms(number, self._core.store_clock.store_now_ms())
-        if lag_ms >= FAR_BEHIND_MS:
+        if await self._store.lag_ms(number, self._core.store_clock.store_now_ms()) >= BEHIND_MS:
             return False
-        is_behind = lag_ms >= BEHIND_MS
         for batch in self._chunks(await self._store.live_ids(number)):
             for session in await self._store.live_sessions(batch):
-                diff.compare_live(session, is_behind=is_behind)
-        return not is_behind
+                diff.compare_live(session)
+        return True
 
     async def _compare_ended(self, sweep: _Sweep) -> None:
         """Add findings for what is live though its session has ended."""
