@@ -166,7 +166,7 @@ class SessionReader:
         found: dict[int, dict[str, str]] = {number: {} for number in partitions}
         for number, names in zip(partitions, answers, strict=True):
             live = [name.decode(errors="replace") for name in names or ()]
-            versions = await self._read_field(live, "version")
+            versions = await run_each(self.client, [("HGET", self.keys.session(name), "version") for name in live])
             answered = zip(live, versions, strict=True)
             found[number] = {name: raw.decode(errors="replace") for name, raw in answered if raw}
         return found
@@ -215,7 +215,7 @@ class SessionReader:
         scanned = 0
         # Without a filter, read no more than needed.
         async for places in self._places(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
-            sessions = await self.read_sessions(await self._in_state([place.after for place in places], state))
+            sessions = await self.read_sessions(place.after for place in places)
             read = ((place, sessions[place.after]) for place in places if place.after in sessions)
             found += (one for one in read if is_wanted(*one))
             scanned += len(places)
@@ -251,17 +251,6 @@ class SessionReader:
         found = (pair for some in answers if some for pair in zip(some[::2], some[1::2], strict=True))
         ends = [SessionCursor(int(at), name.decode(errors="replace")) for name, at in found]
         return sorted((end for end in ends if end < start), reverse=True)[:count]
-
-    async def _in_state(self, names: Sequence[str], state: State | None) -> list[str]:
-        """Return the sessions in a state; all of them if it is None."""
-        if state is None:
-            return list(names)
-        wanted = state.value.encode()
-        answers = await self._read_field(names, "state")
-        return [name for name, found in zip(names, answers, strict=True) if found == wanted]
-
-    async def _read_field(self, names: Sequence[str], field: str) -> list[bytes | None]:
-        return await run_each(self.client, [("HGET", self.keys.session(name), field) for name in names])
 
     async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
         """Return a page of a session's log, oldest first; empty if unknown."""
