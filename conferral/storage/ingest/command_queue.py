@@ -12,8 +12,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import Client, Command, is_cluster, run_all
-from conferral.storage.connection.errors import is_transient, to_store_error
+from conferral.storage.connection.client import Client, Command, is_cluster, run_all, store_errors
+from conferral.storage.connection.errors import is_transient
 
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.
@@ -80,14 +80,12 @@ class CommandQueue:
         if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
-        timer = loop.call_at(deadline_s, _set_late, done)
-        try:
-            answers = await done
-        finally:
-            timer.cancel()
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise to_store_error(answer) from answer
+        with store_errors():
+            async with asyncio.timeout_at(deadline_s):
+                answers = await done
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
         return answers
 
     async def _send(self) -> None:
@@ -116,8 +114,3 @@ class CommandQueue:
             own = list(islice(answers, len(commands)))
             if not done.done():
                 done.set_result(own)
-
-
-def _set_late(done: asyncio.Future[list[Any]]) -> None:
-    if not done.done():
-        done.set_result([TimeoutError()])
