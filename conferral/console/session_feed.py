@@ -77,11 +77,9 @@ class SessionFeed(SessionFollower[CachedSession]):
     async def _poll(self) -> None:
         await self._read_clock()
         await super()._poll()
-        self.as_of_ms = self.now_ms()
-
-    async def _finish_poll(self, _partitions: list[int], /) -> None:
         await self._list_ended()
         self._update_attention()
+        self.as_of_ms = self.now_ms()
 
     def _on_change(self, name: str, followed: CachedSession | None) -> None:
         if followed is not None and followed.session.is_ended:

@@ -18,6 +18,8 @@ from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSessio
 POLL_EVERY_S = 0.25
 #: Longest backoff while Redis is unreachable.
 BACK_OFF_MAX_S = 5.0
+#: Changed sessions that are handled at once (count): callers, and those who read of them, wait meanwhile.
+AT_ONCE = 50
 #: Polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
 
@@ -64,10 +66,6 @@ class SessionFollower(Generic[T]):
 
     def _on_change(self, name: str, followed: T | None) -> None:
         """Handle a change, the last of which is the end; None if Redis lost it."""
-        raise NotImplementedError
-
-    async def _finish_poll(self, partitions: list[int], /) -> None:
-        """Read more, at least in the partitions that have changed."""
         raise NotImplementedError
 
     def subscribe(self, wake: asyncio.Event) -> None:
@@ -132,7 +130,6 @@ class SessionFollower(Generic[T]):
             extra = -1 if rest else turn % len(marks)
             changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
         await self._poll_partitions(changed)
-        await self._finish_poll(changed)
         if not self.is_loaded:
             self.is_loaded = True
             self.revision += 1
@@ -153,26 +150,25 @@ class SessionFollower(Generic[T]):
             removed |= self._by_partition[number] - found.keys() | ended
             known = {name: self.live[name].session.fields.get("version", "") for name in found if name in self.live}
             wanted += [name for name, version in found.items() if name not in ended and known.get(name) != version]
-        await self._refresh(wanted, are_live=True)
-        await self._refresh([*removed], are_live=False)
+        names = [*wanted, *removed]
+        sessions: dict[str, StoredSession] = {}
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            sessions |= await self._redis.limiter((await self._redis.reader()).read_sessions(some))
+        # Redis may fail up to here: each change then counts with a later poll, and only once.
+        for count, name in enumerate(names, start=1):
+            session, is_live = sessions.get(name, UNKNOWN_SESSION), name not in removed
+            followed = self._keep(session) if session.is_known and session.is_ended is not is_live else None
+            if not is_live:
+                self.live.pop(name, None)
+            elif followed is None:
+                continue  # it has just ended: the next poll reads it again
+            else:
+                self.live[name] = followed
+            self._on_change(name, followed)
+            self.revision += 1
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
         for number, found in versions.items():
             self._by_partition[number] = found.keys() - removed
             self._newest_end_ms[number] = max(ends[number].values(), default=max(since_ms[number], 0))
-
-    async def _refresh(self, names: list[str], *, are_live: bool) -> None:
-        """Read sessions that have changed, or that are no longer live."""
-        for start in range(0, len(names), CHUNK):
-            some = names[start : start + CHUNK]
-            sessions = await self._redis.limiter((await self._redis.reader()).read_sessions(some))
-            for name in some:
-                session = sessions.get(name, UNKNOWN_SESSION)
-                is_there = session.is_known and session.is_ended is not are_live
-                followed = self._keep(session) if is_there else None
-                if not are_live:
-                    self.live.pop(name, None)
-                elif followed is None:
-                    continue  # it has just ended: the next poll reads it again
-                else:
-                    self.live[name] = followed
-                self._on_change(name, followed)
-                self.revision += 1

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import POLL_EVERY_S, FollowedSession, SessionFollower
-from conferral.operations.session_queries import Change, LogEntry
+from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
@@ -25,8 +25,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.partition.partition_store import parse_entry_id
-from conferral.storage.queries.session_reader import FIRST_ID
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
 
@@ -71,16 +69,15 @@ class _Followed(FollowedSession):
 
 
 class _Reader:
-    """A stream's other end, and what waits to be sent to it."""
+    """A stream's other end."""
 
     def __init__(self, request: web.Request, is_gone: Callable[[], bool]) -> None:
         self.wake = asyncio.Event()
         self.response = web.StreamResponse(headers=_HEADERS)
         self._request = request
         self._is_gone = is_gone
-        self._waiting: list[bytes] = []
-        self._behind_bytes = 0
-        self._is_over = False
+        self._is_over = self._is_stalled = False
+        self._sent_s = asyncio.get_running_loop().time()
 
     async def start(self) -> None:
         """Send the head of the response."""
@@ -90,60 +87,39 @@ class _Reader:
         await self.response.prepare(self._request)
 
     async def send(self, events: bytes) -> None:
-        """Send now, as fast as the reader takes it."""
+        """Send as fast as the reader takes it; raise ConnectionError at the end."""
+        self._check()
+        self._is_stalled = True
         await self.response.write(events)
+        self._is_stalled = False
+        self._sent_s = asyncio.get_running_loop().time()
         await asyncio.sleep(0)  # aiohttp may not yield
 
-    def push(self, event: bytes) -> bool:
-        """Send soon; return False after disconnecting a reader too far behind."""
-        if self._is_gone():
-            return True
-        self._waiting.append(event)
-        self._behind_bytes += len(event)
-        self.wake.set()
-        if is_behind := self._behind_bytes > BEHIND_BYTES_MAX:
-            self._abort()
-        return not is_behind
+    async def wait(self) -> None:
+        """Wait for `wake`, for a while, and send a comment if one is due."""
+        self._check()
+        if asyncio.get_running_loop().time() - self._sent_s >= COMMENT_EVERY_S:
+            await self.send(b":\n\n")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(GONE_CHECK_EVERY_S, COMMENT_EVERY_S)):
+                await self.wake.wait()
+        self.wake.clear()
 
-    def finish(self) -> None:
-        """End the stream after what waits."""
+    def end(self) -> None:
+        """End the stream; the reader may connect again."""
         self._is_over = True
         self.wake.set()
-
-    def close(self) -> None:
-        """End the stream because the server stops."""
-        if self._behind_bytes:
-            self._abort()
-        self.finish()
-
-    def _abort(self) -> None:
-        self._waiting.clear()
-        if self._request.transport is not None:
+        if self._is_stalled and self._request.transport is not None:
             self._request.transport.abort()
 
-    async def run(self) -> None:
-        """Send what is pushed until the stream is over, or its reader is gone."""
-        now_s = asyncio.get_running_loop().time
-        sent_s = now_s()
-        while not self._is_gone():
-            self.wake.clear()
-            if events := b"".join(self._waiting):
-                self._waiting.clear()
-                await self.send(events)
-                self._behind_bytes -= len(events)
-                sent_s = now_s()
-            elif self._is_over:
-                return
-            elif now_s() - sent_s >= COMMENT_EVERY_S:
-                await self.send(b":\n\n")
-                sent_s = now_s()
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(min(GONE_CHECK_EVERY_S, COMMENT_EVERY_S)):
-                        await self.wake.wait()
+    def _check(self) -> None:
+        if self._is_over or self._is_gone():
+            raise ConnectionResetError
 
 
 class _SessionsReader(_Reader):
+    """Gets each change of the sessions that it wants."""
+
     def __init__(
         self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
     ) -> None:
@@ -151,6 +127,8 @@ class _SessionsReader(_Reader):
         self._is_wanted = is_wanted
         #: Ids of the wanted sessions that were sent.
         self._shown: set[str] = set()
+        self._waiting: list[bytes] = []
+        self._behind_bytes = 0
 
     def event_of(self, followed: _Followed) -> bytes:
         """Return what to send; empty for a session that was and is unwanted."""
@@ -159,13 +137,22 @@ class _SessionsReader(_Reader):
         (self._shown.add if is_wanted and not followed.session.is_ended else self._shown.discard)(name)
         return followed.event if is_wanted or was_shown else b""
 
+    def push(self, event: bytes) -> bool:
+        """Send soon; return whether the reader is too far behind."""
+        self._waiting.append(event)
+        self._behind_bytes += len(event)
+        self.wake.set()
+        return self._behind_bytes > BEHIND_BYTES_MAX
 
-class _LogReader(_Reader):
-    def __init__(self, request: web.Request, is_gone: Callable[[], bool], session_id: str, last_id: str) -> None:
-        super().__init__(request, is_gone)
-        self.session_id = session_id
-        #: The last entry that was sent or waits to be sent.
-        self.last_id = last_id or FIRST_ID
+    async def run(self) -> None:
+        """Send what is pushed, until ConnectionError."""
+        while True:
+            if events := b"".join(self._waiting):
+                self._waiting.clear()
+                await self.send(events)
+                self._behind_bytes -= len(events)
+            else:
+                await self.wait()
 
 
 class EventStreams(SessionFollower[_Followed]):
@@ -179,14 +166,11 @@ class EventStreams(SessionFollower[_Followed]):
         self._open: set[_Reader] = set()
         #: Those that have got what there was before.
         self._sessions_readers: set[_SessionsReader] = set()
-        self._log_readers: set[_LogReader] = set()
-        #: Whose log has perhaps grown since they read it themselves.
-        self._new_log_readers: set[_LogReader] = set()
 
     def stop(self) -> None:
         """End all streams."""
         for reader in self._open:
-            reader.close()
+            reader.end()
 
     async def send_sessions(
         self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
@@ -220,33 +204,34 @@ class EventStreams(SessionFollower[_Followed]):
 
         Raise `unknown` if there is neither, or StoreError.
         """
-        reader, redis = _LogReader(request, is_gone, session_id, last_id), self._redis
+        reader, read = _Reader(request, is_gone), self._redis.limiter
         with self._opened(reader):
-            reads = await redis.reader()
-            # The session first: if it has ended, the log is complete. It may also end right now.
-            session = await redis.limiter(reads.read_session(session_id))
-            is_over = not session.is_live
-            page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=last_id))
-            if not session.is_known and not page.items:
-                raise unknown
-            if last_id and not page.items and is_over:
-                return web.Response(status=204, headers=NO_STORE)  # an EventSource stops
-            log_key = reads.keys.log(session_id)
-            has_gap = bool(last_id) and await redis.limiter(reads.is_trimmed_after(log_key, last_id))
-            await reader.start()
-            if has_gap:
-                await reader.send(_GAP)
-            while page.items:
-                is_over = is_over or any(Change(session_id, entry).is_end for entry in page.items)
-                await reader.send(b"".join(map(_log_event, page.items)))
-                reader.last_id, cursor = page.items[-1].entry_id, page.cursor
-                if not cursor:
+            reads = await self._redis.reader()
+            while True:
+                followed = self.live.get(session_id)
+                # The session first: once it has ended, the log is complete.
+                session = followed.session if followed else await read(reads.read_session(session_id))
+                page = await read(reads.read_log(session_id, limit=AT_ONCE, cursor=last_id))
+                if not reader.response.prepared:
+                    if not session.is_known and not page.items:
+                        raise unknown
+                    if last_id and not page.items and not session.is_live:
+                        return web.Response(status=204, headers=NO_STORE)  # an EventSource stops
+                    has_gap = bool(last_id) and await read(reads.is_trimmed_after(reads.keys.log(session_id), last_id))
+                    await reader.start()
+                    if has_gap:
+                        await reader.send(_GAP)
+                if page.items:
+                    await reader.send(b"".join(map(_log_event, page.items)))
+                    last_id = page.items[-1].entry_id
+                if page.cursor:
+                    continue
+                if not session.is_live:
                     break
-                page = await redis.limiter(reads.read_log(session_id, limit=AT_ONCE, cursor=cursor))
-            if not is_over:
-                self._log_readers.add(reader)
-                self._new_log_readers.add(reader)
-                await reader.run()
+                await reader.wait()
+                # Each entry belongs to a new version. A session that isn't followed has just begun, or is over.
+                while followed and followed is self.live.get(session_id):
+                    await reader.wait()
         return reader.response
 
     async def _wait_for_poll(self) -> None:
@@ -268,57 +253,27 @@ class EventStreams(SessionFollower[_Followed]):
         try:
             yield
         except ConnectionError:
-            pass  # the reader has left
+            pass  # the reader has left, or the stream is over
         except StoreError as error:
             if not reader.response.prepared:
                 raise
             log_unreachable(error, task="streams")  # the reader connects again, and resumes
         finally:
             self.unsubscribe(reader.wake)
-            for readers in (self._open, self._sessions_readers, self._log_readers, self._new_log_readers):
-                readers.discard(reader)
+            self._open.discard(reader)
             self._metrics.streams.set(len(self._open))
-
-    def _push(self, reader: _Reader, event: bytes) -> None:
-        if reader.push(event):
-            return
-        self._metrics.streams_dropped.inc()
-        if count := self._log_limit.count("behind", REFUSALS_LOG_EVERY_S):
-            log.warning("stream_reader_dropped", bytes=BEHIND_BYTES_MAX, count=count)
 
     def _keep(self, session: StoredSession) -> _Followed:
         return _Followed(session)
 
     def _on_change(self, name: str, followed: _Followed | None) -> None:
-        for reader in self._sessions_readers:
+        self._sessions_readers &= self._open
+        for reader in tuple(self._sessions_readers):
             if followed is None:
-                reader.finish()  # Redis has lost data: start over
-            elif event := reader.event_of(followed):
-                self._push(reader, event)
-        if followed is None:
-            for log_reader in self._log_readers:
-                if log_reader.session_id == name:
-                    log_reader.finish()
-
-    async def _finish_poll(self, partitions: list[int], /) -> None:
-        """Read the followed logs that may have grown, each once for all readers."""
-        keys = (await self._redis.reader()).keys
-        new, changed = set(self._new_log_readers), set(partitions)
-        # Those that come while Redis is read get theirs with the next poll.
-        readers: dict[str, list[_LogReader]] = {}
-        for reader in self._log_readers:
-            if reader in new or keys.partition_of(reader.session_id) in changed:
-                readers.setdefault(reader.session_id, []).append(reader)
-        starts = {name: min((one.last_id for one in some), key=parse_entry_id) for name, some in readers.items()}
-        logs = await self._redis.run(lambda queries: queries.logs(starts)) if starts else {}
-        for name, entries in logs.items():
-            for entry in entries:
-                event, place = _log_event(entry), parse_entry_id(entry.entry_id)
-                for reader in readers[name]:
-                    if place > parse_entry_id(reader.last_id):
-                        self._push(reader, event)
-                        reader.last_id = entry.entry_id
-            if any(Change(name, entry).is_end for entry in entries):
-                for reader in readers[name]:
-                    reader.finish()
-        self._new_log_readers -= new
+                reader.end()  # Redis has lost data: start over
+            elif (event := reader.event_of(followed)) and reader.push(event):
+                self._sessions_readers.discard(reader)
+                reader.end()
+                self._metrics.streams_dropped.inc()
+                if count := self._log_limit.count("behind", REFUSALS_LOG_EVERY_S):
+                    log.warning("stream_reader_dropped", bytes=BEHIND_BYTES_MAX, count=count)

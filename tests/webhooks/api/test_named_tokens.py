@@ -1,6 +1,8 @@
 """Named tokens: what each may do over HTTP, what it may dial, and that its commands are its own."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -28,6 +30,7 @@ from tests.webhooks.api.api_helpers import (
     settings,
     take_up,
 )  # fmt: skip
+from tests.webhooks.api.test_streams import Stream, commit, happened
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
 
 pytestmark = pytest.mark.redis
@@ -270,6 +273,31 @@ async def test_a_token_that_was_removed_is_refused_and_its_open_requests_end(ope
     assert await asyncio.wait_for(waiting, 30) == (202, {"command": "c1"})
     assert (await ask(api, "GET", "/sessions", headers=bearer_of("desk")))[0] == 401
     assert (await ask(api, "GET", "/sessions", headers=bearer_of("wall")))[0] == 200
+
+
+@each("path_of_stream", ["/sessions", f"/sessions/{CALLER}/log"])
+async def test_streams_of_a_token_that_was_removed_or_changed_end_and_others_go_on(opened, store, path, path_of_stream):
+    api, tokens = await opened(*(table(name, ["read"]) for name in ("desk", "robot", "wall")))
+    await commit(store, session(), happened(0))
+    async with AsyncExitStack() as stack:
+        streams = {}
+        for name in ("desk", "robot", "wall"):
+            headers = bearer_of(name) | {"Accept": "text/event-stream"}
+            streams[name] = Stream(await stack.enter_async_context(api.get(path_of_stream, headers=headers)))
+            assert (await streams[name].next())[0] in ("session", "message")
+
+        write_tokens(path, table("robot", ["hold"]), table("wall", ["read"]))
+        tokens.reload()
+        await commit(store, replace(session(), version=4), happened(1))
+
+        for name in ("desk", "robot"):
+            assert [event for event in await streams[name].rest_of_events() if event[0] != "ready"] == []
+        while (event := await streams["wall"].next())[0] == "ready":
+            pass
+        assert event[1]["version"] in (4, "1")
+        headers = bearer_of("robot") | {"Accept": "text/event-stream"}
+        assert (await ask(api, "GET", path_of_stream, headers=headers))[0] == 403
+    await store.flushdb()
 
 
 async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path, ingest, monkeypatch):

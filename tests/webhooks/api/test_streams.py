@@ -52,12 +52,16 @@ class Stream:
             found.append(event[1])
         return found
 
-    async def rest(self):
-        """The ids of the events up to the end."""
+    async def rest_of_events(self):
+        """The events up to the end."""
         found = []
         while (event := await self.next()) is not None:
-            found.append(event[2])
+            found.append(event)
         return found
+
+    async def rest(self):
+        """The ids of the events up to the end."""
+        return [event[2] for event in await self.rest_of_events()]
 
 
 @asynccontextmanager
@@ -157,6 +161,15 @@ async def test_filtered_stream_sends_a_session_once_more_when_it_leaves(api, sto
         assert sent == [8] or left.state is State.ENDED
 
 
+async def test_stream_ends_if_redis_has_lost_a_session_so_that_its_reader_starts_over(api, store):
+    await commit(store, session())
+    async with opened(api, "/sessions") as stream:
+        assert len(await stream.until("ready")) == 1
+        await store.flushdb()
+        await commit(store, session("other"))
+        assert {event[1]["id"] for event in await stream.rest_of_events()} <= {"other"}
+
+
 async def test_stream_of_ended_sessions_sends_only_ends(api, store):
     await put(store, session(), ended(session("over")))
     async with opened(api, "/sessions?state=ended") as stream:
@@ -189,10 +202,21 @@ async def test_log_stream_sends_every_entry_and_closes_after_the_end(api, store)
         assert (response.status, await response.read()) == (204, b"")
 
 
-async def test_log_stream_closes_if_the_session_ends_right_after_it_was_read(api, store):
-    ids = await commit(store, session(), happened(0), happened(1, after="ended"), happened(2, "ended", "ended"))
+async def test_log_stream_of_a_session_that_no_poll_saw_live_closes_after_its_end(api, store):
+    ids = await commit(store, session(), happened(0))
+    await store.srem(KEYS.live(KEYS.partition_of(CALLER)), CALLER)  # it begins and ends between two polls
     async with opened(api, f"/sessions/{CALLER}/log") as stream:
-        assert await stream.rest() == ids
+        assert (await stream.next())[2] == ids[0]
+        ids += await commit(store, ended(session(), 1), happened(1, after="ended"))
+        assert await stream.rest() == ids[1:]
+
+
+async def test_log_stream_of_a_session_that_redis_has_lost_closes(api, store):
+    ids = await commit(store, session(), happened(0))
+    async with opened(api, f"/sessions/{CALLER}/log") as stream:
+        assert (await stream.next())[2] == ids[0]
+        await store.flushdb()
+        assert await stream.rest() == []
 
 
 async def test_readers_of_a_log_that_grows_get_each_entry_once_wherever_they_begin(api, store, chance):
@@ -324,31 +348,42 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
 
 
 async def test_reads_do_not_grow_with_readers(api, store):
-    await put(store, *(session(f"s-{number}") for number in range(20)))
-    ids = await commit(store, session(), happened(0))
+    await put(store, session(), *(session(f"s-{number}") for number in range(20)))
 
     async def reads_of(readers):
         async with AsyncExitStack() as stack:
-            paths = ["/sessions", f"/sessions/{CALLER}/log"] * readers
-            opens = await asyncio.gather(*(stack.enter_async_context(opened(api, path)) for path in paths))
-            for one in opens[::2]:
+            opens = [await stack.enter_async_context(opened(api, "/sessions")) for _ in range(readers)]
+            for one in opens:
                 await one.until("ready")
-            for one in opens[1::2]:
-                for _ in ids:
-                    await one.next()
             await store.config_resetstat()
-            ids.extend(await commit(store, replace(session(), version=3 + readers), happened(1)))
+            await commit(store, replace(session(), version=3 + readers))
             for one in opens:
                 await one.next()
-            found = await store.info("commandstats")
-            return found["cmdstat_hgetall"]["calls"], found["cmdstat_xrange"]["calls"]
+            return (await store.info("commandstats"))["cmdstat_hgetall"]["calls"]
 
-    assert await reads_of(1) == (1, 1)
-    assert await reads_of(10) == (1, 1)
+    assert await reads_of(1) == 1
+    assert await reads_of(10) == 1
+
+
+async def test_a_log_is_read_only_when_its_session_has_changed(api, store):
+    ids = await commit(store, session(), happened(0))
+    other = next(
+        one for n in range(99) if KEYS.partition_of((one := session(f"s-{n}")).id) == KEYS.partition_of(CALLER)
+    )
+    async with opened(api, f"/sessions/{CALLER}/log") as stream, opened(api, "/sessions") as all_of_them:
+        assert (await stream.next())[2] == ids[0]
+        await all_of_them.until("ready")  # two polls later, the log's reader has read all
+        await store.config_resetstat()
+        await commit(store, other)
+        assert (await all_of_them.next())[1]["id"] == other.id
+        assert "cmdstat_xrange" not in await store.info("commandstats")
+        ids += await commit(store, replace(session(), version=9), happened(1))
+        assert (await stream.next())[2] == ids[1]
+        assert (await store.info("commandstats"))["cmdstat_xrange"]["calls"] == 1
 
 
 async def test_without_redis_a_stream_is_refused_and_an_open_one_goes_on_afterward(redis_program, serve, metrics):
-    with RedisServer(redis_program) as server:
+    with RedisServer(redis_program, append_only=True) as server:
         client = make_client(server.url, max_connections=2 * CONCURRENT_MAX)
         api = await serve(app_of(client, metrics), headers=BEARER)
         await put(client, session())
