@@ -81,7 +81,7 @@ class SessionFeed(SessionFollower[CachedSession]):
         self._update_attention()
         self.as_of_ms = self.now_ms()
 
-    def _on_change(self, name: str, followed: CachedSession | None) -> None:
+    def _on_change(self, name: str, followed: CachedSession | None, /) -> None:
         if followed is not None and followed.session.is_ended:
             self._ended[name] = followed
 

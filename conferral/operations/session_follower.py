@@ -64,7 +64,7 @@ class SessionFollower(Generic[T]):
         """Return what is kept of a session."""
         raise NotImplementedError
 
-    def _on_change(self, name: str, followed: T | None) -> None:
+    def _on_change(self, name: str, followed: T | None, /) -> None:
         """Handle a change, the last of which is the end; None if Redis lost it."""
         raise NotImplementedError
 

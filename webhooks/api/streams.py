@@ -266,7 +266,7 @@ class EventStreams(SessionFollower[_Followed]):
     def _keep(self, session: StoredSession) -> _Followed:
         return _Followed(session)
 
-    def _on_change(self, name: str, followed: _Followed | None) -> None:
+    def _on_change(self, _name: str, followed: _Followed | None, /) -> None:
         self._sessions_readers &= self._open
         for reader in tuple(self._sessions_readers):
             if followed is None:
