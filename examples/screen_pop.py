@@ -1,7 +1,7 @@
 """A screen pop: a page that shows the agent's calls as they happen.
 
-Needs CONFERRAL_PUBLIC_URL, CONFERRAL_API_TOKEN, and aiohttp. A browser's EventSource can't send a token, and no
-browser should have one. So this server adds it, and decides whose calls a page may see.
+Needs API (the address of the webhooks process), API_TOKEN (a token that may read), and aiohttp. A browser's EventSource
+can't send a token, and no browser should have one. So this server adds it, and decides whose calls a page may see.
 """
 
 import os
@@ -10,12 +10,15 @@ import aiohttp
 from aiohttp import web
 
 PAGE = """<!doctype html><title>My calls</title><ul id="calls"></ul><script>
+const me = "client:alice"  // in your app: who has signed in
 const list = document.getElementById("calls"), events = new EventSource("calls")
 events.onopen = () => list.replaceChildren()  // each connection starts over
+events.onerror = () => events.readyState === EventSource.CLOSED && setTimeout(() => location.reload(), 3000)
 events.addEventListener("session", event => {
   const call = JSON.parse(event.data)
   document.getElementById(call.id)?.remove()
-  if (call.state === "ended" || call.parties.agent?.status === "left") return
+  const isMine = Object.values(call.parties).some(one => one.address === me && one.status !== "left")
+  if (call.state === "ended" || !isMine) return
   const line = list.appendChild(document.createElement("li"))
   line.id = call.id
   line.textContent = `${call.parties.customer?.address ?? "unknown"} ${call.ref ?? ""}`
@@ -31,8 +34,8 @@ async def page(_request: web.Request) -> web.Response:
 async def calls(request: web.Request) -> web.StreamResponse:
     """Pass the agent's calls on."""
     agent = "client:alice"  # in your app: who has signed in
-    headers = {"Authorization": f"Bearer {os.environ['CONFERRAL_API_TOKEN']}", "Accept": "text/event-stream"}
-    url = f"{os.environ['CONFERRAL_PUBLIC_URL']}/sessions"
+    headers = {"Authorization": f"Bearer {os.environ['API_TOKEN']}", "Accept": "text/event-stream"}
+    url = f"{os.environ['API']}/sessions"
     async with (
         aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(sock_read=60)) as client,
         client.get(url, params={"party": agent}) as events,

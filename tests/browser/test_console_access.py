@@ -153,6 +153,18 @@ async def reader(redis_server, redis):
         yield opened
 
 
+async def status_of(page: Page, body: dict, path: str = "commands") -> int:
+    """What the server answers a request that the page would not send."""
+    return await page.evaluate(
+        """async ([path, body]) => (await fetch("./" + path, {
+          method: "POST",
+          headers: { "Content-Type": "application/json", "X-Conferral": "console" },
+          body: JSON.stringify(body),
+        })).status""",
+        [path, body],
+    )
+
+
 async def test_a_reader_changes_nothing(redis, reader, windows):
     windows.allow("403")
     fill(redis, 1)
@@ -162,15 +174,7 @@ async def test_a_reader_changes_nothing(redis, reader, windows):
         button = page.get_by_role("button", name=label)
         await expect(button).to_have_attribute("aria-disabled", "true")
         await expect(button).to_have_accessible_description("this console is read-only")
-    status = await page.evaluate(
-        """async (session) => (await fetch("./commands", {
-          method: "POST",
-          headers: { "Content-Type": "application/json", "X-Conferral": "console" },
-          body: JSON.stringify({ type: "end", session }),
-        })).status""",
-        session_id(0),
-    )
-    assert status == 403
+    assert await status_of(page, {"type": "end", "session": session_id(0)}) == 403
     assert redis.xlen("conferral:commands") == 0
 
 
@@ -183,7 +187,10 @@ async def limited(redis_server, redis, tmp_path):
 
 
 async def test_a_named_token_sees_only_what_it_may_do_and_is_out_once_it_is_removed(redis, limited, windows):
+    windows.allow("403")
     console, path = limited
+    letter = {"dead_reason": "over 64 KiB", "dead_stream": KEYS.commands, "dead_entry": "1-0", "type": "transfer"}
+    dead_id = redis.xadd(KEYS.dead, letter)
     fill(redis, 1)
     page = await windows.open(console.address)
     await page.get_by_label("Token").fill(secret_of("desk"))
@@ -195,6 +202,15 @@ async def test_a_named_token_sees_only_what_it_may_do_and_is_out_once_it_is_remo
     for label in ("Transfer…", "Convert", "Mute…"):
         await expect(page.get_by_role("button", name=label)).to_have_count(0)
     await expect(page.get_by_role("heading", name="Transfer", exact=True)).to_have_count(0)
+    assert await status_of(page, {"type": "convert", "session": session_id(0)}) == 403
+    assert redis.xlen("conferral:commands") == 0
+    await page.goto(f"{console.address}#dead")
+    await expect(page.get_by_text("Show contents")).to_be_visible()
+    await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    assert await status_of(page, {"act": "drop", "ids": [dead_id]}, "dead") == 403
+    assert redis.xlen(KEYS.dead) == 1
+    await page.go_back()
 
     write_tokens(path, table("desk", ["read"]))
     console.tokens.reload()

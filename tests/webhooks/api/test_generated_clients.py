@@ -140,9 +140,15 @@ def test_typescript_client_compiles_and_knows_the_types(tmp_path):
     )
 
 
+def python_generator():
+    """The generator and its Python, which has what generated clients import; or skips the test and says why."""
+    if generator := shutil.which(PYTHON_GENERATOR):
+        return generator, Path(generator).resolve().parent / "python"
+    pytest.skip(f"no {PYTHON_GENERATOR} on PATH: pipx install {PYTHON_GENERATOR}")
+
+
 async def test_python_client_lists_sessions_sends_a_command_and_reads_an_error(tmp_path, api, store):
-    if not (generator := shutil.which(PYTHON_GENERATOR)):
-        pytest.skip(f"no {PYTHON_GENERATOR} on PATH: pipx install {PYTHON_GENERATOR}")
+    generator, python = python_generator()
     (tmp_path / "openapi.json").write_text(json.dumps(HTTP))
     (tmp_path / "options.json").write_text(json.dumps({"package_name_override": "api", "post_hooks": []}))
     (tmp_path / "program.py").write_text(PYTHON_PROGRAM)
@@ -150,8 +156,6 @@ async def test_python_client_lists_sessions_sends_a_command_and_reads_an_error(t
     run(generator, "generate", *options, "--fail-on-warning", cwd=tmp_path)
     await put(store, session())
 
-    # What generated clients import, the generator imports, too.
-    python = Path(generator).resolve().parent / "python"
     await asyncio.to_thread(run, python, "program.py", str(api.make_url("/")), TOKEN, CALLER, cwd=tmp_path)
 
     ((sent),) = await published(store)
