@@ -59,11 +59,8 @@ class AccessControl(BearerAuthenticator):
         token = self.token_of(request)
         return self._sign_in_of_cookie(request) if token is None else SignIn(token, 0, self.tokens)
 
-    def require_write(self, request: web.Request, needed: str | None = None) -> Token:
-        """Return the token of a request that may change something.
-
-        `needed` is a permission, if that doesn't depend on the body. Raises RequestError.
-        """
+    def require_write(self, request: web.Request) -> Token:
+        """Return the token of a request that may change something, or raise RequestError."""
         found = self.sign_in_of(request)
         if found is None:
             raise RequestError("unauthorized", "sign in on the page, or send one of its tokens as a bearer token")
@@ -73,8 +70,6 @@ class AccessControl(BearerAuthenticator):
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
         if self._read_only:
             raise RequestError("read-only", "this console is read-only")
-        if needed is not None:
-            found.token.require(needed)
         return found.token
 
     def _sign_in_of_cookie(self, request: web.Request) -> SignIn | None:
