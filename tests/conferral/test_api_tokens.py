@@ -10,7 +10,7 @@ import pytest
 
 from conferral.runtime.web.tokens import digest_of
 from conferral.telephony.token_file import load_tokens
-from tests.conferral.cli_helpers import SERVICE, Ran, start, until
+from tests.conferral.cli_helpers import SERVICE, Ran, set_up, start, until
 from tests.conferral.test_processes import status
 from tests.support.ports import free_port
 from tests.support.token_files import bearer_of, secret_of, table, write_tokens
@@ -55,7 +55,7 @@ def test_a_file_that_is_wrong_stops_the_process_with_2(run, redis_server, tmp_pa
 
 def answered(url, name):
     """The status with this token."""
-    request = urllib.request.Request(f"{url}/sessions", headers=bearer_of(name))
+    request = urllib.request.Request(url, headers=bearer_of(name))
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return response.status
@@ -64,19 +64,23 @@ def answered(url, name):
 
 
 @pytest.mark.redis
-def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path):
+@pytest.mark.parametrize(("command", "asked"), [("webhooks", "/sessions"), ("console", "/report")])
+def test_sighup_reads_it_again_and_keeps_the_old_one_where_the_new_one_is_broken(
+    redis, redis_server, tmp_path, command, asked
+):
+    set_up(redis)
     path = write_tokens(tmp_path / "tokens.toml", table("desk", ["read"]))
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}{asked}"
     env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_TOKENS": str(path)}
-    with start("webhooks", "--port", str(port), cwd=tmp_path, env=env) as program:
+    with start(command, "--port", str(port), cwd=tmp_path, env=env) as program:
         try:
-            until(lambda: status(f"{url}/healthz") == 200, "the webhooks do not answer", program)
+            until(lambda: status(f"http://127.0.0.1:{port}/healthz") == 200, f"{command} does not answer", program)
             until(lambda: answered(url, "desk") == 200, "the token is not known", program)
 
             write_tokens(path, table("wall", ["read"]), table("robot", ["end"]))
             program.send_signal(signal.SIGHUP)
-            until(lambda: answered(url, "wall") == 200, "the webhooks did not read the tokens again", program)
+            until(lambda: answered(url, "wall") == 200, f"{command} did not read the tokens again", program)
             assert [answered(url, name) for name in ("desk", "robot")] == [401, 403]
 
             write_tokens(path, table("wall", ["dance"]))
@@ -84,6 +88,8 @@ def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken
             line = next(line for line in program.stderr if "tokens_refused" in line)
             assert "tokens.wall.may: entry 1 is wrong" in line
             assert answered(url, "wall") == 200
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+                assert "CONFERRAL_TOKENS: the file is broken" in response.read().decode()
         finally:
             program.send_signal(signal.SIGTERM)
             _, err = program.communicate(timeout=60)
