@@ -22,7 +22,7 @@ def filled(page: str) -> str:
 
 def tools() -> str:
     """Return the commands as tools for language models, in JSON."""
-    # A model must not choose ids, and some providers refuse a schema's `oneOf`.
+    # A model must not choose ids, and some providers refuse a schema's `if`.
     schemas = {command.name: schema_of(command, without=("type", "id", "by")) for command in COMMANDS}
     found = [
         {

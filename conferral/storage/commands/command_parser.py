@@ -256,11 +256,11 @@ def schema_of(command: type[Command], *, without: Collection[str] = (), needs_ty
         "additionalProperties": False,
     }
     if command.one_of:
-        schema["oneOf"] = [
-            {"required": [name], "properties": {one: {"minLength": 1} if one == name else {"maxLength": 0}
-                                                for one in command.one_of}}
-            for name in command.one_of
-        ]  # fmt: skip
+        # No `oneOf`: generators of clients make it several commands, without the other fields.
+        first, second = command.one_of
+        schema["if"] = {"required": [first], "properties": {first: {"minLength": 1}}}
+        schema["then"] = {"properties": {second: {"maxLength": 0}}}
+        schema["else"] = {"required": [second], "properties": {second: {"minLength": 1}}}
     return schema
 
 

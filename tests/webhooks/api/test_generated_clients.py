@@ -33,6 +33,7 @@ export const place = (session: Session): string => session.transfer?.to ?? sessi
 export const rang = (outcome: Schemas["Outcome"]): number =>
     (outcome.attempts ?? []).reduce((sum, attempt) => sum + (attempt.rang_s ?? 0), 0)
 export const transfer: Body = { type: "transfer", to: "client:bob", mode: "warm", confirm: true, timeout: 20 }
+export const announce: Body = { type: "announce", say: "Hello." }
 export const call: Schemas["CallCommand"] = { agent: "client:alice", customer: "+14155550145" }
 export const query: operations["list_sessions"]["parameters"]["query"] = { state: "bridged", limit: 20 }
 export const effects = (entry: Schemas["LogEntry"]): string[] => entry.effects.map(effect => effect.kind)
@@ -48,7 +49,7 @@ import sys
 
 from api.api.default import list_sessions, show_session, submit_command
 from api.client import AuthenticatedClient
-from api.models import ErrorAnswer, State, TransferCommand, TransferCommandMode
+from api.models import AnnounceCommand, ErrorAnswer, State, TransferCommand, TransferCommandMode
 
 url, token, session_id = sys.argv[1:]
 client = AuthenticatedClient(base_url=url, token=token)
@@ -57,6 +58,8 @@ assert (session.id, session.version + 1, session.transfer, session.ended_at) == 
 assert session.parties["customer"].held is False
 assert list_sessions.sync(client=client, state=State.CONVERTING).sessions == []
 body = TransferCommand(type_="transfer", to="client:bob", mode=TransferCommandMode.WARM, confirm=True, timeout=20)
+assert submit_command.sync(session_id, client=client, body=body).command
+body = AnnounceCommand(type_="announce", say="Hello.")
 assert submit_command.sync(session_id, client=client, body=body).command
 refused = show_session.sync("unknown", client=client)
 assert isinstance(refused, ErrorAnswer) and refused.error.type_ == "unknown"
@@ -158,5 +161,6 @@ async def test_python_client_lists_sessions_sends_a_command_and_reads_an_error(t
 
     await asyncio.to_thread(run, python, "program.py", str(api.make_url("/")), TOKEN, CALLER, cwd=tmp_path)
 
-    ((sent),) = await published(store)
+    sent, said = await published(store)
+    assert said["say"] == "Hello."
     assert (sent["to"], sent["mode"], sent["confirm"], sent["timeout"]) == ("client:bob", "warm", "true", "20")
