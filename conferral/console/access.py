@@ -60,7 +60,7 @@ class AccessControl(BearerAuthenticator):
         return self._sign_in_of_cookie(request) if token is None else SignIn(token, 0, self.tokens)
 
     def require_write(self, request: web.Request) -> Token:
-        """Return the token of a request that may change something, or raise RequestError."""
+        """Return the token if it may change something, or raise RequestError."""
         found = self.sign_in_of(request)
         if found is None:
             raise RequestError("unauthorized", "sign in on the page, or send one of its tokens as a bearer token")
