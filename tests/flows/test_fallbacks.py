@@ -1,5 +1,7 @@
 """Somewhere to go when no one answers: places in order, the voicemail, a URL of your app's."""
 
+import json
+
 import pytest
 
 from tests.flows.flow_helpers import CAROL, GAP_MAX_S, SECOND, TARGET, talking
@@ -11,6 +13,7 @@ QUICK = {"speed": 20, "CONFERRAL_RING_TIMEOUT": 5}
 GREETING = "said Nobody can take your call at the moment. Please leave a message after the tone."
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 WORDS = "It is about my order"
+URL = "https://app.example.com/menu"
 
 
 async def until_tone(system: LocalSystem, customer) -> None:
@@ -33,7 +36,7 @@ async def leaves_message(system: LocalSystem, customer, session: str) -> None:
     assert recording.text == WORDS
     assert (message["kind"], message["result"], message["recording_sid"]) == ("voicemail", "recorded", recording.sid)
     assert int(message["duration_s"]) > 0
-    assert (ended["kind"], ended["reason"]) == ("session", "voicemail")
+    assert (ended["kind"], ended["reason"], ended["landed_on"]) == ("session", "voicemail", "voicemail")
 
 
 @pytest.mark.parametrize("mode", ["inbound", "conference"])
@@ -59,6 +62,11 @@ async def test_the_next_place_takes_a_call_that_rang_out_on_a_bridge(system):
     session = await system.until(customer.sid, state="conferenced", phase="")
     assert (session["party.agent.address"], session["party.agent-1.left_reason"]) == (CAROL, "no-answer")
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+    (ended,) = await system.outcomes()
+    assert ended["landed_on"] == CAROL
+    assert [(one["to"], one["result"]) for one in json.loads(ended["attempts"])] == [
+        (AGENT, "no-answer"), (CAROL, "answered"),
+    ]  # fmt: skip
 
 
 @pytest.mark.system(**QUICK)
@@ -72,6 +80,7 @@ async def test_a_transfer_whose_places_all_fail_ends_with_a_sentence(system):
     ended = await system.everyone_is_gone(talk.session, "fallback-failed")
     assert ended["transfer.fallback"] == fallback
     assert ended["transfer.reason"] == "no-answer, fallback busy, fallback busy"
+    assert (await system.outcomes())[0]["landed_on"] == "end"
     assert system.sounds(talk.customer)[-1] == SORRY
 
 
@@ -89,9 +98,23 @@ async def test_a_message_follows_a_transfer_and_someone_takes_the_caller_out_of_
     await system.until_talk(talk.customer, carol)
     await system.until(talk.session, state="conferenced", phase="")
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
+    assert (await system.outcomes())[0]["landed_on"] == "voicemail"
 
 
-@pytest.mark.system(**QUICK, CONFERRAL_RETURN_URLS="https://app.example.com/menu")
+@pytest.mark.parametrize("before", ["", f"{CAROL},"])
+@pytest.mark.system(**QUICK, CONFERRAL_RETURN_URLS=URL)
+async def test_an_outcome_names_the_url_that_took_the_caller(system, before):
+    talk = await talking(system)
+    for address in (TARGET, CAROL):
+        system.sandbox.phone(address).script_in_turn(busy())
+    await system.failed("busy", "transfer", talk.session, to=TARGET, mode="blind", fallback=f"{before}{URL}")
+    await system.until(talk.session, state="ended", end_reason="returned")
+    talk.customer.hang_up()
+    await system.settled()
+    assert (await system.outcomes())[0]["landed_on"] == URL
+
+
+@pytest.mark.system(**QUICK, CONFERRAL_RETURN_URLS=URL)
 async def test_urls_outside_the_allowed_prefixes_are_rejected(system):
     talk = await talking(system)
     for url in ("https://app.example.com/menus", "https://evil.example.com/menu", "https://app.example.com/menu/../x"):
