@@ -84,25 +84,36 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
 
 async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
     """Show changes until Ctrl-C, or until the followed session has ended."""
+    clock = SystemClock()
+
+    async def poll() -> bool:
+        # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
+        is_over = bool(feed.session_id) and not (await feed.reader.read_session(feed.session_id)).is_live
+        changes = await feed.poll(clock.wall_ms())
+        await show(changes)
+        return is_over or (bool(feed.session_id) and any(change.is_end for change in changes))
+
+    await poll_until_stopped(poll, address)
+
+
+async def poll_until_stopped(poll: Callable[[], Awaitable[bool]], address: str) -> None:
+    """Poll until Ctrl-C, or until `poll` returns True; wait while Redis is down."""
     stop = asyncio.Event()
     # Stop by a flag: a cancellation during a Redis read can get lost.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    clock, pause_s = SystemClock(), POLL_INTERVAL_S
+    pause_s = POLL_INTERVAL_S
     while not stop.is_set():
         try:
-            # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
-            is_over = bool(feed.session_id) and not (await feed.reader.read_session(feed.session_id)).is_live
-            changes = await feed.poll(clock.wall_ms())
-            await show(changes)
+            is_over = await poll()
         except StoreError as error:
             if pause_s == POLL_INTERVAL_S:
                 output.print_note(f"{error} at {address}; retrying")
             pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
         else:
             if pause_s != POLL_INTERVAL_S:
-                output.print_note("Redis is reachable again; no changes were missed")
+                output.print_note("Redis is reachable again; nothing was missed")
             pause_s = POLL_INTERVAL_S
-            if is_over or (feed.session_id and any(change.is_end for change in changes)):
+            if is_over:
                 return
         await pause(stop, pause_s)
 
