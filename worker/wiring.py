@@ -159,9 +159,8 @@ class WorkerParts:
             dial_limits=limits,
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
-        self.outcomes = OutcomeSender(
-            core, connections.receiver, environment.rng, partial(self.ownership.owns, OUTCOMES)
-        )
+        post = None if connections.receiver is None else connections.receiver.post
+        self.outcomes = OutcomeSender(core, post, environment.rng, partial(self.ownership.owns, OUTCOMES))
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,

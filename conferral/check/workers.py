@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.operations.health import read_health, read_lost_workers
-from conferral.operations.outcomes import OutcomeDelivery
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
@@ -15,6 +14,7 @@ from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waitin
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
+from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.process_registry import live_workers
 
 
@@ -112,16 +112,16 @@ async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> C
     """Check whether outcomes arrive over HTTP."""
     if settings.outcomes_url is None:
         return ok("outcomes", "not sent over HTTP: CONFERRAL_OUTCOMES_URL is not set")
-    status, host = await OutcomeDelivery(reader).status(), urlsplit(settings.outcomes_url).hostname
-    if status.state.stopped_by:
-        found = f"{host} answered 410 at {to_iso(status.state.stopped_at_ms)}; nothing is sent"
+    state, host = await OutcomeQueue(reader.client, reader.keys).read_state(), urlsplit(settings.outcomes_url).hostname
+    if state.stopped_at_ms:
+        found = f"{host} answered 410 at {to_iso(state.stopped_at_ms)}; nothing is sent"
         return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
-    if not status.state.position:
+    if not state.position:
         return warn("outcomes", f"no worker sends them to {host} yet", "restart the workers with this URL")
-    if status.undelivered:
-        found = f"{status.undelivered:,} could not be delivered to {host}"
+    if state.undelivered:
+        found = f"{state.undelivered:,} could not be delivered to {host}"
         return warn("outcomes", found, "correct the receiver, then: conferral dead resend --all")
-    waiting = f", {status.waiting:,} sessions' wait" if status.waiting else ""
+    waiting = f", {state.waiting:,} sessions' wait" if state.waiting else ""
     return ok("outcomes", f"sent to {host}{waiting}")
 
 

@@ -1,7 +1,7 @@
 """`outcomes`: list and follow outcomes; send them again."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def outcomes(
     start = since or parse_time("today", local_now())
 
     async def list_them(reader: "SessionQueries") -> None:
-        await _list(reader, start, {"kind": kind, "session": session}, follow=follow, full=full, as_json=as_json)
+        await _list(reader, start, {"kind": kind, "session": session or ""}, follow=follow, full=full, as_json=as_json)
 
     if not as_json:
         output.print_note(f"since {start.isoformat(' ', 'minutes')}")
@@ -64,38 +64,31 @@ def outcomes(
 
 
 async def _list(
-    reader: "SessionQueries",
-    start: datetime,
-    wanted: dict[str, str | None],
-    *,
-    follow: bool,
-    full: bool,
-    as_json: bool,
+    reader: "SessionQueries", start: datetime, wanted: dict[str, Any], *, follow: bool, full: bool, as_json: bool
 ) -> None:
-    import asyncio
-    import signal
-
+    from conferral.cli.follow import poll_until_stopped
     from conferral.operations.outcomes import outcome_data
-    from conferral.operations.session_queries import CHUNK, POLL_INTERVAL_S
-    from conferral.runtime.lifecycle import pause
+    from conferral.operations.session_queries import CHUNK, last_id_before
+    from conferral.redis_access import redis_address
+    from conferral.runtime.settings import StoreSettings, load
 
-    stop, after = asyncio.Event(), f"{max(0, round(start.timestamp() * 1000) - 1)}-{2**64 - 1}"
-    if follow:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    while not stop.is_set():
-        found = await reader.outcomes(after)
-        for position, fields in found:
-            after = position
-            if any(value not in (None, fields.get(name)) for name, value in wanted.items()):
-                continue
+    after = last_id_before(round(start.timestamp() * 1000))
+
+    async def is_done() -> bool:
+        nonlocal after
+        before = after
+        found, after = await reader.outcome_page(after=after, limit=CHUNK, **wanted)
+        for fields in found:
             if as_json:
                 output.print_json_line(outcome_data(fields))
             else:
                 output.print_entries([_entry(fields, full=full)])
-        if len(found) < CHUNK:
-            if not follow:
-                return
-            await pause(stop, POLL_INTERVAL_S)
+        return after == before and not follow
+
+    if follow:
+        await poll_until_stopped(is_done, redis_address(load(StoreSettings).redis_url))
+    while not follow and not await is_done():
+        pass
 
 
 def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
@@ -117,13 +110,13 @@ def resend(since: Since = None, as_json: AsJson = False) -> None:
 
     Each keeps its webhook-id, so a receiver can tell repetitions. After a 410, sending starts again.
     """
-    from conferral.operations.outcomes import OutcomeDelivery
+    from conferral.operations.outcomes import resend_since
     from conferral.redis_access import run_query
 
     if since is None:
         raise typer.BadParameter("missing", param_hint="--since")
     start_ms = round(since.timestamp() * 1000)
-    count = run_query(lambda reader: OutcomeDelivery(reader).resend_since(start_ms))
+    count = run_query(lambda reader: resend_since(reader, start_ms))
     _print_count(count, as_json=as_json)
 
 
@@ -139,12 +132,12 @@ def resend_undelivered(
       conferral dead resend 1800000000123-0
       conferral dead resend --all
     """
-    from conferral.operations.outcomes import OutcomeDelivery
+    from conferral.operations import outcomes
     from conferral.redis_access import run_query
 
     if bool(ids) == everything:
         raise typer.BadParameter("give ids or --all", param_hint="ID")
-    count = run_query(lambda reader: OutcomeDelivery(reader).resend_undelivered(ids))
+    count = run_query(lambda reader: outcomes.resend_undelivered(reader, ids))
     _print_count(count, as_json=as_json)
     if ids and count < len({*ids}):
         output.print_note(f"{len({*ids}) - count} not found among the undelivered outcomes")

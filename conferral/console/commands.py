@@ -10,8 +10,9 @@ from conferral.console.messages import encode_message
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
-from conferral.operations.outcomes import OutcomeDelivery
+from conferral.operations.outcomes import resend_undelivered
 from conferral.operations.redis_access import RedisAccess
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
@@ -48,7 +49,7 @@ class CommandRoutes:
         token.require(Permission.RESEND if act == "resend" else Permission.DEAD)
         reader = await self._redis.reader()
         if act == "resend":
-            return await self._resend(OutcomeDelivery(reader), body.get("ids"), token)
+            return await self._resend(reader, body.get("ids"), token)
         letters = DeadLetters(reader.client, reader.keys)
         match body:
             case {"ids": [*ids]} if all(isinstance(one, str) for one in ids):
@@ -64,13 +65,13 @@ class CommandRoutes:
         log.info("dead_letters_handled", outcome=act, count=done.done, token_name=token.name)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
 
-    async def _resend(self, delivery: OutcomeDelivery, ids: object, token: Token) -> web.Response:
+    async def _resend(self, reader: SessionQueries, ids: object, token: Token) -> web.Response:
         """Send undelivered outcomes again, all without ids."""
         if ids is not None and not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
             raise RequestError("invalid", "ids must be a list of texts")
-        count = await self._redis.limiter(delivery.resend_undelivered(ids))
+        count = await self._redis.limiter(resend_undelivered(reader, ids))
         log.info("dead_letters_handled", outcome="resend", count=count, token_name=token.name)
-        return json_response({"done": count, "left": (await delivery.status()).undelivered, "refused": {}})
+        return json_response({"done": count})
 
 
 #: Per page (count); beyond it, the oldest is dropped.

@@ -17,7 +17,6 @@ from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
-from conferral.operations.outcomes import OutcomeDelivery
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.statistics import TransferStats
@@ -29,6 +28,7 @@ from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.dead_letters import REASON_MAX
 
 _Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$", max_length=64)]
@@ -303,9 +303,9 @@ class DeadLettersView(View):
     async def _read(self, reader: SessionQueries) -> list[bytes]:
         letters = DeadLetters(reader.client, reader.keys)
         newest = await letters.newest(1)
-        delivery = await OutcomeDelivery(reader).status()
-        count, stopped_at_ms = await letters.count(), delivery.state.stopped_at_ms
-        seen = count, newest[0].id if newest else "", delivery.undelivered, stopped_at_ms
+        sending = await OutcomeQueue(reader.client, reader.keys).read_state()
+        count = await letters.count()
+        seen = count, newest[0].id if newest else "", sending.undelivered, sending.stopped_at_ms
         if seen == self._seen:
             return []
         shown = await letters.newest(SHOWN_MAX, self._reason, full=self._full)
@@ -313,8 +313,8 @@ class DeadLettersView(View):
         self._seen = seen
         outcomes = {
             "undelivered": await letters.undelivered(SHOWN_MAX, full=self._full),
-            "undelivered_count": delivery.undelivered,
-            "stopped_at": to_iso(stopped_at_ms),
+            "undelivered_count": sending.undelivered,
+            "stopped_at": to_iso(sending.stopped_at_ms),
         }
         return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=count, **outcomes)]
 

@@ -108,7 +108,8 @@ class DeadLetters:
 
     async def undelivered(self, limit: int, *, full: bool = False) -> list[DeadLetter]:
         """Return the newest outcomes that could not be delivered over HTTP."""
-        found = await OutcomeQueue(self._client, self._keys).undelivered(limit)
+        queue = OutcomeQueue(self._client, self._keys)
+        found = await queue.read(await queue.undelivered(limit))
         return [
             DeadLetter(
                 id=entry_id,

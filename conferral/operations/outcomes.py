@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.session_queries import CHUNK, SessionQueries, last_id_before
 from conferral.storage.codecs.text_codec import parse_rows, parse_texts
-from conferral.storage.connection.client import CHUNK, ask, server_time_ms
-from conferral.storage.outcome_queue import OutcomeQueue, SendingState
+from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import parse_entry_id
 
 #: What a header can hold. Our ids have this form, other programs' may not.
@@ -61,59 +59,30 @@ def outcome_message(entry_id: str, fields: Mapping[str, str]) -> tuple[str, str]
     return (name if _HEADER_VALUE.fullmatch(name) else entry_id), body
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryStatus:
-    """How outcomes are being delivered."""
+async def resend_since(reader: SessionQueries, start_ms: int) -> int:
+    """Send all outcomes since a time again (Unix ms); return their count.
 
-    state: SendingState
-    #: Sessions with outcomes to send (count).
-    waiting: int
-    undelivered: int
+    Those that were never sent are not counted: they will be. Raises CommandNotDoneError if none can be sent.
+    """
+    queue, count, after = OutcomeQueue(reader.client, reader.keys), 0, last_id_before(start_ms)
+    position = (await queue.read_state()).position
+    if not position:
+        raise CommandNotDoneError("no worker has CONFERRAL_OUTCOMES_URL: set it, then restart the workers")
+    end = parse_entry_id(position)
+    while found := [one for one in await reader.outcomes(after) if parse_entry_id(one[0]) <= end]:
+        await queue.resend(found)
+        count, after = count + len(found), found[-1][0]
+    await queue.resume()
+    return count
 
 
-class OutcomeDelivery:
-    """Shows and repeats what is sent over HTTP; may raise StoreError."""
-
-    def __init__(self, reader: SessionQueries) -> None:
-        self._client = reader.client
-        self._keys = reader.keys
-        self._queue = OutcomeQueue(reader.client, reader.keys)
-
-    async def status(self) -> DeliveryStatus:
-        """Return how outcomes are being delivered."""
-        return DeliveryStatus(await self._queue.read_state(), *await self._queue.counts())
-
-    async def undelivered(self, count: int) -> list[tuple[str, Fields]]:
-        """Return the newest undelivered outcomes, with their entries' ids."""
-        return await self._queue.undelivered(count)
-
-    async def resend_since(self, start_ms: int) -> int:
-        """Send all outcomes since a time again (Unix ms); return their count.
-
-        Those that were never sent are not counted: they will be. Raises CommandNotDoneError if none can be sent.
-        """
-        position, count = (await self._queue.read_state()).position, 0
-        if not position:
-            raise CommandNotDoneError("no worker has CONFERRAL_OUTCOMES_URL: set it, then restart the workers")
-        after, now_ms = f"{start_ms}-0", await server_time_ms(self._client, self._keys.sending)
-        while parse_entry_id(after) <= parse_entry_id(position):
-            found = await ask(self._client, "XRANGE", self._keys.outcomes, after, position, "COUNT", CHUNK)
-            if not found:
-                break
-            await self._queue.resend(found, now_ms)
+async def resend_undelivered(reader: SessionQueries, ids: Collection[str] | None = None) -> int:
+    """Send undelivered outcomes again, by default all; return their count."""
+    queue, count = OutcomeQueue(reader.client, reader.keys), 0
+    chosen = [one for one in await queue.undelivered(-1) if ids is None or one in ids]
+    chosen.sort(key=parse_entry_id)
+    for start in range(0, len(chosen), CHUNK):
+        if found := await queue.read(chosen[start : start + CHUNK]):
+            await queue.resend(found)
             count += len(found)
-            milliseconds, number = parse_entry_id(found[-1][0].decode())
-            after = f"{milliseconds}-{number + 1}"
-        await self._queue.resume()
-        return count
-
-    async def resend_undelivered(self, ids: Collection[str] | None = None) -> int:
-        """Send undelivered outcomes again, by default all; return their count."""
-        found = await ask(self._client, "ZRANGE", self._keys.undelivered, 0, -1)
-        chosen = [one.decode() for one in found if ids is None or one.decode() in ids]
-        now_ms, count = await server_time_ms(self._client, self._keys.sending), 0
-        for one in sorted(chosen, key=parse_entry_id):
-            if entry := await ask(self._client, "XRANGE", self._keys.outcomes, one, one):
-                await self._queue.resend(entry, now_ms)
-                count += 1
-        return count
+    return count

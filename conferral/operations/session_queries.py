@@ -220,6 +220,11 @@ class SessionQueries(SessionReader):
         return 0 if has_all else int((oldest[0] if oldest else stream["last-generated-id"]).split(b"-")[0])
 
 
+def last_id_before(at_ms: int) -> str:
+    """Return the last id that an entry written before a time can have."""
+    return f"{max(0, at_ms - 1)}-{2**64 - 1}"
+
+
 def displayed(named: str) -> str:
     """Return what someone typed, with phone numbers masked."""
     if named.lstrip("+").isdigit() and len(named) > SHOWN_DIGITS_MAX:

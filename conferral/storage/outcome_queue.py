@@ -15,7 +15,9 @@ from conferral.storage.keys import Keys
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000
-_HEAD = re.compile(rb"([0-9]{1,9}) ([0-9]{1,20}-[0-9]{1,20})")
+_HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,20}-[0-9]{1,20})")
+#: An entry's id in the stream, and its fields.
+StoredOutcome = tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,12 @@ class SendingState:
 
     #: Up to where the stream was queued; empty if no worker has ever had a URL to send outcomes to.
     position: str
-    #: Which worker a 410 stopped, and when (Unix milliseconds); empty and 0 otherwise.
-    stopped_by: str
+    #: When a 410 stopped all, Unix milliseconds; 0 if they are sent.
     stopped_at_ms: int
+    #: Sessions with unsent outcomes (count).
+    waiting: int
+    #: Undelivered outcomes (count).
+    undelivered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,19 @@ class OutcomeQueue:
 
     async def read_state(self) -> SendingState:
         """Return how far the outcomes are on their way."""
-        names = ("position", "stopped_by", "stopped_at")
-        found = await ask(self._client, "HMGET", self._keys.sending_state, *names)
-        position, stopped_by = ((value or b"").decode(errors="replace") for value in found[:2])
-        return SendingState(position, stopped_by, int_of(found[2]))
+        keys = self._keys
+        found, waiting, undelivered = await run_each(
+            self._client,
+            [
+                ("HMGET", keys.sending_state, "position", "stopped_at"),
+                ("ZCARD", keys.sending_due),
+                ("ZCARD", keys.undelivered),
+            ],
+        )
+        position, stopped_at = found or (None, None)
+        return SendingState(
+            (position or b"").decode(errors="replace"), int_of(stopped_at), int(waiting or 0), int(undelivered or 0)
+        )
 
     async def begin(self) -> None:
         """Start behind the newest entry, unless the position is known."""
@@ -61,11 +75,12 @@ class OutcomeQueue:
         position = newest[0][0] if newest else "0-0"
         await ask(self._client, "HSETNX", self._keys.sending_state, "position", position)
 
-    async def take(self, after: str, now_ms: int) -> int:
+    async def take(self, after: str) -> int:
         """Queue the stream's next entries behind a position; return their count."""
         entries = await ask(self._client, "XRANGE", self._keys.outcomes, f"({after}", "+", "COUNT", CHUNK)
         if entries:
-            await self._queue(after, entries[-1][0].decode(), now_ms, entries)
+            taken = [(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries]
+            await self._queue(taken, after)
         return len(entries)
 
     async def due(self, now_ms: int, count: int, besides: Collection[str]) -> list[QueuedOutcome]:
@@ -83,12 +98,18 @@ class OutcomeQueue:
             return []
         queued = await ask(self._client, "HMGET", self._keys.sending, *sessions)
         # Another program may have written one, whose first entry does not exist then.
-        heads = [(head.groups() if (head := _HEAD.match(text or b"")) else (b"0", b"0-0")) for text in queued]
-        entries = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for _, one in heads])
+        heads = [_HEAD.match((text or b"").decode(errors="replace")) for text in queued]
+        first = [(int(head[1]), head[2]) if head else (0, "0-0") for head in heads]
+        entries = dict(await self.read([entry_id for _, entry_id in first]))
         return [
-            QueuedOutcome(session, entry_id.decode(), int(failures), decode_fields(entry[0][1] or {}) if entry else {})
-            for session, (failures, entry_id), entry in zip(sessions, heads, entries, strict=True)
+            QueuedOutcome(session, entry_id, failures, entries.get(entry_id, {}))
+            for session, (failures, entry_id) in zip(sessions, first, strict=True)
         ]
+
+    async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
+        """Return entries with their ids, without those that the stream no longer has."""
+        found = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for one in ids])
+        return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
 
     async def settle(self, head: QueuedOutcome, now_ms: int) -> None:
         """Remove an outcome that was delivered, given up, or trimmed."""
@@ -104,42 +125,28 @@ class OutcomeQueue:
         await ask(self._client, "ZADD", self._keys.undelivered, head.entry_id.partition("-")[0], head.entry_id)
         await self.settle(head, now_ms)
 
-    async def stop(self, holder: str, now_ms: int) -> None:
+    async def stop(self, now_ms: int) -> None:
         """Note that the receiver wants no more outcomes."""
-        fields = ("stopped_by", holder, "stopped_at", now_ms)
-        await ask(self._client, "HSET", self._keys.sending_state, *fields)
+        await ask(self._client, "HSET", self._keys.sending_state, "stopped_at", now_ms)
 
     async def resume(self) -> None:
         """Note that outcomes may be sent again."""
-        await ask(self._client, "HDEL", self._keys.sending_state, "stopped_by", "stopped_at")
+        await ask(self._client, "HDEL", self._keys.sending_state, "stopped_at")
 
-    async def resend(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]], now_ms: int) -> None:
+    async def resend(self, entries: Sequence[StoredOutcome]) -> None:
         """Queue entries again; those still in the queue are due immediately."""
-        await self._queue("", "", now_ms, entries)
+        await self._queue(entries)
         await ask(self._client, "ZREM", self._keys.undelivered, *(entry_id for entry_id, _ in entries))
 
-    async def counts(self) -> tuple[int, int]:
-        """Return how many sessions have unsent outcomes; undelivered outcomes."""
-        keys = self._keys
-        waiting, undelivered = await run_each(self._client, [("ZCARD", keys.sending_due), ("ZCARD", keys.undelivered)])
-        return int(waiting or 0), int(undelivered or 0)
+    async def undelivered(self, count: int) -> list[str]:
+        """Return the ids of the newest undelivered entries, newest first."""
+        found = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
+        return [one.decode() for one in found]
 
-    async def undelivered(self, count: int) -> list[tuple[str, dict[str, str]]]:
-        """Return the newest undelivered entries with their ids."""
-        ids = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
-        found = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for one in ids])
-        return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
-
-    async def _queue(
-        self, after: str, position: str, now_ms: int, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]
-    ) -> None:
-        words = [
-            word
-            for entry_id, fields in entries
-            for word in ((fields or {}).get(b"session", b"").decode(errors="replace"), entry_id)
-        ]
+    async def _queue(self, entries: Iterable[StoredOutcome], after: str = "") -> None:
+        words = [word for entry_id, fields in entries for word in (fields.get("session", ""), entry_id)]
         names = [self._keys.sending, self._keys.sending_due, self._keys.sending_state]
-        await scripts.queue_outcomes(self._client, names, [after, position, now_ms, *words])
+        await scripts.queue_outcomes(self._client, names, [after, *words])
 
 
 async def forget_trimmed(client: Client, keys: Keys) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 
 import pytest
 
-from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up, start
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 NUMBER = "+14155550123"
@@ -46,8 +48,35 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []
 
 
+@pytest.mark.processes
+def test_following_shows_new_outcomes_waits_for_redis_and_ends_well_with_ctrl_c(redis_program, tmp_path):
+    def lines_of(client, *names, kind="transfer"):
+        for name in names:
+            client.xadd(KEYS.outcomes, {"id": name, "kind": kind, "session": CALL, "to": NUMBER, "hold_s": "1.5"})
+
+    with RedisServer(redis_program, append_only=True) as server:
+        with server.client() as client:
+            set_up(client)
+            lines_of(client, "o1")
+        options = ("--follow", "--kind", "transfer", "--json")
+        with start("outcomes", *options, cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
+            shown = [json.loads(program.stdout.readline())]
+            server.kill()
+            assert "retrying" in program.stderr.readline()
+            server.start()
+            with server.client() as client:
+                lines_of(client, "o2", kind="session")
+                lines_of(client, "o3", "o4")
+            shown += [json.loads(program.stdout.readline()) for _ in range(2)]
+            assert "nothing was missed" in program.stderr.readline()
+            program.send_signal(signal.SIGINT)
+            out, err = program.communicate(timeout=60)
+    assert (program.returncode, out, err) == (0, "", "")
+    assert [(one["id"], one["hold_s"]) for one in shown] == [("o1", 1.5), ("o3", 1.5), ("o4", 1.5)]
+
+
 def test_resend_queues_again_what_was_sent(run, redis, written):
-    redis.hset(KEYS.sending_state, mapping={"stopped_by": "worker", "stopped_at": 1})
+    redis.hset(KEYS.sending_state, "stopped_at", 1)
     redis.zadd(KEYS.undelivered, {written[0]: 1})
     later = redis.xadd(KEYS.outcomes, {"id": "o3", "session": CALL})
     ran = run("outcomes", "resend", "--since", "1h")
@@ -95,7 +124,7 @@ def test_check_says_whether_outcomes_arrive(run, redis, written):
     assert found_by_check(run) == ("ok", "sent to crm.example.com")
     redis.zadd(KEYS.undelivered, {written[0]: 1})
     assert found_by_check(run) == ("warn", "1 could not be delivered to crm.example.com")
-    redis.hset(KEYS.sending_state, mapping={"stopped_by": "worker", "stopped_at": 1_800_000_000_000})
+    redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
     found = "crm.example.com answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
     assert found_by_check(run) == ("fail", found)
     redis.delete(KEYS.sending_state)

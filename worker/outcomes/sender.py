@@ -7,12 +7,12 @@ the queue after the receiver's answer.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import structlog
 
 from conferral.operations.outcomes import outcome_message
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
@@ -35,35 +35,31 @@ STOP_S = 0.5
 LOG_EVERY_S = 60.0
 
 
-class Receiver(Protocol):
-    """Who gets the outcomes; see `OutcomeReceiver`."""
-
-    async def post(self, outcome_id: str, body: str) -> Answer:
-        """Send one outcome, and return the answer."""
+#: Sends one outcome, given its id and body; `OutcomeReceiver.post`.
+Post = Callable[[str, str], Awaitable[Answer]]
 
 
 class OutcomeSender:
     """Sends outcomes while this worker owns the task."""
 
     def __init__(
-        self, core: WorkerCore, receiver: Receiver | None, rng: random.Random, owns_outcomes: Callable[[], bool]
+        self, core: WorkerCore, post: Post | None, rng: random.Random, owns_outcomes: Callable[[], bool]
     ) -> None:
         self._core = core
-        self._receiver = receiver
+        self._post = post
         self._rng = rng
         self._owns_outcomes = owns_outcomes
         self._queue = OutcomeQueue(core.client, core.keys)
         self._log_limit = LogRateLimit(core.clock)
         #: The requests under way, by session.
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send outcomes until the process stops."""
-        self._stop = stop
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
-        has_begun = self._receiver is None
+        has_begun = self._post is None
         try:
             while not stop.is_set():
                 self._wake.clear()
@@ -71,9 +67,10 @@ class OutcomeSender:
                 try:
                     if not has_begun:
                         await self._queue.begin()  # even if another worker sends: from now on, all are sent
+                        await self._queue.resume()  # the restart that a 410 waits for
                         has_begun = True
-                    if self._receiver is not None and self._owns_outcomes():
-                        wait_s = await self._send_due(self._receiver)
+                    if self._post is not None and self._owns_outcomes():
+                        wait_s = await self._send_due(self._post)
                     else:
                         self._set_gauges()
                 except StoreError as error:
@@ -89,22 +86,19 @@ class OutcomeSender:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _send_due(self, receiver: Receiver) -> float:
+    async def _send_due(self, post: Post) -> float:
         """Queue new outcomes, and send what is due; return when to continue."""
-        queue, state = self._queue, await self._queue.read_state()
-        is_stopped = state.stopped_by == self._core.name
-        self._set_gauges(*await queue.counts(), is_stopped=is_stopped)
-        if is_stopped:
+        state = await self._queue.read_state()
+        self._set_gauges(state.waiting, state.undelivered, is_stopped=bool(state.stopped_at_ms))
+        if state.stopped_at_ms:
             return POLL_S
-        if state.stopped_by:
-            await queue.resume()  # that worker has stopped or died: this counts as the restart
         if not state.position:
-            await queue.begin()  # Redis was emptied
+            await self._queue.begin()  # Redis was emptied
             return 0.0
-        taken = await queue.take(state.position, self._now_ms())
+        taken = await self._queue.take(state.position)
         if free := REQUESTS_MAX - len(self._sending):
-            for head in await queue.due(self._now_ms(), free, besides=self._sending.keys()):
-                self._sending[head.session] = asyncio.create_task(self._send(receiver, head))
+            for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
+                self._sending[head.session] = asyncio.create_task(self._send(post, head))
         return 0.0 if taken == CHUNK else POLL_S
 
     def _now_ms(self) -> int:
@@ -119,39 +113,36 @@ class OutcomeSender:
 
     # ---- one outcome
 
-    async def _send(self, receiver: Receiver, head: QueuedOutcome) -> None:
+    async def _send(self, post: Post, head: QueuedOutcome) -> None:
         try:
             answer = Answer("malformed")  # if it can't be sent at all
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
                     started_s = self._core.clock.monotonic_s()
-                    answer = await receiver.post(*outcome_message(head.entry_id, head.fields))
+                    answer = await post(*outcome_message(head.entry_id, head.fields))
                     duration_s = self._core.clock.monotonic_s() - started_s
                     self._core.metrics.outcome_requests.labels(answer.result).observe(duration_s)
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
-                await self._note_tolerantly(head, answer)
+                await retry_unreachable(
+                    self._note(head, answer),
+                    REDIS_PAUSE_S,
+                    errors=StoreError,
+                    on_error=lambda error: log_unreachable(error, task="outcomes"),
+                )
         finally:
             del self._sending[head.session]
             self._wake.set()
 
-    async def _note_tolerantly(self, head: QueuedOutcome, answer: Answer) -> None:
-        note = self._note_trimmed(head) if not head.fields else self._note(head, answer)
-        while not self._stop.is_set():
-            try:
-                return await note()
-            except StoreError as error:
-                log_unreachable(error, task="outcomes")
-                await pause(self._stop, REDIS_PAUSE_S)
-        return None
-
     def _note(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
         """Log an answer; return what writes it to Redis, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
-        if answer.result == "delivered":
+        if not head.fields and (count := self._log_limit.count("trimmed", LOG_EVERY_S)):
+            log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
+        if not head.fields or answer.result == "delivered":
             return lambda: queue.settle(head, self._now_ms())
         if answer.result == "gone":
             log.error("outcomes_stopped", status=answer.status, entry_id=head.entry_id)
-            return lambda: queue.stop(self._core.name, self._now_ms())
+            return lambda: queue.stop(self._now_ms())
         if count := self._log_limit.count(answer.result, LOG_EVERY_S):
             log.warning("outcome_refused", reason=answer.result, status=answer.status, attempt=failures, count=count)
         if failures > len(RETRY_DELAYS_S):
@@ -160,9 +151,3 @@ class OutcomeSender:
         delay_s = RETRY_DELAYS_S[failures - 1] * self._rng.uniform(1, 1 + JITTER)
         delay_s = max(delay_s, min(answer.retry_after_s, RETRY_AFTER_MAX_S))
         return lambda: queue.delay(head, failures, self._now_ms() + round(1000 * delay_s))
-
-    def _note_trimmed(self, head: QueuedOutcome) -> Callable[[], Awaitable[None]]:
-        """Log an entry that the stream no longer has; return what skips it."""
-        if count := self._log_limit.count("trimmed", LOG_EVERY_S):
-            log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
-        return lambda: self._queue.settle(head, self._now_ms())
