@@ -4,6 +4,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,7 +16,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from conferral.runtime.clock import SystemClock
-from conferral.worker.outcomes.receiver import OutcomeReceiver
+from conferral.worker.outcomes.receiver import REQUESTS_MAX, OutcomeReceiver
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -31,7 +34,7 @@ async def serving(serve: Serve, timeout_s: float = 10.0) -> AsyncIterator[Outcom
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/", SECRETS, SystemClock(), timeout_s=timeout_s)
+    receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/a-secret-path", SECRETS, SystemClock(), timeout_s=timeout_s)
     try:
         yield receiver
     finally:
@@ -150,3 +153,47 @@ async def test_slow_receiver_times_out(drip: bytes):
 async def test_answer_that_is_no_http_is_malformed():
     async with serving(answering(b"hello\r\n\r\n")) as receiver:
         assert (await receiver.post("o1", "{}")).result == "malformed"
+
+
+@pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a b@c=1\r\n\r\n"])
+async def test_no_log_line_has_the_path_a_number_or_a_secret(answer: bytes, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    async with serving(answering(answer)) as receiver:
+        await receiver.post("o1", '{"to":"+14155550123"}')
+    assert not [word for word in ("4155550123", "a-secret-path", *SECRETS) if word in caplog.text]
+
+
+#: A process of its own, since the loop of the test would stop for what it writes.
+FLOOD = r"""
+import socketserver
+class Flood(socketserver.BaseRequestHandler):
+    def handle(self):
+        try:
+            while True:
+                self.request.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        except OSError:
+            pass
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+with Server(("127.0.0.1", 0), Flood) as server:
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+"""
+
+
+async def test_flood_of_interim_responses_does_not_stop_the_loop():
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", FLOOD, stdout=subprocess.PIPE)
+    try:
+        port = int(await server.stdout.readline())
+        receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/", SECRETS, SystemClock(), timeout_s=1.0)
+        answers = asyncio.gather(*(receiver.post(f"o{number}", "{}") for number in range(REQUESTS_MAX)))
+        clock, longest_s, last_s = asyncio.get_running_loop(), 0.0, asyncio.get_running_loop().time()
+        while not answers.done():
+            await asyncio.sleep(0)
+            longest_s, last_s = max(longest_s, clock.time() - last_s), clock.time()
+        assert {one.result for one in await answers} == {"timeout"}
+        await receiver.close()
+        assert longest_s < 0.1
+    finally:
+        server.kill()
+        await server.wait()

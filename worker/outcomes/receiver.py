@@ -1,8 +1,9 @@
 """Where outcomes are sent: signed requests, following Standard Webhooks.
 
-Whatever it answers costs little: no body is read, and headers and redirects have limits.
+Whatever it answers costs little: no body is read, headers have limits, and redirects are not followed.
 """
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ REQUESTS_MAX = 16
 TIMEOUT_S = 10.0
 #: Limits of an answer's headers: their count, and the size of each and of the first line (bytes).
 HEADERS_MAX, LINE_MAX_BYTES = 64, 4096
-#: How much of an answer waits in memory, bytes: nothing reads it.
+#: How much of an answer is read at a time, and waits in memory (bytes).
 BUFFER_BYTES = 4096
 
 Result = Literal["delivered", "gone", "redirected", "refused", "failed", "timeout", "unreachable", "malformed"]
@@ -84,7 +85,7 @@ class OutcomeReceiver:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=REQUESTS_MAX),
+                connector=aiohttp.TCPConnector(limit=REQUESTS_MAX, socket_factory=_open_socket),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -99,3 +100,13 @@ class OutcomeReceiver:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket with a small buffer.
+
+    What has arrived is parsed in one piece: with the usual buffer, a flood of interim responses would stop the loop.
+    """
+    opened = socket.socket(*address[:3])
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    return opened
