@@ -12,6 +12,7 @@ from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
 from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
+from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, ProcessStats
 
@@ -76,6 +77,7 @@ class Health:
     commands: int
     #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
     died: tuple[ProcessHealth, ...] = ()
+    outcomes: SendingState = field(default_factory=SendingState)
 
     @property
     def unassigned(self) -> tuple[int, ...]:
@@ -122,6 +124,7 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         dead=int(dead or 0),
         commands=int(commands or 0),
         died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
+        outcomes=await OutcomeQueue(client, keys).read_state(),
     )
 
 

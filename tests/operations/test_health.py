@@ -8,6 +8,7 @@ from conferral.operations.health import Health, LeaseHolder, ProcessHealth, Rate
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import GROUP, Keys
+from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import ProcessStats, stats_of
 from tests.support.owners import owned_by
@@ -33,6 +34,8 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     await client.zadd(KEYS.timers(0), {"ring|s1": NOW_MS - 5_000, "age|s1": NOW_MS - 1_000})
     await client.xadd(KEYS.dead, {"type": "x"})
     await client.xadd(KEYS.commands, {"type": "x"})
+    await client.zadd(KEYS.undelivered, {"5-0": 5})
+    await client.hset(KEYS.sending_state, mapping={"position": "7-0", "stopped_at": 9})
 
     found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
@@ -45,6 +48,7 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     assert found.unassigned == (1, 2)
     assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 0), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
+    assert found.outcomes == SendingState("7-0", 9, 0, 1)
 
 
 @pytest.mark.redis

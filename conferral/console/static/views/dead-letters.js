@@ -48,7 +48,7 @@ export function Dead() {
 function Undelivered({ found, why }) {
   const { undelivered, undelivered_count: count, stopped_at: stoppedAt } = found;
   const send = async (ids) => {
-    if (why || !press("dead")) {
+    if (why || !press(`resend ${ids ?? "all"}`)) {
       return;
     }
     try {
@@ -63,12 +63,14 @@ function Undelivered({ found, why }) {
   };
   const button = (label, ids) =>
     may("resend") &&
-    html`<button type="button" aria-disabled=${Boolean(why)} title=${why} onClick=${() => send(ids)}>${label}</button>`;
+    html`<span class="acts">
+      <button type="button" aria-disabled=${Boolean(why)} title=${why} onClick=${() => send(ids)}>${label}</button>
+    </span>`;
   return html`
     ${stoppedAt
       ? html`<p class="error">
-          The receiver of outcomes answered 410 at <${Time} at=${stoppedAt} />; nothing is sent until ${" "}
-          <code>conferral outcomes resend</code>.
+          The receiver of outcomes answered 410 at <${Time} at=${stoppedAt} />; nothing is sent until you run${" "}
+          <code>conferral outcomes resend</code> or restart the workers.
         </p>`
       : null}
     ${count

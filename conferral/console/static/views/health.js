@@ -46,6 +46,7 @@ function Verdict({ health: of }) {
     !of.router.name && "no worker is routing commands",
     !of.sweep.name && "no worker is running the sweep, so lost callbacks go undetected",
     overdue && `${counted(overdue, "timer")} overdue`,
+    of.outcomes.stopped_at && "the receiver of outcomes answered 410, so no outcome is sent",
     !processes.some((one) => one.kind === "worker") && "no worker is running",
     !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",
   ].filter(Boolean);
@@ -141,6 +142,8 @@ function Leases({ health: of }) {
       <dd>${of.commands}</dd>
       <dt>Dead letters</dt>
       <dd><a href="#dead">${of.dead}</a></dd>
+      <dt>Undelivered outcomes</dt>
+      <dd><a href="#dead">${of.outcomes.undelivered}</a></dd>
     </dl>
   </section>`;
 }
