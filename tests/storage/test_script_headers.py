@@ -122,6 +122,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "reserve_dials",
             "reopen_command",  # a letter that two put back at once is put back once
             "restart_commands",
+            "queue_outcomes",  # when it is due
         }
 
 
