@@ -11,7 +11,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
-from conferral.storage.coordinator import LIFETIME_MS
+from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -44,6 +44,8 @@ class WorkerCore:
     schema: SchemaVersion
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000
+    #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
+    tasks: tuple[str, ...] = TASKS
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
 

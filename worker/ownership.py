@@ -141,6 +141,7 @@ class Ownership:
             number=self._tick_number,
             lifetime_s=self._lifetime_s,
             wants=wants,
+            tasks=self._core.tasks,
             gives_back=sorted(self._gives_back),
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s

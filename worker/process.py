@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -21,6 +22,7 @@ from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.coordinator import ROUTER, SWEEP, TASKS
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
@@ -112,10 +114,11 @@ class Worker:
                 "config": lambda: self.maintain_redis(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
-                "outcomes": lambda: parts.outcomes.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
+            if parts.outcomes is not None:
+                work["outcomes"] = partial(parts.outcomes.run, stop)
             tasks: dict[str, Awaitable[None]] = {
                 name: run_with_restarts(stop, name, action, self.metrics, passing=(SettingsError,))
                 for name, action in work.items()
@@ -165,6 +168,7 @@ class Worker:
             self.metrics,
             self.schema,
             self._environment.lifetime_ms / 1000,
+            TASKS if connections.receiver is not None else (ROUTER, SWEEP),
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor

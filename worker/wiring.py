@@ -159,8 +159,10 @@ class WorkerParts:
             dial_limits=limits,
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
-        post = None if connections.receiver is None else connections.receiver.post
-        self.outcomes = OutcomeSender(core, post, environment.rng, partial(self.ownership.owns, OUTCOMES))
+        self.outcomes: OutcomeSender | None = None
+        if connections.receiver is not None:
+            owns_outcomes = partial(self.ownership.owns, OUTCOMES)
+            self.outcomes = OutcomeSender(core, connections.receiver.post, environment.rng, owns_outcomes)
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,

@@ -48,6 +48,8 @@ class Tick:
     number: int
     lifetime_s: float
     wants: Wants = Wants.SHARE
+    #: What it takes if it is free.
+    tasks: Collection[str] = TASKS
     #: Partition numbers and tasks, as texts.
     gives_back: Collection[str] = ()
     #: By name, the number that has not changed for the worker's lifetime.
@@ -125,7 +127,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         round(tick.lifetime_s * 1000),
         tick.wants.value,
         keys.partitions,
-        " ".join(TASKS),
+        " ".join(tick.tasks),
         " ".join(tick.gives_back),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         " ".join(f"{item}={epoch}" for item, epoch in tick.used_epochs.items()),

@@ -42,9 +42,7 @@ Post = Callable[[str, str], Awaitable[Answer]]
 class OutcomeSender:
     """Sends outcomes while this worker owns the task."""
 
-    def __init__(
-        self, core: WorkerCore, post: Post | None, rng: random.Random, owns_outcomes: Callable[[], bool]
-    ) -> None:
+    def __init__(self, core: WorkerCore, post: Post, rng: random.Random, owns_outcomes: Callable[[], bool]) -> None:
         self._core = core
         self._post = post
         self._rng = rng
@@ -59,7 +57,7 @@ class OutcomeSender:
         """Send outcomes until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
-        has_begun = self._post is None
+        has_begun = False
         try:
             while not stop.is_set():
                 self._wake.clear()
@@ -69,8 +67,8 @@ class OutcomeSender:
                         await self._queue.begin()  # even if another worker sends: from now on, all are sent
                         await self._queue.resume()  # the restart that a 410 waits for
                         has_begun = True
-                    if self._post is not None and self._owns_outcomes():
-                        wait_s = await self._send_due(self._post)
+                    if self._owns_outcomes():
+                        wait_s = await self._send_due()
                     else:
                         self._set_gauges()
                 except StoreError as error:
@@ -86,7 +84,7 @@ class OutcomeSender:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _send_due(self, post: Post) -> float:
+    async def _send_due(self) -> float:
         """Queue new outcomes, and send what is due; return when to continue."""
         state = await self._queue.read_state()
         self._set_gauges(state.waiting, state.undelivered, is_stopped=bool(state.stopped_at_ms))
@@ -98,7 +96,7 @@ class OutcomeSender:
         taken = await self._queue.take(state.position)
         if free := REQUESTS_MAX - len(self._sending):
             for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
-                self._sending[head.session] = asyncio.create_task(self._send(post, head))
+                self._sending[head.session] = asyncio.create_task(self._send(head))
         return 0.0 if taken == CHUNK else POLL_S
 
     def _now_ms(self) -> int:
@@ -113,13 +111,13 @@ class OutcomeSender:
 
     # ---- one outcome
 
-    async def _send(self, post: Post, head: QueuedOutcome) -> None:
+    async def _send(self, head: QueuedOutcome) -> None:
         try:
             answer = Answer("malformed")  # if it can't be sent at all
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
                     started_s = self._core.clock.monotonic_s()
-                    answer = await post(*outcome_message(head.entry_id, head.fields))
+                    answer = await self._post(*outcome_message(head.entry_id, head.fields))
                     duration_s = self._core.clock.monotonic_s() - started_s
                     self._core.metrics.outcome_requests.labels(answer.result).observe(duration_s)
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):

@@ -12,7 +12,7 @@
   ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over; or
                                           to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
-  ARGV[6]  tasks                          words
+  ARGV[6]  tasks that it can do           words
   ARGV[7]  what it gives back             words
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
   ARGV[9]  epochs that are used up        words, ITEM=EPOCH: the partition's own key has such an epoch or a higher one
