@@ -9,6 +9,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
@@ -116,8 +117,9 @@ async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> C
     if state.stopped_at_ms:
         found = f"{host} answered 410 at {to_iso(state.stopped_at_ms)}; nothing is sent"
         return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
-    if not state.position:
-        return warn("outcomes", f"no worker sends them to {host} yet", "restart the workers with this URL")
+    owner = (await coordinator.read_owners(reader.client, reader.keys))[coordinator.OUTCOMES]
+    if not owner.at(await server_time_ms(reader.client, reader.keys.owners)).name:
+        return warn("outcomes", f"no running worker sends them to {host}", "restart the workers with this URL")
     if state.undelivered:
         found = f"{state.undelivered:,} could not be delivered to {host}"
         return warn("outcomes", found, "correct the receiver, then: conferral dead resend --all")
