@@ -17,6 +17,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from conferral.runtime.clock import SystemClock
 from conferral.worker.outcomes.receiver import REQUESTS_MAX, OutcomeReceiver
+from tests.docs.generated import ROOT
+from tests.docs.markdown_files import blocks
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -49,6 +51,25 @@ def answering(text: bytes) -> Serve:
         await writer.drain()
 
     return serve
+
+
+async def test_receiver_of_the_docs_takes_what_is_signed_with_its_secret(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web, "run_app", lambda *_args, **_options: None)
+    (text,) = blocks(ROOT / "docs" / "outcomes.md", "python")
+    assert len([line for line in text.splitlines() if line]) == 10, "promised: ten lines"
+    example: dict[str, Any] = {}
+    exec(compile(text, "outcomes.md", "exec"), example)  # our own
+    runner = web.AppRunner(example["app"])
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver = OutcomeReceiver(f"http://127.0.0.1:{runner.addresses[0][1]}/outcomes", SECRETS[:1], SystemClock())
+    results = []
+    for secret in SECRETS:
+        monkeypatch.setenv("CONFERRAL_OUTCOMES_SECRET", secret)
+        results.append((await receiver.post("o1", '{"type":"session.ended","data":{"session":"CA1"}}')).result)
+    await receiver.close()
+    await runner.cleanup()
+    assert results == ["delivered", "failed"]
 
 
 async def test_requests_are_signed_with_each_secret_as_verifiers_expect():
