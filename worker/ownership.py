@@ -53,9 +53,8 @@ class Ownership:
         self.consumers: dict[int, PartitionConsumer] = {}
         #: Live workers, this one included (count).
         self.live_workers = 1
-        self._tick_number = 0
+        self._tick_number, self._round_trip_s = 0, 0.0
         self._lifetime_s = core.lifetime_s
-        self._round_trip_s = 0.0
         #: Until when requests may leave, and when the last tick was answered, monotonic seconds.
         self._valid_until_s = self._answered_at_s = float("-inf")
         #: The coordinator's last answer; empty before.

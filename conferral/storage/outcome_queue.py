@@ -107,7 +107,7 @@ class OutcomeQueue:
         ]
 
     async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
-        """Return entries with their ids, without those that the stream no longer has."""
+        """Return entries with their ids, if the stream still has them."""
         found = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for one in ids])
         return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
 
