@@ -55,8 +55,6 @@ class OutcomeSender:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send outcomes until the process stops."""
-        stopping = asyncio.ensure_future(stop.wait())
-        stopping.add_done_callback(lambda _: self._wake.set())
         has_begun = False
         try:
             while not stop.is_set():
@@ -73,12 +71,10 @@ class OutcomeSender:
                         self._set_gauges()
                 except StoreError as error:
                     log_unreachable(error, task="outcomes")
-                if not stop.is_set():
-                    await pause(self._wake, wait_s)
+                await pause(self._wake, wait_s)
             if self._sending:
                 await asyncio.wait(self._sending.values(), timeout=STOP_S)
         finally:
-            stopping.cancel()
             left = [*self._sending.values()]
             for task in left:
                 task.cancel()
