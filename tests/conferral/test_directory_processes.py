@@ -1,16 +1,19 @@
-"""The directory in running processes: it is read at start, and again on SIGHUP."""
+"""The directory and the tokens file in running processes: they are read at start, and again on SIGHUP."""
 
 import json
 import signal
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 from twilio.request_validator import RequestValidator
 
+from conferral.runtime.web.tokens import digest_of
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, Ran, start, until
 from tests.conferral.test_processes import running, status
 from tests.support.ports import free_port
+from tests.support.token_files import bearer_of, secret_of, table, write_tokens
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 CALLED = SERVICE["TWILIO_NUMBER"]
@@ -61,33 +64,52 @@ def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(run, redi
     assert run(command, "--port", str(free_port()), **settings) == Ran(2, "", f"CONFERRAL_DIRECTORY: {found}\n")
 
 
+def asked_with(url, token):
+    """The status of a request to the control API with this token."""
+    request = urllib.request.Request(f"{url}/sessions", headers=bearer_of(token))
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path, path):
     path.write_text(agent("bob"))
+    tokens = write_tokens(tmp_path / "tokens.toml", table("desk", ["read"]))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": str(path), "CONFERRAL_PUBLIC_URL": url}
+    env["CONFERRAL_TOKENS"] = str(tokens)
     with start("webhooks", "--port", str(port), cwd=tmp_path, env=env) as program:
         try:
             until(lambda: status(f"{url}/healthz") == 200, "the webhooks do not answer", program)
             assert ">bob<" in answer(url)
+            until(lambda: asked_with(url, "desk") == 200, "the token is not known", program)
 
             path.write_text(agent("carol"))
+            write_tokens(tokens, table("wall", ["read"]), table("robot", ["end"]))
             program.send_signal(signal.SIGHUP)
             until(lambda: ">carol<" in answer(url), "the webhooks did not read the directory again", program)
+            until(lambda: asked_with(url, "wall") == 200, "the webhooks did not read the tokens again", program)
+            assert [asked_with(url, name) for name in ("desk", "robot")] == [401, 403]
 
             path.write_text(agent("dora") + "beep = 5\n")
+            write_tokens(tokens, table("wall", ["dance"]))
             program.send_signal(signal.SIGHUP)
-            line = next(line for line in program.stderr if "directory_" in line and "directory_read" not in line)
-            logged = json.loads(line)
-            assert logged["event"] == "directory_refused"
-            assert "directory.toml, inbound." in logged["reason"]
+            lines = (line for line in program.stderr if "directory_refused" in line or "tokens_refused" in line)
+            refused = {found["event"]: found["reason"] for found in map(json.loads, (next(lines), next(lines)))}
+            assert "directory.toml, inbound." in refused["directory_refused"]
+            assert "tokens.wall.may: entry 1 is wrong" in refused["tokens_refused"]
             assert ">carol<" in answer(url)
+            assert asked_with(url, "wall") == 200
         finally:
             program.send_signal(signal.SIGTERM)
             _, err = program.communicate(timeout=60)
 
     assert program.returncode == 0
-    assert CALLED not in err + line
+    secrets = [secret for name in ("desk", "wall") for secret in (secret_of(name), digest_of(secret_of(name)))]
+    assert not any(secret in f"{err}{refused}" for secret in (CALLED, *secrets))
 
 
 def test_a_worker_reads_it_again(redis, redis_server, tmp_path, path):
