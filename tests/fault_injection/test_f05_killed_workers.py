@@ -130,16 +130,13 @@ async def test_fault_08_worker_killed_while_an_outcome_is_being_written(system, 
         assert (relay.cut_off if passes else seen) > 0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("die_at", "kind", "nth"),
     [
         ("after_request", "redirect_to_voicemail", 1),
-        pytest.param("before_request", "redirect_to_voicemail", 1, marks=pytest.mark.soak),
-        *(
-            pytest.param(step, "", nth, marks=pytest.mark.soak)
-            for step in ("before_commit", "after_commit")
-            for nth in (2, 3, 4)
-        ),
+        ("before_request", "redirect_to_voicemail", 1),
+        *((step, "", nth) for step in ("before_commit", "after_commit") for nth in (2, 3, 4)),
     ],
 )
 @pytest.mark.system(**TWO_WORKERS, CONFERRAL_INBOUND_FALLBACK="voicemail")

@@ -1,18 +1,15 @@
 """Two workers as real processes, of which one is killed, or stops: the other one continues with its calls."""
 
 import asyncio
-import os
 import signal
 from dataclasses import asdict, replace
 
 import pytest
 
-from conferral.runtime import tracing
 from conferral.runtime.clock import SystemClock
 from conferral.worker.process import make_policy
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
-from tests.support.otlp_receiver import OtlpReceiver, SeenSpan
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
@@ -83,31 +80,3 @@ async def test_worker_that_stops_cleanly_hands_over_within_a_second(system: Loca
 
 async def _second_is_up(system: LocalSystem) -> bool:
     return await system.client.zcard(system.keys.workers) == 2
-
-
-async def test_request_of_a_killed_worker_is_sent_in_the_same_trace(system: LocalSystem, tmp_path) -> None:
-    policy, collector = asdict(replace(make_policy(system.settings), **FAST)), OtlpReceiver()
-
-    def traced(name, **doom):
-        sending = {name: os.environ[name] for name in os.environ if name.startswith("OTEL_")}
-        return ForkedWorker(system, tmp_path, name, lease_ms=1_000, policy=policy, environment=sending, **doom)
-
-    dies = {"die_at": "before_request", "kind": "redirect_call"}
-    with collector.running(), tracing.exporting("test"), traced("first", **dies) as first:
-        await holds_everything(system)
-        with traced("second") as second:
-            customer, _agent = await system.talking()
-            first.arm()
-            with tracing.span("press", {}):
-                trace_id = tracing.trace_id()
-                outcome = await system.command("convert", customer.sid)
-            assert outcome.status == "done", second.text()
-            assert first.was_killed
-            await system.eventually(lambda: redirects(collector), "the second worker's request is seen")
-            await system.ended_by_command(customer.sid)
-    assert [one.trace_id for one in redirects(collector)] == [trace_id]
-    assert collector.path_to(redirects(collector)[0])[-2:] == ["perform redirect_call", "POST redirect_call"]
-
-
-def redirects(collector: OtlpReceiver) -> list[SeenSpan]:
-    return [one for one in collector.spans if one.name == "POST redirect_call"]

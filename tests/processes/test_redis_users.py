@@ -1,15 +1,13 @@
 """The Redis users of docs/operating.md: each does its work, and nothing else, on every redis-server there is."""
 
-import asyncio
-import os
 import re
-import sys
 from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
 
 from tests.docs.generated import ROOT
+from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer, found_programs
 
@@ -48,21 +46,6 @@ def denied(server: RedisServer) -> set[tuple[str, str]]:
     return {(entry["username"], entry["object"]) for entry in entries if entry["object"] not in SET_INFO}
 
 
-def prints(server: RedisServer, user: str, *arguments: str) -> "asyncio.Future[tuple[int, str, str]]":
-    """Run `conferral` as a Redis user; return its exit code and what it printed."""
-
-    async def run() -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "conferral", *arguments,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": url_of(server, user)}, cwd=server.folder,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
-
-    return asyncio.ensure_future(run())
-
-
 async def test_redis_users_do_their_work_and_nothing_else(server: RedisServer) -> None:
     async with LocalSystem(url_of(server, "conferral"), workers=2) as system:
         customer, _ = await system.talking()
@@ -77,12 +60,11 @@ async def test_redis_users_do_their_work_and_nothing_else(server: RedisServer) -
         assert await system.workers[0].problems() == await system.workers[0].warnings() == []
         await system.stop_worker()
 
-        for command in ("sessions", "show", "explain"):
-            code, out, err = await prints(
-                server, "operator", command, *([] if command == "sessions" else [customer.sid])
-            )
-            assert code == 0, err
-            assert customer.sid[:8] in out
+        async with CommandLine(REDIS_URL=url_of(server, "operator")) as line:
+            for command in ("sessions", "show", "explain"):
+                code, out, err = await line.type(command, *([] if command == "sessions" else [customer.sid]))
+                assert code == 0, err
+                assert customer.sid[:8] in out
         assert not denied(server), "a command is missing"
 
         for refused in (
@@ -114,9 +96,10 @@ async def test_service_user_passes_the_check(server: RedisServer) -> None:
     settings = {
         "TWILIO_ACCOUNT_SID": "AC" + "a1" * 16, "TWILIO_AUTH_TOKEN": "token", "TWILIO_NUMBER": "+14155550100",
         "CONFERRAL_PUBLIC_URL": "http://127.0.0.1:9", "CONFERRAL_AGENT": "client:alice",
+        "REDIS_URL": url_of(server, "conferral"),
     }  # fmt: skip
-    (server.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    _, out, err = await prints(server, "conferral", "check", "--offline")
+    async with CommandLine(**settings) as line:
+        _, out, err = await line.type("check", "--offline")
     assert "Traceback" not in err
     assert "fail" not in out.partition("Redis")[2].partition("setup")[0]
     assert {command for _, command in denied(server)} <= {"config|get", "config"}

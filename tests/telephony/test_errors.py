@@ -1,7 +1,7 @@
 """Twilio's answers become our errors by one table, and nothing of their texts is carried on."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException
 
@@ -107,6 +107,7 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, expected: float) -
     assert retry_after_s({} if header is None else {"Retry-After": header, "Date": NOON}) == expected
 
 
+@settings(max_examples=30)
 @given(
     st.text("0123456789 ,:+-GMTWedOct\u0663", max_size=40)
     | st.from_regex(r"[A-Z][a-z]{2}, \d{1,12} Oct -?\d{1,12} \d{1,12}:\d{1,4}:\d{1,4} [-+]\d{1,20}", fullmatch=True)

@@ -1,4 +1,4 @@
-"""Dials through the whole of it: a real Redis, a worker, the local Twilio."""
+"""Requests through the whole of it: a real Redis, a worker, the local Twilio."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from conferral.runtime import tracing
 from conferral.sandbox.phones import CallHandle
 from conferral.statemachine.effects import Effect
 from tests.support.local_system import LocalSystem
+from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -120,3 +122,21 @@ async def test_successor_dials_no_one_twice(
         await system.eventually(has_come_to_that, f"the transfer is {status}")
         assert len(dialed(system)) == calls
         await system.ended_by_command(customer.sid)
+
+
+async def test_request_of_a_worker_that_died_is_sent_in_the_same_trace(redis_server: RedisServer) -> None:
+    system, collector = LocalSystem(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=5), OtlpReceiver()
+    breaking = system.worker_options["effect_checkpoint"] = Breaking("before_request", "redirect_call")
+    with collector.running(), tracing.exporting("test"):
+        async with system:
+            customer, _ = await system.talking()
+            with tracing.span(tracing.SpanRequest("press", {})):
+                trace_id = tracing.trace_id()
+                command_id = await system.begins("convert", customer.sid)
+            await system.eventually(breaking.has_broken, "it broke off")
+            await system.replace_workers()
+            assert (await system.outcome_of(command_id)).status == "done"
+            await system.ended_by_command(customer.sid)
+    (redirect,) = [one for one in collector.spans if one.name == "POST redirect_call"]
+    assert redirect.trace_id == trace_id
+    assert collector.path_to(redirect)[-2:] == ["perform redirect_call", "POST redirect_call"]
