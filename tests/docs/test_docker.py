@@ -14,7 +14,6 @@ from tests.docs.generated import ROOT
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-WORKERS = {name: service for name, service in OURS.items() if service["command"][0] == "worker"}
 
 
 def instructions():

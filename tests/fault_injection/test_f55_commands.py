@@ -14,7 +14,7 @@ from tests.support.outcomes import wait_for_outcome
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
-COMMANDS, ROUNDS = 12, 25
+COMMANDS = 12
 CHOICES: tuple[dict[str, str], ...] = (
     *({"type": kind, "party": "customer"} for kind in ("hold", "unhold", "mute", "unmute")),
     *({"type": kind, "party": "agent"} for kind in ("hold", "unhold", "mute", "unmute")),

@@ -12,8 +12,6 @@ from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
 
-#: How two came to talk before anything else is asked for.
-STARTS = ("bridged", "outbound", "conferenced", "client")
 #: Whom others are called.
 BOB, EVE = "+14155550177", "+14155550178"
 

@@ -16,14 +16,6 @@ CHANGES = {
 }
 
 
-def asked(crowd: GroupCall, kind: str) -> int:
-    """How often Twilio was asked for that, and did it (count)."""
-    name, value, _ = CHANGES[kind]
-    requests = crowd.system.sandbox.request_log.requests("POST")
-    # Hold comes with every flag.
-    return sum(one.applied and one.get(name) == value and not one.get("EndConferenceOnExit") for one in requests)
-
-
 async def undone(crowd: GroupCall, kind: str) -> None:
     """What goes before an unhold or an unmute."""
     if kind.startswith("un"):

@@ -11,10 +11,6 @@ from tests.model_checking.twilio_states import Leg
 #: How long someone may be left alone, milliseconds: the grace, one sweep, and the reads that follow from it.
 LONELY_MAX_MS = 30_000
 _OPEN = frozenset({"accepted"})
-_AT_REST = "and nothing happens any more"
-_TALKING = frozenset({TransferStage.TALKING, TransferStage.UNHOLDING_FOR_SWAP})
-
-
 # ---- what a place remembers --------------------------------------------------------------------------------------
 
 

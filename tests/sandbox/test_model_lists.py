@@ -7,20 +7,6 @@ from tests.sandbox.model_scenario import ModelScenario
 LIVE = ("Status", "in-progress")
 
 
-def pages(story: ModelScenario, path: str, key: str, *query: tuple[str, str]) -> list[list[str]]:
-    """Follows the links as a client does; the SIDs of each page."""
-    out: list[list[str]] = []
-    asked = query
-    while True:
-        status, page = story.rest("GET", path, *asked)
-        assert status == 200, page
-        out.append([it["sid"] for it in page[key]])
-        link = page["next_page_uri"]
-        if link is None:
-            return out
-        asked = tuple(tuple(pair.split("=", 1)) for pair in link.partition("?")[2].split("&"))
-
-
 def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight(story: ModelScenario) -> None:
     sids = story.add_foreign_calls(6)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.events import CallProgressed, CallReceived, ClientCallReceived
+from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
@@ -28,20 +28,6 @@ async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher,
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
     assert await client.get(keys.call("CA2")) == SESSION.encode()
     assert await client.ttl(keys.call("CA2")) > 86_400
-
-
-OPENING = [
-    CallReceived(
-        session_id=SESSION,
-        token="call_received",
-        call_sid=SESSION,
-        customer_address="+14155550123",
-        agent_address="client:alice",
-    ),
-    ClientCallReceived(
-        session_id="order-7", call_sid=SESSION, customer_address="+14155550123", agent_address="client:alice"
-    ),
-]
 
 
 @pytest.mark.parametrize(

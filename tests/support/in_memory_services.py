@@ -3,10 +3,10 @@
 Nothing in here waits: a coroutine that only uses these can be run to its end with `at_once`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import orjson
@@ -27,17 +27,6 @@ from conferral.webhooks.responses import Dependencies, RejectedError
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"
-
-
-def at_once(work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of a coroutine that never has to wait."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        value: _T = done.value
-        return value
-    work.close()
-    raise AssertionError("it waits for something")
 
 
 class ExchangeHttp(PooledHttpClient):

@@ -43,9 +43,6 @@ class OtlpReceiver:
     def spans(self) -> list[SeenSpan]:
         return list(self._spans)
 
-    def of_trace(self, trace_id: str) -> list[SeenSpan]:
-        return [span for span in self.spans if span.trace_id == trace_id]
-
     def path_to(self, span: SeenSpan) -> list[str]:
         """The names from the trace's first span to this one."""
         parents = [one for one in self.spans if one.span_id == span.parent_id]

@@ -51,7 +51,7 @@ from conferral.telephony.directory import InboundRoute
 from tests.support.each import each
 
 BODIES = Path(__file__).parent / "bodies"
-CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
+CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
 SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
 CONFERENCE = "CF" + "3" * 32
 OWN_NUMBER = "+14155550100"

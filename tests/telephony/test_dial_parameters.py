@@ -37,7 +37,7 @@ OWN, TARGET = "+14155550100", "+14155550177"
 URLS = CallbackUrls("https://example.com")
 DOCUMENTS = TwimlBuilder(URLS, language="en-US", voice=None)
 SETUP = CallSetup(URLS, DOCUMENTS, own_number=OWN, allowed=AllowList.from_setting(None, OWN))
-GONE, OVER = from_status(404, 20404), from_status(400, 21220)
+GONE = from_status(404, 20404)
 LATELY = "Fri, 20 Nov 2026 08:00:00 +0000"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
 

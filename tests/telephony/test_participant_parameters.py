@@ -8,12 +8,9 @@ import pytest
 from conferral.runtime.errors import ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.telephony.callback_urls import Announcement, CallbackUrls
-from conferral.telephony.errors import from_status
 from tests.telephony.scripted_http import calls_with
 
 URLS = CallbackUrls("https://example.com")
-GONE = from_status(404, 20404)
-
 SUPERVISOR = UpdateParticipant(
     effect_id="e1", session_id="S1", party="supervisor", call_sid="CA5", conference_sid="CF1", update="monitor"
 )

@@ -28,7 +28,7 @@ IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
     DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
     DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
 )
-NEXT, GO_ON, WAIT = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.CONTINUE, DialActionAnswer.WAIT
+NEXT, WAIT = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.WAIT
 SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
 BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_ANSWER, DialActionAnswer.SAY_UNREACHABLE
 
