@@ -123,24 +123,12 @@ class Orders(Scenario):
         effect = self.last_of(UpdateParticipant, party=name)
         return cast("Orders", self.succeeds(effect.kind, name, effect.effect_id, is_confirmed=True))
 
-    def update_unconfirmed(self, name: str) -> "Orders":
-        """No one knows what came of what was asked about a participant last; it has not happened."""
-        effect = self.last_of(UpdateParticipant, party=name)
-        self.unconfirmed.remove(effect)
-        return cast("Orders", self.is_unknown(effect.kind, name, effect.effect_id))
-
     def last_of(self, *kinds: type, party: str = "") -> Any:
         """The newest effect of these kinds."""
         effects = (one for one in reversed(self.effects) if isinstance(one, kinds))
         return next(one for one in effects if not party or one.party == party)
 
     # ---- what is expected ----------------------------------------------------------------------------------------
-
-    def expect_muted(self, *names: str) -> "Orders":
-        """Exactly these parties are muted, by Twilio's word."""
-        there = [party for party in self.session.parties.values() if not party.is_gone]
-        assert {party.name for party in there if party.muted} == set(names)
-        return self
 
     def expect_recording(self, status: str) -> "Orders":
         assert self.session.recording is not None

@@ -6,7 +6,7 @@ from typing import Any, cast
 from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
-from tests.statemachine.call_legs import Leg, words
+from tests.statemachine.call_legs import Leg
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
@@ -50,10 +50,6 @@ class ConferenceScenario(Scenario):
     def takes_part_in(self, conference: str, name: str) -> "ConferenceScenario":
         """Someone who was dialed straight picks up and comes into that conference."""
         return as_conference(self.placed(name).call(name, "in-progress").joins(name, conference=conference))
-
-    def all_words(self) -> list[str]:
-        """Every effect so far."""
-        return [words(effect) for effect in self.effects]
 
     # ---- the next agent of a bridge ------------------------------------------------------------------------------
 

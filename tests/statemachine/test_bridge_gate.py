@@ -1,7 +1,5 @@
 """An agent on a phone who must press 1 before a bridge connects the caller, so that no voicemail takes the call."""
 
-import pytest
-
 from conferral.statemachine.events import Add, CallsOverdue, GateDecided, Hold
 from conferral.statemachine.parts import DialOptions
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CAROL, Scenario
@@ -21,46 +19,11 @@ def decides(story: Scenario, decision: str, agent_number: int = 0) -> Scenario:
     return story.take(GateDecided(**story.common(), dial=dial, call_sid=AGENT_CALL, decision=decision))
 
 
-def test_the_agent_is_confirming_until_a_key_is_pressed():
-    story = asked()
-    assert story.session.agent.status == "confirming"
-    decides(story, "accepted").expect("bridged", phase="connected").expect_timers()
-    assert story.session.agent.status == "connected"
-
-
-def test_an_agent_in_a_browser_presses_no_key():
-    story = Scenario().comes_in(agent_address=ALICE, options=DialOptions(confirm=True)).call("agent", "in-progress")
-    story.expect("bridged", phase="connected")
-
-
-def test_a_brief_is_heard_before_the_two_are_connected():
-    story = Scenario().comes_in(options=DialOptions(brief="Order 7")).call("agent", "in-progress")
-    story.expect("bridged", phase="ringing")
-    decides(story, "accepted").expect("bridged", phase="connected")
-
-
-@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
-def test_a_call_that_no_one_confirmed_ends_for_that_reason(decision):
-    story = decides(asked(), decision).expect("bridged").dial_ends("no-answer")
-    story.expect("ended", reason=f"agent-{decision}")
-
-
 def test_an_agent_who_hangs_up_at_the_prompt_has_not_confirmed():
     asked().dial_ends("no-answer").call("agent", "completed").expect("ended", reason="agent-no-confirmation")
     asked().call("agent", "completed").dial_ends("no-answer").expect("ended", reason="agent-no-confirmation")
     story = asked(other_agents=("+14155550189",)).transfer("consult", BOB).dial_ends("no-answer")
     story.expect_command("transfer-1", "accepted", "failed", reason="no-confirmation")
-
-
-def test_the_next_agent_is_asked_when_the_first_has_not_confirmed():
-    story = decides(asked(other_agents=("+14155550189",)), "no-confirmation").dial_ends("no-answer")
-    story.expect("bridged", phase="ringing")
-    assert (story.session.agent.address, story.session.agent.confirm) == ("+14155550189", True)
-
-
-def test_the_fallback_follows_an_agent_who_has_not_confirmed():
-    story = decides(asked(fallback=CAROL), "no-confirmation").dial_ends("no-answer")
-    story.expect("transferring", phase="fallback").expect_transfer("failed", "no-confirmation")
 
 
 def test_a_late_decision_about_an_earlier_agent_connects_no_one():
@@ -73,28 +36,11 @@ def test_what_needs_a_conference_waits_for_the_key():
     decides(story, "accepted").expect("converting", "move agent")
 
 
-def test_a_transfer_with_the_agent_waits_for_the_key():
-    story = asked().transfer("warm", BOB).expect("bridged", phase="ringing").expect_command("transfer-1", "accepted")
-    story.transfer("warm", CAROL, command_id="second").expect_command("second", "rejected")
-    decides(story, "accepted").expect("converting", "move agent")
-
-
 def test_what_can_not_be_done_is_refused_before_the_key_is_pressed():
     story = asked().command(Add, "add-1", party="expert", to=BOB).expect_command("add-1", "accepted")
     story.command(Add, "add-2", party="expert", to=CAROL).expect_command("add-2", "rejected")
     story.command(Hold, "hold-1", party="nobody").expect_command("hold-1", "rejected")
     story.transfer("warm", BOB, fallback="voicemail").expect_command("transfer-1", "rejected")
-
-
-def test_what_waits_fails_with_the_confirmation():
-    story = asked(other_agents=(ALICE,)).transfer("consult", BOB)
-    decides(story, "no-confirmation").dial_ends("no-answer")
-    story.expect_command("transfer-1", "accepted", "failed", reason="no-confirmation")
-
-
-def test_a_blind_transfer_is_refused_while_the_agent_is_asked():
-    story = asked().transfer("blind", BOB)
-    assert story.reports["transfer-1"][-1][1].startswith("no one has answered yet")
 
 
 def test_a_read_connects_the_two_once_the_gate_must_have_decided():

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConvertOverdue, RepairOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import LAWYER, ordering, recorded, refused_because
-from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, as_conference, called, waiting
+from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
 
@@ -49,11 +49,6 @@ def test_end_of_unknown_outcome_has_failed():
     assert story.reports["end-1"][-1] == ("failed", "unknown: Twilio gave no answer")
 
 
-def with_survey(status: str) -> Scenario:
-    story = Scenario().comes_in(attributes=ConferenceAttributes(after_url="https://example.com/survey"))
-    return story.call("agent", "ringing").call("agent", status)
-
-
 REDIRECT_AGENT = "move agent"
 REDIRECT_CUSTOMER = "move customer"
 
@@ -66,13 +61,6 @@ def redirected() -> Scenario:
     """Converting, and Twilio has taken the redirect."""
     story = converting()
     return story.succeeds("redirect_call", "agent", story.session.open_redirects[0]).expect("converting")
-
-
-def test_refused_redirect_leaves_the_two_talking_as_before():
-    story = converting().fails("redirect_call", "agent", status=400, code=21218).expect("bridged", phase="connected")
-    story.expect_timers()
-    assert story.reports["convert-1"][-1] == ("failed", "Twilio refused (HTTP 400, code 21218)")
-    story.convert("convert-2").expect("converting", REDIRECT_AGENT)
 
 
 def test_refused_redirect_after_the_dial_ended_leads_to_a_read():
@@ -142,40 +130,6 @@ def test_redirect_without_an_answer_after_both_joined_leads_to_a_read():
     story.is_unknown("redirect_call", "agent", redirect).expect("conferenced", "look")
 
 
-def test_caller_whose_agent_is_rung_by_a_dial_is_bridged():
-    story = called().call("agent", "initiated", dial="").expect("bridged", outcome="moved", phase="ringing")
-    story.expect_timers("calls").call("agent", "ringing", dial="").call("agent", "in-progress", dial="")
-    story.expect("bridged", phase="connected").expect_timers()
-    story.convert().expect("converting", "move agent")
-
-
-def test_answer_may_be_all_that_is_heard():
-    called().call("agent", "in-progress", dial="").expect("bridged", phase="connected")
-
-
-def test_agent_who_does_not_answer_ends_it_as_in_any_bridge():
-    story = called().call("agent", "busy", dial="").expect("bridged").dial_ends("busy")
-    story.expect("ended", reason="agent-busy")
-
-
-def test_browser_whose_callee_is_rung_by_a_dial_is_bridged():
-    story = ConferenceScenario(session_id=CLIENT_SESSION).calls_from_browser().call("customer", "ringing", dial="")
-    story.expect("bridged", phase="ringing")
-    story.call("customer", "in-progress", dial="").expect("bridged", phase="connected")
-    assert not story.session.is_group
-
-
-def test_missing_callbacks_lead_to_a_read():
-    called().call("agent", "ringing", dial="").fires(CallsOverdue).expect("bridged", "look")
-
-
-@pytest.mark.parametrize("heard", ["join", "action"])
-def test_caller_who_was_heard_of_in_the_conference_is_not_bridged(heard):
-    """His document was the conference's; a callback of a call that no one ordered is none of the session's."""
-    story = waiting() if heard == "join" else called().dial_ends("completed", dial="conference")
-    story.call("agent", "initiated", dial="").expect("conferenced", phase="ringing")
-
-
 OTHER_NUMBER = "+14155550160"
 
 
@@ -243,11 +197,6 @@ def test_recording_of_a_conference_that_has_failed_is_not_started_over_the_bridg
 def test_refused_add_does_not_take_the_name(address):
     story = ordering(Scenario().answered).add("agent", to=address).add("lawyer", "add-2", to=address)
     story.expect("converting", "move agent").expect_command("add-2", "accepted")
-
-
-def test_end_of_a_dial_into_a_conference_does_not_end_the_bridge():
-    story = Scenario().answered().dial_ends("completed", call_status="completed", dial="conference")
-    story.expect("bridged", outcome="stayed", phase="connected").expect_timers()
 
 
 def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():

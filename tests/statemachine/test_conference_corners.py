@@ -52,16 +52,6 @@ def test_start_of_another_conference_does_not_move_the_session_there():
     assert story.session.conference_sid == CONFERENCE
 
 
-def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
-    """The agent was moved out of the conference and back into it."""
-    story = converted()
-    last = story.sequences[CONFERENCE]
-    story.joins("agent", sequence=last + 2).expect("conferenced", "flag agent")
-    story.leaves("agent", status="in-progress", sequence=last + 1).expect("conferenced", outcome="stale")
-    assert story.session.parties["agent"].in_conference
-    story.expect_timers("confirm")
-
-
 def test_late_join_does_not_bring_back_the_agent_who_has_left():
     story = conferenced()
     last = story.sequences[CONFERENCE]
@@ -119,11 +109,6 @@ def test_hold_that_is_refused_before_the_start_is_requested_again_once_a_read_sh
     story = as_conference(story.later(10_000)).sweep_finds("call-missing", "customer")
     story.reads(agent="in-progress", guest="in-progress", conference=CONFERENCE, inside=inside)
     assert [word for word in story.words() if word == "hold agent"] == effects
-
-
-def test_only_the_first_to_join_waits_for_the_conference_to_start():
-    story = conferenced().leaves("customer", status="in-progress").joins("customer", starts=False)
-    assert not story.session.parties["customer"].waits_for_start
 
 
 def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():

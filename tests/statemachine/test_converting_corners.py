@@ -1,9 +1,9 @@
 """Rare events while both are moved into the conference."""
 
 from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
-from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded, refused_because
+from tests.statemachine.command_scenarios import Orders, ordering, refused_because
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
-from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
 from tests.support.each import each
 
@@ -22,28 +22,11 @@ def test_late_callbacks_of_the_agent_before_do_not_touch_the_conversion():
     assert not story.session.parties["agent"].is_gone
 
 
-def test_ringing_that_is_heard_after_the_join_of_the_customer_shows_the_agents_call():
-    """The join shows a conversion that Redis has lost; the agent's own callbacks are late."""
-    story = Scenario().comes_in().joins("customer").expect("converting")
-    story.call("agent", "ringing").expect("converting")
-    assert story.session.agent.call_sid == AGENT_CALL
-
-
 def test_agent_of_an_outbound_call_who_hangs_up_while_a_transfer_is_prepared_has_handed_over():
     story = outbound().transfer("warm").expect("converting", "move customer").joins("customer")
     story.dial_ends("completed", call_status="completed", party="agent")
     story.expect("transferring", "move customer", phase="blind")
     assert story.session.parties["agent"].is_gone
-
-
-def test_agent_who_left_while_a_transfer_is_prepared_is_found_by_a_read():
-    story = Scenario().answered().transfer("warm").fires(ConvertOverdue).expect("converting", "look")
-    story.reads(customer="in-progress", agent="completed").expect("transferring", phase="blind")
-    story.joins("customer", starts=False).expect("transferring", "dial target")
-
-
-def test_end_of_a_dial_into_a_conference_does_not_end_the_conversion():
-    converting().joins("agent").dial_ends("completed", dial="conference").expect("converting")
 
 
 def test_events_of_another_conference_do_not_move_the_session_there():
@@ -89,32 +72,12 @@ def test_recording_is_neither_started_nor_resumed_while_it_runs():
     story.record("resume").expect("converting").expect_command("record-resume", "done")
 
 
-def test_conference_recording_that_has_failed_is_not_started_again():
-    story = recorded("true").convert().joins("agent").recording("failed", sid=RECORDING).expect_recording("failed")
-    why = "the conference's recording was stopped and can't be restarted"
-    refused_because(story.record("start"), "record-start", why)
-
-
-def test_change_of_a_party_that_is_in_already_is_taken():
-    story = converting().joins("agent")
-    story.legs["agent"].held = story.legs["agent"].muted = True
-    story.changes("agent").expect("converting", outcome="stayed").expect_held("agent").expect_muted("agent")
-    story.joins("customer").expect("conferenced", "flag customer", "unhold agent")
-
-
 def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed_over():
     """Only the leave of the conference reports it, not the end of the call."""
     story = Scenario().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
     story.expect("transferring", phase="blind").joins("customer", starts=False)
     story.expect("transferring", "dial target").takes_part("target")
     story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")
-
-
-def test_two_who_a_read_shows_in_the_conference_are_connected():
-    """Redis has lost the answer and the conversion."""
-    story = Scenario().comes_in().call("agent", "ringing").joins("customer").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
-    story.expect_parties(customer="connected", agent="connected")
 
 
 def test_redirects_are_numbered():

@@ -3,7 +3,7 @@
 from conferral.statemachine.effects import Dial, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
 from conferral.statemachine.session import Session
-from tests.statemachine.command_scenarios import LAWYER, added, ordering, supervised
+from tests.statemachine.command_scenarios import added, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
@@ -62,8 +62,3 @@ def test_recall_that_the_limit_refuses_is_tried_again_and_then_the_call_ends():
     story = blind_from_bridge().placed("target").call("target", "busy").expect_transfer("failed", "busy")
     is_refused_by_limit(story, "agent").expect_transfer("failed", f"busy, recall {DIAL_LIMIT}")
     story.expect("transferring", phase="recall").expect_timers("stage")
-
-
-def test_added_party_whom_the_limit_refuses_is_not_added():
-    story = ordering().add(to=LAWYER).confirms("customer", "agent")
-    is_refused_by_limit(story, "lawyer").expect_command("add-1", "accepted", "failed", reason=DIAL_LIMIT)

@@ -11,7 +11,6 @@ from tests.statemachine.conference_scenarios import (
     SECOND_CALL,
     as_conference,
     called_in,
-    calling,
     retrieving,
     waiting,
 )
@@ -92,20 +91,8 @@ def test_target_of_a_rolled_back_ring_group_is_hung_up_when_another_answers(mode
     story.gate("target-2").expect(story.session.state)
 
 
-def shown(story: Scenario) -> tuple[str, str]:
-    """The caller ID and the token of the newest effect."""
-    effect = story.last.effects[0]
-    return effect.caller_id, effect.call_token
-
-
 def called(**options) -> Scenario:
     return Scenario(session_id=OUTBOUND).calls_out(**options)
-
-
-def taken(**options) -> Scenario:
-    """The agent has taken the call; the customer is being rung."""
-    story = called(**options).placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
-    return story.expect("bridged", phase="ringing").expect_timers("calls")
 
 
 def test_refused_dial_ends_it():
@@ -155,18 +142,6 @@ def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
     story.expect("ended", reason="agent-failed")
     assert [effect.kind for effect in story.effects].count("create_call") == 1
     story.call("agent", "ringing").expect("ended", "hang up a call")
-
-
-def test_agent_without_callbacks_is_read_and_given_up():
-    story = called().placed("agent").fires(DialOverdue).expect("bridged", "look")
-    story.fires(DialOverdue).expect("bridged")
-    story.is_unknown("read_calls").fires(DialOverdue).expect("bridged", "look").reads(agent="ringing")
-    story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-no-answer")
-
-
-def test_dial_of_the_agent_that_is_not_found_ends_it():
-    story = calling().unknown_outcome("agent").fires(DialOverdue).found("agent", call_sid="")
-    story.expect("ended", reason="agent-failed").call("agent", "ringing").expect("ended", "hang up a call")
 
 
 def rings(*others):

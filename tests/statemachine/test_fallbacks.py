@@ -58,30 +58,11 @@ def test_each_place_is_tried_when_the_one_before_has_failed():
     story.expect_transfer("failed", "busy, fallback no-answer, recall busy, recall busy")
 
 
-def test_a_fallback_that_answers_is_the_agent_and_the_transfer_has_failed():
-    story = unreached(f"{CAROL},end").takes_part("target")
-    story.expect("conferenced", "flag customer", "flag agent", phase="")
-    assert story.session.agent.address == CAROL
-    assert [(one.result, one.reason) for one in story.outcome_records] == [("failed", "busy, fallback answered")]
-
-
-def test_a_commands_fallback_replaces_the_settings():
-    story = blind_from_bridge(fallback="end").placed("target").call("target", "busy")
-    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
-
-
 def test_removing_the_dialed_fallback_leads_to_the_next_place():
     story = unreached(f"{CAROL},recall").placed("target").call("target", "ringing")
     story.command(Remove, "remove-1", party="target")
     story.expect("transferring", "hang up target").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
-
-
-@pytest.mark.parametrize("mode", ["warm", "consult"])
-def test_a_transfer_with_the_agent_takes_no_fallback(mode):
-    story = Scenario().answered().transfer(mode, fallback="end")
-    assert story.last.outcome.value == "refused"
-    assert "only a blind transfer has a fallback" in story.reports["transfer-1"][-1][1]
 
 
 def test_a_park_that_times_out_goes_through_the_places_of_its_command():
@@ -115,27 +96,10 @@ def test_the_conference_is_ended_if_twilio_does_not_redirect_to_the_url():
 # ---- the voicemail -------------------------------------------------------------------------------------------------
 
 
-def test_a_message_ends_the_call_and_is_reported_once():
-    story = message(in_voicemail(unreached("voicemail")), "in-progress").expect("transferring")
-    message(story, "completed", 7).expect("ended", "hang up customer", reason="voicemail")
-    message(story, "completed", 7).expect("ended")
-    assert messages(story) == [(MESSAGE, 7)]
-    assert [one.kind for one in story.outcome_records] == ["transfer", "voicemail", "session"]
-
-
 def test_a_silent_message_is_none():
     story = message(in_voicemail(unreached("voicemail")), "in-progress")
     message(story, "absent").expect("ended", "hang up customer", reason="voicemail")
     assert not messages(story)
-
-
-@pytest.mark.parametrize("heard_tone", [False, True])
-def test_a_customer_who_hangs_up_has_left_a_message_only_after_the_tone(heard_tone):
-    story = in_voicemail(unreached("voicemail"))
-    if heard_tone:
-        message(story, "in-progress")
-    reason = "voicemail" if heard_tone else "customer-left"
-    story.call("customer", "completed").expect("ended", "find message of customer", reason=reason)
 
 
 def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
@@ -144,11 +108,6 @@ def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
     story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=9).expect("ended")
     message(story, "completed", 9).expect("ended")
     assert messages(story) == [(MESSAGE, 9)]
-
-
-def test_no_message_is_found():
-    story = in_voicemail(unreached("voicemail")).call("customer", "completed").succeeds("find_message", "customer")
-    assert not messages(story.expect("ended"))
 
 
 def test_a_voicemail_that_twilio_refuses_is_followed_by_the_next_place():
@@ -181,12 +140,6 @@ def test_a_customer_whom_twilio_has_not_moved_is_moved_once_more_and_no_more_tha
         story.reads(conference=CONFERENCE, inside=("customer",)).expect("transferring", follows)
 
 
-def test_a_customer_whom_twilio_has_moved_is_not_moved_again():
-    story = unreached("voicemail,recall")
-    story.is_unknown("redirect_to_voicemail", "customer", story.session.voicemail.move_effect_id)
-    story.reads(customer="in-progress").expect("transferring", phase="voicemail")
-
-
 @pytest.mark.parametrize("heard_tone", [False, True])
 def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone):
     """Twilio requests the fallback URL then. After the tone, there may be a message; else the next place follows."""
@@ -197,11 +150,6 @@ def test_a_customer_whose_document_fails_comes_back_into_a_conference(heard_tone
     else:
         story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
         story.expect("transferring", "dial agent to the gate", phase="recall")
-
-
-def test_only_retrieve_and_end_are_allowed_in_the_voicemail():
-    story = in_voicemail(unreached("voicemail")).transfer("blind", CAROL, command_id="late")
-    story.expect_refused("late", "the customer is in the voicemail", "end")
 
 
 def test_no_one_is_dialed_to_retrieve_a_customer_who_is_not_in_the_voicemail_yet():
@@ -272,11 +220,6 @@ def test_the_party_that_took_the_call_hangs_up_at_once_and_the_places_after_the_
     assert "park" not in [one.mode for one in story.outcome_records]
 
 
-def test_a_customer_who_hangs_up_stops_the_phone_that_would_take_the_call():
-    story = retrieving().placed("agent").call("agent", "ringing").call("customer", "completed")
-    story.expect("ended", "hang up agent", "find message of customer", reason="voicemail")
-
-
 # ---- an inbound call that no agent takes ---------------------------------------------------------------------------
 
 
@@ -286,14 +229,6 @@ def test_a_waiting_caller_goes_on_to_the_fallback_of_the_call():
     in_voicemail(story)
     message(story, "completed", 5).expect("ended", "hang up customer", reason="voicemail")
     assert [one.kind for one in story.outcome_records] == ["voicemail", "session"]
-
-
-def test_a_caller_on_a_bridge_joins_a_conference_for_the_fallback():
-    story = Scenario().comes_in(fallback=f"{CAROL},end").call("agent", "ringing").dial_ends("no-answer")
-    story.expect("transferring", phase="fallback").joins("customer", starts=False)
-    story.expect("transferring", "dial target", phase="fallback").takes_part("target")
-    story.expect("conferenced", "flag customer", "flag agent", phase="")
-    assert not story.outcome_records
 
 
 def test_who_takes_an_inbound_call_as_fallback_is_dialed_like_an_agent():

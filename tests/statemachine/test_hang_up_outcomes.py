@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
@@ -65,13 +64,6 @@ def test_call_in_a_conference_that_was_over_before_its_hang_up_is_read_at_once(s
     assert story.session.parties[name].is_leaving
 
 
-def test_read_of_a_call_that_was_over_before_its_hang_up_ends_the_removal():
-    story = removing_guest(conferenced, "conferenced")
-    hang_up = only_hang_up(story)
-    story.succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True).expect("conferenced", "look")
-    story.reads(guest="completed").expect("conferenced").expect_command("remove-1", "accepted", "done")
-
-
 def test_read_of_a_call_that_was_over_is_repeated_if_a_callback_overtook_it():
     story = removing_guest(lambda: talking("warm"), "transferring")
     hang_up = only_hang_up(story)
@@ -109,18 +101,6 @@ def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
     return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
 
 
-def test_remove_of_an_agent_whom_twilio_refuses_to_hang_up_fails_with_the_reason():
-    """The agent may leave later, by themselves."""
-    story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent")).expect("conferenced")
-    story.expect_command("remove-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
-    story.expect_no_orders()
-
-
-def test_refusal_to_hang_up_the_agent_fails_no_remove_of_someone_else():
-    story = refuses_to_hang_up_agent(added().remove("lawyer", "other").remove("agent")).leaves("lawyer")
-    story.expect_command("other", "accepted", "done").expect_no_orders()
-
-
 @pytest.mark.parametrize("step", ["complete", "cancel"])
 def test_transfer_goes_on_as_usual_after_a_removal_of_the_agent_that_twilio_refused(step: str):
     story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent").expect("conferenced", "hang up agent"))
@@ -133,11 +113,6 @@ def test_removal_of_the_agent_that_twilio_refuses_once_a_transfer_has_begun_leav
     hang_up = story.last.effects[0].effect_id
     story.transfer("warm").fails("hang_up_call", "agent", effect_id=hang_up)
     story.confirms("agent").takes_part("target").cancel().expect("transferring", "hang up target")
-
-
-def test_customer_who_hangs_up_after_a_refused_removal_of_the_agent_left_first():
-    story = refuses_to_hang_up_agent(added().remove("agent")).leaves("customer").leaves("lawyer")
-    story.fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
 #: Whose leaving is to end the conference again: in a consult, the hold has cleared the customer's flag, too.

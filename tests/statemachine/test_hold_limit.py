@@ -5,20 +5,16 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine.events import (
-    ConfirmOverdue,
     HoldNoticeOverdue,
     HoldOverdue,
-    ParkOverdue,
     StageOverdue,
 )
 from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.conference_scenarios import parked
-from tests.statemachine.scenario import CONFERENCE, UNREAD, Scenario
-from tests.statemachine.transfer_scenarios import conferenced, dialing, ringing, talking
+from tests.statemachine.scenario import UNREAD, Scenario
+from tests.statemachine.transfer_scenarios import conferenced, ringing, talking
 
 LIMIT_MS = UNREAD.hold_limit_ms
-FAILED = ("transfer", "failed", "hold-limit")
 HOLD_TIMERS = {HoldOverdue.timer, HoldNoticeOverdue.timer}
 
 
@@ -49,29 +45,12 @@ def test_party_is_taken_off_hold_at_the_limit_a_minute_after_the_notice():
     story.confirms("customer").expect_held().expect_command("hold-1", "accepted", "done")
 
 
-def test_unhold_at_the_limit_is_repeated_after_a_refusal_and_after_a_lost_callback():
-    story = holding("agent").fires(HoldOverdue).expect("conferenced", "unhold agent")
-    story.update_refused("agent", code=20500)
-    story.fires(ConfirmOverdue).expect("conferenced", "look").reads(conference=CONFERENCE, inside=("customer", "agent"))
-    story.expect("conferenced", "unhold agent").does("agent")
-    story.fires(ConfirmOverdue).expect("conferenced", "look").reads(conference=CONFERENCE, inside=("customer", "agent"))
-    story.expect_held()
-
-
 def test_each_hold_has_its_own_limit():
     story = added()
     story.hold("customer").confirms("customer").later(1_000)
     story.hold("lawyer", "hold-2").confirms("lawyer").fires(HoldOverdue).expect("conferenced", "unhold customer")
     story.confirms("customer").expect_held("lawyer").fires(HoldOverdue).expect("conferenced", "unhold lawyer")
     assert held_ms(story, "lawyer") == LIMIT_MS
-
-
-def test_new_hold_starts_the_count_again():
-    story = holding().later(LIMIT_MS - 1)
-    story.unhold("customer").confirms("customer")
-    expect_unlimited(story)
-    story.confirms("customer").hold("customer", "hold-2").confirms("customer")
-    assert story.session.timers["hold"] == story.now_ms + LIMIT_MS
 
 
 def test_notice_that_is_due_is_not_lost_to_another_event():
@@ -100,23 +79,6 @@ def test_a_limit_within_the_notice_has_no_notice_and_none_has_no_timer(limit_ms,
 # ---- consult -----------------------------------------------------------------------------------------------------
 
 
-def test_consult_fails_at_the_limit_as_if_canceled():
-    story = talking("consult").fires(HoldNoticeOverdue).fires(HoldOverdue).expect("transferring", "hang up target")
-    assert held_ms(story) == LIMIT_MS
-    assert story.last.reason == "hold-limit"
-    story.expect_transfer("failed", "hold-limit").expect_command("transfer-1", "accepted", "done")
-    # Customer and target never hear each other.
-    story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag customer", "flag agent", phase="").expect_concluded(FAILED)
-
-
-def test_consult_whose_target_still_rings_fails_at_the_limit():
-    story = ordering(ringing, "consult").fires(HoldOverdue).expect("transferring", "hang up target")
-    story.expect_command("transfer-1", "accepted", "failed", reason="hold-limit")
-    story.call("target", "canceled").expect("transferring", "unhold customer").confirms("customer")
-    story.expect_concluded(FAILED)
-
-
 def test_hold_before_the_consult_counts():
     story = holding()
     since_ms = story.session.parties["customer"].held_since_ms
@@ -138,11 +100,6 @@ def test_limit_during_a_swap_counts_once_the_swap_is_undone():
     story.fires(HoldOverdue).expect("transferring", "hang up target")
 
 
-def test_limit_does_not_interrupt_a_cancel():
-    story = talking("consult").later(LIMIT_MS - 1).cancel().expect("transferring", "hang up target")
-    expect_unlimited(story)
-
-
 def test_customer_whose_agent_leaves_after_the_limit_is_called_back_for():
     story = talking("consult").fires(HoldOverdue).leaves("agent").expect("transferring")
     story.leaves("target").expect("transferring", "dial agent to the gate", phase="recall")
@@ -152,17 +109,7 @@ def test_customer_whose_agent_leaves_after_the_limit_is_called_back_for():
 # ---- what is no hold ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begin", [parked, lambda: dialing("blind")])
-def test_waiting_customer_is_not_on_hold(begin):
-    expect_unlimited(begin().expect_held("customer"))
-
-
 def test_blind_transfer_that_goes_on_without_the_agent_has_no_limit():
     story = ringing("consult")
     assert story.session.timers.keys() >= HOLD_TIMERS
     expect_unlimited(story.complete())
-
-
-def test_recalled_and_retrieved_customer_is_not_on_hold():
-    story = parked().fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
-    expect_unlimited(story)

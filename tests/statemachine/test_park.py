@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
 from tests.statemachine.scenario import OTHER_CONFERENCE, Scenario
@@ -15,12 +15,6 @@ def parking() -> Scenario:
     """The customer is on hold, and the agent is being hung up."""
     story = as_conference(conferenced()).park().confirms("agent").confirms("customer")
     return story.expect("transferring", "hang up agent")
-
-
-def test_flag_not_cleared_in_time_fails_park_and_both_keep_talking():
-    story = as_conference(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
-    story.expect_command("park-1", "accepted", "failed", reason="end-flag-unconfirmed")
-    story.expect_concluded(("transfer", "failed", "end-flag-unconfirmed"))
 
 
 def test_no_one_is_left_in_silence_when_agent_leaves_during_hold_rollback():
@@ -57,14 +51,6 @@ def answers(story):
     unhold = ["unhold customer"] if story.session.parties["customer"].held else []
     story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
     return story.expect("transferring", *unhold)
-
-
-def test_retrieve_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
-    story = retrieving().unknown_outcome("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
-    story.expect("transferring", "find agent").found("agent").expect("transferring", phase="retrieve")
-    story.gate("agent").gate("agent", "accepted").joins("agent").confirms("customer").expect(
-        "conferenced", "flag customer", "flag agent"
-    )
 
 
 @RETRIEVE_BOTH

@@ -17,15 +17,9 @@ from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_CALL, CUSTOM
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, ringing, talking
 from tests.support.each import each
 
-UNFLAGS = ("unflag customer", "unflag agent")
-
 
 def dialed(**options) -> Orders:
     return ordering().add(**options).confirms("customer", "agent")
-
-
-def rings(**options) -> Orders:
-    return dialed(**options).placed("lawyer").call("lawyer", "ringing")
 
 
 def test_gated_dial_that_is_found_continues():
@@ -75,16 +69,6 @@ def test_parked_customer_hears_that_no_one_was_reached_after_the_lawyer_left():
 
 
 BOTH = ("customer", "agent")
-
-
-def held(name: str = "customer") -> Orders:
-    story = ordering().hold(name).expect("conferenced", f"hold {name}").confirms(name)
-    return story.expect_command("hold-1", "accepted", "done").expect_held(name).expect_timers()
-
-
-def muted(name: str = "customer") -> Orders:
-    story = ordering().mute(name).expect("conferenced", f"mute {name}").confirms(name)
-    return story.expect_command("mute-1", "accepted", "done").expect_muted(name).expect_timers()
 
 
 @pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
@@ -164,16 +148,8 @@ def test_agent_who_is_removed_while_it_rings_makes_it_a_blind_one(mode):
     story.expect("transferring", "unhold customer").joins("target").confirms("customer").expect("conferenced", *FLAGS)
 
 
-SUPERVISE_UNFLAGS = ("unflag customer", "unflag agent")
-
-
 def supervisor_dialed(mode: str = "monitor", **options) -> Orders:
     return ordering().supervise(mode, **options).confirms("customer", "agent")
-
-
-def joined(mode: str) -> Orders:
-    """A supervisor has come in, muted, and Twilio was asked for the mode."""
-    return supervisor_dialed(mode).takes_part("supervisor").expect("conferenced", f"{mode} supervisor")
 
 
 def test_whisper_to_an_agent_who_is_being_called_back_says_so():
@@ -190,13 +166,6 @@ def test_no_one_whispers_to_an_agent_on_hold(confirmed):
     refused_because((story.confirms("agent") if confirmed else story).supervise("whisper"), "supervise-1",
                     "the agent is on hold")  # fmt: skip
     story.supervise("monitor", "listens").expect_command("listens", "accepted")
-
-
-def consulting(mode: str) -> Orders:
-    """The agent hears ringing on hold while the target and a supervisor are dialed."""
-    story = ordering().supervise(mode).transfer("consult", confirm=True).confirms("agent")
-    story.expect("transferring", "hold customer", "hold agent").confirms("customer")
-    return story.expect("transferring", "dial target to the gate", "dial supervisor").confirms("agent")
 
 
 @pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])

@@ -80,12 +80,6 @@ def test_recording_unknown_to_the_session_is_started_once_converted():
     story.expect("converting", "record customer")
 
 
-def goes_on(story: Orders) -> Orders:
-    """What the last event ordered lets the recording go on, once."""
-    assert story.words().count("in-progress recording") == 1
-    return story.recorded().expect_recording("in-progress")
-
-
 @pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
 def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how):
     story = getattr(getattr(pausing(), how)(), how)().expect("transferring").fires(StageOverdue)

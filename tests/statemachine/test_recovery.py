@@ -46,38 +46,6 @@ def test_session_recognized_by_its_bridge_is_read():
     found(Scenario().answered(), "customer").expect("bridged", "look")
 
 
-def rolled_back() -> Scenario:
-    """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a read follows."""
-    story = (
-        as_conference(Scenario().answered().later(30_000))
-        .sweep_finds("call-missing", "agent")
-        .expect("bridged", "look")
-    )
-    return with_target(story)
-
-
-def test_running_transfer_continues():
-    story = rolled_back()
-    story.legs["customer"].held = True
-    story.reads(
-        customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target")
-    )
-    story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
-
-
-def test_customer_of_a_lost_conference_is_with_the_party_that_took_over():
-    story = rolled_back()
-    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
-    assert (story.session.state, story.session.phase) == ("conferenced", "")
-    assert story.session.agent.call_sid == story.legs["target"].call_sid
-
-
-def test_customer_found_alone_is_hung_up():
-    story = rolled_back()
-    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
-    story.expect("ended", "end room", "hang up customer", reason="agent-left")
-
-
 def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: object) -> ConferenceScenario:
     """A call of which the session knows nothing."""
     story.legs[name] = Leg("CA" + digit * 32, name, label, **how)
@@ -121,13 +89,6 @@ def test_two_parties_still_joining_are_in_a_transfer():
     story.legs["customer"].held = True
     shows(story, "customer", "agent", "target", agent="in-progress")
     story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
-
-
-def test_lost_consult_whose_target_rings_is_found_during_a_conversion():
-    story = with_leg(Scenario().answered().convert(), "target", "target-1", is_ringing=True)
-    story.legs["customer"].held = True
-    shows(story, "customer", "agent", "target", agent="in-progress")
-    story.expect("transferring", phase="consult").expect_transfer("ringing").expect_held("customer")
 
 
 def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -97,12 +97,6 @@ def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
     story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
 
 
-def test_target_not_yet_dialed_is_not_overdue_with_the_others():
-    """The second one still waits for its turn."""
-    story = dialing("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
-    assert story.session.parties["target-2"].dial_check == ""
-
-
 def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).cancel()
     story.expect("transferring", "unhold customer")
@@ -122,17 +116,6 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
     story = ringing("warm").cancel().expect("transferring", "hang up target").leaves("agent")
     story.expect("ended", "end room", "hang up target", reason="agent-left")
     story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "agent-left"))
-
-
-def test_cancel_is_done_if_the_session_ends_after_the_target_has_left():
-    story = talking("consult").cancel().leaves("target").expect("transferring", "unhold customer")
-    story.fires(AgeOverdue).reads().expect_command("cancel-1", "accepted", "done")
-
-
-def test_target_who_need_not_confirm_is_not_confirming():
-    story = dialing("warm").placed("target").call("target", "ringing").call("target", "in-progress")
-    story.expect_parties(customer="connected", agent="connected", target="ringing").joins("target")
-    story.expect_parties(customer="connected", agent="connected", target="connected")
 
 
 def test_customer_moved_away_by_another_app_after_a_transfer_is_gone():
@@ -159,23 +142,6 @@ def test_join_of_a_conference_that_was_left_comes_late():
     story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS)
 
 
-def test_target_who_refuses_while_the_phone_stops_ringing_is_gone_without_a_read():
-    story = ringing("warm").cancel().leaves("target", status="busy", reason="participant_add_failed")
-    story.expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
-
-
-def test_late_leave_does_not_change_why_a_party_was_not_reached():
-    story = ringing("consult").call("target", "busy", sip=603).expect("transferring", "unhold customer")
-    story.leaves("target", status="busy", reason="participant_add_failed")
-    assert story.session.parties["target"].left_reason == "rejected"
-
-
-def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_has_left_first():
-    story = outbound().transfer("warm").expect("converting", "move customer")
-    story.call("agent", "completed").call("customer", "completed")
-    story.expect("ended", reason="agent-left")
-
-
 def test_long_brief_does_not_use_up_the_time_at_the_gate():
     """Fifty seconds are said before anyone is asked anything."""
     story = dialing("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
@@ -198,29 +164,6 @@ def test_live_call_has_a_minute_in_the_gate_and_the_time_of_the_briefing(brief):
     story.expect_transfer("failed", "failed")
 
 
-def test_call_whose_end_in_the_gate_was_not_reported_is_noticed_within_half_a_minute():
-    story = dialing("warm", confirm=True).gate("target").fires(DialOverdue).expect("transferring", "look")
-    story.reads(target="completed").expect("conferenced", "flag agent")
-    story.expect_transfer("failed", "hung-up")
-
-
-def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting_for_it():
-    story = ringing("warm").complete().expect("transferring", "hold customer").takes_part("target")
-    story.expect("transferring", "hang up agent", "unhold customer").call("agent", "completed")
-    story.confirms("customer").expect("conferenced", "flag customer", "flag agent")
-
-
-def test_convert_is_refused_while_the_customer_waits_alone():
-    story = blind_from_bridge().convert("late")
-    story.expect_refused("late", "the agent has left or is leaving", "end")
-
-
-def test_agent_ending_the_conference_is_detected_without_a_named_participant():
-    story = conferenced().transfer("warm")
-    story.conference_ends(reason="participant-with-end-conference-on-exit-left").expect("transferring")
-    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
-
-
 @pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
 def test_customer_is_hung_up_when_the_goodbye_fails(comes_of_it):
     story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
@@ -230,11 +173,6 @@ def test_customer_is_hung_up_when_the_goodbye_fails(comes_of_it):
     else:
         story.is_unknown("say_and_hang_up", "customer")
     story.expect("ended", "hang up customer")
-
-
-def test_customer_already_gone_before_the_goodbye_is_left_alone():
-    story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
-    story.fails("say_and_hang_up", "customer", gone=True).expect("ended")
 
 
 def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_number():
@@ -269,11 +207,6 @@ def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
 def test_targets_that_still_ring_when_another_has_the_call_count_as_cancelled():
     story = dialing("warm", BOB, CAROL).placed("target-1").placed("target-2").takes_part("target-1")
     story.complete().leaves("agent").expect_attempts((BOB, "answered"), (CAROL, "cancelled"))
-
-
-def test_transfers_of_a_session_are_numbered():
-    story = talking("warm").cancel().leaves("target").confirms("agent").transfer("warm", command_id="transfer-2")
-    assert story.session.transfer.number == 2
 
 
 def test_agent_who_was_released_has_not_left_first():
@@ -319,8 +252,3 @@ def test_target_that_was_given_up_is_hung_up_when_it_rings_after_all():
         story.fires(DialOverdue).expect("transferring", "find target")
     story.found("target", call_sid="").call("target", "ringing")
     assert "hang up target" in story.words()
-
-
-def test_dial_whose_outcome_names_no_call_is_not_timed():
-    story = dialing("warm")
-    story.succeeds("create_participant", "target", story.legs["target"].dial).expect_timers()

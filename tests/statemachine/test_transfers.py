@@ -5,22 +5,16 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine.events import StageOverdue
-from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, ringing, talking
-
-COMPLETED = ("transfer", "completed", "")
 
 
 def test_agent_leave_may_be_reported_before_the_conference_end():
     story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
     story.conference_ends(by="agent").expect("transferring")
     story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
-
-
-CONSULT_COMPLETED = ("transfer", "completed", "")
 
 
 def test_swap_whose_hold_is_confirmed_too_late_is_undone():
@@ -42,17 +36,6 @@ def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
     story.expect_timers("stage")
     story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     assert story.session.end_reason == "customer-left"
-
-
-BLIND_COMPLETED = ("transfer", "completed", "")
-
-
-def test_agent_hang_up_without_callback_is_verified():
-    story = Scenario().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
-    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
-    story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
-    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
-    story.expect("conferenced", *FLAGS).expect_concluded(BLIND_COMPLETED)
 
 
 @pytest.mark.parametrize("code", [16001, 16099])
@@ -81,11 +64,6 @@ def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking(
     story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
 
 
-def failed_from_bridge(policy: Policy | None = None) -> Scenario:
-    """The customer waits alone with ring-back; the target was busy."""
-    return blind_from_bridge(policy=policy).placed("target").call("target", "busy")
-
-
 def test_first_call_waits_as_long_as_twilio_asked_when_it_refused_to_dial_the_target():
     story = blind_from_bridge().refused("target", status=429, code=20429, retry_after_ms=30_000)
     story.expect("transferring", phase="recall").expect_timers("stage")
@@ -98,12 +76,6 @@ def test_customer_talks_to_an_added_party_when_the_agent_is_removed_from_a_recal
     story = added().transfer("blind", BOB).confirms("customer").leaves("agent").placed("target").call("target", "busy")
     story.expect("transferring", "dial agent to the gate", phase="recall").placed("agent").remove("agent")
     story.call("agent", "canceled").confirms("customer").expect("conferenced").expect_held()
-
-
-def test_join_of_a_conference_that_the_session_has_left_is_late():
-    story = talking("warm")
-    story.session = replace(story.session, former_conferences=(OTHER_CONFERENCE,))
-    story.joins("agent", conference=OTHER_CONFERENCE).expect("transferring", outcome="stale")
 
 
 def test_decision_of_the_gate_about_a_former_dial_is_only_logged():

@@ -2,21 +2,14 @@
 
 from conferral.statemachine.events import CallProgressed, CallsOverdue, OpeningOverdue
 from tests.statemachine.conference_scenarios import ConferenceScenario
-from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
+from tests.statemachine.scenario import AGENT_CALL, Scenario
 
 CALL = "CA" + "1" * 32
 SECOND = f"{CALL}-2"
-FORMER = "CA" + "f" * 32
 
 
 def visits(**given) -> ConferenceScenario:
     return ConferenceScenario(session_id=SECOND).comes_in(**given)
-
-
-def test_customer_of_a_later_session_has_the_call_and_the_conference_its_own_name():
-    story = visits(former_calls=(FORMER,))
-    assert story.session.customer.call_sid == CUSTOMER_CALL
-    assert (story.session.conference_name, story.session.former_calls) == (SECOND, (FORMER,))
 
 
 def test_session_rebuilt_by_the_agents_callback_belongs_to_the_call_in_its_id():
@@ -39,11 +32,6 @@ def test_caller_whom_the_dial_never_rang_for_is_elsewhere_and_is_left_alone():
     story.reads(customer="in-progress").expect("ended")
 
 
-def test_read_before_the_ring_time_is_over_does_not_end_a_new_visit():
-    story = visits().sweep_finds("rolled-back").expect("bridged", "look")
-    story.reads(customer="in-progress").expect("bridged")
-
-
 def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone():
     story = visits(mode="conference").expect("conferenced", phase="ringing")
     story.fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
@@ -52,8 +40,3 @@ def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone(
     story.reads(customer="in-progress").expect("ended", reason="moved")
     story.sweep_finds("call-live", "customer").expect("ended", "look")
     story.reads(customer="in-progress").expect("ended")
-
-
-def test_first_session_of_a_call_waits_for_its_caller():
-    story = ConferenceScenario(session_id=CALL).comes_in().fires(CallsOverdue).expect("bridged", "look")
-    story.reads(customer="in-progress").expect("bridged")
