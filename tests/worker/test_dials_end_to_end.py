@@ -1,9 +1,5 @@
 """Requests through the whole of it: a real Redis, a worker, the local Twilio."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 
 from conferral.runtime import tracing
@@ -16,7 +12,6 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.redis
 TARGET = "client:bob"
 WAYS = {"create_participant": {}, "create_call": {"confirm": "true"}}
-both_ways = pytest.mark.parametrize("kind", WAYS)
 
 
 class Death(BaseException):  # no error of an effect: boundaries let it pass, as they do the end of a process
@@ -39,44 +34,15 @@ class Breaking:
         return self.broke
 
 
-@asynccontextmanager
-async def talking(redis_server: RedisServer, **settings: Any) -> AsyncIterator[tuple[LocalSystem, CallHandle]]:
-    async with LocalSystem(redis_server.url, **settings) as system:
-        system.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
-        customer, _ = await system.talking()
-        yield system, customer
-
-
 def dialed(system: LocalSystem) -> list[CallHandle]:
     """Every call to the target that there ever was."""
     return system.sandbox.calls_of(TARGET)
 
 
-@both_ways
-async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server: RedisServer, kind: str) -> None:
-    async with talking(redis_server) as (system, customer):
-        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", **WAYS[kind])
-
-        assert outcome.status == "done"
-        (call,) = dialed(system)
-        assert await system.client.get(system.keys.call(call.sid)) == customer.sid.encode()
-        assert not await system.client.exists(system.keys.dial_rate)
-        await system.ended_by_command(customer.sid)
-
-
-async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -> None:
-    async with talking(redis_server, CONFERRAL_CALLS_PER_SECOND=20) as (system, customer):
-        outcome = await system.command("transfer", customer.sid, to=f"{TARGET},client:carol,client:dave", mode="warm")
-
-        assert outcome.status == "done"
-        seconds, micros = await system.client.time()
-        assert int(await system.client.hget(system.keys.dial_rate, "next")) <= seconds * 1_000_000 + micros + 50_000
-        await system.ended_by_command(customer.sid)
-
-
 async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:
     """It has left the list of participants long before it is searched."""
-    async with talking(redis_server) as (system, customer):
+    async with LocalSystem(redis_server.url) as system:
+        customer, _ = await system.talking()
         system.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
         system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
 
