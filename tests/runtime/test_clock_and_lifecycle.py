@@ -12,26 +12,13 @@ from structlog.testing import capture_logs
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import SettingsError
+from tests.support.hands import Hands
 from tests.support.strange_errors import ANY_ERRORS
 
 
-class SetClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.monotonic = 100.0
-        self.wall = 1_000_000
-
-    def monotonic_s(self) -> float:
-        return self.monotonic
-
-    def wall_ms(self) -> int:
-        return self.wall
-
-
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> Hands:
+    return Hands(wall_ms=1_000_000)
 
 
 @pytest.fixture
@@ -43,16 +30,16 @@ def store_clock(clock) -> StoreClock:
 
 
 def test_redis_time_advances_by_our_monotonic_clock_and_no_step_of_our_wall_clock_changes_it(clock, store_clock):
-    clock.monotonic += 1.5
-    clock.wall += 3_600_000
+    clock.now_s += 1.5
+    clock.now_ms += 3_600_000
     assert store_clock.now_ms() == 5_001_500
 
 
 @pytest.mark.parametrize("step_ms", [1_000, -1_000, 3_600_000, -3_600_000])
 def test_redis_time_step_is_detected_and_not_followed(clock, store_clock, step_ms):
-    clock.monotonic += 1.5
+    clock.now_s += 1.5
     assert store_clock.observe(5_001_500 + step_ms) == step_ms
-    clock.monotonic += 1.5
+    clock.now_s += 1.5
     assert store_clock.observe(5_003_000 + step_ms) == 0
     assert store_clock.now_ms() == 5_003_000
     assert store_clock.store_now_ms() == 5_003_000 + step_ms
@@ -63,15 +50,15 @@ def test_redis_time_step_is_detected_and_not_followed(clock, store_clock, step_m
 
 @pytest.mark.parametrize("drift_ms", [999, -999, 20, -20])
 def test_drift_of_redis_time_is_followed(clock, store_clock, drift_ms):
-    clock.monotonic += 1.5
+    clock.now_s += 1.5
     assert store_clock.observe(5_001_500 + drift_ms) == 0
     assert store_clock.now_ms() == store_clock.store_now_ms() == 5_001_500 + drift_ms
 
 
 def test_answer_that_was_long_in_coming_is_no_step(clock, store_clock):
     """It was read at some moment since it was asked for; a process may have been stopped in between."""
-    requested_at_s = clock.monotonic
-    clock.monotonic += 30.0
+    requested_at_s = clock.now_s
+    clock.now_s += 30.0
     assert store_clock.observe(5_000_010, requested_at_s) == 0
     assert store_clock.now_ms() == 5_030_000
     assert store_clock.offset_ms == 0

@@ -3,24 +3,15 @@
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from conferral.runtime.clock import SystemClock
 from conferral.webhooks import app
+from tests.support.hands import Hands
 from tests.webhooks.webhook_helpers import AGENT_CALL, settings
-
-
-class StandingClock(SystemClock):
-    """A clock that a test moves."""
-
-    now_s = 1_000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
 
 async def test_flood_of_rejected_requests_is_counted_and_logged_once_a_minute(
     ingest, child_lookup, metrics, fresh_logs
 ):
-    clock = StandingClock()
+    clock = Hands()
     made = app.make_app(settings(), ingest, child_lookup, metrics, clock)
     with capture_logs() as lines:
         async with TestClient(TestServer(made)) as client:

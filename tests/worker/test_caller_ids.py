@@ -10,25 +10,18 @@ from conferral.runtime.errors import OutcomeUnknownError
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router.addresses import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.support.hands import Hands
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
 OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"
 
 
-class Hours:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
 def account_with(*numbers: str, http_type: type[ScriptedHttp] = ScriptedHttp):
     """A check against an account with these numbers, its requests, and its clock."""
     http, clock = (
         http_type({LIST: page("incoming_phone_numbers", *({"phone_number": one} for one in numbers))}),
-        Hours(),
+        Hands(0.0),
     )
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
     return CallerIdChecker(client, lambda: {OWN}, clock), http, clock
