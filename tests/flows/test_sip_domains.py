@@ -131,7 +131,10 @@ async def test_caller_id_of_a_command_that_is_the_dialed_number_gives_way_to_the
         await system.ended_by_command(customer.sid)
 
 
-# ---- SIP phones --------------------------------------------------------------------------------------------------
+# ---- agents who called in from anywhere --------------------------------------------------------------------------
+
+#: Addresses that no command may name.
+SIGNED = ["client:Zoë smith", "sip:719@198.51.100.7;transport=tcp"]
 
 
 async def phone_calls(system, dialed, from_=f"sip:desk@{PHONES}", host="acme.sip.us1.twilio.com"):
@@ -140,12 +143,6 @@ async def phone_calls(system, dialed, from_=f"sip:desk@{PHONES}", host="acme.sip
         PHONES, voice_url=f"{system.public_url}/voice/client", status_callback=f"{system.public_url}/voice/status"
     )
     return await system.sandbox.call_in(from_, f"sip:{dialed}@{host}")
-
-
-# ---- agents who called in from anywhere --------------------------------------------------------------------------
-
-#: Addresses that no command may name.
-SIGNED = ["client:Zoë smith", "sip:719@198.51.100.7;transport=tcp"]
 
 
 async def agent_called_in(system, address):

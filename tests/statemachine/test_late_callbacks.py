@@ -4,9 +4,7 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue
 from tests.statemachine.command_scenarios import supervised
-from tests.statemachine.conference_scenarios import (
-    waiting,
-)
+from tests.statemachine.conference_scenarios import waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, dialing, ringing, talking
 
