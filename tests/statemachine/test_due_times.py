@@ -30,6 +30,7 @@ from tests.support.each import each
 
 POLICY = Policy(ring_timeout_ms=20_000, ring_slack_ms=7_000)
 RING_MS = 27_000
+BRIEF = "A new order."
 SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
 
 
@@ -62,6 +63,15 @@ def redirected(story: Scenario) -> Scenario:
 
 def parking() -> Scenario:
     return as_conference(conferenced()).park().confirms("agent").confirms("customer")
+
+
+def let_in(story: Scenario) -> Scenario:
+    """The agent of an outbound call presses 1 after five seconds."""
+    return story.call("agent", "ringing").gate("agent").later(5_000).gate("agent", "accepted")
+
+
+def at_gate(**options: object) -> Scenario:
+    return dialing("warm", **options).placed("target").call("target", "ringing").gate("target")
 
 
 def dial_refused(story: Scenario) -> Scenario:
@@ -122,6 +132,18 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: talking("warm").complete(), "stage", 2_000),
     (lambda: talking("warm").cancel(), "stage", 2_000),
     (lambda: talking("consult").cancel().leaves("target"), "stage", 3_000),
+    # An agent who is rung has the ring time and the slack, whoever began it and whenever.
+    (lambda: Scenario(POLICY).comes_in(), "calls", RING_MS),
+    (lambda: let_in(Scenario(POLICY, session_id=OUTBOUND).calls_out().placed("agent")), "calls", RING_MS),
+    (lambda: called(POLICY).later(5_000).call("agent", "initiated", dial=""), "calls", RING_MS),
+    (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
+        "busy", call_status="ringing"), "calls", RING_MS),
+    # The gate: a brief is heard before the key, or on the way in; a bridge's agent has a whole minute, as no one waits.
+    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
+    (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
+    (lambda: at_gate(confirm=True), "dial", 30_000),
+    (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
+    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 60_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
     assert due_in_ms(begin(), timer) == due_ms
@@ -190,29 +212,9 @@ def test_lone_party_is_read_for_fifteen_times_if_reads_show_another_conference(b
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
-def test_agent_of_an_inbound_call_is_overdue_after_the_ring_time_and_the_slack():
-    assert due_in_ms(Scenario(POLICY).comes_in(), "calls") == RING_MS
-
-
-def test_customer_of_an_outbound_call_is_overdue_as_long_after_the_agent_was_let_in():
-    story = Scenario(POLICY, session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing").gate("agent")
-    story.later(5_000).gate("agent", "accepted").expect_timers("calls")
-    assert due_in_ms(story, "calls") == RING_MS
-
-
-def test_agent_of_a_call_that_was_bridged_after_all_is_overdue_as_long_after_that():
-    story = called(POLICY).later(5_000).call("agent", "initiated", dial="").expect("bridged", phase="ringing")
-    assert due_in_ms(story, "calls") == RING_MS
+def test_parties_of_a_call_that_was_bridged_after_all_hear_no_wait_audio():
+    story = called(POLICY).call("agent", "initiated", dial="").expect("bridged", phase="ringing")
     assert {party.wait_audio for party in story.session.parties.values()} == {""}
-
-
-def test_next_agent_is_overdue_as_long_after_the_end_of_the_one_before():
-    story = (
-        as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,)))
-        .later(5_000)
-        .dial_ends("busy", call_status="ringing")
-    )
-    assert due_in_ms(story, "calls") == RING_MS
 
 
 def test_call_that_the_gate_lets_in_is_known_though_the_answer_to_its_dial_is_lost():
@@ -220,24 +222,6 @@ def test_call_that_the_gate_lets_in_is_known_though_the_answer_to_its_dial_is_lo
     agent = story.session.parties["agent"]
     assert (agent.call_sid, agent.answered, agent.status) == (story.legs["agent"].call_sid, True, "connected")
     assert agent.dial_check_at_ms == 0
-
-
-@pytest.mark.parametrize(("confirm", "due_ms"), [(False, 6_200), (True, 5_000)])
-def test_target_has_the_time_of_the_briefing_to_join_unless_it_was_heard_before_the_key(confirm, due_ms):
-    story = dialing("warm", brief="A new order.", confirm=confirm).placed("target").call("target", "ringing")
-    story.gate("target").gate("target", "accepted").expect("transferring")
-    assert due_in_ms(story, "dial") == due_ms
-
-
-@pytest.mark.parametrize(("brief", "due_ms"), [("", 30_000), ("A new order.", 31_200)])
-def test_target_in_the_gate_is_read_after_half_a_minute_and_the_time_of_the_briefing(brief, due_ms):
-    story = dialing("warm", brief=brief, confirm=True).placed("target").call("target", "ringing").gate("target")
-    assert due_in_ms(story, "dial") == due_ms
-
-
-def test_agent_in_the_gate_of_a_bridge_has_a_whole_minute_because_no_one_waits():
-    story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent").expect("bridged", phase="ringing")
-    assert due_in_ms(story, "dial") == 60_000
 
 
 @pytest.mark.parametrize("timer", [CallsOverdue, ConvertOverdue])
