@@ -132,7 +132,7 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: talking("warm").complete(), "stage", 2_000),
     (lambda: talking("warm").cancel(), "stage", 2_000),
     (lambda: talking("consult").cancel().leaves("target"), "stage", 3_000),
-    # An agent who is rung has the ring time and the slack, whoever began it and whenever.
+    # An agent who is rung has the ring time and the slack, inbound or outbound, first or next.
     (lambda: Scenario(POLICY).comes_in(), "calls", RING_MS),
     (lambda: let_in(Scenario(POLICY, session_id=OUTBOUND).calls_out().placed("agent")), "calls", RING_MS),
     (lambda: called(POLICY).later(5_000).call("agent", "initiated", dial=""), "calls", RING_MS),
