@@ -1,7 +1,10 @@
 """`conferral api-token`, and a tokens file that is wrong."""
 
 import re
+import signal
 import tomllib
+import urllib.error
+import urllib.request
 
 import pytest
 
