@@ -62,8 +62,11 @@ async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent
         if time < 4:
             await system.done("park", talk.session)
             await is_parked(system, talk)
-    modes = [mode for mode, _, _, _ in await transfers(system)]
-    assert modes == ["park", "retrieve"] * 3
+
+    async def modes():
+        return [mode for mode, _, _, _ in await transfers(system)]
+
+    await system.eventually(modes, "each transfer has an outcome", equals=["park", "retrieve"] * 3)
     assert len(set(labels)) == 4, labels
     former = {name: session[f"party.{name}.address"] for name in ("agent-1", "agent-2", "agent-3")}
     assert former == {"agent-1": AGENT, "agent-2": AGENT, "agent-3": TARGET}
