@@ -185,6 +185,9 @@ class Voicemail(BaseRecord, frozen=True):
     is_over: bool = False
     #: Of a message that Twilio keeps; empty before it is over.
     recording_sid: str = ""
+    #: SIDs of the recordings that have begun, in this visit and in earlier ones.
+    begun_sid: str = ""
+    earlier_sids: tuple[str, ...] = ()
     #: Someone took the customer out of it, or our document failed: a message does not end the session.
     is_left: bool = False
 

@@ -222,7 +222,7 @@ class Session(BaseRecord, frozen=True):
     #: Index of the agent that is ringing or has answered, from 0.
     agent_number: int = 0
     pending_commands: tuple[PendingCommand, ...] = ()
-    #: Address of the agent who parked the call; empty if it is not parked.
+    #: Address of the agent who parked the call, or handed over a caller in the voicemail; empty once one talks.
     parked_by: Hidden[str] = ""
     #: Address of the browser, app, or SIP phone that called in, as Twilio signed it; empty for others.
     signed_address: Hidden[str] = ""

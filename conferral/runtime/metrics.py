@@ -160,7 +160,9 @@ class Metrics:
 
     def _add_transfers(self) -> None:
         self.fallbacks = self._counter(
-            "conferral_fallbacks_total", "Fallback places that were tried (recall, destination, voicemail)", ["place"]
+            "conferral_fallbacks_total",
+            "Fallback places that were tried (recall, destination, voicemail, url)",
+            ["place"],
         )
         self.messages = self._counter("conferral_messages_total", "Messages left in the voicemail")
         self.transfers = self._counter(

@@ -133,7 +133,7 @@ def _last_place(draft: Draft, reason: str) -> str:
     """Return what took a customer whom no one took, by the end's reason."""
     if reason in _NO_ONE_TOOK_IT:
         return Place.END
-    return next(iter(draft.transfer.places_left), "") if reason == EndReason.RETURNED else ""
+    return draft.transfer.place if reason == EndReason.RETURNED else ""
 
 
 def _place_without_transfer(draft: Draft, reason: str) -> str:

@@ -323,6 +323,7 @@ def return_to_url(draft: Draft, _event: Event) -> None:
     url = f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
     # If Twilio refuses, the end of the conference moves the customer on, as with the directory's `after`.
     draft.change(attributes=replace(draft.session.attributes, after_url=url))
+    draft.change_transfer(places_tried=draft.transfer.places_tried + 1)  # where the customer landed
     _redirect_customer(draft, EndReason.RETURNED)
 
 

@@ -264,6 +264,8 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     """Dial the party that retrieves the call."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
+    if draft.session.is_in_voicemail:  # a later recall is for this agent, not for one who fails to retrieve the call
+        draft.change(parked_by=draft.session.parked_by or draft.session.agent.address)
     number_former_party(draft, AGENT)
     options, reservation = dial_options(event), dial_reservation(event.command_id)
     dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)

@@ -60,7 +60,14 @@ def move_to_voicemail(draft: Draft, _event: Event) -> None:
         if party.name != CUSTOMER:
             hang_up_party(draft, party)
     effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
-    draft.change(voicemail=Voicemail(move_effect_id=effect_id, conference_sid=draft.session.conference_sid))
+    _begin_voicemail(draft, move_effect_id=effect_id, conference_sid=draft.session.conference_sid)
+
+
+def _begin_voicemail(draft: Draft, **fields: Any) -> None:
+    """Begin a visit, or what follows it; earlier messages don't end it."""
+    before = draft.session.voicemail or Voicemail()
+    earlier_sids = (*before.earlier_sids, *filter(None, (before.begun_sid,)))
+    draft.change(voicemail=Voicemail(earlier_sids=earlier_sids, **fields))
 
 
 def _change_voicemail(draft: Draft, **changes: Any) -> None:
@@ -88,7 +95,7 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
-    draft.change(voicemail=Voicemail(is_left=True))
+    _begin_voicemail(draft, is_left=True)
     fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
@@ -98,6 +105,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
     """Record that the message begins or is over; report one that Twilio keeps."""
     before = draft.session.voicemail or Voicemail(is_left=True)
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
+    is_earlier = event.recording_sid in before.earlier_sids
     if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
         add_record(
             draft,
@@ -108,9 +116,13 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
             duration_s=event.duration_s,
             started_at_ms=max(0, draft.now_ms - 1000 * event.duration_s),
         )
-        draft.change(voicemail=replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid))
+        after = replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid)
+        draft.change(voicemail=before if is_earlier else after)
+    elif is_earlier:
+        draft.ignore(Outcome.STALE, "of an earlier message")
     elif status == RecordingStatus.IN_PROGRESS:
-        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False))
+        sid = event.recording_sid
+        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False, begun_sid=sid))
     elif status == RecordingStatus.ABSENT:
         draft.change(voicemail=replace(before, is_recording=True, is_over=True))
     else:
@@ -130,7 +142,8 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
 
 def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
     """Bring the customer to the party that retrieves the call."""
-    draft.change(voicemail=Voicemail(is_left=True), repair_attempted=False)
+    _begin_voicemail(draft, is_left=True)
+    draft.change(repair_attempted=False)
     customer = draft.session.customer
     draft.change_party(customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
     redirect_leg(draft, draft.session.customer)

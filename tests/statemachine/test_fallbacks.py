@@ -7,6 +7,7 @@ import pytest
 from conferral.statemachine.events import CallsOverdue, ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import replace
 from tests.statemachine.conference_scenarios import called, parked, waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge
@@ -56,6 +57,18 @@ def test_each_place_is_tried_when_the_one_before_has_failed():
     story.expect("transferring", "dial agent to the gate").placed("agent").call("agent", "busy")
     story.expect("ended", "say goodbye to customer", reason="recall-failed")
     story.expect_transfer("failed", "busy, fallback no-answer, recall busy, recall busy")
+
+
+@pytest.mark.parametrize("takes_it", ["recall", PHONE, "voicemail", MENU, "end"])
+def test_outcome_says_what_took_the_customer(takes_it):
+    story = unreached(takes_it)
+    if takes_it == "recall":
+        story.placed("agent").answers("agent").joins("agent")
+    elif takes_it == PHONE:
+        story.placed("target").answers("target").joins("target")
+    (transfer,) = [one for one in story.outcome_records if one.kind == "transfer"]
+    assert transfer.landed_on == takes_it
+    assert transfer.result == ("recalled" if takes_it == "recall" else "failed")
 
 
 def test_removing_the_dialed_fallback_leads_to_the_next_place():
@@ -218,6 +231,25 @@ def test_the_party_that_took_the_call_hangs_up_at_once_and_the_places_after_the_
         story.expect("transferring", "dial target", phase="fallback")
     story.expect_command("retrieve-1", "accepted", "failed", reason="hung-up")
     assert "park" not in [one.mode for one in story.outcome_records]
+
+
+def test_a_recall_after_a_failed_retrieval_from_the_voicemail_is_for_the_agent_who_handed_over():
+    story = retrieving("voicemail,recall")
+    handed_over = story.session.parked_by
+    story.answers("agent").joins("agent", conference=OTHER_CONFERENCE).expect("transferring", "move customer")
+    story.leaves("agent", conference=OTHER_CONFERENCE).call("agent", "completed")
+    story.joins("customer", conference=NEW_CONFERENCE, starts=False)
+    assert story.session.agent.address == handed_over != BOB
+
+
+def test_a_late_callback_of_the_first_message_does_not_end_a_second_visit():
+    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    story.joins("customer", conference=OTHER_CONFERENCE)
+    second = replace(story.session, voicemail=replace(story.session.voicemail, is_left=False))
+    story.session = second
+    message(story, "completed", 3)
+    assert messages(story) == [(MESSAGE, 3)]
+    assert story.session.is_in_voicemail
 
 
 # ---- an inbound call that no agent takes ---------------------------------------------------------------------------

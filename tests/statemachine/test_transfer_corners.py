@@ -164,15 +164,17 @@ def test_live_call_has_a_minute_in_the_gate_and_the_time_of_the_briefing(brief):
     story.expect_transfer("failed", "failed")
 
 
-@pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
+@pytest.mark.parametrize("comes_of_it", ["refused", "unknown", "gone"])
 def test_customer_is_hung_up_when_the_goodbye_fails(comes_of_it):
     story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
     if comes_of_it == "refused":
         story.fails("say_and_hang_up", "customer")
+    elif comes_of_it == "gone":
+        story.fails("say_and_hang_up", "customer", gone=True)
     else:
         story.is_unknown("say_and_hang_up", "customer")
-    story.expect("ended", "hang up customer")
+    story.expect("ended", *(["hang up customer"] if comes_of_it != "gone" else []))
 
 
 def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_number():

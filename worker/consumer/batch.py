@@ -13,6 +13,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
 from conferral.statemachine.events import Command, Event, HoldNoticeOverdue, LoneOverdue
 from conferral.statemachine.machine import step
+from conferral.statemachine.parts import is_url
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
 from conferral.statemachine.record import moved_back
@@ -273,7 +274,7 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
     before, after = decision.before.transfer, decision.step.session.transfer
     known = before.places_tried if before is not None and after is not None and before.number == after.number else 0
     if after is not None and after.places_tried > known:
-        place = after.place if after.place in tuple(Place) else "destination"
+        place = after.place if after.place in tuple(Place) else "url" if is_url(after.place) else "destination"
         metrics.fallbacks.labels(place).inc()
         log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
 
