@@ -127,7 +127,7 @@ async def test_report_of_a_command_gives_back_what_it_has_not_dialed(client, blo
 
     async def report(status):
         write = ReportCommand(CALL, CommandReport("c1", status, ""))
-        await store.finish_write(0, write)
+        assert await store.finish_writes(0, [write]) == {}
         return sorted(await client.zrange(keys.call_dials(CALL), 0, -1))
 
     assert await report(CommandStatus.ACCEPTED) == [b"c1#1!", b"c1#2", b"c1#3"]
@@ -142,7 +142,7 @@ async def test_without_limits_redis_is_not_asked(client, blocking, keys):
     assert await none.reserve(CALL, reservations("c1")) == ""
     store = PartitionStore(client, BlockingReads(blocking), keys, dial_limits=none)
     assert none.release_commands(CALL, "c1") == []
-    await store.finish_write(0, ReportCommand(CALL, CommandReport("c1", CommandStatus.DONE, "")))
+    assert await store.finish_writes(0, [ReportCommand(CALL, CommandReport("c1", CommandStatus.DONE, ""))]) == {}
 
 
 async def test_full_redis_still_refuses_a_dial_beyond_the_limit(limits, client):

@@ -105,8 +105,7 @@ async def published(client, keys) -> list[bytes]:
 @pytest.mark.redis
 async def test_requested_outcomes_are_published_and_leave_the_outbox(ordered, access, client, keys):
     writes = [decode(body).work for body in (await access.outbox(0)).values()]
-    for write in writes:
-        await access.finish_write(0, write)
+    assert await access.finish_writes(0, writes) == {}
     assert sorted(await published(client, keys)) == [b"CA1:session", b"CA1:transfer:1"]
     assert await access.outbox(0) == {}
 
@@ -114,16 +113,16 @@ async def test_requested_outcomes_are_published_and_leave_the_outbox(ordered, ac
 @pytest.mark.redis
 async def test_repetition_has_the_same_id(access, client, keys):
     for _ in range(2):
-        await access.finish_write(0, PublishOutcome(SESSION))
+        await access.finish_writes(0, [PublishOutcome(SESSION)])
     assert await published(client, keys) == [b"CA1:session"] * 2
 
 
 @pytest.mark.redis
 async def test_outcomes_stay_in_the_outbox_while_redis_is_full(ordered, access, client, keys):
     async with full(client):
-        with pytest.raises(StoreUnreachableError):
-            await access.finish_write(0, PublishOutcome(TRANSFER))
-    assert len(await access.outbox(0)) == 2
+        failed = await access.finish_writes(0, [PublishOutcome(TRANSFER), PublishOutcome(SESSION)])
+    assert {type(error) for error in failed.values()} == {StoreUnreachableError}
+    assert failed.keys() == (await access.outbox(0)).keys()
     assert await published(client, keys) == []
 
 
@@ -131,7 +130,7 @@ async def test_outcomes_stay_in_the_outbox_while_redis_is_full(ordered, access, 
 async def test_stream_of_outcomes_is_bounded(client, keys):
     access = PartitionStore(client, BlockingReads(client), keys, outcomes_kept=100)
     for _ in range(400):
-        await access.finish_write(0, PublishOutcome(SESSION))
+        await access.finish_writes(0, [PublishOutcome(SESSION)])
     # About: whole pieces of the stream are cut off, of 100 entries each.
     assert 100 <= await client.xlen(keys.outcomes) <= 200
 
@@ -140,7 +139,7 @@ async def test_stream_of_outcomes_is_bounded(client, keys):
 async def test_calls_expire_with_their_session(access, client, keys):
     for call_sid in ("CA1", "CA2"):
         await client.set(keys.call(call_sid), "CA1")
-    await access.finish_write(0, ExpireCalls("CA1", ("CA1", "CA2", "CA3")))
+    await access.finish_writes(0, [ExpireCalls("CA1", ("CA1", "CA2", "CA3"))])
     for call_sid in ("CA1", "CA2"):
         assert 0 < await client.ttl(keys.call(call_sid)) <= 60
     assert not await client.exists(keys.call("CA3"))
@@ -150,7 +149,7 @@ async def test_calls_expire_with_their_session(access, client, keys):
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(access, client, keys):
     await client.set(keys.call("CA1"), "CA1-2", ex=900)
     await client.sadd(keys.call("CA2"), "another program's")
-    await access.finish_write(0, ExpireCalls("CA1", ("CA1", "CA2")))
+    await access.finish_writes(0, [ExpireCalls("CA1", ("CA1", "CA2"))])
     assert await client.ttl(keys.call("CA1")) > 60
     assert await client.ttl(keys.call("CA2")) == -1
 
@@ -164,13 +163,9 @@ async def test_write_that_redis_refuses_stays_in_the_outbox_alone(ordered, acces
         await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
     outcomes = [PublishOutcome(TRANSFER), PublishOutcome(SESSION)]
 
-    for outcome in outcomes:
-        with pytest.raises(StoreError) as refused:
-            await access.finish_write(0, outcome)
-        assert type(refused.value) is StoreError
-    for write in (expiry, report):
-        await access.finish_write(0, write)
+    failed = await access.finish_writes(0, [outcomes[0], expiry, report, outcomes[1]])
 
-    assert {one.write_id for one in outcomes} == (await access.outbox(0)).keys()
+    assert [type(failed[one.write_id]) for one in outcomes] == [StoreError] * 2
+    assert failed.keys() == (await access.outbox(0)).keys()
     assert 0 < await client.ttl(keys.call("CA1")) <= 60
     assert await client.hget(keys.command("c"), "status") == b"done"

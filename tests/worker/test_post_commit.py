@@ -5,28 +5,34 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
 from conferral.worker.consumer import dispatcher
-from conferral.worker.consumer.dispatcher import PostCommitWrites
+from conferral.worker.consumer.dispatcher import WRITES_PER_PIPELINE, PostCommitWrites
 
 AWAY = StoreUnreachableError("away")
 
 
 class Access:
-    """Answers with these errors first, one for each write."""
+    """Answers with these errors first: one for all writes, or one for every second write."""
 
-    def __init__(self, *errors: StoreError) -> None:
+    def __init__(self, *errors: StoreError, all_fail: bool = True) -> None:
         self.errors = list(errors)
+        self.all_fail = all_fail
         self.done: list[str] = []
         self.dead: list[str] = []
 
-    async def finish_write(self, _partition: int, write: PostCommitWrite) -> None:
+    async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
+        assert len(writes) <= WRITES_PER_PIPELINE
+        failed: dict[str, StoreError] = {}
         if self.errors:
-            raise self.errors.pop()
-        self.done.append(write.write_id)
+            error = self.errors.pop()
+            if self.all_fail:
+                raise error
+            failed = {write.write_id: error for write in writes[::2]}
+        self.done += [write.write_id for write in writes if write.write_id not in failed]
+        return failed
 
     async def dead_letter_write(self, _partition: int, write: PostCommitWrite, _reason: str) -> str:
         self.dead.append(write.write_id)
@@ -41,7 +47,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
     """The ids of all writes that were started."""
     started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
-    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics(), clock=SystemClock()))
+    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics()))
     writes = PostCommitWrites(0, context)
     writes.start(started)
     if stops:
@@ -50,8 +56,9 @@ async def finished(access: Access, count: int = 1, *, stops: bool = False) -> se
     return {write.write_id for write in started}
 
 
-async def test_write_is_done_again_after_redis_was_away() -> None:
-    access = Access(AWAY, AWAY)
+@pytest.mark.parametrize("all_fail", [True, False])
+async def test_write_is_done_again_after_redis_was_away(all_fail: bool) -> None:
+    access = Access(AWAY, AWAY, all_fail=all_fail)
     assert await finished(access, 5) == set(access.done)
     assert len(access.done) == 5
 
@@ -63,6 +70,11 @@ async def test_write_is_left_to_the_next_holder_at_a_stop() -> None:
 
 
 async def test_write_that_redis_refuses_for_good_is_dead_lettered_alone() -> None:
-    access = Access(StoreError("refused"))
+    access = Access(StoreError("refused"), all_fail=False)
     await finished(access, 2)
     assert (access.done, access.dead) == (["expire:s1"], ["expire:s0"])
+
+
+async def test_many_writes_are_done_in_several_pipelines() -> None:
+    access = Access()
+    assert await finished(access, 500) == set(access.done)

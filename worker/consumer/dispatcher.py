@@ -4,14 +4,13 @@ Post-commit writes are idempotent, and in another cluster slot.
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.log import LogRateLimit
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
@@ -27,6 +26,8 @@ log = structlog.get_logger()
 
 #: How long outcomes that Redis refuses wait for the next attempt, seconds.
 REFUSED_PAUSE_S = 30.0
+#: Writes per pipeline, count: bounds Redis's time.
+WRITES_PER_PIPELINE = 200
 #: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
 REDELIVERY_WINDOW_MS = 10_000
 
@@ -38,14 +39,15 @@ class PostCommitWrites:
         self._partition = partition
         self._store = context.partition_store
         self._metrics = context.core.metrics
-        self._log_limit = LogRateLimit(context.core.clock)
-        self._waiting: deque[PostCommitWrite] = deque()
+        self._waiting: list[PostCommitWrite] = []
         self._writing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        #: Outcomes that Redis refused, for the next attempt.
+        self._refused: list[PostCommitWrite] = []
 
-    def start(self, writes: Iterable[PostCommitWrite]) -> None:
-        """Start writes, one after the other."""
-        self._waiting.extend(writes)
+    def start(self, writes: Sequence[PostCommitWrite]) -> None:
+        """Start writes, together: a request costs as much as a write."""
+        self._waiting += writes
         if self._waiting and (self._writing is None or self._writing.done()):
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
@@ -60,40 +62,46 @@ class PostCommitWrites:
 
     async def _write(self) -> None:
         while self._waiting:
-            write = self._waiting.popleft()
-            try:
-                await self._finish(write)
-            except StoreUnreachableError:
+            writes, self._waiting = self._waiting[:WRITES_PER_PIPELINE], self._waiting[WRITES_PER_PIPELINE:]
+            if unfinished := await self._finish(writes):
                 if self._stopping.is_set():
                     return
-                self._waiting.append(write)
+                self._waiting += unfinished
                 await pause(self._stopping, REDIS_PAUSE_S)
-            except StoreError:
-                pass  # it stays in the outbox
 
-    async def _finish(self, write: PostCommitWrite) -> None:
-        """Perform a write; retry a refused outcome later, dead-letter others."""
+    async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
+        """Perform writes; return those for which Redis was unreachable."""
         try:
-            await self._store.finish_write(self._partition, write)
+            failed = await self._store.finish_writes(self._partition, writes)
+            for write in writes:
+                error = failed.get(write.write_id)
+                if error is not None and not isinstance(error, StoreUnreachableError):
+                    await self._handle_refusal(write, error)
         except StoreUnreachableError:
-            raise
-        except StoreError as error:
-            if isinstance(write, PublishOutcome):  # its stream may take entries again
-                self._metrics.writes_refused.labels("outcomes").inc()
-                if count := self._log_limit.count("outcomes_refused", REFUSED_PAUSE_S):
-                    log.error("outcomes_refused", partition=self._partition, count=count, reason=str(error))
-                asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._restart, write)
-                return
-            # A key is another program's, so a retry would fail too.
-            fields = {"session_id": write.session_id, "reason": str(error)}
-            log.error("post_commit_write_failed", partition=self._partition, **fields)
-            reason = "Redis refuses one of its keys"
-            if refusal := await self._store.dead_letter_write(self._partition, write, reason):
-                note_dead_letter(self._metrics, write.write_id, reason, refusal)
+            return writes
+        except StoreError:
+            return []  # they stay in the outbox
+        return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
 
-    def _restart(self, write: PostCommitWrite) -> None:
+    async def _handle_refusal(self, write: PostCommitWrite, error: StoreError) -> None:
+        """Keep a refused outcome for a later attempt; dead-letter other writes."""
+        if isinstance(write, PublishOutcome):  # its stream may take entries again
+            self._metrics.writes_refused.labels("outcomes").inc()
+            self._refused.append(write)
+            if len(self._refused) == 1:
+                asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._retry_refused, str(error))
+            return
+        # A key is another program's, so a retry would fail too.
+        log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
+        reason = "Redis refuses one of its keys"
+        if refusal := await self._store.dead_letter_write(self._partition, write, reason):
+            note_dead_letter(self._metrics, write.write_id, reason, refusal)
+
+    def _retry_refused(self, reason: str) -> None:
         if not self._stopping.is_set():
-            self.start([write])
+            log.error("outcomes_refused", partition=self._partition, count=len(self._refused), reason=reason)
+            refused, self._refused = self._refused, []
+            self.start(refused)
 
 
 class Dispatcher:

@@ -24,11 +24,12 @@ from conferral.storage.connection.client import (
     Client,
     Command,
     ask,
+    run_all,
     run_each,
     run_or_raise,
     store_errors,
 )
-from conferral.storage.connection.errors import STATES
+from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -193,14 +194,25 @@ class PartitionStore:
         arguments = [effect_id, *_parts(event_codec.encode(outcome))]
         return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
 
-    async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite) -> None:
-        """Perform a post-commit write, and remove it.
+    async def finish_writes(
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
+    ) -> dict[str, StoreError]:
+        """Perform post-commit writes in one pipeline, and remove them.
 
-        After a StoreError, it remains, and is safe to repeat: a repeated outcome has the same id.
+        Return errors by write id; those writes remain. If a StoreError is raised, any may be done. Each is safe to
+        repeat: a repeated outcome has the same id.
         """
-        await run_or_raise(self._client, *self._commands_of(write))
-        # In sequence: a full Redis refuses the write, but never its removal.
-        await self.remove_from_outbox(partition, write.write_id)
+        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
+        failed: dict[str, StoreError] = {}
+        with store_errors():
+            answers = await run_all(self._client, [command for _, command in parts])
+            for (write_id, _), answer in zip(parts, answers, strict=True):
+                if isinstance(answer, Exception):
+                    failed[write_id] = to_store_error(answer)
+            # In sequence: a full Redis refuses the writes, but never their removal.
+            if done := {one.write_id for one in writes} - failed.keys():
+                await ask(self._client, "HDEL", self._keys.outbox(partition), *done)
+        return failed
 
     def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
