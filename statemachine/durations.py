@@ -22,6 +22,8 @@ DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant"
 _OF_TRANSFER = ("hold", "consult")
 #: So many of the newest changes wait (count).
 _WAITING_MAX = 16
+#: The fields of a session from which its facts and recordings follow.
+_FACTS_FROM = ("parties", "phase", "transfer", "pending_commands", "recording")
 #: Why parties left that Conferral hung up or moved: their leaving follows the event.
 _RELEASED = frozenset({"released", NOT_OURS, REDIRECTED_AWAY})
 
@@ -79,6 +81,8 @@ def _corrected(changes: Iterable[Change], event: Event, at_ms: int) -> Iterator[
 
 def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
     """Return the history after an event."""
+    if _shown_by(event) is None and all(getattr(before, name) is getattr(after, name) for name in _FACTS_FROM):
+        return after.history
     history, earlier, at_ms = after.history, facts_of(before), event.happened_at_ms(now_ms)
     counted_to_ms = history.counted_to_ms or now_ms
     changes = [*_corrected(history.changes, event, max(at_ms, counted_to_ms))]
