@@ -96,7 +96,7 @@ async def test_request_of_a_worker_that_died_is_sent_in_the_same_trace(redis_ser
     with collector.running(), tracing.exporting("test"):
         async with system:
             customer, _ = await system.talking()
-            with tracing.span(tracing.SpanRequest("press", {})):
+            with tracing.span("press", {}):
                 trace_id = tracing.trace_id()
                 command_id = await system.begins("convert", customer.sid)
             await system.eventually(breaking.has_broken, "it broke off")
