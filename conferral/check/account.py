@@ -229,20 +229,29 @@ def _check_fallback_and_status(settings: ServiceSettings, number_label: str, fou
     if found.trunk_sid or found.voice_application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
+    has_other_app = _is_other_app(settings, found.voice_url or "")
     results = []
     if _target_of(found.voice_fallback_url or "") == _target_of(fallback):
         results.append(ok("number's fallback", _redacted_url(found.voice_fallback_url)))
     else:
         why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
+        fix = f"set it to {without_login(fallback)} (POST)"
         if found.voice_fallback_url:
             why = f"{number_label} has another fallback URL: if the voice URL fails, something else answers"
-        results.append(warn("number's fallback", why, f"set it to {without_login(fallback)} (POST)"))
+        if has_other_app:
+            needed = "nothing if your app needs it; otherwise, " if found.voice_fallback_url else ""
+            fix = f"{needed}{fix}, which connects callers to the number's agents"
+        results.append(warn("number's fallback", why, fix))
     if _target_of(found.status_callback or "") == _target_of(status):
         results.append(ok("number's status", _redacted_url(found.status_callback)))
     else:
         which = "another" if found.status_callback else "no"
         why = f"{number_label} has {which} status callback: the end of a call is not reported here"
-        results.append(warn("number's status", why, f"set its status callback to {without_login(status)} (POST)"))
+        fix = f"set its status callback to {without_login(status)} (POST)"
+        if has_other_app and found.status_callback:
+            late = "Conferral then notices some hang-ups up to 2 s later"
+            fix = f"nothing if your app needs it: {late}; otherwise, {fix}"
+        results.append(warn("number's status", why, fix))
     return results
 
 

@@ -158,6 +158,33 @@ async def test_misrouted_number_is_reported_with_a_fix(sandbox, changes, name, s
     assert PUBLIC in line.fix
 
 
+@pytest.mark.parametrize(
+    ("changes", "fallback", "status"),
+    [
+        (
+            {"voice_fallback_url": "https://else.example/f", "status_callback": "https://else.example/s"},
+            "nothing if your app needs it; otherwise, set it to",
+            "nothing if your app needs it: Conferral then notices some hang-ups up to 2 s later; ",
+        ),
+        ({"voice_fallback_url": "", "status_callback": ""}, "set it to", "set its status callback to"),
+    ],
+)
+async def test_number_of_another_app_may_keep_its_own_urls(sandbox, changes, fallback, status):
+    add(sandbox, voice_url="https://else.example/voice", **changes)
+    lines = await asked(settings_of(sandbox))
+    for name, begin, path in (("fallback", fallback, "fallback"), ("status", status, "status")):
+        fix = lines[f"number's {name}"].fix
+        assert fix.startswith(begin), fix
+        assert f"{PUBLIC}/voice/{path} (POST)" in fix
+
+
+async def test_number_of_ours_must_not_keep_the_urls_of_another_app(sandbox):
+    add(sandbox, voice_fallback_url="https://else.example/f", status_callback="https://else.example/s")
+    lines = await asked(settings_of(sandbox))
+    assert lines["number's fallback"].fix == f"set it to {PUBLIC}/voice/fallback (POST)"
+    assert lines["number's status"].fix == f"set its status callback to {PUBLIC}/voice/status (POST)"
+
+
 async def test_foreign_number_is_reported_as_a_warning_that_leads_to_why(sandbox):
     sandbox.add_number(f"{NUMBER}0", voice_url=PUBLIC)  # Twilio takes a number for a part of another, too
     line = (await asked(settings_of(sandbox)))["number"]
