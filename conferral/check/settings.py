@@ -167,6 +167,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         _check_urls(settings, directory),
         _check_agent(directory),
         _check_fallback(settings, directory),
+        _check_return_urls(settings),
         *_check_loop(settings, directory),
     ]
 
@@ -196,9 +197,6 @@ def _check_agent(directory: Directory) -> CheckResult:
 def _check_fallback(settings: ServiceSettings, directory: Directory) -> CheckResult:
     transfer, inbound = (describe_fallback(one) for one in (directory.transfer_fallback, directory.default.fallback))
     found = f"after a failed blind transfer: {transfer}; for a caller whom no agent takes: {inbound}"
-    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(one).hostname) for one in settings.return_urls):
-        why = "CONFERRAL_RETURN_URLS: a loopback URL, which Twilio can't reach"
-        return warn("fallback", f"{found}; {why}", "use a URL that Twilio can reach")
     routes = (directory.default, *directory.numbers.values())
     fallbacks = (directory.transfer_fallback, *(one.fallback for one in routes))
     leaves_message = any(Place.VOICEMAIL in split_places(one) for one in fallbacks)
@@ -206,6 +204,16 @@ def _check_fallback(settings: ServiceSettings, directory: Directory) -> CheckRes
         why = "the voicemail's greeting is in English, and CONFERRAL_LANGUAGE is another language"
         return warn("fallback", f"{found}; {why}", "set CONFERRAL_VOICEMAIL_GREETING")
     return ok("fallback", found)
+
+
+def _check_return_urls(settings: ServiceSettings) -> CheckResult:
+    if not settings.return_urls:
+        return ok("return URLs", "none: CONFERRAL_RETURN_URLS is not set")
+    found = f"callers may return to: {', '.join(settings.return_urls)}"
+    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(one).hostname) for one in settings.return_urls):
+        why = f"{found}; CONFERRAL_RETURN_URLS has a loopback URL, which Twilio can't reach"
+        return warn("return URLs", why, "use a URL that Twilio can reach")
+    return ok("return URLs", found)
 
 
 def describe_fallback(fallback: str) -> str:

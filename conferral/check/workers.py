@@ -123,8 +123,8 @@ async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> C
     if state.undelivered:
         found = f"{state.undelivered:,} could not be delivered to {host}"
         return warn("outcomes", found, "correct the receiver, then: conferral dead resend --all")
-    waiting = f", {state.waiting:,} sessions' wait" if state.waiting else ""
-    return ok("outcomes", f"sent to {host}{waiting}")
+    number = "1 session is" if state.waiting == 1 else f"{state.waiting:,} sessions are"
+    return ok("outcomes", f"sent to {host}{f'; {number} waiting to be sent' if state.waiting else ''}")
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:

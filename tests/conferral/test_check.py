@@ -46,8 +46,8 @@ def test_a_good_set_up_passes(checked, redis, alive):
     # The oldest Redis that is supported causes a warning: it does not report the workers' lag.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
-        "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
-        "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
+        "sources", "settings", "directory", "agent", "fallback", "return URLs", "audio", "public URL", "REST API",
+        "control API", "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
         "clocks", "setup", "workers", "partitions", "commands", "outcomes",
     }  # fmt: skip
 
@@ -106,6 +106,26 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
         assert lines["streams"]["found"].startswith(f"conferral:{name} takes no entries: ")
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "sent to hooks.example.com"),
+        (1, "sent to hooks.example.com; 1 session is waiting to be sent"),
+        (1_200, "sent to hooks.example.com; 1,200 sessions are waiting to be sent"),
+    ],
+)
+def test_sessions_whose_outcomes_wait_are_counted(checked, redis, alive, count, said):
+    redis.hset(KEYS.sending_state, "position", "1-0")
+    if count:
+        redis.zadd(KEYS.sending_due, {f"session-{number}": 1 for number in range(count)})
+
+    _, lines = checked(
+        CONFERRAL_OUTCOMES_URL="https://hooks.example.com", CONFERRAL_OUTCOMES_SECRET="whsec_" + "A" * 43 + "="
+    )
+
+    assert (lines["outcomes"]["status"], lines["outcomes"]["found"]) == ("ok", said)
+
+
 APP = {"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}
 KEY = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "hidden"}
 MENU = "https://app.example.com/menu"
@@ -139,7 +159,20 @@ LOCAL_MUSIC = {"CONFERRAL_MUSIC": "http://localhost:9/tune.mp3"}
             "ok",
             "continues at your URL",
         ),
-        ({"CONFERRAL_RETURN_URLS": "http://localhost:9/menu"}, "fallback", "warn", "RETURN_URLS: a loopback URL"),
+        # Callers may return to these.
+        ({}, "return URLs", "ok", "none: CONFERRAL_RETURN_URLS is not set"),
+        (
+            {"CONFERRAL_RETURN_URLS": f"{MENU}, https://b.example"},
+            "return URLs",
+            "ok",
+            f"to: {MENU}, https://b.example",
+        ),
+        (
+            {"CONFERRAL_RETURN_URLS": "http://localhost:9/menu"},
+            "return URLs",
+            "warn",
+            "menu; CONFERRAL_RETURN_URLS has",
+        ),
         (DUTCH, "fallback", "warn", "the voicemail's greeting is in English"),
         (DUTCH | {"CONFERRAL_VOICEMAIL_GREETING": "Spreek na de toon."}, "fallback", "ok", "records a message"),
         # A token of the control API must not be guessed.
