@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -31,8 +32,34 @@ async def test_a_page_shows_today_with_plots(console, today):
     assert re.search(r"\d 00:00[+-]\d\d:\d\d to ", text)
     assert text.count("<svg") == 2
     assert re.findall("<text[^>]*>([^<]+)<", text) == ["+…23", "1", "consult", "1"], "destinations, modes, and counts"
-    assert '<a href="./">Console</a>' in text
+    assert '<nav><a href="./">Console</a> <a href="./report?day=yesterday">Yesterday</a></nav>' in text
     assert PHONE not in text
+
+
+async def test_yesterday_has_a_page_of_its_own(console, redis):
+    start = datetime.combine(datetime.now().astimezone().date(), datetime.min.time()).astimezone()
+    noon, other = (round((start - timedelta(hours=hours)).timestamp() * 1000) for hours in (12, 60))
+    for at_ms in (noon, noon, other):
+        redis.xadd(KEYS.outcomes, transfer(at_ms, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer"))
+
+    text = await (await console.get("/report?day=yesterday&full=1")).text()
+    assert PHONE in text
+    assert "0 calls ended, and 2 transfers: 2 failed." in text
+    assert len(re.findall(r"\d 00:00[+-]\d\d:\d\d to \S+ 00:00[+-]", text)) == 1
+    assert '<a href="./report?day=today&amp;full=1">Today</a>' in text
+    text = await (await console.get("/report?full=1")).text()
+    assert PHONE not in text
+    assert '<a href="./report?day=yesterday&amp;full=1">Yesterday</a>' in text
+
+
+@pytest.mark.parametrize(
+    "query", ["since=yesterday&until=today", "day=7d", "day=", "day=today&day=yesterday", "Day=today"]
+)
+async def test_another_period_is_refused_with_what_is_possible(console, query):
+    answer = await console.get(f"/report?{query}")
+    error = (await answer.json())["error"]
+    assert (answer.status, error["type"], error["allowed"]) == (422, "invalid", ["today", "yesterday"])
+    assert "?day=yesterday; for other periods: conferral report" in error["reason"]
 
 
 async def test_full_numbers_are_shown_on_request(console, today):
