@@ -21,8 +21,8 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
     others = " or ".join(map(str, pids[1:]))
     answering = " and ".join(characters.name(address) for address in characters.AUTOMATIC_PHONES)
     automatic = (
-        f"{answering} answer after a second and press 1 when they are asked to. Every other phone rings until you "
-        "answer it or its time is up."
+        f"From now on, {answering} answer after a second and press 1 when they are asked to. Every other phone rings "
+        "until you answer it or its time is up."
     )
     return [
         "",
@@ -34,7 +34,7 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         f"  logs      {stage.folder}",
         "",
         "Try a transfer yourself, with these two pages side by side:",
-        f"  1. console:  open the call, press Transfer: to {characters.DAVE}, consult.",
+        f"  1. console:  open the call, press Transfer…, to {characters.DAVE}, consult.",
         "               The customer hears music",
         "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
         "  3. console:  press Complete. The customer and dave talk; hang up either phone",

@@ -127,8 +127,8 @@ async def _handoff(runner: ScenarioRunner) -> None:
         runner.call_support(voice_url) as play,
     ):
         await play.expect_speech(says)
-        await play.wait_until("the hand-off", lambda it: it.state == State.CONFERENCED)
         await play.narrator.announce("the bot hands over to the number's agents, with a summary")
+        await play.wait_until("the hand-off", lambda it: it.state == State.CONFERENCED)
         await play.expect_heard(customer="music")
         await play.wait_for_party("agent", CAROL)
         await play.set_people(agent="carol")

@@ -162,7 +162,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     for answer, says in zip(answers, expected, strict=True):
         assert says in answer.stdout
     assert re.fullmatch(r"\d+-\d+\n", answers[4].stdout)
-    assert "bob and carol answer after a second" in page
+    assert "From now on, bob and carol answer after a second" in page
     assert program.returncode == 0
     assert processes_of(folders) == {}
 

@@ -89,6 +89,8 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys
     reported = " ".join(" ".join(lines).split())
     for needed in NARRATED.get(name, ()):
         assert needed in reported, f"{needed} is not told"
+    if name == "handoff":
+        assert reported.index("the bot hands over to the number's agents") < reported.index("call handed over")
     assert max(map(len, lines)) <= 120
     assert not [line for line in lines if "target" in line.replace("1 target)", "").replace("2 targets)", "")]
 

@@ -105,7 +105,7 @@ export function Guide() {
         <b>Answer.</b> On the phone of ${who(agent, "the agent")} press <b>Answer</b>. The two hear each other.
       <//>
       <${Step} number=${3}>
-        <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, enter
+        <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer…</b>, enter
         ${" "}<${MaskedText} class="mono" value=${to} />, and choose <b>consult</b>. The customer hears music. From a terminal:
         ${" "}<${Line} text=${order("transfer", caller, ` --to ${to} --mode consult`)} />
       <//>
