@@ -376,7 +376,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     return_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)] = setting(
         "CONFERRAL_RETURN_URLS",
         "comma-separated prefixes of URLs to which a caller may be sent; a URL matches if scheme, host, and port are "
-        "equal, and its path starts with the prefix's at a `/`",
+        "equal, and its path starts with the prefix's at a `/`; one with user, fragment, or dot segments never matches",
         (),
     )
     transfer_caller_id: Literal["business", "customer"] = setting(

@@ -54,6 +54,8 @@ class FallbackRules:
         if place in tuple(Place):
             return place
         if is_url(place):
+            if "#" in place:
+                raise AddressError("a return URL can't have a fragment, such as #rc=2")
             if not url_matches(place, self.return_urls):
                 raise AddressError("CONFERRAL_RETURN_URLS does not allow this URL")
             return place

@@ -107,6 +107,16 @@ async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest
     assert (await received(client, ingest, "", {"to": "+14155550188"})).agent_address == "+14155550188"
 
 
+async def test_fragment_of_a_return_url_is_named_as_the_reason(client, ingest, lines):
+    for option in ("back", "fallback"):
+        ingest.events.clear()
+        event = await received(client, ingest, f"{option}={MENU}%23rc%3D2")
+        assert event.fallback == ""
+    reasons = [(line["option"], line["reason"]) for line in lines if line["event"] == "handoff_option_ignored"]
+    why = "a return URL can't have a fragment, such as #rc=2"
+    assert reasons == [("back", why), ("fallback", why)]
+
+
 async def test_ignored_options_are_counted(client, ingest, metrics):
     await received(client, ingest, "timeout=soon")
     assert value_of(metrics.handoff_options_ignored.labels("timeout")) == 1
