@@ -94,7 +94,7 @@ MEANINGS = {
     "fallback_begun": "No one took the call, and the customer goes to the `place` of the fallback.",
     "handoff_data_ignored": "`HandoffData` could not be read; the caller is connected anyway.",
     "handoff_declined": "`HandoffData` says that no person is needed; the call is hung up.",
-    "handoff_option_ignored": "A hand-off has an invalid option; the caller is connected anyway.",
+    "handoff_option_ignored": "A hand-off has an invalid option, or unknown names; the caller is connected anyway.",
     "handoff_received": "An app hands a live call over.",
     "message_recorded": "A caller left a message in the voicemail.",
     "tracing_unavailable": "No traces are sent; `reason` says why. Calls are not affected.",

@@ -6,7 +6,8 @@ Source: Twilio docs, TwiML `<Connect>`, `action`, and `<ConversationRelay>`, "Ha
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -41,6 +42,10 @@ _TEXTS: Mapping[str, field_values.Value] = {
     "ref": field_values.REF, "to": field_values.DESTINATION, "fallback": field_values.FALLBACK,
     "back": field_values.URL,
 }  # fmt: skip
+#: Any other unknown name may hold what must not be logged, such as a phone number.
+_LOGGABLE_NAME = re.compile(r"[A-Za-z_]{1,20}")
+#: Unknown names in a log line (count).
+_NAMES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class HandoffParser:
     def parse(self, call_sid: str, query: str, data: Mapping[str, Any]) -> Handoff:
         """Return the valid options; the URL's win over those of the data."""
         sources = {"url": dict(parse_qsl(query)), "HandoffData": data}
+        self._report_unknown(call_sid, "url", sources["url"].keys() - _TEXTS.keys())
+        self._report_unknown(call_sid, "HandoffData", data.keys() - _TEXTS.keys() - {"handoff"})
         back = self._first_valid(call_sid, sources, _BACK) or ""
         found = {name: self._first_valid(call_sid, sources, name, back) for name in _TEXTS if name != _BACK}
         found = {name: value for name, value in found.items() if value is not None}
@@ -84,6 +91,18 @@ class HandoffParser:
             amd=found.get("amd", False),
         )
         return Handoff(mode, found.get("to", ""), options, found.get("ref", ""), found.get("fallback", back))
+
+    def _report_unknown(self, call_sid: str, source: str, unknown: Collection[str]) -> None:
+        """Log and count names that no option has."""
+        if not unknown:
+            return
+        names = ", ".join(sorted(filter(_LOGGABLE_NAME.fullmatch, unknown))[:_NAMES_MAX])
+        about = {"call_sid": call_sid, "option": "unknown", "where": source, "names": names, "count": len(unknown)}
+        if source == "url":
+            log.warning("handoff_option_ignored", **about, reason="no option has this name")
+        else:  # bots may add data for other apps
+            log.info("handoff_option_ignored", **about, reason="no option has this name")
+        self._metrics.handoff_options_ignored.labels("unknown").inc(len(unknown))
 
     def _first_valid(self, call_sid: str, sources: Mapping[str, Mapping[str, Any]], name: str, back: str = "") -> Any:
         values = (self._checked(call_sid, source, name, given.get(name), back) for source, given in sources.items())

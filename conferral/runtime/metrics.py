@@ -38,7 +38,9 @@ class Metrics:
         )
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
         self.handoff_options_ignored = self._counter(
-            "conferral_handoff_options_ignored_total", "Invalid options of hand-offs, by option", ["option"]
+            "conferral_handoff_options_ignored_total",
+            "Invalid options of hand-offs, by option; `unknown`: names that no option has",
+            ["option"],
         )
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",

@@ -107,6 +107,31 @@ async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest
     assert (await received(client, ingest, "", {"to": "+14155550188"})).agent_address == "+14155550188"
 
 
+@each("query, data, names, count, where", [
+    ("to=client:bob&fallbak=voicemail&bogus=1", None, "bogus, fallbak", 2, "url"),
+    ("handoff=false", None, "handoff", 1, "url"),  # the data's alone
+    ("to=client:bob&request=2&v=1", None, None, 0, ""),  # a repeated request of ours
+    ("", {"to": "client:bob", "timeOut": 5, "reason": "refund"}, "reason, timeOut", 2, "HandoffData"),
+    ("", {"handoff": True, "ref": "T-1"}, None, 0, ""),
+    ("%2B14155550188=1&a+b=2&" + "x" * 21 + "=3&to_=4", None, "to_", 4, "url"),
+    ("", {f"{letter}{other}": 1 for letter in "abcd" for other in "klmn"}, "ak, al, am, an, bk, bl, bm, bn, ck, cl", 16,
+     "HandoffData"),
+])  # fmt: skip
+async def test_unknown_names_are_logged_and_counted(client, ingest, lines, metrics, query, data, names, count, where):
+    ingest.events.clear()
+    lines.clear()
+    unknown = metrics.handoff_options_ignored.labels("unknown")
+    before = value_of(unknown)
+    await received(client, ingest, query, data, SpeechResult="hello", WidgetName="order", bogus="in the body")
+    found = [line for line in lines if line["event"] == "handoff_option_ignored"]
+    assert [(line["names"], line["count"], line["where"]) for line in found] == (
+        [(names, count, where)] if count else []
+    )
+    assert all(line["log_level"] == ("warning" if where == "url" else "info") for line in found)
+    assert value_of(unknown) == before + count
+    assert "4155550188" not in str(found)
+
+
 async def test_fragment_of_a_return_url_is_named_as_the_reason(client, ingest, lines):
     for option in ("back", "fallback"):
         ingest.events.clear()
