@@ -2,12 +2,18 @@
 
 import json
 import re
+import shlex
+import shutil
 import signal
+import subprocess
 
 import pytest
 
+from conferral.operations.outcome_report import NOT_ANSWERED
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up, start
+from tests.docs.generated import ROOT
+from tests.docs.markdown_files import blocks
 from tests.support.owners import owned_by
 from tests.support.redis_server import RedisServer
 
@@ -132,3 +138,18 @@ def test_check_says_whether_outcomes_arrive(run, redis, written):
     redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
     found = "crm.example.com answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
     assert found_by_check(run, redis) == ("fail", found)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on PATH")
+def test_line_of_the_report_page_lists_the_attempts_that_no_one_answered(run, redis):
+    set_up(redis)
+    results = [*sorted(NOT_ANSWERED), "answered", "busy", "cancelled", "taken"]
+    attempts = [{"to": one, "label": "agent-1", "result": one, "rang_s": 20, "at": "now"} for one in results]
+    redis.xadd(KEYS.outcomes, {"id": "o1", "kind": "session", "session": CALL, "attempts": json.dumps(attempts)})
+    redis.xadd(KEYS.outcomes, {"id": "o2", "kind": "voicemail", "session": CALL})
+    (line,) = [line for text in blocks(ROOT / "docs" / "report.md", "sh") for line in text.splitlines() if "jq" in line]
+    words = shlex.split(line)
+    pipe = words.index("|")
+    ran = run(*words[1:pipe])
+    listed = subprocess.run(words[pipe + 1 :], input=ran.out, capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines() == [f"now {CALL} {one}" for one in sorted(NOT_ANSWERED)]
