@@ -21,7 +21,7 @@ async def receive(request: web.Request) -> web.Response:
         secret = os.environ["CONFERRAL_OUTCOMES_SECRET"].split(" ")[0]
         event = Webhook(secret).verify(await request.read(), dict(request.headers))
     except WebhookVerificationError:
-        return web.Response(status=401)
+        return web.Response(status=400)
     async with await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]) as connection:
         await connection.execute(TABLE)
         await connection.execute(INSERT, (request.headers["webhook-id"], event["type"], Jsonb(event["data"])))

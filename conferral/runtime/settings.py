@@ -321,7 +321,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         le=315_360_000,
     )
     outcomes_url: Annotated[str, AfterValidator(valid_outcomes_url)] | None = setting(
-        "CONFERRAL_OUTCOMES_URL", "where outcomes are sent", None
+        "CONFERRAL_OUTCOMES_URL", "where workers send outcomes", None
     )
     outcomes_secret: Annotated[SecretStr, AfterValidator(valid_signing_secrets)] | None = setting(
         "CONFERRAL_OUTCOMES_SECRET",
