@@ -30,8 +30,11 @@ def no_settings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    logging = structlog.get_config()
+    logging, configure = structlog.get_config(), structlog.configure
     monkeypatch.setattr(typer.main, "get_command", one_tree)
+    # A logger that is kept would write to a stream of this test alone, in others, too.
+    kept = {"cache_logger_on_first_use": False}
+    monkeypatch.setattr(structlog, "configure", lambda **options: configure(**options | kept))
 
     def run(*arguments, **variables):
         for name, value in variables.items():
@@ -42,8 +45,7 @@ def run(capsys, monkeypatch):
         return Ran(code, captured.out, captured.err)
 
     yield run
-    # A command may have set it up to write to a stream of this test alone.
-    structlog.configure(**logging)
+    configure(**logging)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -115,7 +116,7 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
     ],
 )
 def test_sessions_whose_outcomes_wait_are_counted(checked, redis, alive, count, said):
-    redis.hset(KEYS.sending_state, "position", "1-0")
+    redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500))
     if count:
         redis.zadd(KEYS.sending_due, {f"session-{number}": 1 for number in range(count)})
 
