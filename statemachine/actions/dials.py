@@ -286,7 +286,8 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     parent = draft.session.parent
     # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
-    draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
+    if not parent.is_gone:  # its end may be reported before the child's answer
+        draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
     if not draft.session.dial_call_status:  # else, the end of both calls is awaited
         draft.cancel_timers(events.CallsOverdue)

@@ -28,6 +28,13 @@ def test_callbacks_in_reverse_order_lead_to_the_same_place():
     story.expect("bridged", phase="connected")
 
 
+def test_late_answer_does_not_bring_back_a_caller_who_has_left():
+    story = Scenario().comes_in().call("agent", "ringing").dial_ends("completed").call("customer", "completed")
+    story.call("agent", "in-progress").expect("bridged")
+    assert story.session.customer.is_gone
+    story.call("agent", "completed").expect("ended", reason="agent-left")
+
+
 def test_convert_is_refused_once_one_of_the_two_has_hung_up():
     story = Scenario().answered().call("agent", "completed").convert().expect("bridged", outcome="refused")
     assert story.reports["convert-1"][0][1].startswith("one of the two parties has hung up")
