@@ -279,8 +279,9 @@ async def test_entries_of_other_programs_stop_nothing(work: Sending) -> None:
     await work.join()
     client, keys = work.team.client, work.team.keys
     await client.xadd(keys.outcomes, {b"\xff": b"\xff", b"id": b"one\r\ntwo", b"attempts": b"{", b"hold_s": b"nan"})
-    await client.hset(keys.sending, "CA9", "not ours")
-    await client.zadd(keys.sending_due, {"CA9": 0, "CA8": 0})
+    queues = {"CA9": "not ours", "CA7": "0 12-1 not-ours", "CA6": f"{'9' * 10} 12-1"}
+    await client.hset(keys.sending, mapping=queues)
+    await client.zadd(keys.sending_due, dict.fromkeys((*queues, "CA8"), 0))
     name = await work.write("CA1")
     await work.until(lambda: len(work.receiver.accepted) == 2)
     assert work.receiver.accepted[1] == name

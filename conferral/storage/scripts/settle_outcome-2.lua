@@ -5,7 +5,7 @@
   KEYS[2]  sessions, by when their first outcome is due, ms
 
   ARGV[1]  session         id
-  ARGV[2]  first outcome   entry id
+  ARGV[2]  first outcome   entry id; `0-0` if it can't be read
   ARGV[3]  failures so far count; 0 removes it, because it was delivered or given up
   ARGV[4]  due             ms, by Redis's clock: it, or the session's next one
 
@@ -14,7 +14,7 @@
   Why a script: a worker that was replaced must not settle what its successor has queued.
 ]]
 local first, rest = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%d+ (%S+)(.*)$')
-if first and first ~= ARGV[2] then return 0 end
+if first and ARGV[2] ~= '0-0' and first ~= ARGV[2] then return 0 end
 if first and ARGV[3] ~= '0' then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ' ' .. first .. rest)
 elseif first and rest ~= '' then
