@@ -59,8 +59,8 @@ class OutcomeReport:
     #: The period, Unix milliseconds; the end is not included.
     since_ms: int
     until_ms: int
-    #: If older outcomes of the period may have been removed: when the oldest in Redis was written; else 0.
-    oldest_ms: int = 0
+    #: Whether Redis may have removed outcomes of the period.
+    is_trimmed: bool = False
     #: By kind; empty for entries that can't be read.
     kinds: Counter[str] = field(default_factory=Counter)
     #: By mode and result.
@@ -125,7 +125,7 @@ class OutcomeReport:
         ]  # fmt: skip
         return {
             "since": _local(self.since_ms), "until": _local(self.until_ms),
-            "oldest": _local(self.oldest_ms) if self.oldest_ms else None, "malformed": self.kinds[""],
+            "trimmed": self.is_trimmed, "malformed": self.kinds[""],
             "calls": self.kinds["session"], "voicemails": self.kinds["voicemail"],
             "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
@@ -169,9 +169,8 @@ def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
 
 async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> OutcomeReport:
     """Read a period's outcomes, in chunks; the end is not included."""
-    report = OutcomeReport(since_ms, until_ms)
-    oldest_ms = await reader.outcomes_trimmed_before_ms()
-    report.oldest_ms = oldest_ms if oldest_ms > since_ms else 0
+    is_trimmed = await reader.is_trimmed_after(reader.keys.outcomes, f"{max(0, since_ms)}-0")
+    report = OutcomeReport(since_ms, until_ms, is_trimmed)
     after = f"{max(0, since_ms - _MARGIN_MS)}-0"
     while found := await reader.outcomes(after):
         after = found[-1][0]
@@ -218,8 +217,8 @@ def totals(data: Mapping[str, Any]) -> list[str]:
 def report_notes(data: Mapping[str, Any]) -> list[str]:
     """Return what the report lacks, in sentences."""
     found = []
-    if data["oldest"]:
-        found.append(f"Redis has no outcomes from before {_shown(data['oldest'])}, so this may be incomplete.")
+    if data["trimmed"]:
+        found.append("Redis may no longer have all outcomes of this period.")
     if data["malformed"]:
         found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")
     return found

@@ -206,19 +206,6 @@ class SessionQueries(SessionReader):
                 break
         return found, after
 
-    async def outcomes_trimmed_before_ms(self) -> int:
-        """Return when the oldest outcome was written; 0 if none was removed.
-
-        Unix milliseconds. Redis before 7.0 can't tell whether older ones were removed.
-        """
-        with store_errors():
-            if not await self.client.exists(self.keys.outcomes):
-                return 0
-            stream = await self.client.xinfo_stream(self.keys.outcomes)
-        oldest = stream["first-entry"]
-        has_all = stream.get("entries-added") == stream["length"]
-        return 0 if has_all else int((oldest[0] if oldest else stream["last-generated-id"]).split(b"-")[0])
-
 
 def last_id_before(at_ms: int) -> str:
     """Return the last id that an entry written before a time can have."""
