@@ -1,24 +1,16 @@
 """`outcomes`: list and follow outcomes; send them again."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from conferral import output
-from conferral.cli.options import App, AsJson, Full, choices
+from conferral.cli.options import App, AsJson, Full
 from conferral.cli.periods import Since, local_now, parse_time
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
-
-KINDS = ("transfer", "session", "voicemail")
-
-
-def _check_kind(value: str | None) -> str | None:
-    if value is not None and value not in KINDS:
-        raise typer.BadParameter(f"must be {', '.join(KINDS[:-1])}, or {KINDS[-1]}")
-    return value
 
 
 def outcomes(
@@ -26,10 +18,7 @@ def outcomes(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with new ones until Ctrl-C.")] = False,
     since: Since = None,
     kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND", help=f"One of {', '.join(KINDS)}.", callback=_check_kind, autocompletion=choices(*KINDS)
-        ),
+        Literal["transfer", "session", "voicemail"] | None, typer.Option(help="Only those of this kind.")
     ] = None,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
     full: Full = False,

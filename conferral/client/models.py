@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
 from conferral.operations.timeline import version_of
 from conferral.statemachine.durations import DURATIONS
-from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
+from conferral.storage.codecs.text_codec import parse_object, parse_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +120,19 @@ class OutcomeRecord:
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
         named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode", "landed_on", "recording_sid")
+        data = outcome_data(fields)
         values: dict[str, Any] = {name: fields.get(name, "") for name in named}
-        values |= {f"{name}_s": parse_seconds(fields.get(f"{name}_s", "")) for name in DURATIONS}
+        values |= {f"{name}_s": data.get(f"{name}_s") for name in DURATIONS}
         return cls(
             **values,
             position=position,
-            duration_s=int(fields.get("duration_s") or 0),
+            duration_s=data.get("duration_s") or 0,
             to=tuple(filter(None, fields.get("to", "").split(","))),
-            attempts=tuple(parse_rows(fields.get("attempts", ""))),
-            recordings=parse_texts(fields.get("recordings", "")),
+            attempts=tuple(data.get("attempts") or ()),
+            recordings=tuple(data.get("recordings") or ()),
             started_at=parse_time(fields.get("started_at", "")),
             ended_at=parse_time(fields.get("ended_at", "")),
         )
-
-
-def parse_seconds(text: str) -> float | None:
-    """Parse seconds; None if they are empty or invalid."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def parse_time(text: str) -> datetime | None:

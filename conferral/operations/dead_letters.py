@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -120,10 +120,7 @@ class DeadLetters:
                 type=_mask_numbers(f"{fields.get('kind', '')}.{fields.get('result', '')}", full=full),
                 session=_mask_unless_id(fields.get("session", ""), full=full),
                 not_retryable_reason="use `conferral dead resend`",
-                fields={
-                    _mask_numbers(name, full=full): _mask_numbers(value, full=full)
-                    for name, value in islice(fields.items(), _FIELDS_MAX)
-                },
+                fields=_shown_fields(fields, full=full),
             )
             for entry_id, fields in found
         ]
@@ -197,13 +194,7 @@ class DeadLetters:
             type=_mask_numbers(fields.get("type", ""), full=full),
             session=_mask_unless_id(fields.get("session", ""), full=full),
             not_retryable_reason=self._store.retry_problem(letter),
-            fields={
-                _mask_numbers(name, full=full): (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(
-                    value, full=full
-                )
-                for name, value in islice(fields.items(), _FIELDS_MAX)
-                if name not in _HIDDEN_FIELDS
-            },
+            fields=_shown_fields(fields, full=full),
         )
 
     def _source_of(self, stream: str) -> str:
@@ -212,6 +203,14 @@ class DeadLetters:
         streams = (number for number in range(self._keys.partitions) if self._keys.events(number) == stream)
         number = next(streams, None)
         return stream if number is None else f"partition {number}"
+
+
+def _shown_fields(fields: Mapping[str, str], *, full: bool) -> dict[str, str]:
+    return {
+        _mask_numbers(name, full=full): (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(value, full=full)
+        for name, value in islice(fields.items(), _FIELDS_MAX)
+        if name not in _HIDDEN_FIELDS
+    }
 
 
 def _mask_unless_id(text: str, *, full: bool) -> str:
