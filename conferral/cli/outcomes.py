@@ -42,14 +42,10 @@ def outcomes(
         return
     from conferral.redis_access import run_query
 
-    start = since or parse_time("today", local_now())
-
-    async def list_them(reader: "SessionQueries") -> None:
-        await _list(reader, start, {"kind": kind, "session": session or ""}, follow=follow, full=full, as_json=as_json)
-
+    start, wanted = since or parse_time("today", local_now()), {"kind": kind, "session": session or ""}
     if not as_json:
         output.print_note(f"since {start.isoformat(' ', 'minutes')}")
-    run_query(list_them)
+    run_query(lambda reader: _list(reader, start, wanted, follow=follow, full=full, as_json=as_json))
 
 
 async def _list(

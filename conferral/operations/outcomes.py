@@ -8,6 +8,7 @@ import orjson
 
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import CHUNK, SessionQueries, last_id_before
+from conferral.statemachine.durations import DURATIONS
 from conferral.storage.codecs.text_codec import parse_rows, parse_texts
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -25,16 +26,10 @@ def _number_of(text: str) -> float | None:
 
 #: The fields of an entry that are no texts, and how each is read.
 _TYPED: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(
-        (
-            "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s",
-            "duration_s",
-        ),
-        _number_of,
-    ),
+    **{f"{name}_s": _number_of for name in (*DURATIONS, "duration")},
     "attempts": parse_rows,
     "recordings": lambda text: [*parse_texts(text)],
-}  # fmt: skip
+}
 
 
 def outcome_data(fields: Mapping[str, str]) -> dict[str, Any]:
