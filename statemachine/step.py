@@ -150,10 +150,12 @@ class Draft:
         self.change(transfer=replace(self.transfer, **changes))
 
     def add_attempt(self, party: Party) -> None:
-        """Record that a party is rung for the call itself, unless it is known."""
-        history, dial_id = self.session.history, self.session.dial_of(party)
-        if party.address and not any(one.dial_id == dial_id for one in history.attempts):
-            attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
+        """Record that the transfer, or else the call itself, rings a party."""
+        history, transfer, dial_id = self.session.history, self.session.running_transfer, self.session.dial_of(party)
+        attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
+        if transfer is not None:
+            self.change_transfer(attempts=(*transfer.attempts, attempt))
+        elif party.address and not any(one.dial_id == dial_id for one in history.attempts):  # may be known
             self.change(history=replace(history, attempts=(*history.attempts, attempt)))
 
     def change_attempt(self, dial_id: str, /, **changes: Any) -> None:

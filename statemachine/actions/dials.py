@@ -7,7 +7,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, Event
-from conferral.statemachine.parts import Attempt, DialOptions
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
@@ -81,11 +81,7 @@ def dial(
     draft.change(parties={**draft.session.parties, name: party})
     # Redis keeps a reservation for a while: a digest has no SID that would have to be erased.
     _place_dial(draft, party, reservation or effect_id(draft.session.id, "", 0, Dial.kind, party.label))
-    transfer = draft.session.running_transfer
-    if transfer is not None and (party.is_target or name == AGENT):
-        attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms, label=party.label)
-        draft.change_transfer(attempts=(*transfer.attempts, attempt))
-    elif transfer is None and name in (AGENT, CUSTOMER):
+    if name == AGENT or (name == CUSTOMER if draft.session.running_transfer is None else party.is_target):
         draft.add_attempt(draft.session.parties[name])
 
 
