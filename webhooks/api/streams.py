@@ -261,13 +261,13 @@ class EventStreams(SessionFollower[_Followed]):
         finally:
             self.unsubscribe(reader.wake)
             self._open.discard(reader)
+            self._sessions_readers -= {reader}
             self._metrics.streams.set(len(self._open))
 
     def _keep(self, session: StoredSession) -> _Followed:
         return _Followed(session)
 
     def _on_change(self, _name: str, followed: _Followed | None, /) -> None:
-        self._sessions_readers &= self._open
         for reader in tuple(self._sessions_readers):
             if followed is None:
                 reader.end()  # Redis has lost data: start over

@@ -1,11 +1,13 @@
 """Event streams: what they send, where they resume, and what a reader that stops reading costs."""
 
 import asyncio
+import gc
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 from redis.exceptions import RedisError
 
 from conferral.statemachine.states import PartyStatus, Phase, State
@@ -345,6 +347,23 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
             return response.status == 200
 
     await eventually(is_served)
+
+
+async def test_nothing_is_kept_of_readers_that_have_left_even_if_no_call_changes(api, metrics):
+    for _ in range(5):
+        async with opened(api, "/sessions") as stream:
+            await stream.until("ready")
+
+    async def have_left():
+        return metrics.registry.get_sample_value("conferral_streams") == 0
+
+    await eventually(have_left)
+
+    async def are_forgotten():
+        gc.collect()
+        return not [one for one in gc.get_objects() if type(one) is web.StreamResponse]
+
+    await eventually(are_forgotten)
 
 
 async def test_reads_do_not_grow_with_readers(api, store):
