@@ -6,6 +6,7 @@ repr contains a phone number or a person's name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,6 @@ from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
 from conferral.operations.timeline import version_of
-from conferral.statemachine.durations import DURATIONS
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 
 
@@ -78,14 +78,14 @@ class OutcomeRecord:
     """A finished transfer, an ended session, or a message in the voicemail."""
 
     #: The same in every redelivery of the entry.
-    id: str
+    id: str = ""
     #: Its position in the stream; `outcomes` continues after it.
-    position: str
+    position: str = ""
     #: `transfer`, `session`, or `voicemail`.
-    kind: str
-    session: str
+    kind: str = ""
+    session: str = ""
     #: For a transfer `completed`, `failed`, `recalled`, or `cancelled`; for a session `ended`; else `recorded`.
-    result: str
+    result: str = ""
     #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
     #: Who sent the command for the transfer, or for the session; empty if unknown.
@@ -112,27 +112,19 @@ class OutcomeRecord:
     recordings: tuple[str, ...] = ()
     #: Of a message, whose length is in seconds.
     recording_sid: str = ""
-    duration_s: int = 0
+    duration_s: float = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
         """Parse an entry of the outcome stream."""
-        named = ("id", "kind", "session", "result", "reason", "by", "ref", "mode", "landed_on", "recording_sid")
-        data = outcome_data(fields)
-        values: dict[str, Any] = {name: fields.get(name, "") for name in named}
-        values |= {f"{name}_s": data.get(f"{name}_s") for name in DURATIONS}
-        return cls(
-            **values,
-            position=position,
-            duration_s=data.get("duration_s") or 0,
-            to=tuple(filter(None, fields.get("to", "").split(","))),
-            attempts=tuple(data.get("attempts") or ()),
-            recordings=tuple(data.get("recordings") or ()),
-            started_at=parse_time(fields.get("started_at", "")),
-            ended_at=parse_time(fields.get("ended_at", "")),
-        )
+        known = {one.name for one in fields_of(cls)}
+        found = {name: value for name, value in outcome_data(fields).items() if name in known and value is not None}
+        found |= {name: tuple(found.get(name, ())) for name in ("attempts", "recordings")}
+        found |= {name: parse_time(fields.get(name, "")) for name in ("started_at", "ended_at")}
+        found["to"] = tuple(filter(None, fields.get("to", "").split(",")))
+        return cls(**found | {"position": position})
 
 
 def parse_time(text: str) -> datetime | None:
