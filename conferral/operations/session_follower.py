@@ -6,6 +6,7 @@ cost nothing, and a hundred subscribers cost no more than one.
 
 import asyncio
 import math
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -73,7 +74,8 @@ class SessionFollower(Generic[T]):
         self._subscribers.add(wake)
         if self._task is None or self._task.done():
             self._reset()
-            self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed())
+            # Its log lines belong to no subscriber's trace.
+            self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed(), context=Context())
             self._task.add_done_callback(self._on_polling_ended)
 
     def unsubscribe(self, wake: asyncio.Event) -> None:

@@ -1,6 +1,7 @@
 """Following sessions while Redis fails: each change counts, and only once."""
 
 import asyncio
+import contextvars
 
 import pytest
 
@@ -51,6 +52,23 @@ async def until(holds):
     async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+async def test_polls_are_in_no_subscribers_trace(client):
+    of_request = contextvars.ContextVar("of_request", default="")
+    found = []
+
+    class Noting(Changes):
+        def _on_change(self, name, followed):
+            found.append(of_request.get())
+
+    await commit(client, session())
+    following = Noting(RedisAccess(client, KEYS.prefix, keys=KEYS))
+    of_request.set("the first subscriber's")
+    following.subscribe(asyncio.Event())
+    await until(lambda: found)
+    await following.close()
+    assert found == [""]
 
 
 @pytest.mark.parametrize("failing", range(1, 10))

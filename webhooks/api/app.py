@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -104,20 +105,21 @@ def _make_handler(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         started_s = clock.monotonic_s()
-        try:
-            parsed = await _parse_request(request, route, bearer)
-            about = {"http.request.method": route.method, "http.route": route.path}
-            sender = request.headers.get(tracing.FIELD, "")
-            with tracing.span(route.template, about, "server", sender):
+        with ExitStack() as span:
+            try:
+                parsed = await _parse_request(request, route, bearer)
+                about = {"http.request.method": route.method, "http.route": route.path}
+                sender = request.headers.get(tracing.FIELD, "")
+                span.enter_context(tracing.span(route.template, about, "server", sender))
                 response = await answer(parsed)
-                tracing.annotate({"http.response.status_code": response.status})
-        except RequestError as error:
-            response = refuse(error)
-        except BadCursorError as error:
-            response = refuse(RequestError(ErrorType.INVALID, str(error)))
-        except StoreError as error:
-            log_unreachable(error, task="api", url_path=route.template)
-            response = refuse(RequestError(ErrorType.STORE, str(error)))
+            except RequestError as error:
+                response = refuse(error)
+            except BadCursorError as error:
+                response = refuse(RequestError(ErrorType.INVALID, str(error)))
+            except StoreError as error:
+                log_unreachable(error, task="api", url_path=route.template)
+                response = refuse(RequestError(ErrorType.STORE, str(error)))
+            tracing.annotate({"http.response.status_code": response.status})
         if isinstance(response, web.Response):  # an event stream ends when its reader wants
             metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
