@@ -8,7 +8,7 @@ from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_cluster, check_outcomes, check_workers
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_access import make_redis_client, redis_address
+from conferral.redis_connection import make_redis_client, redis_address
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.keys import config_key

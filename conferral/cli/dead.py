@@ -230,7 +230,7 @@ def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:
 
 def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
     from conferral.operations.dead_letters import DeadLetters
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
 
     return run_query(lambda reader: act(DeadLetters(reader.client, reader.keys)))
 

@@ -16,7 +16,7 @@ from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.session_summary import audibility
 from conferral.operations.timeline import TimelineEntry
-from conferral.redis_access import run_query
+from conferral.redis_connection import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
 from conferral.storage.codecs.text_codec import to_iso

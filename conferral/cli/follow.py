@@ -13,7 +13,7 @@ from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import wording
 from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed
-from conferral.redis_access import open_redis, redis_address
+from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause

@@ -104,7 +104,7 @@ def upgrade(
     It refuses while a running process does not support that version: a worker would stop processing, and webhooks would
     miss the data they can't read.
     """
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
     from conferral.storage.config import SCHEMA_VERSIONS
 
     old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))
@@ -217,7 +217,7 @@ def forget(
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
     """
     from conferral.operations.erasure import SessionErasure
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, TwilioSettings, load
 

@@ -66,7 +66,7 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
     """Return what a function reads; None after an error or a timeout."""
     import asyncio
 
-    from conferral.redis_access import open_redis
+    from conferral.redis_connection import open_redis
     from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 

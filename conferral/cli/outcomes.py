@@ -40,7 +40,7 @@ def outcomes(
         if any(source.name != "DEFAULT" for source in sources):
             raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
         return
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
 
     start, wanted = since or parse_time("today", local_now()), {"kind": kind, "session": session or ""}
     if not as_json:
@@ -54,7 +54,7 @@ async def _list(
     from conferral.cli.follow import poll_until_stopped
     from conferral.operations.outcomes import outcome_data
     from conferral.operations.session_queries import CHUNK, last_id_before
-    from conferral.redis_access import redis_address
+    from conferral.redis_connection import redis_address
     from conferral.runtime.settings import StoreSettings, load
 
     after = last_id_before(round(start.timestamp() * 1000))
@@ -96,7 +96,7 @@ def resend(since: Since = None, as_json: AsJson = False) -> None:
     Each keeps its webhook-id, so a receiver can tell repetitions. After a 410, sending starts again.
     """
     from conferral.operations.outcomes import resend_since
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
 
     if since is None:
         raise typer.BadParameter("missing", param_hint="--since")
@@ -118,7 +118,7 @@ def resend_undelivered(
       conferral dead resend --all
     """
     from conferral.operations import outcomes
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
 
     if bool(ids) == everything:
         raise typer.BadParameter("give ids or --all", param_hint="ID")

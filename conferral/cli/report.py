@@ -33,7 +33,7 @@ def report(
     which are kept for 30 days by default.
     """
     from conferral.operations import outcome_report, report_page
-    from conferral.redis_access import run_query
+    from conferral.redis_connection import run_query
 
     now = local_now()
     since, until = since or parse_time("today", now), until or now

@@ -9,7 +9,7 @@ from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.pending import field_changed_ms
 from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry, SessionQueries, displayed
-from conferral.redis_access import require_complete, run_query
+from conferral.redis_connection import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.session_codec import StoredSession, stored_session

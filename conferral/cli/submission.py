@@ -16,7 +16,7 @@ from conferral.operations import explanation, session_summary, wording
 from conferral.operations.command_submission import CommandSubmitter, allowed_commands_of
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_access import describe_redis_error, open_redis, run_query
+from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load

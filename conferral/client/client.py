@@ -14,7 +14,7 @@ from conferral.operations.command_submission import CommandSubmitter, SubmittedC
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_access import make_redis_client, redis_address
+from conferral.redis_connection import make_redis_client, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load

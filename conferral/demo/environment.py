@@ -24,7 +24,7 @@ from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.processes.common import require_free_port
-from conferral.redis_access import make_redis_client
+from conferral.redis_connection import make_redis_client
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings

@@ -22,7 +22,7 @@ from conferral.processes.common import (
     require_free_port,
     warn_of_weak_token,
 )
-from conferral.redis_access import make_redis_client
+from conferral.redis_connection import make_redis_client
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
-from conferral.redis_access import make_redis_client
+from conferral.redis_connection import make_redis_client
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts

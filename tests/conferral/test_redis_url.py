@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.redis_access import make_redis_client
+from conferral.redis_connection import make_redis_client
 from conferral.runtime.errors import SettingsError
 from conferral.storage.connection.client import is_cluster
 from tests.support.each import each

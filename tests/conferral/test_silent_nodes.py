@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral import redis_access
+from conferral import redis_connection
 from conferral.storage.codecs import session_codec
 from tests.conferral.cli_helpers import CREATED_MS, KEYS, make_session
 from tests.support.memory_redis import MemoryServer
@@ -45,7 +45,7 @@ def silent_node(monkeypatch):
         return client
 
     monkeypatch.setenv("REDIS_URL", "redis://user:secret@seed.example:7000/?cluster=true")
-    monkeypatch.setattr(redis_access, "make_redis_client", connect)
+    monkeypatch.setattr(redis_connection, "make_redis_client", connect)
 
 
 def test_list_of_sessions_is_refused_with_the_silent_nodes_name(run):
