@@ -50,6 +50,15 @@ def test_process_gets_every_setting_that_it_needs_and_none_that_does_not_exist(p
     assert not {name for name in plain if re.search("TOKEN|SECRET|REDIS_URL", name)}, "secrets are in the Secret"
 
 
+@pytest.mark.parametrize("process", ["webhooks", "worker"])
+def test_secrets_that_calls_need_come_from_the_secret(process: str) -> None:
+    secret = {
+        str(one.validation_alias) for one in ServiceSettings.model_fields.values() if "Secret" in str(one.annotation)
+    }
+    assert {"CONFERRAL_OUTCOMES_SECRET", "TWILIO_AUTH_TOKEN_SECONDARY"} <= secret
+    assert secret - {"CONFERRAL_API_TOKEN"} <= settings_of(process)[1]
+
+
 @pytest.mark.parametrize("process", SETTINGS)
 def test_process_is_started_probed_and_stopped_as_it_expects(process: str) -> None:
     spec, container = PROCESSES[process], container_of(process)
