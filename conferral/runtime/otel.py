@@ -5,8 +5,7 @@ or down, it drops them.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 
 from opentelemetry import context as contexts
@@ -51,16 +50,6 @@ class Tracer:
             return _Activation(context)
         span = self._tracer.start_span(name, context, SpanKind[kind.upper()], attributes)
         return _Activation(trace.set_span_in_context(span, context), span)
-
-    @contextmanager
-    def consumer_spans(self, wanted: Iterable[tuple[str, str, Attributes, str]]) -> Iterator[Mapping[str, str]]:
-        """Open spans until the end of a `with`."""
-        with ExitStack() as stack:
-            found = {}
-            for key, name, attributes, parent in wanted:
-                stack.enter_context(self.span(name, attributes, "consumer", parent))
-                found[key] = self.traceparent()
-            yield found
 
     def within(self, traceparent: str) -> AbstractContextManager[object]:
         """Make an ended span the current one."""

@@ -8,7 +8,7 @@ Source: OpenTelemetry, Environment Variable Specification.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
@@ -26,7 +26,6 @@ Kind = Literal["internal", "server", "client", "producer", "consumer"]
 
 _tracer: "Tracer | None" = None
 _OFF: AbstractContextManager[None] = nullcontext()
-_NO_SPANS: AbstractContextManager[Mapping[str, str]] = nullcontext({})
 
 
 def is_wanted() -> bool:
@@ -82,12 +81,18 @@ def span(
     return _OFF if _tracer is None else _tracer.span(name, attributes, kind, parent)
 
 
-def consumer_spans(wanted: Iterable[tuple[str, str, Attributes, str]]) -> AbstractContextManager[Mapping[str, str]]:
-    """Return a `with` over spans, each given as key, name, attributes, parent.
+@contextmanager
+def consumer_spans(wanted: Iterable[tuple[str, str, Attributes, str]]) -> Iterator[dict[str, str]]:
+    """Open spans for a `with`, each given as key, name, attributes, parent.
 
-    It yields each one's `traceparent` by its key.
+    It yields each one's `traceparent` by its key; nothing while tracing is off.
     """
-    return _NO_SPANS if _tracer is None else _tracer.consumer_spans(wanted)
+    with ExitStack() as stack:
+        found = {}
+        for key, name, attributes, parent in wanted if _tracer is not None else ():
+            stack.enter_context(span(name, attributes, "consumer", parent))
+            found[key] = traceparent()
+        yield found
 
 
 def within(traceparent: str) -> AbstractContextManager[object]:
