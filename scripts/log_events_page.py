@@ -87,7 +87,6 @@ MEANINGS = {
     "standby_ended": "Twilio accepts this worker's credentials again, or no other's; it takes partitions again.",
     "stop_requested": "The process received a signal and is stopping.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",
-    "stream_reader_dropped": "Readers of event streams were disconnected because they were `bytes` behind.",
     "sweep_abandoned": "A sweep failed, or its part for one `partition`; the next one covers what it missed.",
     "task_ended": "A task of the process ended without being asked to; the process stops with code 1.",
     "task_failed": "A task of the process failed; the process stops with code 1.",

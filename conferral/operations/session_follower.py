@@ -19,7 +19,7 @@ from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSessio
 POLL_EVERY_S = 0.25
 #: Longest backoff while Redis is unreachable.
 BACK_OFF_MAX_S = 5.0
-#: Changed sessions that are handled at once (count): callers, and those who read of them, wait meanwhile.
+#: Sessions or log entries that are handled or sent at once (count): callers, and other readers, wait meanwhile.
 AT_ONCE = 50
 #: Polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4

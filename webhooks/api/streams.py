@@ -12,23 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import orjson
-import structlog
 from aiohttp import web
 
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_follower import POLL_EVERY_S, FollowedSession, SessionFollower
+from conferral.operations.session_follower import AT_ONCE, POLL_EVERY_S, FollowedSession, SessionFollower
 from conferral.operations.session_queries import LogEntry
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
-
-log = structlog.get_logger()
 
 #: Open streams of a process (count); fewer if it may open few connections, most of which are for Twilio.
 STREAMS_MAX = 200
@@ -39,8 +35,6 @@ _SOCKET_BUFFER_BYTES = 64 * 1024
 COMMENT_EVERY_S = 15.0
 #: Interval of checks whether a reader has left, seconds: aiohttp does not tell.
 GONE_CHECK_EVERY_S = 1.0
-#: Sessions or log entries that are encoded and sent at once (count): callers wait meanwhile.
-AT_ONCE = 50
 #: Proxies must not collect events. Source: nginx docs, proxy_buffering.
 _HEADERS = {"Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
@@ -101,7 +95,7 @@ class _Reader:
         if asyncio.get_running_loop().time() - self._sent_s >= COMMENT_EVERY_S:
             await self.send(b":\n\n")
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(GONE_CHECK_EVERY_S, COMMENT_EVERY_S)):
+            async with asyncio.timeout(GONE_CHECK_EVERY_S):
                 await self.wake.wait()
         self.wake.clear()
 
@@ -158,10 +152,9 @@ class _SessionsReader(_Reader):
 class EventStreams(SessionFollower[_Followed]):
     """All open streams of the process, and what they follow."""
 
-    def __init__(self, redis: RedisAccess, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, redis: RedisAccess, metrics: Metrics) -> None:
         super().__init__(redis)
         self._metrics = metrics
-        self._log_limit = LogRateLimit(clock)
         self._streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
         self._open: set[_Reader] = set()
         #: Those that have got what there was before.
@@ -275,5 +268,3 @@ class EventStreams(SessionFollower[_Followed]):
                 self._sessions_readers.discard(reader)
                 reader.end()
                 self._metrics.streams_dropped.inc()
-                if count := self._log_limit.count("behind", REFUSALS_LOG_EVERY_S):
-                    log.warning("stream_reader_dropped", bytes=BEHIND_BYTES_MAX, count=count)

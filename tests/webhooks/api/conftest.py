@@ -4,7 +4,6 @@ from conferral.operations import http_commands
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
-from conferral.webhooks.api import streams
 from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.log_lines import lines_of
 from tests.webhooks.api.api_helpers import BEARER, app_of
@@ -32,5 +31,5 @@ async def api(open_api):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, api_module, bearer, http_commands, streams) as captured:
+    with lines_of(monkeypatch, api_module, bearer, http_commands) as captured:
         yield captured

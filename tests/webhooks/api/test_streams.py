@@ -282,6 +282,7 @@ async def test_unknown_sessions_and_wrong_requests_are_refused_as_without_a_stre
 
 async def test_quiet_stream_gets_comments(api, store, monkeypatch):
     monkeypatch.setattr(streams, "COMMENT_EVERY_S", 0.05)
+    monkeypatch.setattr(streams, "GONE_CHECK_EVERY_S", 0.05)
     await put(store, session())
     async with opened(api, f"/sessions/{CALLER}/log") as stream:
         assert [await stream.next() for _ in range(2)] == [("comment", None, None)] * 2
@@ -299,7 +300,7 @@ async def commit_all(store, sessions):
     await pipeline.execute()
 
 
-async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store, metrics, monkeypatch, lines):
+async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store, metrics, monkeypatch):
     monkeypatch.setattr(streams, "BEHIND_BYTES_MAX", 256 * 1024)
     many = [session(f"s-{number}") for number in range(200)]
     await commit_all(store, many)
@@ -327,7 +328,6 @@ async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store
         while (await stream.next())[1]["id"] != "after":
             pass
         writer.close()
-    assert [line["event"] for line in lines] == ["stream_reader_dropped"]
     assert count("conferral_streams_dropped_total") == 1
 
 
