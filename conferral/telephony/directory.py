@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
@@ -26,7 +26,7 @@ from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, Co
 from conferral.statemachine.states import Place, SessionMode
 from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.telephony.toml_file import display_path, read_toml
+from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
 log = structlog.get_logger()
 
@@ -92,8 +92,10 @@ def _agent(text: str, info: ValidationInfo) -> str:
     return _allowed_address(text, info)
 
 
-def _inbound_fallback(text: str, info: ValidationInfo) -> str:
+def _inbound_fallback(text: object, info: ValidationInfo) -> str:
     """Return a fallback with addresses; raise ValueError if it is wrong."""
+    if not isinstance(text, str):
+        raise ValueError("must be a string, with commas between the places")  # noqa: TRY004  # pydantic catches no other
     context = _context(info)
     rules = FallbackRules(context.names, context.allowed, context.return_urls)
     try:
@@ -121,11 +123,7 @@ def _one_of(*words: str) -> BeforeValidator:
     return BeforeValidator(word)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class DirectoryEntry(_Table):
+class DirectoryEntry(Table):
     """Entry of one number; empty values leave the choice to the settings."""
 
     # Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
@@ -143,16 +141,16 @@ class DirectoryEntry(_Table):
     #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
-    fallback: Annotated[str, AfterValidator(_inbound_fallback)] = Field("", repr=False)
+    fallback: Annotated[str, BeforeValidator(_inbound_fallback)] = Field("", repr=False)
     confirm: bool = False
 
 
 _Name = Annotated[str, AfterValidator(_valid_name)]
 
 
-class _File(_Table):
-    destinations: dict[_Name, Annotated[str, AfterValidator(_allowed_address)]] = {}
-    inbound: dict[Annotated[str, AfterValidator(_valid_number)], DirectoryEntry] = {}
+class _File(Table):
+    destinations: dict[_Name, Annotated[str, AfterValidator(_allowed_address)]] = Field(default_factory=dict)
+    inbound: dict[Annotated[str, AfterValidator(_valid_number)], DirectoryEntry] = Field(default_factory=dict)
 
 
 def read_destinations(path: Path) -> dict[str, str]:
@@ -173,29 +171,8 @@ def read_file(
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
     context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls)
-    try:
-        file = _File.model_validate(content, context=context)
-    except ValidationError as error:
-        problems = error.errors()
-        raise SettingsError(tuple(f"CONFERRAL_DIRECTORY: {path}, {_message(one)}" for one in problems)) from None
+    file = parse_toml("CONFERRAL_DIRECTORY", path, content, _File, DirectoryEntry, context)
     return file.destinations, file.inbound
-
-
-# ---- error messages ----------------------------------------------------------------------------------------------
-
-
-def _message(problem: Any) -> str:
-    """Return our message for one of pydantic's errors, with the key."""
-    path = tuple(part for part in problem["loc"] if part != "[key]")
-    kind = problem["type"]
-    if kind == "extra_forbidden":
-        table = DirectoryEntry if path[0] == "inbound" else _File
-        words = f"no such key; known are {', '.join(table.model_fields)}"
-    elif kind == "string_type" and path[-1] == "fallback":
-        words = "must be a string, with commas between the places"
-    else:
-        words = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{display_path(path)}: {words}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.web.tokens import API_NAME, NAME_RULE, Permission, Token, Tokens, digest_of, is_token_name
 from conferral.statemachine.events import COMMANDS
 from conferral.telephony.addresses import AllowList, resolve_address
-from conferral.telephony.toml_file import display_path, read_toml
+from conferral.telephony.toml_file import Table, display_path, parse_toml, read_toml
 
 log = structlog.get_logger()
 
@@ -62,18 +62,14 @@ def _valid_destinations(value: object) -> AllowList:
     return found
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class _Token(_Table):
+class _Token(Table):
     sha256: Annotated[str, AfterValidator(_valid_digest)] = Field(repr=False)
     may: Annotated[frozenset[str], BeforeValidator(_valid_permissions)]
     destinations: Annotated[AllowList | None, BeforeValidator(_valid_destinations)] = None
 
 
-class _File(_Table):
-    tokens: dict[Annotated[str, AfterValidator(_valid_name)], _Token] = {}
+class _File(Table):
+    tokens: dict[Annotated[str, AfterValidator(_valid_name)], _Token] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +112,11 @@ class TokenFile(Tokens):
 def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = dict) -> dict[str, Token]:
     """Return the tokens by digest, `api` first; raise SettingsError."""
     found: dict[str, Token] = {}
+    tables = parse_toml(_SETTING, path, read_toml(_SETTING, path), _File, _Token).tokens if path else {}
     if api_token is not None:
         digest = digest_of(api_token.get_secret_value())
         found[digest] = Token(API_NAME, frozenset(EVERYTHING), digest)
-    for name, table in (_read_file(path) if path else {}).items():
+    for name, table in tables.items():
         if other := found.get(table.sha256):
             where = display_path(("tokens", name, "sha256"))
             raise SettingsError((f"{_SETTING}: {path}, {where}: the token {other.name} has the same",))
@@ -127,19 +124,3 @@ def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = d
         resolver = _Resolver(replace(allowed, setting=f"{_SETTING} (token {name})"), names) if allowed else None
         found[table.sha256] = Token(name, table.may, table.sha256, resolver)
     return found
-
-
-def _read_file(path: Path) -> dict[str, _Token]:
-    try:
-        return _File.model_validate(read_toml(_SETTING, path)).tokens
-    except ValidationError as error:
-        raise SettingsError(tuple(f"{_SETTING}: {path}, {_message(one)}" for one in error.errors())) from None
-
-
-def _message(problem: Any) -> str:
-    """Return our message for one of pydantic's errors, with the key."""
-    # A long key may be a token in the wrong place.
-    path = tuple("…" if len(str(part)) > 32 else part for part in problem["loc"] if part != "[key]")
-    if problem["type"] == "extra_forbidden":
-        return f"{display_path(path)}: no such key; known are {', '.join((_Token if path[1:] else _File).model_fields)}"
-    return f"{display_path(path)}: {str(problem['msg']).removeprefix('Value error, ')}"

@@ -2,8 +2,11 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
@@ -19,6 +22,35 @@ def read_toml(setting: str, path: Path) -> dict[str, Any]:
         raise SettingsError((_syntax_error(setting, path, text, str(error)),)) from None
     except RecursionError:
         raise SettingsError((f"{setting}: {path}: tables and arrays lie too deep in each other",)) from None
+
+
+class Table(BaseModel):
+    """A table of such a file: only known keys, and no conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+F = TypeVar("F", bound=Table)
+
+
+def parse_toml(
+    setting: str, path: Path, content: Mapping[str, Any], file: type[F], entry: type[Table], context: object = None
+) -> F:
+    """Validate a file, whose tables have entries; raise SettingsError."""
+    try:
+        return file.model_validate(content, context=context)
+    except ValidationError as error:
+        problems = (f"{setting}: {path}, {_message(one, file, entry)}" for one in error.errors())
+        raise SettingsError(tuple(problems)) from None
+
+
+def _message(problem: Any, file: type[Table], entry: type[Table]) -> str:
+    """Return our message for one of pydantic's errors, with the key."""
+    # A long key may be a token in the wrong place.
+    path = tuple("…" if len(str(part)) > 32 else part for part in problem["loc"] if part != "[key]")
+    if problem["type"] == "extra_forbidden":
+        return f"{display_path(path)}: no such key; known are {', '.join((entry if path[1:] else file).model_fields)}"
+    return f"{display_path(path)}: {str(problem['msg']).removeprefix('Value error, ')}"
 
 
 def _text_of(setting: str, path: Path) -> str:
