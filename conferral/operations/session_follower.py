@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import CHUNK
+from conferral.runtime.error_boundary import Unexpected, catch_unexpected
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
@@ -58,7 +59,7 @@ class SessionFollower(Generic[T]):
         self._marks: list[str] = []
         self._polls = 0
         self.is_loaded = False
-        #: Empty while Redis responds.
+        #: Why the last poll failed; empty if it didn't.
         self.redis_error = ""
 
     def _keep(self, session: StoredSession) -> T:
@@ -93,25 +94,30 @@ class SessionFollower(Generic[T]):
         if self._task is task:  # otherwise, a new subscriber has started another task
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            # A bug: let the process stop, as for every task that no one awaits.
-            message = {"message": "following sessions failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(message)
+            self._report(Unexpected(error))
+
+    def _report(self, unexpected: Unexpected | None) -> str:
+        """Report a bug, if any, as of a task that no one awaits; return its kind."""
+        if unexpected is None:
+            return ""
+        message = {"message": "following sessions failed", "exception": unexpected.error}
+        asyncio.get_running_loop().call_exception_handler(message)
+        return unexpected.reason
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
-        back_off_s = POLL_EVERY_S
+        pause_s = POLL_EVERY_S
         while self._subscribers:
             before = (self.revision, self.redis_error, self._marks)
             try:
-                await self._poll()
+                with catch_unexpected(StoreError) as polling:
+                    await self._poll()
+                self.redis_error = self._report(polling.unexpected)
             except StoreError as error:
                 log_unreachable(error, task="session_feed")
                 self.redis_error = str(error)
                 self._redis.reload_config()
-                pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)
-            else:
-                self.redis_error, pause_s = "", POLL_EVERY_S
-                back_off_s = POLL_EVERY_S
+            pause_s = min(BACK_OFF_MAX_S, pause_s * 2) if self.redis_error else POLL_EVERY_S
             if (self.revision, self.redis_error, self._marks) != before:
                 for wake in self._subscribers:
                     wake.set()

@@ -71,6 +71,28 @@ async def test_polls_are_in_no_subscribers_trace(client):
     assert found == [""]
 
 
+async def test_an_unexpected_error_is_reported_and_following_goes_on(client, monkeypatch):
+    monkeypatch.setattr(session_follower, "POLL_EVERY_S", 0.01)
+    reported, is_broken = [], True
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+
+    class Broken(Changes):
+        def _keep(self, session):
+            if is_broken:
+                raise ZeroDivisionError
+            return super()._keep(session)
+
+    await commit(client, session())
+    following = Broken(RedisAccess(client, KEYS.prefix, keys=KEYS))
+    following.subscribe(asyncio.Event())
+    await until(lambda: reported)
+    await until(lambda: following.redis_error == "unexpected ZeroDivisionError")
+    is_broken = False
+    await until(lambda: following.seen == [(session().id, 3)] and not following.redis_error)
+    await following.close()
+    assert {type(error) for error in reported} == {ZeroDivisionError}
+
+
 @pytest.mark.parametrize("failing", range(1, 10))
 async def test_a_poll_that_redis_breaks_off_loses_no_change_and_counts_none_twice(client, monkeypatch, failing):
     monkeypatch.setattr(session_follower, "CHUNK", 1)
