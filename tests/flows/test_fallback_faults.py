@@ -148,8 +148,9 @@ async def test_a_message_is_reported_although_redis_was_away(durable_redis, outa
 )
 async def test_a_caller_may_hang_up_anywhere(system, place):
     system.sandbox.phone(CAROL).script_in_turn(rings() if place == "ringing" else busy())
-    if place == "joining":
+    if place == "joining":  # both say that the customer has joined
         system.sandbox.faults.delay_callbacks("participant-join", 0.2)
+        system.sandbox.faults.delay_fetches("/voice/wait", 0.2)
     customer = await unanswered(system)
     if place in ("joining", "ringing"):
         await system.until(customer.sid, phase="fallback")
