@@ -6,6 +6,7 @@ cost nothing, and a hundred subscribers cost no more than one.
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -36,7 +37,7 @@ class FollowedSession:
 T = TypeVar("T", bound=FollowedSession)
 
 
-class SessionFollower(Generic[T]):
+class SessionFollower(ABC, Generic[T]):
     """Polls, keeps live sessions, and wakes subscribers.
 
     A subclass chooses what to keep of a session, and what to do with a change.
@@ -62,13 +63,13 @@ class SessionFollower(Generic[T]):
         #: Why the last poll failed; empty if it didn't.
         self.redis_error = ""
 
+    @abstractmethod
     def _keep(self, session: StoredSession) -> T:
         """Return what is kept of a session."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _on_change(self, name: str, followed: T | None, /) -> None:
         """Handle a change, the last of which is the end; None if Redis lost it."""
-        raise NotImplementedError
 
     def subscribe(self, wake: asyncio.Event) -> None:
         """Set `wake` at every change; the first subscriber starts polling."""

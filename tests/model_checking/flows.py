@@ -174,7 +174,7 @@ ALL: tuple[Flow, ...] = (
     Flow("waiting-fallback", "the same for a caller who waits in a conference", begins="conference",
          phones={AGENT: _ANSWERS, CAROL: _ANSWERS}, commands=_END,
          settings={"CONFERRAL_INBOUND_FALLBACK": f"{CAROL},voicemail"}),
-    Flow("out-of-voicemail", "somebody is dialed to take a caller out of the voicemail", begins="conference",
+    Flow("out-of-voicemail", "someone is dialed to take a caller out of the voicemail", begins="conference",
          before=("retrieve",), phones={CAROL: _ANSWERS}, commands={"retrieve": command(Retrieve, to=CAROL), **_END},
          settings={"CONFERRAL_AGENT": "", "CONFERRAL_INBOUND_FALLBACK": "voicemail"}),
     _flow("park", "a bridged call is parked", "bridged", "park", _PARK, phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
