@@ -15,11 +15,9 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "demo.svg"
-README = ROOT / "README.md"
 COMMAND = "conferral demo --exit"
 WIDTH = 120
 DEADLINE_S = 120
-_PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.DOTALL)
 
 _TITLE = "<title>What the demo prints: a call is bridged, converted, transferred after a consult, and recalled</title>"
 #: Rich's own format without its web fonts, and with a name for screen readers.
@@ -54,16 +52,9 @@ def picture(text: str) -> str:
     return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"
 
 
-def show_in_readme(readme: str) -> str:
-    """Return the README with the picture in its place."""
-    shown = "![The demo: a call is bridged, converted, transferred, and recalled](docs/demo.svg)"
-    return _PLACE.sub(rf"\g<1>{shown}\n\g<2>", readme)
-
-
 def main() -> int:
-    """Run the demo, write the picture, and insert it into the README."""
+    """Run the demo, and write the picture."""
     PICTURE.write_text(picture(printed()), "utf-8")
-    README.write_text(show_in_readme(README.read_text("utf-8")), "utf-8")
     return 0
 
 
