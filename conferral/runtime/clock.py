@@ -5,6 +5,10 @@ from typing import Protocol
 
 #: Minimum step of Redis's clock, milliseconds; less is drift.
 CLOCK_JUMP_MS = 1_000
+#: A remote clock that is so much behind its earlier readings was set back, milliseconds; less is a late reading.
+REMOTE_STEP_MS = 10_000
+#: How much faster or slower two clocks run at most.
+REMOTE_DRIFT = 0.0002
 #: The clock that includes suspended time; None if the system has none.
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -89,19 +93,27 @@ class StoreClock:
 
 
 class RemoteClock:
-    """Another system's clock: its latest reading plus the time since.
+    """Another system's clock: its best reading plus the time since.
 
-    A reading in whole seconds makes it up to a second late. It is never compared with another clock.
+    Readings are whole seconds, and may be late: the one that puts the clock furthest ahead is the least late. It is
+    never compared with another clock.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         #: Its time minus our monotonic clock's, milliseconds.
         self._offset_ms: float | None = None
+        self._observed_at_s = 0.0
 
     def observe(self, reading_ms: int) -> None:
         """Note a reading that has just arrived, Unix milliseconds."""
-        self._offset_ms = reading_ms - self._clock.monotonic_s() * 1000
+        now_s = self._clock.monotonic_s()
+        offset_ms = reading_ms - now_s * 1000
+        if self._offset_ms is not None and self._offset_ms - offset_ms < REMOTE_STEP_MS:
+            # One of the two clocks may be slower, so an old reading loses its advantage in time.
+            drift_ms = REMOTE_DRIFT * (now_s - self._observed_at_s) * 1000
+            offset_ms = max(offset_ms, self._offset_ms - drift_ms)
+        self._offset_ms, self._observed_at_s = offset_ms, now_s
 
     def now_ms(self) -> int | None:
         """Return its time, Unix milliseconds; None without a reading."""

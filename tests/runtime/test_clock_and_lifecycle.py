@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime import lifecycle
-from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.clock import RemoteClock, StoreClock, SystemClock
 from conferral.runtime.errors import SettingsError
 from tests.support.hands import Hands
 from tests.support.strange_errors import ANY_ERRORS
@@ -62,6 +62,19 @@ def test_answer_that_was_long_in_coming_is_no_step(clock, store_clock):
     assert store_clock.observe(5_000_010, requested_at_s) == 0
     assert store_clock.now_ms() == 5_030_000
     assert store_clock.offset_ms == 0
+
+
+def test_remote_clock_keeps_its_least_late_reading(clock):
+    """Each is in whole seconds, so up to a second late; the clock itself may be set back."""
+    remote = RemoteClock(clock)
+    assert remote.now_ms() is None
+    for after_s, reading_ms, shown_ms in [(0, 9_000, 9_000), (0.9, 10_000, 10_000), (1.5, 11_000, 11_500)]:
+        clock.now_s += after_s
+        remote.observe(reading_ms)
+        assert abs(remote.now_ms() - shown_ms) <= 1
+    clock.now_s += 3_600
+    remote.observe(3_000)
+    assert remote.now_ms() == 3_000
 
 
 def test_system_clock_counts_the_time_asleep_where_there_is_a_clock_that_does():
