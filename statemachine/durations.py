@@ -1,183 +1,305 @@
-"""Durations: what outcomes report in seconds, counted from facts.
+"""Durations: what outcomes report in seconds, counted from a history.
 
-`advance` notes which facts an event changes, and when. A callback may be late, so the newest changes wait, in order of
-time, before they are counted: none is negative, and nothing counts twice.
+The history is a timeline of facts about calls, such as "is on hold". Callbacks report when a fact began and ended, and
+may come late, twice, or never. So `advance` notes a change of the session's facts at once, and corrects its time when
+the callback comes. No duration is negative, and nothing counts twice.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from conferral.statemachine.events import CallProgressed, Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
+from conferral.statemachine.events import (
+    CallProgressed,
+    ConferenceEnded,
+    DialEnded,
+    Event,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+)
 from conferral.statemachine.events.base import WHOLE_SECOND_MS
-from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
+from conferral.statemachine.guards.waiting_party import is_being_dialed
 from conferral.statemachine.parts import Change, History
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import Session
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, split_label
 from conferral.statemachine.states import CallStatus, Phase
 from conferral.statemachine.step import Draft, OutcomeRecord
 
 #: Names of a transfer's and a session's durations. In the outcomes stream, `_s` follows each.
 DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
-_OF_TRANSFER = ("hold", "consult")
-#: So many of the newest changes wait (count).
-_WAITING_MAX = 16
-#: The fields of a session from which its facts and recordings follow.
-_FACTS_FROM = ("parties", "phase", "transfer", "pending_commands", "recording")
-#: Why parties left that Conferral hung up or moved: their leaving follows the event.
-_RELEASED = frozenset({"released", NOT_OURS, REDIRECTED_AWAY})
+#: So many changes are kept, and so many of them once there are more (count): their times may still be corrected.
+_CHANGES_MAX, _CHANGES_KEPT = 48, 24
+#: The events that report facts, and the fields of a session from which its facts and recordings follow.
+_REPORTS = (CallProgressed, ConferenceEnded, DialEnded, ParticipantChanged, ParticipantJoined, ParticipantLeft)
+_FACTS_FROM = ("parties", "phase", "transfer", "recording", "conference_sid")
+#: How far from the truth a time in whole seconds is at most.
+_HALF_SECOND_MS = WHOLE_SECOND_MS // 2
+#: The facts about calls, and all that callbacks report.
+_CALLS = ("line ", "dialing ")
+_REPORTED = (*_CALLS, "in ", "held ", "conference ")
+_DIALED = "dialed"
 
 
-def facts_of(session: Session) -> frozenset[str]:
-    """Return the facts that durations count: words, some with a call SID.
+def facts_of(session: Session) -> dict[str, str]:
+    """Return what holds of a session: words, most with a SID, id, or number.
 
-    `in`, `held`, and `party` (one who is not a supervisor) are about participants. `hold` and `consult` are the running
-    transfer's: the customer is on hold; agent and target talk meanwhile.
+    `line`: the call is connected; its value says whether it was dialed. `in`: it is in the conference; its value is the
+    party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`: that transfer is running.
     """
-    if not session.parties:
-        return frozenset()
-    inside = session.participants
-    facts = {f"in {party.call_sid}" for party in inside}
-    facts |= {f"held {party.call_sid}" for party in inside if party.held}
-    facts |= {f"party {party.call_sid}" for party in present_parties(session)}
-    if someone_is_being_dialed(session):
-        facts.add("dialing")
+    facts = {}
+    for party in session.parties.values():
+        if party.call_sid and (party.answered or party.is_connected) and not party.is_gone:
+            facts[f"line {party.call_sid}"] = _DIALED if session.dial_of(party) else ""
+        if is_being_dialed(party):
+            facts[f"dialing {party.dial_id}"] = ""
+        if party.in_conference:
+            facts[f"in {party.call_sid}"] = _role_of(party)
+            if party.held:
+                facts[f"held {party.call_sid}"] = ""
+    if session.conference_sid:
+        facts[f"conference {session.conference_sid}"] = ""
     if session.phase is Phase.PARKED:
-        facts.add("parked")
-    if session.running_transfer is not None and session.customer.held:
-        facts.add(f"hold {session.customer.call_sid}")
-        talking = [party for party in inside if not party.held]
-        if session.phase is Phase.CONSULT and session.agent in talking:
-            facts |= {f"consult {party.call_sid}" for party in talking if party in session.targets}
-    return frozenset(facts)
+        facts["parked"] = ""
+    if session.running_transfer is not None:
+        facts[f"transfer {session.running_transfer.number}"] = ""
+    return facts
 
 
-def _shown_by(event: Event) -> tuple[tuple[str, ...], bool] | None:
-    """Return what facts about a call it reports, and whether they are over."""
-    if isinstance(event, ParticipantJoined):
-        return ("in", "party", "consult"), False
-    if isinstance(event, ParticipantLeft):
-        return ("in", "party", "consult", "held", "hold"), True
-    held = {"participant-hold": False, "participant-unhold": True}
-    is_over = held.get(event.kind) if isinstance(event, ParticipantChanged) else None
-    return None if is_over is None else (("held", "hold"), is_over)
+def _role_of(party: Party) -> str:
+    """Return a participant's role, by its label."""
+    # A muted guest only listens, as a supervisor does.
+    return SUPERVISOR if party.is_muted_guest and party.muted else split_label(party.label)[0]
 
 
-def _corrected(changes: Iterable[Change], event: Event, at_ms: int) -> Iterator[Change]:
-    """Yield the changes, earlier if a read showed one before its callback."""
-    shown, last_ms, is_first = _shown_by(event), dict[str, int](), set[str]()
-    for change in changes:
-        kind, _, call_sid = change.fact.partition(" ")
-        if shown is not None and kind in shown[0] and call_sid == getattr(event, "call_sid", ""):
-            is_earlier = (
-                change.is_over is shown[1] and change.at_ms > at_ms + WHOLE_SECOND_MS and change.fact not in is_first
-            )
-            if is_earlier:
-                is_first.add(change.fact)
-                change = replace(change, at_ms=max(at_ms, last_ms.get(change.fact, 0)))
-            last_ms[change.fact] = change.at_ms
-        yield change
+def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]:
+    """Yield the changes that an event reports.
+
+    A call that Conferral had dialed reports its own end, after its answer.
+    """
+    call_sid = getattr(event, "call_sid", "")
+    party = session.find_party(call_sid=call_sid) if call_sid else None
+    known = {one.fact for one in session.history.changes}
+
+    def change(fact: str, role: str = "", *, is_over: bool = True) -> Change:
+        number = 0 if event.sequence is None else event.sequence + 1
+        return Change(at_ms, fact, role, is_over, is_reported=True, number=number)
+
+    if isinstance(event, ConferenceEnded):
+        yield from map(change, {f"conference {event.conference_sid}"} & known)
+    if party is None:
+        return
+    held, dialing, sends_callbacks = f"held {call_sid}", f"dialing {party.dial_id}", bool(session.dial_of(party))
+    match event:
+        case ParticipantJoined():
+            yield change(f"in {call_sid}", _role_of(party), is_over=False)
+            yield from map(change, {dialing} & known)
+        case ParticipantLeft():
+            yield from map(change, [f"in {call_sid}", *({held} & known)])
+            if event.hung_up and not sends_callbacks:
+                yield change(f"line {call_sid}")
+        case ParticipantChanged(kind="participant-hold" | "participant-unhold"):
+            yield change(held, is_over=event.kind == "participant-unhold")
+        case CallProgressed(status=CallStatus.IN_PROGRESS):
+            yield change(f"line {call_sid}", _DIALED, is_over=False)
+        case CallProgressed(is_final=True):
+            yield from map(change, [f"line {call_sid}", *({dialing} & known)])
+        case DialEnded(party_is_gone=True) if not sends_callbacks:
+            yield change(f"line {call_sid}")
 
 
 def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
     """Return the history after an event."""
-    if _shown_by(event) is None and all(getattr(before, name) is getattr(after, name) for name in _FACTS_FROM):
-        return after.history
-    history, earlier, at_ms = after.history, facts_of(before), event.happened_at_ms(now_ms)
-    counted_to_ms = history.counted_to_ms or now_ms
-    changes = [*_corrected(history.changes, event, max(at_ms, counted_to_ms))]
-    released = {one.call_sid for one in after.parties.values() if one.left_reason in _RELEASED}
-    for fact in sorted(earlier ^ facts_of(after)):
-        kind, _, call_sid = fact.partition(" ")
-        follows = call_sid in released or (kind == "dialing" and fact not in earlier)
-        least_ms = max([counted_to_ms, *(one.at_ms for one in changes if one.fact == fact)])
-        changes.append(Change(max(least_ms, now_ms if follows else at_ms), fact, fact in earlier))
+    history = after.history
+    if not isinstance(event, _REPORTS) and all(getattr(before, name) is getattr(after, name) for name in _FACTS_FROM):
+        return history
+    changes, earlier, facts = [*history.changes], facts_of(before), facts_of(after)
+    at_ms = max(event.happened_at_ms(now_ms), after.created_at_ms, history.counted_to_ms)
+    reported = [*_reported_by(event, after, at_ms)]
+    for change in reported:
+        is_last = change.is_over and change.fact.startswith(("line ", "conference "))  # neither begins again
+        _correct(changes, change, is_newest=is_last or change.is_over != (change.fact in facts))
+    latest = {one.fact: one for one in changes}
+    # What the event reports did not change only now.
+    for fact in sorted({fact for fact, _ in earlier.items() ^ facts.items()} - {one.fact for one in reported}):
+        is_over, was_over = fact not in facts, fact not in latest or latest[fact].is_over
+        if is_over != was_over or (not is_over and latest[fact].role != facts[fact]):
+            is_reported = is_over and _is_never_reported(after, fact)
+            changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: one.at_ms)
-    joins_ms = [one.at_ms for one in changes if one.fact.startswith("in ") and not one.is_over]
     sid = after.recording.sid if after.recording is not None else ""
-    history = replace(
-        history,
-        counted_to_ms=counted_to_ms,
-        changes=tuple(changes),
-        joined_at_ms=min(filter(None, (history.joined_at_ms, *joins_ms)), default=0),
-        recordings=history.recordings + ((sid,) if sid and sid not in history.recordings else ()),
-    )
-    if _transfer_number(after) != _transfer_number(before):
-        history = _counted(history, now_ms)
-        history = replace(history, totals={name: ms for name, ms in history.totals.items() if name not in _OF_TRANSFER})
-    return _counted(history, changes[-_WAITING_MAX].at_ms) if len(changes) > _WAITING_MAX else history
+    recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
+    history = replace(history, changes=tuple(changes), recordings=recordings)
+    return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
 
-def _transfer_number(session: Session) -> int:
-    return session.transfer.number if session.transfer is not None else 0
+def _is_never_reported(session: Session, fact: str) -> bool:
+    """Whether no callback comes: no call was placed, or it goes on."""
+    for party in session.parties.values():
+        if fact == f"line {party.call_sid}" and party.left_reason in (NOT_OURS, REDIRECTED_AWAY):
+            return True
+        if fact == f"dialing {party.dial_id}" and not party.call_sid:
+            return True
+    return False
 
 
-def _counted(history: History, until_ms: int) -> History:
-    """Return the history with its changes counted up to a time."""
-    facts, totals, at_ms = set(history.facts), dict(history.totals), history.counted_to_ms
-    due = [one for one in history.changes if one.at_ms <= until_ms]
-    for change in (*due, Change(max(until_ms, at_ms), "")):
-        for name, rate in _rates(facts).items():
+def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> None:
+    """Put a reported change in place of what was noted without a report.
+
+    `is_newest`: the session has the fact as reported, so what was noted of it since was wrong.
+    """
+    same = [one for one in changes if one.fact == reported.fact]
+    reported = _in_order(same, reported)
+    previous = None
+    for one in same:
+        apart_ms, is_alike = one.at_ms - reported.at_ms, one.is_over == reported.is_over
+        if is_alike and one.is_reported and 0 in (one.number, reported.number) and abs(apart_ms) <= WHOLE_SECOND_MS:
+            return  # Twilio reports it by a callback, and by the request for a document
+        if is_alike and not one.is_reported and abs(apart_ms) <= _HALF_SECOND_MS:
+            changes.remove(one)
+            reported = replace(reported, at_ms=min(one.at_ms, reported.at_ms))
+            break
+        is_decided = is_newest and not (one.is_reported or is_alike)
+        if apart_ms <= 0 or (is_decided and apart_ms <= _HALF_SECOND_MS):
+            previous = one
+        elif one.is_reported or not (is_alike or is_newest):
+            break
+        else:
+            changes.remove(one)
+    if previous is not None:
+        reported = replace(reported, at_ms=max(previous.at_ms + 1, reported.at_ms))
+        if previous.is_over == reported.is_over and not previous.is_reported:
+            changes.remove(previous)
+    changes.append(reported)
+
+
+def _in_order(same: Iterable[Change], reported: Change) -> Change:
+    """Return a change between those that Twilio numbers before and after.
+
+    Its times are whole seconds.
+    """
+    for one in same:
+        if one.number and abs(one.at_ms - reported.at_ms) <= WHOLE_SECOND_MS:
+            limit, step_ms = (min, -1) if one.number > reported.number else (max, 1)
+            reported = replace(reported, at_ms=limit(reported.at_ms, one.at_ms + step_ms))
+    return reported
+
+
+def _count(history: History, until_ms: int) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the totals up to a time, milliseconds, and what held then."""
+    totals, facts, at_ms = dict(history.totals), dict[str, str](), history.counted_to_ms
+    until_ms = max(until_ms, at_ms)
+    for change in (*(one for one in history.changes if one.at_ms <= until_ms), Change(until_ms, "")):
+        for name, rate in _rates(facts).items() if change.at_ms > at_ms else ():
             if rate:
                 totals[name] = totals.get(name, 0) + rate * (change.at_ms - at_ms)
         at_ms = change.at_ms
-        facts = facts - {change.fact} if change.is_over else facts | {change.fact}
-    return replace(
-        history,
-        totals=totals,
-        counted_to_ms=at_ms,
-        facts=tuple(sorted(facts - {""})),
-        changes=history.changes[len(due) :],
-    )
+        if change.is_over:
+            facts.pop(change.fact, None)
+        elif change.fact:
+            facts[change.fact] = change.role
+    return totals, facts
 
 
-def _rates(facts: Iterable[str]) -> dict[str, int]:
+def _counted(history: History, until_ms: int) -> History:
+    """Return the history with its changes up to a time in its totals."""
+    totals, facts = _count(history, until_ms)
+    still = (Change(until_ms, fact, role, is_reported=True) for fact, role in facts.items())
+    newer = (one for one in history.changes if one.at_ms > until_ms)
+    joined_at_ms = _joined_at_ms(history)
+    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms)
+
+
+def _joined_at_ms(history: History) -> int:
+    """Return when the first party joined the conference; 0 if none has."""
+    joins = (one.at_ms for one in history.changes if one.fact.startswith("in ") and not one.is_over)
+    return history.joined_at_ms or min(joins, default=0)
+
+
+def _rates(facts: Mapping[str, str]) -> dict[str, int]:
     """Return how fast each total grows while these facts hold."""
-    kinds = Counter(fact.partition(" ")[0] for fact in facts)
-    return {
-        "participant": kinds["in"],
-        "held": kinds["held"],
-        "alone": int(kinds["party"] == 1 and not (kinds["dialing"] or kinds["parked"])),
-        **{name: kinds[name] for name in _OF_TRANSFER},
+    subjects: dict[str, list[str]] = {}
+    for fact in facts:
+        word, _, subject = fact.partition(" ")
+        subjects.setdefault(word, []).append(subject)
+    roles = {call_sid: facts[f"in {call_sid}"] for call_sid in subjects.get("in", ())}
+    held = roles.keys() & subjects.get("held", ())
+    persons = sum(role != SUPERVISOR for role in roles.values())
+    customer_is_held = CUSTOMER in map(roles.get, held)
+    talking = sum(role in (AGENT, TARGET) for call_sid, role in roles.items() if call_sid not in held)
+    rates = {
+        "participant": len(roles),
+        "held": len(held),
+        "alone": int(persons == 1 and not (subjects.keys() & {"dialing", "parked"})),
     }
+    for number in subjects.get("transfer", ()):
+        rates[f"hold {number}"] = int(customer_is_held)
+        rates[f"consult {number}"] = int(customer_is_held and talking > 1)
+    return rates
 
 
-def with_durations(record: OutcomeRecord, history: History, end_ms: int) -> OutcomeRecord:
-    """Return an outcome record with the durations of its transfer or session.
-
-    A session may have ended, at `end_ms`, before its last event arrived.
-    """
+def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
+    """Return a record with its durations and attempts as known by now."""
     if record.kind == "voicemail":
         return record
-    is_transfer, started_at_ms = record.kind == "transfer", record.started_at_ms
-    totals = _counted(history, record.ended_at_ms).totals
-    durations = {name: ms for name, ms in totals.items() if (name in _OF_TRANSFER) is is_transfer}
-    answers = [one.answered_at_ms for one in record.attempts if one.result == "answered" and one.answered_at_ms]
-    answered_at_ms = max(started_at_ms, min(answers, default=0))
+    history, transfer = session.history, session.transfer
+    totals, facts = _count(history, record.ended_at_ms)
+    if record.kind == "transfer":
+        names = {"hold": f"hold {record.number}", "consult": f"consult {record.number}"}
+        is_newest = transfer is not None and transfer.number == record.number
+        attempts = transfer.attempts if transfer is not None and is_newest else record.attempts
+    else:
+        names, attempts = {name: name for name in ("participant", "held", "alone")}, history.attempts
+    durations = {name: totals[key] for name, key in names.items() if key in totals}
+    answers = [one.answered_at_ms for one in attempts if one.result == "answered" and one.answered_at_ms]
+    answered_at_ms = max(record.started_at_ms, min(answers, default=0))
     if answers:
-        durations["answer"] = answered_at_ms - started_at_ms
-    if not is_transfer:
-        joined_at_ms = history.joined_at_ms
-        end_ms = max(end_ms, joined_at_ms, answered_at_ms)
+        durations["answer"] = answered_at_ms - record.started_at_ms
+    if record.kind == "session":
+        joined_at_ms = _joined_at_ms(history)
+        end_ms = max(_end_ms(history, facts, record.ended_at_ms), joined_at_ms, answered_at_ms)
         if answers:
             durations["bridged"] = max(0, (joined_at_ms or end_ms) - answered_at_ms)
         if joined_at_ms:
             durations["conference"] = end_ms - joined_at_ms
-    return replace(record, durations=durations)
+    return replace(record, durations=durations, attempts=attempts)
 
 
-def end_of(before: Session, after: Session, at_ms: int, now_ms: int) -> int:
-    """Return when a session ended: with its last party, or as decided."""
-    is_decided = any(one.left_reason in _RELEASED for name, one in after.parties.items() if name in before.present)
-    return now_ms if is_decided else at_ms
+def _end_ms(history: History, facts: Mapping[str, str], ended_at_ms: int) -> int:
+    """Return when the last call ended: the session may have learned it late."""
+    if any(fact.startswith(_CALLS) for fact in facts):
+        return ended_at_ms
+    ends = (one.at_ms for one in history.changes if one.is_over and one.fact.startswith(_CALLS))
+    return max((at_ms for at_ms in ends if at_ms <= ended_at_ms), default=ended_at_ms)
+
+
+def is_settled(record: OutcomeRecord, session: Session) -> bool:
+    """Whether no callback to come would change a record's durations.
+
+    Callbacks have reported all facts until then; for a session, also the end of its calls and conferences; and none of
+    the numbers that Twilio gives them is missing.
+    """
+    if record.kind == "voicemail":
+        return True
+    latest = {one.fact: one for one in session.history.changes if one.fact.startswith(_REPORTED)}
+    if record.kind == "session":
+        lines = {f"line {party.call_sid}" for party in session.parties.values() if session.dial_of(party)} - {"line "}
+        if not all(one.is_over for one in latest.values()) or not lines <= latest.keys():
+            return False
+    for change in session.history.changes:
+        # No callback reports when the others began.
+        is_awaited = change.is_over or change.role == _DIALED or change.fact.startswith(("in ", "held "))
+        if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
+            return False
+    is_joining = session.moved_at_ms and not _joined_at_ms(session.history)
+    seen = session.seen
+    return not (is_joining or any(seen.has_gap(one, 0 if one.startswith("CF") else -1) for one in seen.numbers))
 
 
 def note_late_answer(draft: Draft, event: Event) -> None:
     """Correct when a party answered, if a read showed it before the callback."""
     if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
-        party = draft.session.find_party(call_sid=event.call_sid)
+        party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
-        transfer = draft.session.running_transfer
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
             if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms:
                 draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)

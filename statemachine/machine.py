@@ -12,7 +12,7 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import without_oldest_parties
-from conferral.statemachine.durations import advance, end_of, note_late_answer, with_durations
+from conferral.statemachine.durations import advance, note_late_answer, with_durations
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
@@ -310,10 +310,8 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
     )
-    if not before.is_ended:
-        after = replace(after, history=advance(before, after, event, draft.now_ms))
-        end_ms = end_of(before, after, draft.at_ms, draft.now_ms)
-        draft.outcome_records = [with_durations(one, after.history, end_ms) for one in draft.outcome_records]
+    after = replace(after, history=advance(before, after, event, draft.now_ms))
+    draft.outcome_records = [with_durations(one, after) for one in draft.outcome_records]
     after = without_oldest_parties(after)
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED

@@ -71,19 +71,23 @@ class Change(BaseRecord, frozen=True):
 
     at_ms: int
     fact: str
+    #: Of the participant who begins to be in the conference.
+    role: str = ""
     is_over: bool = False
+    #: Whether a callback reported it, and its place in Twilio's order, from 1; 0 if it has none.
+    is_reported: bool = False
+    number: int = 0
 
 
 class History(BaseRecord, frozen=True):
     """What outcomes report about a session; no decision reads it."""
 
-    #: Milliseconds by the name of a duration. They count up to a time at which these facts held.
+    #: Milliseconds by the name of a duration, and of a transfer's by its number; counted up to a time.
     totals: Mapping[str, int] = field(default_factory=dict)
     counted_to_ms: int = 0
-    facts: tuple[str, ...] = ()
-    #: Since then, in order of time; a late callback may add one in between.
+    #: Since then, in order of time, first what held then; a late callback may add one in between.
     changes: tuple[Change, ...] = ()
-    #: When the first party joined the conference.
+    #: When the first party joined the conference; 0 while `changes` say so.
     joined_at_ms: int = 0
     #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
     attempts: tuple[Attempt, ...] = ()

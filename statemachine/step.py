@@ -80,6 +80,8 @@ class OutcomeRecord(BaseRecord, frozen=True):
     duration_s: int = 0
     #: Your reference, as the session had it then.
     ref: str = ""
+    #: Of a transfer, within the session.
+    number: int = 0
 
 
 class TimerChange(BaseRecord, frozen=True):

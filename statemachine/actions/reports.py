@@ -79,6 +79,7 @@ def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
         draft,
         f"transfer-{transfer.number}",
         kind="transfer",
+        number=transfer.number,
         result=result,
         reason=transfer.reason,
         by=transfer.by,

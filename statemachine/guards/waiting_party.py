@@ -35,11 +35,11 @@ def present_parties(session: Session) -> tuple[Party, ...]:
 
 def someone_is_being_dialed(session: Session) -> bool:
     """Whether a dialed party, or one about to be dialed, may still join."""
-    rings = any(_is_being_dialed(party) for party in session.parties.values())
+    rings = any(is_being_dialed(party) for party in session.parties.values())
     return rings or any(command.name == "add" and command.awaits_end_on_exit for command in session.pending_commands)
 
 
-def _is_being_dialed(party: Party) -> bool:
+def is_being_dialed(party: Party) -> bool:
     """Whether a dialed party may still join."""
     # One that took part and was removed by another app won't.
     was_in = party.answered and party.status is PartyStatus.CONNECTED
@@ -82,7 +82,7 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
         return party if party.name == AGENT and party.wait_audio is WaitAudio.RINGBACK else None
     # Twilio ignores changes of a held party's flag.
     is_changing = party.pending_update or party.end_on_exit
-    rings = any(_is_being_dialed(one) for one in session.parties.values())
+    rings = any(is_being_dialed(one) for one in session.parties.values())
     return party if rings and is_settled(draft) and not is_changing else None
 
 
@@ -112,7 +112,7 @@ def has_company(session: Session, party: Party) -> bool:
     can_talk = any(not one.desired_hold and (one.answered or not one.dial_id) for one in others)
     # Who answered, and is not held back by the gate, is about to join: that callback may take seconds.
     answered = (one for one in session.parties.values() if one.answered and (one.has_passed_gate or not one.is_gated))
-    return can_talk or any(map(_is_being_dialed, answered)) or _hears_supervisor(session, party)
+    return can_talk or any(map(is_being_dialed, answered)) or _hears_supervisor(session, party)
 
 
 def _held_for_park(session: Session) -> Party | None:

@@ -336,7 +336,14 @@ class LocalSystem:
         return await self.session(session_id)
 
     async def outcomes(self) -> list[dict[str, str]]:
-        """The entries of the outcomes stream, oldest first."""
+        """The entries of the outcomes stream, oldest first, once none waits for late callbacks."""
+
+        async def none_waits() -> bool:
+            requests: list[Command] = [("HKEYS", self.keys.outbox(number)) for number in range(self.keys.partitions)]
+            return not any(name.startswith(b"outcome:") for names in await run_or_raise(self.client, *requests)
+                           for name in names)  # fmt: skip
+
+        await self.eventually(none_waits, "every outcome is published")
         entries = await self.client.xrange(self.keys.outcomes)
         return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
 

@@ -18,6 +18,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, 
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect, log_decisions
+from conferral.worker.consumer.late_outcomes import WAIT_MAX_S, LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job
@@ -124,6 +125,7 @@ class Dispatcher:
         #: In the outbox, by id.
         self._open_effects: dict[str, Effect] = {}
         self.writes = PostCommitWrites(partition, context)
+        self._late_outcomes = LateOutcomes(self.writes.start)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)
@@ -131,6 +133,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Stop retrying writes, and leave untried effects to the next holder."""
         self.writes.stop()
+        self._late_outcomes.stop()
         self._quarantine.stop()
 
     def open_effects_of(self, session_id: str) -> dict[str, Effect]:
@@ -142,7 +145,7 @@ class Dispatcher:
 
         A session that `is_unread` must read Twilio first: `submit_withheld` follows.
         """
-        jobs, writes = [], []
+        jobs, writes, outcomes = [], [], []
         for entry in await self._quarantine.decode(outbox):
             if isinstance(entry.work, Effect):
                 effect, job = entry.work, self._restored_job(entry.work, entry)
@@ -151,10 +154,25 @@ class Dispatcher:
                     self._withheld[effect.session_id].append(job)
                 else:
                     jobs.append(job)
+            elif isinstance(entry.work, PublishOutcome):
+                outcomes.append((entry.work, entry.committed_at_ms))
             else:
                 writes.append(entry.work)
         self.writes.start(writes)
+        if outcomes:
+            await self._restore_outcomes(outcomes)
         await self._quarantine.submit_all(jobs, outbox, self._open_effects)
+
+    async def _restore_outcomes(self, outcomes: Sequence[tuple[PublishOutcome, int]]) -> None:
+        """Publish outcomes of another holder, corrected by what came since."""
+        sessions = await self._context.session_store.load([write.session_id for write, _ in outcomes])
+        for write, committed_at_ms in outcomes:
+            session = sessions[write.session_id]
+            if isinstance(session, Session) and session.version:
+                waited_s = max(0, self._clock.now_ms() - committed_at_ms) / 1000
+                self._late_outcomes.add(write, session, max(0.0, WAIT_MAX_S - waited_s))
+            else:
+                self.writes.start([write])
 
     def submit_withheld(self, session_id: str) -> None:
         """Submit a session's effects that waited for its first read."""
@@ -185,7 +203,12 @@ class Dispatcher:
             self._context.executor.submit(self._decided_job(one, sessions[one.effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
-        self.writes.start(decided.post_commit_writes)
+        self.writes.start([one for one in decided.post_commit_writes if not isinstance(one, PublishOutcome)])
+        for session in sessions.values():
+            self._late_outcomes.note(session)
+        for write in decided.post_commit_writes:
+            if isinstance(write, PublishOutcome):
+                self._late_outcomes.add(write, sessions[write.session_id])
         for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
