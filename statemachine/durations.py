@@ -34,22 +34,28 @@ _REPORTS = (CallProgressed, ConferenceEnded, DialEnded, ParticipantChanged, Part
 _FACTS_FROM = ("parties", "phase", "transfer", "recording", "conference_sid")
 #: How far from the truth a time in whole seconds is at most.
 _HALF_SECOND_MS = WHOLE_SECOND_MS // 2
-#: The facts about calls, and all that callbacks report.
-_CALLS = ("line ", "dialing ")
-_REPORTED = (*_CALLS, "in ", "held ", "conference ")
-_DIALED = "dialed"
+#: The facts that callbacks report; of the last two, only their end.
+_REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
+_END_REPORTED = ("dialing ", "conference ")
+_DIALED = ("line ", "dialing ")
+#: Why parties left whose calls go on.
+_GOES_ON = (NOT_OURS, REDIRECTED_AWAY)
 
 
 def facts_of(session: Session) -> dict[str, str]:
     """Return what holds of a session: words, most with a SID, id, or number.
 
-    `line`: the call is connected; its value says whether it was dialed. `in`: it is in the conference; its value is the
-    party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`: that transfer is running.
+    `line`: the call was dialed and is connected. `gone`: the call was not dialed and is over. `in`: it is in the
+    conference; its value is the party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`:
+    that transfer is running.
     """
     facts = {}
     for party in session.parties.values():
-        if party.call_sid and (party.answered or party.is_connected) and not party.is_gone:
-            facts[f"line {party.call_sid}"] = _DIALED if session.dial_of(party) else ""
+        if not session.dial_of(party):
+            if party.is_gone:
+                facts[f"gone {party.call_sid}"] = ""
+        elif party.call_sid and (party.answered or party.is_connected) and not party.is_gone:
+            facts[f"line {party.call_sid}"] = ""
         if is_being_dialed(party):
             facts[f"dialing {party.dial_id}"] = ""
         if party.in_conference:
@@ -88,23 +94,23 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
         yield from map(change, {f"conference {event.conference_sid}"} & known)
     if party is None:
         return
-    held, dialing, sends_callbacks = f"held {call_sid}", f"dialing {party.dial_id}", bool(session.dial_of(party))
+    held, dialing, is_dialed = f"held {call_sid}", f"dialing {party.dial_id}", bool(session.dial_of(party))
     match event:
         case ParticipantJoined():
             yield change(f"in {call_sid}", _role_of(party), is_over=False)
             yield from map(change, {dialing} & known)
         case ParticipantLeft():
             yield from map(change, [f"in {call_sid}", *({held} & known)])
-            if event.hung_up and not sends_callbacks:
-                yield change(f"line {call_sid}")
+            if event.hung_up and not is_dialed:
+                yield change(f"gone {call_sid}", is_over=False)
         case ParticipantChanged(kind="participant-hold" | "participant-unhold"):
             yield change(held, is_over=event.kind == "participant-unhold")
-        case CallProgressed(status=CallStatus.IN_PROGRESS):
-            yield change(f"line {call_sid}", _DIALED, is_over=False)
-        case CallProgressed(is_final=True):
+        case CallProgressed(status=CallStatus.IN_PROGRESS) if is_dialed:
+            yield change(f"line {call_sid}", is_over=False)
+        case CallProgressed(is_final=True) if is_dialed:
             yield from map(change, [f"line {call_sid}", *({dialing} & known)])
-        case DialEnded(party_is_gone=True) if not sends_callbacks:
-            yield change(f"line {call_sid}")
+        case CallProgressed(is_final=True) | DialEnded(party_is_gone=True) if not is_dialed:
+            yield change(f"gone {call_sid}", is_over=False)
 
 
 def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
@@ -123,7 +129,7 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
     for fact in sorted({fact for fact, _ in earlier.items() ^ facts.items()} - {one.fact for one in reported}):
         is_over, was_over = fact not in facts, fact not in latest or latest[fact].is_over
         if is_over != was_over or (not is_over and latest[fact].role != facts[fact]):
-            is_reported = is_over and _is_never_reported(after, fact)
+            is_reported = _is_never_reported(after, fact, is_over=is_over)
             changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: one.at_ms)
     sid = after.recording.sid if after.recording is not None else ""
@@ -132,12 +138,12 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
     return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
 
-def _is_never_reported(session: Session, fact: str) -> bool:
+def _is_never_reported(session: Session, fact: str, *, is_over: bool) -> bool:
     """Whether no callback comes: no call was placed, or it goes on."""
     for party in session.parties.values():
-        if fact == f"line {party.call_sid}" and party.left_reason in (NOT_OURS, REDIRECTED_AWAY):
+        if fact in (f"line {party.call_sid}", f"gone {party.call_sid}") and party.left_reason in _GOES_ON:
             return True
-        if fact == f"dialing {party.dial_id}" and not party.call_sid:
+        if fact == f"dialing {party.dial_id}" and is_over and not party.call_sid:
             return True
     return False
 
@@ -206,7 +212,9 @@ def _counted(history: History, until_ms: int) -> History:
     still = (Change(until_ms, fact, role, is_reported=True) for fact, role in facts.items())
     newer = (one for one in history.changes if one.at_ms > until_ms)
     joined_at_ms = _joined_at_ms(history)
-    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms)
+    return replace(
+        history, totals=(*totals.items(),), counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms
+    )
 
 
 def _joined_at_ms(history: History) -> int:
@@ -266,10 +274,11 @@ def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
 
 def _end_ms(history: History, facts: Mapping[str, str], ended_at_ms: int) -> int:
     """Return when the last call ended: the session may have learned it late."""
-    if any(fact.startswith(_CALLS) for fact in facts):
+    if any(fact.startswith(_DIALED) for fact in facts):
         return ended_at_ms
-    ends = (one.at_ms for one in history.changes if one.is_over and one.fact.startswith(_CALLS))
-    return max((at_ms for at_ms in ends if at_ms <= ended_at_ms), default=ended_at_ms)
+    ends = (one.at_ms for one in history.changes if one.is_over and one.fact.startswith(_DIALED))
+    others = (one.at_ms for one in history.changes if one.fact.startswith("gone "))
+    return min(ended_at_ms, max((*ends, *others), default=ended_at_ms))
 
 
 def is_settled(record: OutcomeRecord, session: Session) -> bool:
@@ -283,11 +292,11 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
     latest = {one.fact: one for one in session.history.changes if one.fact.startswith(_REPORTED)}
     if record.kind == "session":
         lines = {f"line {party.call_sid}" for party in session.parties.values() if session.dial_of(party)} - {"line "}
-        if not all(one.is_over for one in latest.values()) or not lines <= latest.keys():
+        is_open = any(not (one.is_over or fact.startswith("gone ")) for fact, one in latest.items())
+        if is_open or not lines <= latest.keys():
             return False
     for change in session.history.changes:
-        # No callback reports when the others began.
-        is_awaited = change.is_over or change.role == _DIALED or change.fact.startswith(("in ", "held "))
+        is_awaited = change.is_over or not change.fact.startswith(_END_REPORTED)
         if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
             return False
     is_joining = session.moved_at_ms and not _joined_at_ms(session.history)

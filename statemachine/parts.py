@@ -66,7 +66,7 @@ class Attempt(BaseRecord, frozen=True):
     label: str = ""
 
 
-class Change(BaseRecord, frozen=True):
+class Change(BaseRecord, frozen=True, gc=False):
     """A fact that began to hold, or no longer does: see `durations.facts_of`."""
 
     at_ms: int
@@ -83,7 +83,7 @@ class History(BaseRecord, frozen=True):
     """What outcomes report about a session; no decision reads it."""
 
     #: Milliseconds by the name of a duration, and of a transfer's by its number; counted up to a time.
-    totals: Mapping[str, int] = field(default_factory=dict)
+    totals: tuple[tuple[str, int], ...] = ()
     counted_to_ms: int = 0
     #: Since then, in order of time, first what held then; a late callback may add one in between.
     changes: tuple[Change, ...] = ()
