@@ -310,5 +310,5 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms:
+            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms + _HALF_SECOND_MS:
                 draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)
