@@ -38,8 +38,6 @@ _HALF_SECOND_MS = WHOLE_SECOND_MS // 2
 _REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
 _END_REPORTED = ("dialing ", "conference ")
 _DIALED = ("line ", "dialing ")
-#: Why parties left whose calls go on.
-_GOES_ON = (NOT_OURS, REDIRECTED_AWAY)
 
 
 def facts_of(session: Session) -> dict[str, str]:
@@ -51,7 +49,7 @@ def facts_of(session: Session) -> dict[str, str]:
     """
     facts = {}
     for party in session.parties.values():
-        if not session.dial_of(party):
+        if not _is_dialed(session, party):
             if party.is_gone:
                 facts[f"gone {party.call_sid}"] = ""
         elif party.call_sid and (party.answered or party.is_connected) and not party.is_gone:
@@ -69,6 +67,11 @@ def facts_of(session: Session) -> dict[str, str]:
     if session.running_transfer is not None:
         facts[f"transfer {session.running_transfer.number}"] = ""
     return facts
+
+
+def _is_dialed(session: Session, party: Party) -> bool:
+    """Whether a call sends callbacks: Conferral, or a bridge, placed it."""
+    return bool(party.dial_id) or _role_of(party) == (AGENT if session.customer_is_parent else CUSTOMER)
 
 
 def _role_of(party: Party) -> str:
@@ -94,7 +97,7 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
         yield from map(change, {f"conference {event.conference_sid}"} & known)
     if party is None:
         return
-    held, dialing, is_dialed = f"held {call_sid}", f"dialing {party.dial_id}", bool(session.dial_of(party))
+    held, dialing, is_dialed = f"held {call_sid}", f"dialing {party.dial_id}", _is_dialed(session, party)
     match event:
         case ParticipantJoined():
             yield change(f"in {call_sid}", _role_of(party), is_over=False)
@@ -129,7 +132,7 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
     for fact in sorted({fact for fact, _ in earlier.items() ^ facts.items()} - {one.fact for one in reported}):
         is_over, was_over = fact not in facts, fact not in latest or latest[fact].is_over
         if is_over != was_over or (not is_over and latest[fact].role != facts[fact]):
-            is_reported = _is_never_reported(after, fact, is_over=is_over)
+            is_reported = (is_over or fact.startswith("gone ")) and _is_never_reported(after, fact)
             changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: one.at_ms)
     sid = after.recording.sid if after.recording is not None else ""
@@ -138,14 +141,13 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
     return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
 
-def _is_never_reported(session: Session, fact: str, *, is_over: bool) -> bool:
-    """Whether no callback comes: no call was placed, or it goes on."""
-    for party in session.parties.values():
-        if fact in (f"line {party.call_sid}", f"gone {party.call_sid}") and party.left_reason in _GOES_ON:
-            return True
-        if fact == f"dialing {party.dial_id}" and is_over and not party.call_sid:
-            return True
-    return False
+def _is_never_reported(session: Session, fact: str) -> bool:
+    """Whether no callback ends a fact: no call was placed, or it goes on."""
+    parties = session.parties.values()
+    if fact.startswith("dialing "):
+        return not any(party.call_sid and fact == f"dialing {party.dial_id}" for party in parties)
+    moved = (party.call_sid for party in parties if party.left_reason in (NOT_OURS, REDIRECTED_AWAY))
+    return any(fact in (f"line {call_sid}", f"gone {call_sid}") for call_sid in moved)
 
 
 def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> None:
@@ -291,7 +293,9 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
         return True
     latest = {one.fact: one for one in session.history.changes if one.fact.startswith(_REPORTED)}
     if record.kind == "session":
-        lines = {f"line {party.call_sid}" for party in session.parties.values() if session.dial_of(party)} - {"line "}
+        lines = {f"line {party.call_sid}" for party in session.parties.values() if _is_dialed(session, party)} - {
+            "line "
+        }
         is_open = any(not (one.is_over or fact.startswith("gone ")) for fact, one in latest.items())
         if is_open or not lines <= latest.keys():
             return False
