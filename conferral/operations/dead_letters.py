@@ -181,10 +181,6 @@ class DeadLetters:
 
     def _displayed(self, letter: StoredLetter, *, full: bool) -> DeadLetter:
         fields = letter.decoded_fields()
-        if letter.is_cut and fields:
-            name, value = fields.popitem()
-            # Without its last digits, a number would not be masked.
-            fields[name] = cut_text(f"{value[:_VALUE_MAX]}…", min(len(value), _VALUE_MAX)) + "…"
         return DeadLetter(
             id=letter.letter_id,
             at_ms=letter.at_ms,

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
@@ -41,7 +40,7 @@ _Text = TypeVar("_Text", str, bytes)
 TIMERS_PER_RUN_MAX = 200
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
-#: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
+#: Maximum size of an entry, bytes; larger ones are dead-lettered unread.
 ENTRY_BYTES_MAX = 64 * 1024
 
 
@@ -53,7 +52,7 @@ class Entry(NamedTuple):
 
     def text(self) -> dict[str, str]:
         """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
-        if size_of(self.fields) > ENTRY_BYTES_MAX:
+        if len(b"".join(self.fields)) + len(b"".join(self.fields.values())) > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
@@ -63,11 +62,6 @@ class Entry(NamedTuple):
     def event(self) -> Event:
         """Decode the event; raise BadEntryError if too large or invalid."""
         return event_codec.decode(self.text(), self.entry_id)
-
-
-def size_of(fields: Mapping[bytes, bytes]) -> int:
-    """Return the size of an entry's fields with their names, bytes."""
-    return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
 ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
@@ -322,8 +316,8 @@ def _parse_due_ms(score: bytes) -> int | None:
 
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
-#: Fields kept of a dead-lettered entry, count: Lua's stack holds 8,000 values.
-LETTER_FIELDS_MAX = 2_000
+#: Names and values that a script can pass to a command, count. Source: Lua 5.1, `LUAI_MAXCSTACK` (8,000).
+_SCRIPT_VALUES_MAX = 7_900
 #: Approximate number of dead letters kept.
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
@@ -360,29 +354,20 @@ def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], l
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
-    """Append an entry to the dead letters, with its size, origin, and reason.
+    """Append an entry to the dead letters, with its origin and reason.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
     others.
     """
-    size = str(size_of(entry.fields))
-    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
-    letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
+    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
+    letter = _parts({**entry.fields, **{name.encode(): value.encode() for name, value in origin.items()}})
     try:
-        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
+        if len(letter) > _SCRIPT_VALUES_MAX:  # then a full Redis refuses it
+            await ask(client, "XADD", keys.dead, "MAXLEN", "~", DEAD_LETTERS_MAX, "*", *letter)
+        else:
+            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *letter])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise
         return str(error)
     return ""
-
-
-def _cut(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return the first fields, up to the size of an entry that can be read."""
-    kept, left = {}, ENTRY_BYTES_MAX
-    for name, value in islice(fields.items(), LETTER_FIELDS_MAX):
-        if len(name) > left:
-            break
-        kept[name] = value[: left - len(name)]
-        left -= len(name) + len(value)
-    return kept
