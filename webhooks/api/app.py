@@ -79,7 +79,6 @@ def add_api(
 
     async def close(_app: web.Application) -> None:
         await streams.close()
-        await limiter.close()
 
     app.on_shutdown.append(stop_waiting)
     app.on_cleanup.append(close)
