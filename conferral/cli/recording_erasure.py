@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from conferral.operations.erasure import ErasureRefused
+from conferral.operations.erasure import ErasurePlan, ErasureRefused
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
-from conferral.storage.erasure import ErasureReport
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.recordings import delete_recordings, find_recordings
 
@@ -28,7 +27,7 @@ class DeletedRecordings:
 
 
 async def erase_recordings(
-    settings: TwilioSettings, sessions: Iterable[ErasureReport], *, dry_run: bool
+    settings: TwilioSettings, sessions: Iterable[ErasurePlan], *, dry_run: bool
 ) -> DeletedRecordings:
     """Delete the recordings of sessions, before the sessions are erased.
 

@@ -44,7 +44,7 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
 
             forgets = SessionErasure(SessionQueries(system.client, system.keys))
             plan = await forgets.plan(target.sid)
-            assert all(count for what, count in plan.traces.counts.items() if what != "dead_letters")
+            assert all(count for what, count in plan.counts.items() if what != "dead_letters")
             await forgets.erase(plan)
             assert not [one for one in identifying if one in everything_in(redis)]
 
@@ -72,7 +72,7 @@ async def recorded(system: LocalSystem, monkeypatch):
     talk.customer.speak("It is about my order")
     await system.everyone_is_gone(talk.session, "voicemail")
     plan = await SessionErasure(SessionQueries(system.client, system.keys)).plan(talk.session)
-    return plan.traces, [one.sid for one in system.sandbox.recordings()]
+    return plan, [one.sid for one in system.sandbox.recordings()]
 
 
 @pytest.mark.system(**RECORDED)

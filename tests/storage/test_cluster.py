@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio.cluster import ClusterNode
 
+from conferral.operations.erasure import SessionErasure
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
@@ -17,7 +19,6 @@ from conferral.storage import coordinator as leases
 from conferral.storage.connection import cluster as cluster_client
 from conferral.storage.connection.client import BlockingReads, Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.erasure import SessionEraser
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
@@ -207,13 +208,13 @@ async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client) -> Non
         for call_sid in calls[number::2]:
             await client.set(KEYS.call(call_sid), session_id)
             await client.hset(KEYS.command(call_sid), mapping={"entry": "1-0", "session": call_sid})
-    eraser = SessionEraser(client, KEYS)
+    eraser = SessionErasure(SessionQueries(client, KEYS))
     other = await eraser.find("s2")
     traces = await eraser.find("s1")
     assert traces.counts == {
         "session": 1, "log_entries": 1, "gates": 0, "calls": 20, "commands": 20, "outcomes": 1, "dead_letters": 1,
     }  # fmt: skip
-    assert await eraser.erase(traces)
+    await eraser.erase(traces)
     assert not any((await eraser.find("s1")).counts.values())
     assert await eraser.find("s2") == other
     assert await client.hgetall(KEYS.command(calls[0])) == {b"entry": b"1-0"}
