@@ -89,12 +89,12 @@ class CredentialsWatch:
     async def _is_other_accepted(self) -> bool:
         """Whether a live worker's last request was accepted."""
         try:
-            now_ms, processes = await process_registry.read_all(self._core.client, self._core.keys)
+            processes = await process_registry.read_processes(self._core.client, self._core.keys)
         except StoreError as error:
             log_unreachable(error, task="credentials")
             return self._core.is_on_standby
         return any(
-            one.kind == "worker" and one.twilio == ACCEPTED and abs(now_ms - one.last_seen_ms) <= LIVE_MS
+            one.kind == "worker" and one.twilio == ACCEPTED and abs(one.seen_ms_ago) <= LIVE_MS
             for one in processes
             if one.name != self._core.name
         )

@@ -138,8 +138,8 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     if old_version > SCHEMA_VERSION:
         reason = f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
         raise CommandNotDoneError(reason)
-    _, running = await process_registry.read_all(client, keys)
-    outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]
+    processes = await process_registry.read_processes(client, keys)
+    outdated = [one for one in processes if one.is_running and one.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:
         return old_version, SCHEMA_VERSION, outdated
     if outdated and not force:
