@@ -5,7 +5,7 @@ letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is r
 not at all once it has an outcome.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conferral.statemachine.events import Command
@@ -74,27 +74,24 @@ class DeadLetterStore:
         async for letter_id, fields in read_stream(self._client, self._keys.dead, newest_first=True, chunk=chunk):
             yield _parse_letter(letter_id, fields)
 
-    async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """Return letters by id; unknown and malformed ids are left out."""
-        wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
-        answers = await run_each(self._client, [("XRANGE", self._keys.dead, one, one) for one in wanted])
-        entries = (entry for found in answers for entry in found or ())
-        letters = (_parse_letter(letter_id.decode(), fields or {}) for letter_id, fields in entries)
-        return {one.letter_id: one for one in letters}
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        """Return a letter; None for an unknown or malformed id."""
+        if not is_letter_id(letter_id):
+            return None
+        found = await ask(self._client, "XRANGE", self._keys.dead, letter_id, letter_id)
+        return _parse_letter(letter_id, found[0][1] or {}) if found else None
 
-    async def remove(self, letter_ids: Iterable[str]) -> int:
-        """Remove letters for good; return how many existed."""
-        wanted = [one for one in letter_ids if is_letter_id(one)]
-        gone = 0
-        for start in range(0, len(wanted), CHUNK):
-            gone += int(await ask(self._client, "XDEL", self._keys.dead, *wanted[start : start + CHUNK]))
-        return gone
+    async def remove(self, letter_ids: Iterable[str]) -> set[str]:
+        """Remove letters for good; return the ids of those that existed."""
+        wanted = [one for one in dict.fromkeys(letter_ids) if is_letter_id(one)]
+        answers = await run_each(self._client, [("XDEL", self._keys.dead, one) for one in wanted])
+        return {one for one, is_gone in zip(wanted, answers, strict=True) if is_gone}
 
     def retry_problem(self, letter: DeadLetter) -> str:
         """Return why a letter can't be retried; empty if it can."""
         return self._judge(letter)[0]
 
-    async def retry(self, letter: DeadLetter) -> str:
+    async def put_back(self, letter: DeadLetter) -> str:
         """Move a letter back to its stream; return why not, or empty text."""
         problem, command_id, claim = self._judge(letter)
         if problem:
