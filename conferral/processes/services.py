@@ -117,7 +117,7 @@ async def _serve(
             stop,
             {
                 "server": server(app),
-                "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.watch_server, stop), metrics),
+                "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.server.run, stop), metrics),
                 "config": run_with_restarts(stop, "config", agree_with_redis, metrics),
             },
         )

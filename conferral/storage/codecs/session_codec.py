@@ -255,24 +255,18 @@ def changes(session: Session, before: Session) -> Changes:
     return found
 
 
-def load(session_id: str, record: Mapping[bytes, bytes]) -> Session:
+def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     """Return the session of a hash, a new one if it is empty.
 
-    Raise CorruptHashError if a field can't be decoded, or names another session.
+    Raise CorruptHashError if a field can't be decoded, or names another session, or if the key is not a hash (None).
     """
+    if record is None:
+        raise CorruptHashError(WRONG_TYPE)
     if not record:
         return Session(session_id)
-    session = decode(decode_fields(record))
-    if session.id != session_id:
-        raise CorruptHashError("id")
-    return session
-
-
-def decode(fields: Mapping[str, str]) -> Session:
-    """Return the session with these fields; may raise CorruptHashError."""
-    values, damaged = _decode(fields)
-    if damaged:
-        raise CorruptHashError(damaged)
+    values, damaged = _decode(decode_fields(record))
+    if damaged or values["id"] != session_id:
+        raise CorruptHashError(damaged or "id")
     return Session(**values)
 
 

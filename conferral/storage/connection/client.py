@@ -121,11 +121,6 @@ def is_cluster(client: Client) -> bool:
     return hasattr(client, "node_of")
 
 
-def node_of(client: Client, key: str) -> str:
-    """Return a key's node; empty for a single server."""
-    return str(client.node_of(key)) if is_cluster(client) else ""
-
-
 async def server_identity(client: Client) -> tuple[str, int]:
     """Return the server's identity, and its uptime in seconds.
 

@@ -165,7 +165,8 @@ class PartitionStore:
         answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_RUN_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        return int(answer[1]), _parse_due_ms(answer[2])
+        due_ms = float(answer[2] or "inf")
+        return int(answer[1]), None if due_ms == math.inf else int(max(due_ms, 0))
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""
@@ -212,7 +213,7 @@ class PartitionStore:
         if isinstance(write, effect_codec.ReportCommand):
             command_id, is_final = write.report.command_id, write.report.status is not CommandStatus.ACCEPTED
             unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
-            return [scripts.report_command.command(*_report(self._keys, write)), *unused]
+            return [_report(self._keys, write), *unused]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
                 scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
@@ -308,12 +309,6 @@ class PartitionStore:
         return bool(state != State.ENDED.value.encode())
 
 
-def _parse_due_ms(score: bytes) -> int | None:
-    """Return when a timer is due, Unix milliseconds; None if never."""
-    due_ms = float(score or "inf")
-    return None if due_ms == math.inf else int(max(due_ms, 0))
-
-
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
 #: Names and values that a script can pass to a command, count. Source: Lua 5.1, `LUAI_MAXCSTACK` (8,000).
@@ -344,13 +339,13 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
     """Store a command's status, unless a later one is already stored."""
-    await scripts.report_command(client, *_report(keys, write))
+    await ask(client, *_report(keys, write))
 
 
-def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], list[scripts.Argument]]:
-    """Return the keys and arguments of `report_command`."""
+def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     report = write.report
-    return [keys.command(report.command_id)], [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
+    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
+    return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
