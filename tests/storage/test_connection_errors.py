@@ -214,8 +214,7 @@ async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(aft
 async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(after_failover):
     relay, old, new = after_failover
     client, blocking = make_client(relay.url), make_client(relay.url, blocking=True)
-    elsewhere = make_client(old.url)
-    for each in (client, blocking, elsewhere):
+    for each in (client, blocking):
         await each.get("a")
     fail_over(relay, old, new)
     assert await blocking.xread({"s": "0"}, block=10) in ([], {}), "it answers reads, and shows nothing of the new one"
@@ -227,8 +226,7 @@ async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(aft
         await client.set("a", "b")
     assert await blocking.xread({"s": "0"}, block=10)
     await client.set("a", "b")
-    assert await elsewhere.get("a") is None, "a client of another address has nothing to do with it"
-    for each in (client, blocking, elsewhere):
+    for each in (client, blocking):
         await each.aclose()
 
 

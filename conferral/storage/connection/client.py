@@ -19,7 +19,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.errors import is_transient
 from conferral.storage.connection.errors import store_errors as store_errors
-from conferral.storage.connection.redis_classes import ErrorMappingRedis, address_of, connection_class
+from conferral.storage.connection.redis_classes import ErrorMappingRedis, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
@@ -110,7 +110,6 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         client = ErrorMappingRedis.from_url(plain_url, **options)
         pool = client.connection_pool
         pool.connection_class = connection_class(pool.connection_class)
-        pool.connection_kwargs["address"] = address_of(url)
         # Does not connect, but raises if it does not know an option.
         pool.make_connection()  # type: ignore[no-untyped-call]
         return client
