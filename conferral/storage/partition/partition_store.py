@@ -222,18 +222,6 @@ class PartitionStore:
         fields = _parts(encode_outcome(write.outcome_record))
         return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
 
-    async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
-        """Dead-letter a write that Redis permanently refuses.
-
-        Return why Redis refuses the letter, too; empty if it doesn't.
-        """
-        body = await ask(self._client, "HGET", self._keys.outbox(partition), write.write_id)
-        if body is None:
-            return ""
-        refusal = await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
-        await self.remove_from_outbox(partition, write.write_id)
-        return refusal
-
     async def deaths(self, partition: int) -> dict[str, int]:
         """Return how many workers died over which entries and effects, by id."""
         found = await ask(self._client, "HGETALL", self._keys.suspects(partition))
@@ -258,7 +246,7 @@ class PartitionStore:
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
     ) -> str:
-        """Dead-letter an effect or write with its `body`; the outbox keeps it.
+        """Dead-letter an effect with its `body`; the outbox keeps it.
 
         Return why Redis refuses the letter; empty if it doesn't.
         """
@@ -266,7 +254,7 @@ class PartitionStore:
         return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
-        """Remove an effect that can't be executed, or a write that is done."""
+        """Remove an effect that can't be executed, or a write that Redis refuses."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)
 
     # ---- calls placed by REST; all safe to repeat
