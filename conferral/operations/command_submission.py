@@ -11,7 +11,7 @@ from conferral.operations.errors import (
     PublishUnconfirmedError,
     UnknownSession,
 )
-from conferral.operations.redis_limiter import RequestRunner, unlimited
+from conferral.operations.redis_limiter import UNLIMITED, RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
@@ -45,7 +45,7 @@ class CommandSubmitter:
     def __init__(
         self,
         reader: SessionQueries,
-        run: RequestRunner = unlimited,
+        run: RedisLimiter = UNLIMITED,
         on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
         self._reader = reader

@@ -2,23 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from conferral.runtime.errors import StoreUnreachableError
 
 T = TypeVar("T")
-
-
-class RequestRunner(Protocol):
-    """A way to run a request."""
-
-    async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
-        """Return the result."""
-
-
-async def unlimited(request: Coroutine[Any, Any, T], /) -> T:
-    """Run a request immediately."""
-    return await request
 
 
 class RedisLimiter:
@@ -40,3 +28,7 @@ class RedisLimiter:
             raise StoreUnreachableError("Redis did not answer in time") from None
         finally:
             request.close()  # it may never have had a turn
+
+
+#: For callers that run one request after another.
+UNLIMITED = RedisLimiter(2**31)
