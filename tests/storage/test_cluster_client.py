@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import make_client, run_all, run_or_raise
 from conferral.storage.connection.cluster import ClusterClient, key_of
-from conferral.storage.connection.errors import NoNodeError, noted_node
+from conferral.storage.connection.errors import NoNodeError, to_store_error
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.each import each
 
@@ -147,7 +147,7 @@ async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error, dr
             (failed,) = failure if is_pipeline else [failure]
             assert type(failed) is type(error)
             assert (node.dropped, client.has_valid_map) == (dropped, not dropped)
-            assert not dropped or noted_node(failed) == "a:1"
+            assert not dropped or to_store_error(failed).node == "a:1"
         assert node.is_closed
 
 

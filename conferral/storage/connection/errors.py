@@ -80,11 +80,6 @@ def note_node(error: Exception, node: str) -> None:
     error.redis_node = node  # type: ignore[attr-defined]
 
 
-def noted_node(error: object) -> str:
-    """Return the cluster's node that an error comes from; empty if unknown."""
-    return str(getattr(error, "redis_node", ""))
-
-
 def unreachable_reason(error: Exception) -> str:
     """Return why Redis can't be reached, without the error's text or class."""
     if isinstance(error, NoNodeError):
@@ -157,7 +152,7 @@ def store_errors(key: str = "") -> Iterator[None]:
 
 def to_store_error(error: Exception, key: str = "") -> StoreError:
     """Convert an error: StoreUnreachableError only if a retry may help."""
-    word, node = error_word(error), noted_node(error)
+    word, node = error_word(error), str(getattr(error, "redis_node", ""))
     redis = f"Redis node {node}" if node else "Redis"
     ours: StoreError
     if word in TRANSIENT_WORDS:
