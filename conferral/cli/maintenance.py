@@ -138,7 +138,7 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     if old_version > SCHEMA_VERSION:
         reason = f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
         raise CommandNotDoneError(reason)
-    processes = await process_registry.read_processes(client, keys)
+    processes = await process_registry.read_processes(client, keys, await reader.now_ms())
     outdated = [one for one in processes if one.is_running and one.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:
         return old_version, SCHEMA_VERSION, outdated

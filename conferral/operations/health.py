@@ -73,8 +73,8 @@ class Rates:
 async def read_health(reader: SessionQueries) -> Health:
     """Read the system's health."""
     client, keys = reader.client, reader.keys
-    listed = await process_registry.read_processes(client, keys)
     now_ms = await reader.now_ms()
+    listed = await process_registry.read_processes(client, keys, now_ms)
     owners = await coordinator.read_owners(client, keys)
     # Another program's key must not hide the rest.
     dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])

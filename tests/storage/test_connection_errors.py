@@ -10,8 +10,9 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.connection import redis_classes
 from conferral.storage.connection.client import Client, make_client, store_errors
-from conferral.storage.connection.redis_classes import REFRESH_EVERY_S
+from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Generations
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import SESSION, event_in, ringing
@@ -181,8 +182,11 @@ async def test_redis_error_messages_are_mapped_to_states(tmp_path, words, state,
 
 
 @pytest.fixture
-async def after_failover(single: RedisServer) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
+async def after_failover(
+    single: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
     """An address that leads to another server by now, and connections of before that stay open to the first."""
+    monkeypatch.setattr(redis_classes, "generations", Generations())  # as of a process of its own
     with RedisServer(single.program) as other:
         async with Relay(single.socket) as relay:
             yield relay, single, other

@@ -94,7 +94,7 @@ class RecordCodec:
         return found
 
     def decode(self, fields: Mapping[str, str], prefix: str, damaged: list[str]) -> dict[str, Any]:
-        """Return the record's attributes; never fail, but add to the damaged fields.
+        """Return the record's attributes; never fail, but add damaged fields.
 
         Damaged required attributes are empty, other invalid or absent ones missing; unknown words stay.
         """

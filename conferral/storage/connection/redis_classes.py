@@ -59,7 +59,7 @@ class Generations:
             self._started_at_s = now_s
 
 
-_generations = Generations()
+generations = Generations()
 
 
 class _ConnectionMixin:
@@ -71,10 +71,10 @@ class _ConnectionMixin:
         """Reconnect if outdated; the pool calls this before each use."""
         redis_py: Any = super()
         with as_connection_error(self):
-            if redis_py.is_connected and self._generation != _generations.last:
+            if redis_py.is_connected and self._generation != generations.last:
                 await redis_py.disconnect(nowait=True)
             if not redis_py.is_connected:
-                self._generation = _generations.last
+                self._generation = generations.last
             await redis_py.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
@@ -94,7 +94,7 @@ class _ConnectionMixin:
                 return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
             if error_word(error) == "READONLY":
-                _generations.report_read_only(self._generation)
+                generations.report_read_only(self._generation)
             raise
 
 

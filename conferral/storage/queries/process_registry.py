@@ -81,7 +81,8 @@ async def register(client: Client, keys: Keys, process: Process, *, is_live_work
     """Register a running process, and remove those that are long dead."""
     now_ms = await server_time_ms(client, keys.processes)
     try:
-        gone = [one.name for one in await read_processes(client, keys) if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
+        found = await read_processes(client, keys, now_ms)
+        gone = [one.name for one in found if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
     except StoreUnreachableError:
         raise
     except StoreError:  # the key is another program's; a worker's heartbeat has a key of its own
@@ -105,9 +106,11 @@ async def deregister(client: Client, keys: Keys, name: str) -> None:
     await run_or_raise(client, ("HDEL", keys.processes, name), ("ZREM", keys.workers, name))
 
 
-async def read_processes(client: Client, keys: Keys) -> list[Process]:
-    """Return all processes that didn't stop, by name; some may have died."""
-    now_ms = await server_time_ms(client, keys.processes)
+async def read_processes(client: Client, keys: Keys, now_ms: int) -> list[Process]:
+    """Return all processes that didn't stop, by name; some may have died.
+
+    `now_ms` is Redis's time.
+    """
     found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
