@@ -118,7 +118,7 @@ async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> C
         found = f"{host} answered 410 at {to_iso(state.stopped_at_ms)}; nothing is sent"
         return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
     owner = (await coordinator.read_owners(reader.client, reader.keys))[coordinator.OUTCOMES]
-    if not owner.name:
+    if not owner.at(await server_time_ms(reader.client, reader.keys.owners)).name:
         return warn("outcomes", f"no running worker sends them to {host}", "restart the workers with this URL")
     if state.undelivered:
         found = f"{state.undelivered:,} could not be delivered to {host}"

@@ -70,10 +70,10 @@ class Rates:
     failures: dict[str, float] = field(default_factory=dict)
 
 
-async def read_health(reader: SessionQueries) -> Health:
-    """Read the system's health."""
+async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
+    """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
-    now_ms = await reader.now_ms()
+    now_ms = now_ms or await reader.now_ms()
     listed = await process_registry.read_processes(client, keys, now_ms)
     owners = await coordinator.read_owners(client, keys)
     # Another program's key must not hide the rest.
@@ -81,8 +81,8 @@ async def read_health(reader: SessionQueries) -> Health:
     return Health(
         at_ms=now_ms,
         partitions=tuple(await _read_partitions(client, keys, now_ms, owners)),
-        router=owners[coordinator.ROUTER],
-        sweep=owners[coordinator.SWEEP],
+        router=owners[coordinator.ROUTER].at(now_ms),
+        sweep=owners[coordinator.SWEEP].at(now_ms),
         processes=tuple(one for one in listed if one.is_running),
         dead=int(dead or 0),
         commands=int(commands or 0),
@@ -140,7 +140,7 @@ async def _read_partitions(
         found.append(
             PartitionHealth(
                 number=number,
-                holder=owners[str(number)],
+                holder=owners[str(number)].at(now_ms),
                 undecided=undecided or 0,
                 lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),
@@ -176,7 +176,7 @@ async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
         silent = await client.zrangebyscore(keys.workers, "-inf", f"({now_ms - SHOWN_DEAD_AFTER_MS}")
     owners = await coordinator.read_owners(client, keys)
     # A worker that renews what it owns runs.
-    renewing = {owner.name for owner in owners.values()}
+    renewing = {owner.at(now_ms).name for owner in owners.values()}
     names = sorted({name.decode(errors="replace") for name in silent} - renewing)
-    waiting = [number for number in range(keys.partitions) if not owners[str(number)].name]
+    waiting = [number for number in range(keys.partitions) if not owners[str(number)].at(now_ms).name]
     return LostWorkers(names, waiting) if names else None

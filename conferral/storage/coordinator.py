@@ -13,7 +13,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
-from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
@@ -85,32 +85,35 @@ class Granted:
 class Owner:
     """The owner of a partition or task, as people see it."""
 
-    #: Empty without one, or if it has not renewed lately.
+    #: Empty without one.
     name: str = ""
     #: How often it has changed hands (count).
     epoch: int = 0
-    #: Time since the last renewal, milliseconds by Redis's clock; 0 without an owner.
-    renewed_ms_ago: int = 0
+    #: Redis's time of the last renewal, Unix milliseconds.
+    renewed_at_ms: int = 0
+
+    def at(self, now_ms: int) -> "Owner":
+        """Return it, without a name if not renewed lately by Redis's time."""
+        is_live = abs(now_ms - self.renewed_at_ms) <= SHOWN_DEAD_AFTER_MS
+        return self if is_live else Owner("", self.epoch, self.renewed_at_ms)
 
 
 async def read_owners(client: Client, keys: Keys) -> dict[str, Owner]:
     """Return the owners of all partitions, by their numbers, and of all tasks."""
     items = [*map(str, range(keys.partitions)), *TASKS]
-    now_ms = await server_time_ms(client, keys.owners)
     with store_errors(keys.owners):
         found = await client.hmget(keys.owners, items)
     return {
-        item: _owner(parse_object((text or b"").decode(errors="replace")), now_ms)
+        item: _owner(parse_object((text or b"").decode(errors="replace")))
         for item, text in zip(items, found, strict=True)
     }
 
 
-def _owner(fields: dict[str, object], now_ms: int) -> Owner:
+def _owner(fields: dict[str, object]) -> Owner:
     name, epoch, renewed_at_ms = (fields.get(field) for field in ("holder", "epoch", "renewed_at"))
     if not (isinstance(name, str) and isinstance(epoch, int) and isinstance(renewed_at_ms, int)):
         return Owner()  # another program's
-    is_live = name and abs(now_ms - renewed_at_ms) <= SHOWN_DEAD_AFTER_MS
-    return Owner(name, epoch, max(0, now_ms - renewed_at_ms)) if is_live else Owner("", epoch)
+    return Owner(name, epoch, renewed_at_ms)
 
 
 async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:

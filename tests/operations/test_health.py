@@ -7,7 +7,6 @@ import pytest
 from conferral.operations.health import Health, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import server_time_ms
 from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
@@ -16,15 +15,15 @@ from conferral.storage.queries.process_registry import Process, ProcessStats, st
 from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
-NO_HOLDER = Owner("", 0, 0)
+NOW_MS = 1_800_000_000_000
+NO_HOLDER = Owner()
 
 
 @pytest.mark.redis
 async def test_health_reports_existing_data_and_nothing_else(client):
-    now_ms = await server_time_ms(client, KEYS.owners)
     await client.hset(KEYS.owners, mapping={
-        "0": owned_by("w1", now_ms - 300, 7), "1": owned_by("gone", now_ms - 3_501, 3),
-        "commands": owned_by("w1", now_ms, 2),
+        "0": owned_by("w1", NOW_MS - 300, 7), "1": owned_by("gone", NOW_MS - 3_501, 3),
+        "commands": owned_by("w1", NOW_MS, 2),
     })  # fmt: skip
     await client.hset(KEYS.lease(0), "commit", "12")
     await client.hset(KEYS.lease(1), "commit", "4")
@@ -33,23 +32,22 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     await client.xgroup_create(KEYS.events(0), GROUP, id="0")
     await client.sadd(KEYS.live(0), "s1", "s2")
     await client.hset(KEYS.outbox(0), mapping={"e1": "x"})
-    await client.zadd(KEYS.timers(0), {"ring|s1": now_ms - 5_000, "age|s1": now_ms + 60_000})
+    await client.zadd(KEYS.timers(0), {"ring|s1": NOW_MS - 5_000, "age|s1": NOW_MS - 1_000})
     await client.xadd(KEYS.dead, {"type": "x"})
     await client.xadd(KEYS.commands, {"type": "x"})
     await client.zadd(KEYS.undelivered, {"5-0": 5})
     await client.hset(KEYS.sending_state, mapping={"position": "7-0", "stopped_at": 9})
 
-    found = await read_health(SessionQueries(client, KEYS))
+    found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, first.holder.renewed_ms_ago), 3, 12)
-    assert 300 <= first.holder.renewed_ms_ago < 3_500
+    assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
-    assert (second.holder, second.commit, second.overdue_timers) == (Owner("", 3, 0), 4, 0)
+    assert (second.holder, second.commit, second.overdue_timers) == (Owner("", 3, NOW_MS - 3_501), 4, 0)
     assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (Owner("w1", 2, found.router.renewed_ms_ago), NO_HOLDER)
+    assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
     assert found.outcomes == SendingState("7-0", 9, 0, 1)
 

@@ -5,7 +5,6 @@ import pytest
 from conferral.operations import health
 from conferral.operations.health import LostWorkers, read_lost_workers
 from conferral.operations.session_queries import SessionQueries
-from conferral.storage import coordinator
 from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS
 from conferral.storage.keys import Keys
 from tests.support.owners import owned_by
@@ -25,8 +24,7 @@ class Observer:
         async def now_ms(_client, _key):
             return self.now_ms
 
-        for module in (health, coordinator):
-            monkeypatch.setattr(module, "server_time_ms", now_ms)
+        monkeypatch.setattr(health, "server_time_ms", now_ms)
 
     def beat(self, *names):
         self.redis.zadd(KEYS.workers, dict.fromkeys(names, self.now_ms))

@@ -8,11 +8,10 @@ from functools import partial
 
 import pytest
 
-from conferral.storage.coordinator import TASKS, Granted, OtherWorker, Owner, Tick, Wants, read_owners, send_tick
+from conferral.storage.coordinator import TASKS, Granted, OtherWorker, Tick, Wants, read_owners, send_tick
 from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.memory_redis import MemoryServer
-from tests.support.owners import owned_by
 from tests.support.redis_clients import full
 
 KEYS = Keys("test", 8)
@@ -284,10 +283,9 @@ async def test_people_see_owner_epoch_and_time(client, keys):
     owners = await read_owners(client, keys)
     assert (owners["0"].name, owners["0"].epoch, owners["commands"].name) == ("one", 1, "one")
     assert owners["1"].name == owners["2"].name == ""
-    assert 0 <= owners["0"].renewed_ms_ago < 3_500
-    for renewed_at_ms in (granted.now_ms - 60_000, granted.now_ms + 60_000):
-        await client.hset(keys.owners, "0", owned_by("one", renewed_at_ms))
-        assert (await read_owners(client, keys))["0"] == Owner("", 1, 0)
+    assert owners["0"].at(granted.now_ms).name == "one"
+    assert owners["0"].at(granted.now_ms + 3_501).name == owners["0"].at(granted.now_ms - 3_501).name == ""
+    assert owners["0"].at(granted.now_ms + 3_501).epoch == 1
 
 
 async def test_full_redis_still_renews(client, keys):
