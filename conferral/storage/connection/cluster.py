@@ -156,7 +156,7 @@ class ClusterClient(RedisCluster):
             asking = () if isinstance(error, redis_errors.MovedError) else (PipelineCommand(0, "ASKING"),)
             await self._send(node, *asking, command)
         if isinstance(command.result, redis_errors.AskError):
-            command.result = redis_errors.TryAgainError("the nodes disagree about the slot")
+            command.result = redis_errors.TryAgainError("the nodes disagree about the slot", status_code="TRYAGAIN")
 
     async def _send(self, node: ClusterNode, *commands: PipelineCommand) -> None:
         """Send commands to a node; store each one's answer or error in it."""

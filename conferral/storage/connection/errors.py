@@ -51,20 +51,6 @@ TRANSIENT_WORDS = frozenset(
         "MASTERDOWN",
     }
 )  # fmt: skip
-#: redis-py has classes for these, and strips the code from the text.
-_WORDS: tuple[tuple[type[Exception], str], ...] = (
-    (redis_errors.ReadOnlyError, "READONLY"),
-    (redis_errors.OutOfMemoryError, "OOM"),
-    (redis_errors.BusyLoadingError, "LOADING"),
-    (redis_errors.TryAgainError, "TRYAGAIN"),
-    (redis_errors.MovedError, "MOVED"),
-    (redis_errors.AskError, "ASK"),
-    (redis_errors.MasterDownError, "MASTERDOWN"),
-    (redis_errors.ClusterDownError, "CLUSTERDOWN"),
-    (redis_errors.NoPermissionError, "NOPERM"),
-    (redis_errors.AuthenticationError, "WRONGPASS"),
-    (redis_errors.AuthorizationError, "WRONGPASS"),
-)
 
 
 class NoNodeError(redis_errors.ConnectionError):
@@ -102,9 +88,11 @@ def unreachable_reason(error: Exception) -> str:
 
 def error_word(error: object) -> str:
     """Return an error's Redis code, such as `OOM`; empty if it has none."""
-    for kind, word in _WORDS:
-        if isinstance(error, kind):
-            return word
+    # redis-py keeps a code that it knows, and strips it from the text. ERR says nothing.
+    if (code := getattr(error, "status_code", None)) and code != "ERR":
+        return str(code)
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
+        return "WRONGPASS"
     if not isinstance(error, redis_errors.ResponseError):
         # While connecting, redis-py may hide what Redis answered behind a connection error. Another answer may only be
         # the error's context: a script that Redis did not know, sent again over a connection that then broke.
