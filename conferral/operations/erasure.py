@@ -261,11 +261,9 @@ class SessionErasure:
         """Yield keys with what they hold; a migrating key may appear twice."""
         with store_errors():
             names = [key.decode(errors="replace") async for key in self._client.scan_iter(match=pattern, count=CHUNK)]
-        for start in range(0, len(names), CHUNK):
-            some = names[start : start + CHUNK]
-            answers = await run_each(self._client, [(read, name, *arguments) for name in some])
-            for name, answer in zip(some, answers, strict=True):
-                yield name, answer
+        answers = await run_each(self._client, [(read, name, *arguments) for name in names])
+        for name, answer in zip(names, answers, strict=True):
+            yield name, answer
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:

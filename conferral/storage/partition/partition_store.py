@@ -32,7 +32,7 @@ from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
+from conferral.storage.outcome_stream import encode_outcome
 
 _Text = TypeVar("_Text", str, bytes)
 
@@ -109,7 +109,7 @@ class PartitionStore:
         keys: Keys,
         *,
         call_ttl_s: int = 86_400,
-        outcomes_kept: int = OUTCOMES_KEPT,
+        outcomes_kept: int = 100_000,
         dial_limits: DialLimits | None = None,
     ) -> None:
         """Make a store that keeps an ended session's calls for `call_ttl_s`."""
