@@ -55,10 +55,7 @@ _LOG = (
     "removed one; applied in order, they give the session at each version), and `other` (unknown parameters of a "
     "callback)."
 )
-_DEAD = (
-    "A dead letter has the fields of the original entry, cut to 64 KiB, plus `dead_reason`, `dead_stream`, "
-    "`dead_entry`, and `dead_size` (bytes before the cut)."
-)
+_DEAD = "A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, and `dead_entry`."
 _SESSIONS = (
     "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"
     " one version of the session. Fields that this page does not list may change with every version. An example:"

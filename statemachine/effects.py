@@ -18,8 +18,8 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
-class Effect(BaseRecord, frozen=True, kw_only=True):
-    """Base class of effects."""
+class Effect(BaseRecord, frozen=True, kw_only=True, tag_field="kind", tag=snake_case):
+    """Base class of effects; in JSON, their kind is a field."""
 
     #: Redis holds it, so a class keeps its name.
     kind: ClassVar[str] = ""

@@ -12,6 +12,7 @@ from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection.client import server_time_ms
 from conferral.storage.queries import process_registry
 from conferral.telephony.http_client import RequestResult, label_requests, send
 from conferral.worker.core import WorkerCore
@@ -89,12 +90,14 @@ class CredentialsWatch:
     async def _is_other_accepted(self) -> bool:
         """Whether a live worker's last request was accepted."""
         try:
-            now_ms, processes = await process_registry.read_all(self._core.client, self._core.keys)
+            client, keys = self._core.client, self._core.keys
+            now_ms = await server_time_ms(client, keys.processes)
+            processes = await process_registry.read_processes(client, keys, now_ms)
         except StoreError as error:
             log_unreachable(error, task="credentials")
             return self._core.is_on_standby
         return any(
-            one.kind == "worker" and one.twilio == ACCEPTED and abs(now_ms - one.last_seen_ms) <= LIVE_MS
+            one.kind == "worker" and one.twilio == ACCEPTED and abs(one.seen_ms_ago) <= LIVE_MS
             for one in processes
             if one.name != self._core.name
         )

@@ -138,8 +138,8 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     if old_version > SCHEMA_VERSION:
         reason = f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
         raise CommandNotDoneError(reason)
-    _, running = await process_registry.read_all(client, keys)
-    outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]
+    processes = await process_registry.read_processes(client, keys, await reader.now_ms())
+    outdated = [one for one in processes if one.is_running and one.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:
         return old_version, SCHEMA_VERSION, outdated
     if outdated and not force:
@@ -230,19 +230,18 @@ def forget(
     plans = run_query(lambda reader: SessionErasure(reader).plans(session))
     found = [plan for plan in plans if not plan.is_empty]
     if found and not (dry_run or yes):
-        about = "; ".join(_plan_lines(plan, plan.traces.counts) for plan in found)
+        about = "; ".join(_plan_lines(plan, plan.counts) for plan in found)
         also = "; its recordings at Twilio" if twilio else ""
         output.require_confirmation(f"{about}{also} will be deleted permanently. Continue?")
-    deleted, refused = _erase_at_twilio(twilio, found, dry_run=dry_run) if twilio and found else ({}, ())
+    deleted, refused = _erase_at_twilio(twilio, found, dry_run=dry_run) if twilio and found else ({}, [])
     if found and not dry_run:
         run_query(lambda reader: _erase(SessionErasure(reader), found))
     for plan in plans:
-        traces = plan.traces
-        counts = traces.counts | ({"recordings": deleted.get(traces.session_id, 0)} if twilio else {})
+        counts = plan.counts | ({"recordings": deleted.get(plan.session_id, 0)} if twilio else {})
         if as_json:
-            output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": counts})
+            output.print_json({"session": plan.session_id, "dry_run": dry_run, "erased": counts})
         elif plan.is_empty:
-            output.print_line(f"Redis holds nothing about {traces.session_id}")
+            output.print_line(f"Redis holds nothing about {plan.session_id}")
         else:
             output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan, counts)}")
     if refused:
@@ -251,13 +250,12 @@ def forget(
 
 def _erase_at_twilio(
     settings: "TwilioSettings", plans: "list[ErasurePlan]", *, dry_run: bool
-) -> "tuple[dict[str, int], tuple[str, ...]]":
+) -> tuple[dict[str, int], list[str]]:
     import asyncio  # slow, and other commands' help needs none of it
 
     from conferral.cli.recording_erasure import erase_recordings  # as Twilio's library
 
-    erased = asyncio.run(erase_recordings(settings, [plan.traces for plan in plans], dry_run=dry_run))
-    return erased.counts, erased.refused
+    return asyncio.run(erase_recordings(settings, plans, dry_run=dry_run))
 
 
 async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
@@ -268,10 +266,10 @@ async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
 def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
     from conferral.operations import wording
 
-    traces, customer = plan.traces, plan.session.parties.get("customer")
+    customer = plan.session.parties.get("customer")
     address = wording.display_address(customer.address) if customer else ""
     ended_at = plan.session.fields.get("ended_at", "")
-    damaged = "damaged; its calls continue" if traces.is_damaged else ""
+    damaged = "damaged; its calls continue" if plan.is_damaged else ""
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in counts.items() if count]
-    return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"
+    return f"{plan.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"

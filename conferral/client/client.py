@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from conferral.client.models import LogEntry, OutcomeRecord
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_connection import make_redis_client, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
@@ -283,7 +283,7 @@ class Client:
 
     async def session(self, named: str) -> StoredSession:
         """Return a session by its id or a call's SID, or raise UnknownSession."""
-        view = await self._reader.read_exact(named, self._run)
+        view = await self._run(self._reader.read_exact(named))
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral import output
@@ -28,15 +28,14 @@ class Narrator:
     session_id: str
     #: Names by party, or by "agent 1 of 2". The story sets them: a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
-    is_over: bool = False
     _newest_id: str = ""
     _began_ms: int = 0
     _newest_sentence: str = ""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
-        """Narrate until the story is over."""
-        while not self.is_over:
+        """Narrate until canceled."""
+        while True:
             await self.narrate_new()
             await asyncio.sleep(POLL_EVERY_S)
 
@@ -72,12 +71,9 @@ async def narrating(reader: SessionQueries, session_id: str) -> AsyncIterator[Na
         yield narrator
         await narrator.narrate_new()
     finally:
-        # Stop by a flag: a cancellation during a Redis read can get lost.
-        narrator.is_over = True
-        await asyncio.wait({narration})
-        error = narration.exception()
-    if error is not None:
-        raise error
+        narration.cancel()
+        with suppress(asyncio.CancelledError):
+            await narration
 
 
 def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:

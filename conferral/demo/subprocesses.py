@@ -19,8 +19,6 @@ STOP_S = 10.0
 POLL_EVERY_S = 0.05
 #: Delay before a dead worker restarts, so that the takeover becomes visible, in seconds.
 RESTART_AFTER_S = 10.0
-#: Time for a canceled task to clean up before it is canceled again, in seconds.
-CANCEL_AGAIN_S = 1.0
 LOG_LINES_MAX = 8
 ERROR_LINES_MAX = 40
 #: A Unix socket's path is limited to about 100 bytes, and temporary folders can be deep.
@@ -171,13 +169,7 @@ async def poll_until(holds: Callable[[], Awaitable[bool]], timeout_s: float) -> 
 
 
 async def cancel_all(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    """Cancel tasks, repeatedly, until they have ended.
-
-    Up to Python 3.11, `asyncio.wait_for`, which redis-py uses to send, swallows a cancellation that arrives in the same
-    loop iteration as the awaited result (cpython issue 81839).
-    """
-    going = {task for task in tasks if not task.done()}
-    while going:
-        for task in going:
-            task.cancel()
-        _, going = await asyncio.wait(going, timeout=CANCEL_AGAIN_S)
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,8 +11,7 @@ from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import cut_text, mask_numbers
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
-from conferral.storage.connection.client import CHUNK, Client
-from conferral.storage.keys import Keys
+from conferral.storage.connection.client import CHUNK
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
@@ -83,23 +82,14 @@ class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has
         self.count = count
 
 
-class DeadLetters:
+class DeadLetters(DeadLetterStore):
     """Lists, retries, and drops dead letters; methods may raise StoreError."""
-
-    def __init__(self, client: Client, keys: Keys) -> None:
-        self._store = DeadLetterStore(client, keys)
-        self._client = client
-        self._keys = keys
-
-    async def count(self) -> int:
-        """Return the number of dead letters."""
-        return await self._store.count()
 
     async def newest(self, limit: int, reason: str = "", *, full: bool = False) -> tuple[DeadLetter, ...]:
         """Return the newest dead letters, with a reason (empty: any)."""
         reason = shorten_reason(reason)
         found: list[DeadLetter] = []
-        async for letter in self._store.newest_first(CHUNK if reason else min(limit, CHUNK)):
+        async for letter in self.newest_first(CHUNK if reason else min(limit, CHUNK)):
             if reason in ("", letter.reason):
                 found.append(self._displayed(letter, full=full))
             if len(found) == limit:
@@ -127,16 +117,16 @@ class DeadLetters:
 
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return a dead letter; None if there is none with this id."""
-        found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
-        return self._displayed(found[letter_id], full=full) if letter_id in found else None
+        letter = await self.get(letter_id)
+        return None if letter is None else self._displayed(letter, full=full)
 
     async def groups(self) -> list[ReasonGroup]:
         """Return all reasons with their counts, most frequent first."""
         counted: Counter[str] = Counter()
         retryable: Counter[str] = Counter()
-        async for letter in self._store.newest_first():
+        async for letter in self.newest_first():
             counted[letter.reason] += 1
-            retryable[letter.reason] += not self._store.retry_problem(letter)
+            retryable[letter.reason] += not self.retry_problem(letter)
         found = [ReasonGroup(reason, count, retryable[reason]) for reason, count in counted.items()]
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
@@ -146,23 +136,17 @@ class DeadLetters:
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=parse_entry_id):
             # Read only now: another user may have retried or dropped it, and memory may not hold all letters.
-            letter = (await self._store.get([one])).get(one)
-            if why_not := _NOT_FOUND if letter is None else await self._store.retry(letter):
+            letter = await self.get(one)
+            if why_not := _NOT_FOUND if letter is None else await self.put_back(letter):
                 refused[one] = why_not
             else:
                 done += 1
-        return BulkResult(done, refused, await self._store.count())
+        return BulkResult(done, refused, await self.count())
 
     async def drop(self, ids: Sequence[str]) -> BulkResult:
         """Delete dead letters permanently."""
-        refused: dict[str, str] = {}
-        done = 0
-        for start in range(0, len(ids), CHUNK):
-            some = ids[start : start + CHUNK]
-            found = await self._store.get(some)
-            refused |= {one: _NOT_FOUND for one in some if one not in found}
-            done += await self._store.remove(found)
-        return BulkResult(done, refused, await self._store.count())
+        gone = await self.remove(ids)
+        return BulkResult(len(gone), {one: _NOT_FOUND for one in ids if one not in gone}, await self.count())
 
     async def retry_all(self, reason: str = "", count: int | None = None) -> BulkResult:
         """Retry letters with a reason (empty: any), or raise CountChanged."""
@@ -173,7 +157,7 @@ class DeadLetters:
         return await self.drop(await self._ids_with_reason(reason, count))
 
     async def _ids_with_reason(self, reason: str, count: int | None) -> list[str]:
-        letters, reason = self._store.newest_first(), shorten_reason(reason)
+        letters, reason = self.newest_first(), shorten_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):
             raise CountChanged(len(found))
@@ -181,10 +165,6 @@ class DeadLetters:
 
     def _displayed(self, letter: StoredLetter, *, full: bool) -> DeadLetter:
         fields = letter.decoded_fields()
-        if letter.is_cut and fields:
-            name, value = fields.popitem()
-            # Without its last digits, a number would not be masked.
-            fields[name] = cut_text(f"{value[:_VALUE_MAX]}…", min(len(value), _VALUE_MAX)) + "…"
         return DeadLetter(
             id=letter.letter_id,
             at_ms=letter.at_ms,
@@ -193,7 +173,7 @@ class DeadLetters:
             entry_id=letter.entry_id,
             type=_mask_numbers(fields.get("type", ""), full=full),
             session=_mask_unless_id(fields.get("session", ""), full=full),
-            not_retryable_reason=self._store.retry_problem(letter),
+            not_retryable_reason=self.retry_problem(letter),
             fields=_shown_fields(fields, full=full),
         )
 

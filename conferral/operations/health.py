@@ -1,12 +1,12 @@
 """Data of the health page: partitions, leases, processes, lost workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from conferral.operations.attention import OVERDUE_AFTER_MS
-from conferral.operations.session_queries import CHUNK, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
@@ -14,19 +14,7 @@ from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, ProcessStats
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
-    """Who owns a partition or a task."""
-
-    #: Name of the process; empty without a holder.
-    name: str
-    #: How often it has changed hands (count).
-    epoch: int
-    #: Time since the last renewal, in milliseconds by Redis's clock; 0 without a holder.
-    renewed_ms_ago: int
+from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, Process, ProcessStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +22,7 @@ class PartitionHealth:
     """One partition and its backlog."""
 
     number: int
-    holder: LeaseHolder
+    holder: Owner
     #: Unprocessed entries in its stream (count).
     undecided: int
     #: Consumer group lag as Redis reports it (count); None before Redis 7.
@@ -48,35 +36,19 @@ class PartitionHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessHealth:
-    """A running process."""
-
-    name: str
-    #: `webhooks` or `worker`.
-    kind: str
-    version: str
-    #: The newest schema version that it supports.
-    schema_version: int
-    #: Time since its last heartbeat, in milliseconds.
-    seen_ms_ago: int
-    #: Counters since its start; None for an older version that reports none.
-    stats: ProcessStats | None
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """A snapshot of the system's health."""
 
     at_ms: int
     partitions: tuple[PartitionHealth, ...]
-    router: LeaseHolder
-    sweep: LeaseHolder
-    processes: tuple[ProcessHealth, ...]
+    router: Owner
+    sweep: Owner
+    processes: tuple[Process, ...]
     dead: int
     #: Unrouted commands (count).
     commands: int
     #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
-    died: tuple[ProcessHealth, ...] = ()
+    died: tuple[Process, ...] = ()
     outcomes: SendingState = field(default_factory=SendingState)
 
     @property
@@ -101,26 +73,17 @@ class Rates:
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
-    seen_at_ms, found = await process_registry.read_listed(client, keys)
-    now_ms = now_ms or seen_at_ms
+    now_ms = now_ms or await reader.now_ms()
+    listed = await process_registry.read_processes(client, keys, now_ms)
     owners = await coordinator.read_owners(client, keys)
-    partitions: list[PartitionHealth] = []
-    for start in range(0, keys.partitions, CHUNK):
-        numbers = range(start, min(start + CHUNK, keys.partitions))
-        partitions += await _read_partitions(client, keys, numbers, now_ms, owners)
     # Another program's key must not hide the rest.
     dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])
-    # If the clock was set back, a process that is long gone must not appear to run.
-    listed = [
-        ProcessHealth(one.name, one.kind, one.version, one.schema_version, seen_at_ms - one.last_seen_ms, one.stats)
-        for one in found
-    ]
     return Health(
         at_ms=now_ms,
-        partitions=tuple(partitions),
-        router=_holder(owners[coordinator.ROUTER], now_ms),
-        sweep=_holder(owners[coordinator.SWEEP], now_ms),
-        processes=tuple(one for one in listed if abs(one.seen_ms_ago) <= STOPPED_AFTER_MS),
+        partitions=tuple(await _read_partitions(client, keys, now_ms, owners)),
+        router=owners[coordinator.ROUTER].at(now_ms),
+        sweep=owners[coordinator.SWEEP].at(now_ms),
+        processes=tuple(one for one in listed if one.is_running),
         dead=int(dead or 0),
         commands=int(commands or 0),
         died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
@@ -167,9 +130,9 @@ def _reads_of(keys: Keys, number: int, now_ms: int) -> tuple[Command, ...]:
 
 
 async def _read_partitions(
-    client: Client, keys: Keys, numbers: Sequence[int], now_ms: int, owners: Mapping[str, Owner]
+    client: Client, keys: Keys, now_ms: int, owners: Mapping[str, Owner]
 ) -> list[PartitionHealth]:
-    found = []
+    found, numbers = [], range(keys.partitions)
     reads = [read for number in numbers for read in _reads_of(keys, number, now_ms)]
     answers = iter(await run_each(client, reads))
     for number in numbers:
@@ -177,7 +140,7 @@ async def _read_partitions(
         found.append(
             PartitionHealth(
                 number=number,
-                holder=_holder(owners[str(number)], now_ms),
+                holder=owners[str(number)].at(now_ms),
                 undecided=undecided or 0,
                 lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),
@@ -187,11 +150,6 @@ async def _read_partitions(
             )
         )
     return found
-
-
-def _holder(stored: Owner, now_ms: int) -> LeaseHolder:
-    owner = stored.at(now_ms)
-    return LeaseHolder(owner.name, owner.epoch, max(0, now_ms - owner.renewed_at_ms) if owner.name else 0)
 
 
 def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:

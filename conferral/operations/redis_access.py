@@ -1,10 +1,11 @@
-"""A server's Redis access for queries, with bounded concurrency."""
+"""Access to Redis for queries, with bounded concurrency."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -15,6 +16,27 @@ T = TypeVar("T")
 CONCURRENT_MAX = 6
 #: Connections that the client needs, count: a request to several nodes of a cluster may use two to the same one.
 CONNECTIONS_MAX = 2 * CONCURRENT_MAX
+
+
+class RedisLimiter:
+    """Limits concurrent requests; the connection pool raises beyond.
+
+    `deadline_s` is for the turn and the answer together; None for no limit.
+    """
+
+    def __init__(self, limit: int, deadline_s: float | None = None) -> None:
+        self._deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(limit)
+
+    async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
+        """Return a request's result, or raise StoreUnreachableError if it is late."""
+        try:
+            async with asyncio.timeout(self._deadline_s), self._slots:
+                return await request
+        except TimeoutError:
+            raise StoreUnreachableError("Redis did not answer in time") from None
+        finally:
+            request.close()  # it may never have had a turn
 
 
 class RedisAccess:

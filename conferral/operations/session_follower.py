@@ -1,11 +1,10 @@
 """Follows all live sessions while anyone subscribes, and polls for all.
 
-It queries only partitions with new commits, and reads only sessions whose version has changed: a thousand idle calls
-cost nothing, and a hundred subscribers cost no more than one.
+It reads only sessions whose version has changed, and nothing without a new commit: a thousand idle calls cost nothing,
+and a hundred subscribers cost no more than one.
 """
 
 import asyncio
-import math
 from abc import ABC, abstractmethod
 from contextvars import Context
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ POLL_EVERY_S = 0.25
 BACK_OFF_MAX_S = 5.0
 #: Sessions or log entries that are handled or sent at once (count): callers, and other readers, wait meanwhile.
 AT_ONCE = 50
-#: Polls after which one partition is read even without commits, to notice hashes edited by hand.
-EXTRA_PARTITION_EVERY_POLLS = 4
+#: Polls after which versions are read even without commits, to notice hashes edited by hand.
+EXTRA_READ_EVERY_POLLS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +53,8 @@ class SessionFollower(ABC, Generic[T]):
     def _reset(self) -> None:
         #: The live sessions by id.
         self.live: dict[str, T] = {}
-        self._by_partition: dict[int, set[str]] = {}
-        #: When the last session of each partition ended, Unix milliseconds.
-        self._newest_end_ms: dict[int, float] = {}
+        #: The sessions of each partition that ended last.
+        self._ended_last: set[str] = set()
         self._marks: list[str] = []
         self._polls = 0
         self.is_loaded = False
@@ -128,37 +126,24 @@ class SessionFollower(ABC, Generic[T]):
         """Read what has changed; each commit changes its partition's mark."""
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
-        if len(marks) != len(self._marks):
-            changed = list(range(len(marks)))
+        if len(marks) != len(self._marks):  # Redis was set up again, or this is the first poll
             self.live.clear()
-            self._by_partition = {number: set() for number in changed}
-            self._newest_end_ms = dict.fromkeys(changed, -math.inf)
-            self.revision += 1
-        else:
-            turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
-            extra = -1 if rest else turn % len(marks)
-            changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
-        await self._poll_partitions(changed)
+            self.is_loaded = False
+        if marks != self._marks or self._polls % EXTRA_READ_EVERY_POLLS == 0:
+            await self._read_changes()
         if not self.is_loaded:
             self.is_loaded = True
             self.revision += 1
         self._marks, self._polls = marks, self._polls + 1
 
-    async def _poll_partitions(self, partitions: list[int]) -> None:
+    async def _read_changes(self) -> None:
         """Read sessions whose version has changed, or that are no longer live."""
-        if not partitions:
-            return
-        versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
+        versions = await self._redis.run(lambda reader: reader.live_versions())
         # Some sessions begin and end between two polls.
-        since_ms = {number: self._newest_end_ms[number] for number in partitions}
-        ends = await self._redis.run(lambda reader: reader.ends_since(since_ms))
-        wanted: list[str] = []
-        removed: set[str] = set()
-        for number, found in versions.items():
-            ended = set() if since_ms[number] == -math.inf else ends[number].keys()
-            removed |= self._by_partition[number] - found.keys() | ended
-            known = {name: self.live[name].session.fields.get("version", "") for name in found if name in self.live}
-            wanted += [name for name, version in found.items() if name not in ended and known.get(name) != version]
+        ended = set(await self._redis.run(lambda reader: reader.last_ended_ids()))
+        removed = (self.live.keys() - versions.keys()) | (ended - self._ended_last if self.is_loaded else set())
+        known = {name: followed.session.fields.get("version", "") for name, followed in self.live.items()}
+        wanted = [name for name, version in versions.items() if name not in removed and known.get(name) != version]
         names = [*wanted, *removed]
         sessions: dict[str, StoredSession] = {}
         for start in range(0, len(names), CHUNK):
@@ -178,6 +163,4 @@ class SessionFollower(ABC, Generic[T]):
             self.revision += 1
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        for number, found in versions.items():
-            self._by_partition[number] = found.keys() - removed
-            self._newest_end_ms[number] = max(ends[number].values(), default=max(since_ms[number], 0))
+        self._ended_last = ended

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from conferral.operations import wording
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
@@ -120,19 +119,19 @@ class SessionQueries(SessionReader):
         ]
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
-    async def find_exact(self, named: str, run: RequestRunner = cancellable) -> str:
+    async def find_exact(self, named: str) -> str:
         """Return the session with this id, or this SID of a call; or empty."""
         if not NAME_PATTERN.fullmatch(named):
             return ""
         # The session first: its node may answer while that of the index of calls does not.
-        if await run(self.exists(named)):
+        if await self.exists(named):
             return named
-        return (await run(self.session_ids_of_calls([named]))).get(named, "")
+        return (await self.session_ids_of_calls([named])).get(named, "")
 
-    async def read_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
+    async def read_exact(self, named: str) -> StoredSession:
         """Read the session that `find_exact` finds; an empty one for none."""
-        session_id = await self.find_exact(named, run)
-        return await run(self.read_session(session_id)) if session_id else UNKNOWN_SESSION
+        session_id = await self.find_exact(named)
+        return await self.read_session(session_id) if session_id else UNKNOWN_SESSION
 
     async def find(self, named: str) -> str:
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""

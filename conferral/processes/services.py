@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
-from aiohttp import web
-
 from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
 from conferral.redis_connection import make_redis_client
 from conferral.runtime import lifecycle, tracing
@@ -86,49 +84,34 @@ async def _serve(
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
-    schema = SchemaVersion()
-    refused: list[SettingsError] = []
-
-    async def server(app: web.Application) -> None:
-        await serve(app, host, port, stop, metrics, drain_s=settings.drain_s)
-
-    async def agree_with_redis() -> None:
-        try:
-            await _ensure_config(client, settings, schema, metrics, stop)
-        except SettingsError as error:
-            refused.append(error)
-            stop.set()
-
+    schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
+    publisher = BatchingIngest(
+        client,
+        keys,
+        clock,
+        session_ttl_s=settings.session_ttl_s,
+        replay_window_s=settings.replay_window_s,
+        metrics=metrics,
+    )
+    # Callers get an answer even without Redis: a background task compares the number of partitions with it.
+    agree_with_redis = partial(_ensure_config, client, settings, schema, metrics, stop)
     try:
-        # Callers get an answer even without Redis: a background task compares the number of partitions with it.
-        keys = Keys(settings.prefix, settings.partitions)
-        publisher = BatchingIngest(
-            client,
-            keys,
-            clock,
-            session_ttl_s=settings.session_ttl_s,
-            replay_window_s=settings.replay_window_s,
-            metrics=metrics,
-        )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
         app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
         add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
-        code = await lifecycle.run_until_stopped(
+        return await lifecycle.run_until_stopped(
             stop,
             {
-                "server": server(app),
-                "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.watch_server, stop), metrics),
-                "config": run_with_restarts(stop, "config", agree_with_redis, metrics),
+                "server": serve(app, host, port, stop, metrics, drain_s=settings.drain_s),
+                "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.server.run, stop), metrics),
+                "config": run_with_restarts(stop, "config", agree_with_redis, metrics, passing=(SettingsError,)),
             },
         )
-        await publisher.close()
     finally:
+        await publisher.close()
         await http.close()
         await api_client.aclose()
         await client.aclose()
-    if refused:
-        raise refused[0]
-    return code
 
 
 async def _ensure_config(

@@ -11,8 +11,6 @@ from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.keys import Keys
 
-#: Approximate number of outcomes kept; `CONFERRAL_OUTCOMES_KEPT`.
-OUTCOMES_KEPT = 100_000
 TRIM_EVERY_S = 60.0
 
 

@@ -30,9 +30,9 @@ NOT_RUNNING = "check that {} is running and can be reached"
     [
         (TimeoutError(), "10.0.0.2:7000", [NOT_RUNNING.format("node 10.0.0.2:7000")] * 3),
         (TimeoutError(), "", ["start it, or set REDIS_URL", NOT_RUNNING.format("it"), NOT_RUNNING.format("it")]),
-        (MovedError("1 10.0.0.2:7000"), "", ["add ?cluster=true to REDIS_URL"] * 3),
+        (MovedError("1 10.0.0.2:7000", status_code="MOVED"), "", ["add ?cluster=true to REDIS_URL"] * 3),
         (
-            NoPermissionError("this user has no permissions"),
+            NoPermissionError("this user has no permissions", status_code="NOPERM"),
             "",
             [
                 "allow INFO (or CLUSTER SLOTS)",
@@ -46,7 +46,7 @@ NOT_RUNNING = "check that {} is running and can be reached"
             ["check its log", "check its log", "check whether another program uses this prefix"],
         ),
         (ResponseError("DB index is out of range"), "", ["correct the database number in REDIS_URL"] * 3),
-        (BusyLoadingError("loading"), "", ["check its log"] * 3),
+        (BusyLoadingError("loading", status_code="LOADING"), "", ["check its log"] * 3),
     ],
     ids=["silent node", "silent", "cluster", "permission", "type", "database", "loading"],
 )

@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.operations.health import Health, LeaseHolder, ProcessHealth, Rates, rates, read_health
+from conferral.operations.health import Health, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
+from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import ProcessStats, stats_of
+from conferral.storage.queries.process_registry import Process, ProcessStats, stats_of
 from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
-NO_HOLDER = LeaseHolder("", 0, 0)
+NO_HOLDER = Owner()
 
 
 @pytest.mark.redis
@@ -40,13 +41,13 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 300), 3, 12)
+    assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
-    assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
+    assert (second.holder, second.commit, second.overdue_timers) == (Owner("", 3, NOW_MS - 3_501), 4, 0)
     assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 0), NO_HOLDER)
+    assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
     assert found.outcomes == SendingState("7-0", 9, 0, 1)
 
@@ -59,13 +60,13 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
     await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
     old, worker = (await read_health(SessionQueries(client, KEYS))).processes
-    assert worker == ProcessHealth("w1", "worker", "0.2.0", 2, worker.seen_ms_ago, reported)
+    assert worker == Process("w1", "worker", 2, "0.2.0", reported, worker.seen_ms_ago)
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
 
 
 def stats_at(at_ms, **by_name):
-    there = tuple(ProcessHealth(name, "worker", "1", 2, 0, shown) for name, shown in by_name.items())
+    there = tuple(Process(name, "worker", 2, "1", shown) for name, shown in by_name.items())
     return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0)
 
 

@@ -201,7 +201,7 @@ class Simulation:
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
         lookup = TwilioQueries(rest_client(self.settings, http), self.settings.number)
         doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))
-        process.start(publisher.watch_server(asyncio.Event()))
+        process.start(publisher.server.run(asyncio.Event()))
         self.webhooks.append((process, doors))
 
     async def _ask_webhooks(self, url: str, params: Params) -> Answered:

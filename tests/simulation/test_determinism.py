@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Address
+from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Generations
 from tests.simulation.virtual_loop import in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,9 +44,9 @@ def test_a_seed_repeats_to_the_last_callback(tmp_path: Path) -> None:
 
 @in_virtual_time
 async def test_demoted_server_is_resolved_again_after_simulated_time() -> None:
-    address, seen = Address(), []
+    generations, seen = Generations(), []
     for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
         await asyncio.sleep(pause_s)
-        address.report_read_only(address.generation)
-        seen.append(address.generation)
+        generations.report_read_only(generations.last)
+        seen.append(generations.last)
     assert seen == [1, 1, 2]

@@ -174,19 +174,17 @@ WORK = [
 @given(st.sampled_from(WORK) | st.one_of([built(effect) for effect in EFFECTS]), MS, st.none() | MS)
 def test_every_outbox_entry_can_be_read_back(work, committed_at_ms, sent_at_ms):
     entry = OutboxEntry(work, committed_at_ms, sent_at_ms, (3, 1))
-    body = effect_codec.encode(entry)
-    assert effect_codec.decode(body) == entry
-    assert body.startswith(b'{"sent_at_ms":') == (sent_at_ms is not None), "where `mark_sent` looks"
+    assert effect_codec.decode(effect_codec.encode(entry)) == entry
 
 
 def test_mark_of_a_done_effect_is_no_order():
     assert effect_codec.decode(b"done") is None
 
 
-@each("body", [b"", b"{}", b"[]", b"nonsense", b'{"kind":"redirect_call","committed_at_ms":1}',
-               b'{"kind":"redirect_call","committed_at_ms":1,"work":{}}',
-               b'{"kind":"unknown","committed_at_ms":1,"work":{}}',
-               b'{"kind":"\xff"}'])  # fmt: skip
+@each("body", [b"", b"{}", b"[]", b"nonsense", b'{"committed_at_ms":1}', b'{"committed_at_ms":1,"work":{}}',
+               b'{"committed_at_ms":1,"work":{"kind":"redirect_call"}}',
+               b'{"committed_at_ms":1,"work":{"kind":"unknown"}}',
+               b'{"committed_at_ms":1,"work":{"kind":"\xff"}}'])  # fmt: skip
 def test_invalid_outbox_entry_is_reported(body):
     with pytest.raises(BadEntryError):
         effect_codec.decode(body)

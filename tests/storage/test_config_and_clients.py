@@ -12,7 +12,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import SCHEMA_VERSION, read_warnings
-from conferral.storage.connection.client import make_client, run_or_raise, store_errors
+from conferral.storage.connection.client import make_client, run_or_raise, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import ProcessStats
@@ -122,7 +122,8 @@ async def test_level_never_goes_back(client):
 
 
 async def running(client):
-    return (await process_registry.read_all(client, Keys("test", 8)))[1]
+    now_ms, keys = await server_time_ms(client, "test"), Keys("test", 8)
+    return [one for one in await process_registry.read_processes(client, keys, now_ms) if one.is_running]
 
 
 async def test_processes_show_themselves_until_they_stop(client):
@@ -131,7 +132,7 @@ async def test_processes_show_themselves_until_they_stop(client):
     webhooks = process_registry.Process("h1", "webhooks", 1, "0.1.0")
     for process in (worker, webhooks, worker):
         await process_registry.register(client, keys, process)
-    assert [replace(one, last_seen_ms=0) for one in await running(client)] == [webhooks, worker]
+    assert [replace(one, seen_ms_ago=0) for one in await running(client)] == [webhooks, worker]
     await process_registry.deregister(client, keys, "h1")
     assert [one.name for one in await running(client)] == ["w1"]
 

@@ -199,7 +199,7 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         own.kill()
         own.start()
         await publisher.publish(ringing(1))
-        watching = asyncio.create_task(publisher.watch_server(stop))
+        watching = asyncio.create_task(publisher.server.run(stop))
         async with asyncio.timeout(5):
             while not publisher.restarted_recently():
                 await asyncio.sleep(0.01)

@@ -119,7 +119,7 @@ def test_connection_that_broke_after_an_answer_is_not_taken_for_a_refusal() -> N
 
 
 def test_redirection_names_the_missing_setting() -> None:
-    ours = to_store_error(MovedError("5061 10.0.0.2:6379"))
+    ours = to_store_error(MovedError("5061 10.0.0.2:6379", status_code="MOVED"))
     assert str(ours) == "Redis is a cluster: add ?cluster=true to REDIS_URL"
     assert not isinstance(ours, StoreUnreachableError), "waiting does not help"
 

@@ -156,7 +156,7 @@ class LocalSystem:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
-        self._watch = asyncio.create_task(self.publisher.watch_server(self._stop_webhooks))
+        self._watch = asyncio.create_task(self.publisher.server.run(self._stop_webhooks))
         self.sandbox.add_number(
             NUMBER,
             voice_url=f"{self.public_url}/voice/inbound",

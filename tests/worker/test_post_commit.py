@@ -21,7 +21,7 @@ class Access:
         self.errors = list(errors)
         self.all_fail = all_fail
         self.done: list[str] = []
-        self.dead: list[str] = []
+        self.dropped: list[str] = []
 
     async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
         assert len(writes) <= WRITES_PER_PIPELINE
@@ -34,9 +34,8 @@ class Access:
         self.done += [write.write_id for write in writes if write.write_id not in failed]
         return failed
 
-    async def dead_letter_write(self, _partition: int, write: PostCommitWrite, _reason: str) -> str:
-        self.dead.append(write.write_id)
-        return ""
+    async def remove_from_outbox(self, _partition: int, write_id: str) -> None:
+        self.dropped.append(write_id)
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +68,10 @@ async def test_write_is_left_to_the_next_holder_at_a_stop() -> None:
     assert access.done == []
 
 
-async def test_write_that_redis_refuses_for_good_is_dead_lettered_alone() -> None:
+async def test_write_that_redis_refuses_for_good_is_dropped_alone() -> None:
     access = Access(StoreError("refused"), all_fail=False)
     await finished(access, 2)
-    assert (access.done, access.dead) == (["expire:s1"], ["expire:s0"])
+    assert (access.done, access.dropped) == (["expire:s1"], ["expire:s0"])
 
 
 async def test_many_writes_are_done_in_several_pipelines() -> None:

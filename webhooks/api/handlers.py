@@ -14,7 +14,7 @@ import conferral.statemachine.machine  # noqa: F401  # built at the start: it ta
 from conferral.operations import http_commands
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -172,7 +172,7 @@ class Handlers:
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
-        session_id = await self._reader.find_exact(request.path["session"], self._limiter)
+        session_id = await self._limiter(self._reader.find_exact(request.path["session"]))
         if not session_id:
             raise _unknown_session(request)
         return session_id

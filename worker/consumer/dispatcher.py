@@ -20,7 +20,7 @@ from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect, log_decisions
 from conferral.worker.consumer.late_outcomes import WAIT_MAX_S, LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
-from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
 from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
@@ -85,18 +85,16 @@ class PostCommitWrites:
         return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
 
     async def _handle_refusal(self, write: PostCommitWrite, error: StoreError) -> None:
-        """Keep a refused outcome for a later attempt; dead-letter other writes."""
+        """Keep a refused outcome for a later attempt; drop other writes."""
         if isinstance(write, PublishOutcome):  # its stream may take entries again
             self._metrics.writes_refused.labels("outcomes").inc()
             self._refused.append(write)
             if len(self._refused) == 1:
                 asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._retry_refused, str(error))
             return
-        # A key is another program's, so a retry would fail too.
+        # A key is another program's, so a retry would fail too: only a command's report, or a call's expiry, is lost.
         log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
-        reason = "Redis refuses one of its keys"
-        if refusal := await self._store.dead_letter_write(self._partition, write, reason):
-            note_dead_letter(self._metrics, write.write_id, reason, refusal)
+        await self._store.remove_from_outbox(self._partition, write.write_id)
 
     def _retry_refused(self, reason: str) -> None:
         if not self._stopping.is_set():

@@ -1,20 +1,17 @@
 """Effect codec: effects and post-commit writes as JSON for the outbox."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Union
 
 import msgspec
 
 from conferral.statemachine.effects import EFFECTS, Effect
-from conferral.statemachine.record import BaseRecord, Hidden
+from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 from conferral.statemachine.step import CommandReport, OutcomeRecord
 from conferral.storage.codecs.event_codec import BadEntryError
 
 
-class ReportCommand(BaseRecord, frozen=True):
+class ReportCommand(BaseRecord, frozen=True, tag_field="kind", tag=snake_case):
     """Post-commit write: store a command's outcome, in another cluster slot."""
-
-    kind: ClassVar[str] = "report_command"
 
     session_id: str
     report: CommandReport
@@ -25,10 +22,8 @@ class ReportCommand(BaseRecord, frozen=True):
         return f"report:{self.report.command_id}:{self.report.status.value}"
 
 
-class ExpireCalls(BaseRecord, frozen=True):
+class ExpireCalls(BaseRecord, frozen=True, tag_field="kind", tag=snake_case):
     """Post-commit write: let an ended session's call index expire with it."""
-
-    kind: ClassVar[str] = "expire_calls"
 
     session_id: str
     call_sids: tuple[str, ...]
@@ -39,10 +34,8 @@ class ExpireCalls(BaseRecord, frozen=True):
         return f"expire:{self.session_id}"
 
 
-class PublishOutcome(BaseRecord, frozen=True):
+class PublishOutcome(BaseRecord, frozen=True, tag_field="kind", tag=snake_case):
     """Post-commit write: report a finished transfer or an ended session."""
-
-    kind: ClassVar[str] = "publish_outcome"
 
     outcome_record: Hidden[OutcomeRecord]
 
@@ -58,17 +51,21 @@ class PublishOutcome(BaseRecord, frozen=True):
 
 
 PostCommitWrite = ReportCommand | ExpireCalls | PublishOutcome
+if TYPE_CHECKING:
+    _Work = Effect | PostCommitWrite
+else:  # JSON names the `kind`
+    _Work = Union[(*EFFECTS, ReportCommand, ExpireCalls, PublishOutcome)]
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
+class OutboxEntry(BaseRecord, frozen=True):
     """An effect or post-commit write in the outbox."""
 
     #: Excluded from the repr: effects hold addresses and other private data.
-    work: Effect | PostCommitWrite = field(repr=False)
+    work: Hidden[_Work]
     #: Redis's time of the commit, Unix milliseconds.
     committed_at_ms: int
     #: When a dial or announcement was first sent, Unix milliseconds of Twilio's time; None: not yet, if marks are kept.
+    #: The script `mark_sent` adds it.
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
@@ -76,33 +73,12 @@ class OutboxEntry:
     traceparent: str = ""
 
 
-class _Stored(BaseRecord, frozen=True, kw_only=True):
-    """An entry in JSON; the script `mark_sent` puts the mark first."""
-
-    sent_at_ms: int | None = None
-    kind: str
-    committed_at_ms: int
-    place: tuple[int, int] = (0, 0)
-    traceparent: str = ""
-    work: msgspec.Raw
-
-
-_DECODER = msgspec.json.Decoder(_Stored)
-_KINDS: tuple[Any, ...] = (*EFFECTS, ReportCommand, ExpireCalls, PublishOutcome)
-_DECODERS = {kind.kind: msgspec.json.Decoder(kind) for kind in _KINDS}
+_DECODER = msgspec.json.Decoder(OutboxEntry)
 
 
 def encode(entry: OutboxEntry) -> bytes:
     """Return the JSON of an outbox entry."""
-    stored = _Stored(
-        kind=entry.work.kind,
-        committed_at_ms=entry.committed_at_ms,
-        sent_at_ms=entry.sent_at_ms,
-        place=entry.place,
-        traceparent=entry.traceparent,
-        work=msgspec.Raw(msgspec.json.encode(entry.work)),
-    )
-    return msgspec.json.encode(stored)
+    return msgspec.json.encode(entry)
 
 
 def decode(body: bytes) -> OutboxEntry | None:
@@ -110,8 +86,6 @@ def decode(body: bytes) -> OutboxEntry | None:
     if body == b"done":
         return None
     try:
-        stored = _DECODER.decode(body)
-        work = _DECODERS[stored.kind].decode(stored.work)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadEntryError("an outbox entry can't be decoded") from None
-    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place, stored.traceparent)

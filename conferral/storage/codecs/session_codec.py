@@ -35,15 +35,6 @@ class CorruptHashError(StoreError):
         self.field = field  # never its value, which may be a phone number
 
 
-class Decoded(NamedTuple):
-    """What a record's fields hold."""
-
-    #: By attribute. Damaged required ones are empty, other invalid or absent ones missing; unknown words stay.
-    values: dict[str, Any]
-    #: The first field that is invalid, or absent but required; empty if there is none.
-    damaged: str
-
-
 class _Field(NamedTuple):
     """One attribute, and its field in a hash."""
 
@@ -102,25 +93,27 @@ class RecordCodec:
                 found[field.name] = field.encode(value) if is_there else None
         return found
 
-    def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:
-        """Return the record's attributes, and its first damaged field; never fail."""
+    def decode(self, fields: Mapping[str, str], prefix: str, damaged: list[str]) -> dict[str, Any]:
+        """Return the record's attributes; never fail, but add damaged fields.
+
+        Damaged required attributes are empty, other invalid or absent ones missing; unknown words stay.
+        """
         values: dict[str, Any] = {}
-        damaged = ""
         for field in filter(None, self._fields):
-            name = prefix + field.name
-            if name not in fields:
-                if field.is_always:
-                    damaged = damaged or name
-                    if field.empty is not NODEFAULT:
-                        values[field.attribute] = field.empty
+            text = fields.get(prefix + field.name)
+            if text is not None:
+                try:
+                    values[field.attribute] = field.decode(text)
+                except (ValueError, msgspec.DecodeError):
+                    pass
+                else:
+                    continue
+            elif not field.is_always:
                 continue
-            try:
-                values[field.attribute] = field.decode(fields[name])
-            except (ValueError, msgspec.DecodeError):
-                damaged = damaged or name
-                if field.empty is not NODEFAULT:
-                    values[field.attribute] = fields[name] if field.empty == "" else field.empty
-        return Decoded(values, damaged)
+            damaged.append(prefix + field.name)
+            if field.empty is not NODEFAULT:
+                values[field.attribute] = (text or "") if field.empty == "" else field.empty
+        return values
 
 
 def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) -> _Field:
@@ -255,24 +248,18 @@ def changes(session: Session, before: Session) -> Changes:
     return found
 
 
-def load(session_id: str, record: Mapping[bytes, bytes]) -> Session:
+def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     """Return the session of a hash, a new one if it is empty.
 
-    Raise CorruptHashError if a field can't be decoded, or names another session.
+    Raise CorruptHashError if a field can't be decoded, or names another session, or if the key is not a hash (None).
     """
+    if record is None:
+        raise CorruptHashError(WRONG_TYPE)
     if not record:
         return Session(session_id)
-    session = decode(decode_fields(record))
-    if session.id != session_id:
-        raise CorruptHashError("id")
-    return session
-
-
-def decode(fields: Mapping[str, str]) -> Session:
-    """Return the session with these fields; may raise CorruptHashError."""
-    values, damaged = _decode(fields)
-    if damaged:
-        raise CorruptHashError(damaged)
+    values, damaged = _decode(decode_fields(record))
+    if damaged or values["id"] != session_id:
+        raise CorruptHashError(damaged or "id")
     return Session(**values)
 
 
@@ -321,13 +308,11 @@ def _encode(record: msgspec.Struct | None, prefix: str) -> dict[str, str]:
 
 def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Return a session's attributes, and its first damaged field, or empty."""
-    values, damaged = _CODECS[""].decode(fields)
-    problems = [damaged]
+    damaged: list[str] = []
+    values = _CODECS[""].decode(fields, "", damaged)
 
     def decode_record(kind: type[_T], prefix: str, **known: str) -> _T:
-        found, problem = _codec_of(prefix).decode(fields, prefix)
-        problems.append(problem)
-        return kind(**found, **known)
+        return kind(**_codec_of(prefix).decode(fields, prefix, damaged), **known)
 
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
@@ -338,10 +323,11 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
     stored = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
     order = fields.get(PARTY_ORDER, "").split()
-    problems.append("" if PARTY_ORDER in fields and {*order} == stored else PARTY_ORDER)
+    if PARTY_ORDER not in fields or {*order} != stored:
+        damaged.append(PARTY_ORDER)
     names = [name for name in order if name in stored] + sorted(stored - {*order})
     values["parties"] = {name: decode_record(Party, f"party.{name}.", name=name) for name in names}
-    return values, next(filter(None, problems), "")
+    return values, damaged[0] if damaged else ""
 
 
 def _display_position(party: str) -> tuple[int, str, int, str]:

@@ -6,8 +6,7 @@ Here, only the caller retries, because it knows whether a repetition is recogniz
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -19,7 +18,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.errors import is_transient
 from conferral.storage.connection.errors import store_errors as store_errors
-from conferral.storage.connection.redis_classes import ErrorMappingRedis, address_of, connection_class
+from conferral.storage.connection.redis_classes import ErrorMappingRedis, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
@@ -79,19 +78,6 @@ def split_cluster_option(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=rest)), is_cluster
 
 
-@contextmanager
-def option_errors(url: str) -> Iterator[None]:
-    """Raise `RedisUrlError` for wrong options, without quoting the URL."""
-    try:
-        yield
-    except (AttributeError, TypeError, ValueError, RedisError, RedisClusterException) as error:
-        scheme = url.partition(":")[0]
-        if found := _UNKNOWN_OPTION.search(str(error)):
-            raise RedisUrlError(f"{scheme}:// has no option {found[1]}") from None
-        found = _WRONG_VALUE.search(str(error))
-        raise RedisUrlError(f"the value of {found[1]} is not valid" if found else "") from None
-
-
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
     """Return a client; raise RedisUrlError if the URL is invalid."""
     options: dict[str, Any] = {
@@ -104,26 +90,25 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         "driver_info": _DRIVER,
     }
     plain_url, is_cluster = split_cluster_option(url)
-    with option_errors(url):
+    try:
         if is_cluster:
             return ClusterClient.from_url(plain_url, **options)
         client = ErrorMappingRedis.from_url(plain_url, **options)
         pool = client.connection_pool
         pool.connection_class = connection_class(pool.connection_class)
-        pool.connection_kwargs["address"] = address_of(url)
         # Does not connect, but raises if it does not know an option.
         pool.make_connection()  # type: ignore[no-untyped-call]
-        return client
+    except (AttributeError, TypeError, ValueError, RedisError, RedisClusterException) as error:
+        if found := _UNKNOWN_OPTION.search(str(error)):
+            raise RedisUrlError(f"{url.partition(':')[0]}:// has no option {found[1]}") from None
+        found = _WRONG_VALUE.search(str(error))
+        raise RedisUrlError(f"the value of {found[1]} is not valid" if found else "") from None
+    return client
 
 
 def is_cluster(client: Client) -> bool:
     """Whether the client is for a cluster."""
     return hasattr(client, "node_of")
-
-
-def node_of(client: Client, key: str) -> str:
-    """Return a key's node; empty for a single server."""
-    return str(client.node_of(key)) if is_cluster(client) else ""
 
 
 async def server_identity(client: Client) -> tuple[str, int]:

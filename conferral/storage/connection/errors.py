@@ -51,20 +51,6 @@ TRANSIENT_WORDS = frozenset(
         "MASTERDOWN",
     }
 )  # fmt: skip
-#: redis-py has classes for these, and strips the code from the text.
-_WORDS: tuple[tuple[type[Exception], str], ...] = (
-    (redis_errors.ReadOnlyError, "READONLY"),
-    (redis_errors.OutOfMemoryError, "OOM"),
-    (redis_errors.BusyLoadingError, "LOADING"),
-    (redis_errors.TryAgainError, "TRYAGAIN"),
-    (redis_errors.MovedError, "MOVED"),
-    (redis_errors.AskError, "ASK"),
-    (redis_errors.MasterDownError, "MASTERDOWN"),
-    (redis_errors.ClusterDownError, "CLUSTERDOWN"),
-    (redis_errors.NoPermissionError, "NOPERM"),
-    (redis_errors.AuthenticationError, "WRONGPASS"),
-    (redis_errors.AuthorizationError, "WRONGPASS"),
-)
 
 
 class NoNodeError(redis_errors.ConnectionError):
@@ -78,11 +64,6 @@ class NoClusterError(NoNodeError):
 def note_node(error: Exception, node: str) -> None:
     """Store in an error which node of a cluster it comes from."""
     error.redis_node = node  # type: ignore[attr-defined]
-
-
-def noted_node(error: object) -> str:
-    """Return the cluster's node that an error comes from; empty if unknown."""
-    return str(getattr(error, "redis_node", ""))
 
 
 def unreachable_reason(error: Exception) -> str:
@@ -107,9 +88,11 @@ def unreachable_reason(error: Exception) -> str:
 
 def error_word(error: object) -> str:
     """Return an error's Redis code, such as `OOM`; empty if it has none."""
-    for kind, word in _WORDS:
-        if isinstance(error, kind):
-            return word
+    # redis-py keeps a code that it knows, and strips it from the text. ERR says nothing.
+    if (code := getattr(error, "status_code", None)) and code != "ERR":
+        return str(code)
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
+        return "WRONGPASS"
     if not isinstance(error, redis_errors.ResponseError):
         # While connecting, redis-py may hide what Redis answered behind a connection error. Another answer may only be
         # the error's context: a script that Redis did not know, sent again over a connection that then broke.
@@ -157,7 +140,7 @@ def store_errors(key: str = "") -> Iterator[None]:
 
 def to_store_error(error: Exception, key: str = "") -> StoreError:
     """Convert an error: StoreUnreachableError only if a retry may help."""
-    word, node = error_word(error), noted_node(error)
+    word, node = error_word(error), str(getattr(error, "redis_node", ""))
     redis = f"Redis node {node}" if node else "Redis"
     ours: StoreError
     if word in TRANSIENT_WORDS:

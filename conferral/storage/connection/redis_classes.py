@@ -5,14 +5,13 @@ An unexpected error becomes a connection error. While a connection breaks, redis
 connection unusable. `DataError` blames the arguments.
 
 After a failover, the address resolves to another server, but open connections still lead to the old one. It serves
-stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections to that
-address reconnect at their next use, including those of blocking reads, so the address is resolved again.
+stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections reconnect at
+their next use, including those of blocking reads, so the address is resolved again.
 """
 
 import asyncio
 from types import TracebackType
 from typing import Any, Literal
-from weakref import WeakValueDictionary
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
@@ -44,47 +43,38 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
         return False
 
 
-class Address:
-    """State shared by all clients of a process at one address."""
+class Generations:
+    """Generations of the process's connections; only the last one is valid."""
 
     def __init__(self) -> None:
-        #: Count of generations; only connections of the last one are valid.
-        self.generation = 0
+        self.last = 0
         self._started_at_s = float("-inf")
 
     def report_read_only(self, generation: int) -> None:
         """Make this generation's connections reconnect, if not done just now."""
         # The loop's clock, like all other waits here, so that simulated time works.
         now_s = asyncio.get_running_loop().time()
-        if generation == self.generation and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
-            self.generation += 1
+        if generation == self.last and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
+            self.last += 1
             self._started_at_s = now_s
 
 
-_ADDRESSES: WeakValueDictionary[str, Address] = WeakValueDictionary()
-
-
-def address_of(url: str) -> Address:
-    """Return the state shared by this process's clients at a URL."""
-    return _ADDRESSES.setdefault(url, Address())
+generations = Generations()
 
 
 class _ConnectionMixin:
     """Maps errors that leave a connection half open; see the module."""
 
-    def __init__(self, *arguments: Any, address: Address | None = None, **options: Any) -> None:
-        self._address = address or Address()  # a cluster says MOVED, never READONLY
-        self._generation = self._address.generation
-        super().__init__(*arguments, **options)
+    _generation = 0
 
     async def connect(self) -> None:
         """Reconnect if outdated; the pool calls this before each use."""
         redis_py: Any = super()
         with as_connection_error(self):
-            if redis_py.is_connected and self._generation != self._address.generation:
+            if redis_py.is_connected and self._generation != generations.last:
                 await redis_py.disconnect(nowait=True)
             if not redis_py.is_connected:
-                self._generation = self._address.generation
+                self._generation = generations.last
             await redis_py.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
@@ -104,7 +94,7 @@ class _ConnectionMixin:
                 return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
             if error_word(error) == "READONLY":
-                self._address.report_read_only(self._generation)
+                generations.report_read_only(self._generation)
             raise
 
 

@@ -240,10 +240,6 @@ class BatchingIngest:
         """Return what else operators must change in Redis, one line each."""
         return [*(await read_warnings(self._client, self._keys)).values()]
 
-    async def watch_server(self, stop: asyncio.Event) -> None:
-        """Detect restarts and failovers until the process stops."""
-        await self.server.run(stop)
-
     async def close(self) -> None:
         """Finish what is under way."""
         await self._queue.close()

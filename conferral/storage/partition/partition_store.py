@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
@@ -33,7 +32,7 @@ from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
+from conferral.storage.outcome_stream import encode_outcome
 
 _Text = TypeVar("_Text", str, bytes)
 
@@ -41,7 +40,7 @@ _Text = TypeVar("_Text", str, bytes)
 TIMERS_PER_RUN_MAX = 200
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
-#: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
+#: Maximum size of an entry, bytes; larger ones are dead-lettered unread.
 ENTRY_BYTES_MAX = 64 * 1024
 
 
@@ -53,7 +52,7 @@ class Entry(NamedTuple):
 
     def text(self) -> dict[str, str]:
         """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
-        if size_of(self.fields) > ENTRY_BYTES_MAX:
+        if len(b"".join(self.fields)) + len(b"".join(self.fields.values())) > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
@@ -63,11 +62,6 @@ class Entry(NamedTuple):
     def event(self) -> Event:
         """Decode the event; raise BadEntryError if too large or invalid."""
         return event_codec.decode(self.text(), self.entry_id)
-
-
-def size_of(fields: Mapping[bytes, bytes]) -> int:
-    """Return the size of an entry's fields with their names, bytes."""
-    return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
 ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
@@ -115,7 +109,7 @@ class PartitionStore:
         keys: Keys,
         *,
         call_ttl_s: int = 86_400,
-        outcomes_kept: int = OUTCOMES_KEPT,
+        outcomes_kept: int = 100_000,
         dial_limits: DialLimits | None = None,
     ) -> None:
         """Make a store that keeps an ended session's calls for `call_ttl_s`."""
@@ -171,7 +165,8 @@ class PartitionStore:
         answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_RUN_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        return int(answer[1]), _parse_due_ms(answer[2])
+        due_ms = float(answer[2] or "inf")
+        return int(answer[1]), None if due_ms == math.inf else int(max(due_ms, 0))
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""
@@ -218,7 +213,7 @@ class PartitionStore:
         if isinstance(write, effect_codec.ReportCommand):
             command_id, is_final = write.report.command_id, write.report.status is not CommandStatus.ACCEPTED
             unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
-            return [scripts.report_command.command(*_report(self._keys, write)), *unused]
+            return [_report(self._keys, write), *unused]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
                 scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
@@ -226,18 +221,6 @@ class PartitionStore:
             ]
         fields = _parts(encode_outcome(write.outcome_record))
         return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
-
-    async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
-        """Dead-letter a write that Redis permanently refuses.
-
-        Return why Redis refuses the letter, too; empty if it doesn't.
-        """
-        body = await ask(self._client, "HGET", self._keys.outbox(partition), write.write_id)
-        if body is None:
-            return ""
-        refusal = await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
-        await self.remove_from_outbox(partition, write.write_id)
-        return refusal
 
     async def deaths(self, partition: int) -> dict[str, int]:
         """Return how many workers died over which entries and effects, by id."""
@@ -263,7 +246,7 @@ class PartitionStore:
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
     ) -> str:
-        """Dead-letter an effect or write with its `body`; the outbox keeps it.
+        """Dead-letter an effect with its `body`; the outbox keeps it.
 
         Return why Redis refuses the letter; empty if it doesn't.
         """
@@ -271,7 +254,7 @@ class PartitionStore:
         return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
-        """Remove an effect that can't be executed, or a write that is done."""
+        """Remove an effect that can't be executed, or a write that Redis refuses."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)
 
     # ---- calls placed by REST; all safe to repeat
@@ -314,16 +297,10 @@ class PartitionStore:
         return bool(state != State.ENDED.value.encode())
 
 
-def _parse_due_ms(score: bytes) -> int | None:
-    """Return when a timer is due, Unix milliseconds; None if never."""
-    due_ms = float(score or "inf")
-    return None if due_ms == math.inf else int(max(due_ms, 0))
-
-
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
-#: Fields kept of a dead-lettered entry, count: Lua's stack holds 8,000 values.
-LETTER_FIELDS_MAX = 2_000
+#: Names and values that a script can pass to a command, count. Source: Lua 5.1, `LUAI_MAXCSTACK` (8,000).
+_SCRIPT_VALUES_MAX = 7_900
 #: Approximate number of dead letters kept.
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
@@ -350,39 +327,30 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
     """Store a command's status, unless a later one is already stored."""
-    await scripts.report_command(client, *_report(keys, write))
+    await ask(client, *_report(keys, write))
 
 
-def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], list[scripts.Argument]]:
-    """Return the keys and arguments of `report_command`."""
+def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     report = write.report
-    return [keys.command(report.command_id)], [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
+    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
+    return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
-    """Append an entry to the dead letters, with its size, origin, and reason.
+    """Append an entry to the dead letters, with its origin and reason.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
     others.
     """
-    size = str(size_of(entry.fields))
-    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
-    letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
+    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
+    letter = _parts({**entry.fields, **{name.encode(): value.encode() for name, value in origin.items()}})
     try:
-        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
+        if len(letter) > _SCRIPT_VALUES_MAX:  # then a full Redis refuses it
+            await ask(client, "XADD", keys.dead, "MAXLEN", "~", DEAD_LETTERS_MAX, "*", *letter)
+        else:
+            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *letter])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise
         return str(error)
     return ""
-
-
-def _cut(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return the first fields, up to the size of an entry that can be read."""
-    kept, left = {}, ENTRY_BYTES_MAX
-    for name, value in islice(fields.items(), LETTER_FIELDS_MAX):
-        if len(name) > left:
-            break
-        kept[name] = value[: left - len(name)]
-        left -= len(name) + len(value)
-    return kept

@@ -1,6 +1,6 @@
 """Sessions in Redis: loading them, and the single commit of a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -90,7 +90,13 @@ class SessionStore:
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions: new if missing, an error if corrupt."""
         records = await run_each(self._client, [("HGETALL", self._keys.session(name)) for name in session_ids])
-        return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
+        found: dict[str, Session | CorruptHashError] = {}
+        for name, record in zip(session_ids, records, strict=True):
+            try:
+                found[name] = session_codec.load(name, record)
+            except CorruptHashError as error:
+                found[name] = error
+        return found
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
         """Store a batch under the lease's next commit number, or nothing of it.
@@ -156,12 +162,3 @@ def _encode_change(change: SessionChange) -> dict[str, Any]:
     elif not before.version:
         encoded["is_opened"] = True
     return encoded
-
-
-def _load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session | CorruptHashError:
-    if record is None:  # the key is not a hash
-        return CorruptHashError(session_codec.WRONG_TYPE)
-    try:
-        return session_codec.load(session_id, record)
-    except CorruptHashError as error:
-        return error

@@ -1,12 +1,11 @@
 """Dead letters: what could not be read or kept failing; retry, remove.
 
-A letter holds the entry, cut to 64 KiB, its size, its origin, and the reason. A retry appends the entry to its stream,
-then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client
-at a time, and not at all once it has an outcome. An entry that was cut can't be retried.
+A letter holds the whole entry, its origin, and the reason. A retry appends the entry to its stream, then removes the
+letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client at a time, and
+not at all once it has an outcome.
 """
 
-import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conferral.statemachine.events import Command
@@ -16,17 +15,16 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, ask, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID, Entry, size_of
+from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID, Entry
 
 #: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000
 #: Fields of a letter in addition to the entry's own.
-_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry", "dead_size")
+_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry")
 #: Reason shown for a letter without one, by another program: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
 #: Maximum length of a reason, characters. A longer one is truncated at every read, so that queries agree.
 REASON_MAX = 500
-_SIZE = re.compile(r"[0-9]{1,12}")
 _STATUSES = {
     "": "another command has used its id since",
     "accepted": "its command is already accepted",
@@ -46,8 +44,6 @@ class DeadLetter:
     #: Key of the stream that it came from, and its id there.
     stream: str
     entry_id: str
-    #: Size of the whole entry, bytes.
-    size: int
     #: Raw; excluded from the repr, since they hold addresses.
     fields: Mapping[bytes, bytes] = field(repr=False)
 
@@ -55,11 +51,6 @@ class DeadLetter:
     def at_ms(self) -> int:
         """When it was dead-lettered, Unix milliseconds."""
         return int(self.letter_id.partition("-")[0])
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether it holds only a part of the entry."""
-        return self.size > size_of(self.fields)
 
     def decoded_fields(self) -> dict[str, str]:
         """Return the entry's fields in text form; invalid UTF-8 is escaped."""
@@ -83,27 +74,24 @@ class DeadLetterStore:
         async for letter_id, fields in read_stream(self._client, self._keys.dead, newest_first=True, chunk=chunk):
             yield _parse_letter(letter_id, fields)
 
-    async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """Return letters by id; unknown and malformed ids are left out."""
-        wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
-        answers = await run_each(self._client, [("XRANGE", self._keys.dead, one, one) for one in wanted])
-        entries = (entry for found in answers for entry in found or ())
-        letters = (_parse_letter(letter_id.decode(), fields or {}) for letter_id, fields in entries)
-        return {one.letter_id: one for one in letters}
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        """Return a letter; None for an unknown or malformed id."""
+        if not is_letter_id(letter_id):
+            return None
+        found = await ask(self._client, "XRANGE", self._keys.dead, letter_id, letter_id)
+        return _parse_letter(letter_id, found[0][1] or {}) if found else None
 
-    async def remove(self, letter_ids: Iterable[str]) -> int:
-        """Remove letters for good; return how many existed."""
-        wanted = [one for one in letter_ids if is_letter_id(one)]
-        gone = 0
-        for start in range(0, len(wanted), CHUNK):
-            gone += int(await ask(self._client, "XDEL", self._keys.dead, *wanted[start : start + CHUNK]))
-        return gone
+    async def remove(self, letter_ids: Iterable[str]) -> set[str]:
+        """Remove letters for good; return the ids of those that existed."""
+        wanted = [one for one in dict.fromkeys(letter_ids) if is_letter_id(one)]
+        answers = await run_each(self._client, [("XDEL", self._keys.dead, one) for one in wanted])
+        return {one for one, is_gone in zip(wanted, answers, strict=True) if is_gone}
 
     def retry_problem(self, letter: DeadLetter) -> str:
         """Return why a letter can't be retried; empty if it can."""
         return self._judge(letter)[0]
 
-    async def retry(self, letter: DeadLetter) -> str:
+    async def put_back(self, letter: DeadLetter) -> str:
         """Move a letter back to its stream; return why not, or empty text."""
         problem, command_id, claim = self._judge(letter)
         if problem:
@@ -127,8 +115,6 @@ class DeadLetterStore:
 
         Each is empty if there is none. After routing, a command is its session's event, and its claim stays.
         """
-        if letter.is_cut:
-            return f"only a part of its {letter.size:,} bytes was kept", "", ""
         try:
             fields = Entry(letter.entry_id, letter.fields).text()
             if letter.stream == self._keys.commands:
@@ -150,9 +136,8 @@ def is_letter_id(text: str) -> bool:
 
 def _parse_letter(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
-    reason, stream, entry_id, size = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
-    size_bytes = int(size) if _SIZE.fullmatch(size) else 0
-    return DeadLetter(letter_id, shorten_reason(reason) or NO_REASON, stream, entry_id, size_bytes, own)
+    reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
+    return DeadLetter(letter_id, shorten_reason(reason) or NO_REASON, stream, entry_id, own)
 
 
 def shorten_reason(text: str) -> str:

@@ -62,10 +62,16 @@ class Process(BaseRecord, frozen=True):
     version: str = ""
     #: Statistics since its start; None for an older version, which sends none.
     stats: ProcessStats | None = None
-    #: When it last registered, Unix milliseconds of Redis's clock; 0 if unknown.
-    last_seen_ms: int = 0
+    #: Time since it last registered, milliseconds by Redis's clock.
+    seen_ms_ago: int = 0
     #: What Twilio last said about a worker's credentials: `accepted` or `refused`; empty if unknown.
     twilio: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it registered lately."""
+        # If the clock was set back, a process that is long gone must not appear to run.
+        return abs(self.seen_ms_ago) <= STOPPED_AFTER_MS
 
 
 _DECODER = msgspec.json.Decoder(Process)
@@ -75,7 +81,8 @@ async def register(client: Client, keys: Keys, process: Process, *, is_live_work
     """Register a running process, and remove those that are long dead."""
     now_ms = await server_time_ms(client, keys.processes)
     try:
-        gone = [one.name for one in await _read(client, keys) if abs(now_ms - one.last_seen_ms) > UNLISTED_AFTER_MS]
+        found = await read_processes(client, keys, now_ms)
+        gone = [one.name for one in found if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
     except StoreUnreachableError:
         raise
     except StoreError:  # the key is another program's; a worker's heartbeat has a key of its own
@@ -99,26 +106,18 @@ async def deregister(client: Client, keys: Keys, name: str) -> None:
     await run_or_raise(client, ("HDEL", keys.processes, name), ("ZREM", keys.workers, name))
 
 
-async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """Return Redis's time, Unix milliseconds; and the running processes."""
-    now_ms, found = await read_listed(client, keys)
-    # If the clock was set back, a process that is long gone must not appear to run.
-    return now_ms, [one for one in found if abs(now_ms - one.last_seen_ms) <= STOPPED_AFTER_MS]
+async def read_processes(client: Client, keys: Keys, now_ms: int) -> list[Process]:
+    """Return all processes that didn't stop, by name; some may have died.
 
-
-async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """Return Redis's time; and all processes that didn't stop, by name."""
-    return await server_time_ms(client, keys.processes), await _read(client, keys)
-
-
-async def _read(client: Client, keys: Keys) -> list[Process]:
+    `now_ms` is Redis's time.
+    """
     found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
         seen_ms, _, info = body.partition(b" ")
         if seen_ms.isdigit():
             process = _decode(name.decode(errors="replace"), info)
-            processes.append(replace(process, last_seen_ms=int(seen_ms)))
+            processes.append(replace(process, seen_ms_ago=now_ms - int(seen_ms)))
     return sorted(processes, key=lambda process: process.name)
 
 

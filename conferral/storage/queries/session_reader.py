@@ -3,7 +3,6 @@
 A cursor names a page's last item, so lists may change.
 """
 
-import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,8 @@ from conferral.storage.partition.partition_store import parse_entry_id
 LIMIT_MAX = 500
 #: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
 SCANNED_MAX = 2_000
+#: Sessions of a partition that ended last, count: more than can begin and end between two polls.
+ENDED_LAST = 50
 #: Fields that are never shown: Twilio's CallToken permits the use of the caller's number.
 HIDDEN = frozenset({"call_token"})
 
@@ -144,6 +145,10 @@ class SessionReader:
         """Return the ids of sessions that ended since a time, Unix milliseconds."""
         return await self._collect_ids("ZRANGEBYSCORE", self.keys.ended, since_ms, "+inf")
 
+    async def last_ended_ids(self) -> list[str]:
+        """Return the ids of the sessions of each partition that ended last."""
+        return await self._collect_ids("ZREVRANGE", self.keys.ended, 0, ENDED_LAST - 1)
+
     async def _collect_ids(self, read: str, key_of: Callable[[int], str], *arguments: int | str) -> list[str]:
         keys = [key_of(number) for number in range(self.keys.partitions)]
         answers = await run_each(self.client, [(read, key, *arguments) for key in keys])
@@ -160,32 +165,11 @@ class SessionReader:
         """Return the time of a session's node, or of any, Unix milliseconds."""
         return await server_time_ms(self.client, self.keys.session(session_id) if session_id else self.keys.config)
 
-    async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
-        """Return live sessions' versions, by partition and id."""
-        answers = await run_each(self.client, [("SMEMBERS", self.keys.live(number)) for number in partitions])
-        found: dict[int, dict[str, str]] = {number: {} for number in partitions}
-        for number, names in zip(partitions, answers, strict=True):
-            live = [name.decode(errors="replace") for name in names or ()]
-            versions = await run_each(self.client, [("HGET", self.keys.session(name), "version") for name in live])
-            answered = zip(live, versions, strict=True)
-            found[number] = {name: raw.decode(errors="replace") for name, raw in answered if raw}
-        return found
-
-    async def ends_since(self, since_ms: Mapping[int, float]) -> dict[int, dict[str, int]]:
-        """Return when sessions ended, Unix milliseconds, by partition and id.
-
-        Of each partition, those that ended after a time; after an infinite past, only the newest.
-        """
-        reads = [
-            ("ZREVRANGEBYSCORE", self.keys.ended(number), "+inf", f"({since}", "WITHSCORES", "LIMIT", 0,
-             1 if since == -math.inf else CHUNK)
-            for number, since in since_ms.items()
-        ]  # fmt: skip
-        found: dict[int, dict[str, int]] = {}
-        for number, some in zip(since_ms, await run_each(self.client, reads), strict=True):
-            ends = zip((some or ())[::2], (some or ())[1::2], strict=True)
-            found[number] = {name.decode(errors="replace"): int(float(at)) for name, at in ends}
-        return found
+    async def live_versions(self) -> dict[str, str]:
+        """Return the versions of all live sessions, by id."""
+        live = await self.live_ids()
+        versions = await run_each(self.client, [("HGET", self.keys.session(name), "version") for name in live])
+        return {name: raw.decode(errors="replace") for name, raw in zip(live, versions, strict=True) if raw}
 
     async def list_sessions(
         self,
