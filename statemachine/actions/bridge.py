@@ -16,6 +16,7 @@ from conferral.statemachine.actions.dials import (
     note_talking,
     set_ring_timer,
 )
+from conferral.statemachine.actions.participants import unhold_all
 from conferral.statemachine.actions.parties import (
     accept_command,
     await_parent,
@@ -174,8 +175,7 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
     draft.change(mode=SessionMode.BRIDGE, opening=Opening.OVER, phase=Phase.RINGING)
     draft.change(is_group=False, agent_number=event.agent_number)
-    for party in draft.session.parties.values():
-        draft.change_party(party, wait_audio=WaitAudio.NONE)
+    unhold_all(draft, event)
     draft.add_attempt(draft.session.agent)
     set_ring_timer(draft)
     note_call_progress(draft, event)
@@ -270,11 +270,11 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
-def finish_conversion(draft: Draft, _event: Event) -> None:
+def finish_conversion(draft: Draft, event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.CallsOverdue)
-    finish_call(draft)
-    settle_conference(draft)
+    finish_call(draft, event)
+    settle_conference(draft, event)
     begin_queued_commands(draft)
 
 
@@ -374,14 +374,6 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
     draft.change(agent_number=number)
     address = draft.session.agents[number]
     dial(draft, AGENT, address, options=agent_options(draft, address))
-
-
-def finish_opening(draft: Draft, _event: Event) -> None:
-    """Complete the opening: both parties talk."""
-    finish_call(draft)
-    for party in draft.session.parties.values():
-        draft.change_party(party, wait_audio=WaitAudio.NONE)
-    settle_conference(draft)
 
 
 def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:

@@ -185,7 +185,7 @@ def note_verified(draft: Draft, event: events.CallsRead) -> None:
         draft.change(presence_reads=session.presence_reads + 1)
 
 
-def settle_conference(draft: Draft) -> None:
+def settle_conference(draft: Draft, _event: Event) -> None:
     """Settle the conference: two or more parties talk."""
     session = draft.session
     is_back = session.customer.in_conference

@@ -287,7 +287,7 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     draft.change(phase=Phase.CONNECTED)
     if not draft.session.dial_call_status:  # else, the end of both calls is awaited
         draft.cancel_timers(events.CallsOverdue)
-    finish_call(draft)
+    finish_call(draft, draft.event)
 
 
 def note_answered(draft: Draft, party: Party, call_sid: str) -> None:

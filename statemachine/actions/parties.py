@@ -55,7 +55,7 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
     draft.change(pending_commands=rest)
 
 
-def finish_call(draft: Draft) -> None:
+def finish_call(draft: Draft, _event: Event) -> None:
     """Report the `call` command, if there is one, as done: the two talk."""
     for command in draft.session.pending_commands:
         if command.name == events.Call.name:

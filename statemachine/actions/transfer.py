@@ -1,7 +1,6 @@
 """Transfer from the answer on: consult, handover, fallback, and park."""
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.conference import settle_conference
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
@@ -109,14 +108,12 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         conclude_transfer(draft, "failed", draft.transfer.place)
     else:
         succeed_transfer(draft)
-    settle_conference(draft)
 
 
 def return_to_agent(draft: Draft, _event: Event) -> None:
     """Return the customer to the agent: the transfer failed or was canceled."""
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
-    settle_conference(draft)
 
 
 def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
@@ -291,9 +288,3 @@ def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
         by=before.by if before and before.mode is TransferMode.PARK else "",
     )
     fail_transfer(draft, EndReason.PARK_TIMEOUT)
-
-
-def unpark(draft: Draft, event: Event) -> None:
-    """Unpark: the customer talks to an added party, or to a lost retrieval's."""
-    unhold_all(draft, event)
-    settle_conference(draft)

@@ -91,13 +91,6 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
-def release_agent(draft: Draft, event: Event) -> None:
-    """Release the agent, who is disconnected."""
-    let_agent_leave(draft, event)
-    # Before a dial that follows: the agent must not hear a target who answers immediately.
-    dials.hang_up_leaving_parties(draft, event)
-
-
 def let_agent_leave(draft: Draft, _event: Event) -> None:
     """Mark the agent as leaving, to be disconnected once they can be."""
     agent = draft.session.agent

@@ -90,12 +90,6 @@ def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
     return other is not None and draft.session.parties[other].in_conference
 
 
-def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the call is unknown, or its party is not in the conference."""
-    party = draft.session.subject_of(event)
-    return party is None or not party.in_conference
-
-
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------
 
 

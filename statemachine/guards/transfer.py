@@ -85,17 +85,6 @@ def agent_left_by_command(draft: Draft, _event: Event) -> bool:
     return draft.transfer.step_name == "complete" and draft.session.agent.is_gone
 
 
-def customer_is_alone(draft: Draft, event: Event) -> bool:
-    """Whether agent and target are gone, and no one is being dialed."""
-    stage = draft.transfer.stage
-    if stage is TransferStage.UNHOLDING_CUSTOMER:
-        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
-        rings_agent = draft.session.phase in AGENT_RING_PHASES
-        return draft.session.agent.is_gone if rings_agent else no_target_remains(draft, event)
-    both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
-    return stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
-
-
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
     """Whether the agent hung up on a customer who was off hold again."""
     # A customer who is still on hold has not been given back to the agent, and is not hung up for this.
@@ -122,19 +111,19 @@ def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     return draft.session.customer.in_conference
 
 
-def every_dial_failed(draft: Draft, _event: Event) -> bool:
-    """Whether none of the dialed parties can be reached."""
-    is_dialing = draft.transfer.stage is TransferStage.DIALING
-    return is_dialing and all(party.is_gone for party in dialed_parties(draft))
-
-
 def customer_is_unattended(draft: Draft, event: Event) -> bool:
     """Whether the customer has no one to talk to, and no one is being dialed."""
+    session, stage = draft.session, draft.transfer.stage
+    if stage is TransferStage.UNHOLDING_CUSTOMER:
+        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
+        is_alone = session.agent.is_gone if session.phase in AGENT_RING_PHASES else no_target_remains(draft, event)
+    elif stage is TransferStage.DIALING:
+        is_alone = session.phase in WITHOUT_AGENT and all(party.is_gone for party in dialed_parties(draft))
+    else:
+        both_are_gone = session.agent.is_gone and no_target_remains(draft, event)
+        is_alone = stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
     # Conferral waits for an agent who is leaving: a recall may dial them next.
-    phase = draft.session.phase
-    is_unreached = phase in WITHOUT_AGENT and every_dial_failed(draft, event)
-    is_alone = is_unreached or customer_is_alone(draft, event)
-    return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
+    return is_alone and (session.phase is Phase.RECALL or session.agent.is_gone)
 
 
 def parked_call_is_unattended(draft: Draft, event: Event) -> bool:
@@ -213,7 +202,7 @@ def agent_is_gone(draft: Draft, _event: Event) -> bool:
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:
-    """Whether all targets have left, as `cancel` requested."""
+    """Whether all targets have left, or none was reached."""
     return all(target.is_gone for target in draft.session.targets)
 
 

@@ -314,12 +314,6 @@ def has_reached_conference(draft: Draft, party: Party) -> bool:
     )
 
 
-def waiting_party_left_conference(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the waiting party's `<Dial>` ended; its action rejoins it."""
-    found = waiting_party(draft)
-    return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
-
-
 def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
     """Whether a webhook without Redis bridged the call, as a callback shows."""
     found = waiting_party(draft)

@@ -54,7 +54,7 @@ TIMERS: tuple[Row, ...] = (
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
-    Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.release_agent),
+    Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.let_agent_leave),
     *TIMEOUTS,
     Row(T,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.read_at_stage_timeout),
 
