@@ -3,7 +3,7 @@
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants, set_end_on_exit
-from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
+from conferral.statemachine.actions.parties import change_command, note_dialing_party_gone, note_gone
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
@@ -50,6 +50,10 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
         waits_for_start=not (starts or party.is_supervisor or draft.session.participants),
         **_NOT_UPDATED,
     )
+    for command in draft.session.pending_commands:
+        # Twilio must confirm a supervisor's mode from now on.
+        if command.name == events.Supervise.name and command.party == party.name and takes_part and not command.due_ms:
+            change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
     if starts:
         mark_conference_started(draft)
     if len(draft.session.participants) > 1:

@@ -297,9 +297,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
     if party.is_gated:
-        # No one waits in a bridge: its customer is dialed after the agent's gate.
-        gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
-        wait_ms = gate_ms + _briefing_ms(party)
+        wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
         wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
@@ -403,9 +401,7 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
 # ---- abandoned calls ---------------------------------------------------------------------------------------------
 
 
-def hang_up_late_dial(
-    draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
-) -> None:
+def hang_up_late_dial(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> None:
     """Hang up a call whose dial was given up or repeated meanwhile."""
     party = draft.session.subject_of(event)
     if party is None:

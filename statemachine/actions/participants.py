@@ -31,8 +31,13 @@ _VALUE_AFTER: dict[str, tuple[str, bool]] = {
 
 
 def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
-    """Want a party on hold, with this audio; `reconcile` sends the update."""
-    draft.change_party(draft.session.parties[name], desired_hold=True, wait_audio=wait_audio, desired_end_on_exit=False)
+    """Want a party on hold, with this audio; `reconcile` sends the update.
+
+    Before the conference starts, it plays without a hold.
+    """
+    party = draft.session.parties[name]
+    is_held = not party.waits_for_start
+    draft.change_party(party, desired_hold=is_held, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
@@ -87,6 +92,12 @@ def set_end_on_exit(draft: Draft) -> None:
     for party in session.parties.values():
         wanted = are_alone and party.name in pair and not (agent_may_leave and party.name == AGENT)
         draft.change_party(party, desired_end_on_exit=wanted)
+
+
+def restore_end_on_exit(draft: Draft) -> None:
+    """Request it again in a settled conference: who was to join does not, or left."""
+    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
+        set_end_on_exit(draft)
 
 
 def clear_end_on_exit(draft: Draft) -> None:

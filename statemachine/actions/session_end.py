@@ -356,12 +356,7 @@ def reason_of_leaving(party: Party) -> EndReason:
 
 def hang_up_after_end(
     draft: Draft,
-    event: events.AccountSwept
-    | events.CallProgressed
-    | events.EffectSucceeded
-    | events.GateDecided
-    | events.GateReached
-    | events.ParticipantJoined,
+    event: events.AccountSwept | events.DialedCallEvent | events.EffectSucceeded | events.ParticipantJoined,
 ) -> None:
     """Hang up a call of a session that has ended."""
     effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)

@@ -174,7 +174,7 @@ def note_unreached(draft: Draft, event: Event) -> None:
         why = transfer.reason
         if transfer.step_name == "cancel":
             report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
-    hold_lone_customer(draft)
+    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change_transfer(unreached=why)
     if transfer.place:
         why = f"{transfer.reason}, {'recall' if transfer.place == Place.RECALL else 'fallback'} {why}"
@@ -220,15 +220,6 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     dial(draft, AGENT, to, options=DialOptions(), gated=True, recall_reason=reason)
 
 
-def hold_lone_customer(draft: Draft) -> None:
-    """Play music to the customer, on hold if the conference has started."""
-    customer = draft.session.customer
-    if customer.waits_for_start:
-        draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
-    else:
-        want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
-
-
 def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
     if draft.session.phase is Phase.CONSULT and draft.transfer.reason == HOLD_LIMIT:
@@ -272,7 +263,7 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     """Return to `parked` for the remaining time: no one took the call."""
     fail_transfer(draft, unreached_reason(draft))
     conclude_transfer(draft, "failed")
-    hold_lone_customer(draft)
+    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change(phase=Phase.PARKED, first_to_leave="")
     draft.set_timer(events.ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 

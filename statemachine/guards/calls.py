@@ -153,7 +153,7 @@ def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
     return later and event.party == AGENT and is_open
 
 
-def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided) -> bool:
+def is_of_abandoned_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
     """Whether a call is live though its dial was given up."""
     if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
         return False
@@ -165,9 +165,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 
-def shows_live_leg(
-    draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
-) -> bool:
+def shows_live_leg(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> bool:
     """Whether a dialed call is live, and was not hung up at the end."""
     # After a Redis rollback, the end may be decided before the gate's events.
     if isinstance(event, events.EffectSucceeded):

@@ -179,9 +179,10 @@ def audience(session: Session) -> tuple[Party, ...]:
 # ---- after every event -------------------------------------------------------------------------------------------
 
 
-def has_finished_command(draft: Draft, _event: Event) -> bool:
-    """Whether a command is done or can't succeed anymore."""
-    return any(command_result(draft, command) is not None for command in draft.session.pending_commands)
+def finished_commands(draft: Draft, _event: Event) -> list[tuple[PendingCommand, CommandResult]]:
+    """Return the commands that are done or can't succeed anymore, with why."""
+    results = [(command, command_result(draft, command)) for command in draft.session.pending_commands]
+    return [(command, result) for command, result in results if result is not None]
 
 
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
@@ -193,26 +194,6 @@ def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
         # The flag of a held party can't be cleared before the unhold.
         if not (party.is_gone or (party.held and party.desired_hold))
     )
-
-
-def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor has joined, and Twilio must confirm the mode."""
-    return any(awaits_supervisor_mode(draft.session, command) for command in draft.session.pending_commands)
-
-
-def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
-    """Whether the command awaits a supervisor's mode, without a deadline yet."""
-    party = session.parties.get(command.party)
-    waits = command.name == Supervise.name and not (command.due_ms or command.is_queued)
-    return waits and party is not None and party.takes_part
-
-
-def supervisor_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor left, and that is not recorded yet."""
-    party = draft.session.parties.get(SUPERVISOR)
-    # A dial of unknown outcome doesn't count as left.
-    is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
-    return is_new and not any(command.party == SUPERVISOR for command in draft.session.pending_commands)
 
 
 def command_result(draft: Draft, command: PendingCommand) -> CommandResult | None:

@@ -10,14 +10,14 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.events import Event, StageOverdue
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
+from conferral.statemachine.guards.transfer import agent_lingers, asked_pause_ms
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
 
-#: Name of a timeout in `Policy`, or a function that returns one in milliseconds, None for no limit.
-Timeout = str | Callable[[Draft], int | None]
+#: Name of a timeout in `Policy`, or a function that returns one in milliseconds.
+Timeout = str | Callable[[Draft], int]
 
 
 class Limit(NamedTuple):
@@ -33,14 +33,6 @@ class Limit(NamedTuple):
 def leave_or_arrive_timeout(draft: Draft) -> int:
     """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
     return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
-
-
-def leave_timeout_if_missing(draft: Draft) -> int | None:
-    """`leave_timeout_ms` if a party must leave, or the customer join.
-
-    Else no limit: `DialOverdue` limits the ringing.
-    """
-    return draft.policy.leave_timeout_ms if a_party_is_missing(draft) else None
 
 
 def recall_pause(draft: Draft) -> int:
@@ -107,7 +99,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.DIALING,                 RETRIEVE,       on.Automatic, when.answers_for_voicemail,   S.UNHOLDING_CUSTOMER, (do.choose_winner, do.take_out_of_voicemail)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,                          leave_timeout_if_missing,     STAY,                 do.read_at_stage_timeout),
+    Limit(S.DIALING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
@@ -182,7 +174,7 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # Before the other commands, since the next one may reuse the name of a removed party.
     Row(LIVE,         ANY,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(LIVE,         ANY,       on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+    Row(LIVE,         ANY,       on.Automatic, when.finished_commands,            STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
     Row(O.DIALING,    ANY,       on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
@@ -207,10 +199,8 @@ AUTOMATIC: tuple[Row, ...] = (
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
-    # Added parties, supervisors, and the recording.
+    # Added parties, and the recording.
     Row(C|T,          ANY,       on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
-    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
     Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
     Row(C|T,          ANY,       on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
 

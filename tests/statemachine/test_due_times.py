@@ -138,12 +138,12 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: called(POLICY).later(5_000).call("agent", "initiated", dial=""), "calls", RING_MS),
     (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
         "busy", call_status="ringing"), "calls", RING_MS),
-    # The gate: a brief is heard before the key, or on the way in; a bridge's agent has a whole minute, as no one waits.
+    # The gate: a brief is heard before the key, or on the way in.
     (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
     (lambda: at_gate(confirm=True), "dial", 30_000),
     (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
-    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 60_000),
+    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 30_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
     assert due_in_ms(begin(), timer) == due_ms
