@@ -3,16 +3,9 @@
 from collections.abc import Collection, Iterable, Sequence
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.parties import (
-    change_command,
-    next_name,
-    note_dialing_party_gone,
-    note_gone,
-    number_former_party,
-    retire_targets,
-)
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
@@ -85,7 +78,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
     for command in draft.session.pending_commands:
         # Twilio must confirm a supervisor's mode from now on.
         if command.name == events.Supervise.name and command.party == party.name and takes_part and not command.due_ms:
-            change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
+            parties.change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
     if starts:
         mark_conference_started(draft)
     if len(draft.session.participants) > 1:
@@ -188,9 +181,9 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
     # The conference has reported nothing about them yet, so no later fact contradicts the read.
     if event.conference_sid != draft.session.conference_sid:
         return
-    parties = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
+    joining = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
     shown = replace(event, participants=tuple(
-        seen for seen, party in parties
+        seen for seen, party in joining
         if party is not None and party.dial_id and party.conference_sequence < 0
         and not (party.in_conference or party.is_leaving)
     ))  # fmt: skip
@@ -258,11 +251,12 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
-            note_gone(draft, party.name, event.call_status if failed else event.left_reason or event.call_status)
+            reason = event.call_status if failed else event.left_reason or event.call_status
+            parties.note_gone(draft, party.name, reason)
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
         if event.party_is_gone:
-            note_dialing_party_gone(draft, party, event)
+            parties.note_dialing_party_gone(draft, party, event)
 
 
 def _is_moved_by_us(draft: Draft, party: Party) -> bool:
@@ -307,7 +301,7 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
 def resume_lost_transfer(draft: Draft, _event: Event) -> None:
     """Continue a transfer that Redis lost, as its target shows; holds stay."""
     clear_end_on_exit(draft)
-    retire_targets(draft)
+    parties.retire_targets(draft)
     target = draft.session.parties[TARGET]
     is_apart = target.held or draft.session.customer.held
     for name in (CUSTOMER, TARGET):
@@ -423,7 +417,7 @@ def _assign_names(
         name = guards.name_from_label(seen)
         if guards.is_supervisor(seen):
             is_free = _is_free_name(draft, named, SUPERVISOR)
-            named[SUPERVISOR if is_free else next_name(draft.session, SUPERVISOR, named)] = seen
+            named[SUPERVISOR if is_free else parties.next_name(draft.session, SUPERVISOR, named)] = seen
         elif name == TARGET:
             targets.append(seen)
         elif name and _is_free_name(draft, named, name):
@@ -436,7 +430,7 @@ def _assign_names(
     elif targets and _both_are_inside(draft, participants, named):
         named[TARGET] = targets.pop(0)  # of a transfer that Redis lost
     for seen in (*targets, *guests):
-        named[next_name(draft.session, GUEST, named)] = seen
+        named[parties.next_name(draft.session, GUEST, named)] = seen
     return named
 
 
@@ -467,7 +461,7 @@ def vacate_name(draft: Draft, name: str, also_taken: Collection[str] = ()) -> No
     if name == AGENT:
         draft.change(first_to_leave="")
     if name in (AGENT, SUPERVISOR, TARGET) and former.is_gone and (former.call_sid or former.dial_id):
-        number_former_party(draft, name, also_taken)
+        parties.number_former_party(draft, name, also_taken)
         return
     if former.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
