@@ -113,13 +113,9 @@ def reconcile(draft: Draft, _event: Event) -> None:
         update = guards.next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)
-    # No one waits for the flags of a settled conference, which are only a safety net.
-    pending = {party.pending_update for party in draft.session.parties.values()}
-    is_urgent = not pending <= {"", ParticipantUpdate.SET_END_ON_EXIT}
-    wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
     known_ms = draft.session.timers.get(events.ConfirmOverdue.timer)
-    if known_ms is None or known_ms > draft.now_ms + wait_ms:
-        draft.set_timer(events.ConfirmOverdue, wait_ms)
+    if known_ms is None or known_ms > draft.now_ms + draft.policy.confirm_ms:
+        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:

@@ -45,8 +45,8 @@ def unhold_next_party(draft: Draft, _event: Event) -> None:
     want_unhold(draft, draft.transfer.swap_to)
 
 
-def finish_swap(draft: Draft, _event: Event) -> None:
-    """Complete the swap: the agent now talks to the other party."""
+def finish_step(draft: Draft, _event: Event) -> None:
+    """Report the step in progress as done."""
     reports.report_step(draft, CommandStatus.DONE)
 
 
@@ -99,7 +99,16 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
 
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
-    """Unhold the customer, and parties held for a parked call."""
+    """Unhold the customer, and parties held for a parked call.
+
+    A customer in the voicemail is brought to the party that retrieves the call.
+    """
+    if draft.session.is_in_voicemail:
+        _begin_voicemail(draft, is_left=True)
+        draft.change(repair_attempted=False)
+        draft.change_party(draft.session.customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
+        redirect_leg(draft, draft.session.customer)
+        return
     for party in draft.session.parties.values():
         if party.name == CUSTOMER or party.held_for_park:
             want_unhold(draft, party.name)
@@ -175,11 +184,12 @@ def fail_and_return(draft: Draft, event: Event) -> None:
     unhold_all(draft, event)
 
 
-def note_unreached(draft: Draft, event: Event) -> None:
+def note_unreached(draft: Draft, _event: Event) -> None:
     """Play music to the lone customer, and note why no one was reached."""
     why = unreached_reason(draft)
     transfer = draft.transfer
-    report_agent_gone(draft, event)
+    if transfer.step_name == "complete":
+        reports.report_step(draft, CommandStatus.DONE)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
         if transfer.step_name == "cancel":
@@ -212,12 +222,6 @@ def begin_place(draft: Draft, phase: Phase) -> None:
     """Begin the next place of the fallback, with this phase."""
     draft.change(phase=phase)
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)
-
-
-def report_agent_gone(draft: Draft, _event: Event) -> None:
-    """Report `complete` as done: the agent is gone."""
-    if draft.transfer.step_name == "complete":
-        reports.report_step(draft, CommandStatus.DONE)
 
 
 def ring_agent(draft: Draft, _event: Event) -> None:
@@ -402,16 +406,7 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
         draft.emit(FindMessage, party=CUSTOMER, call_sid=customer.call_sid)
 
 
-# ---- out of the voicemail: someone retrieves the call ----------------------------------------------------------------
-
-
-def take_out_of_voicemail(draft: Draft, _event: Event) -> None:
-    """Bring the customer to the party that retrieves the call."""
-    _begin_voicemail(draft, is_left=True)
-    draft.change(repair_attempted=False)
-    customer = draft.session.customer
-    draft.change_party(customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
-    redirect_leg(draft, draft.session.customer)
+# ---- out of the voicemail -------------------------------------------------------------------------------------------
 
 
 def await_customer(draft: Draft, _event: Event) -> None:

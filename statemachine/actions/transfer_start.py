@@ -203,7 +203,8 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
             if _is_past(draft, guards.early_read_at_ms(draft, party)):
                 reads = True
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
+                next_ms = draft.policy.dial_read_wait_ms if party.answered else draft.policy.ring_read_ms
+                draft.change_party(party, dial_read_at_ms=draft.now_ms + next_ms)
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
@@ -220,15 +221,6 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-
-
-def _next_read_ms(draft: Draft, party: Party) -> int:
-    """Return how long after an early read of a dial the next one follows, ms."""
-    if party.answered:
-        return draft.policy.dial_read_wait_ms
-    # Who joins directly would hear no one on hold; the gate itself reports an answer.
-    is_awaited = not party.is_gated and guards.party_held_for(draft, party.name) is not None
-    return draft.policy.ring_read_ms if is_awaited else 2 * draft.policy.ring_read_ms
 
 
 def _is_past(draft: Draft, at_ms: int) -> bool:

@@ -347,9 +347,8 @@ def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
 
 def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
-    return event.kind == effects.UpdateParticipant.kind and any(
-        party.is_supervisor and party.update_effect_id == event.effect_id for party in draft.session.parties.values()
-    )
+    supervisors = (party for party in draft.session.parties.values() if party.is_supervisor)
+    return any(party.update_effect_id == event.effect_id for party in supervisors)
 
 
 def is_first_redirect(draft: Draft, event: events.EffectFailed) -> bool:
@@ -378,13 +377,6 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     # A hangup requested since then has its own outcome.
     stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
     return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
-
-
-def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether a hangup found its call over, but the party has not left."""
-    party = draft.session.present_party(event.party) if event.was_over else None
-    # A later party of that name has no hangup, or one that still waits for its own outcome.
-    return party is not None and party.hang_up_has_outcome
 
 
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:

@@ -468,11 +468,6 @@ def voicemail_can_be_repeated(draft: Draft, event: events.CallsRead) -> bool:
     return shows_customer_not_in_voicemail(draft, event) and voicemail is not None and not voicemail.was_repeated
 
 
-def answers_for_voicemail(draft: Draft, event: Event) -> bool:
-    """Whether someone joined who takes the customer out of the voicemail."""
-    return draft.session.is_in_voicemail and answering_party(draft, event) is not None
-
-
 def voicemail_was_not_retrieved(draft: Draft, event: Event) -> bool:
     """Whether no one took the customer out of the voicemail."""
     return draft.session.is_in_voicemail and customer_is_unattended(draft, event)

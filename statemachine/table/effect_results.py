@@ -48,15 +48,13 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                                    STAY,           do.note_message),
 
     # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
-    Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.is_gone),              STAY,           (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.refused_before_start), STAY,           do.await_conference_start),
     Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                        STAY,           do.note_supervisor_refused),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall: its callback may be late or lost. `read_at_stage_timeout` repeats one that failed.
-    Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                                   STAY,           do.read_until_known),
+    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
     Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
     Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 

@@ -95,8 +95,6 @@ STAGES: tuple[Row | Limit, ...] = (
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    # In the voicemail, the customer stays there until then.
-    Row(  S.DIALING,                 RETRIEVE,       on.Automatic, when.answers_for_voicemail,   S.UNHOLDING_CUSTOMER, (do.choose_winner, do.take_out_of_voicemail)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
     Limit(S.DIALING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
@@ -109,7 +107,7 @@ STAGES: tuple[Row | Limit, ...] = (
     # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
     Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
     Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_swap),
+    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_step),
     Limit(S.UNHOLDING_FOR_SWAP,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that no one is on hold: all three talk.
@@ -170,7 +168,7 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # Reads that are due, and the step that an agent's leaving completes.
     Row(LIVE,         ANY,       on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
+    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
     Row(LIVE,         ANY,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
