@@ -282,11 +282,6 @@ class Session(BaseRecord, frozen=True):
     history: History = History()
     seen: SeenEvents = field(default_factory=SeenEvents)
 
-    @property
-    def conference_to_join(self) -> str:
-        """What a leg joins: the conference SID once it is known, else its name."""
-        return self.conference_sid or self.conference_name
-
     def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
         """Return a callback's party: by call SID, dial, label, or its URL's name.
 

@@ -127,7 +127,8 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
         else:
             dials.note_talking(draft, seen.call_sid)
     elif draft.state is State.BRIDGED:
-        read_later(draft, event)
+        if draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
+            read_later(draft, event)
     elif events.ConvertOverdue.timer not in draft.session.timers:
         parties.await_parent(draft)
 
@@ -270,7 +271,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         RedirectCall,
         party=party.name,
         call_sid=party.call_sid,
-        conference=draft.session.conference_to_join,
+        conference=draft.session.conference_sid or draft.session.conference_name,
         conference_name=draft.session.conference_name,
         label=party.label,
         attempt=2 if draft.session.repair_attempted else 1,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
-from conferral.statemachine.states import Phase, State
+from conferral.statemachine.states import State
 from conferral.statemachine.step import Draft
 
 
@@ -81,7 +81,7 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
 def read_until_known(draft: Draft, event: Event) -> None:
     """Read Twilio until a read is as new as the known facts."""
     read_calls(draft, event)
-    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
+    read_later(draft, event)
 
 
 def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
@@ -102,16 +102,8 @@ def count_presence_read(draft: Draft, _event: Event) -> None:
 
 
 def read_later(draft: Draft, _event: Event) -> None:
-    """Read again later: this read did not settle who answered or left."""
-    session = draft.session
-    if session.phase is Phase.RINGING or session.child.is_gone or session.dial_call_status:
-        draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
-
-
-def read_again(draft: Draft, _event: events.EffectOutcome) -> None:
-    """Retry a read without result, unless a timer will."""
-    if events.CallsOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
+    """Read again later: this read gave no result, or did not settle the matter."""
+    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:

@@ -90,13 +90,9 @@ def is_held_by_command(party: Party) -> bool:
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether commands hold all remaining parties: none can unhold the others."""
-    session = draft.session
-    count = 0
-    for party in present_parties(session):
-        if not party.desired_hold:
-            return False
-        count += 1
-    return count > 1 and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
+    session, present = draft.session, present_parties(draft.session)
+    are_held = len(present) > 1 and all(party.desired_hold for party in present)
+    return are_held and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
@@ -120,12 +116,9 @@ def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
 
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
-    """Whether another supervisor is active, or the same one is leaving."""
+    """Whether another supervisor is present, or the same one is leaving."""
     present = draft.session.present_party(SUPERVISOR)
-    if present is not None and present.is_leaving:
-        return True
-    address = present.address if present is not None else _pending_supervisor(draft.session)
-    return bool(address) and address != event.to
+    return present is not None and (present.is_leaving or present.address != event.to)
 
 
 def switches_supervise_mode(draft: Draft, _event: Supervise) -> bool:
@@ -135,12 +128,7 @@ def switches_supervise_mode(draft: Draft, _event: Supervise) -> bool:
 
 def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
     """Whether a supervisor is about to be dialed."""
-    return bool(_pending_supervisor(draft.session))
-
-
-def _pending_supervisor(session: Session) -> str:
-    """Return the address of a supervisor about to be dialed; empty for none."""
-    return next((command.to for command in dials_to_come(session) if command.name == Supervise.name), "")
+    return any(command.name == Supervise.name for command in dials_to_come(draft.session))
 
 
 def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> bool:

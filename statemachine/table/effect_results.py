@@ -62,7 +62,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
     Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_failed),
     Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                               STAY,           do.note_announcement_failed),
-    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_again),
+    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_later),
 
     # After the end: nothing of the session may go on
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
