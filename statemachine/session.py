@@ -116,8 +116,6 @@ class Party(BaseRecord, frozen=True):
     waits_for_start: bool = False
     #: Desired; `held` is what Twilio has confirmed. The same goes for mute and `EndConferenceOnExit`.
     desired_hold: bool = False
-    #: Held for a parked call, not by a command: until someone joins or takes the call.
-    held_for_park: bool = False
     desired_end_on_exit: bool = False
     end_on_exit: bool = False
     #: Not for supervisors.

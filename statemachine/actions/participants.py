@@ -46,8 +46,6 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio)
-    if phase is Phase.PARKED and party.name != CUSTOMER:
-        draft.change_party(party, held_for_park=True)
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:

@@ -99,7 +99,7 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
 
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
-    """Unhold the customer, and parties held for a parked call.
+    """Unhold the customer, and others whom the agent who left held.
 
     A customer in the voicemail is brought to the party that retrieves the call.
     """
@@ -110,7 +110,7 @@ def unhold_waiting(draft: Draft, _event: Event) -> None:
         redirect_leg(draft, draft.session.customer)
         return
     for party in draft.session.parties.values():
-        if party.name == CUSTOMER or party.held_for_park:
+        if party.name != AGENT:
             want_unhold(draft, party.name)
 
 

@@ -8,7 +8,6 @@ from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.waiting_party import (
     expected_party_failed,
-    party_on_hold,
     present_parties,
     waiting_party_has_joined,
 )
@@ -59,19 +58,11 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     return (draft.session.agent,) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
 
 
-def party_held_for(draft: Draft, name: str) -> Party | None:
-    """Return who is on hold until the named dialed party joins, or None."""
-    is_awaited = draft.session.running_transfer is None or any(one.name == name for one in dialed_parties(draft))
-    return party_on_hold(draft) if is_awaited else None
-
-
 def early_read_at_ms(draft: Draft, party: Party) -> int:
     """Return when to read a dial early; 0 for never."""
-    # In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
+    # In a bridge, other callbacks show its failure.
     waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
-        return 0
-    return party.dial_read_at_ms
+    return party.dial_read_at_ms if waits and party.call_sid else 0
 
 
 def answering_party(draft: Draft, _event: Event) -> Party | None:

@@ -117,7 +117,8 @@ def has_company(session: Session, party: Party) -> bool:
 
 def _held_for_park(session: Session) -> Party | None:
     """Return who is on hold because a parked call left them alone, or None."""
-    return next((party for party in present_parties(session) if party.held_for_park), None)
+    others = (party for party in present_parties(session) if party.name != CUSTOMER)
+    return next((party for party in others if party.desired_hold), None)
 
 
 def _hears_supervisor(session: Session, party: Party) -> bool:

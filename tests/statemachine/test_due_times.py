@@ -139,7 +139,7 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
         "busy", call_status="ringing"), "calls", RING_MS),
     # The gate: a brief is heard before the key, or on the way in.
-    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
+    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 800),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
     (lambda: at_gate(confirm=True), "dial", 30_000),
     (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
