@@ -99,8 +99,8 @@ class Party(BaseRecord, frozen=True):
     dial_read_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
-    #: Of the dial: outcome `unknown`, search emitted (`searched`), maybe lost with Redis (`rolled-back`), overdue and
-    #: about to be read (`reading`), overdue although it was `read`, or `refused` by an ended conference.
+    #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
+    #: (`reading`), overdue although it was `read`, or `refused` by an ended conference.
     dial_check: str = ""
     #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""

@@ -359,9 +359,8 @@ def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
     is_missed = found is not None and guards.has_reached_conference(draft, found)
     read_calls(draft, event)
     # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
-    draft.set_timer(
-        events.OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
-    )
+    wait_ms = draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
+    draft.set_timer(events.OpeningOverdue, wait_ms)
 
 
 def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "") -> None:

@@ -63,11 +63,10 @@ def _want_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that
-    if command.name == events.Hold.name and guards.is_only_unheld(draft.session, party):
-        # An earlier command leaves no one else off hold.
-        finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
-        return
     if command.name == events.Hold.name:
+        if guards.is_only_unheld(draft.session, party):  # an earlier command leaves no one else off hold
+            finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
+            return
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
     elif command.name == events.Unhold.name:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)

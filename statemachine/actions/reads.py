@@ -55,7 +55,7 @@ def check_session(draft: Draft, event: events.AccountSwept) -> None:
     if was_rolled_back:
         for one in draft.session.parties.values():
             if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
-                draft.change_party(one, dial_check="rolled-back")
+                draft.change_party(one, dial_check="unknown")
         # Redis may have lost the stage's event, so the read comes first.
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:

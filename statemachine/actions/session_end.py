@@ -83,9 +83,8 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     reason = end_reason_of(child, child_status)
     parties.note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = (
-        parent.name == CUSTOMER and child_status in ANSWERED_DIAL_STATUSES and bool(draft.session.attributes.after_url)
-    )
+    was_answered = child_status in ANSWERED_DIAL_STATUSES
+    continues = parent.name == CUSTOMER and was_answered and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 
@@ -238,11 +237,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
     for party in session.parties.values():
         if party.is_gone:
-            if (
-                guards.is_unknown_dial(party)
-                and party.dial_check == "searched"
-                and draft.now_ms < party.dial_check_at_ms
-            ):
+            is_searched = guards.is_unknown_dial(party) and party.dial_check == "searched"
+            if is_searched and draft.now_ms < party.dial_check_at_ms:
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
@@ -253,7 +249,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         if party.call_sid and is_released:
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
             draft.change_party(party, hang_up_requested=True)
-        elif guards.is_unknown_dial(party) and party.dial_check in guards.MAY_HAVE_CALLED:
+        elif guards.is_unknown_dial(party) and party.dial_check in guards.UNKNOWN_DIAL:
             find_dialed_call(draft, party)
         parties.close_attempt(draft, party, "cancelled")
         left_reason = "released" if is_released else NOT_OURS

@@ -159,9 +159,8 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
     for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # An outdated failure is no longer one if the party has answered since.
-        is_over = status in FINAL_CALL_STATUSES and not (
-            is_outdated and party.answered and status != CallStatus.COMPLETED
-        )
+        is_older = is_outdated and party.answered and status != CallStatus.COMPLETED
+        is_over = status in FINAL_CALL_STATUSES and not is_older
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
         if is_over:

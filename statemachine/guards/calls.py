@@ -127,12 +127,8 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     """Whether a `<Dial>` that failed by its caller ID is repeated without it."""
     session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
-    return (
-        event.failed_with_callers_number
-        and not event.party_is_gone
-        and is_current
-        and session.agents[number].startswith("+")
-    )
+    is_refused = event.failed_with_callers_number and not event.party_is_gone
+    return is_refused and is_current and session.agents[number].startswith("+")
 
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
@@ -155,9 +151,8 @@ def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
 
 def is_of_abandoned_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
     """Whether a call is live though its dial was given up."""
-    if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
-        return False
-    if event.call_sid in draft.session.former_calls:
+    is_over = isinstance(event, CallProgressed) and event.is_final
+    if not event.dial or is_over or event.call_sid in draft.session.former_calls:
         return False
     party = draft.session.subject_of(event)
     if party is None:
@@ -385,10 +380,6 @@ def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
 
 
 # ---- guards on what Twilio still shows of an ended session ---------------------------------------------------------
-
-
-#: Values of `dial_check` if a dial may have placed an unknown call: no outcome, or Redis was rolled back.
-MAY_HAVE_CALLED = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:

@@ -156,12 +156,8 @@ def has_no_audience(draft: Draft, _event: Announce) -> bool:
 
 def audience(session: Session) -> tuple[Party, ...]:
     """Return the parties who hear an announcement."""
-    return tuple(
-        party
-        for party in session.participants
-        if not (party.is_gone or party.held or party.desired_hold or party.waits_for_start or party.is_leaving)
-        and (party.answered or not party.dial_id)
-    )
+    there = (one for one in session.participants if (one.answered or not one.dial_id) and not one.is_leaving)
+    return tuple(one for one in there if not (one.is_gone or one.held or one.desired_hold or one.waits_for_start))
 
 
 # ---- after every event -------------------------------------------------------------------------------------------

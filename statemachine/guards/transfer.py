@@ -211,11 +211,8 @@ def customer_is_unheld(draft: Draft, _event: Event) -> bool:
 
 def _is_off_hold(party: Party) -> bool:
     """Whether a party is confirmed off hold, and no hold is under way."""
-    return (
-        not party.held
-        and not party.desired_hold
-        and party.pending_update not in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
-    )
+    is_changing = party.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
+    return not (party.held or party.desired_hold or is_changing)
 
 
 def no_one_is_held(draft: Draft, _event: Event) -> bool:

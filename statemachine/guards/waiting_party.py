@@ -239,12 +239,11 @@ def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bo
     """Whether the party waits and its call continues: its `<Dial>` rejoins it."""
     # Twilio may report a wait document that it could not fetch like a hangup.
     found = waiting_party(draft)
-    waits = {
-        State.CONVERTING: (CUSTOMER, AGENT),
-        State.CONFERENCED: (found.name if found else "",),
-        State.TRANSFERRING: (CUSTOMER,),
-    }[draft.state]
-    return event.call_continues and party.name in waits and not party.is_leaving
+    if draft.state is State.CONFERENCED:
+        waits = found is not None and party.name == found.name
+    else:
+        waits = party.name == CUSTOMER or (party.name == AGENT and draft.state is State.CONVERTING)
+    return event.call_continues and waits and not party.is_leaving
 
 
 def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
@@ -310,9 +309,8 @@ def _is_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
 
 def has_reached_conference(draft: Draft, party: Party) -> bool:
     """Whether a waiting party has ever been in the conference."""
-    return (
-        party.has_rejoined or party.answered or party.conference_sequence >= 0 or bool(draft.session.former_conferences)
-    )
+    was_shown = party.has_rejoined or party.answered or party.conference_sequence >= 0
+    return was_shown or bool(draft.session.former_conferences)
 
 
 def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
