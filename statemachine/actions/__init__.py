@@ -9,7 +9,6 @@ from conferral.statemachine.actions.conference import *
 from conferral.statemachine.actions.dials import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
-from conferral.statemachine.actions.reads import *
 from conferral.statemachine.actions.recording import *
 from conferral.statemachine.actions.reports import *
 from conferral.statemachine.actions.session_end import *

@@ -6,8 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
-from conferral.statemachine.actions.participants import unhold_all
-from conferral.statemachine.actions.reads import read_calls, read_later
+from conferral.statemachine.actions.participants import read_calls, read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event

@@ -5,9 +5,8 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import clear_end_on_exit, restore_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, read_calls, restore_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
-from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation

@@ -122,12 +122,6 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
 
 
-def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
-    """End the session: its caller is elsewhere, and stays there."""
-    draft.change_party(draft.session.parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
-    end_session(draft, EndReason.MOVED)
-
-
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
     """End the session: another app moved the parent, and maybe the child."""
     apply_presence(draft, event)

@@ -6,8 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
 from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.reads import read_calls
+from conferral.statemachine.actions.participants import read_calls, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail

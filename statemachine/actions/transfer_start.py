@@ -4,9 +4,16 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
-from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
+from conferral.statemachine.actions.participants import (
+    apply_participants,
+    read_calls,
+    read_is_open,
+    read_until_known,
+    unhold_all,
+    want_hold,
+    want_unhold,
+)
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
-from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions

@@ -89,7 +89,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
+    Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.follow_agent_in_read),
     Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
@@ -110,7 +110,7 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while conferenced or transferring
     Row(C|T,     ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
-    Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
+    Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,       ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
