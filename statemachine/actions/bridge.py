@@ -231,13 +231,19 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
 # ---- conversion: moves both legs of a bridge into the conference ---------------------------------------------------
 
 
-def begin_conversion(draft: Draft, _event: Event) -> None:
+def begin_conversion(draft: Draft, event: Event) -> None:
     """Redirect the child's leg; the parent follows by its `<Dial>` action."""
     # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
+    begin_recovered_conversion(draft, event)
+    redirect_leg(draft, draft.session.child)
+
+
+def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
+    """Continue a conversion that Redis lost or that another app began."""
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
     for party in draft.session.parties.values():
         draft.change_party(party, repair_moved_at_ms=0)
-    redirect_leg(draft, draft.session.child)
+    draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
@@ -314,13 +320,6 @@ def wait_for_move(draft: Draft, event: events.RepairOverdue | events.CallsRead) 
     """Give a party time to be moved, or to arrive."""
     timer = events.RepairOverdue if isinstance(event, events.RepairOverdue) else events.ConvertOverdue
     draft.set_timer(timer, draft.policy.settle_ms)
-
-
-def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
-    """Continue a conversion that Redis lost or that another app began."""
-    draft.change(phase=Phase.NONE)
-    draft.cancel_timers(events.CallsOverdue)
-    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------

@@ -36,8 +36,7 @@ def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
     Before the conference starts, it plays without a hold.
     """
     party = draft.session.parties[name]
-    is_held = not party.waits_for_start
-    draft.change_party(party, desired_hold=is_held, wait_audio=wait_audio, desired_end_on_exit=False)
+    draft.change_party(party, desired_hold=not party.waits_for_start, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:

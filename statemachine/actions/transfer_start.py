@@ -205,9 +205,9 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
         # The time starts with the first callback or outcome.
-        if not _is_past(draft, party.dial_check_at_ms):
+        if not 0 < party.dial_check_at_ms <= draft.now_ms:
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if _is_past(draft, guards.early_read_at_ms(draft, party)):
+            if 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms:
                 reads = True
                 next_ms = draft.policy.dial_read_wait_ms if party.answered else draft.policy.ring_read_ms
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + next_ms)
@@ -227,10 +227,6 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-
-
-def _is_past(draft: Draft, at_ms: int) -> bool:
-    return bool(at_ms) and at_ms <= draft.now_ms
 
 
 def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
