@@ -331,7 +331,7 @@ def is_gone(_draft: Draft, event: events.EffectFailed) -> bool:
 
 def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused it because the conference has not started."""
-    return event.refused_before_start
+    return event.code in events.NOT_STARTED
 
 
 def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
