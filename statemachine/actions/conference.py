@@ -191,17 +191,6 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
     apply_participants(draft, shown)  # a supervisor joins muted
 
 
-def apply_absences(draft: Draft, event: events.CallsRead) -> None:
-    """Record as absent any party that a read does not show."""
-    same = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
-    if not same or draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms:
-        return  # a leg that moved lately may not be listed yet
-    inside = {seen.call_sid for seen in event.participants}
-    for party in draft.session.participants:
-        if party.call_sid not in inside:
-            draft.change_party(party, in_conference=False)
-
-
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read made up for missing events of this conference."""
     session, sid = draft.session, draft.session.conference_sid

@@ -179,7 +179,11 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of a settled conference, where a missing party has left."""
     apply_read(draft, event)
-    conference.apply_absences(draft, event)
+    is_ours = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
+    inside = {seen.call_sid for seen in event.participants}
+    for party in draft.session.participants:
+        if is_ours and party.call_sid not in inside and not guards.was_moved_lately(draft):
+            draft.change_party(party, in_conference=False)
     conference.note_verified(draft, event)
 
 

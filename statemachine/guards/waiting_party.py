@@ -325,7 +325,7 @@ def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool
     found, session = waiting_party(draft), draft.session
     is_there = found is not None and found.in_conference and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
     is_other = bool(session.conference_sid) and event.conference_sid != session.conference_sid
-    return is_there and is_other and not _was_moved_lately(draft)
+    return is_there and is_other and not was_moved_lately(draft)
 
 
 def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> bool:
@@ -344,9 +344,9 @@ def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the conference ended without a callback."""
     is_over = bool(draft.session.conference_sid) and not event.conference_sid
-    return is_over and waiting_party(draft) is None and not _was_moved_lately(draft)
+    return is_over and waiting_party(draft) is None and not was_moved_lately(draft)
 
 
-def _was_moved_lately(draft: Draft) -> bool:
+def was_moved_lately(draft: Draft) -> bool:
     """Whether a leg may not be listed yet."""
     return draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms
