@@ -42,7 +42,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
     @property
     def detail(self) -> str:
-        """What distinguishes it from others of its kind in the log, if anything does."""
+        """What distinguishes it from others of its kind in the log, if anything."""
         return str(getattr(self, "update", getattr(self, "status", "")))
 
 

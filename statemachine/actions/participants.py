@@ -92,7 +92,7 @@ def set_end_on_exit(draft: Draft) -> None:
 
 
 def restore_end_on_exit(draft: Draft) -> None:
-    """Request it again in a settled conference: who was to join does not, or left."""
+    """Request it again in a settled conference: someone who joined has left."""
     if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
 
@@ -327,7 +327,7 @@ def count_presence_read(draft: Draft, _event: Event) -> None:
 
 
 def read_later(draft: Draft, _event: Event) -> None:
-    """Read again later: this read gave no result, or did not settle the matter."""
+    """Read again later: this read gave no result, or settled nothing."""
     draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 

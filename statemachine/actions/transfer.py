@@ -1,4 +1,4 @@
-"""Transfer from the answer on: consult, handover, fallback, voicemail, and park."""
+"""Transfer from the answer on: handover, fallback, voicemail, and park."""
 
 from typing import Any
 
