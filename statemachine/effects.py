@@ -42,8 +42,8 @@ class Effect(BaseRecord, frozen=True, kw_only=True, tag_field="kind", tag=snake_
 
     @property
     def detail(self) -> str:
-        """What distinguishes it from others of its kind in the log; usually empty."""
-        return ""
+        """What distinguishes it from others of its kind in the log, if anything."""
+        return str(getattr(self, "update", getattr(self, "status", "")))
 
 
 class CallEffect(Effect, frozen=True, kw_only=True):
@@ -134,11 +134,6 @@ class UpdateParticipant(CallEffect, frozen=True, kw_only=True):
     #: In `whisper`: SID of the call that hears the supervisor.
     coaches: str = ""
 
-    @property
-    def detail(self) -> str:
-        """The requested update."""
-        return self.update
-
 
 class RedirectToVoicemail(CallEffect, frozen=True, kw_only=True):
     """Move a call to the voicemail. Never retried: the greeting would restart."""
@@ -199,11 +194,6 @@ class ChangeRecording(Effect, frozen=True, kw_only=True):
     conference_sid: str = ""
     #: `paused` (which skips the time: `PauseBehavior=skip`), `in-progress`, or `stopped`.
     status: str
-
-    @property
-    def detail(self) -> str:
-        """The requested status."""
-        return self.status
 
 
 class HangUpCall(CallEffect, frozen=True, kw_only=True):

@@ -24,8 +24,6 @@ class Policy:
     lone_grace_ms: int = 2_000
     #: How long the callback of a hold or an `EndConferenceOnExit` update may take before Twilio is read.
     confirm_ms: int = 1_000
-    #: The same if `EndConferenceOnExit` was only set, which no one waits for.
-    flag_confirm_ms: int = 5_000
     #: Delay between two such reads.
     confirm_interval_ms: int = 2_000
     #: How long an update that a transfer needs may take before the transfer fails.

@@ -99,8 +99,8 @@ class Party(BaseRecord, frozen=True):
     dial_read_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
-    #: Of the dial: outcome `unknown`, search emitted (`searched`), maybe lost with Redis (`rolled-back`), overdue and
-    #: about to be read (`reading`), overdue although it was `read`, or `refused` by an ended conference.
+    #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
+    #: (`reading`), overdue although it was `read`, or `refused` by an ended conference.
     dial_check: str = ""
     #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""
@@ -116,8 +116,6 @@ class Party(BaseRecord, frozen=True):
     waits_for_start: bool = False
     #: Desired; `held` is what Twilio has confirmed. The same goes for mute and `EndConferenceOnExit`.
     desired_hold: bool = False
-    #: Held for a parked call, not by a command: until someone joins or takes the call.
-    held_for_park: bool = False
     desired_end_on_exit: bool = False
     end_on_exit: bool = False
     #: Not for supervisors.
@@ -281,11 +279,6 @@ class Session(BaseRecord, frozen=True):
     timers: Mapping[str, int] = field(default_factory=dict)
     history: History = History()
     seen: SeenEvents = field(default_factory=SeenEvents)
-
-    @property
-    def conference_to_join(self) -> str:
-        """What a leg joins: the conference SID once it is known, else its name."""
-        return self.conference_sid or self.conference_name
 
     def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
         """Return a callback's party: by call SID, dial, label, or its URL's name.

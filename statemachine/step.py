@@ -133,8 +133,6 @@ class Draft:
     def change_party(self, party: Party, **changes: Any) -> None:
         """Change fields of a party as it is by now; a hold changes others, too."""
         party = self.session.parties[party.name]
-        if "desired_hold" in changes:  # not for a parked call unless the change says so
-            changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         if changes.get("status") is PartyStatus.CONNECTED:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import DialEnded
-from conferral.statemachine.guards.voicemail import has_inbound_fallback
+from conferral.statemachine.guards.transfer import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from msgspec.structs import asdict
 from twilio.base.page import Page
 from twilio.rest import Client
 
@@ -232,7 +233,7 @@ class AccountListReader:
 def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
     unknown = OwnCall("", came_in=False)
     found = ((seen, calls.get(seen.call_sid, unknown)) for seen in inside)
-    return [ParticipantFound.of(seen, call.address, came_in=call.came_in) for seen, call in found]
+    return [ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in) for seen, call in found]
 
 
 @dataclass(slots=True)

@@ -9,11 +9,8 @@ from conferral.statemachine.actions.conference import *
 from conferral.statemachine.actions.dials import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
-from conferral.statemachine.actions.reads import *
 from conferral.statemachine.actions.recording import *
-from conferral.statemachine.actions.recovery import *
 from conferral.statemachine.actions.reports import *
 from conferral.statemachine.actions.session_end import *
 from conferral.statemachine.actions.transfer import *
 from conferral.statemachine.actions.transfer_start import *
-from conferral.statemachine.actions.voicemail import *

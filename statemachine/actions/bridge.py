@@ -3,30 +3,10 @@
 import math
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
-from conferral.statemachine.actions.dials import (
-    agent_options,
-    dial,
-    dial_options,
-    hang_up_leaving_parties,
-    mark_leaving,
-    note_bridge_gate,
-    note_call_progress,
-    note_talking,
-    set_ring_timer,
-)
-from conferral.statemachine.actions.parties import (
-    accept_command,
-    await_parent,
-    await_parent_of_bridge,
-    close_attempt,
-    fail_queued_commands,
-    finish_call,
-    note_dialing_party_gone,
-    note_gone,
-)
-from conferral.statemachine.actions.reads import read_calls, read_later
+from conferral.statemachine.actions.participants import read_calls, read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
@@ -66,7 +46,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     else:
         draft.add_attempt(draft.session.agent)
-        set_ring_timer(draft)
+        dials.set_ring_timer(draft)
 
 
 def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
@@ -98,8 +78,8 @@ def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
 
 def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate, to ring the customer or to wait for them."""
-    accept_command(draft, event)
-    options = dial_options(event)
+    parties.accept_command(draft, event)
+    options = dials.dial_options(event)
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
@@ -109,7 +89,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dial(draft, AGENT, event.agent, options=options, gated=True, reservation=dial_reservation(event.command_id))
+    dials.dial(draft, AGENT, event.agent, options=options, gated=True, reservation=dial_reservation(event.command_id))
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -120,18 +100,13 @@ def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
     customer_call = call_of_visit(session_id) or session_id
     _open_inbound(draft, customer_call, customer=event.customer_address, agent=event.address)
     draft.add_attempt(draft.session.agent)
-    set_ring_timer(draft)
-    note_call_progress(draft, event)
+    dials.set_ring_timer(draft)
+    dials.note_call_progress(draft, event)
 
 
 def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> None:
-    parties = {
-        CUSTOMER: Party(
-            CUSTOMER, first_label(CUSTOMER), call_sid=call_sid, address=customer, status=PartyStatus.RINGING
-        ),
-        AGENT: _bridged_agent(draft, agent),
-    }
-    draft.change(parties=parties)
+    caller = Party(CUSTOMER, first_label(CUSTOMER), call_sid=call_sid, address=customer, status=PartyStatus.RINGING)
+    draft.change(parties={CUSTOMER: caller, AGENT: _bridged_agent(draft, agent)})
 
 
 # ---- bridge: its end, and the next agent ---------------------------------------------------------------------------
@@ -142,29 +117,30 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
     seen, child = guards.child_in_read(draft, event), draft.session.child
     if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
         draft.change_party(child, call_sid=seen.call_sid)
-        note_gone(draft, child.name, seen.status)
+        parties.note_gone(draft, child.name, seen.status)
     elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
         # In its gate, a call is live, too; the event of the gate's decision may be lost.
         decides_ms = child.answered_at_ms + draft.policy.gate_timeout_ms
         if guards.passes_bridge_gate(child) and draft.now_ms < (decides_ms if child.answered_at_ms else math.inf):
-            note_bridge_gate(draft, child, seen.call_sid)
+            dials.note_bridge_gate(draft, child, seen.call_sid)
         else:
-            note_talking(draft, seen.call_sid)
+            dials.note_talking(draft, seen.call_sid)
     elif draft.state is State.BRIDGED:
-        read_later(draft, event)
+        if draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
+            read_later(draft, event)
     elif events.ConvertOverdue.timer not in draft.session.timers:
-        await_parent(draft)
+        parties.await_parent(draft)
 
 
 def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the bridge's `<Dial>` has ended, or that the parent hung up."""
     if event.party_is_gone:
-        note_dialing_party_gone(draft, draft.session.parent, event)
+        parties.note_dialing_party_gone(draft, draft.session.parent, event)
         return
     draft.change(dial_call_status=event.dial_call_status)
     if event.reached_time_limit:  # the child's callback may be lost
         draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
-    await_parent(draft)
+    parties.await_parent(draft)
     if guards.dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.
         draft.set_timer(events.CallsOverdue, draft.policy.leave_timeout_ms)
@@ -174,11 +150,10 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
     draft.change(mode=SessionMode.BRIDGE, opening=Opening.OVER, phase=Phase.RINGING)
     draft.change(is_group=False, agent_number=event.agent_number)
-    for party in draft.session.parties.values():
-        draft.change_party(party, wait_audio=WaitAudio.NONE)
+    unhold_all(draft, event)
     draft.add_attempt(draft.session.agent)
-    set_ring_timer(draft)
-    note_call_progress(draft, event)
+    dials.set_ring_timer(draft)
+    dials.note_call_progress(draft, event)
 
 
 def try_next_agent(draft: Draft, event: events.DialEnded) -> None:
@@ -205,7 +180,7 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
         draft.change_party(session.agent, address=address)
     else:
         _switch_agent(draft, event.agent_number)
-    note_call_progress(draft, event)
+    dials.note_call_progress(draft, event)
 
 
 def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
@@ -213,14 +188,14 @@ def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
     seen = not_none(guards.next_agent_call(draft, event))
     _switch_agent(draft, draft.session.agent_number + 1)
     if seen.status == CallStatus.IN_PROGRESS:
-        note_talking(draft, seen.call_sid)
+        dials.note_talking(draft, seen.call_sid)
     else:
         draft.change_party(draft.session.child, call_sid=seen.call_sid)
 
 
 def _bridged_agent(draft: Draft, address: str) -> Party:
     """Return the agent whom a bridge rings."""
-    options = agent_options(draft, address)
+    options = dials.agent_options(draft, address)
     return Party(AGENT, first_label(AGENT), address=address, brief=options.brief, confirm=options.confirm)
 
 
@@ -229,7 +204,7 @@ def fail_waiting_commands(draft: Draft, reason: str) -> None:
     if draft.session.running_transfer is not None:
         fail_transfer(draft, reason)
         conclude_transfer(draft, "failed")
-    fail_queued_commands(draft, reason)
+    parties.fail_queued_commands(draft, reason)
 
 
 def _switch_agent(draft: Draft, agent_number: int) -> None:
@@ -237,7 +212,8 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
     unanswered = events.GateDecision.NO_CONFIRMATION if agent.status is PartyStatus.CONFIRMING else CallStatus.NO_ANSWER
     fail_waiting_commands(draft, reported_reason(agent.left_reason or unanswered))
     status = getattr(draft.event, "dial_call_status", "")
-    close_attempt(draft, agent, agent.left_reason or (status if status in UNREACHED_DIAL_STATUSES else unanswered))
+    result = status if status in UNREACHED_DIAL_STATUSES else unanswered
+    parties.close_attempt(draft, agent, agent.left_reason or result)
     if agent.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, agent.call_sid))
     address = draft.session.agents[agent_number]
@@ -249,19 +225,25 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         dial_call_status="",
     )
     draft.add_attempt(draft.session.agent)
-    set_ring_timer(draft)
+    dials.set_ring_timer(draft)
 
 
 # ---- conversion: moves both legs of a bridge into the conference ---------------------------------------------------
 
 
-def begin_conversion(draft: Draft, _event: Event) -> None:
+def begin_conversion(draft: Draft, event: Event) -> None:
     """Redirect the child's leg; the parent follows by its `<Dial>` action."""
     # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
+    begin_recovered_conversion(draft, event)
+    redirect_leg(draft, draft.session.child)
+
+
+def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
+    """Continue a conversion that Redis lost or that another app began."""
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
     for party in draft.session.parties.values():
         draft.change_party(party, repair_moved_at_ms=0)
-    redirect_leg(draft, draft.session.child)
+    draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
@@ -270,11 +252,11 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
-def finish_conversion(draft: Draft, _event: Event) -> None:
+def finish_conversion(draft: Draft, event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.CallsOverdue)
-    finish_call(draft)
-    settle_conference(draft)
+    parties.finish_call(draft, event)
+    settle_conference(draft, event)
     begin_queued_commands(draft)
 
 
@@ -294,7 +276,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         RedirectCall,
         party=party.name,
         call_sid=party.call_sid,
-        conference=draft.session.conference_to_join,
+        conference=draft.session.conference_sid or draft.session.conference_name,
         conference_name=draft.session.conference_name,
         label=party.label,
         attempt=2 if draft.session.repair_attempted else 1,
@@ -329,7 +311,7 @@ def return_to_bridge(draft: Draft, event: events.EffectFailed | events.RepairOve
     draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
     draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
     if draft.session.child.is_gone:
-        await_parent_of_bridge(draft)
+        parties.await_parent_of_bridge(draft)
     elif not refusal:
         draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
@@ -338,13 +320,6 @@ def wait_for_move(draft: Draft, event: events.RepairOverdue | events.CallsRead) 
     """Give a party time to be moved, or to arrive."""
     timer = events.RepairOverdue if isinstance(event, events.RepairOverdue) else events.ConvertOverdue
     draft.set_timer(timer, draft.policy.settle_ms)
-
-
-def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
-    """Continue a conversion that Redis lost or that another app began."""
-    draft.change(phase=Phase.NONE)
-    draft.cancel_timers(events.CallsOverdue)
-    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------
@@ -358,14 +333,14 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
         if not party.dial_id:
-            note_gone(draft, party.name, "cancelled")
+            parties.note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
     # The options are the agent's. The customer of a `call` sees the same number, and takes its second reservation.
     of_customer = DialOptions(caller_id=draft.session.options.caller_id)
-    options = of_customer if party.name == CUSTOMER else agent_options(draft, party.address)
+    options = of_customer if party.name == CUSTOMER else dials.agent_options(draft, party.address)
     calls = (one.command_id for one in draft.session.pending_commands if one.name == events.Call.name)
     reservation = next((dial_reservation(one, 2) for one in calls), "")
-    dial(draft, party.name, party.address, options=options, reservation=reservation)
+    dials.dial(draft, party.name, party.address, options=options, reservation=reservation)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
@@ -373,15 +348,7 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
     address = draft.session.agents[number]
-    dial(draft, AGENT, address, options=agent_options(draft, address))
-
-
-def finish_opening(draft: Draft, _event: Event) -> None:
-    """Complete the opening: both parties talk."""
-    finish_call(draft)
-    for party in draft.session.parties.values():
-        draft.change_party(party, wait_audio=WaitAudio.NONE)
-    settle_conference(draft)
+    dials.dial(draft, AGENT, address, options=dials.agent_options(draft, address))
 
 
 def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
@@ -390,9 +357,8 @@ def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
     is_missed = found is not None and guards.has_reached_conference(draft, found)
     read_calls(draft, event)
     # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
-    draft.set_timer(
-        events.OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
-    )
+    wait_ms = draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
+    draft.set_timer(events.OpeningOverdue, wait_ms)
 
 
 def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "") -> None:
@@ -425,14 +391,14 @@ def await_rejoin(draft: Draft, event: Event) -> None:
         draft.change(opening=Opening.ARRIVING)
     for party in draft.session.parties.values():
         if party.dial_id and not (party.is_gated or party.is_gone):
-            mark_leaving(draft, party)
+            dials.mark_leaving(draft, party)
             if party.dial_check == "refused":
-                note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
-    hang_up_leaving_parties(draft, event)  # before it is dialed again
+                parties.note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
+    dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
     if draft.state is State.TRANSFERRING and events.StageOverdue.timer not in draft.session.timers:
         draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
 
 
 def note_redirected_away(draft: Draft, _event: events.DialEnded) -> None:
     """Record that the customer continues at the directory's `after` URL."""
-    note_gone(draft, CUSTOMER, REDIRECTED_AWAY)
+    parties.note_gone(draft, CUSTOMER, REDIRECTED_AWAY)

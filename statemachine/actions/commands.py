@@ -3,11 +3,10 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, read_calls, restore_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
-from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
@@ -63,11 +62,10 @@ def _want_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that
-    if command.name == events.Hold.name and guards.is_only_unheld(draft.session, party):
-        # An earlier command leaves no one else off hold.
-        finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
-        return
     if command.name == events.Hold.name:
+        if guards.is_only_unheld(draft.session, party):  # an earlier command leaves no one else off hold
+            finish_command(draft, command, CommandStatus.FAILED, LAST_UNHELD)
+            return
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
     elif command.name == events.Unhold.name:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
@@ -94,24 +92,6 @@ def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
     draft.change_party(there, supervises=event.mode, refused_updates=0)
 
 
-def await_supervisor_mode(draft: Draft, _event: Event) -> None:
-    """Start the deadline for supervise modes: the supervisor has joined."""
-    for command in draft.session.pending_commands:
-        if guards.awaits_supervisor_mode(draft.session, command):
-            change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
-
-
-def note_supervisor_left(draft: Draft, _event: Event) -> None:
-    """Record that the supervisor left."""
-    draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
-    _restore_end_on_exit(draft)
-
-
-def _restore_end_on_exit(draft: Draft) -> None:
-    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
-        set_end_on_exit(draft)
-
-
 def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
     """Record that Twilio refused a supervisor update."""
     # After repeated refusals, such as for want of an agent to coach, the supervisor only listens.
@@ -128,7 +108,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
         dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
         fail_commands(draft, "cancelled", only=dials)
         draft.report(event.command_id, CommandStatus.DONE)
-        _restore_end_on_exit(draft)
+        restore_end_on_exit(draft)
         return
     accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.leave_timeout_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
@@ -194,12 +174,10 @@ def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
         finish_command(draft, command, CommandStatus.FAILED, reason)
 
 
-def finish_commands(draft: Draft, _event: Event) -> None:
+def finish_commands(draft: Draft, event: Event) -> None:
     """Report the commands that are done or can't succeed anymore."""
-    for command in draft.session.pending_commands:
-        verdict = guards.command_result(draft, command)
-        if verdict is not None:
-            finish_command(draft, command, *verdict)
+    for command, result in guards.finished_commands(draft, event):
+        finish_command(draft, command, *result)
 
 
 def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> None:

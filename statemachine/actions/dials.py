@@ -145,7 +145,8 @@ def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits, amd=party.amd)
     else:
         dial_id = draft.emit(
-            CreateParticipant, **dialed, conference=draft.session.conference_to_join, label=party.label,
+            CreateParticipant, **dialed, label=party.label,
+            conference=draft.session.conference_sid or draft.session.conference_name,
             early_media=party.early_media, supervises=party.is_supervisor, attributes=draft.session.attributes,
         )  # fmt: skip
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; an outcome
@@ -259,10 +260,10 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
 def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
     """Record that a bridge's agent hears a message, or is asked for a key."""
     status = PartyStatus.CONFIRMING if agent.confirm else PartyStatus.RINGING
-    answered_at_ms = agent.answered_at_ms or draft.now_ms
     if not agent.answered_at_ms:
         draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
-    draft.change_party(agent, call_sid=call_sid, status=status, answered_at_ms=answered_at_ms)
+        draft.change_party(agent, answered_at_ms=draft.now_ms)
+    draft.change_party(agent, call_sid=call_sid, status=status)
     draft.set_timer(events.CallsOverdue, draft.policy.gate_timeout_ms + _briefing_ms(agent))
 
 
@@ -287,7 +288,7 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     draft.change(phase=Phase.CONNECTED)
     if not draft.session.dial_call_status:  # else, the end of both calls is awaited
         draft.cancel_timers(events.CallsOverdue)
-    finish_call(draft)
+    finish_call(draft, draft.event)
 
 
 def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
@@ -297,9 +298,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
     if party.is_gated:
-        # No one waits in a bridge: its customer is dialed after the agent's gate.
-        gate_ms = draft.policy.gate_timeout_ms if draft.state is State.BRIDGED else draft.policy.gate_read_ms
-        wait_ms = gate_ms + _briefing_ms(party)
+        wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
         wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
@@ -403,9 +402,7 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
 # ---- abandoned calls ---------------------------------------------------------------------------------------------
 
 
-def hang_up_late_dial(
-    draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
-) -> None:
+def hang_up_late_dial(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> None:
     """Hang up a call whose dial was given up or repeated meanwhile."""
     party = draft.session.subject_of(event)
     if party is None:
@@ -416,12 +413,12 @@ def hang_up_late_dial(
     draft.reason = "its dial was abandoned"
 
 
-def mark_leaving(draft: Draft, party: Party, **changes: Any) -> None:
-    """Mark a party as being removed; change other fields with it."""
+def mark_leaving(draft: Draft, party: Party) -> None:
+    """Mark a party as being removed."""
     if not party.is_leaving:
         # Earlier reads were for other updates than the supervisor's mute, for which `may_hang_up` counts them.
         draft.change(confirmation_reads=0)
-    draft.change_party(party, is_leaving=True, **changes)
+    draft.change_party(party, is_leaving=True)
 
 
 def hang_up_party(draft: Draft, party: Party) -> None:

@@ -1,20 +1,20 @@
-"""Reconciliation of participants' desired and confirmed states.
+"""Reconciliation of participants' states, and reads of Twilio.
 
 Each difference between, say, `desired_hold` and `held` is requested, one update at a time. A callback or a read
 confirms it; Twilio's response also confirms a hold or a mute. If nothing does in time, Twilio is read, and the update
 is requested again if it did not happen.
 """
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.effects import UpdateParticipant
+from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party
-from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, WaitAudio
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -31,8 +31,12 @@ _VALUE_AFTER: dict[str, tuple[str, bool]] = {
 
 
 def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
-    """Want a party on hold, with this audio; `reconcile` sends the update."""
-    draft.change_party(draft.session.parties[name], desired_hold=True, wait_audio=wait_audio, desired_end_on_exit=False)
+    """Want a party on hold, with this audio; `reconcile` sends the update.
+
+    Before the conference starts, it plays without a hold.
+    """
+    party = draft.session.parties[name]
+    draft.change_party(party, desired_hold=not party.waits_for_start, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
@@ -41,8 +45,6 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio)
-    if phase is Phase.PARKED and party.name != CUSTOMER:
-        draft.change_party(party, held_for_park=True)
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
@@ -89,6 +91,12 @@ def set_end_on_exit(draft: Draft) -> None:
         draft.change_party(party, desired_end_on_exit=wanted)
 
 
+def restore_end_on_exit(draft: Draft) -> None:
+    """Request it again in a settled conference: someone who joined has left."""
+    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
+        set_end_on_exit(draft)
+
+
 def clear_end_on_exit(draft: Draft) -> None:
     """Request that no party's leaving ends the conference."""
     for party in draft.session.parties.values():
@@ -102,13 +110,9 @@ def reconcile(draft: Draft, _event: Event) -> None:
         update = guards.next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)
-    # No one waits for the flags of a settled conference, which are only a safety net.
-    pending = {party.pending_update for party in draft.session.parties.values()}
-    is_urgent = not pending <= {"", ParticipantUpdate.SET_END_ON_EXIT}
-    wait_ms = draft.policy.confirm_ms if is_urgent else draft.policy.flag_confirm_ms
     known_ms = draft.session.timers.get(events.ConfirmOverdue.timer)
-    if known_ms is None or known_ms > draft.now_ms + wait_ms:
-        draft.set_timer(events.ConfirmOverdue, wait_ms)
+    if known_ms is None or known_ms > draft.now_ms + draft.policy.confirm_ms:
+        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
@@ -225,3 +229,110 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         is_as_requested = not update or guards.confirmed_supervise_mode(draft.session, party) == update
     if (is_as_requested or is_certain) and (update or party.refused_updates):  # otherwise, nothing changes
         draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)
+
+
+# ---- reads of Twilio when something is overdue ----------------------------------------------------------------------
+
+
+def read_is_open(draft: Draft) -> bool:
+    """Whether a read has no answer yet, and is not taken as lost."""
+    session = draft.session
+    is_recent = draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms
+    return bool(session.open_read_id) and is_recent
+
+
+def read_calls(draft: Draft, _event: Event) -> None:
+    """Read the session's calls and conference, after any open read."""
+    session = draft.session
+    if read_is_open(draft):
+        draft.change(reread_wanted=True)
+        return
+    bridged = draft.state in (State.BRIDGED, State.CONVERTING)
+    parent = session.parent.call_sid if bridged else ""
+    others = [
+        party
+        for party in session.parties.values()
+        if party.call_sid not in ("", parent)
+        and not party.is_gone
+        and (not session.unread_calls or party.call_sid in session.unread_calls)
+    ]
+    # Unanswered dials come first: while one seems to be in progress, no lone party is released.
+    others.sort(key=lambda party: party.answered or not party.dial_id)
+    open_read_id = draft.emit(
+        ReadCalls,
+        parent_call_sid=parent,
+        call_sids=tuple(party.call_sid for party in others),
+        unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
+        # Bridges have no conference, but after a Redis rollback the two may be in one already.
+        conference_name=session.conference_name,
+        conference_sid=session.conference_sid,
+        read_version=session.version + 1,
+    )
+    draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
+
+
+def check_session(draft: Draft, event: events.AccountSwept) -> None:
+    """Read Twilio: the sweep found a difference, or Redis was rolled back."""
+    party = draft.session.subject_of(event)
+    if party is not None and party.is_gone:
+        return  # the callback of the call's end was only late
+    was_rolled_back = not (event.call_sid or event.conference_sid)
+    if was_rolled_back:
+        for one in draft.session.parties.values():
+            if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
+                draft.change_party(one, dial_check="unknown")
+        # Redis may have lost the stage's event, so the read comes first.
+        due_ms = draft.session.timers.get(events.StageOverdue.timer)
+        if due_ms is not None:
+            draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
+    if was_rolled_back and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+        read_until_known(draft, event)
+    else:
+        read_calls(draft, event)
+
+
+def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
+    """Read who is with a call that goes on after the session's end."""
+    draft.emit(
+        ReadCalls,
+        parent_call_sid="",
+        call_sids=(event.call_sid,),
+        conference_name=draft.session.conference_name,
+        conference_sid=draft.session.conference_sid,
+        read_version=draft.session.version + 1,
+    )
+
+
+def read_until_known(draft: Draft, event: Event) -> None:
+    """Read Twilio until a read is as new as the known facts."""
+    read_calls(draft, event)
+    read_later(draft, event)
+
+
+def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
+    """Return the action that reads Twilio until the timer's cause is gone."""
+
+    def read_and_wait(draft: Draft, event: events.TimerExpired) -> None:
+        read_calls(draft, event)
+        draft.set_timer(type(event), getattr(draft.policy, interval))
+
+    read_and_wait.__name__ = read_every.__name__
+    read_and_wait.__doc__ = f"Read Twilio, and again after `{interval}`."
+    return read_and_wait
+
+
+def count_presence_read(draft: Draft, _event: Event) -> None:
+    """Count a read that must show what became of a conversion."""
+    draft.change(presence_reads=draft.session.presence_reads + 1)
+
+
+def read_later(draft: Draft, _event: Event) -> None:
+    """Read again later: this read gave no result, or settled nothing."""
+    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
+
+
+def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:
+    """Read Twilio to find a conversion's missing leg, and time its repair."""
+    read_calls(draft, event)
+    if events.RepairOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

@@ -29,9 +29,11 @@ def _change_recording(draft: Draft, **changes: Any) -> None:
 
 def begin_recording_change(draft: Draft, event: events.Record) -> None:
     """Start, pause, resume, or stop the recording."""
-    starts = event.action == RecordAction.START
-    effect_id = _start_recording(draft) if starts else _request_change(draft, RecordAction(event.action))
-    accept_command(draft, event, effects=(effect_id,))
+    if event.action == RecordAction.START:
+        start_recording(draft, event)
+    else:
+        _request_change(draft, RecordAction(event.action))
+    accept_command(draft, event, effects=(guards.recording_of(draft.session).update_effect_id,))
 
 
 def keep_recording_paused(draft: Draft, event: events.Record) -> None:
@@ -40,13 +42,8 @@ def keep_recording_paused(draft: Draft, event: events.Record) -> None:
     draft.report(event.command_id, CommandStatus.DONE)
 
 
-def record_customer(draft: Draft, _event: Event) -> None:
-    """Record the customer's call from its answer."""
-    _start_recording(draft)
-
-
-def _start_recording(draft: Draft) -> str:
-    """Record the customer's call; return the effect's id."""
+def start_recording(draft: Draft, _event: Event) -> None:
+    """Record the customer's call."""
     before = guards.recording_of(draft.session)
     effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
     draft.change(
@@ -57,7 +54,6 @@ def _start_recording(draft: Draft) -> str:
             failures=0 if before.status else before.failures,
         )
     )
-    return effect_id
 
 
 def note_conference_recording(draft: Draft) -> None:
@@ -73,7 +69,7 @@ def note_conference_recording(draft: Draft) -> None:
         _request_change(draft, RecordAction.PAUSE)
 
 
-def _request_change(draft: Draft, action: RecordAction) -> str:
+def _request_change(draft: Draft, action: RecordAction) -> None:
     recording = not_none(draft.session.recording)
     effect_id = draft.emit(
         ChangeRecording,
@@ -83,7 +79,6 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
         status=_DESIRED_STATUS[action].value,
     )
     _change_recording(draft, pending_update=action.value, update_effect_id=effect_id)
-    return effect_id
 
 
 def _desired_status(recording: Recording) -> str:

@@ -4,17 +4,9 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
-from conferral.statemachine.actions.parties import (
-    accept_command,
-    change_command,
-    close_attempt,
-    fail_commands,
-    finish_command,
-    next_name,
-    note_gone,
-)
 from conferral.statemachine.actions.reports import conclude_session
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
@@ -89,11 +81,10 @@ def end_bridge(draft: Draft, _event: Event) -> None:
         end_session(draft, reason_of_end(parent))
         return
     reason = end_reason_of(child, child_status)
-    note_gone(draft, child.name, child_status)
+    parties.note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = (
-        parent.name == CUSTOMER and child_status in ANSWERED_DIAL_STATUSES and bool(draft.session.attributes.after_url)
-    )
+    was_answered = child_status in ANSWERED_DIAL_STATUSES
+    continues = parent.name == CUSTOMER and was_answered and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 
@@ -111,7 +102,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
     if guards.shows_ended(draft, event, session.parent):
-        note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
+        parties.note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
     child = draft.session.child
     if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
         if seen is None or seen.status != CallStatus.IN_PROGRESS:
@@ -125,16 +116,10 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
         end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, session.dial_call_status))
         return
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        note_gone(draft, child.name, seen.status)
+        parties.note_gone(draft, child.name, seen.status)
     child = draft.session.child
     parent_left = draft.session.first_to_leave == session.parent.name
     end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
-
-
-def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
-    """End the session: its caller is elsewhere, and stays there."""
-    draft.change_party(draft.session.parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
-    end_session(draft, EndReason.MOVED)
 
 
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
@@ -142,7 +127,7 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen = guards.child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        note_gone(draft, draft.session.child.name, seen.status)
+        parties.note_gone(draft, draft.session.child.name, seen.status)
     for party in (draft.session.parent, draft.session.child):
         if not (party.is_gone or may_be_moved_by_us(draft.session, party, draft.now_ms)):
             draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
@@ -203,7 +188,7 @@ def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that the conference is over."""
     for party in draft.session.participants:
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
-            note_gone(draft, party.name, event.status_of(party.call_sid))
+            parties.note_gone(draft, party.name, event.status_of(party.call_sid))
     _end_without_conference(draft)
 
 
@@ -224,9 +209,9 @@ def _end_without_conference(draft: Draft) -> None:
 def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
     """End the session by a command, done when Twilio confirms each hangup."""
     end_session(draft, EndReason.COMMAND)
-    command = accept_command(draft, event, effects=tuple(effect.effect_id for effect in draft.effects))
+    command = parties.accept_command(draft, event, effects=tuple(effect.effect_id for effect in draft.effects))
     if not command.effects:
-        finish_command(draft, command, CommandStatus.DONE)
+        parties.finish_command(draft, command, CommandStatus.DONE)
 
 
 def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True) -> None:
@@ -246,11 +231,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
     for party in session.parties.values():
         if party.is_gone:
-            if (
-                guards.is_unknown_dial(party)
-                and party.dial_check == "searched"
-                and draft.now_ms < party.dial_check_at_ms
-            ):
+            is_searched = guards.is_unknown_dial(party) and party.dial_check == "searched"
+            if is_searched and draft.now_ms < party.dial_check_at_ms:
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
@@ -261,13 +243,13 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         if party.call_sid and is_released:
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
             draft.change_party(party, hang_up_requested=True)
-        elif guards.is_unknown_dial(party) and party.dial_check in guards.MAY_HAVE_CALLED:
+        elif guards.is_unknown_dial(party) and party.dial_check in guards.UNKNOWN_DIAL:
             find_dialed_call(draft, party)
-        close_attempt(draft, party, "cancelled")
+        parties.close_attempt(draft, party, "cancelled")
         left_reason = "released" if is_released else NOT_OURS
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
-    fail_commands(draft, end_reason)
+    parties.fail_commands(draft, end_reason)
     conclude_session(draft, end_reason)
     draft.change(
         opening=Opening.OVER,
@@ -298,7 +280,7 @@ def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
     for party in draft.session.parties.values():
         # No callback has reported it, but another app has moved the call, if it goes on.
         if guards.may_be_back(party):
-            note_gone(draft, party.name, MOVED_OUT)
+            parties.note_gone(draft, party.name, MOVED_OUT)
     end_session(draft, reason_by_first_to_leave(draft))
 
 
@@ -356,26 +338,21 @@ def reason_of_leaving(party: Party) -> EndReason:
 
 def hang_up_after_end(
     draft: Draft,
-    event: events.AccountSwept
-    | events.CallProgressed
-    | events.EffectSucceeded
-    | events.GateDecided
-    | events.GateReached
-    | events.ParticipantJoined,
+    event: events.AccountSwept | events.DialedCallEvent | events.EffectSucceeded | events.ParticipantJoined,
 ) -> None:
     """Hang up a call of a session that has ended."""
     effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
         for command in draft.session.pending_commands:
             awaited = tuple(effect_id if one == event.effect_id else one for one in command.effects)
-            change_command(draft, command, effects=awaited)
+            parties.change_command(draft, command, effects=awaited)
     draft.reason = _AFTER_END
 
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
     """End the conference that a guest joined late, and remember the guest."""
     if draft.session.subject_of(event) is None:
-        name = next_name(draft.session, GUEST)
+        name = parties.next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
     end_conference(draft, event)
@@ -406,8 +383,8 @@ def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
     (command,) = draft.session.pending_commands
     rest = tuple(one for one in command.effects if one != event.effect_id)
     if isinstance(event, events.EffectFailed | events.EffectUnknown):
-        finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+        parties.finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
     elif rest:
-        change_command(draft, command, effects=rest)
+        parties.change_command(draft, command, effects=rest)
     else:
-        finish_command(draft, command, CommandStatus.DONE)
+        parties.finish_command(draft, command, CommandStatus.DONE)

@@ -1,31 +1,39 @@
-"""Transfer from the answer on: consult, handover, fallback, and park."""
+"""Transfer from the answer on: handover, fallback, voicemail, and park."""
+
+from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.conference import settle_conference
+from conferral.statemachine.actions import parties, reports
+from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
-from conferral.statemachine.actions.reports import (
-    begin_step,
-    conclude_transfer,
-    fail_transfer,
-    report_step,
-    report_transfer,
-    succeed_transfer,
-)
+from conferral.statemachine.actions.participants import read_calls, unhold_all, want_hold, want_unhold
+from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer_start import accept_transfer
+from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
-from conferral.statemachine.parts import DialOptions
+from conferral.statemachine.parts import DialOptions, Voicemail
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
-from conferral.statemachine.states import Phase, Place, TransferMode, TransferStage, TransferStatus, WaitAudio
-from conferral.statemachine.step import CommandStatus, Draft, not_none
+from conferral.statemachine.states import (
+    CallStatus,
+    Opening,
+    PartyStatus,
+    Phase,
+    Place,
+    RecordingStatus,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+    WaitAudio,
+)
+from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
 
 def swap(draft: Draft, event: events.Swap) -> None:
     """Hold the party the agent talks to, before unholding the other."""
-    begin_step(draft, event)
+    reports.begin_step(draft, event)
     talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
     draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
     want_hold(draft, talks_to, WaitAudio.MUSIC)
@@ -36,14 +44,14 @@ def unhold_next_party(draft: Draft, _event: Event) -> None:
     want_unhold(draft, draft.transfer.swap_to)
 
 
-def finish_swap(draft: Draft, _event: Event) -> None:
-    """Complete the swap: the agent now talks to the other party."""
-    report_step(draft, CommandStatus.DONE)
+def finish_step(draft: Draft, _event: Event) -> None:
+    """Report the step in progress as done."""
+    reports.report_step(draft, CommandStatus.DONE)
 
 
 def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
     """Undo the swap: Twilio did not confirm the hold."""
-    report_step(draft, CommandStatus.FAILED, "hold-failed")
+    reports.report_step(draft, CommandStatus.FAILED, "hold-failed")
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
     want_unhold(draft, first)
     draft.change_transfer(swap_to=first)
@@ -51,19 +59,19 @@ def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
 
 def finish_merge(draft: Draft, _event: Event) -> None:
     """Complete the merge: all three talk."""
-    report_step(draft, CommandStatus.DONE)
+    reports.report_step(draft, CommandStatus.DONE)
     draft.change_transfer(status=TransferStatus.MERGED)
 
 
 def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
     """Fail `complete`: Twilio refused to hang up the agent; all three talk."""
-    report_step(draft, CommandStatus.FAILED, event.reason_text)
+    reports.report_step(draft, CommandStatus.FAILED, event.reason_text)
     draft.change_transfer(status=TransferStatus.MERGED)
 
 
 def complete_after_agent_left(draft: Draft, event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
-    report_step(draft, CommandStatus.FAILED, "agent-left")
+    reports.report_step(draft, CommandStatus.FAILED, "agent-left")
     unhold_all(draft, event)
 
 
@@ -78,7 +86,7 @@ def choose_winner(draft: Draft, _event: Event) -> None:
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        rename_parties(draft, {winner.name: TARGET})
+        parties.rename_parties(draft, {winner.name: TARGET})
 
 
 def let_agent_talk(draft: Draft, _event: Event) -> None:
@@ -86,50 +94,57 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
     want_unhold(draft, AGENT)  # who heard ringing
     is_consult = draft.session.phase is Phase.CONSULT
     draft.change_transfer(status=TransferStatus.CONSULTING if is_consult else TransferStatus.MERGED)
-    report_transfer(draft, CommandStatus.DONE)
+    reports.report_transfer(draft, CommandStatus.DONE)
 
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
-    """Unhold the customer, and parties held for a parked call."""
+    """Unhold the customer, and others whom the agent who left held.
+
+    A customer in the voicemail is brought to the party that retrieves the call.
+    """
+    if draft.session.is_in_voicemail:
+        _begin_voicemail(draft, is_left=True)
+        draft.change(repair_attempted=False)
+        draft.change_party(draft.session.customer, held=False, desired_hold=False, wait_audio=WaitAudio.NONE)
+        redirect_leg(draft, draft.session.customer)
+        return
     for party in draft.session.parties.values():
-        if party.name == CUSTOMER or party.held_for_park:
+        if party.name != AGENT:
             want_unhold(draft, party.name)
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
     """Complete the transfer: the party that answered is the agent now."""
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
-    report_step(draft, CommandStatus.DONE)
+        parties.rename_parties(draft, {AGENT: parties.next_name(draft.session, AGENT), TARGET: AGENT})
+    reports.report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
-        conclude_transfer(draft, "recalled", Place.RECALL)
+        reports.conclude_transfer(draft, "recalled", Place.RECALL)
     elif draft.transfer.place:
         # The transfer was reported as failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
-        conclude_transfer(draft, "failed", draft.transfer.place)
+        reports.conclude_transfer(draft, "failed", draft.transfer.place)
     else:
-        succeed_transfer(draft)
-    settle_conference(draft)
+        reports.succeed_transfer(draft)
 
 
 def return_to_agent(draft: Draft, _event: Event) -> None:
     """Return the customer to the agent: the transfer failed or was canceled."""
-    report_step(draft, CommandStatus.DONE)
-    conclude_transfer(draft, draft.transfer.status.value)
-    settle_conference(draft)
+    reports.report_step(draft, CommandStatus.DONE)
+    reports.conclude_transfer(draft, draft.transfer.status.value)
 
 
 def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
     """Hang up the target before the customer is unheld."""
-    begin_step(draft, event)
+    reports.begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
-    report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    reports.report_transfer(draft, CommandStatus.FAILED, "cancelled")
     _release_targets(draft)
 
 
 def fail_at_hold_limit(draft: Draft, _event: events.HoldOverdue) -> None:
     """Fail the consult, in which a hold lasted for `CONFERRAL_HOLD_LIMIT`."""
-    fail_transfer(draft, HOLD_LIMIT)
+    reports.fail_transfer(draft, HOLD_LIMIT)
     draft.reason = HOLD_LIMIT
     _release_targets(draft)
 
@@ -143,14 +158,14 @@ def _release_targets(draft: Draft) -> None:
 def cancel_queued_transfer(draft: Draft, event: events.Cancel) -> None:
     """Cancel a transfer that has not started; the two parties stay."""
     cancel_transfer(draft, event)
-    report_step(draft, CommandStatus.DONE)
-    conclude_transfer(draft, "cancelled")
+    reports.report_step(draft, CommandStatus.DONE)
+    reports.conclude_transfer(draft, "cancelled")
 
 
 def note_target_left(draft: Draft, event: Event) -> None:
     """Return to agent and customer: the target joined and hung up."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
-    report_step(draft, CommandStatus.FAILED, "target-left")
+    reports.report_step(draft, CommandStatus.FAILED, "target-left")
     unhold_all(draft, event)
 
 
@@ -164,24 +179,25 @@ _UNCONFIRMED = {
 
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
-    fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
+    reports.fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
     unhold_all(draft, event)
 
 
-def note_unreached(draft: Draft, event: Event) -> None:
+def note_unreached(draft: Draft, _event: Event) -> None:
     """Play music to the lone customer, and note why no one was reached."""
     why = unreached_reason(draft)
     transfer = draft.transfer
-    report_agent_gone(draft, event)
+    if transfer.step_name == "complete":
+        reports.report_step(draft, CommandStatus.DONE)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
         if transfer.step_name == "cancel":
-            report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
-    hold_lone_customer(draft)
+            reports.report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
+    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change_transfer(unreached=why)
     if transfer.place:
         why = f"{transfer.reason}, {'recall' if transfer.place == Place.RECALL else 'fallback'} {why}"
-    fail_transfer(draft, why)
+    reports.fail_transfer(draft, why)
 
 
 def begin_recall(draft: Draft, _event: Event) -> None:
@@ -196,7 +212,7 @@ def dial_fallback(draft: Draft, _event: Event) -> None:
     One who is to take an inbound call for the agents is dialed like them.
     """
     begin_place(draft, Phase.FALLBACK)
-    retire_targets(draft)
+    parties.retire_targets(draft)
     to = draft.transfer.place
     dial(draft, TARGET, to, options=agent_options(draft, to) if draft.session.is_inbound_fallback else DialOptions())
 
@@ -207,29 +223,14 @@ def begin_place(draft: Draft, phase: Phase) -> None:
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)
 
 
-def report_agent_gone(draft: Draft, _event: Event) -> None:
-    """Report `complete` as done: the agent is gone."""
-    if draft.transfer.step_name == "complete":
-        report_step(draft, CommandStatus.DONE)
-
-
 def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
     former = draft.session.agent
     to = draft.session.parked_by or former.address
     if former.address != to:
-        number_former_party(draft, AGENT)  # this agent failed to retrieve the call
+        parties.number_former_party(draft, AGENT)  # this agent failed to retrieve the call
     reason = draft.transfer.reason.partition(",")[0]
     dial(draft, AGENT, to, options=DialOptions(), gated=True, recall_reason=reason)
-
-
-def hold_lone_customer(draft: Draft) -> None:
-    """Play music to the customer, on hold if the conference has started."""
-    customer = draft.session.customer
-    if customer.waits_for_start:
-        draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
-    else:
-        want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
 
 
 def unreached_reason(draft: Draft) -> str:
@@ -248,7 +249,7 @@ def unreached_reason(draft: Draft) -> str:
 
 def note_parked(draft: Draft, _event: Event) -> None:
     """Complete the park: the customer waits until the park timeout."""
-    succeed_transfer(draft)
+    reports.succeed_transfer(draft)
     draft.change(
         phase=Phase.PARKED,
         parked_by=draft.session.agent.address,
@@ -266,16 +267,16 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     draft.change(phase=Phase.RETRIEVE)
     if draft.session.is_in_voicemail:  # a later recall is for this agent, not for one who fails to retrieve the call
         draft.change(parked_by=draft.session.parked_by or draft.session.agent.address)
-    number_former_party(draft, AGENT)
+    parties.number_former_party(draft, AGENT)
     options, reservation = dial_options(event), dial_reservation(event.command_id)
     dial(draft, AGENT, event.to, options=options, gated=True, reservation=reservation)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:
     """Return to `parked` for the remaining time: no one took the call."""
-    fail_transfer(draft, unreached_reason(draft))
-    conclude_transfer(draft, "failed")
-    hold_lone_customer(draft)
+    reports.fail_transfer(draft, unreached_reason(draft))
+    reports.conclude_transfer(draft, "failed")
+    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change(phase=Phase.PARKED, first_to_leave="")
     draft.set_timer(events.ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 
@@ -290,10 +291,133 @@ def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
         fallback=before.fallback if before else draft.policy.fallback,
         by=before.by if before and before.mode is TransferMode.PARK else "",
     )
-    fail_transfer(draft, EndReason.PARK_TIMEOUT)
+    reports.fail_transfer(draft, EndReason.PARK_TIMEOUT)
 
 
-def unpark(draft: Draft, event: Event) -> None:
-    """Unpark: the customer talks to an added party, or to a lost retrieval's."""
-    unhold_all(draft, event)
-    settle_conference(draft)
+# ---- an inbound call's fallback, and the voicemail: in, message, and out --------------------------------------------
+
+
+#: Why no one took a call for which there is no agent.
+NOT_CONFIGURED = "not-configured"
+
+
+def begin_inbound_fallback(draft: Draft, event: Event) -> None:
+    """Begin the fallback of a caller whom no agent took, who waits with music."""
+    status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
+    parties.note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED)
+    session = draft.session
+    fail_waiting_commands(draft, reported_reason(session.agent.left_reason))
+    draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")
+    draft.begin_transfer(
+        TransferMode.INBOUND,
+        to="",
+        status=TransferStatus.FAILED,
+        reason=reported_reason(session.agent.left_reason),
+        unreached=reported_reason(session.agent.left_reason),
+        fallback=session.fallback,
+    )
+    draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    draft.cancel_timers(events.CallsOverdue)
+
+
+def move_to_voicemail(draft: Draft, _event: Event) -> None:
+    """Move the customer to the voicemail; supervisors are hung up."""
+    begin_place(draft, Phase.VOICEMAIL)
+    reports.record_transfer(draft, "failed", Place.VOICEMAIL)
+    for party in draft.session.present.values():
+        if party.name != CUSTOMER:
+            hang_up_party(draft, party)
+    effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
+    _begin_voicemail(draft, move_effect_id=effect_id, conference_sid=draft.session.conference_sid)
+
+
+def _begin_voicemail(draft: Draft, **fields: Any) -> None:
+    """Begin a visit, or what follows it; earlier messages don't end it."""
+    before = draft.session.voicemail or Voicemail()
+    earlier_sids = (*before.earlier_sids, *filter(None, (before.begun_sid,)))
+    draft.change(voicemail=Voicemail(earlier_sids=earlier_sids, **fields))
+
+
+def _change_voicemail(draft: Draft, **changes: Any) -> None:
+    draft.change(voicemail=replace(not_none(draft.session.voicemail), **changes))
+
+
+def note_moved_to_voicemail(draft: Draft, _event: events.EffectSucceeded) -> None:
+    """Record that the customer hears the greeting."""
+    _change_voicemail(draft, move_effect_id="")
+    draft.change_party(draft.session.customer, in_conference=False)
+
+
+def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFailed) -> None:
+    """Read Twilio: the customer may be in the conference, or gone."""
+    _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
+    draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
+    read_calls(draft, event)
+
+
+def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
+    """Move the customer once more: a worker may have died before its request."""
+    effect_id = draft.emit(RedirectToVoicemail, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
+    _change_voicemail(draft, move_effect_id=effect_id, may_not_have_moved=False, was_repeated=True)
+
+
+def give_up_voicemail(draft: Draft, event: Event) -> None:
+    """Note that Twilio did not move the customer, or can't run our document."""
+    _begin_voicemail(draft, is_left=True)
+    reports.fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
+    if isinstance(event, events.EffectFailed):
+        read_calls(draft, event)
+
+
+def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
+    """Record that the message begins or is over; report one that Twilio keeps."""
+    before = draft.session.voicemail or Voicemail(is_left=True)
+    status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
+    is_earlier = event.recording_sid in before.earlier_sids
+    if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
+        reports.add_record(
+            draft,
+            f"voicemail-{event.recording_sid}",
+            kind="voicemail",
+            result="recorded",
+            recording_sid=event.recording_sid,
+            duration_s=event.duration_s,
+            started_at_ms=max(0, draft.now_ms - 1000 * event.duration_s),
+        )
+        after = replace(before, is_recording=True, is_over=True, recording_sid=event.recording_sid)
+        draft.change(voicemail=before if is_earlier else after)
+    elif is_earlier:
+        draft.ignore(Outcome.STALE, "of an earlier message")
+    elif status == RecordingStatus.IN_PROGRESS:
+        sid = event.recording_sid
+        draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False, begun_sid=sid))
+    elif status == RecordingStatus.ABSENT:
+        draft.change(voicemail=replace(before, is_recording=True, is_over=True))
+    else:
+        draft.ignore(Outcome.STALE, "the message is known, or there is none")
+
+
+def end_voicemail(draft: Draft, _event: Event) -> None:
+    """End the session: the customer has left a message, or hung up."""
+    voicemail, customer = not_none(draft.session.voicemail), draft.session.customer
+    end_session(draft, EndReason.VOICEMAIL if voicemail.is_recording else reason_of_leaving(customer))
+    if not voicemail.is_over:  # its callbacks may be lost
+        draft.emit(FindMessage, party=CUSTOMER, call_sid=customer.call_sid)
+
+
+# ---- out of the voicemail -------------------------------------------------------------------------------------------
+
+
+def await_customer(draft: Draft, _event: Event) -> None:
+    """Wait for the customer to arrive: the party that took the call hung up."""
+    draft.change_transfer(unreached=unreached_reason(draft))
+    reports.fail_transfer(draft, draft.transfer.unreached)
+    draft.change(phase=Phase.FALLBACK)
+    draft.change_party(draft.session.customer, wait_audio=WaitAudio.MUSIC)
+
+
+def stay_in_voicemail(draft: Draft, _event: Event) -> None:
+    """Let the customer stay in the voicemail: no one took the call."""
+    reports.fail_transfer(draft, unreached_reason(draft))
+    reports.record_transfer(draft, "failed", Place.VOICEMAIL)
+    draft.change(phase=Phase.VOICEMAIL)

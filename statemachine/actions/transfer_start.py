@@ -3,11 +3,17 @@
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
-from conferral.statemachine.actions.conference import leave_conference
-from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
+from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
+from conferral.statemachine.actions.participants import (
+    apply_participants,
+    read_calls,
+    read_is_open,
+    read_until_known,
+    unhold_all,
+    want_hold,
+    want_unhold,
+)
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
-from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
-from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions
@@ -91,13 +97,6 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
-def release_agent(draft: Draft, event: Event) -> None:
-    """Release the agent, who is disconnected."""
-    let_agent_leave(draft, event)
-    # Before a dial that follows: the agent must not hear a target who answers immediately.
-    dials.hang_up_leaving_parties(draft, event)
-
-
 def let_agent_leave(draft: Draft, _event: Event) -> None:
     """Mark the agent as leaving, to be disconnected once they can be."""
     agent = draft.session.agent
@@ -167,9 +166,8 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
     for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # An outdated failure is no longer one if the party has answered since.
-        is_over = status in FINAL_CALL_STATUSES and not (
-            is_outdated and party.answered and status != CallStatus.COMPLETED
-        )
+        is_older = is_outdated and party.answered and status != CallStatus.COMPLETED
+        is_over = status in FINAL_CALL_STATUSES and not is_older
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
         if is_over:
@@ -181,7 +179,11 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of a settled conference, where a missing party has left."""
     apply_read(draft, event)
-    conference.apply_absences(draft, event)
+    is_ours = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
+    inside = {seen.call_sid for seen in event.participants}
+    for party in draft.session.participants:
+        if is_ours and party.call_sid not in inside and not guards.was_moved_lately(draft):
+            draft.change_party(party, in_conference=False)
     conference.note_verified(draft, event)
 
 
@@ -207,11 +209,12 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
         # The time starts with the first callback or outcome.
-        if not _is_past(draft, party.dial_check_at_ms):
+        if not 0 < party.dial_check_at_ms <= draft.now_ms:
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if _is_past(draft, guards.early_read_at_ms(draft, party)):
+            if 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms:
                 reads = True
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
+                next_ms = draft.policy.dial_read_wait_ms if party.answered else draft.policy.ring_read_ms
+                draft.change_party(party, dial_read_at_ms=draft.now_ms + next_ms)
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
@@ -228,19 +231,6 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-
-
-def _next_read_ms(draft: Draft, party: Party) -> int:
-    """Return how long after an early read of a dial the next one follows, ms."""
-    if party.answered:
-        return draft.policy.dial_read_wait_ms
-    # Who joins directly would hear no one on hold; the gate itself reports an answer.
-    is_awaited = not party.is_gated and guards.party_held_for(draft, party.name) is not None
-    return draft.policy.ring_read_ms if is_awaited else 2 * draft.policy.ring_read_ms
-
-
-def _is_past(draft: Draft, at_ms: int) -> bool:
-    return bool(at_ms) and at_ms <= draft.now_ms
 
 
 def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:

@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-from msgspec.structs import asdict
-
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
@@ -66,11 +64,6 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     reason: str = ""
     #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.
     awaited_redis: bool = False
-
-    @property
-    def refused_before_start(self) -> bool:
-        """Whether Twilio refused it because the conference is not in progress."""
-        return self.code in NOT_STARTED
 
     @property
     def reason_text(self) -> str:
@@ -163,11 +156,6 @@ class ParticipantFound(ParticipantSeen, frozen=True):
     #: Of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: Hidden[str] = ""
     came_in: bool = False
-
-    @classmethod
-    def of(cls, seen: ParticipantSeen, address: str, *, came_in: bool) -> "ParticipantFound":
-        """Return a participant with what is known of its call."""
-        return cls(**asdict(seen), address=address, came_in=came_in)
 
 
 class ConferenceFound(Event, frozen=True, kw_only=True):

@@ -175,6 +175,9 @@ class GateDecided(Event, frozen=True, kw_only=True):
     decision: str
 
 
+DialedCallEvent = CallProgressed | GateReached | GateDecided
+
+
 # ---- facts from Twilio about the conference and its participants ---------------------------------------------------
 
 

@@ -5,5 +5,4 @@ from conferral.statemachine.guards.commands import *
 from conferral.statemachine.guards.conference import *
 from conferral.statemachine.guards.reads import *
 from conferral.statemachine.guards.transfer import *
-from conferral.statemachine.guards.voicemail import *
 from conferral.statemachine.guards.waiting_party import *

@@ -127,12 +127,8 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     """Whether a `<Dial>` that failed by its caller ID is repeated without it."""
     session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
-    return (
-        event.failed_with_callers_number
-        and not event.party_is_gone
-        and is_current
-        and session.agents[number].startswith("+")
-    )
+    is_refused = event.failed_with_callers_number and not event.party_is_gone
+    return is_refused and is_current and session.agents[number].startswith("+")
 
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
@@ -153,11 +149,10 @@ def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
     return later and event.party == AGENT and is_open
 
 
-def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided) -> bool:
+def is_of_abandoned_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
     """Whether a call is live though its dial was given up."""
-    if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
-        return False
-    if event.call_sid in draft.session.former_calls:
+    is_over = isinstance(event, CallProgressed) and event.is_final
+    if not event.dial or is_over or event.call_sid in draft.session.former_calls:
         return False
     party = draft.session.subject_of(event)
     if party is None:
@@ -165,9 +160,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 
-def shows_live_leg(
-    draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
-) -> bool:
+def shows_live_leg(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> bool:
     """Whether a dialed call is live, and was not hung up at the end."""
     # After a Redis rollback, the end may be decided before the gate's events.
     if isinstance(event, events.EffectSucceeded):
@@ -338,7 +331,7 @@ def is_gone(_draft: Draft, event: events.EffectFailed) -> bool:
 
 def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused it because the conference has not started."""
-    return event.refused_before_start
+    return event.code in events.NOT_STARTED
 
 
 def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
@@ -349,9 +342,8 @@ def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
 
 def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
-    return event.kind == effects.UpdateParticipant.kind and any(
-        party.is_supervisor and party.update_effect_id == event.effect_id for party in draft.session.parties.values()
-    )
+    supervisors = (party for party in draft.session.parties.values() if party.is_supervisor)
+    return any(party.update_effect_id == event.effect_id for party in supervisors)
 
 
 def is_first_redirect(draft: Draft, event: events.EffectFailed) -> bool:
@@ -382,23 +374,12 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
-def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether a hangup found its call over, but the party has not left."""
-    party = draft.session.present_party(event.party) if event.was_over else None
-    # A later party of that name has no hangup, or one that still waits for its own outcome.
-    return party is not None and party.hang_up_has_outcome
-
-
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
     return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 
 
 # ---- guards on what Twilio still shows of an ended session ---------------------------------------------------------
-
-
-#: Values of `dial_check` if a dial may have placed an unknown call: no outcome, or Redis was rolled back.
-MAY_HAVE_CALLED = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:

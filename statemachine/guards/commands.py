@@ -90,13 +90,9 @@ def is_held_by_command(party: Party) -> bool:
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether commands hold all remaining parties: none can unhold the others."""
-    session = draft.session
-    count = 0
-    for party in present_parties(session):
-        if not party.desired_hold:
-            return False
-        count += 1
-    return count > 1 and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
+    session, present = draft.session, present_parties(draft.session)
+    are_held = len(present) > 1 and all(party.desired_hold for party in present)
+    return are_held and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
@@ -120,12 +116,9 @@ def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
 
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
-    """Whether another supervisor is active, or the same one is leaving."""
+    """Whether another supervisor is present, or the same one is leaving."""
     present = draft.session.present_party(SUPERVISOR)
-    if present is not None and present.is_leaving:
-        return True
-    address = present.address if present is not None else _pending_supervisor(draft.session)
-    return bool(address) and address != event.to
+    return present is not None and (present.is_leaving or present.address != event.to)
 
 
 def switches_supervise_mode(draft: Draft, _event: Supervise) -> bool:
@@ -135,12 +128,7 @@ def switches_supervise_mode(draft: Draft, _event: Supervise) -> bool:
 
 def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
     """Whether a supervisor is about to be dialed."""
-    return bool(_pending_supervisor(draft.session))
-
-
-def _pending_supervisor(session: Session) -> str:
-    """Return the address of a supervisor about to be dialed; empty for none."""
-    return next((command.to for command in dials_to_come(session) if command.name == Supervise.name), "")
+    return any(command.name == Supervise.name for command in dials_to_come(draft.session))
 
 
 def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> bool:
@@ -168,20 +156,17 @@ def has_no_audience(draft: Draft, _event: Announce) -> bool:
 
 def audience(session: Session) -> tuple[Party, ...]:
     """Return the parties who hear an announcement."""
-    return tuple(
-        party
-        for party in session.participants
-        if not (party.is_gone or party.held or party.desired_hold or party.waits_for_start or party.is_leaving)
-        and (party.answered or not party.dial_id)
-    )
+    there = (one for one in session.participants if (one.answered or not one.dial_id) and not one.is_leaving)
+    return tuple(one for one in there if not (one.is_gone or one.held or one.desired_hold or one.waits_for_start))
 
 
 # ---- after every event -------------------------------------------------------------------------------------------
 
 
-def has_finished_command(draft: Draft, _event: Event) -> bool:
-    """Whether a command is done or can't succeed anymore."""
-    return any(command_result(draft, command) is not None for command in draft.session.pending_commands)
+def finished_commands(draft: Draft, _event: Event) -> list[tuple[PendingCommand, CommandResult]]:
+    """Return the commands that are done or can't succeed anymore, with why."""
+    results = [(command, command_result(draft, command)) for command in draft.session.pending_commands]
+    return [(command, result) for command, result in results if result is not None]
 
 
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
@@ -193,26 +178,6 @@ def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
         # The flag of a held party can't be cleared before the unhold.
         if not (party.is_gone or (party.held and party.desired_hold))
     )
-
-
-def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor has joined, and Twilio must confirm the mode."""
-    return any(awaits_supervisor_mode(draft.session, command) for command in draft.session.pending_commands)
-
-
-def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
-    """Whether the command awaits a supervisor's mode, without a deadline yet."""
-    party = session.parties.get(command.party)
-    waits = command.name == Supervise.name and not (command.due_ms or command.is_queued)
-    return waits and party is not None and party.takes_part
-
-
-def supervisor_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor left, and that is not recorded yet."""
-    party = draft.session.parties.get(SUPERVISOR)
-    # A dial of unknown outcome doesn't count as left.
-    is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
-    return is_new and not any(command.party == SUPERVISOR for command in draft.session.pending_commands)
 
 
 def command_result(draft: Draft, command: PendingCommand) -> CommandResult | None:

@@ -7,9 +7,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, S
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
 from conferral.statemachine.step import Draft
 
-#: Twilio truncates times to the second, so they may be this much too early.
-_WHOLE_SECOND_MS = 1_000
-
 
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
     """Whether the event is about a party that left or was given up."""
@@ -37,7 +34,7 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     if party is None or not event.occurred_at_ms:
         return False
     # In partition time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
-    if event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms:
+    if event.occurred_at_ms + events.WHOLE_SECOND_MS <= party.pending_since_ms:
         return True
     is_held = party.held and not party.pending_update
     return is_held and not event.held and event.occurred_at_ms <= party.pending_since_ms
@@ -88,12 +85,6 @@ def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
     joining = draft.session.subject_of(event)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
-
-
-def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the call is unknown, or its party is not in the conference."""
-    party = draft.session.subject_of(event)
-    return party is None or not party.in_conference
 
 
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------

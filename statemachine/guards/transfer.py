@@ -1,14 +1,20 @@
-"""Guards on a transfer: its stages, and what commands and events find."""
+"""Guards on a transfer, its fallback, and the voicemail."""
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import agent_is_confirming, is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.waiting_party import party_on_hold, present_parties
+from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
+from conferral.statemachine.guards.waiting_party import (
+    expected_party_failed,
+    present_parties,
+    waiting_party_has_joined,
+)
 from conferral.statemachine.parts import is_url
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session
 from conferral.statemachine.states import (
+    UNREACHED_DIAL_STATUSES,
     WITHOUT_AGENT,
     ParticipantUpdate,
     Phase,
@@ -52,19 +58,11 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     return (draft.session.agent,) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
 
 
-def party_held_for(draft: Draft, name: str) -> Party | None:
-    """Return who is on hold until the named dialed party joins, or None."""
-    is_awaited = draft.session.running_transfer is None or any(one.name == name for one in dialed_parties(draft))
-    return party_on_hold(draft) if is_awaited else None
-
-
 def early_read_at_ms(draft: Draft, party: Party) -> int:
     """Return when to read a dial early; 0 for never."""
-    # In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
+    # In a bridge, other callbacks show its failure.
     waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
-        return 0
-    return party.dial_read_at_ms
+    return party.dial_read_at_ms if waits and party.call_sid else 0
 
 
 def answering_party(draft: Draft, _event: Event) -> Party | None:
@@ -83,17 +81,6 @@ def customer_has_left(draft: Draft, _event: Event) -> bool:
 def agent_left_by_command(draft: Draft, _event: Event) -> bool:
     """Whether `complete` released the agent while the target still rings."""
     return draft.transfer.step_name == "complete" and draft.session.agent.is_gone
-
-
-def customer_is_alone(draft: Draft, event: Event) -> bool:
-    """Whether agent and target are gone, and no one is being dialed."""
-    stage = draft.transfer.stage
-    if stage is TransferStage.UNHOLDING_CUSTOMER:
-        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
-        rings_agent = draft.session.phase in AGENT_RING_PHASES
-        return draft.session.agent.is_gone if rings_agent else no_target_remains(draft, event)
-    both_are_gone = draft.session.agent.is_gone and no_target_remains(draft, event)
-    return stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
@@ -122,19 +109,19 @@ def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     return draft.session.customer.in_conference
 
 
-def every_dial_failed(draft: Draft, _event: Event) -> bool:
-    """Whether none of the dialed parties can be reached."""
-    is_dialing = draft.transfer.stage is TransferStage.DIALING
-    return is_dialing and all(party.is_gone for party in dialed_parties(draft))
-
-
 def customer_is_unattended(draft: Draft, event: Event) -> bool:
     """Whether the customer has no one to talk to, and no one is being dialed."""
+    session, stage = draft.session, draft.transfer.stage
+    if stage is TransferStage.UNHOLDING_CUSTOMER:
+        # The next dialed takes the name of the agent, or of the target that joined: these must be gone.
+        is_alone = session.agent.is_gone if session.phase in AGENT_RING_PHASES else no_target_remains(draft, event)
+    elif stage is TransferStage.DIALING:
+        is_alone = session.phase in WITHOUT_AGENT and all(party.is_gone for party in dialed_parties(draft))
+    else:
+        both_are_gone = session.agent.is_gone and no_target_remains(draft, event)
+        is_alone = stage in _AFTER_DIAL and both_are_gone and not others_are_present(draft)
     # Conferral waits for an agent who is leaving: a recall may dial them next.
-    phase = draft.session.phase
-    is_unreached = phase in WITHOUT_AGENT and every_dial_failed(draft, event)
-    is_alone = is_unreached or customer_is_alone(draft, event)
-    return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
+    return is_alone and (session.phase is Phase.RECALL or session.agent.is_gone)
 
 
 def parked_call_is_unattended(draft: Draft, event: Event) -> bool:
@@ -213,7 +200,7 @@ def agent_is_gone(draft: Draft, _event: Event) -> bool:
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:
-    """Whether all targets have left, as `cancel` requested."""
+    """Whether all targets have left, or none was reached."""
     return all(target.is_gone for target in draft.session.targets)
 
 
@@ -224,11 +211,8 @@ def customer_is_unheld(draft: Draft, _event: Event) -> bool:
 
 def _is_off_hold(party: Party) -> bool:
     """Whether a party is confirmed off hold, and no hold is under way."""
-    return (
-        not party.held
-        and not party.desired_hold
-        and party.pending_update not in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
-    )
+    is_changing = party.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
+    return not (party.held or party.desired_hold or is_changing)
 
 
 def no_one_is_held(draft: Draft, _event: Event) -> bool:
@@ -365,3 +349,113 @@ def completes_again(draft: Draft, event: events.Complete | events.Remove) -> boo
 def is_merged(draft: Draft, _event: Event) -> bool:
     """Whether customer, agent, and target talk."""
     return draft.transfer.status is TransferStatus.MERGED
+
+
+# ---- the fallback of an inbound call ---------------------------------------------------------------------------------
+
+
+def has_inbound_fallback(session: Session) -> bool:
+    """Whether a caller whom no agent takes goes somewhere else."""
+    return session.customer_is_parent and bool(session.fallback)
+
+
+def bridge_falls_back(draft: Draft, event: events.DialEnded) -> bool:
+    """Whether no one took a bridge's call, and its action joins the caller."""
+    return event.reached_no_one and has_inbound_fallback(draft.session)
+
+
+def caller_joined_for_fallback(draft: Draft, event: events.ParticipantJoined) -> bool:
+    """Whether the caller joined, though Redis lost that no one answered."""
+    party = draft.session.subject_of(event)
+    return party is not None and party.name == CUSTOMER and has_inbound_fallback(draft.session)
+
+
+def shows_caller_joined_for_fallback(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a read shows the caller in our conference, and why no one came.
+
+    An agent's call that is `completed` may have been in a conversion that Redis lost.
+    """
+    seen, agent = child_in_read(draft, event), draft.session.agent
+    status = agent.left_reason if agent.is_gone or seen is None else seen.status
+    was_reached = status not in (*UNREACHED_DIAL_STATUSES, "rejected", events.GateDecision.NO_CONFIRMATION)
+    return not was_reached and has_inbound_fallback(draft.session) and shows_parent_inside(draft, event)
+
+
+def inbound_fallback_follows(draft: Draft, event: Event) -> bool:
+    """Whether no agent took the call of a caller who waits."""
+    return expected_party_failed(draft, event) and has_inbound_fallback(draft.session)
+
+
+def no_agent_is_configured(draft: Draft, event: Event) -> bool:
+    """Whether a caller waits for whom there is no agent."""
+    session = draft.session
+    return session.customer_is_parent and not session.agent.address and waiting_party_has_joined(draft, event)
+
+
+# ---- the voicemail ---------------------------------------------------------------------------------------------------
+
+
+def voicemail_is_next(draft: Draft, _event: Event) -> bool:
+    """Whether the customer leaves a message next."""
+    return next_place(draft) == Place.VOICEMAIL
+
+
+def customer_is_in_voicemail(draft: Draft, _event: Event) -> bool:
+    """Whether the customer is in the voicemail, or on the way."""
+    return draft.session.is_in_voicemail
+
+
+def customer_is_outside(draft: Draft, event: events.ConferenceEnded) -> bool:
+    """Whether the customer is in the voicemail, or on the way there or back."""
+    session = draft.session
+    comes_back = session.voicemail is not None and session.voicemail.is_left and session.phase is Phase.RETRIEVE
+    return customer_is_in_voicemail(draft, event) or (comes_back and not session.customer.in_conference)
+
+
+def is_moving_to_voicemail(draft: Draft, _event: Event) -> bool:
+    """Whether the customer may still be in the conference."""
+    voicemail = draft.session.voicemail
+    return voicemail is not None and bool(voicemail.move_effect_id or voicemail.may_not_have_moved)
+
+
+def is_of_voicemail(_draft: Draft, event: events.RecordingChanged) -> bool:
+    """Whether the recording is a message left in the voicemail."""
+    return event.of_voicemail
+
+
+def voicemail_is_over(draft: Draft, event: Event) -> bool:
+    """Whether the customer has left a message, or hung up in the voicemail."""
+    voicemail = draft.session.voicemail
+    if voicemail is None or voicemail.is_left:
+        return False
+    left_message = voicemail.is_recording and has_left_voicemail(draft, event)
+    return voicemail.is_over or draft.session.customer.is_gone or left_message
+
+
+def has_left_voicemail(draft: Draft, event: Event) -> bool:
+    """Whether the customer is in a conference again: our document failed.
+
+    Twilio then requests the fallback URL, which joins the customer.
+    """
+    session, voicemail = draft.session, draft.session.voicemail
+    if voicemail is None or voicemail.is_left or is_moving_to_voicemail(draft, event):
+        return False
+    return session.customer.in_conference and session.conference_sid != voicemail.conference_sid
+
+
+def shows_customer_not_in_voicemail(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the customer is still in the conference, and not moved."""
+    voicemail = draft.session.voicemail
+    may_not_have_moved = voicemail is not None and voicemail.may_not_have_moved
+    return may_not_have_moved and any(seen.call_sid == draft.session.customer.call_sid for seen in event.participants)
+
+
+def voicemail_can_be_repeated(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the customer is in the conference, and was to be moved once."""
+    voicemail = draft.session.voicemail
+    return shows_customer_not_in_voicemail(draft, event) and voicemail is not None and not voicemail.was_repeated
+
+
+def voicemail_was_not_retrieved(draft: Draft, event: Event) -> bool:
+    """Whether no one took the customer out of the voicemail."""
+    return draft.session.is_in_voicemail and customer_is_unattended(draft, event)

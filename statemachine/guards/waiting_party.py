@@ -117,7 +117,8 @@ def has_company(session: Session, party: Party) -> bool:
 
 def _held_for_park(session: Session) -> Party | None:
     """Return who is on hold because a parked call left them alone, or None."""
-    return next((party for party in present_parties(session) if party.held_for_park), None)
+    others = (party for party in present_parties(session) if party.name != CUSTOMER)
+    return next((party for party in others if party.desired_hold), None)
 
 
 def _hears_supervisor(session: Session, party: Party) -> bool:
@@ -141,7 +142,7 @@ def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
     customer = session.customer
     is_theirs = customer.update_effect_id == event.effect_id
     hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
-    return session.phase in _WAITING and is_theirs and event.refused_before_start and hears_nothing
+    return session.phase in _WAITING and is_theirs and event.code in events.NOT_STARTED and hears_nothing
 
 
 def may_be_back(party: Party) -> bool:
@@ -238,12 +239,11 @@ def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bo
     """Whether the party waits and its call continues: its `<Dial>` rejoins it."""
     # Twilio may report a wait document that it could not fetch like a hangup.
     found = waiting_party(draft)
-    waits = {
-        State.CONVERTING: (CUSTOMER, AGENT),
-        State.CONFERENCED: (found.name if found else "",),
-        State.TRANSFERRING: (CUSTOMER,),
-    }[draft.state]
-    return event.call_continues and party.name in waits and not party.is_leaving
+    if draft.state is State.CONFERENCED:
+        waits = found is not None and party.name == found.name
+    else:
+        waits = party.name == CUSTOMER or (party.name == AGENT and draft.state is State.CONVERTING)
+    return event.call_continues and waits and not party.is_leaving
 
 
 def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
@@ -309,15 +309,8 @@ def _is_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
 
 def has_reached_conference(draft: Draft, party: Party) -> bool:
     """Whether a waiting party has ever been in the conference."""
-    return (
-        party.has_rejoined or party.answered or party.conference_sequence >= 0 or bool(draft.session.former_conferences)
-    )
-
-
-def waiting_party_left_conference(draft: Draft, event: events.DialEnded) -> bool:
-    """Whether the waiting party's `<Dial>` ended; its action rejoins it."""
-    found = waiting_party(draft)
-    return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
+    was_shown = party.has_rejoined or party.answered or party.conference_sequence >= 0
+    return was_shown or bool(draft.session.former_conferences)
 
 
 def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
@@ -332,7 +325,7 @@ def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool
     found, session = waiting_party(draft), draft.session
     is_there = found is not None and found.in_conference and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
     is_other = bool(session.conference_sid) and event.conference_sid != session.conference_sid
-    return is_there and is_other and not _was_moved_lately(draft)
+    return is_there and is_other and not was_moved_lately(draft)
 
 
 def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> bool:
@@ -351,9 +344,9 @@ def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the conference ended without a callback."""
     is_over = bool(draft.session.conference_sid) and not event.conference_sid
-    return is_over and waiting_party(draft) is None and not _was_moved_lately(draft)
+    return is_over and waiting_party(draft) is None and not was_moved_lately(draft)
 
 
-def _was_moved_lately(draft: Draft) -> bool:
+def was_moved_lately(draft: Draft) -> bool:
     """Whether a leg may not be listed yet."""
     return draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms

@@ -51,11 +51,10 @@ key, before it joins. docs/statemachine.md, the pages that it links, and the dia
 from conferral.statemachine import events as on
 from conferral.statemachine.states import State
 from conferral.statemachine.table.commands import COMMANDS
-from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS
+from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS, TIMERS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
 from conferral.statemachine.table.row import Row, Transition, expand
 from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
-from conferral.statemachine.table.timers import TIMERS
 
 __all__ = ["LIMITS", "ROWS", "STAGES", "TABLE", "Row", "Transition"]
 

@@ -104,8 +104,8 @@ COMMANDS: tuple[Row, ...] = (
     Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # supervise
-    Row(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse(reasons.supervisor_is_present)),
-    Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("the supervisor is still being dialed")),
+    Row(C|T,                    ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse(reasons.supervisor_is_present)),
+    Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("a supervisor is still being dialed")),
     Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
     Row(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     STAY,                   refuse("the agent is on hold")),
     Row(C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),

@@ -1,4 +1,4 @@
-"""Results of effects, and what reads of Twilio and the sweep show."""
+"""Results of effects, reads of Twilio, the sweep's findings, and timers."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import effects
@@ -6,10 +6,17 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table.row import *
+from conferral.statemachine.table.stages import TIMEOUTS
 
 #: The effect failed, or may have.
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
+
+#: Timers that end a session by who is present.
+PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
+OF_PRESENCE = (*PRESENCE_TIMERS, on.OpeningOverdue)
+OF_CONVERSION = (on.ConvertOverdue, on.RepairOverdue)
+OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue, on.HoldNoticeOverdue)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
@@ -41,15 +48,13 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E,                 ANY, on.EffectSucceeded, when.is_result_of(effects.FindMessage),                                    STAY,           do.note_message),
 
     # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
-    Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.is_gone),              STAY,           (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.refused_before_start), STAY,           do.await_conference_start),
     Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                        STAY,           do.note_supervisor_refused),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall: its callback may be late or lost. `read_at_stage_timeout` repeats one that failed.
-    Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                                   STAY,           do.read_until_known),
+    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
     Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
     Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 
@@ -57,7 +62,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
     Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_failed),
     Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                               STAY,           do.note_announcement_failed),
-    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_again),
+    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_later),
 
     # After the end: nothing of the session may go on
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
@@ -84,7 +89,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
+    Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.follow_agent_in_read),
     Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
@@ -105,7 +110,7 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while conferenced or transferring
     Row(C|T,     ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
-    Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
+    Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,       ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_not_in_voicemail,   S.FALLING_BACK,    (do.apply_read, do.give_up_voicemail)),
@@ -130,5 +135,58 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
     Row(B,       ANY, on.ConferenceFound, None,                                   STAY,              do.read_calls),
     Row(V|C|T|E, ANY, on.ConferenceFound, None,                                   STAY,              do.ignore_late),
+)
+
+#: What follows when something has not happened in time.
+TIMERS: tuple[Row, ...] = (
+    #   in                  phase event                              when                         to              do
+    # Calls: CallsOverdue, DialOverdue
+    # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
+    Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
+    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_calls),
+    Row(C|T,                ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_until_known),
+    Row(B|C|T,              ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
+
+    # The conversion: ConvertOverdue, RepairOverdue
+    Row(V,                  ANY,  on.ConvertOverdue,                 None,                        STAY,           do.read_missing_leg),
+    # Twilio may be slow: while both are still bridged, they talk, and no one is disconnected.
+    Row(V,                  ANY,  on.RepairOverdue,                  when.awaits_redirect,        STAY,           do.wait_for_move),
+    Row(V,                  ANY,  on.RepairOverdue,                  when.both_are_still_bridged, B,              do.return_to_bridge),
+    # They may talk in the conference although no callback says so: only a read ends it.
+    Row(V,                  ANY,  on.RepairOverdue,                  None,                        STAY,           (do.count_presence_read, do.read_every("repair_timeout_ms"))),
+
+    # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is disconnected: callbacks get lost.
+    Row(C,                  ANY,  PRESENCE_TIMERS,                   when.presence_is_uncertain,  STAY,           do.read_every("confirm_interval_ms")),
+    Row(C,                  ANY,  on.LoneOverdue,                    when.has_after_url,          E,              do.redirect_to_after_url),
+    Row(C,                  ANY,  on.LoneOverdue,                    None,                        E,              do.end_lone_party),
+    Row(C,                  ANY,  on.OpeningOverdue,                 None,                        STAY,           do.read_waiting_party),
+    Row(C|T,                ANY,  on.ConfirmOverdue,                 None,                        STAY,           do.read_participants),
+
+    # A parked call: ParkOverdue
+    Row(C,                  ANY,  on.ParkOverdue,                    None,                        S.FALLING_BACK, do.begin_park_fallback),
+
+    # A hold, also in a consult: HoldOverdue, HoldNoticeOverdue
+    Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
+    Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
+    Row(C|T,                ANY,  on.HoldNoticeOverdue,              None,                        STAY,           do.log_only),
+
+    # A transfer: StageOverdue, with the limits of `stages`
+    # An agent who has left, or is leaving, does not hear the customer who is off hold.
+    Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.let_agent_leave),
+    *TIMEOUTS,
+    Row(T,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.read_at_stage_timeout),
+
+    # Commands other than transfers and their steps, and the session itself
+    Row(LIVE,               ANY,  on.PendingCommandOverdue,          None,                        STAY,           do.fail_overdue_commands),
+    # Twilio ends each call after at most 24 h; parties who came later may still talk.
+    Row(LIVE,               ANY,  on.AgeOverdue,                     None,                        STAY,           do.read_every("read_timeout_ms")),
+
+    # Timers that no state of this kind has set, or that were canceled on the way to it
+    Row(B|V,                ANY,  OF_CONFERENCE,                     None,                        STAY,           do.ignore_late),
+    Row(B|C|T,              ANY,  OF_CONVERSION,                     None,                        STAY,           do.ignore_late),
+    Row(V,                  ANY,  (on.CallsOverdue, on.DialOverdue), None,                        STAY,           do.ignore_late),
+    Row(C,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.ignore_late),
+    Row(T,                  ANY,  OF_PRESENCE,                       None,                        STAY,           do.ignore_late),
+    Row(E,                  ANY,  on.TIMERS,                         None,                        STAY,           do.ignore_late),
 )
 # fmt: on

@@ -15,59 +15,56 @@ OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
-    #   in          phase event                  when                                to                 do
+    #   in          phase event                  when                              to                 do
     # CallReceived: an inbound call requests its first TwiML
-    Row(B,          ANY, on.CallReceived,       when.opens_conference,              O.ARRIVING,        do.open_session),
-    Row(B,          ANY, on.CallReceived,       when.opens_session,                 STAY,              do.open_session),
-    Row(LIVE|E,     ANY, on.CallReceived,       None,                               STAY,              do.ignore_late),
+    Row(B,          ANY, on.CallReceived,       when.opens_conference,            O.ARRIVING,        do.open_session),
+    Row(B,          ANY, on.CallReceived,       when.opens_session,               STAY,              do.open_session),
+    Row(LIVE|E,     ANY, on.CallReceived,       None,                             STAY,              do.ignore_late),
 
     # ClientCallReceived: a browser, app, or SIP phone does
-    Row(B,          ANY, on.ClientCallReceived, when.opens_session,                 O.ARRIVING,        do.open_client_call),
-    Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_unknown_call,            STAY,              do.hang_up_second_call),
-    Row(LIVE|E,     ANY, on.ClientCallReceived, None,                               STAY,              do.ignore_late),
+    Row(B,          ANY, on.ClientCallReceived, when.opens_session,               O.ARRIVING,        do.open_client_call),
+    Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_unknown_call,          STAY,              do.hang_up_second_call),
+    Row(LIVE|E,     ANY, on.ClientCallReceived, None,                             STAY,              do.ignore_late),
 
     # CallProgressed: a call rings, is answered, or is over
-    Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,     STAY,              do.rebuild_session),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_former_call,             STAY,              do.ignore_late),
-    Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,           B,                 do.treat_as_bridge),
-    Row(B,          ANY, on.CallProgressed,     when.is_of_earlier_agent,           STAY,              do.ignore_late),
-    Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,             STAY,              do.follow_later_agent),
-    Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,          STAY,              do.hang_up_late_dial),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,            STAY,              do.ignore_unknown_call),
-    Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,                STAY,              do.ignore_late),
-    Row(LIVE,       ANY, on.CallProgressed,     None,                               STAY,              do.note_call_progress),
+    Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,   STAY,              do.rebuild_session),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_former_call,           STAY,              do.ignore_late),
+    Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,         B,                 do.treat_as_bridge),
+    Row(B,          ANY, on.CallProgressed,     when.is_of_earlier_agent,         STAY,              do.ignore_late),
+    Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,           STAY,              do.follow_later_agent),
+    Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,              STAY,              do.ignore_late),
+    Row(LIVE,       ANY, on.CallProgressed,     None,                             STAY,              do.note_call_progress),
 
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
-    Row(V|T,        ANY, on.DialEnded,          when.is_of_unknown_call,            STAY,              do.ignore_unknown_call),
-    Row(B,          ANY, on.DialEnded,          when.is_other_dial,                 STAY,              do.log_only),
-    Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,          V,                 (do.begin_recovered_conversion, do.note_parent_dial_ended)),
-    Row(B,          ANY, on.DialEnded,          when.is_of_earlier_agent,           STAY,              do.ignore_late),
-    Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,             STAY,              do.redial_agent),
-    Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,          STAY,              do.try_next_agent),
-    Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,             S.MOVING_CUSTOMER, do.begin_inbound_fallback),
-    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,                STAY,              do.ignore_late),
-    Row(B,          ANY, on.DialEnded,          None,                               STAY,              do.note_dial_ended),
-    Row(V|T,        ANY, on.DialEnded,          when.is_bridge_of_live_party,       STAY,              do.note_parent_dial_ended),
-    Row(C,          ANY, on.DialEnded,          when.waiting_party_left_conference, STAY,              do.note_left),
-    Row(C,          ANY, on.DialEnded,          when.is_of_absent_party,            STAY,              do.log_only),
-    Row(C,          ANY, on.DialEnded,          when.is_bridge_of_live_party,       STAY,              do.log_only),
-    Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url,   STAY,              do.note_redirected_away),
-    Row(V|C|T,      ANY, on.DialEnded,          None,                               STAY,              do.note_left),
-    Row(E,          ANY, on.DialEnded,          None,                               STAY,              do.ignore_late),
+    Row(V|C|T,      ANY, on.DialEnded,          when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
+    Row(B,          ANY, on.DialEnded,          when.is_other_dial,               STAY,              do.log_only),
+    Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,        V,                 (do.begin_recovered_conversion, do.note_parent_dial_ended)),
+    Row(B,          ANY, on.DialEnded,          when.is_of_earlier_agent,         STAY,              do.ignore_late),
+    Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
+    Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),
+    Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER, do.begin_inbound_fallback),
+    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,              STAY,              do.ignore_late),
+    Row(B,          ANY, on.DialEnded,          None,                             STAY,              do.note_dial_ended),
+    Row(V|C|T,      ANY, on.DialEnded,          when.is_bridge_of_live_party,     STAY,              do.note_parent_dial_ended),
+    Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url, STAY,              do.note_redirected_away),
+    Row(V|C|T,      ANY, on.DialEnded,          None,                             STAY,              do.note_left),
+    Row(E,          ANY, on.DialEnded,          None,                             STAY,              do.ignore_late),
 
     # GateReached: a dialed party answered; without a gate, it joins immediately
-    Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,                 STAY,              do.note_gate_reached),
-    Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,          STAY,              do.hang_up_late_dial),
+    Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,               STAY,              do.note_gate_reached),
+    Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,        STAY,              do.hang_up_late_dial),
 
     # GateDecided: the gate accepted or rejected the party
-    Row(B,          ANY, on.GateDecided,        when.decides_bridge,                STAY,              do.note_bridge_decision),
-    Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,            STAY,              do.note_gate_accepted),
-    Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,                 STAY,              do.note_gate_rejected),
-    Row(LIVE,       ANY, GATE,                  None,                               STAY,              do.log_only),
+    Row(B,          ANY, on.GateDecided,        when.decides_bridge,              STAY,              do.note_bridge_decision),
+    Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,          STAY,              do.note_gate_accepted),
+    Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,               STAY,              do.note_gate_rejected),
+    Row(LIVE,       ANY, GATE,                  None,                             STAY,              do.log_only),
 
     # After the end, no call that the session dialed may go on
-    Row(E,          ANY, OF_DIALED_CALLS,       when.shows_live_leg,                STAY,              do.hang_up_after_end),
-    Row(E,          ANY, OF_DIALED_CALLS,       None,                               STAY,              do.ignore_late),
+    Row(E,          ANY, OF_DIALED_CALLS,       when.shows_live_leg,              STAY,              do.hang_up_after_end),
+    Row(E,          ANY, OF_DIALED_CALLS,       None,                             STAY,              do.ignore_late),
 )
 
 #: The conference: its participants, announcements, recordings, and end.

@@ -10,14 +10,14 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.events import Event, StageOverdue
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
+from conferral.statemachine.guards.transfer import agent_lingers, asked_pause_ms
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
 
-#: Name of a timeout in `Policy`, or a function that returns one in milliseconds, None for no limit.
-Timeout = str | Callable[[Draft], int | None]
+#: Name of a timeout in `Policy`, or a function that returns one in milliseconds.
+Timeout = str | Callable[[Draft], int]
 
 
 class Limit(NamedTuple):
@@ -33,14 +33,6 @@ class Limit(NamedTuple):
 def leave_or_arrive_timeout(draft: Draft) -> int:
     """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
     return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
-
-
-def leave_timeout_if_missing(draft: Draft) -> int | None:
-    """`leave_timeout_ms` if a party must leave, or the customer join.
-
-    Else no limit: `DialOverdue` limits the ringing.
-    """
-    return draft.policy.leave_timeout_ms if a_party_is_missing(draft) else None
 
 
 def recall_pause(draft: Draft) -> int:
@@ -77,13 +69,14 @@ STAGES: tuple[Row | Limit, ...] = (
 
     # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
     Row(  S.HOLDING_CUSTOMER,        CONSULT,        on.Automatic, when.customer_is_held,        S.PAUSING_RECORDING,  do.pause_for_consult),
-    Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.release_agent),
-    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.release_agent, do.dial_targets)),
+    Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.let_agent_leave),
+    # Before the dial, the agent is hung up: they must not hear a target who answers immediately.
+    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
     # The target was dialed before the agent left, and answers first.
     Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
     Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,               "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "ringback_timeout_ms",        S.DIALING,            (do.release_agent, do.dial_targets)),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "ringback_timeout_ms",        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
 
     # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
     Row(  S.PAUSING_RECORDING,       ANY,            on.Automatic, when.consult_is_unrecorded,   S.DIALING,            do.dial_targets),
@@ -102,11 +95,9 @@ STAGES: tuple[Row | Limit, ...] = (
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    # In the voicemail, the customer stays there until then.
-    Row(  S.DIALING,                 RETRIEVE,       on.Automatic, when.answers_for_voicemail,   S.UNHOLDING_CUSTOMER, (do.choose_winner, do.take_out_of_voicemail)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
-    Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.every_dial_failed,       S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,                          leave_timeout_if_missing,     STAY,                 do.read_at_stage_timeout),
+    Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.DIALING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
@@ -116,7 +107,7 @@ STAGES: tuple[Row | Limit, ...] = (
     # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
     Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
     Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_swap),
+    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_step),
     Limit(S.UNHOLDING_FOR_SWAP,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that no one is on hold: all three talk.
@@ -126,17 +117,17 @@ STAGES: tuple[Row | Limit, ...] = (
     # Twilio confirms that customer and target are off hold; then the agent leaves.
     Row(  S.COMPLETING,              ANY,            on.Automatic, when.no_one_is_held,          S.RELEASING_AGENT,    do.let_agent_leave),
     Limit(S.COMPLETING,              ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
-    Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    do.complete_transfer),
+    Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    (do.complete_transfer, do.settle_conference)),
     Limit(S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
-    Row(  S.UNHOLDING_CUSTOMER,      ANY,            on.Automatic, when.customer_was_taken_over, C,                    do.complete_transfer),
+    Row(  S.UNHOLDING_CUSTOMER,      ANY,            on.Automatic, when.customer_was_taken_over, C,                    (do.complete_transfer, do.settle_conference)),
     Limit(S.UNHOLDING_CUSTOMER,      ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
     Row(  S.CANCELLING,              ANY,            on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.unhold_all),
     Limit(S.CANCELLING,              ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
-    Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    do.return_to_agent),
+    Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    (do.return_to_agent, do.settle_conference)),
     Limit(S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # The next place of the fallback follows immediately. A recall waits if the agent was rung before, or Twilio asked to wait.
@@ -167,9 +158,9 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
     Row(C,            ANY,       on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,            ANY,       on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
-    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 (do.finish_call, do.unhold_all, do.settle_conference)),
     # Redis lost the end of a park, or the start of a transfer.
-    Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
+    Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   (do.unhold_all, do.settle_conference)),
     Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
     Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
@@ -177,11 +168,11 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # Reads that are due, and the step that an agent's leaving completes.
     Row(LIVE,         ANY,       on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
+    Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
     Row(LIVE,         ANY,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(LIVE,         ANY,       on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+    Row(LIVE,         ANY,       on.Automatic, when.finished_commands,            STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
     Row(O.DIALING,    ANY,       on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
@@ -206,11 +197,9 @@ AUTOMATIC: tuple[Row, ...] = (
     # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
-    # Added parties, supervisors, and the recording.
+    # Added parties, and the recording.
     Row(C|T,          ANY,       on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
-    Row(C|T,          ANY,       on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
-    Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
     Row(C|T,          ANY,       on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.

@@ -169,9 +169,9 @@ async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_custom
 # ---- Twilio ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.system(policy={"leave_timeout_ms": 600_000}, CONFERRAL_SWEEP_INTERVAL=3_600)
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=3_600)
 async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_read(system):
-    """Twilio answers 21220. The timer and the sweep that read after lost callbacks are far away."""
+    """Twilio answers 21220. The timer of the removal reads; the sweep is far away."""
     system.answered_by(BOB)
     crowd = await two(system)
     bob = await crowd.add("bob", BOB)

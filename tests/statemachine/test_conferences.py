@@ -51,6 +51,7 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
     assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_CONFERENCE, (CONFERENCE,))
     assert not story.session.parties["customer"].desired_end_on_exit
     story.conference_ends(by="agent").expect("transferring", phase="blind")
+    story.joins("customer", conference=CONFERENCE).expect("transferring", outcome="stale", phase="blind")
     assert [party.name for party in story.session.participants] == ["customer"]
 
 

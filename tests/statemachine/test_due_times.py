@@ -90,11 +90,11 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=1_000), "stage", 4_000),
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=4_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),
-    (converted, "confirm", 5_000),
+    (converted, "confirm", 1_000),
     (lambda: converted().fires(ConfirmOverdue), "confirm", 2_000),
     (lambda: ordering().hold("agent"), "confirm", 1_000),
     (lambda: ordering().hold("agent").later(400).mute("customer"), "confirm", 600),
-    (lambda: waiting(attributes=SURVEY).takes_part("agent"), "confirm", 5_000),
+    (lambda: waiting(attributes=SURVEY).takes_part("agent"), "confirm", 1_000),
     (lambda: ordering().hold("agent"), "pending_command", 10_000),
     (lambda: ordering().add(), "pending_command", 3_000),
     (lambda: ordering().remove("agent"), "pending_command", 2_000),
@@ -138,12 +138,12 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: called(POLICY).later(5_000).call("agent", "initiated", dial=""), "calls", RING_MS),
     (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
         "busy", call_status="ringing"), "calls", RING_MS),
-    # The gate: a brief is heard before the key, or on the way in; a bridge's agent has a whole minute, as no one waits.
-    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
+    # The gate: a brief is heard before the key, or on the way in.
+    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 800),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
     (lambda: at_gate(confirm=True), "dial", 30_000),
     (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
-    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 60_000),
+    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 30_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
     assert due_in_ms(begin(), timer) == due_ms

@@ -52,41 +52,6 @@ def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     story.expect_command("remove-1", "accepted", "done").expect_no_orders()
 
 
-@pytest.mark.parametrize("state", REMOVALS)
-def test_call_in_a_conference_that_was_over_before_its_hang_up_is_read_at_once(state: str):
-    """No callback may follow: its own may be lost. The action of a bridge's `<Dial>` shows the end, and why."""
-    story = REMOVALS[state]()
-    name = "agent" if state == "bridged" else "guest-1"
-    hang_up = only_hang_up(story)
-    story.succeeds("hang_up_call", name, effect_id=hang_up.effect_id, was_over=True)
-    reads = ["look"] if state in ("conferenced", "transferring") else []
-    story.expect(state, *reads, outcome="stayed").expect_command("remove-1", "accepted")
-    assert story.session.parties[name].is_leaving
-
-
-def test_read_of_a_call_that_was_over_is_repeated_if_a_callback_overtook_it():
-    story = removing_guest(lambda: talking("warm"), "transferring")
-    hang_up = only_hang_up(story)
-    story.succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True).expect("transferring", "look")
-    before = story.session.version
-    story.leaves("guest").reads(guest="completed", version=before).expect("transferring", "look")
-
-
-def test_hang_up_of_an_earlier_party_starts_no_read_for_a_later_one_of_its_name():
-    story = added().remove("lawyer").expect("conferenced", "hang up lawyer")
-    (hang_up,) = story.last.effects
-    story.leaves("lawyer").add("lawyer", command_id="again")
-    story.succeeds("hang_up_call", "lawyer", effect_id=hang_up.effect_id, was_over=True)
-    story.expect("conferenced", outcome="stayed")
-
-
-def test_call_that_was_over_before_its_hang_up_is_not_read_once_its_callback_came():
-    story = removing_guest(conferenced, "conferenced")
-    hang_up = only_hang_up(story)
-    story.leaves("guest").succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True)
-    story.expect("conferenced", outcome="stayed").expect_no_orders()
-
-
 def test_outcome_of_a_hang_up_says_nothing_of_another_one():
     story = added().remove("lawyer").expect("conferenced", "hang up lawyer")
     (first,) = story.last.effects

@@ -178,7 +178,7 @@ def test_supervisor_who_is_being_hung_up_is_waited_for(begin):
 
 
 def test_supervisor_about_to_be_dialed_is_waited_for():
-    why = "the supervisor is still being dialed"
+    why = "a supervisor is still being dialed"
     story = ordering().supervise().supervise("barge", "late")
     refused_because(story, "late", why)
     story = ordering(lambda: conferenced().transfer("warm")).supervise().expect("transferring", "unflag customer")
