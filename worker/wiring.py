@@ -41,8 +41,6 @@ from conferral.worker.ownership import Ownership
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from conferral.worker.sweep.orphans import route_of_own_dial
-from conferral.worker.sweep.session_recovery import SessionRecovery
-from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 
 
@@ -137,12 +135,6 @@ class WorkerParts:
         connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
-        self.session_recovery = SessionRecovery(
-            core,
-            finder=lists,
-            store=SweepStore(client, keys, core.metrics),
-            session_of=names.session_of,
-        )
         self.sweeper = Sweeper(
             core,
             account_lists=lists,
@@ -171,7 +163,6 @@ class WorkerParts:
             policy=policy,
             checkpoint=environment.checkpoint,
             twilio_now_ms=connections.http.twilio_clock.now_ms,
-            on_committed=self.session_recovery.queue_searches,
         )
 
     def _own_numbers(self) -> tuple[str, ...]:

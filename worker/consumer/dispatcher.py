@@ -184,7 +184,6 @@ class Dispatcher:
             self._open_effects[one.effect.effect_id] = one.effect
             self._context.executor.submit(self._decided_job(one, sessions[one.effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
-        self._context.on_committed(decided.decisions)
         self.writes.start(decided.post_commit_writes)
         for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)
