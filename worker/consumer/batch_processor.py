@@ -10,7 +10,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
-from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import ConferralError, LeaseLostError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import CallsRead, Command, Event
 from conferral.statemachine.session import AGENT, TARGET, Party, Session
@@ -19,7 +19,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
@@ -84,13 +84,26 @@ class BatchProcessor:
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
-        core = self._context.core
+        core, commands = self._context.core, []
         for entry in entries:
             refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
             note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
             with suppress(BadEntryError):
-                await self._report(entry.event(), CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
-        await self._commit(discard(entries))
+                commands.append(entry.event())
+        await self._discard(entries, commands, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+
+    async def _discard(
+        self, entries: Iterable[Entry], events: Iterable[Event], status: CommandStatus, reason: str
+    ) -> None:
+        """Remove undecided entries, and report the commands among `events`."""
+        reports = [
+            ReportCommand(event.session_id, CommandReport(event.command_id, status, reason))
+            for event in events
+            if isinstance(event, Command)
+        ]
+        discarded = discard(entries, reports, self._clock.now_ms())
+        await self._commit(discarded.batch)
+        self._dispatcher.dispatch(discarded)
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
         events = []
@@ -154,24 +167,13 @@ class BatchProcessor:
                 outdated += [entry for entry, _ in done]
                 if outdated:
                     log.info("outdated_events_dropped", session_id=session.id, count=len(outdated))
-                    await self._commit(discard(outdated))
-                for _, command in done:
-                    try:
-                        await self._report(command, CommandStatus.DONE, "")
-                    except StoreUnreachableError as error:  # it was reported before the rollback
-                        log_unreachable(error, partition=self._partition)
+                    await self._discard(outdated, (command for _, command in done), CommandStatus.DONE, "")
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
-        sessions: dict[str, Session] = {}
-        missing = []
-        for session_id in dict.fromkeys(event.session_id for _, event in events):
-            found = self.sessions.get(session_id)
-            if found is None:
-                missing.append(session_id)
-            else:
-                sessions[session_id] = found
-        if missing:
+        names = dict.fromkeys(event.session_id for _, event in events)
+        sessions = {name: self.sessions[name] for name in names if name in self.sessions}
+        if missing := [name for name in names if name not in sessions]:
             for session_id, loaded in (await self._context.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
                     self._metrics.damaged_sessions.labels("decision").inc()
@@ -201,18 +203,6 @@ class BatchProcessor:
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
             return
-
-    async def _report(self, event: Event, status: CommandStatus, reason: str) -> None:
-        if isinstance(event, Command):
-            report = CommandReport(event.command_id, status, reason)
-            try:
-                core = self._context.core
-                await report_command(core.client, core.keys, ReportCommand(event.session_id, report))
-            except StoreUnreachableError:
-                raise
-            except StoreError as error:  # another program's value at the command's key: only the report is lost
-                fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
-                log.error("post_commit_write_failed", **fields)
 
 
 def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:
