@@ -1,7 +1,7 @@
 """Orphans: conferences and bridges of ours that no session knows. Pure.
 
-Other programs' conferences are never touched. Ours have a name in our form, are older than an interval, and have a
-participant with our label and a call of our numbers. A bridge lacks such marks, and Twilio lists a call's requests only
+Other programs' conferences are never touched. Ours have a name in our form, are older than 10 s, and have a participant
+with our label and a call of our numbers. A bridge lacks such marks, and Twilio lists a call's requests only
 15 minutes after it (https://www.twilio.com/docs/voice/api/call-event-resource). So it is ours only if it came in to one
 of our numbers, and its only live child was dialed to one of that number's agents with our caller ID.
 """

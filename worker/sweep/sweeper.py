@@ -269,19 +269,19 @@ class Sweeper:
                 if session_id in ended:
                     diff.compare_ended(ended[session_id], conference_sid=conference_sid)
 
-    def _is_older_than_interval(self, sweep: _Sweep, sid: str) -> bool:
+    def _is_older(self, sweep: _Sweep, sid: str, age_s: float) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
         created_ms, now_ms = sweep.account.created_at_ms.get(sid), self._twilio_now_ms()
         if created_ms is None or now_ms is None:
             return False
-        return now_ms - created_ms >= self._times.interval_s * 1000
+        return now_ms - created_ms >= age_s * 1000
 
     async def _recover_bridges(self, sweep: _Sweep) -> None:
         """Open sessions for bridged calls that are older than an interval."""
         found = [
             one
             for one in find_unknown_bridges(sweep.account, sweep.diff.unmatched_calls, self._route_of_own_dial)
-            if self._is_older_than_interval(sweep, one.child.call_sid)
+            if self._is_older(sweep, one.child.call_sid, self._times.interval_s)
             and self._core.keys.partition_of(one.call_sid) not in sweep.behind
         ]
         known = await self._store.session_ids_of_calls(
@@ -294,7 +294,8 @@ class Sweeper:
             await self._store.open_bridge(one, last[one.call_sid])
 
     async def _recover_conferences(self, sweep: _Sweep) -> None:
-        """Adopt our lost conferences that are older than an interval."""
+        """Adopt our lost conferences, once their sessions must have opened."""
+        age_s = min(self._times.interval_s, BEHIND_MS / 1000)
         conferences = sweep.diff.unmatched_conferences
         self._foreign &= conferences.keys()
         sessions = {
@@ -306,7 +307,7 @@ class Sweeper:
             sid
             for sid, session_id in sessions.items()
             if sid not in self._foreign
-            and self._is_older_than_interval(sweep, sid)
+            and self._is_older(sweep, sid, age_s)
             and self._core.keys.partition_of(session_id) not in sweep.behind
         ]
         lost = await self._store.find_unknown([sessions[sid] for sid in checked])
