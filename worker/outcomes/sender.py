@@ -48,7 +48,7 @@ class OutcomeSender:
         self._rng = rng
         self._owns_outcomes = owns_outcomes
         self._queue = OutcomeQueue(core.client, core.keys)
-        self._log_limit = LogRateLimit(core.clock)
+        self._log_limit = LogRateLimit(core.clock.monotonic_s)
         #: The requests under way, by session.
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()

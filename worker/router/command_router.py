@@ -70,7 +70,7 @@ class CommandRouter:
         self._reads = reads
         self._rules = rules
         self._owns_router = owns_router
-        self._log_limit = LogRateLimit(core.clock)
+        self._log_limit = LogRateLimit(core.clock.monotonic_s)
         self._counted_at_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
