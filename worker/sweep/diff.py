@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.telephony.account_lists import AccountSnapshot
@@ -49,10 +50,16 @@ class Finding:
         """Whether it concerns an ended session; else a live one."""
         return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
 
-    @property
-    def is_of_conference(self) -> bool:
-        """Whether a conference differs; else a call."""
-        return self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
+    def event(self, interval_number: int) -> AccountSwept:
+        """Return what is published; one of the same interval is a duplicate."""
+        is_of_conference = self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
+        return AccountSwept(
+            session_id=self.session_id,
+            token=f"sweep:{interval_number}:{self.difference}:{self.sid}",
+            finding=self.difference.value,
+            call_sid="" if is_of_conference else self.sid,
+            conference_sid=self.sid if is_of_conference else "",
+        )
 
 
 class AccountDiff:
