@@ -155,16 +155,14 @@ class WorkerParts:
         )
 
     def _make_executor(self, twilio: TwilioApi) -> Executor:
-        core, ownership, now_ms = self.core, self.ownership, self.core.store_clock.now_ms
+        core, ownership = self.core, self.ownership
         account_sid, by_token = self._settings.account_sid, rest_client(self._settings, self._http, by_token=True)
         context = ExecutionContext(
+            core=core,
             twilio=twilio,
             outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
             wait_to_send=ownership.wait_to_send,
-            clock=core.clock,
-            now_ms=now_ms,
             fetch_twilio_now_ms=partial(twilio_now_ms, self._http.twilio_clock, by_token, account_sid),
-            metrics=core.metrics,
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             worker_count=lambda: ownership.live_workers,
