@@ -38,12 +38,10 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.outcomes.receiver import OutcomeReceiver
-from conferral.worker.outcomes.sender import OutcomeSender
+from conferral.worker.outcomes import OutcomeReceiver, OutcomeSender
 from conferral.worker.ownership import Ownership
-from conferral.worker.router.addresses import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter, CommandRules
-from conferral.worker.sweep.orphans import route_of_own_dial
+from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
+from conferral.worker.sweep.diff import route_of_own_dial
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 
 

@@ -36,8 +36,11 @@ from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import TICK_S, WorkerCore
-from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
-from conferral.worker.sweep.orphans import (
+from conferral.worker.sweep.diff import (
+    AccountDiff,
+    Difference,
+    DueFindings,
+    Finding,
     RouteOfOwnDial,
     UnknownBridge,
     find_unknown_bridges,

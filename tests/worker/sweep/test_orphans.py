@@ -10,7 +10,7 @@ from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
-from conferral.worker.sweep.orphans import has_own_name, is_own_conference
+from conferral.worker.sweep.diff import has_own_name, is_own_conference
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
