@@ -69,18 +69,29 @@ class BatchProcessor:
         await self._process(admitted)
         return len(admitted) < len(parsed)
 
-    async def _process(self, events: Events) -> None:
+    async def _process(self, events: Events, *, is_alone: bool = False) -> None:
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)
-        except (CommitConflictError, DecisionFailedError) as error:
-            if isinstance(error, CommitConflictError):
-                log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
-                self._metrics.commits.labels("conflict").inc()
-            for _, event in events:
-                self.sessions.pop(event.session_id, None)
-            for entry, event in events:
-                await self._process_alone(entry, event)
+        except CommitConflictError as error:
+            reason = "the session can't be committed"
+            log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
+            self._metrics.commits.labels("conflict").inc()
+        except DecisionFailedError as error:
+            reason = "processing failed"
+            if is_alone:
+                entry, event = events[0]
+                fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
+                log_unexpected(ItemKind.DECISION, self._metrics, error.__cause__ or error, **fields)
+        else:
+            return
+        for _, event in events:
+            self.sessions.pop(event.session_id, None)
+        for one in events:
+            if is_alone:
+                await self.dead_letter([one[0]], reason)
+            else:
+                await self._process([one], is_alone=True)
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
@@ -113,19 +124,6 @@ class BatchProcessor:
             except BadEntryError as error:
                 await self.dead_letter([entry], str(error))
         return events
-
-    async def _process_alone(self, entry: Entry, event: Event) -> None:
-        events, sessions = await self._load_sessions([(entry, event)])
-        try:
-            await self._decide_and_commit(events, sessions)
-        except DecisionFailedError as error:
-            cause = error.__cause__ or error
-            fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
-            log_unexpected(ItemKind.DECISION, self._metrics, cause, **fields)
-            await self.dead_letter([entry], "processing failed")
-        except CommitConflictError:
-            self.sessions.pop(event.session_id, None)
-            await self.dead_letter([entry], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         """Decide events in order, and commit the decisions together."""
