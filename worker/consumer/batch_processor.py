@@ -1,7 +1,6 @@
 """Batch processor: decides, commits, and dispatches, or dead-letters."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -28,9 +27,6 @@ from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 
 log = structlog.get_logger()
 
-#: Sessions of a partition that are cached, count; one takes about 5 KB.
-SESSIONS_MAX = 4_000
-
 
 class DecisionFailedError(ConferralError):
     """Deciding a batch failed unexpectedly; the cause has the error."""
@@ -55,8 +51,8 @@ class BatchProcessor:
         self._metrics = context.core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
-        #: Cached, the one whose last commit is oldest first. It may be stale: the commit checks the version.
-        self.sessions: OrderedDict[str, Session] = OrderedDict()
+        #: Cached live sessions, 5 KB each. One may be stale: the commit checks the version.
+        self.sessions: dict[str, Session] = {}
 
     async def process(self, entries: Iterable[Entry]) -> bool:
         """Decide entries together; if that fails, one by one.
@@ -141,16 +137,10 @@ class BatchProcessor:
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
-            self._keep(change.after)
+            self.sessions[change.after.id] = change.after
+            if change.after.is_ended:  # only a few late callbacks follow
+                del self.sessions[change.after.id]
         await self._end_first_reads(decisions)
-
-    def _keep(self, session: Session) -> None:
-        """Cache a session as committed; forget it once it has ended."""
-        self.sessions.pop(session.id, None)
-        if not session.is_ended:  # else only a few late callbacks follow
-            self.sessions[session.id] = session
-            if len(self.sessions) > SESSIONS_MAX:
-                self.sessions.popitem(last=False)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
         """Let sessions decide again that have read Twilio, or need not."""
