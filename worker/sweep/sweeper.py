@@ -4,7 +4,6 @@ Redis is read and written in pipelines of bounded size.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -85,9 +84,7 @@ class SweepTimes:
     quiet_s: float
     #: From the lists to the sessions: the callback of an ended call may be on its way.
     settle_s: float
-    #: From the start of a sweep that found lost callbacks to the next.
-    after_loss_s: float = math.inf
-    #: From a sweep that failed, or skipped something, to the next.
+    #: From a sweep that failed, skipped something, or found lost callbacks, to the next.
     again_after_s: float = 4.0
 
     @classmethod
@@ -97,7 +94,6 @@ class SweepTimes:
             interval_s,
             quiet_s=min(3.0, interval_s / 2),
             settle_s=min(1.0, interval_s / 4),
-            after_loss_s=min(5.0, interval_s),
             again_after_s=min(4.0, interval_s),
         )
 
@@ -215,11 +211,10 @@ class Sweeper:
                 await append_events(self._client, self._keys, [one.event(interval_number) for one in batch])
                 self._due_findings.note_published(batch, interval_number)
             sweep.is_complete &= boundary.unexpected is None
-        if sweep.behind or not sweep.is_complete:
+        # If callbacks are being lost, the next one may leave someone alone.
+        has_loss = any(not finding.is_of_ended for finding in findings)
+        if sweep.behind or not sweep.is_complete or has_loss:
             self._sweep_again_soon()
-        elif any(not finding.is_of_ended for finding in findings):
-            # Callbacks are being lost: the next one may leave someone alone.
-            self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
     async def _read_account(self) -> AccountSnapshot:
