@@ -66,12 +66,11 @@ class Worker:
         self,
         settings: ServiceSettings,
         *,
-        metrics: Metrics | None = None,
         directory: DirectoryFile | None = None,
         environment: Environment | None = None,
     ) -> None:
         self._settings = settings
-        self.metrics = metrics or Metrics()
+        self.metrics = Metrics()
         environment = environment or Environment()
         self._directory = directory or DirectoryFile(settings)
         self._policy = environment.policy or make_policy(settings, self._directory.current)
