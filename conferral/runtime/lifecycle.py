@@ -1,7 +1,6 @@
 """Process lifecycle: SIGTERM, SIGHUP, and tasks that end too early."""
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
@@ -48,8 +47,6 @@ def run(
     Uses uvloop if installed. A signal only sets the event that `main` gets, so a running commit or REST call finishes.
     With `draining`, SIGTERM sets it later. `on_hangup` runs on SIGHUP; without it, SIGHUP ends the process.
     """
-    # Objects loaded so far live forever, so the collector can skip them.
-    gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run_with_signals(main, on_hangup, draining))
 
