@@ -18,6 +18,7 @@ from twilio.rest import Client
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import ProviderError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
@@ -287,7 +288,7 @@ class CommandRouter:
                 # A key is another program's. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         if boundary.unexpected is not None:
-            await self._give_up(entry, fields or {}, boundary.unexpected.reason)
+            await self._give_up(entry, fields or {}, reason_of(boundary.unexpected))
         with store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
 

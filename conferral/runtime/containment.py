@@ -55,7 +55,7 @@ class contain(catch_unexpected):  # noqa: N801  # used as a `with` statement, li
             return False
         is_suppressed = super().__exit__(kind, error, traceback)
         if self.unexpected is not None:
-            log_unexpected(self._where, self._metrics, self.unexpected.error, **self._fields)
+            log_unexpected(self._where, self._metrics, self.unexpected, **self._fields)
         return is_suppressed
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from conferral.runtime import containment, log
 from conferral.runtime.containment import ItemKind, contain, run_with_restarts
+from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from tests.support import plain_log
@@ -31,8 +32,8 @@ async def test_any_error_is_kept_logged_and_counted(name, lines):
     metrics, error = Metrics(), ANY_ERRORS[name]()
     with contain(ItemKind.EFFECT, metrics, effect="hold", session_id="CA1") as boundary:
         raise error
-    assert boundary.unexpected.error is error
-    assert boundary.unexpected.reason == f"unexpected {type(error).__name__}"
+    assert boundary.unexpected is error
+    assert reason_of(boundary.unexpected) == f"unexpected {type(error).__name__}"
     assert count(metrics, ItemKind.EFFECT) == 1
     (line,) = lines()
     assert (line["event"], line["level"], line["where"]) == ("unexpected_error", "error", "effect")

@@ -131,7 +131,7 @@ class BatchProcessor:
                 decisions = decide(timed, current, now_ms, self._context.policy())
                 decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of, traceparents)
             if deciding.unexpected is not None:
-                raise DecisionFailedError("deciding failed") from deciding.unexpected.error
+                raise DecisionFailedError("deciding failed") from deciding.unexpected
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)

@@ -10,6 +10,7 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
@@ -175,7 +176,7 @@ class Executor:
                     await self._record(execution, await execution.run())
             if boundary.unexpected is not None:
                 with _contained(execution):  # failing that, the effect stays in the outbox
-                    await self._record(execution, execution.fail_internally(boundary.unexpected.reason))
+                    await self._record(execution, execution.fail_internally(reason_of(boundary.unexpected)))
 
     async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
         """Write an outcome; hang up a call that was placed for an ended session."""
