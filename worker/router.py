@@ -211,7 +211,9 @@ class CommandRouter:
         """
         after, held_back = "0", set[str]()
         while not stop.is_set():
-            entries = await self._read(after)
+            with store_errors():
+                found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
+            entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
             for entry in entries:
                 if stop.is_set() or not self._owns_router():
                     return
@@ -241,11 +243,6 @@ class CommandRouter:
         is_limited = self._rules.dial_limits.is_set and (_text_of(entry) or {}).get("type") in _DIALING
         read = (*ordered, keys.call(name), *([keys.dials] if is_limited else []))
         return ordered, {client.node_of(key) for key in read} if is_cluster(client) else set()
-
-    async def _read(self, after: str) -> list[Entry]:
-        with store_errors():
-            found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
-        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
 
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.

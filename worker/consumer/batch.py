@@ -272,11 +272,6 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
         log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
 
 
-def _call_sids(session: Session) -> str:
-    """Return the SIDs of the parties' calls, such as `agent=CA…`."""
-    return " ".join(f"{name}={party.call_sid}" for name, party in session.parties.items() if party.call_sid)
-
-
 def _log_decision(decision: Decision, partition: int) -> None:
     step = decision.step
     fields = {
@@ -292,6 +287,7 @@ def _log_decision(decision: Decision, partition: int) -> None:
     if step.outcome is Outcome.UNEXPECTED:
         log.warning("event_unexpected", **fields)
     elif step.session.state is not decision.before.state:
-        log.info("session_moved", **fields, call_sids=_call_sids(step.session))
+        calls = ((name, party.call_sid) for name, party in step.session.parties.items())
+        log.info("session_moved", **fields, call_sids=" ".join(f"{name}={sid}" for name, sid in calls if sid))
     else:
         log.debug("event_decided", **fields, outcome=step.outcome.value)

@@ -103,20 +103,19 @@ class Executor:
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_left)
 
-    async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Finish a partition's running jobs; leave the rest. It gets no new jobs."""
-        await self._finish(timeout_s, partition)
-
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.state is ExecutionState.PACED)
-        await self._finish(timeout_s)
+        await self.drain_partition(None, timeout_s)
         self.limiter.close()
 
-    async def _finish(self, timeout_s: float, partition: int | None = None) -> None:
-        """Wait for jobs until the timeout, then cancel them."""
+    async def drain_partition(self, partition: int | None, timeout_s: float) -> None:
+        """Finish the running jobs of a partition, or all; leave the rest.
+
+        There must be no new ones.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while running := self._running(partition):
