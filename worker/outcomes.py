@@ -153,6 +153,8 @@ class OutcomeSender:
         self._rng = rng
         self._owns_outcomes = owns_outcomes
         self._queue = OutcomeQueue(core.client, core.keys)
+        #: Returns the time by Redis's clock, which all workers share.
+        self._now_ms = core.store_clock.store_now_ms
         self._log_limit = LogRateLimit(core.clock.monotonic_s)
         #: The requests under way, by session.
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -199,10 +201,6 @@ class OutcomeSender:
             for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
                 self._sending[head.session] = asyncio.create_task(self._send(head))
         return 0.0 if taken == CHUNK else POLL_S
-
-    def _now_ms(self) -> int:
-        """Return the time by Redis's clock, which all workers share."""
-        return self._core.store_clock.store_now_ms()
 
     def _set_gauges(self, waiting: int = 0, undelivered: int = 0, *, is_stopped: bool = False) -> None:
         metrics = self._core.metrics
