@@ -17,6 +17,7 @@ from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 
 if TYPE_CHECKING:
+    from conferral.worker.consumer.batch import Decision
     from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
@@ -71,6 +72,7 @@ class WorkerContext:
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
+    on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
 
 
 def note_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:

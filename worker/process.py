@@ -104,6 +104,7 @@ class Worker:
                 "config": lambda: self.maintain_redis(stop),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
+                "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
             if parts.outcomes is not None:

@@ -6,8 +6,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from twilio.rest import Client
-
 from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
@@ -21,6 +19,7 @@ from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
@@ -42,7 +41,8 @@ from conferral.worker.outcomes import OutcomeReceiver, OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from conferral.worker.sweep.diff import route_of_own_dial
-from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from conferral.worker.sweep.session_recovery import SessionRecovery
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes, adopt_conference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,15 @@ class WorkerParts:
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings))
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
-        self.sweeper = self._make_sweeper(rest, names)
+        lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
+        self.session_recovery = SessionRecovery(
+            core,
+            finder=lists,
+            reader=SessionReader(core.client, core.keys),
+            adopt=partial(adopt_conference, core),
+            session_of=names.session_of,
+        )
+        self.sweeper = self._make_sweeper(lists, names)
         rules = CommandRules(
             destinations=lambda: FallbackRules(directory.current.destinations, allowed, settings.return_urls),
             conference_names=names,
@@ -135,16 +143,17 @@ class WorkerParts:
             policy=policy,
             checkpoint=environment.checkpoint,
             twilio_now_ms=self._http.twilio_clock.now_ms,
+            on_committed=self.session_recovery.queue_searches,
         )
 
     def _own_numbers(self) -> tuple[str, ...]:
         return (self._settings.number, *self._directory.current.numbers)
 
-    def _make_sweeper(self, rest: Client, names: ConferenceNames) -> Sweeper:
-        core, rng, directory, settings = self.core, self._environment.rng, self._directory, self._settings
+    def _make_sweeper(self, lists: AccountListReader, names: ConferenceNames) -> Sweeper:
+        core, directory, settings = self.core, self._directory, self._settings
         return Sweeper(
             core,
-            account_lists=AccountListReader(rest, own_numbers=self._own_numbers, rng=rng, metrics=core.metrics),
+            account_lists=lists,
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             owns_sweep=partial(self.ownership.owns, SWEEP),

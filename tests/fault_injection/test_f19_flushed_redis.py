@@ -32,6 +32,21 @@ async def test_fault_19_redis_is_flushed_during_a_conference(system, step):
     await all_hang_up(system, outage_s=2 * SWEEP_S)
 
 
+@pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5)
+async def test_fault_19_no_one_stays_alone_until_the_next_sweep(system, stays):
+    """Callbacks name a session that no one knows: its conference is searched for at once."""
+    life = Life(system)
+    await life.go_to("all talk")
+    await system.nothing_under_way()
+    await system.client.flushall()
+    calls = {"customer": life.customer, "agent": life.agent, "target": life.target}
+    one = calls.pop(stays)
+    for call in calls.values():
+        call.hang_up()
+    await system.sandbox.wait_until(lambda: one.record.is_final, DEADLINE_S)
+
+
 async def groups_of(system: FaultSystem, session_id: str) -> list[dict[str, bytes]]:
     """The groups of a session's stream; made again with the next commit."""
     found: list[dict[str, bytes]] = []

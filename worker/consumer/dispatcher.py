@@ -186,6 +186,7 @@ class Dispatcher:
             traceparent = decided.traceparents.get(event.entry_id, "")
             self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
         self._context.executor.cancel_unwanted_dials(sessions)
+        self._context.on_committed(decided.decisions)
         self.writes.start(decided.post_commit_writes)
         for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)

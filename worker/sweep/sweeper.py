@@ -365,11 +365,7 @@ class Sweeper:
             participants=tuple(participants),
             conference_name=account.conferences[conference_sid],
         )
-        await _open_session(self._core, [found], [participant.call_sid for participant in participants])
-        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-        log.warning(
-            "conference_recovered", session_id=session_id, conference_sid=conference_sid, count=len(participants)
-        )
+        await adopt_conference(self._core, found)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
         names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in sweep.behind]
@@ -397,6 +393,18 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="more is live than is read" if is_truncated else "",
         )
+
+
+async def adopt_conference(core: WorkerCore, found: ConferenceFound) -> None:
+    """Publish a lost session's conference."""
+    await _open_session(core, [found], [participant.call_sid for participant in found.participants])
+    core.metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+    log.warning(
+        "conference_recovered",
+        session_id=found.session_id,
+        conference_sid=found.conference_sid,
+        count=len(found.participants),
+    )
 
 
 async def _open_session(core: WorkerCore, events: Sequence[Event], call_sids: Iterable[str]) -> None:

@@ -1,0 +1,137 @@
+"""Recovery of sessions that Redis has lost while their calls continue.
+
+After a rollback, callbacks may name an unknown session. Twilio signed them, and they carry our URL. So the worker
+searches for the session's conference and adopts it, long before a sweep would.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.log import log_unreachable
+from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
+from conferral.statemachine.step import Outcome
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.telephony.account_lists import AccountListReader, LostConference
+from conferral.telephony.parameters import is_label
+from conferral.worker.consumer.batch import Decision
+from conferral.worker.core import WorkerCore
+from conferral.worker.sweep.diff import has_own_name, is_opened_by_wait_request
+
+log = structlog.get_logger()
+
+#: From a callback to the search, seconds: Twilio's lists are then up to date, and late events have arrived.
+SETTLE_S = 2.0
+#: Delay before a failed search is repeated, and attempts per session (count).
+RETRY_AFTER_S = 3.0
+ATTEMPTS_MAX = 4
+#: Between searches: after a complete data loss, every session is unknown.
+PAUSE_S = 0.2
+#: Sessions queued for a search, count; the sweep finds others.
+WAITING_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    due_s: float
+    #: As the callback named it; or empty.
+    conference_sid: str = ""
+    attempts: int = 0
+
+
+class SessionRecovery:
+    """Searches for the conferences of unknown sessions, one at a time."""
+
+    def __init__(
+        self,
+        core: WorkerCore,
+        *,
+        finder: AccountListReader,
+        reader: SessionReader,
+        adopt: Callable[[ConferenceFound], Awaitable[None]],
+        session_of: Callable[[str], str],
+    ) -> None:
+        self._finder = finder
+        self._reader = reader
+        self._adopt = adopt
+        #: Returns the session id in a conference's name, or empty.
+        self._session_of = session_of
+        self._clock = core.clock
+        self._metrics = core.metrics
+        self._waiting: dict[str, _Search] = {}
+
+    def queue_searches(self, decisions: Iterable[Decision]) -> None:
+        """Queue searches for unknown sessions; drop those of known ones."""
+        for decision in decisions:
+            event = decision.event
+            if decision.step.session.version:
+                self._waiting.pop(event.session_id, None)
+            elif decision.step.outcome is Outcome.UNEXPECTED and not isinstance(
+                event, Command | TimerExpired | ConferenceEnded
+            ):
+                self._queue_search(event)
+
+    def _queue_search(self, event: Event) -> None:
+        before = self._waiting.get(event.session_id)
+        if before is None and len(self._waiting) >= WAITING_MAX:
+            return
+        search = before or _Search(self._clock.monotonic_s() + SETTLE_S)
+        conference_sid = getattr(event, "conference_sid", "") or search.conference_sid
+        if not conference_sid and not has_own_name(event.session_id):
+            return  # an app-chosen id does not determine the conference's name
+        self._waiting[event.session_id] = replace(search, conference_sid=conference_sid)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Search until the process stops."""
+        while not stop.is_set():
+            session_id = next(iter(self._waiting), "")
+            search = self._waiting.get(session_id)
+            if search is not None and search.due_s <= self._clock.monotonic_s():
+                del self._waiting[session_id]
+                with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
+                    await self._attempt(session_id, search)
+            await pause(stop, PAUSE_S if self._waiting else SETTLE_S)
+
+    async def _attempt(self, session_id: str, search: _Search) -> None:
+        try:
+            if not await self._reader.read_sessions([session_id]):
+                await self._search(session_id, search)
+        except ProviderError as error:
+            log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)
+        except StoreError as error:
+            log_unreachable(error, task="lost_sessions")
+        else:
+            return
+        if search.attempts + 1 < ATTEMPTS_MAX:
+            due_s = self._clock.monotonic_s() + RETRY_AFTER_S
+            self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
+
+    async def _search(self, session_id: str, search: _Search) -> None:
+        sid = search.conference_sid
+        found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
+        if found is None or not _is_of_session(found, session_id, self._session_of):
+            return
+        if is_opened_by_wait_request(found.participants, has_started=found.has_started):
+            return
+        event = ConferenceFound(
+            session_id=session_id,
+            token=f"unknown:{found.conference_sid}",
+            conference_sid=found.conference_sid,
+            participants=found.participants,
+            conference_name=found.name,
+        )
+        await self._adopt(event)
+
+
+def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
+    """Whether a conference is the session's: its name, and a label of ours.
+
+    The name alone proves nothing.
+    """
+    has_name = session_id in (found.name, session_of(found.name))
+    return has_name and any(is_label(participant.label) for participant in found.participants)
