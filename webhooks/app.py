@@ -209,7 +209,7 @@ class _Answers:
         self._metrics = dependencies.metrics
         self._rescue = rescue
         self._clock = clock
-        self._log_limit = LogRateLimit(clock)
+        self._log_limit = LogRateLimit(clock.monotonic_s)
 
     async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
         started_s = self._clock.monotonic_s()

@@ -89,7 +89,7 @@ async def serve(
         app, host, port, metrics=metrics, shutdown_s=shutdown_s, lingering_time=_LINGER_S, auto_decompress=False
     ):
         log.info("webhooks_listening", host=host, port=port)
-        gc.freeze()  # the application and its modules, which were loaded after the process's own freeze
+        gc.freeze()  # the application and its modules live as long as the process
         while not stop.is_set():
             # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are few
             # objects, so the collector's object count would trigger far too late.

@@ -9,7 +9,6 @@ from importlib.metadata import version
 import structlog
 from aiohttp import web
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import pause, run_until_stopped
@@ -20,17 +19,13 @@ from conferral.runtime.web.server import Lines, SharedResult, monitoring_handler
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
-from conferral.storage.config import SchemaVersion
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.coordinator import ROUTER, SWEEP, TASKS
-from conferral.storage.keys import Keys
+from conferral.storage.connection.client import store_errors
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
-from conferral.worker.wiring import Connections, Environment, WorkerParts
+from conferral.worker.wiring import Environment, WorkerParts
 
 log = structlog.get_logger()
 
@@ -71,25 +66,21 @@ class Worker:
         self,
         settings: ServiceSettings,
         *,
-        metrics: Metrics | None = None,
         directory: DirectoryFile | None = None,
         environment: Environment | None = None,
     ) -> None:
         self._settings = settings
-        self.metrics = metrics or Metrics()
-        self._environment = environment or Environment()
-        self.name = self._environment.name()
+        self.metrics = Metrics()
+        environment = environment or Environment()
         self._directory = directory or DirectoryFile(settings)
-        self._policy = self._environment.policy or make_policy(settings, self._directory.current)
-        self._clock = self._environment.clock
-        self._store_clock = StoreClock(self._clock)
+        self._policy = environment.policy or make_policy(settings, self._directory.current)
+        self._parts = WorkerParts(settings, environment, self.metrics, self._directory, self.current_policy)
+        self._core, self.executor, self.ownership = self._parts.core, self._parts.executor, self._parts.ownership
+        self.name, self._clock = self._core.name, self._core.clock
         #: `written` is as last read from Redis.
-        self.schema = SchemaVersion(self._environment.schema_version)
+        self.schema = self._core.schema
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
-        self.executor: Executor | None = None
-        self.ownership: Ownership | None = None
-        self._parts: WorkerParts | None = None
-        #: Why the worker has not started.
+        #: Why the worker has not started; empty once it has.
         self._start_problem = "redis: not reached yet"
 
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
@@ -98,20 +89,19 @@ class Worker:
         Raises SettingsError if Redis has another partition count or account, or may evict live calls.
         """
         count_outages(self.metrics)
-        connections = Connections.open(self._settings, self._environment, self.metrics)
+        parts = self._parts
         monitoring = self._monitor(stop, monitoring_port, host)
         try:
-            keys = await self._wait_for_config(connections.client, stop)
-            if keys is None:
+            await self._wait_for_config(stop)
+            if self._start_problem:
                 return await run_until_stopped(stop, monitoring)
-            parts = self._make_parts(connections, keys)
             await parts.credentials.check_first()
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
-            log.info("worker_started", holder=self.name, count=keys.partitions)
+            log.info("worker_started", holder=self.name, count=self._core.keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
                 "leases": lambda: parts.ownership.run(stop, parts.context),
                 "router": lambda: parts.router.run(stop),
-                "config": lambda: self.maintain_redis(stop, parts.core),
+                "config": lambda: self.maintain_redis(stop),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
@@ -127,11 +117,11 @@ class Worker:
                 return await run_until_stopped(stop, tasks | monitoring)
             finally:
                 stop_by_s = await stopping
-                await self._drain(connections.client, keys, parts, stop_by_s)
+                await self._drain(stop_by_s)
         finally:
             stop.set()
             await asyncio.gather(*monitoring.values(), return_exceptions=True)
-            await connections.close()
+            await parts.connections.aclose()
 
     def _monitor(self, stop: asyncio.Event, port: int | None, host: str) -> dict[str, Awaitable[None]]:
         """Start the monitoring server, before Redis answers; its end sets `stop`."""
@@ -143,56 +133,37 @@ class Worker:
 
     async def problems(self) -> list[str]:
         """Return why the worker is not ready, one line each; empty if it is."""
-        if self._parts is None:
+        if self._start_problem:
             return [self._start_problem]
-        return await find_problems(self._parts.core, self._parts.ownership, self._parts.executor.limiter)
+        return await find_problems(self._core, self.ownership, self.executor.limiter)
 
     async def warnings(self) -> list[str]:
         """Return what else a person must change, one line each."""
-        if self._parts is None:
+        if self._start_problem:
             return []
-        core = self._parts.core
         try:
-            return [*(await config.read_warnings(core.client, core.keys)).values()]
+            return [*(await config.read_warnings(self._core.client, self._core.keys)).values()]
         except StoreError:
             return []  # `problems` has it
 
-    def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
-        core = WorkerCore(
-            connections.client,
-            connections.reserved,
-            keys,
-            self.name,
-            self._clock,
-            self._store_clock,
-            self.metrics,
-            self.schema,
-            self._environment.lifetime_ms / 1000,
-            TASKS if connections.receiver is not None else (ROUTER, SWEEP),
-        )
-        parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
-        self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
-        return parts
-
-    async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
-        """Wait until Redis has our configuration; return None at a stop."""
-        while not stop.is_set():
+    async def _wait_for_config(self, stop: asyncio.Event) -> None:
+        """Wait until Redis has our configuration, or the stop."""
+        while self._start_problem and not stop.is_set():
             try:
-                await config.check_eviction_policy(client)
-                await self._ensure_config(client)
-                return Keys(self._settings.prefix, self._settings.partitions)
+                await config.check_eviction_policy(self._core.client)
+                await self._ensure_config()
+                self._start_problem = ""
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
                 await pause(stop, CONFIG_CHECK_EVERY_S)
-        return None
 
-    async def _ensure_config(self, client: Client) -> None:
+    async def _ensure_config(self) -> None:
         """Check or write the configuration in Redis; update the schema version."""
         # If Redis was emptied, keep the last version: older processes may be running.
         was_too_new = self.schema.is_too_new
         self.schema.written = await config.ensure(
-            client,
+            self._core.client,
             self._settings.prefix,
             self._settings.partitions,
             account_sid=self._settings.account_sid,
@@ -205,17 +176,17 @@ class Worker:
         """Return the policy with the fallback of the current directory."""
         return replace(self._policy, fallback=self._directory.current.transfer_fallback)
 
-    async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
+    async def _drain(self, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
-        handing_over = asyncio.ensure_future(parts.ownership.drain(is_drained))
-        await parts.executor.drain(max(0.0, left_s - RELEASE_S))
+        handing_over = asyncio.ensure_future(self.ownership.drain(is_drained))
+        await self.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):
                 await handing_over
-                await parts.ownership.leave()
-                await process_registry.deregister(client, keys, self.name)
+                await self.ownership.leave()
+                await process_registry.deregister(self._core.client, self._core.keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")
         log.info("worker_stopped", holder=self.name)
@@ -224,26 +195,26 @@ class Worker:
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
-    async def maintain_redis(self, stop: asyncio.Event, core: WorkerCore) -> None:
+    async def maintain_redis(self, stop: asyncio.Event) -> None:
         """Register (heartbeat), check Redis, and trim streams, until the stop."""
-        client, keys = core.client, core.keys
+        client, keys = self._core.client, self._core.keys
         trimmed_s, warned_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
-                await self._ensure_config(client)
-                await process_registry.register(
-                    client, keys, self._registration(), is_live_worker=not core.takes_nothing
-                )
+                await self._ensure_config()
+                stats, twilio = process_registry.stats_of(self.metrics), self._parts.credentials.status
+                process = replace(self._process, stats=stats, twilio=twilio)
+                await process_registry.register(client, keys, process, is_live_worker=not self._core.takes_nothing)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
-                    await self._check_redis(client, keys)
+                    await self._check_redis()
                 if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
                     await outcome_stream.trim(
                         client,
                         keys,
-                        self._store_clock.store_now_ms(),
+                        self._core.store_clock.store_now_ms(),
                         self._clock.wall_ms(),
                         outcomes_ttl_s=self._settings.outcomes_ttl_s,
                         session_ttl_s=self._settings.session_ttl_s,
@@ -253,13 +224,9 @@ class Worker:
                 log_unreachable(error, task="config")
             await pause(stop, CONFIG_CHECK_EVERY_S)
 
-    def _registration(self) -> process_registry.Process:
-        twilio = "" if self._parts is None else self._parts.credentials.status
-        return replace(self._process, stats=process_registry.stats_of(self.metrics), twilio=twilio)
-
-    async def _check_redis(self, client: Client, keys: Keys) -> None:
+    async def _check_redis(self) -> None:
         """Log and count the states of Redis that a person must change."""
-        found = await config.read_warnings(client, keys)
+        found = await config.read_warnings(self._core.client, self._core.keys)
         for kind in config.WARNING_KINDS:
             self.metrics.redis_warnings.labels(kind).set(kind in found)
         for text in found.values():
@@ -267,7 +234,6 @@ class Worker:
 
     async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         """Set the gauges of what this worker holds, until the stop."""
-        labelled: set[int] = set()
         consumers, store = parts.ownership.consumers, parts.partition_store
         while not stop.is_set():
             try:
@@ -278,15 +244,13 @@ class Worker:
                 log_unreachable(error, task="gauges")
             else:
                 if not states:
-                    self._store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
+                    self._core.store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
                 for state in State:
                     if state is not State.ENDED:
                         self.metrics.sessions.labels(state.value).set(states.count(state))
-            for number in labelled - consumers.keys():
-                self.metrics.partition_lag.remove(str(number))
+            self.metrics.partition_lag.clear()
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
-            labelled = set(consumers)
             self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
             await pause(stop, GAUGES_EVERY_S)
 

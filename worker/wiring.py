@@ -6,18 +6,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
-from conferral.storage.config import SCHEMA_VERSION
-from conferral.storage.connection.client import BlockingReads, Client, make_client
-from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, acquire_dial_permit
+from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
+from conferral.storage.connection import client as redis_client
+from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
 from conferral.storage.dial_limits import DialLimits
+from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
@@ -35,15 +37,12 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.outcomes.receiver import OutcomeReceiver
-from conferral.worker.outcomes.sender import OutcomeSender
+from conferral.worker.outcomes import OutcomeReceiver, OutcomeSender
 from conferral.worker.ownership import Ownership
-from conferral.worker.router.addresses import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter, CommandRules
-from conferral.worker.sweep.orphans import route_of_own_dial
+from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
+from conferral.worker.sweep.diff import route_of_own_dial
 from conferral.worker.sweep.session_recovery import SessionRecovery
-from conferral.worker.sweep.store import SweepStore
-from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes, adopt_conference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class Environment:
     name: Callable[[], str] = process_name
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.Random)
-    redis: Callable[..., Client] = make_client
+    redis: Callable[..., redis_client.Client] = redis_client.make_client
     http: Callable[..., PooledHttpClient] = http_client
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
@@ -65,43 +64,6 @@ class Environment:
     effect_checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """A worker's connections to Redis, Twilio, and the receiver of outcomes."""
-
-    client: Client
-    blocking: Client
-    reserved: Client
-    reads: BlockingReads
-    http: PooledHttpClient
-    receiver: OutcomeReceiver | None
-
-    @classmethod
-    def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
-        """Create the clients; each connects when it is first used."""
-        url, partitions = settings.redis_url, settings.partitions
-        client = environment.redis(url, max_connections=256)
-        blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
-        reserved = environment.redis(url, max_connections=2 * partitions + 32)
-        return cls(
-            client,
-            blocking,
-            reserved,
-            BlockingReads(blocking),
-            environment.http(settings, clock=environment.clock, metrics=metrics),
-            OutcomeReceiver.of(settings, environment.clock),
-        )
-
-    async def close(self) -> None:
-        """Close all, even if one of them fails."""
-        async with AsyncExitStack() as closing:
-            for client in (self.client, self.blocking, self.reserved):
-                closing.push_async_callback(client.aclose)
-            closing.push_async_callback(self.http.close)
-            if self.receiver is not None:
-                closing.push_async_callback(self.receiver.close)
-
-
 class WorkerParts:
     """The components of one worker, connected to each other."""
 
@@ -109,84 +71,105 @@ class WorkerParts:
         self,
         settings: ServiceSettings,
         environment: Environment,
-        connections: Connections,
-        core: WorkerCore,
+        metrics: Metrics,
         directory: DirectoryFile,
         policy: Callable[[], Policy],
     ) -> None:
-        self._settings, self._environment, self.core, self._directory = settings, environment, core, directory
-        client, keys, clock = core.client, core.keys, core.clock
-        call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
-        limits = DialLimits(client, keys, settings.dials_per_session, settings.dials_per_minute)
+        self._settings, self._environment, self._directory = settings, environment, directory
+        url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
+        receiver = OutcomeReceiver.of(settings, clock)
+        self.core = core = WorkerCore(
+            client=environment.redis(url, max_connections=256),
+            reserved=environment.redis(url, max_connections=2 * partitions + 32),
+            keys=Keys(settings.prefix, partitions),
+            name=environment.name(),
+            clock=clock,
+            store_clock=StoreClock(clock),
+            metrics=metrics,
+            schema=SchemaVersion(environment.schema_version),
+            lifetime_s=environment.lifetime_ms / 1000,
+            tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
+        )
+        blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
+        self._http = environment.http(settings, clock=clock, metrics=metrics)
+        #: To Redis, Twilio, and the receiver of outcomes. Each connects when it is first used; all are closed, even if
+        #: closing one fails.
+        self.connections = AsyncExitStack()
+        for close in (core.client.aclose, blocking.aclose, core.reserved.aclose, self._http.close):
+            self.connections.push_async_callback(close)
+        reads = redis_client.BlockingReads(blocking)
+        limits = DialLimits(core.client, core.keys, settings.dials_per_session, settings.dials_per_minute)
         self.partition_store = PartitionStore(
-            client,
-            connections.reads,
-            keys,
-            call_ttl_s=call_ttl_s,
+            core.client,
+            reads,
+            core.keys,
+            call_ttl_s=max(settings.session_ttl_s, settings.replay_window_s),
             outcomes_kept=settings.outcomes_kept,
             dial_limits=limits,
         )
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-        by_token = rest_client(settings, connections.http, by_token=True)
-        self._fetch_now_ms = partial(twilio_now_ms, connections.http.twilio_clock, by_token, settings.account_sid)
-        twilio = make_twilio_api(settings, connections.http, allowed)
-        self.executor = self._make_executor(twilio)
-        rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
+        self.executor = self._make_executor(make_twilio_api(settings, self._http, allowed))
+        rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings))
-        connections.http.observe(self.executor.limiter.observe)
-        connections.http.observe(self.credentials.observe)
+        self._http.observe(self.executor.limiter.observe)
+        self._http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
             core,
             finder=lists,
-            store=SweepStore(client, keys, core.metrics),
+            reader=SessionReader(core.client, core.keys),
+            adopt=partial(adopt_conference, core),
             session_of=names.session_of,
         )
-        self.sweeper = Sweeper(
-            core,
-            account_lists=lists,
-            names=names,
-            times=SweepTimes.for_interval(settings.sweep_interval_s),
-            owns_sweep=partial(self.ownership.owns, SWEEP),
-            twilio_now_ms=connections.http.twilio_clock.now_ms,
-            route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
-        )
+        self.sweeper = self._make_sweeper(lists, names)
         rules = CommandRules(
             destinations=lambda: FallbackRules(directory.current.destinations, allowed, settings.return_urls),
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
             dial_limits=limits,
         )
-        self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
+        self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
-        if connections.receiver is not None:
+        if receiver is not None:
+            self.connections.push_async_callback(receiver.close)
             owns_outcomes = partial(self.ownership.owns, OUTCOMES)
-            self.outcomes = OutcomeSender(core, connections.receiver.post, environment.rng, owns_outcomes)
+            self.outcomes = OutcomeSender(core, receiver.post, environment.rng, owns_outcomes)
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,
-            session_store=SessionStore(core.reserved, keys, session_ttl_s=settings.session_ttl_s),
+            session_store=SessionStore(core.reserved, core.keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
             policy=policy,
             checkpoint=environment.checkpoint,
-            twilio_now_ms=connections.http.twilio_clock.now_ms,
+            twilio_now_ms=self._http.twilio_clock.now_ms,
             on_committed=self.session_recovery.queue_searches,
         )
 
     def _own_numbers(self) -> tuple[str, ...]:
         return (self._settings.number, *self._directory.current.numbers)
 
+    def _make_sweeper(self, lists: AccountListReader, names: ConferenceNames) -> Sweeper:
+        core, directory, settings = self.core, self._directory, self._settings
+        return Sweeper(
+            core,
+            account_lists=lists,
+            names=names,
+            times=SweepTimes.for_interval(settings.sweep_interval_s),
+            owns_sweep=partial(self.ownership.owns, SWEEP),
+            twilio_now_ms=self._http.twilio_clock.now_ms,
+            route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
+        )
+
     def _make_executor(self, twilio: TwilioApi) -> Executor:
-        core, ownership, now_ms = self.core, self.ownership, self.core.store_clock.now_ms
+        core, ownership = self.core, self.ownership
+        account_sid, by_token = self._settings.account_sid, rest_client(self._settings, self._http, by_token=True)
         context = ExecutionContext(
+            core=core,
             twilio=twilio,
             outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
             wait_to_send=ownership.wait_to_send,
-            clock=core.clock,
-            now_ms=now_ms,
-            fetch_twilio_now_ms=self._fetch_now_ms,
-            metrics=core.metrics,
+            fetch_twilio_now_ms=partial(twilio_now_ms, self._http.twilio_clock, by_token, account_sid),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             worker_count=lambda: ownership.live_workers,

@@ -132,7 +132,7 @@ def _errors_as_json(clock: Clock) -> Middleware:
 
     It logs each kind once a minute: anyone can cause many.
     """
-    log_limit = LogRateLimit(clock)
+    log_limit = LogRateLimit(clock.monotonic_s)
 
     @web.middleware
     async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:

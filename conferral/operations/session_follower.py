@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import CHUNK
-from conferral.runtime.error_boundary import Unexpected, catch_unexpected
+from conferral.runtime.error_boundary import catch_unexpected, reason_of
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
@@ -93,15 +93,15 @@ class SessionFollower(ABC, Generic[T]):
         if self._task is task:  # otherwise, a new subscriber has started another task
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._report(Unexpected(error))
+            self._report(error)
 
-    def _report(self, unexpected: Unexpected | None) -> str:
+    def _report(self, unexpected: BaseException | None) -> str:
         """Report a bug, if any, as of a task that no one awaits; return its kind."""
         if unexpected is None:
             return ""
-        message = {"message": "following sessions failed", "exception": unexpected.error}
+        message = {"message": "following sessions failed", "exception": unexpected}
         asyncio.get_running_loop().call_exception_handler(message)
-        return unexpected.reason
+        return reason_of(unexpected)
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""

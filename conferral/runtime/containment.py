@@ -19,11 +19,8 @@ from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 
-#: Pause before a failed task restarts, seconds: first and maximum.
-RESTART_FIRST_S = 0.2
-RESTART_MAX_S = 10.0
-#: A task that ran at least this long restarts with the first pause, seconds.
-RESTART_RESET_S = 60.0
+#: Pause before a failed task restarts, seconds: shorter than a worker's lease.
+RESTART_PAUSE_S = 1.0
 
 
 class ItemKind(StrEnum):
@@ -58,7 +55,7 @@ class contain(catch_unexpected):  # noqa: N801  # used as a `with` statement, li
             return False
         is_suppressed = super().__exit__(kind, error, traceback)
         if self.unexpected is not None:
-            log_unexpected(self._where, self._metrics, self.unexpected.error, **self._fields)
+            log_unexpected(self._where, self._metrics, self.unexpected, **self._fields)
         return is_suppressed
 
 
@@ -76,21 +73,15 @@ async def run_with_restarts(
     *,
     passing: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run a long-lived task; restart it with backoff after unexpected errors.
+    """Run a long-lived task; restart it after unexpected errors.
 
     It must be able to restart after a failure at any point. Errors in `passing` end it.
     """
-    loop = asyncio.get_running_loop()
-    wait_s = RESTART_FIRST_S
     while True:
-        started_s = loop.time()
         with contain(ItemKind.TASK, metrics, passing=passing, task=name) as boundary:
             await work()
         if boundary.unexpected is None or stop.is_set():
             return
-        if loop.time() - started_s >= RESTART_RESET_S:
-            wait_s = RESTART_FIRST_S
-        await pause(stop, wait_s)
+        await pause(stop, RESTART_PAUSE_S)
         if stop.is_set():
             return
-        wait_s = min(2 * wait_s, RESTART_MAX_S)

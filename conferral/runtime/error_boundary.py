@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,16 +12,9 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 _LINKS_MAX = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Unexpected:
-    """An error that the code did not expect."""
-
-    error: BaseException
-
-    @property
-    def reason(self) -> str:
-        """The error's type: its text may quote a phone number or a secret."""
-        return f"unexpected {type(self.error).__name__}"
+def reason_of(unexpected: BaseException) -> str:
+    """Return the error's type: its text may quote a phone number or a secret."""
+    return f"unexpected {type(unexpected).__name__}"
 
 
 class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
@@ -33,7 +25,7 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
     requested is a library's bug and is kept.
     """
 
-    unexpected: Unexpected | None = None
+    unexpected: BaseException | None = None
 
     def __init__(self, *passing: type[BaseException]) -> None:
         self._passing = passing
@@ -48,7 +40,7 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
             return False
         if not isinstance(error, Exception) and not _is_stray_cancellation(error):
             return False
-        self.unexpected = Unexpected(error)
+        self.unexpected = error
         return True
 
 

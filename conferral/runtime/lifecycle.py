@@ -1,7 +1,6 @@
 """Process lifecycle: SIGTERM, SIGHUP, and tasks that end too early."""
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
@@ -46,11 +45,8 @@ def run(
     """Run a process until it ends or gets SIGTERM or SIGINT; return its code.
 
     Uses uvloop if installed. A signal only sets the event that `main` gets, so a running commit or REST call finishes.
-    With `draining`, SIGTERM sets it later. `on_hangup` runs in a thread on SIGHUP, so that disk access delays no one;
-    without it, SIGHUP ends the process.
+    With `draining`, SIGTERM sets it later. `on_hangup` runs on SIGHUP; without it, SIGHUP ends the process.
     """
-    # Objects loaded so far live forever, so the collector can skip them.
-    gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run_with_signals(main, on_hangup, draining))
 
@@ -96,27 +92,13 @@ async def _run_with_signals(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     if on_hangup is not None:
-        loop.add_signal_handler(signal.SIGHUP, _run_in_thread, on_hangup, set())
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         code = await main(stop)
         return 1 if fatal_errors else code
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
-
-
-def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
-    """Run a function in a thread; `running` keeps a reference to its task."""
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(asyncio.to_thread(function))
-    running.add(task)
-
-    def done(task: asyncio.Task[None]) -> None:
-        running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            loop.call_exception_handler({"message": "work in a thread failed", "exception": error})
-
-    task.add_done_callback(done)
 
 
 async def pause(until: asyncio.Event, wait_s: float | None) -> None:

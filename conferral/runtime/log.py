@@ -5,23 +5,21 @@ other addresses under one of `REDACTED_KEYS`, which shows their last two digits.
 """
 
 import asyncio
-import json
 import logging
 import math
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 from weakref import WeakKeyDictionary
 
-import orjson
 import structlog
 
 from conferral.runtime import tracing
-from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ConferralError, StoreUnaskedError
 from conferral.runtime.redaction import mask_numbers, redact
 
@@ -48,21 +46,13 @@ _KNOWN_KEYS = KEYS | {"event", "level", "timestamp", "exception", "exc_info", "s
 
 Event = MutableMapping[str, Any]
 
-# Almost half of a worker's events are logged, so these steps first check, in C, whether there is anything to do.
 
-
-def _redact_addresses(_logger: Any, _method: str, line: Event) -> Event:
-    if not REDACTED_KEYS.isdisjoint(line):
-        for key in REDACTED_KEYS & line.keys():
-            line[key] = redact(str(line[key]))
-    return line
-
-
-def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
-    """Drop unknown keys: they may hold a phone number."""
-    if not _KNOWN_KEYS.issuperset(line):
-        for key in line.keys() - _KNOWN_KEYS:
-            del line[key]
+def _hide_personal_data(_logger: Any, _method: str, line: Event) -> Event:
+    """Redact addresses, and drop unknown keys: they may hold a phone number."""
+    for key in REDACTED_KEYS & line.keys():
+        line[key] = redact(str(line[key]))
+    for key in line.keys() - _KNOWN_KEYS:
+        del line[key]
     return line
 
 
@@ -86,13 +76,6 @@ def _add_context(process: str) -> structlog.typing.Processor:
         return line
 
     return add
-
-
-def _render_json(_logger: Any, _method: str, line: Event) -> str:
-    with suppress(TypeError):  # a lone surrogate, of a file name that is not UTF-8, or an integer of more than 64 bits
-        if (text := orjson.dumps(line, default=repr, option=orjson.OPT_PASSTHROUGH_DATACLASS)).isascii():
-            return text.decode()
-    return json.dumps(line, default=repr)  # escapes what the stream's encoding may lack
 
 
 def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
@@ -121,8 +104,9 @@ REFUSALS_LOG_EVERY_S = 60.0
 class LogRateLimit:
     """A rate limit: one line of a kind per interval, with the count."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        #: Returns monotonic seconds.
+        self._now_s = now_s
         self._unlogged: Counter[Hashable] = Counter()
         #: When each kind was last logged, monotonic seconds.
         self._logged_at_s: dict[Hashable, float] = {}
@@ -130,7 +114,7 @@ class LogRateLimit:
     def count(self, kind: Hashable, every_s: float) -> int:
         """Count an occurrence; return the count to log, 0 within `every_s`."""
         self._unlogged[kind] += 1
-        now_s = self._clock.monotonic_s()
+        now_s = self._now_s()
         if now_s - self._logged_at_s.get(kind, -math.inf) < every_s:
             return 0
         self._logged_at_s[kind] = now_s
@@ -159,7 +143,7 @@ class _LibraryHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._limit = LogRateLimit(SystemClock())
+        self._limit = LogRateLimit(SystemClock().monotonic_s)
 
     def emit(self, record: logging.LogRecord) -> None:
         where = {"library": record.name, "where": f"{record.filename}:{record.lineno}"}
@@ -193,13 +177,14 @@ def configure(
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
     tolerant = cast("TextIO", _TolerantStream(stream))
-    renderer: Any = _render_json if as_json else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
+    renderer: Any = structlog.processors.JSONRenderer(default=repr)  # ASCII, which every stream's encoding has
+    if not as_json:
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _drop_unknown_keys,
-            _redact_addresses,
+            _hide_personal_data,
             structlog.processors.ExceptionRenderer(lambda given: "\n".join(_traceback_lines(given[1], CAUSES_MAX))),
             _mask_numbers,
             *([_add_context(process)] if as_json else []),
@@ -222,10 +207,7 @@ LOG_EVERY_S = 60.0
 
 @dataclass(slots=True)
 class _Failures:
-    #: When a failure was last logged, seconds of the loop's clock.
-    logged_s: float = -math.inf
-    #: Failures since (count).
-    unlogged: int = 0
+    limit: LogRateLimit = field(default_factory=lambda: LogRateLimit(lambda: asyncio.get_running_loop().time()))
     metrics: "list[Metrics]" = field(default_factory=list)
 
 
@@ -242,11 +224,8 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     """Count a failed Redis request; log the first, then one a minute."""
     if isinstance(error, StoreUnaskedError):
         return
-    loop = asyncio.get_running_loop()
-    failures, now_s = _failures.setdefault(loop, _Failures()), loop.time()
+    failures = _failures.setdefault(asyncio.get_running_loop(), _Failures())
     for metrics in failures.metrics:
         metrics.store_failures.inc()
-    failures.unlogged += 1
-    if now_s - failures.logged_s >= LOG_EVERY_S:
-        log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=failures.unlogged, **fields)
-        failures.logged_s, failures.unlogged = now_s, 0
+    if count := failures.limit.count("store", LOG_EVERY_S):
+        log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=count, **fields)

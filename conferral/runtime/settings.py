@@ -7,7 +7,7 @@ carry the unit that the environment variable's name lacks.
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
@@ -60,12 +60,6 @@ def _refuse_login(value: str) -> str:
     return value
 
 
-def _valid_redis_url(value: str) -> str:
-    if not re.match(r"(redis|rediss|unix)://", value):
-        raise ValueError("must start with redis://, rediss://, or unix://")
-    return value
-
-
 def _valid_audio_url(value: str) -> str:
     if value != SILENCE and (not is_http_url(value) or "#" in value):
         raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
@@ -86,17 +80,9 @@ def spoken_greeting(value: str) -> str:
     return spoken_text(value)
 
 
-def _valid_secret(value: SecretStr) -> SecretStr:
-    # A trailing newline, or a blank value, would become the key of signatures.
-    if not re.fullmatch("[!-~]+", value.get_secret_value()):
-        raise ValueError("must not be empty, nor contain spaces or control characters")
-    return value
-
-
-def _valid_bearer_token(value: SecretStr) -> SecretStr:
-    # Source: RFC 6750, section 2.1: the header allows nothing else.
-    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
-        raise ValueError("must be letters, digits and -._~+/, with = at the end only")
+def _check_secret(pattern: str, value: SecretStr) -> SecretStr:
+    if not re.fullmatch(pattern, value.get_secret_value()):
+        raise ValueError("must have another form")  # `setting_errors` says which
     return value
 
 
@@ -117,7 +103,10 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
 
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
 ApiUrl = Annotated[HttpUrl, AfterValidator(_refuse_login)]
-Secret = Annotated[SecretStr, AfterValidator(_valid_secret)]
+# A trailing newline, or a blank value, would become the key of signatures.
+Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]
+# Source: RFC 6750, section 2.1: the header allows nothing else.
+BearerToken = Annotated[SecretStr, AfterValidator(partial(_check_secret, r"[A-Za-z0-9._~+/-]+=*"))]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
 )
@@ -128,10 +117,11 @@ class StoreSettings(BaseSettings):
 
     model_config = _SOURCES
 
-    redis_url: Annotated[str, AfterValidator(_valid_redis_url)] = setting(
+    redis_url: str = setting(
         "REDIS_URL",
         "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
         "redis://localhost:6379/0",
+        pattern=r"^(redis|rediss|unix)://",
     )
     prefix: str = setting(
         "CONFERRAL_PREFIX",
@@ -170,7 +160,7 @@ class CommandSettings(StoreSettings):
 class TokenSettings(DirectorySettings):
     """Settings of what answers to API tokens."""
 
-    api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] | None = setting(
+    api_token: BearerToken | None = setting(
         "CONFERRAL_API_TOKEN",
         "a token of the control API and the console that may do everything, named `api`; `openssl rand -hex 32` "
         "creates one. Without it and CONFERRAL_TOKENS, the API answers 503, and the console doesn't start",

@@ -284,8 +284,8 @@ class _PagedRead:
             self.is_complete = False
         if failure is not None:
             self.is_complete = False
-            if not isinstance(failure.error, ProviderError):
-                log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
+            if not isinstance(failure, ProviderError):
+                log_unexpected(ItemKind.SWEEP, self.metrics, failure, task="sweep")
 
     async def _page(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
         """Return one page, with backoff and retries; None ends the list."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
 from conferral.webhooks.api.routes import ROUTES
@@ -104,7 +105,7 @@ def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
 
 def webhook_paths() -> set[str]:
     """Every path that the webhooks answer; an id is the word that a careless pattern would take for Twilio's."""
-    app = make_app(settings(), None, None, Metrics(), None)
+    app = make_app(settings(), None, None, Metrics(), SystemClock())
     ours = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
     return {re.sub(r"\{\w+\}", "voice", path) for path in ours | {route.path for route in ROUTES}}
 

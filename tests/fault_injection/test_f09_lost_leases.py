@@ -66,7 +66,6 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
 
 
 def held_by(worker: Worker, partition: int) -> Any:
-    assert worker.ownership is not None
     return worker.ownership.consumers[partition]
 
 

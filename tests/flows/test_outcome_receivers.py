@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from conferral.worker.outcomes import sender
+from conferral.worker import outcomes as sender
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import LocalSystem
 

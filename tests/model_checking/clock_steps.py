@@ -1,7 +1,6 @@
 """Time passes: what is due next, what has moved by then, and the sweep, which compares when a difference has lasted."""
 
 from conferral.statemachine.effects import FindCall
-from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import State
 from conferral.worker.sweep.diff import AccountDiff, Finding
@@ -106,14 +105,6 @@ def swept(system: ModelInputs, place: Place) -> Place:
     if not place.differs_since_ms or place.differs_since_ms + SWEEP_MS > NOW_MS:
         return place
     findings = difference(system, place, NOW_MS - QUIET_MS)
-    events = [
-        AccountSwept(
-            session_id=finding.session_id,
-            finding=finding.difference.value,
-            call_sid="" if finding.is_of_conference else finding.sid,
-            conference_sid=finding.sid if finding.is_of_conference else "",
-        )
-        for finding in findings
-    ]
+    events = [replace(finding.event(0), token="") for finding in findings]
     numbers = tuple(system.events.number_of(event) for event in events)
     return place._replace(stream=(*place.stream, *numbers), differs_since_ms=NOW_MS)

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.sandbox.model.messages import TimePassed
 from conferral.sandbox.service import Sandbox
-from conferral.worker import process
+from conferral.worker import wiring
 
 #: How often the kernel is asked, seconds at least.
 _EVERY_S = 0.003
@@ -174,4 +174,4 @@ def steady_partition_time() -> Iterator[None]:
             patched.stop()
 
 
-patched = patch.object(process, "StoreClock", SteadyStoreClock)
+patched = patch.object(wiring, "StoreClock", SteadyStoreClock)

@@ -38,6 +38,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
+from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, RecordingFound
@@ -46,6 +47,7 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobOutcome, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop
+from tests.worker.cores import core_of
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()
@@ -367,15 +369,14 @@ class ExecutorHarness:
         self.lost: set[int] = set()
         self.permissions = 0
         acquire_permit = more.pop("acquire_permit", None)
+        clock, store_clock = more.pop("clock", self.time), more.pop("store_clock", self.time)
         context = ExecutionContext(
             **{
+                "core": core_of(None, Keys("test", 1), clock, store_clock=store_clock, metrics=self.metrics),
                 "twilio": self.calls,
                 "outbox": self.records,
                 "wait_to_send": self.wait_to_send,
-                "clock": self.time,
-                "now_ms": self.time.now_ms,
                 "fetch_twilio_now_ms": self.fetch_twilio_now_ms,
-                "metrics": self.metrics,
                 "rng": random.Random(7),
                 "sleep": self.time.sleep,
             }

@@ -119,7 +119,7 @@ def ends(request, monkeypatch):
 def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
     put = {effect_id for effect_id in decided.batch.outbox_set if ":" not in effect_id}
-    assert put == {effect.effect_id for effect, *_ in decided.effects}
+    assert put == {effect.effect_id for effect, *_ in decided.effects()}
     assert not put & set(decided.batch.outbox_remove)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
     return put | before - set(decided.batch.outbox_remove)
@@ -166,7 +166,7 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"calls": NOW_MS})
     event = CallsOverdue(session_id="CA1", token="calls:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
-    assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects)
+    assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects())
     assert found.batch.outbox_remove == ["overdue"]
 
 
@@ -174,7 +174,7 @@ def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     after = replace(SESSION, state=State.TRANSFERRING, version=5)
     monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
-    assert (found.batch.outbox_remove, found.batch.outbox_set, found.ended_session_ids) == ([], {}, [])
+    assert (found.batch.outbox_remove, found.batch.outbox_set, found.post_commit_writes) == ([], {}, [])
 
 
 @pytest.mark.parametrize("twilio_now_ms, at_ms", [(7_200_000, 5_000 - 1_500), (None, 0)])

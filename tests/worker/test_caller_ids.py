@@ -8,7 +8,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.storage.commands.command_parser import BadCommandError
-from conferral.worker.router.addresses import CallerIdChecker
+from conferral.worker.router import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.hands import Hands
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page

@@ -20,8 +20,7 @@ from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.worker.router.addresses import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter, CommandRules
+from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 

@@ -10,7 +10,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.process import Worker, make_policy
-from conferral.worker.router.addresses import resolve_destinations
+from conferral.worker.router import resolve_destinations
 from tests.support.each import each
 
 ENVIRON = {

@@ -10,12 +10,13 @@ from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, 
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
+from conferral.statemachine.step import Outcome, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.partition.session_store import Batch, SessionChange
-from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
+from conferral.worker.consumer.batch import DecidedBatch, Decision
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.executor.job import Job
@@ -86,8 +87,9 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None) 
     """The job of a dial that the event caused."""
     jobs = list[Job]()
     session = session or Session("S1", created_at_ms=START_MS)
-    changed = Batch(sessions=[SessionChange(session)])
-    dispatcher(jobs, verifies=verifies).dispatch(DecidedBatch([], changed, [DecidedEffect(gated("d"), event)]))
+    decision = Decision(event, Step(session, Outcome.MOVED, effects=(gated("d"),)), session)
+    changed = Batch(sessions=[SessionChange(session)], outbox_set={"d": b""})
+    dispatcher(jobs, verifies=verifies).dispatch(DecidedBatch([decision], changed))
     (job,) = jobs
     return job
 

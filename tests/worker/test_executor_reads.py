@@ -48,7 +48,7 @@ class SlowCalls(FakeCalls):
 
 def world_of(loop: VirtualLoop, calls: SlowCalls) -> ExecutorHarness:
     time = LoopTime(loop)
-    system = ExecutorHarness(twilio=calls, clock=time, now_ms=time.now_ms, sleep=asyncio.sleep)
+    system = ExecutorHarness(twilio=calls, clock=time, store_clock=time, sleep=asyncio.sleep)
     system.calls = calls
     calls.note = system.executor.limiter.observe
     return system

@@ -15,6 +15,11 @@ from tests.support.each import each
 EFFECT = HangUpCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1")
 
 
+def context_of(metrics: Metrics) -> Any:
+    core = SimpleNamespace(metrics=metrics, store_clock=SimpleNamespace(now_ms=lambda: 1_000))
+    return SimpleNamespace(core=core)
+
+
 @each(
     "outcome, event, result, status, code",
     [
@@ -32,7 +37,7 @@ def test_outcome_is_counted_and_logged_once(
         metrics = Metrics()
         execution: Any = SimpleNamespace(
             job=Job(effect=EFFECT, partition=2, committed_at_ms=committed_at_ms), attempts=3, internal_error="",
-            context=SimpleNamespace(metrics=metrics, now_ms=lambda: 1_000),
+            context=context_of(metrics),
         )  # fmt: skip
         with capture_logs() as lines:
             log_outcome(execution, outcome)
@@ -47,7 +52,7 @@ def test_outcome_is_counted_and_logged_once(
 def test_internal_error_is_logged_as_the_reason() -> None:
     execution: Any = SimpleNamespace(
         job=Job(effect=EFFECT, partition=2, committed_at_ms=1_000), attempts=1, internal_error="KeyError",
-        context=SimpleNamespace(metrics=Metrics(), now_ms=lambda: 1_000),
+        context=context_of(Metrics()),
     )  # fmt: skip
     with capture_logs() as lines:
         log_outcome(execution, unknown(EFFECT))

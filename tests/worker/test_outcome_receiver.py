@@ -16,7 +16,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from conferral.runtime.clock import SystemClock
-from conferral.worker.outcomes.receiver import REQUESTS_MAX, OutcomeReceiver
+from conferral.worker.outcomes import REQUESTS_MAX, OutcomeReceiver
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 

@@ -8,7 +8,6 @@ import pytest
 
 from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
-from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -110,8 +109,7 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
     await system.ended_by_command(healthy.sid)
 
 
-async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance, monkeypatch):
-    monkeypatch.setattr(batch_processor, "SESSIONS_MAX", 1)
+async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance):
     system, calls = LocalSystem(redis_server.url), []
 
     async def forget(_point: str, partition: int) -> None:

@@ -9,16 +9,12 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
-from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
-from tests.worker.cores import core_of
 from tests.worker.worker_cluster import ClusterClock
-
-NOTHING: Any = None
 
 
 def worker_of(loop: VirtualLoop) -> Worker:
@@ -50,8 +46,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch.setattr(outcome_queue, "forget_trimmed", note("forget"))
     monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
-    core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
-    await worker.maintain_redis(stop, core)
+    await worker.maintain_redis(stop)
     assert done["read"] == list(range(126)), "every second"
     assert done["register"] == [at_s for at_s in range(126) if at_s != 2], "every second; the third read failed"
     assert len(done["warn"]) == 3, "once a minute"

@@ -22,10 +22,9 @@ from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
+from conferral.worker import router as command_router
 from conferral.worker.core import WorkerCore
-from conferral.worker.router import command_router
-from conferral.worker.router.addresses import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter, CommandRules
+from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient

@@ -61,7 +61,7 @@ def add_api(
     bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
     streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics)
     handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock, streams)
-    log_limit = LogRateLimit(clock)
+    log_limit = LogRateLimit(clock.monotonic_s)
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for route in ROUTES:

@@ -1,9 +1,8 @@
 """Batch of decisions: steps events in order, gathers one commit, logs it."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import structlog
 
@@ -59,26 +58,22 @@ class Decision:
         return self.step.session.state is not self.before.state and self.step.session.state is State.ENDED
 
 
-class DecidedEffect(NamedTuple):
-    """An effect, and the event that it follows from."""
-
-    effect: Effect
-    event: Event
-    #: The decision's span; empty without one.
-    traceparent: str = ""
-
-
 @dataclass(slots=True)
 class DecidedBatch:
     """A batch that is ready to commit, and the work that follows the commit."""
 
     decisions: list[Decision]
     batch: Batch = field(default_factory=Batch)
-    effects: list[DecidedEffect] = field(default_factory=list)
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
-    ended_session_ids: list[str] = field(default_factory=list)
     #: The decisions' spans, by entry id; empty unless traces are sent.
     traceparents: Mapping[str, str] = field(default_factory=dict)
+
+    def effects(self) -> Iterator[tuple[Effect, Event]]:
+        """Yield the effects that no later decision dropped, with their events."""
+        for decision in self.decisions:
+            for effect in decision.step.effects:
+                if effect.effect_id in self.batch.outbox_set:
+                    yield effect, decision.event
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
@@ -139,14 +134,15 @@ def encode(
     return decided
 
 
-def discard(entries: Iterable[Entry]) -> Batch:
+def discard(entries: Iterable[Entry], reports: Sequence[ReportCommand], now_ms: int) -> DecidedBatch:
     """Return a batch that removes undecided entries, and effects they report."""
-    batch = Batch()
+    discarded = DecidedBatch([])
     for entry in entries:
-        batch.entry_ids.append(entry.entry_id)
+        discarded.batch.entry_ids.append(entry.entry_id)
         if effect_id := entry.fields.get(_EFFECT_ID):
-            batch.outbox_remove.append(effect_id.decode(errors="replace"))
-    return batch
+            discarded.batch.outbox_remove.append(effect_id.decode(errors="replace"))
+    _add_post_commit_writes(discarded, reports, now_ms)
+    return discarded
 
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
@@ -155,31 +151,29 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
         batch.outbox_remove.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may wait long for a slot.
-        _drop_effects(decided, {before.open_read_id})
+        _drop_effects(batch, {before.open_read_id})
     traceparent = decided.traceparents.get(event.entry_id, "")
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number), traceparent=traceparent)
         batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
-        decided.effects.append(DecidedEffect(effect, event, traceparent))
-    for report in result.reports:
-        _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)
-    for outcome_record in result.outcome_records:
-        _add_post_commit_write(decided, PublishOutcome(outcome_record), now_ms)
+    reports = [ReportCommand(event.session_id, report) for report in result.reports]
+    outcomes = [PublishOutcome(outcome_record) for outcome_record in result.outcome_records]
+    _add_post_commit_writes(decided, [*reports, *outcomes], now_ms)
     for timer in result.timers:
         batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
 
 
-def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms: int) -> None:
-    """Store a write in the outbox, in case this worker dies after the commit."""
-    decided.batch.outbox_set[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
-    decided.post_commit_writes.append(write)
+def _add_post_commit_writes(decided: DecidedBatch, writes: Iterable[PostCommitWrite], now_ms: int) -> None:
+    """Store writes in the outbox, in case this worker dies after the commit."""
+    for write in writes:
+        decided.batch.outbox_set[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
+        decided.post_commit_writes.append(write)
 
 
-def _drop_effects(decided: DecidedBatch, effect_ids: set[str]) -> None:
+def _drop_effects(batch: Batch, effect_ids: set[str]) -> None:
     for effect_id in effect_ids:
-        decided.batch.outbox_set.pop(effect_id, None)
-        decided.batch.outbox_remove.append(effect_id)
-    decided.effects = [one for one in decided.effects if one.effect.effect_id not in effect_ids]
+        batch.outbox_set.pop(effect_id, None)
+        batch.outbox_remove.append(effect_id)
 
 
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
@@ -192,18 +186,17 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     ended_targets = {effect.target for effect in result.effects if effect.is_ending}
     earlier_effects = dict(open_effects)
     earlier_effects |= {
-        one.effect.effect_id: one.effect for one in decided.effects if one.event.session_id == session_id
+        effect.effect_id: effect for effect, event in decided.effects() if event.session_id == session_id
     }
     dropped = {
         effect_id
         for effect_id, effect in earlier_effects.items()
         if effect_id not in final_effect_ids and (not effect.is_ending or effect.target in ended_targets)
     }
-    _drop_effects(decided, dropped)
+    _drop_effects(decided.batch, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
     call_sids = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
-    _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
-    decided.ended_session_ids.append(session_id)
+    _add_post_commit_writes(decided, [ExpireCalls(session_id, call_sids)], now_ms)
 
 
 def log_decisions(
@@ -279,11 +272,6 @@ def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
         log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
 
 
-def _call_sids(session: Session) -> str:
-    """Return the SIDs of the parties' calls, such as `agent=CA…`."""
-    return " ".join(f"{name}={party.call_sid}" for name, party in session.parties.items() if party.call_sid)
-
-
 def _log_decision(decision: Decision, partition: int) -> None:
     step = decision.step
     fields = {
@@ -299,6 +287,7 @@ def _log_decision(decision: Decision, partition: int) -> None:
     if step.outcome is Outcome.UNEXPECTED:
         log.warning("event_unexpected", **fields)
     elif step.session.state is not decision.before.state:
-        log.info("session_moved", **fields, call_sids=_call_sids(step.session))
+        calls = ((name, party.call_sid) for name, party in step.session.parties.items())
+        log.info("session_moved", **fields, call_sids=" ".join(f"{name}={sid}" for name, sid in calls if sid))
     else:
         log.debug("event_decided", **fields, outcome=step.outcome.value)

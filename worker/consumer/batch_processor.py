@@ -1,7 +1,6 @@
 """Batch processor: decides, commits, and dispatches, or dead-letters."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -10,7 +9,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
-from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import ConferralError, LeaseLostError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import CallsRead, Command, Event
 from conferral.statemachine.session import AGENT, TARGET, Party, Session
@@ -19,7 +18,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
@@ -27,9 +26,6 @@ from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 
 log = structlog.get_logger()
-
-#: Sessions of a partition that are cached, count; one takes about 5 KB.
-SESSIONS_MAX = 4_000
 
 
 class DecisionFailedError(ConferralError):
@@ -55,8 +51,8 @@ class BatchProcessor:
         self._metrics = context.core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
-        #: Cached, the one whose last commit is oldest first. It may be stale: the commit checks the version.
-        self.sessions: OrderedDict[str, Session] = OrderedDict()
+        #: Cached live sessions, 5 KB each. One may be stale: the commit checks the version.
+        self.sessions: dict[str, Session] = {}
 
     async def process(self, entries: Iterable[Entry]) -> bool:
         """Decide entries together; if that fails, one by one.
@@ -69,28 +65,52 @@ class BatchProcessor:
         await self._process(admitted)
         return len(admitted) < len(parsed)
 
-    async def _process(self, events: Events) -> None:
+    async def _process(self, events: Events, *, is_alone: bool = False) -> None:
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)
-        except (CommitConflictError, DecisionFailedError) as error:
-            if isinstance(error, CommitConflictError):
-                log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
-                self._metrics.commits.labels("conflict").inc()
-            for _, event in events:
-                self.sessions.pop(event.session_id, None)
-            for entry, event in events:
-                await self._process_alone(entry, event)
+        except CommitConflictError as error:
+            reason = "the session can't be committed"
+            log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
+            self._metrics.commits.labels("conflict").inc()
+        except DecisionFailedError as error:
+            reason = "processing failed"
+            if is_alone:
+                entry, event = events[0]
+                fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
+                log_unexpected(ItemKind.DECISION, self._metrics, error.__cause__ or error, **fields)
+        else:
+            return
+        for _, event in events:
+            self.sessions.pop(event.session_id, None)
+        for one in events:
+            if is_alone:
+                await self.dead_letter([one[0]], reason)
+            else:
+                await self._process([one], is_alone=True)
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
-        core = self._context.core
+        core, commands = self._context.core, []
         for entry in entries:
             refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
             note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
             with suppress(BadEntryError):
-                await self._report(entry.event(), CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
-        await self._commit(discard(entries))
+                commands.append(entry.event())
+        await self._discard(entries, commands, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+
+    async def _discard(
+        self, entries: Iterable[Entry], events: Iterable[Event], status: CommandStatus, reason: str
+    ) -> None:
+        """Remove undecided entries, and report the commands among `events`."""
+        reports = [
+            ReportCommand(event.session_id, CommandReport(event.command_id, status, reason))
+            for event in events
+            if isinstance(event, Command)
+        ]
+        discarded = discard(entries, reports, self._clock.now_ms())
+        await self._commit(discarded.batch)
+        self._dispatcher.dispatch(discarded)
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
         events = []
@@ -100,19 +120,6 @@ class BatchProcessor:
             except BadEntryError as error:
                 await self.dead_letter([entry], str(error))
         return events
-
-    async def _process_alone(self, entry: Entry, event: Event) -> None:
-        events, sessions = await self._load_sessions([(entry, event)])
-        try:
-            await self._decide_and_commit(events, sessions)
-        except DecisionFailedError as error:
-            cause = error.__cause__ or error
-            fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
-            log_unexpected(ItemKind.DECISION, self._metrics, cause, **fields)
-            await self.dead_letter([entry], "processing failed")
-        except CommitConflictError:
-            self.sessions.pop(event.session_id, None)
-            await self.dead_letter([entry], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         """Decide events in order, and commit the decisions together."""
@@ -124,22 +131,16 @@ class BatchProcessor:
                 decisions = decide(timed, current, now_ms, self._context.policy())
                 decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of, traceparents)
             if deciding.unexpected is not None:
-                raise DecisionFailedError("deciding failed") from deciding.unexpected.error
+                raise DecisionFailedError("deciding failed") from deciding.unexpected
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
-            self._keep(change.after)
+            self.sessions[change.after.id] = change.after
+            if change.after.is_ended:  # only a few late callbacks follow
+                del self.sessions[change.after.id]
         await self._end_first_reads(decisions)
-
-    def _keep(self, session: Session) -> None:
-        """Cache a session as committed; forget it once it has ended."""
-        self.sessions.pop(session.id, None)
-        if not session.is_ended:  # else only a few late callbacks follow
-            self.sessions[session.id] = session
-            if len(self.sessions) > SESSIONS_MAX:
-                self.sessions.popitem(last=False)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
         """Let sessions decide again that have read Twilio, or need not."""
@@ -154,24 +155,13 @@ class BatchProcessor:
                 outdated += [entry for entry, _ in done]
                 if outdated:
                     log.info("outdated_events_dropped", session_id=session.id, count=len(outdated))
-                    await self._commit(discard(outdated))
-                for _, command in done:
-                    try:
-                        await self._report(command, CommandStatus.DONE, "")
-                    except StoreUnreachableError as error:  # it was reported before the rollback
-                        log_unreachable(error, partition=self._partition)
+                    await self._discard(outdated, (command for _, command in done), CommandStatus.DONE, "")
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
-        sessions: dict[str, Session] = {}
-        missing = []
-        for session_id in dict.fromkeys(event.session_id for _, event in events):
-            found = self.sessions.get(session_id)
-            if found is None:
-                missing.append(session_id)
-            else:
-                sessions[session_id] = found
-        if missing:
+        names = dict.fromkeys(event.session_id for _, event in events)
+        sessions = {name: self.sessions[name] for name in names if name in self.sessions}
+        if missing := [name for name in names if name not in sessions]:
             for session_id, loaded in (await self._context.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
                     self._metrics.damaged_sessions.labels("decision").inc()
@@ -201,18 +191,6 @@ class BatchProcessor:
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
             return
-
-    async def _report(self, event: Event, status: CommandStatus, reason: str) -> None:
-        if isinstance(event, Command):
-            report = CommandReport(event.command_id, status, reason)
-            try:
-                core = self._context.core
-                await report_command(core.client, core.keys, ReportCommand(event.session_id, report))
-            except StoreUnreachableError:
-                raise
-            except StoreError as error:  # another program's value at the command's key: only the report is lost
-                fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
-                log.error("post_commit_write_failed", **fields)
 
 
 def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:

@@ -17,7 +17,7 @@ from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
-from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect, log_decisions
+from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.late_outcomes import WAIT_MAX_S, LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
@@ -194,11 +194,13 @@ class Dispatcher:
     def dispatch(self, decided: DecidedBatch) -> None:
         """Act on a commit: effects first, because callers wait for them."""
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
-        for session_id in decided.ended_session_ids:
-            self._context.executor.cancel_session(session_id)
-        for one in decided.effects:
-            self._open_effects[one.effect.effect_id] = one.effect
-            self._context.executor.submit(self._decided_job(one, sessions[one.effect.session_id]))
+        for decision in decided.decisions:
+            if decision.ends_session:
+                self._context.executor.cancel_session(decision.event.session_id)
+        for effect, event in decided.effects():
+            self._open_effects[effect.effect_id] = effect
+            traceparent = decided.traceparents.get(event.entry_id, "")
+            self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self.writes.start([one for one in decided.post_commit_writes if not isinstance(one, PublishOutcome)])
@@ -214,8 +216,7 @@ class Dispatcher:
         now_ms, metrics = self._clock.store_now_ms(), self._context.core.metrics
         log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
 
-    def _decided_job(self, decided: DecidedEffect, session: Session) -> Job:
-        effect, event, traceparent = decided
+    def _decided_job(self, effect: Effect, event: Event, session: Session, traceparent: str) -> Job:
         # Convert Redis's own time to this worker's.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         may_repeat = self._is_verifying and self._may_repeat(event, session)

@@ -68,7 +68,7 @@ class FirstReads:
         #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
         self._waiting: defaultdict[str, Events] = defaultdict(list)
-        self._ready: Events = []
+        self._ready: list[Entry] = []
         self._newest_id = parse_entry_id(lease.newest_id)
         self._task: asyncio.Task[None] | None = None
         #: Requests for reads so far (count).
@@ -110,7 +110,7 @@ class FirstReads:
             for session_id in [*self._unread]:
                 self.release(session_id)
         ready, self._ready = self._ready, []
-        return [entry for entry, _ in ready]
+        return ready
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
@@ -151,7 +151,7 @@ class FirstReads:
         self._unread.pop(session_id, None)
         waiting = self._waiting.pop(session_id, [])
         outdated = self._outdated(waiting) if has_read else []
-        self._ready += [(entry, event) for entry, event in waiting if entry not in outdated]
+        self._ready += [entry for entry, _ in waiting if entry not in outdated]
         self._on_read(session_id)
         return outdated
 

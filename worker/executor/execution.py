@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import structlog
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.errors import (
     LeaseLostError,
     OutcomeUnknownError,
@@ -19,7 +18,6 @@ from conferral.runtime.errors import (
     ProviderGoneError,
     ProviderRefusedError,
 )
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
     CallEffect,
     ChangeRecording,
@@ -36,7 +34,7 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.core import no_checkpoint, note_refused_dials
+from conferral.worker.core import WorkerCore, no_checkpoint, note_refused_dials
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
@@ -56,8 +54,6 @@ from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
-#: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
-LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
 REQUESTS_MAX = 48
 #: Concurrent reads of one worker, count.
@@ -75,6 +71,7 @@ _T = TypeVar("_T")
 class ExecutionContext:
     """What all executions of a worker share."""
 
+    core: WorkerCore
     twilio: TwilioApi
     #: A `LeaseLostError` from it drops the job.
     outbox: OutboxWriter
@@ -82,12 +79,8 @@ class ExecutionContext:
     wait_to_send: Callable[[int], Awaitable[bool]]
     #: Whether a request for it may leave now; checked again once the request has a connection.
     may_send: Callable[[int], bool] = lambda _partition: True
-    clock: Clock
-    #: This worker's time, Unix milliseconds.
-    now_ms: Callable[[], int]
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
     fetch_twilio_now_ms: Callable[[], Awaitable[int]]
-    metrics: Metrics
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: Lets tests end the process at `before_request` and `after_request`.
@@ -104,15 +97,15 @@ class ExecutionContext:
         self.limiter = RequestLimiter(
             self.requests_max,
             worker_count=self.worker_count,
-            clock=self.clock,
-            metrics=self.metrics,
+            clock=self.core.clock,
+            metrics=self.core.metrics,
             rng=self.rng,
         )
         self.read_turns = asyncio.Semaphore(READS_MAX)
 
     async def in_twilio_time(self, at_ms: int) -> int:
         """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
-        return await self.fetch_twilio_now_ms() - (self.now_ms() - at_ms)
+        return await self.fetch_twilio_now_ms() - (self.core.store_clock.now_ms() - at_ms)
 
 
 class ExecutionState(Enum):
@@ -147,8 +140,6 @@ class Execution:
         self._policy = ENDING if job.effect.is_ending else context.retries[type(job.effect)]
         #: Monotonic seconds; set once it runs.
         self._deadline_s = math.inf
-        #: How long it has waited for Redis to allow a request, seconds.
-        self._lease_wait_s = 0.0
         self._consecutive_failures = 0
         self._last_error: ProviderError | None = None
         #: Failed attempts by error, counts; the latest error is last.
@@ -185,12 +176,12 @@ class Execution:
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
         job, context = self.job, self.context
-        self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
+        self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
         if job.may_have_been_sent and not self._is_at_most_once:
-            now_ms = context.now_ms()
+            now_ms = context.core.store_clock.now_ms()
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
-            self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
+            self._mark_unknown(context.core.clock.monotonic_s() - (now_ms - until_ms) / 1000)
         outcome = await self._run()
         # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
@@ -221,13 +212,13 @@ class Execution:
         is_read = isinstance(effect, ReadCalls)
         # A read keeps its place: if it expired, it would be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
-        requested_at_s = context.clock.monotonic_s()
+        requested_at_s = context.core.clock.monotonic_s()
         async with (
             context.read_turns if is_read else nullcontext(),
             context.limiter.slot(ending=effect.is_ending, deadline_s=deadline_s) as has_slot,
         ):
             if is_read:
-                self._deadline_s += context.clock.monotonic_s() - requested_at_s
+                self._deadline_s += context.core.clock.monotonic_s() - requested_at_s
             if self.is_cancelled or not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
@@ -237,8 +228,7 @@ class Execution:
             if isinstance(effect, FindCall):
                 effect = replace(effect, since_ms=await context.in_twilio_time(effect.since_ms))
             await context.checkpoint("before_request", effect)
-            self.attempts += 1
-            _count_request(context, self.job, self.attempts)
+            self._count_request()
             self.state, self._has_been_sent = ExecutionState.SENDING, True
             try:
                 found = await self._request(context.twilio.perform(effect))
@@ -251,10 +241,19 @@ class Execution:
             return await self._succeeded_with_call(found.call_sid, found.queue_ms)
         return _outcome_of(self.job.effect, found)
 
+    def _count_request(self) -> None:
+        core, published_ms = self.context.core, self.job.command_published_at_ms
+        self.attempts += 1
+        if self.attempts > 1:
+            core.metrics.effect_retries.labels(self.job.effect.kind).inc()
+        elif published_ms is not None:
+            core.metrics.command_to_rest.observe(max(0, core.store_clock.now_ms() - published_ms) / 1000)
+
     async def _request(self, request: Awaitable[_T]) -> _T:
         """Wait for Twilio's answer; the request leaves only for our partition."""
+        timeout_s = min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
         try:
-            async with asyncio.timeout(self._request_timeout_s()):
+            async with asyncio.timeout(timeout_s):
                 with send_guard(lambda: self.context.may_send(self.job.partition)):
                     return await request
         except TimeoutError:
@@ -271,7 +270,7 @@ class Execution:
                 if not status.is_wanted:
                     return self._give_up()
                 if limit := await outbox.reserve_dial(effect):
-                    note_refused_dials(self.context.metrics, limit, 1, **log_fields(effect), party=effect.party)
+                    note_refused_dials(self.context.core.metrics, limit, 1, **log_fields(effect), party=effect.party)
                     return replace(failed(effect, None), reason=DIAL_LIMIT)
             case CallEffect(is_ending=True):
                 if await outbox.has_come_back(effect):
@@ -303,10 +302,8 @@ class Execution:
         return None
 
     async def _require_lease(self) -> None:
-        asked_at_s = self.context.clock.monotonic_s()
         if not await self.context.wait_to_send(self.job.partition):
             raise LeaseLostError
-        self._lease_wait_s += self.context.clock.monotonic_s() - asked_at_s
 
     @property
     def _is_at_most_once(self) -> bool:
@@ -334,7 +331,7 @@ class Execution:
                 return self._give_up()
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
-            elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
+            elapsed_s = context.core.clock.monotonic_s() - self._unknown_since_s
             search_from_ms = self._sent_at_ms or 0
             if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
                 search_from_ms = await context.in_twilio_time(self.job.sent_since_ms or self.job.committed_at_ms)
@@ -373,7 +370,7 @@ class Execution:
             if isinstance(error, OutcomeUnknownError):
                 if self._is_at_most_once:
                     return unknown(self.job.effect)
-                self._mark_unknown(context.clock.monotonic_s())
+                self._mark_unknown(context.core.clock.monotonic_s())
             if self.state is ExecutionState.VERIFYING:
                 wait_s = 0.0  # verify immediately
                 self._consecutive_failures = 0
@@ -382,16 +379,22 @@ class Execution:
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
         if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._give_up()
-        _log_retry(self.job.effect, self.attempts, wait_s, error)
+        log.warning(
+            "effect_retried",
+            **log_fields(self.job.effect),
+            party=self.job.effect.party,
+            attempt=self.attempts,
+            wait_s=round(wait_s, 3),
+            error_type=type(error).__name__,
+            status=error.http_status,
+            code=error.code,
+        )
         if wait_s:
             await context.sleep(wait_s)
         return None
 
     def _remaining_s(self) -> float:
-        return self._deadline_s - self.context.clock.monotonic_s()
-
-    def _request_timeout_s(self) -> float:
-        return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
+        return self._deadline_s - self.context.core.clock.monotonic_s()
 
     def fail_internally(self, reason: str) -> JobOutcome:
         """Return the outcome after an unexpected error: unknown or failed."""
@@ -402,10 +405,8 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
-        if self._may_have_happened:
-            return unknown(self.job.effect)
-        awaited_redis = self._last_error is None and self._lease_wait_s >= LONG_LEASE_WAIT_S
-        return replace(failed(self.job.effect, self._last_error), awaited_redis=awaited_redis)
+        effect = self.job.effect
+        return unknown(effect) if self._may_have_happened else failed(effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
         """Return a success; index the call first, for its callbacks."""
@@ -428,27 +429,6 @@ def _outcome_of(effect: Effect, found: object) -> JobOutcome:
             return found
         case _:
             return succeeded(effect, is_confirmed=bool(found))
-
-
-def _log_retry(effect: Effect, attempt: int, wait_s: float, error: ProviderError) -> None:
-    log.warning(
-        "effect_retried",
-        **log_fields(effect),
-        party=effect.party,
-        attempt=attempt,
-        wait_s=round(wait_s, 3),
-        error_type=type(error).__name__,
-        status=error.http_status,
-        code=error.code,
-    )
-
-
-def _count_request(context: ExecutionContext, job: Job, attempt: int) -> None:
-    published_ms = job.command_published_at_ms
-    if attempt > 1:
-        context.metrics.effect_retries.labels(job.effect.kind).inc()
-    elif published_ms is not None:
-        context.metrics.command_to_rest.observe(max(0, context.now_ms() - published_ms) / 1000)
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:

@@ -10,6 +10,7 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, FindMessage, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
@@ -102,35 +103,33 @@ class Executor:
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_left)
 
-    async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Finish a partition's running jobs; leave the rest. It gets no new jobs."""
-        await self._finish(timeout_s, partition)
-
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.state is ExecutionState.PACED)
-        await self._finish(timeout_s)
+        await self.drain_partition(None, timeout_s)
         self.limiter.close()
 
-    async def _finish(self, timeout_s: float, partition: int | None = None) -> None:
-        """Wait for jobs until the timeout, then cancel them."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        while True:
-            if partition is not None:
-                self.leave_partition(partition)  # again and again: a job may come back for a retry
-            of_all = [pair for tasks in self._tasks.values() for pair in tasks.items()]
-            running = [task for one, task in of_all if partition in (None, one.job.partition)]
-            remaining_s = deadline_s - loop.time()
-            if not running or remaining_s <= 0:
-                break
-            await asyncio.wait(running, timeout=min(remaining_s, DRAIN_POLL_S), return_when=asyncio.FIRST_COMPLETED)
+    async def drain_partition(self, partition: int | None, timeout_s: float) -> None:
+        """Finish the running jobs of a partition, or all; leave the rest.
+
+        There must be no new ones.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while running := self._running(partition):
+                    if partition is not None:
+                        self.leave_partition(partition)  # again and again: a job may come back for a retry
+                    await asyncio.wait(running, timeout=DRAIN_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        running = self._running(partition)
         for task in running:
             task.cancel()
-        if running:
-            await asyncio.wait(running)
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _running(self, partition: int | None) -> list[asyncio.Task[None]]:
+        of_all = [pair for tasks in self._tasks.values() for pair in tasks.items()]
+        return [task for one, task in of_all if partition in (None, one.job.partition)]
 
     def _cancel(self, session_id: str, matches: Callable[[Execution], bool]) -> list[Job]:
         """Cancel matching executions of a session; return their jobs."""
@@ -162,18 +161,21 @@ class Executor:
         self, execution: Execution, pace: DialPace | None, turn: AbstractAsyncContextManager[object]
     ) -> None:
         """Run a job, and record its outcome; that of an unexpected error, too."""
-        effect = execution.job.effect
+        effect, clock = execution.job.effect, execution.context.core.clock
         about = {tracing.SESSION_ID: effect.session_id, "conferral.effect_id": effect.effect_id}
         parent = execution.job.traceparent or None
         with suppress(*_LEFT), tracing.span(f"perform {effect.kind}", about, parent=parent):
             with _contained(execution) as boundary:
-                if pace is not None:
-                    await _wait_for_permit(execution, pace)
+                if pace is not None:  # outside the session's queue
+                    execution.state, since_s = ExecutionState.PACED, clock.monotonic_s()
+                    await pace.wait(urgent=isinstance(effect, Dial) and effect.is_urgent)
+                    execution.state = ExecutionState.QUEUED
+                    execution.dial_wait_ms = round((clock.monotonic_s() - since_s) * 1000)
                 async with turn:
                     await self._record(execution, await execution.run())
             if boundary.unexpected is not None:
                 with _contained(execution):  # failing that, the effect stays in the outbox
-                    await self._record(execution, execution.fail_internally(boundary.unexpected.reason))
+                    await self._record(execution, execution.fail_internally(reason_of(boundary.unexpected)))
 
     async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
         """Write an outcome; hang up a call that was placed for an ended session."""
@@ -181,7 +183,7 @@ class Executor:
         stray = await context.outbox.finish(job.effect, outcome)
         log_outcome(execution, outcome)
         if stray is not None:
-            follow_up = Job(effect=stray, partition=job.partition, committed_at_ms=context.now_ms())
+            follow_up = Job(effect=stray, partition=job.partition, committed_at_ms=context.core.store_clock.now_ms())
             self._start(Execution(follow_up, self.context), nullcontext())
 
 
@@ -193,33 +195,25 @@ def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
     return not is_dial_wanted(session, effect.effect_id)
 
 
-async def _wait_for_permit(execution: Execution, pace: DialPace) -> None:
-    """Wait for a dial permit, outside the session's queue."""
-    effect, clock = execution.job.effect, execution.context.clock
-    execution.state, since_s = ExecutionState.PACED, clock.monotonic_s()
-    await pace.wait(urgent=isinstance(effect, Dial) and effect.is_urgent)
-    execution.state = ExecutionState.QUEUED
-    execution.dial_wait_ms = round((clock.monotonic_s() - since_s) * 1000)
-
-
 def _contained(execution: Execution) -> contain:
     """Contain unexpected errors of one job."""
     job = execution.job
     fields = log_fields(job.effect) | {"partition": job.partition}
-    return contain(ItemKind.EFFECT, execution.context.metrics, passing=_LEFT, **fields)
+    return contain(ItemKind.EFFECT, execution.context.core.metrics, passing=_LEFT, **fields)
 
 
 def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
     """Count and log an outcome once."""
-    effect, failure = execution.job.effect, outcome if isinstance(outcome, EffectFailed) else None
+    core, effect = execution.context.core, execution.job.effect
+    failure = outcome if isinstance(outcome, EffectFailed) else None
     result = "failed" if failure else "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
-    execution.context.metrics.effects.labels(effect.kind, result).inc()
+    core.metrics.effects.labels(effect.kind, result).inc()
     fields = {
         **log_fields(effect),
         "party": effect.party,
         "attempt": execution.attempts,
         # From the commit, as a waiting caller experiences it.
-        "duration_ms": max(0, execution.context.now_ms() - execution.job.committed_at_ms),
+        "duration_ms": max(0, core.store_clock.now_ms() - execution.job.committed_at_ms),
         "outcome": result,
         "status": failure.http_status if failure else 0,
         "code": failure.code if failure else 0,

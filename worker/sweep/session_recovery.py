@@ -5,7 +5,7 @@ searches for the session's conference and adopts it, long before a sweep would.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,12 +16,12 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.step import Outcome
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, LostConference
 from conferral.telephony.parameters import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
-from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request
-from conferral.worker.sweep.store import SweepStore
+from conferral.worker.sweep.diff import has_own_name, is_opened_by_wait_request
 
 log = structlog.get_logger()
 
@@ -48,10 +48,17 @@ class SessionRecovery:
     """Searches for the conferences of unknown sessions, one at a time."""
 
     def __init__(
-        self, core: WorkerCore, *, finder: AccountListReader, store: SweepStore, session_of: Callable[[str], str]
+        self,
+        core: WorkerCore,
+        *,
+        finder: AccountListReader,
+        reader: SessionReader,
+        adopt: Callable[[ConferenceFound], Awaitable[None]],
+        session_of: Callable[[str], str],
     ) -> None:
         self._finder = finder
-        self._store = store
+        self._reader = reader
+        self._adopt = adopt
         #: Returns the session id in a conference's name, or empty.
         self._session_of = session_of
         self._clock = core.clock
@@ -92,7 +99,7 @@ class SessionRecovery:
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
         try:
-            if await self._store.find_unknown([session_id]):
+            if not await self._reader.read_sessions([session_id]):
                 await self._search(session_id, search)
         except ProviderError as error:
             log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)
@@ -118,7 +125,7 @@ class SessionRecovery:
             participants=found.participants,
             conference_name=found.name,
         )
-        await self._store.adopt(event)
+        await self._adopt(event)
 
 
 def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:

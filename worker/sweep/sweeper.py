@@ -1,9 +1,11 @@
-"""Account sweep (reconciliation with Twilio): reads, diffs, publishes."""
+"""Account sweep (reconciliation with Twilio): reads, diffs, publishes.
+
+Redis is read and written in pipelines of bounded size.
+"""
 
 import asyncio
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -22,22 +24,29 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import ConferenceFound
+from conferral.statemachine.events import ConferenceFound, Event
+from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
-from conferral.storage.connection.client import is_cluster
+from conferral.storage import scripts
+from conferral.storage.connection.client import ask, is_cluster, run_or_raise
+from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S, append_events, parse_entry_id
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import TICK_S, WorkerCore
-from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
-from conferral.worker.sweep.orphans import (
+from conferral.worker.sweep.diff import (
+    AccountDiff,
+    Difference,
+    DueFindings,
+    Finding,
     RouteOfOwnDial,
+    UnknownBridge,
     find_unknown_bridges,
     has_own_name,
     is_opened_by_wait_request,
     is_own_conference,
 )
-from conferral.worker.sweep.store import BEHIND_MS, SweepStore
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -46,6 +55,8 @@ _T = TypeVar("_T")
 CHUNK = 200
 #: Conferences without a session checked per sweep, count: one request each.
 ORPHANS_MAX = 200
+#: Age of a partition's oldest entry from which it is behind, and its sessions are left out.
+BEHIND_MS = 10_000
 #: Errors that end the whole sweep.
 _CONTROL = (LeaseLostError, ProviderError, StoreError)
 
@@ -73,9 +84,7 @@ class SweepTimes:
     quiet_s: float
     #: From the lists to the sessions: the callback of an ended call may be on its way.
     settle_s: float
-    #: From the start of a sweep that found lost callbacks to the next.
-    after_loss_s: float = math.inf
-    #: From a sweep that failed, or skipped something, to the next.
+    #: From a sweep that failed, skipped something, or found lost callbacks, to the next.
     again_after_s: float = 4.0
 
     @classmethod
@@ -85,7 +94,6 @@ class SweepTimes:
             interval_s,
             quiet_s=min(3.0, interval_s / 2),
             settle_s=min(1.0, interval_s / 4),
-            after_loss_s=min(5.0, interval_s),
             again_after_s=min(4.0, interval_s),
         )
 
@@ -111,7 +119,8 @@ class Sweeper:
         self._clock = core.clock
         self._metrics = core.metrics
         self._times = times
-        self._store = SweepStore(core.client, core.keys, core.metrics)
+        self._client, self._keys = core.client, core.keys
+        self._reader = SessionReader(core.client, core.keys)
         self._owns_sweep = owns_sweep
         #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
         self._twilio_now_ms = twilio_now_ms
@@ -199,14 +208,13 @@ class Sweeper:
         findings = self._due_findings.select(sweep.diff.findings, interval_number)
         for batch in self._chunks(findings):
             with self._contained() as boundary:
-                await self._store.publish(batch, interval_number)
+                await append_events(self._client, self._keys, [one.event(interval_number) for one in batch])
                 self._due_findings.note_published(batch, interval_number)
             sweep.is_complete &= boundary.unexpected is None
-        if sweep.behind or not sweep.is_complete:
+        # If callbacks are being lost, the next one may leave someone alone.
+        has_loss = any(not finding.is_of_ended for finding in findings)
+        if sweep.behind or not sweep.is_complete or has_loss:
             self._sweep_again_soon()
-        elif any(not finding.is_of_ended for finding in findings):
-            # Callbacks are being lost: the next one may leave someone alone.
-            self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
     async def _read_account(self) -> AccountSnapshot:
@@ -222,7 +230,7 @@ class Sweeper:
 
     async def _compare(self, sweep: _Sweep) -> None:
         """Compare every live session; note the skipped partitions."""
-        count = self._core.keys.partitions
+        count = self._keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((sweep.interval_number + step) % count for step in range(count)):
             self._require_ownership()
@@ -233,7 +241,7 @@ class Sweeper:
             except LeaseLostError:
                 raise
             except StoreUnreachableError as error:
-                if not is_cluster(self._core.client):
+                if not is_cluster(self._client):
                     raise
                 log_unreachable(error, task="sweep")  # other nodes' sessions are compared
             except StoreError as error:  # another program's key, such as a string instead of the set
@@ -243,18 +251,25 @@ class Sweeper:
 
     async def _compare_partition(self, number: int, diff: AccountDiff) -> bool:
         """Compare a partition's live sessions; return False if it is behind."""
-        if await self._store.lag_ms(number, self._core.store_clock.store_now_ms()) >= BEHIND_MS:
+        oldest = await ask(self._client, "XRANGE", self._keys.events(number), "-", "+", "COUNT", 1)
+        if oldest and self._core.store_clock.store_now_ms() - parse_entry_id(oldest[0][0].decode())[0] >= BEHIND_MS:
             return False
-        for batch in self._chunks(await self._store.live_ids(number)):
-            for session in await self._store.live_sessions(batch):
-                diff.compare_live(session)
+        names = await ask(self._client, "SMEMBERS", self._keys.live(number))
+        # Sorted, so that a simulation repeats for a given seed.
+        for batch in self._chunks(sorted(name.decode(errors="replace") for name in names)):
+            for name, session in (await self._reader.read_sessions(batch)).items():
+                if field := session.damaged:
+                    self._metrics.damaged_sessions.labels("sweep").inc()
+                    log.error("session_hash_corrupt", session_id=name, partition=number, reason=field)
+                if session.is_live and session.updated_at_ms:
+                    diff.compare_live(session)
         return True
 
     async def _compare_ended(self, sweep: _Sweep) -> None:
         """Add findings for what is live though its session has ended."""
         diff = sweep.diff
-        # Sorted, so that a simulation repeats for a given seed.
-        session_ids = await self._store.session_ids_of_calls(sorted(diff.unmatched_calls))
+        # Sorted, as above.
+        session_ids = await self._reader.session_ids_of_calls(sorted(diff.unmatched_calls))
         for some in self._chunks(session_ids.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
@@ -269,32 +284,49 @@ class Sweeper:
                 if session_id in ended:
                     diff.compare_ended(ended[session_id], conference_sid=conference_sid)
 
-    def _is_older_than_interval(self, sweep: _Sweep, sid: str) -> bool:
+    def _is_older(self, sweep: _Sweep, sid: str, age_s: float) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
         created_ms, now_ms = sweep.account.created_at_ms.get(sid), self._twilio_now_ms()
         if created_ms is None or now_ms is None:
             return False
-        return now_ms - created_ms >= self._times.interval_s * 1000
+        return now_ms - created_ms >= age_s * 1000
 
     async def _recover_bridges(self, sweep: _Sweep) -> None:
         """Open sessions for bridged calls that are older than an interval."""
         found = [
             one
             for one in find_unknown_bridges(sweep.account, sweep.diff.unmatched_calls, self._route_of_own_dial)
-            if self._is_older_than_interval(sweep, one.child.call_sid)
-            and self._core.keys.partition_of(one.call_sid) not in sweep.behind
+            if self._is_older(sweep, one.child.call_sid, self._times.interval_s)
+            and self._keys.partition_of(one.call_sid) not in sweep.behind
         ]
-        known = await self._store.session_ids_of_calls(
+        known = await self._reader.session_ids_of_calls(
             [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
         )
         last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
         ended = await self._ended_sessions(sweep, filter(None, last.values()))
         for one in [one for one in found if last.get(one.call_sid) in ("", *ended)][:ORPHANS_MAX]:
             self._require_ownership()
-            await self._store.open_bridge(one, last[one.call_sid])
+            await self._open_bridge(one, last[one.call_sid])
+
+    async def _open_bridge(self, bridge: UnknownBridge, ended: str) -> None:
+        """Publish an unknown bridge, unless a request has opened its session.
+
+        `ended` is the call's last session, empty if it is the first.
+        """
+        session_id = bridge.call_sid
+        if ended:
+            session_id = wanted = next_visit_id(bridge.call_sid, ended)
+            arguments: list[scripts.Argument] = [ended, wanted, CALL_INDEX_TTL_S]
+            claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
+            if claimed.decode(errors="replace") != wanted:
+                return
+        await _open_session(self._core, bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
+        self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
+        log.warning("bridge_recovered", session_id=session_id, call_sid=bridge.child.call_sid)
 
     async def _recover_conferences(self, sweep: _Sweep) -> None:
-        """Adopt our lost conferences that are older than an interval."""
+        """Adopt our lost conferences, once their sessions must have opened."""
+        age_s = min(self._times.interval_s, BEHIND_MS / 1000)
         conferences = sweep.diff.unmatched_conferences
         self._foreign &= conferences.keys()
         sessions = {
@@ -306,11 +338,11 @@ class Sweeper:
             sid
             for sid, session_id in sessions.items()
             if sid not in self._foreign
-            and self._is_older_than_interval(sweep, sid)
-            and self._core.keys.partition_of(session_id) not in sweep.behind
+            and self._is_older(sweep, sid, age_s)
+            and self._keys.partition_of(session_id) not in sweep.behind
         ]
-        lost = await self._store.find_unknown([sessions[sid] for sid in checked])
-        unknown = [sid for sid in checked if sessions[sid] in lost]
+        known = await self._reader.read_sessions([sessions[sid] for sid in checked])
+        unknown = [sid for sid in checked if sessions[sid] not in known]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ownership()
             with self._contained():
@@ -333,11 +365,12 @@ class Sweeper:
             participants=tuple(participants),
             conference_name=account.conferences[conference_sid],
         )
-        await self._store.adopt(found)
+        await adopt_conference(self._core, found)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
-        names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in sweep.behind]
-        return await self._store.ended_sessions(names)
+        names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in sweep.behind]
+        found = await self._reader.read_sessions(names)
+        return {name: one for name, one in found.items() if not one.is_live and one.ended_at_ms}
 
     def _log_sweep(self, sweep: _Sweep, findings: list[Finding], duration_s: float) -> None:
         account = sweep.account
@@ -360,3 +393,23 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="more is live than is read" if is_truncated else "",
         )
+
+
+async def adopt_conference(core: WorkerCore, found: ConferenceFound) -> None:
+    """Publish a lost session's conference."""
+    await _open_session(core, [found], [participant.call_sid for participant in found.participants])
+    core.metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+    log.warning(
+        "conference_recovered",
+        session_id=found.session_id,
+        conference_sid=found.conference_sid,
+        count=len(found.participants),
+    )
+
+
+async def _open_session(core: WorkerCore, events: Sequence[Event], call_sids: Iterable[str]) -> None:
+    """Index a session's calls, and publish the events that open it."""
+    session_id = events[0].session_id
+    index = [("SET", core.keys.call(sid), session_id, "NX", "EX", CALL_INDEX_TTL_S) for sid in call_sids]
+    await run_or_raise(core.client, *index)
+    await append_events(core.client, core.keys, events)

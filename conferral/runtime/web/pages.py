@@ -21,14 +21,6 @@ _IMPORTS = {
     "@preact/signals": "vendor/preact-signals.mjs",
     "@preact/signals-core": "vendor/preact-signals-core.mjs",
 }
-#: By suffix; some systems don't know that .mjs is JavaScript, and a browser requires the type for modules.
-_TYPES = {
-    ".css": "text/css",
-    ".ico": "image/x-icon",
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".svg": "image/svg+xml",
-}
 _IMPORT_MAP = '{"imports":{' + ",".join(f'"{name}":"./static/shared/{path}"' for name, path in _IMPORTS.items()) + "}}"
 _HASH = base64.b64encode(hashlib.sha256(_IMPORT_MAP.encode()).digest()).decode()
 #: Source: W3C, Content Security Policy Level 3; OWASP, HTTP Headers Cheat Sheet.
@@ -81,34 +73,17 @@ def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
     )
 
 
-def static_routes(folder: Path) -> list[web.RouteDef]:
+def static_routes(folder: Path) -> list[web.StaticDef]:
     """Return the routes to a page's files, and to those that pages share."""
-    files = {f"shared/{name}": path for name, path in _servable_files(SHARED_FOLDER).items()} | _servable_files(folder)
-
-    async def static(request: web.Request) -> web.StreamResponse:
-        path = files.get(request.match_info["name"])
-        if path is None:
-            raise web.HTTPNotFound
-        # Revalidate every time: after an upgrade, a page must not run with outdated modules.
-        headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.CONTENT_TYPE: _TYPES[path.suffix]}
-        return web.FileResponse(path, headers=headers)
-
-    return [web.get("/static/{name:.+}", static)]
-
-
-def _servable_files(folder: Path) -> dict[str, Path]:
-    """Return the files that exist now and are of a known type."""
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in _TYPES
-    }
+    return [web.static("/static/shared", SHARED_FOLDER), web.static("/static", folder)]
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers to an answer (for `on_response_prepare`)."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    # Revalidate every time: after an upgrade, a page must not run with outdated modules.
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
 
 
 def is_same_origin(request: web.Request) -> bool:

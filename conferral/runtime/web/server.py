@@ -117,7 +117,7 @@ class _ServerLog(logging.Logger):
     def __init__(self, metrics: Metrics) -> None:
         super().__init__("aiohttp.server", logging.DEBUG)  # some malformed requests are logged at this level
         self._metrics = metrics
-        self._limit = LogRateLimit(SystemClock())
+        self._limit = LogRateLimit(SystemClock().monotonic_s)
 
     def handle(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None

@@ -137,7 +137,7 @@ class BatchingIngest:
         self._clock = clock
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         self._metrics = metrics or Metrics()
-        self._log_limit = LogRateLimit(clock)
+        self._log_limit = LogRateLimit(clock.monotonic_s)
         self.server = ServerWatch(client, clock)
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import ConferralError
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.store import SweepStore
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.sweep.sweep_harness import SweepHarness
 
@@ -33,7 +33,7 @@ async def swept(sea: SweepHarness, fail: Any, patch: pytest.MonkeyPatch) -> tupl
         patch.setattr(owner, name, asks)
 
     sweeper = sea.sweeper()
-    for owner in (SweepStore, sea.account):
+    for owner in (SessionReader, sea.account):
         for name in dir(owner):
             if not name.startswith("_") and asyncio.iscoroutinefunction(getattr(owner, name)):
                 around(owner, name)

@@ -10,7 +10,8 @@ from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
-from conferral.worker.sweep.orphans import has_own_name, is_own_conference
+from conferral.worker.sweep.diff import has_own_name, is_own_conference
+from conferral.worker.sweep.sweeper import SweepTimes
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
@@ -49,6 +50,17 @@ async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(s
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
     assert sea.account.labels == {"sweep"}
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
+
+
+@pytest.mark.parametrize("age_s, is_adopted", [(9, False), (10, True)])
+async def test_conference_is_adopted_before_it_is_an_interval_old(
+    sea: SweepHarness, age_s: int, is_adopted: bool
+) -> None:
+    created = {"CF1": NOW_MS - 1000 * age_s}
+    sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=created)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    await sea.sweep(times=SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0))
+    assert bool(await adopted(sea)) == is_adopted
 
 
 async def test_caller_who_waits_for_the_first_agent_is_left_to_the_wait_request(sea: SweepHarness) -> None:

@@ -64,7 +64,7 @@ class World:
         self.metrics = Metrics()
         self.lost = SessionRecovery(
             core_of(None, Keys("test", 4), Clock(self.loop), metrics=self.metrics),
-            finder=self, store=self, session_of={"shop-4a": "shop"}.get,  # type: ignore[arg-type]
+            finder=self, reader=self, adopt=self.adopt, session_of={"shop-4a": "shop"}.get,  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def lost_conference(self, conference_sid: str) -> LostConference | None:
@@ -79,8 +79,8 @@ class World:
             raise self.errors.pop()
         return self.found
 
-    async def find_unknown(self, session_ids: list[str]) -> set[str]:
-        return set(session_ids) - self.known
+    async def read_sessions(self, session_ids: list[str]) -> dict[str, Session]:
+        return {name: Session(name) for name in session_ids if name in self.known}
 
     async def adopt(self, found: ConferenceFound) -> None:
         self.adopted.append(found)

@@ -69,7 +69,7 @@ async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -
 
 async def test_sweep_that_finds_a_lost_callback_is_followed_by_another_one_soon(sea: SweepHarness) -> None:
     await sea.store(sea.session("S1", "CA1"))
-    once = sea.times(interval_s=86_400, after_loss_s=0.05)
+    once = sea.times(interval_s=86_400, again_after_s=0.05)
     await sea.sweep(sweeps=3, times=once)
     assert sea.account.readings >= 3
 
@@ -77,10 +77,10 @@ async def test_sweep_that_finds_a_lost_callback_is_followed_by_another_one_soon(
 async def test_leftover_of_an_ended_session_is_no_lost_callback(sea: SweepHarness) -> None:
     await sea.store(sea.ended("S1", "CA1"))
     sea.account.account = AccountSnapshot(calls={"CA1"})
-    await sea.sweep(times=sea.times(interval_s=86_400, after_loss_s=0.0))
+    await sea.sweep(times=sea.times(interval_s=86_400, again_after_s=0.0))
     assert sea.account.readings == 1
 
 
 def test_times_are_shorter_where_the_interval_is_short() -> None:
-    assert SweepTimes.for_interval(30) == SweepTimes(30, quiet_s=3, settle_s=1, after_loss_s=5, again_after_s=4)
-    assert SweepTimes.for_interval(1) == SweepTimes(1, quiet_s=0.5, settle_s=0.25, after_loss_s=1, again_after_s=1)
+    assert SweepTimes.for_interval(30) == SweepTimes(30, quiet_s=3, settle_s=1, again_after_s=4)
+    assert SweepTimes.for_interval(1) == SweepTimes(1, quiet_s=0.5, settle_s=0.25, again_after_s=1)

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,8 +12,8 @@ from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import event_codec
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
@@ -169,7 +168,7 @@ async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
 ) -> None:
     monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
     # No one decides here, and yet no one is to be passed over for that.
-    monkeypatch.setattr("conferral.worker.sweep.store.BEHIND_MS", 1_000_000)
+    monkeypatch.setattr("conferral.worker.sweep.sweeper.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
 
     found = set[int]()
@@ -266,6 +265,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     assert line["reason"] == "more is live than is read"
 
 
+UNKNOWN = "CA" + "9" * 32
 DAILY = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0, again_after_s=0.05)
 
 
@@ -279,13 +279,20 @@ async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: S
     assert await sea.reported() == {("call-missing", "s1", "CA1", "")}
 
 
-@pytest.mark.parametrize("part, nothing", [("session_ids_of_calls", {}), ("find_unknown", set())])
+@pytest.mark.parametrize("part, asked_for", [("session_ids_of_calls", ["CA9"]), ("read_sessions", [UNKNOWN])])
 async def test_part_without_an_answer_of_redis_costs_the_sweep_nothing_else_and_is_repeated_soon(
-    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch, part: str, nothing: Any
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch, part: str, asked_for: list[str]
 ) -> None:
     await sea.store(sea.session("s1", "CA1"))
-    sea.account.account = AccountSnapshot({"CA9"}, conferences={"CF9": "CA" + "9" * 32})
-    monkeypatch.setattr(SweepStore, part, AsyncMock(side_effect=[StoreUnreachableError("connection lost"), nothing]))
+    sea.account.account = AccountSnapshot({"CA9"}, conferences={"CF9": UNKNOWN})
+    read, errors = getattr(SessionReader, part), [StoreUnreachableError("connection lost")]
+
+    async def lost_once(reader: SessionReader, wanted: list[str]) -> Any:
+        if wanted == asked_for and errors:
+            raise errors.pop()
+        return await read(reader, wanted)
+
+    monkeypatch.setattr(SessionReader, part, lost_once)
 
     await sea.sweep(2, times=DAILY)
 

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.directory import InboundRoute
-from conferral.worker.sweep.orphans import find_unknown_bridges, route_of_own_dial
+from conferral.worker.sweep.diff import find_unknown_bridges, route_of_own_dial
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
 OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"

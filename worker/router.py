@@ -1,19 +1,25 @@
 """Command router: one worker at a time routes all commands, in order.
 
 It claims a command's id, and appends the command to its session's stream. Both may be repeated, but only the claim
-decides, so a duplicate command has one outcome.
+decides, so a duplicate command has one outcome. Before that, it checks a command's addresses: destinations must be
+allowed, and a caller ID must be the account's.
+
+Source: Twilio docs, IncomingPhoneNumber resource, `PhoneNumber`; Errors, 21210.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
+from twilio.rest import Client
 
 from conferral.runtime import tracing
+from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.error_boundary import reason_of
+from conferral.runtime.errors import ProviderError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
 from conferral.statemachine.events import COMMANDS, DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
@@ -30,12 +36,117 @@ from conferral.storage.commands.command_parser import BadCommandError, ParsedCom
 from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore, note_dead_letter, note_refused_dials
-from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 
 log = structlog.get_logger()
+
+#: `to` may hold several, separated by commas.
+_FIELDS = ("agent", "customer", "to")
+_WITH_ADDRESSES = (*_FIELDS, "fallback")
+#: Dial options apply to them.
+_WITH_OPTIONS = frozenset({"agent", "to"})
+#: Dial options that one kind of address can't take, and why.
+_REFUSED = {
+    "digits": (AddressKind.CLIENT, "a client has no keypad that digits could be sent to; leave digits out"),
+    "params": (AddressKind.NUMBER, "a phone can't receive params, only client: and sip: can; leave params out"),
+}
+#: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
+FOUND_TTL_S = 300.0
+MISSING_TTL_S = 15.0
+#: Timeout of the lookup, seconds; later commands of the session wait for it.
+DEADLINE_S = 2.0
+CACHE_MAX = 1_000
+#: Records read per lookup, count: Twilio also matches parts of numbers.
+_FOUND_MAX = 20
+
+
+def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedCommand:
+    """Return the command with addresses; BadCommandError never names one."""
+    names, allowed = rules.names, rules.allowed
+    found: dict[str, str] = {}
+    if fallback := str(parsed.values.get("fallback", "")):
+        try:
+            found["fallback"] = rules.parse(fallback)
+        except AddressError as error:
+            raise BadCommandError(f"fallback: {error.reason}") from None
+    for field in _FIELDS:
+        value = str(parsed.values.get(field, ""))
+        texts = value.split(",") if value else []
+        options = [name for name in _REFUSED if field in _WITH_OPTIONS and parsed.values.get(name)]
+        addresses: list[str] = []
+        for number, text in enumerate(texts, start=1):
+            location = f"{field}, destination {number} of {len(texts)}" if len(texts) > 1 else field
+            address = _resolve(location, text, names, allowed, options)
+            if address.text in addresses:
+                raise BadCommandError(f"{location}: the same as one before")
+            addresses.append(address.text)
+        if addresses:
+            found[field] = ",".join(addresses)
+    return replace(parsed, values={**parsed.values, **found}) if found else parsed
+
+
+def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
+    """Return a refused command without destinations, for its session."""
+    return replace(
+        parsed, values={**parsed.values, **{field: "" for field in _WITH_ADDRESSES if field in parsed.values}}
+    )
+
+
+def _resolve(
+    location: str, text: str, names: Mapping[str, str], allowed: AllowList, options: Collection[str]
+) -> Address:
+    """Return one destination's address; `location` is its place, for errors."""
+    try:
+        address = resolve_address(text, names, allowed)
+    except AddressError as error:
+        raise BadCommandError(f"{location}: {error.reason}") from None
+    for kind, why in (_REFUSED[name] for name in options):
+        if address.kind is kind:
+            raise BadCommandError(f"{location}: {why}")
+    return address
+
+
+class CallerIdChecker:
+    """Checks the caller IDs of commands."""
+
+    def __init__(self, client: Client, own_numbers: Callable[[], Collection[str]], clock: Clock) -> None:
+        self._client = client
+        self._own_numbers = own_numbers
+        self._clock = clock
+        #: Whether the account has a number, and when that expires, monotonic seconds.
+        self._cache: dict[str, tuple[bool, float]] = {}
+
+    async def check(self, number: str) -> None:
+        """Raise BadCommandError unless the number is configured or the account's."""
+        if number in self._own_numbers():
+            return
+        is_ours, until_s = self._cache.get(number, (False, 0.0))
+        if self._clock.monotonic_s() >= until_s:
+            is_ours = await self._read_number(number)
+        if not is_ours:
+            raise BadCommandError("caller_id: not a number in the account")
+
+    async def _read_number(self, number: str) -> bool:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                with label_requests("caller_id"), translate_errors():
+                    found = await self._client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
+        except (ProviderError, TimeoutError):
+            raise BadCommandError(
+                "caller_id: Twilio did not confirm that the number is in the account; try again"
+            ) from None
+        is_ours = any(record.phone_number == number for record in found)
+        if len(self._cache) >= CACHE_MAX:
+            self._cache.clear()
+        ttl_s = FOUND_TTL_S if is_ours else MISSING_TTL_S
+        self._cache[number] = (is_ours, self._clock.monotonic_s() + ttl_s)
+        return is_ours
+
 
 BATCH_MAX = 100
 #: While another worker routes, or after Redis was unreachable, seconds.
@@ -70,7 +181,7 @@ class CommandRouter:
         self._reads = reads
         self._rules = rules
         self._owns_router = owns_router
-        self._log_limit = LogRateLimit(core.clock)
+        self._log_limit = LogRateLimit(core.clock.monotonic_s)
         self._counted_at_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -100,7 +211,9 @@ class CommandRouter:
         """
         after, held_back = "0", set[str]()
         while not stop.is_set():
-            entries = await self._read(after)
+            with store_errors():
+                found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
+            entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
             for entry in entries:
                 if stop.is_set() or not self._owns_router():
                     return
@@ -130,11 +243,6 @@ class CommandRouter:
         is_limited = self._rules.dial_limits.is_set and (_text_of(entry) or {}).get("type") in _DIALING
         read = (*ordered, keys.call(name), *([keys.dials] if is_limited else []))
         return ordered, {client.node_of(key) for key in read} if is_cluster(client) else set()
-
-    async def _read(self, after: str) -> list[Entry]:
-        with store_errors():
-            found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
-        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
 
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.
@@ -177,7 +285,7 @@ class CommandRouter:
                 # A key is another program's. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         if boundary.unexpected is not None:
-            await self._give_up(entry, fields or {}, boundary.unexpected.reason)
+            await self._give_up(entry, fields or {}, reason_of(boundary.unexpected))
         with store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
 

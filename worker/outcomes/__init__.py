@@ -1,1 +1,0 @@
-"""Sends outcomes to another system over HTTP."""

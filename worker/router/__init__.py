@@ -1,1 +1,0 @@
-"""Command router: sends each command to its session's partition."""
