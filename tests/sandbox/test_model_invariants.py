@@ -87,8 +87,7 @@ def call_step(story: ModelScenario, random: Random, sid: str) -> None:
         case 0:
             digits = random.choice((("SendDigits", "w1"), ("SendDigits", "1"), ("MachineDetection", "Enable")))
             gate = (("Url", f"{APP}/gate"), digits, ("Timeout", "20"))
-            record = ("Record", random.choice(("true", "false")))
-            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate, record)
+            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate)
         case 1:
             story.rest("POST", f"/Calls/{sid}/Recordings.json", *RECORD)
         case _:

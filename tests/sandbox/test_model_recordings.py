@@ -4,7 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.state import Recording
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+from tests.sandbox.model_scenario import APP, ModelScenario
 
 ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent"))
 CALLBACK = (("RecordingStatusCallback", f"{APP}/recording"), *ALL_EVENTS)
@@ -123,17 +123,6 @@ def test_track_determines_which_side_is_recorded(story: ModelScenario, track: st
     story.passes(1.0)
 
     assert (recording.has_voice_of(parent), recording.has_voice_of(child)) == (bool(own), bool(other))
-
-
-def test_call_made_with_record_is_recorded_from_its_answer(story: ModelScenario) -> None:
-    form = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", "<Response><Pause length='60'/></Response>"))
-    _, body = story.rest("POST", "/Calls.json", *form, ("Record", "true"), *CALLBACK)
-    assert story.exchange.state.recordings == {}
-
-    story.answers(body["sid"])
-
-    assert only(story).settings.source == "OutboundAPI"
-    assert story.event("recording-in-progress")["CallSid"] == body["sid"]
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------

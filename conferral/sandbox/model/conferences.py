@@ -112,7 +112,6 @@ def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tup
         coaching=bool(settings.coach_sid),
         coach_sid=settings.coach_sid,
         end_on_exit=settings.end_on_exit,
-        beep_on_exit=settings.beep in {"true", "onExit"},
     )
     conference.participants[call.sid] = participant
     call.conference_sid = conference.sid

@@ -169,7 +169,7 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -192,7 +192,6 @@ class Call:
     ended_at_s: float | None = None
     sip_code: int = 0
     ring_s: float = 60.0  #: Ring timeout.
-    limit_s: float = 14_400.0  #: Maximum duration once answered.
     start: Source | None = None  #: TwiML to run when a REST call is answered, or a dialed noun's whisper.
     fallback_url: str = ""
     fallback_method: str = "POST"
@@ -218,7 +217,6 @@ class Call:
     detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
     answered_by: str = ""  #: The detection's result.
     phone_kind: PhoneKind = "person"  #: What answered.
-    record_settings: RecordSettings | None = None  #: To record from the answer on.
     queue_ms: int = 0
     number: int = 0  #: Creation number within the account; lists are sorted by it.
     is_foreign: bool = False  #: Whether it belongs to another application in the same account.
@@ -263,7 +261,6 @@ class Participant:
     coaching: bool = False
     coach_sid: str = ""
     end_on_exit: bool = False
-    beep_on_exit: bool = True
     is_speaking: bool = False
     join_was_sent: bool = False
     wait_audio: WaitAudio | None = None

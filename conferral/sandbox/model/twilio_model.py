@@ -180,8 +180,6 @@ class TwilioModel:
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
-        if call.record_settings is not None:
-            recordings.start_for_call(transaction, call, call.record_settings)
         if call.direction == "outbound-dial":  # by a `<Dial>`
             dialing.answer_child(transaction, call)
         elif call.join_settings is not None:  # by the Participants API
@@ -257,8 +255,6 @@ class TwilioModel:
                 conferences.mark_connecting(transaction, call)
             case "ring":
                 calls.end(transaction, call, "no-answer")
-            case "limit":
-                calls.hang_up(transaction, call)
             case "digits":
                 twiml_interpreter.on_digits_sent(transaction, call)
             case "dial-limit":
