@@ -1,6 +1,5 @@
 """The conference of one session: who is in it, and whose calls they are."""
 
-import random
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ ANSWERS: dict[str, Answer] = {
 def finder(**changes: Any) -> tuple[AccountListReader, ScriptedHttp]:
     http = ScriptedHttp(ANSWERS | {f"GET {name}": answer for name, answer in changes.items()})
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    reader = AccountListReader(client, own_numbers=lambda: [NUMBER], rng=random.Random(1), metrics=Metrics())
+    reader = AccountListReader(client, own_numbers=lambda: [NUMBER], metrics=Metrics())
     return reader, http
 
 
