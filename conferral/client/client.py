@@ -283,7 +283,7 @@ class Client:
 
     async def session(self, named: str) -> StoredSession:
         """Return a session by its id or a call's SID, or raise UnknownSession."""
-        view = await self._reader.read_exact(named, self._run)
+        view = await self._run(self._reader.read_exact(named))
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view
@@ -302,10 +302,8 @@ class Client:
         session_id = (await self.session(session)).id if isinstance(session, str) else session.id
         position = after or ("" if from_start else await self._newest_entry_id(session_id))
         while True:
-            # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = not (await self._retry_while_unreachable(self._reader.read_session, session_id)).is_live
-            found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
-            for raw in found[session_id]:
+            found, is_over = await self._retry_while_unreachable(self._reader.log_after, session_id, position)
+            for raw in found:
                 position = raw.entry_id
                 entry = LogEntry.of(session_id, raw)
                 yield entry

@@ -136,7 +136,7 @@ class CommandSubmitter:
             raise
 
     async def _check_session(self, command: SubmittedCommand) -> None:
-        is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
+        is_there = bool(command.session and await self._run(self._reader.find_exact(command.session)))
         opens_session = command.kind == Call.name
         if opens_session and is_there:
             raise CommandIdConflict(command.kind, command_stream.existing_session(), command_id=command.command_id)
@@ -177,7 +177,7 @@ class CommandSubmitter:
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
         """Return the commands that a session accepts now; none if unreadable."""
         try:
-            return allowed_commands_of(await self._reader.read_exact(session, self._run))
+            return allowed_commands_of(await self._run(self._reader.read_exact(session)))
         except StoreError:
             return ()
 

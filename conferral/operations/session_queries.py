@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from conferral.operations import wording
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
@@ -120,19 +120,19 @@ class SessionQueries(SessionReader):
         ]
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
-    async def find_exact(self, named: str, run: RequestRunner = cancellable) -> str:
+    async def find_exact(self, named: str) -> str:
         """Return the session with this id, or this SID of a call; or empty."""
         if not NAME_PATTERN.fullmatch(named):
             return ""
         # The session first: its node may answer while that of the index of calls does not.
-        if await run(self.exists(named)):
+        if await self.exists(named):
             return named
-        return (await run(self.session_ids_of_calls([named]))).get(named, "")
+        return (await self.session_ids_of_calls([named])).get(named, "")
 
-    async def read_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
+    async def read_exact(self, named: str) -> StoredSession:
         """Read the session that `find_exact` finds; an empty one for none."""
-        session_id = await self.find_exact(named, run)
-        return await run(self.read_session(session_id)) if session_id else UNKNOWN_SESSION
+        session_id = await self.find_exact(named)
+        return await self.read_session(session_id) if session_id else UNKNOWN_SESSION
 
     async def find(self, named: str) -> str:
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""
@@ -174,6 +174,13 @@ class SessionQueries(SessionReader):
     async def log(self, session_id: str) -> list[LogEntry]:
         """Return a session's log, oldest first."""
         return (await self.logs({session_id: ""}))[session_id]
+
+    async def log_after(self, session_id: str, after: str) -> tuple[list[LogEntry], bool]:
+        """Return a session's log entries after one, and whether none can follow."""
+        # The session first: if it ends in between, the log has the end. One that was erased or has expired has no end.
+        is_over = not (await self.read_session(session_id)).is_live
+        found = (await self.logs({session_id: after}))[session_id]
+        return found, is_over or any(map(is_end, found))
 
     async def last_outcome_id(self) -> str:
         """Return the newest outcome's id; one before all others without any."""
@@ -224,59 +231,44 @@ POLL_INTERVAL_S = 0.2
 ENDED_OVERLAP_MS = 10_000
 
 
-@dataclass(slots=True)
-class Change:
+class Change(NamedTuple):
     """One log entry of one session."""
 
     session_id: str
     entry: LogEntry
 
-    @property
-    def is_end(self) -> bool:
-        """Whether this entry ended the session."""
-        return self.entry["to"] == "ended" and self.entry["from"] != "ended"
+
+def is_end(entry: LogEntry) -> bool:
+    """Whether this entry ended the session."""
+    return entry["to"] == "ended" and entry["from"] != "ended"
 
 
 @dataclass(slots=True)
 class ChangeFeed:
-    """Follows one session from its start, or all live sessions from now on."""
+    """Follows all live sessions from now on."""
 
     reader: SessionQueries
-    #: The session to follow; empty for all.
-    session_id: str = ""
     #: The last entry seen, by session; no more is kept, so a restarted feed misses nothing that Redis still holds.
     positions: dict[str, str] = field(default_factory=dict)
-    _started: bool = False
 
-    async def start(self, now_ms: int) -> list[Session]:
-        """Start; if it follows all, return the live sessions, oldest first."""
-        self._started = True
-        if self.session_id:
-            self.positions = {self.session_id: ""}
-            return []
+    async def start(self, now_ms: int) -> None:
+        """Start after the entries that there are."""
         names = await self.reader.live_ids()
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
             self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
-        return sorted((await self.reader.read_sessions(names)).values(), key=lambda session: session.created_at_ms)
 
     async def poll(self, now_ms: int) -> list[Change]:
         """Return the changes since the last poll, in order of time."""
-        assert self._started
-        if not self.session_id:
-            recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
-            for name in (*await self.reader.live_ids(), *recent):
-                self.positions.setdefault(name, "")
-            # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
-            kept = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
-            self.positions = kept
+        recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
+        for name in (*await self.reader.live_ids(), *recent):
+            self.positions.setdefault(name, "")
+        # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
+        self.positions = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
         changes = []
         open_places = {name: place for name, place in self.positions.items() if place != "+"}
         for name, entries in (await self.reader.logs(open_places)).items():
             for entry in entries:
-                self.positions[name] = entry.entry_id
-                change = Change(name, entry)
-                changes.append(change)
-                if change.is_end and not self.session_id:
-                    self.positions[name] = "+"
+                self.positions[name] = "+" if is_end(entry) else entry.entry_id
+                changes.append(Change(name, entry))
         return sorted(changes, key=lambda change: parse_entry_id(change.entry.entry_id))

@@ -172,7 +172,7 @@ class Handlers:
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
-        session_id = await self._reader.find_exact(request.path["session"], self._limiter)
+        session_id = await self._limiter(self._reader.find_exact(request.path["session"]))
         if not session_id:
             raise _unknown_session(request)
         return session_id
