@@ -233,7 +233,7 @@ def forget(
         about = "; ".join(_plan_lines(plan, plan.traces.counts) for plan in found)
         also = "; its recordings at Twilio" if twilio else ""
         output.require_confirmation(f"{about}{also} will be deleted permanently. Continue?")
-    deleted, refused = _erase_at_twilio(twilio, found, dry_run=dry_run) if twilio and found else ({}, ())
+    deleted, refused = _erase_at_twilio(twilio, found, dry_run=dry_run) if twilio and found else ({}, [])
     if found and not dry_run:
         run_query(lambda reader: _erase(SessionErasure(reader), found))
     for plan in plans:
@@ -251,13 +251,12 @@ def forget(
 
 def _erase_at_twilio(
     settings: "TwilioSettings", plans: "list[ErasurePlan]", *, dry_run: bool
-) -> "tuple[dict[str, int], tuple[str, ...]]":
+) -> tuple[dict[str, int], list[str]]:
     import asyncio  # slow, and other commands' help needs none of it
 
     from conferral.cli.recording_erasure import erase_recordings  # as Twilio's library
 
-    erased = asyncio.run(erase_recordings(settings, [plan.traces for plan in plans], dry_run=dry_run))
-    return erased.counts, erased.refused
+    return asyncio.run(erase_recordings(settings, [plan.traces for plan in plans], dry_run=dry_run))
 
 
 async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:

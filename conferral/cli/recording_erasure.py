@@ -1,7 +1,6 @@
 """Delete sessions' recordings at Twilio (`conferral forget --recordings`)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -17,22 +16,13 @@ from conferral.telephony.recordings import delete_recordings, find_recordings
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedRecordings:
-    """What became of recordings."""
-
-    #: Deleted recordings, or in a dry run those found, by session id (count).
-    counts: dict[str, int] = field(default_factory=dict)
-    #: What Twilio refused to delete, with its answer.
-    refused: tuple[str, ...] = ()
-
-
 async def erase_recordings(
     settings: TwilioSettings, sessions: Iterable[ErasureReport], *, dry_run: bool
-) -> DeletedRecordings:
+) -> tuple[dict[str, int], list[str]]:
     """Delete the recordings of sessions, before the sessions are erased.
 
-    Raise ErasureRefused if Twilio can't be asked: Redis still has what a repetition needs.
+    Return counts by session id (in a dry run, of those found), and what Twilio refuses, with its answer. Raise
+    ErasureRefused if Twilio can't be asked: Redis still has what a repetition needs.
     """
     http = http_client(settings, clock=SystemClock(), metrics=Metrics())
     client, counts, answers = rest_client(settings, http), dict[str, int](), list[str]()
@@ -49,4 +39,4 @@ async def erase_recordings(
         raise ErasureRefused(f"Twilio can't be asked for recordings ({answer}); nothing was erased in Redis") from None
     finally:
         await http.close()
-    return DeletedRecordings(counts, tuple(answers))
+    return counts, answers

@@ -44,6 +44,7 @@ from conferral.telephony.parameters import (
     shows_update,
     update_parameters,
 )
+from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
@@ -122,7 +123,7 @@ class TwilioApi(TwilioQueries):
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         with _ignore_ended():  # over already, so no one would hear it
-            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up_inline(effect.sentence))
+            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up(Phrase(effect.sentence)))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
         """Dial a party straight into the conference."""

@@ -198,7 +198,7 @@ class TwilioQueries:
             parents, children = await gather(
                 self._read_each([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
-            calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+            calls = [*parents, *map(_call_seen, children)]
         conferences = await self._conferences_of(effect, *known)
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
@@ -226,12 +226,7 @@ class TwilioQueries:
         call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
         if call is None:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
-        return CallSeen(
-            call_sid=call_sid,
-            status=text_of(call.status),
-            parent_call_sid=text_of(call.parent_call_sid),
-            to=without_params(text_of(call.to)),
-        )
+        return _call_seen(call)
 
     async def _read_each(self, call_sids: list[str]) -> list[CallSeen]:
         """Return calls in order, a few at a time, to delay no other session."""
@@ -313,12 +308,12 @@ def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen
     )
 
 
-def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
+def _call_seen(call: CallInstance) -> CallSeen:
     return CallSeen(
-        call_sid=text_of(child.sid),
-        status=text_of(child.status),
-        parent_call_sid=parent_call_sid,
-        to=without_params(text_of(child.to)),
+        call_sid=text_of(call.sid),
+        status=text_of(call.status),
+        parent_call_sid=text_of(call.parent_call_sid),
+        to=without_params(text_of(call.to)),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from conferral.cli import recording_erasure
-from conferral.cli.recording_erasure import DeletedRecordings
 from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed
@@ -257,7 +256,7 @@ def at_twilio(monkeypatch):
     def at_twilio(count=0, refused=()):
         async def erase_recordings(_settings, sessions, *, dry_run):
             asked.append((*sessions, dry_run))
-            return DeletedRecordings({CALL: count}, refused)
+            return {CALL: count}, [*refused]
 
         monkeypatch.setattr(recording_erasure, "erase_recordings", erase_recordings)
         return asked
