@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from conferral.client.models import LogEntry, OutcomeRecord
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_connection import make_redis_client, redis_address
 from conferral.runtime.error_boundary import retry_unreachable

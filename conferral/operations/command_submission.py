@@ -11,7 +11,7 @@ from conferral.operations.errors import (
     PublishUnconfirmedError,
     UnknownSession,
 )
-from conferral.operations.redis_limiter import RequestRunner, cancellable
+from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
@@ -45,11 +45,11 @@ class CommandSubmitter:
     def __init__(
         self,
         reader: SessionQueries,
-        run: RequestRunner = cancellable,
+        limiter: RedisLimiter | None = None,
         on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
         self._reader = reader
-        self._run = run
+        self._run = limiter or RedisLimiter(1)
         #: Called with each StoreUnreachableError that will be retried; not with the one that is raised.
         self._on_unreachable = on_unreachable
 

@@ -6,8 +6,7 @@ import contextvars
 import pytest
 
 from conferral.operations import session_follower
-from conferral.operations.redis_access import RedisAccess
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisAccess, RedisLimiter
 from conferral.operations.session_follower import FollowedSession, SessionFollower
 from conferral.runtime.errors import StoreUnreachableError
 from tests.webhooks.api.api_helpers import KEYS, session

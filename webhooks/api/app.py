@@ -9,8 +9,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
-from conferral.operations.redis_access import RedisAccess
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisAccess, RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock

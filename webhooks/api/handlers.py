@@ -14,7 +14,7 @@ import conferral.statemachine.machine  # noqa: F401  # built at the start: it ta
 from conferral.operations import http_commands
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
-from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError

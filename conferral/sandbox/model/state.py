@@ -368,10 +368,6 @@ class Recording:
         """Return the file's length so far, in seconds, without skipped pauses."""
         return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
 
-    def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether a leg's voice is on the recording in an interval."""
-        return any(span.has(leg_sid, since_s, until_s) for span in self.spans)
-
 
 @dataclass(slots=True)
 class Fetch:
