@@ -95,11 +95,6 @@ class PhoneScript:
             steps.append((self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
         return steps
 
-    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, messages.Input]]:
-        """Return the steps at the leg's `<Gather>` with this index, from 0."""
-        keys = self.keys[index] if index < len(self.keys) else ""
-        return [(self.keys_after_s, messages.PhonePresses(call_sid, keys))] if keys else []
-
 
 @dataclass(slots=True)
 class Phone:
@@ -190,9 +185,10 @@ class PhoneScripts:
         if call.direction == "inbound":  # inbound callers have no script
             return
         script, gathers = self._scripts[call_sid]
-        steps = script.steps_at_gather(call_sid, next(gathers))
-        if not self._sandbox.phone(call.to).is_manual:
-            self._schedule(call_sid, steps)
+        index = next(gathers)
+        keys = script.keys[index] if index < len(script.keys) else ""
+        if keys and not self._sandbox.phone(call.to).is_manual:
+            self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
