@@ -9,14 +9,16 @@ from conferral.sandbox.model.state import Call, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
-TIMERS = ("start", "ring", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
+TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
 """Timers that end with the call; `old-action` outlives it.
 
-`start`: Twilio dials a queued call. `ring`: no one answered. `digits`: the keys of `SendDigits` were pressed. `verb`: a
-TwiML verb, a prompt, the wait for a key, or machine detection is over. `dial-limit`: `timeLimit`.
+`start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the longest that a call may last. `digits`: the
+keys of `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for a key, or machine detection is over.
+`dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
+LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
 
@@ -68,6 +70,7 @@ def answer(transaction: Transaction, call: Call) -> None:
     transaction.stop_timer(call.sid, "ring")
     call.answered_at_s = transaction.now_s
     _set_status(transaction, call, "in-progress")
+    transaction.set_timer(call.sid, "limit", LIMIT_S)
     send_call_event(transaction, call, "answered")
 
 

@@ -255,6 +255,8 @@ class TwilioModel:
                 conferences.mark_connecting(transaction, call)
             case "ring":
                 calls.end(transaction, call, "no-answer")
+            case "limit":
+                calls.hang_up(transaction, call)
             case "digits":
                 twiml_interpreter.on_digits_sent(transaction, call)
             case "dial-limit":
