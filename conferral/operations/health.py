@@ -18,23 +18,11 @@ from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFT
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseHolder:
-    """Who owns a partition or a task."""
-
-    #: Name of the process; empty without a holder.
-    name: str
-    #: How often it has changed hands (count).
-    epoch: int
-    #: Time since the last renewal, in milliseconds by Redis's clock; 0 without a holder.
-    renewed_ms_ago: int
-
-
-@dataclass(frozen=True, slots=True)
 class PartitionHealth:
     """One partition and its backlog."""
 
     number: int
-    holder: LeaseHolder
+    holder: Owner
     #: Unprocessed entries in its stream (count).
     undecided: int
     #: Consumer group lag as Redis reports it (count); None before Redis 7.
@@ -69,8 +57,8 @@ class Health:
 
     at_ms: int
     partitions: tuple[PartitionHealth, ...]
-    router: LeaseHolder
-    sweep: LeaseHolder
+    router: Owner
+    sweep: Owner
     processes: tuple[ProcessHealth, ...]
     dead: int
     #: Unrouted commands (count).
@@ -118,8 +106,8 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
-        router=_holder(owners[coordinator.ROUTER], now_ms),
-        sweep=_holder(owners[coordinator.SWEEP], now_ms),
+        router=owners[coordinator.ROUTER].at(now_ms),
+        sweep=owners[coordinator.SWEEP].at(now_ms),
         processes=tuple(one for one in listed if abs(one.seen_ms_ago) <= STOPPED_AFTER_MS),
         dead=int(dead or 0),
         commands=int(commands or 0),
@@ -177,7 +165,7 @@ async def _read_partitions(
         found.append(
             PartitionHealth(
                 number=number,
-                holder=_holder(owners[str(number)], now_ms),
+                holder=owners[str(number)].at(now_ms),
                 undecided=undecided or 0,
                 lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),
@@ -187,11 +175,6 @@ async def _read_partitions(
             )
         )
     return found
-
-
-def _holder(stored: Owner, now_ms: int) -> LeaseHolder:
-    owner = stored.at(now_ms)
-    return LeaseHolder(owner.name, owner.epoch, max(0, now_ms - owner.renewed_at_ms) if owner.name else 0)
 
 
 def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.operations.health import Health, LeaseHolder, ProcessHealth, Rates, rates, read_health
+from conferral.operations.health import Health, ProcessHealth, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
+from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
@@ -15,7 +16,7 @@ from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
-NO_HOLDER = LeaseHolder("", 0, 0)
+NO_HOLDER = Owner()
 
 
 @pytest.mark.redis
@@ -40,13 +41,13 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 300), 3, 12)
+    assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
-    assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
+    assert (second.holder, second.commit, second.overdue_timers) == (Owner("", 3, NOW_MS - 3_501), 4, 0)
     assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 0), NO_HOLDER)
+    assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
     assert found.outcomes == SendingState("7-0", 9, 0, 1)
 

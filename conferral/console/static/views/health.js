@@ -26,7 +26,7 @@ export function Health() {
     <${Verdict} health=${found} />
     <${Rates} rates=${found.rates} />
     <div class="columns is-health">
-      <div class="column"><${Partitions} partitions=${found.partitions} /></div>
+      <div class="column"><${Partitions} partitions=${found.partitions} at=${found.at} /></div>
       <div class="column">
         <${Leases} health=${found} />
         <${Processes} processes=${found.processes} />
@@ -62,6 +62,7 @@ function Verdict({ health: of }) {
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
+const sinceRenewal = (holder, at) => shortSpan(Math.max(0, Date.parse(at) - Date.parse(holder.renewed_at)));
 const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 function Rates({ rates }) {
@@ -83,7 +84,7 @@ function Rates({ rates }) {
   </ul>`;
 }
 
-function Partitions({ partitions }) {
+function Partitions({ partitions, at }) {
   return html`<section class="panel" aria-labelledby="partitions-title">
     <h2 id="partitions-title">Partitions</h2>
     <div class="scroll" tabindex="0" role="region" aria-labelledby="partitions-title">
@@ -101,7 +102,7 @@ function Partitions({ partitions }) {
             (one) => html`<tr key=${one.number}>
               <th scope="row" class="number">${one.number}</th>
               <td><${Holder} holder=${one.holder} /></td>
-              <td class="number">${one.holder.name ? shortSpan(one.holder.renewed_ms_ago) : ""}</td>
+              <td class="number">${one.holder.name ? sinceRenewal(one.holder, at) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
               <td class="number">${one.lag ?? "n/a"}</td>
@@ -136,7 +137,7 @@ function Leases({ health: of }) {
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${shortSpan(holder.renewed_ms_ago)} ago</span>` : null}</dd>`,
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${sinceRenewal(holder, of.at)} ago</span>` : null}</dd>`,
       )}
       <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>
