@@ -76,11 +76,9 @@ class PhoneScript:
             case "answer":
                 return [rings, (at_s, messages.PhoneAnswers(call_sid, self.kind))]
             case "reject":
-                return [rings, (at_s, messages.PhoneRejects(call_sid))]
-            case "busy":
-                return [(at_s, messages.PhoneBusy(call_sid))]
-            case "fail":
-                return [(at_s, messages.PhoneFails(call_sid))]
+                return [rings, (at_s, messages.PhoneRefuses(call_sid, 603))]
+            case "busy" | "fail":
+                return [(at_s, messages.PhoneRefuses(call_sid, 486 if outcome == "busy" else 404))]
             case "no-answer":
                 return [rings]
 
@@ -262,7 +260,7 @@ class CallHandle:
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(messages.PhoneRejects(self.sid))
+        self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
 
     def hang_up(self) -> None:
         """Hang up; ignored if the leg has ended."""

@@ -20,7 +20,6 @@ from conferral.sandbox.model.messages import (
     Result,
     RingPhone,
     TimePassed,
-    TwimlFailed,
     TwimlFetched,
 )
 from conferral.sandbox.model.state import Call, Number
@@ -110,7 +109,7 @@ class ModelScenario:
     def fail(self, path: str, code: int = 11205) -> None:
         fetch = self.asked(path)
         self.fetches.remove(fetch)
-        self.happens(TwimlFailed(fetch.fetch_id, code))
+        self.happens(TwimlFetched(fetch.fetch_id, error_code=code))
 
     def answers(self, sid: str, after_s: float = 0.0) -> None:
         self.happens(PhoneRings(sid))

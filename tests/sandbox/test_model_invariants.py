@@ -1,5 +1,6 @@
 """Whatever happens, in whatever order: the exchange never breaks, and its world stays consistent."""
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -8,10 +9,9 @@ from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import (
     PhoneAnswers,
-    PhoneBusy,
     PhoneFallsSilent,
     PhoneHangsUp,
-    PhoneRejects,
+    PhoneRefuses,
     PhoneRings,
     PhoneSpeaks,
 )
@@ -45,7 +45,8 @@ UPDATES = (
     (("AnnounceUrl", f"{APP}/announce"),),
     (("Coaching", "false"),),
 )
-PHONE_ACTS = (PhoneRings, PhoneBusy, PhoneRejects, PhoneHangsUp, PhoneHangsUp, PhoneSpeaks, PhoneFallsSilent)
+BUSY, DECLINES = (partial(PhoneRefuses, sip_code=code) for code in (486, 603))
+PHONE_ACTS = (PhoneRings, BUSY, DECLINES, PhoneHangsUp, PhoneHangsUp, PhoneSpeaks, PhoneFallsSilent)
 RECORD = (("RecordingStatusCallback", f"{APP}/recording"), ("RecordingStatusCallbackEvent", "completed"))
 ENTERING = (
     (),

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
@@ -403,10 +402,6 @@ class State:
     fetch_count: int = 0
     bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
-
-    def next_timer(self) -> tuple[TimerKey, float] | None:
-        """Return the next timer and its time; of equal times, the one set first."""
-        return min(self.timers.items(), key=itemgetter(1), default=None)
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""
