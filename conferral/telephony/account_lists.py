@@ -14,7 +14,7 @@ from twilio.rest import Client
 
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
-from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound, ParticipantSeen
 from conferral.statemachine.states import CallStatus
@@ -23,8 +23,7 @@ from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import if_found, label_requests, read_with_retry, send, text_of
-from conferral.telephony.parameters import parse_participant
-from conferral.telephony.twilio_queries import CALLS_READ_MAX
+from conferral.telephony.twilio_queries import CALLS_READ_MAX, participants_in
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -172,15 +171,7 @@ class AccountListReader:
 
         Twilio's list has no addresses: `own_calls` has those of known calls, by SID. Source: Participants subresource.
         """
-        return _with_addresses(await self._participants_of(conference_sid), own_calls)
-
-    async def _participants_of(self, conference_sid: str) -> list[ParticipantSeen]:
-        inside = self._client.conferences(conference_sid).participants
-        try:
-            with translate_errors():
-                return [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
-        except ProviderGoneError:
-            return []
+        return _with_addresses(await participants_in(self._client, conference_sid), own_calls)
 
     async def lost_conference(self, conference_sid: str) -> LostConference | None:
         """Return a conference by its SID; None if it is over. Raise ProviderError."""
@@ -198,7 +189,7 @@ class AccountListReader:
         """Read participants and their addresses; None if it is not live."""
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
-        inside, own_numbers = await self._participants_of(text_of(record.sid)), self._own_numbers()
+        inside, own_numbers = await participants_in(self._client, text_of(record.sid)), self._own_numbers()
         calls: dict[str, OwnCall] = {}
         # Sequentially, because no call depends on this and other requests come first.
         for seen in inside[:CALLS_READ_MAX]:

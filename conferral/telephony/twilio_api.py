@@ -45,7 +45,7 @@ from conferral.telephony.parameters import (
     update_parameters,
 )
 from conferral.telephony.phrases import Phrase
-from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.twilio_queries import TwilioQueries, participants_in
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
@@ -117,7 +117,7 @@ class TwilioApi(TwilioQueries):
             if error.code not in NOT_STARTED:
                 raise
             # It has not started, so hang up the parties that wait. Guests' calls (no label) are not ours to end.
-            for seen in await self.participants_in(effect.conference_sid):
+            for seen in await participants_in(self._client, effect.conference_sid):
                 if is_label(seen.label):
                     await self._complete(seen.call_sid)
 

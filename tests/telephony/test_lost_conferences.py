@@ -70,7 +70,7 @@ async def test_only_21_of_many_calls_are_read() -> None:
     found = await reader.lost_conference(CONFERENCE_SID)
     assert found is not None
     assert [one.address for one in found.participants] == ["client:a"] * 21 + [""] * 2
-    assert http.requests[1] == (f"GET Conferences/{CONFERENCE_SID}/Participants", {"PageSize": 1000})
+    assert http.requests[1] == (f"GET Conferences/{CONFERENCE_SID}/Participants", {"PageSize": 250})
 
 
 @pytest.mark.parametrize(
