@@ -167,7 +167,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     ports = choose_ports()
     webhooks_url, sandbox_url, console_url = (f"http://{HOST}:{port}" for port in ports)
     output.print_note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
-    redis_command = [
+    redis_command: list[str | Path] = [
         server, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", children.folder,
         "--appendonly", "yes", "--save", "", "--loglevel", "notice",
     ]  # fmt: skip
