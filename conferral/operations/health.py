@@ -14,7 +14,7 @@ from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, ProcessStats
+from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, Process, ProcessStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,6 @@ class PartitionHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessHealth:
-    """A running process."""
-
-    name: str
-    #: `webhooks` or `worker`.
-    kind: str
-    version: str
-    #: The newest schema version that it supports.
-    schema_version: int
-    #: Time since its last heartbeat, in milliseconds.
-    seen_ms_ago: int
-    #: Counters since its start; None for an older version that reports none.
-    stats: ProcessStats | None
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """A snapshot of the system's health."""
 
@@ -59,12 +43,12 @@ class Health:
     partitions: tuple[PartitionHealth, ...]
     router: Owner
     sweep: Owner
-    processes: tuple[ProcessHealth, ...]
+    processes: tuple[Process, ...]
     dead: int
     #: Unrouted commands (count).
     commands: int
     #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
-    died: tuple[ProcessHealth, ...] = ()
+    died: tuple[Process, ...] = ()
     outcomes: SendingState = field(default_factory=SendingState)
 
     @property
@@ -89,7 +73,7 @@ class Rates:
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
-    seen_at_ms, found = await process_registry.read_listed(client, keys)
+    seen_at_ms, listed = await process_registry.read_listed(client, keys)
     now_ms = now_ms or seen_at_ms
     owners = await coordinator.read_owners(client, keys)
     partitions: list[PartitionHealth] = []
@@ -98,20 +82,16 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         partitions += await _read_partitions(client, keys, numbers, now_ms, owners)
     # Another program's key must not hide the rest.
     dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])
-    # If the clock was set back, a process that is long gone must not appear to run.
-    listed = [
-        ProcessHealth(one.name, one.kind, one.version, one.schema_version, seen_at_ms - one.last_seen_ms, one.stats)
-        for one in found
-    ]
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
         router=owners[coordinator.ROUTER].at(now_ms),
         sweep=owners[coordinator.SWEEP].at(now_ms),
-        processes=tuple(one for one in listed if abs(one.seen_ms_ago) <= STOPPED_AFTER_MS),
+        # If the clock was set back, a process that is long gone must not appear to run.
+        processes=tuple(one for one in listed if abs(seen_at_ms - one.last_seen_ms) <= STOPPED_AFTER_MS),
         dead=int(dead or 0),
         commands=int(commands or 0),
-        died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
+        died=tuple(one for one in listed if seen_at_ms - one.last_seen_ms > STOPPED_AFTER_MS),
         outcomes=await OutcomeQueue(client, keys).read_state(),
     )
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.operations.health import Health, ProcessHealth, Rates, rates, read_health
+from conferral.operations.health import Health, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
 from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import ProcessStats, stats_of
+from conferral.storage.queries.process_registry import Process, ProcessStats, stats_of
 from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
@@ -55,18 +55,18 @@ async def test_health_reports_existing_data_and_nothing_else(client):
 @pytest.mark.redis
 async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(client):
     reported = ProcessStats(events=3, requests=2, failures={"21220": 1})
-    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", reported))
-    await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", 1, "0.1.0"))
-    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
+    await process_registry.register(client, KEYS, Process("w1", "worker", 2, "0.2.0", reported))
+    await process_registry.register(client, KEYS, Process("old", "webhooks", 1, "0.1.0"))
+    await process_registry.register(client, KEYS, Process("gone", "worker", 2, "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
     old, worker = (await read_health(SessionQueries(client, KEYS))).processes
-    assert worker == ProcessHealth("w1", "worker", "0.2.0", 2, worker.seen_ms_ago, reported)
-    assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
+    assert worker == Process("w1", "worker", 2, "0.2.0", reported, worker.last_seen_ms)
+    assert worker.last_seen_ms > 0
     assert (old.name, old.stats) == ("old", None)
 
 
 def stats_at(at_ms, **by_name):
-    there = tuple(ProcessHealth(name, "worker", "1", 2, 0, shown) for name, shown in by_name.items())
+    there = tuple(Process(name, "worker", 2, "1", shown) for name, shown in by_name.items())
     return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0)
 
 
@@ -123,4 +123,6 @@ async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
     found = await read_health(SessionQueries(client, KEYS))
 
     assert [one.name for one in found.processes] == ["alive"]
-    assert [(one.name, one.kind, one.seen_ms_ago // 10_000) for one in found.died] == [("dead", "worker", 6)]
+    assert [(one.name, one.kind, (found.at_ms - one.last_seen_ms) // 10_000) for one in found.died] == [
+        ("dead", "worker", 6)
+    ]

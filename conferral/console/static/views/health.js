@@ -8,7 +8,7 @@ import { Code } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { health, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
-import { Time, shortSpan } from "../shared/time.js";
+import { Time, shortSpan, toMs } from "../shared/time.js";
 
 /** A process without a heartbeat for this long is late, in milliseconds; heartbeats come every second. */
 const LATE_MS = 5000;
@@ -29,7 +29,7 @@ export function Health() {
       <div class="column"><${Partitions} partitions=${found.partitions} at=${found.at} /></div>
       <div class="column">
         <${Leases} health=${found} />
-        <${Processes} processes=${found.processes} />
+        <${Processes} processes=${found.processes} at=${found.at} />
         <${Failures} health=${found} />
       </div>
     </div>
@@ -55,14 +55,14 @@ function Verdict({ health: of }) {
     ${wrong.length ? null : html`<li><${Mark} kind="good">All partitions assigned; nothing overdue<//></li>`}
     ${died.map(
       (one) => html`<li key=${one.name}>
-        <${Mark} kind="warn"><${Text} value=${`${one.kind} ${one.name}`} /> died: last seen ${shortSpan(one.seen_ms_ago)} ago<//>
+        <${Mark} kind="warn"><${Text} value=${`${one.kind} ${one.name}`} /> died: last seen ${shortSpan(ageMs(one.last_seen_ms, of.at))} ago<//>
       </li>`,
     )}
   </ul>`;
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
-const sinceRenewal = (holder, at) => shortSpan(Math.max(0, Date.parse(at) - Date.parse(holder.renewed_at)));
+const ageMs = (time, at) => Math.max(0, toMs(at) - toMs(time));
 const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 function Rates({ rates }) {
@@ -102,7 +102,7 @@ function Partitions({ partitions, at }) {
             (one) => html`<tr key=${one.number}>
               <th scope="row" class="number">${one.number}</th>
               <td><${Holder} holder=${one.holder} /></td>
-              <td class="number">${one.holder.name ? sinceRenewal(one.holder, at) : ""}</td>
+              <td class="number">${one.holder.name ? shortSpan(ageMs(one.holder.renewed_at, at)) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
               <td class="number">${one.lag ?? "n/a"}</td>
@@ -137,7 +137,7 @@ function Leases({ health: of }) {
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${sinceRenewal(holder, of.at)} ago</span>` : null}</dd>`,
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${shortSpan(ageMs(holder.renewed_at, of.at))} ago</span>` : null}</dd>`,
       )}
       <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>
@@ -149,7 +149,7 @@ function Leases({ health: of }) {
   </section>`;
 }
 
-function Processes({ processes }) {
+function Processes({ processes, at }) {
   return html`<section class="panel" aria-labelledby="processes-title">
     <h2 id="processes-title">Processes</h2>
     ${processes.length ? null : html`<p class="muted">No process is running.</p>`}
@@ -158,7 +158,7 @@ function Processes({ processes }) {
         (one) => html`<li key=${one.name}>
           <p>
             <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
-            ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
+            ${ageMs(one.last_seen_ms, at) > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(ageMs(one.last_seen_ms, at))} ago<//>` : null}
           </p>
           <p class="small muted">version <${Text} value=${one.version} />, schema version ${one.schema_version}<${Counters} counters=${one.stats} /></p>
         </li>`,
