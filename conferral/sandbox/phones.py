@@ -232,14 +232,9 @@ class CallHandle:
         """Everything that the leg has heard, in order of time."""
         return self._sandbox.model.audibility.intervals(self.sid)
 
-    def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """Return the seconds of silence in an interval, by default all."""
-        end_s = self._sandbox.now_s if until_s is None else until_s
-        return self._sandbox.model.audibility.seconds(self.sid, "silence", since_s, end_s)
-
     def has_heard(self, other: "CallHandle") -> bool:
         """Whether this leg ever heard the other one."""
-        return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
+        return any(other.sid in it.sound.parties for it in self.sounds_heard)
 
     def move(self, *, url: str = "", twiml: str = "") -> None:
         """Move the leg to other TwiML, as another program does by REST.

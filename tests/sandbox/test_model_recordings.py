@@ -30,7 +30,8 @@ def dialed(story: ModelScenario, *params: tuple[str, str]) -> tuple[str, Recordi
 
 
 def has_voice_of(recording: Recording, sid: str, since_s: float = 0.0, until_s: float = inf) -> bool:
-    return any(span.has(sid, since_s, until_s) for span in recording.spans)
+    heard = [(it.since_s, it.until_s or inf) for it in recording.spans if sid in it.sound.parties]
+    return any(from_s < until_s and to_s > since_s for from_s, to_s in heard)
 
 
 def only(story: ModelScenario) -> Recording:

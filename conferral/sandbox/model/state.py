@@ -327,10 +327,6 @@ class SoundInterval:
     until_s: float | None
     sound: Sound
 
-    def has(self, sid: str, since_s: float, until_s: float) -> bool:
-        """Whether a leg's voice is in it between two times."""
-        return sid in self.sound.parties and self.since_s < until_s and (self.until_s is None or self.until_s > since_s)
-
 
 @dataclass(slots=True)
 class Recording:
