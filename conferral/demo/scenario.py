@@ -170,7 +170,8 @@ class Scenario:
         hears: dict[str, str] = {}
 
         async def all_hear_as_expected() -> bool:
-            people = await self._people_by_call()
+            parties = (await self._session()).parties.values()
+            people = {one.call_sid: characters.name(one.address) for one in parties if one.call_sid}
             hears.clear()
             sounds = {name: self.runner.sandbox.model.audibility.current(sid) for sid, name in people.items()}
             hears.update(
@@ -278,10 +279,6 @@ class Scenario:
 
     async def _session(self) -> Session:
         return await self.runner.environment.reader.read_session(self.session_id)
-
-    async def _people_by_call(self) -> dict[str, str]:
-        parties = (await self._session()).parties.values()
-        return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
 
 
 async def _expect(holds: Callable[[], bool], otherwise: str) -> None:

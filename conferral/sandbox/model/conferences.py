@@ -292,12 +292,6 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
         calls.hang_up(transaction, call)
 
 
-def remove_participant(transaction: Transaction, call: Call) -> None:
-    """Remove a participant via the API; a ringing one is hung up."""
-    leave(transaction, call, "participant_updated_via_api", was_removed=True)
-    continue_after_conference(transaction, call)
-
-
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
     """Handle an answer after the conference has ended (`late_answer`)."""
     call.conference_sid = ""

@@ -252,7 +252,9 @@ class TwilioModel:
             case "limit":
                 calls.hang_up(transaction, call)
             case "digits":
-                twiml_interpreter.on_digits_sent(transaction, call)
+                call.digits_sent = call.send_digits
+                if call.start is not None:
+                    twiml_interpreter.begin(transaction, call, call.start)
             case "dial-limit":
                 dialing.cut_short(transaction, call)
             case "verb":

@@ -77,13 +77,6 @@ def on_answered(transaction: Transaction, call: Call) -> None:
         begin(transaction, call, call.start)
 
 
-def on_digits_sent(transaction: Transaction, call: Call) -> None:
-    """Handle the end of SendDigits."""
-    call.digits_sent = call.send_digits
-    if call.start is not None:
-        begin(transaction, call, call.start)
-
-
 def _on_detected(transaction: Transaction, call: Call) -> None:
     call.answered_by = ANSWERED_BY[call.phone_kind]
     if call.start is not None:

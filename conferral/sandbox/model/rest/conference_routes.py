@@ -160,7 +160,9 @@ def update_participant(
 def delete_participant(transaction: Transaction, conference: Conference, participant: Participant) -> RestAnswer:
     """Remove a participant: its TwiML continues; without any, it is hung up."""
     _check_is_in_progress(transaction, conference)
-    conferences.remove_participant(transaction, transaction.call(participant.call_sid))
+    call = transaction.call(participant.call_sid)
+    conferences.leave(transaction, call, "participant_updated_via_api", was_removed=True)
+    conferences.continue_after_conference(transaction, call)
     return RestAnswer(204)
 
 
