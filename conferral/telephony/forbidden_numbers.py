@@ -170,7 +170,7 @@ def _completed(prefix: str) -> Iterator[PhoneNumber]:
 
 
 def parse_possible(text: str, region: str | None = None) -> PhoneNumber | None:
-    """Return the complete number that a text is, in a region or with its country code; or None."""
+    """Return the complete number in a text, of a region if given; or None."""
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

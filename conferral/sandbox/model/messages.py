@@ -78,7 +78,7 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class TwimlFetched:
-    """A requested document has arrived, with any HTTP status, or can't be fetched."""
+    """A requested document has arrived, whatever its status, or can't."""
 
     fetch_id: int
     status: int = 0  #: 0 without an answer.
