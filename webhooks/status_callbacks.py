@@ -29,6 +29,8 @@ from conferral.webhooks.responses import Dependencies, Routes, record_unstored, 
 from conferral.webhooks.visits import Visits
 
 STATUS_PATH = "/voice/status"
+#: Calls that this process knows to be in the call index, count; about 2 MB.
+_INDEXED_MAX = 10_000
 
 
 class CallbackRoutes(Routes):
@@ -37,6 +39,8 @@ class CallbackRoutes(Routes):
     def __init__(self, dependencies: Dependencies, *, visits: Visits) -> None:
         super().__init__(dependencies)
         self._visits = visits
+        #: Session ids by call SID, oldest first: writing the index with each callback would be a sixth of its cost.
+        self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """Answer the number's or TwiML app's callback: the caller's call ended."""
@@ -93,10 +97,17 @@ class CallbackRoutes(Routes):
         return twiml_response(self._documents.hang_up())
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
-        """Publish an event, and index its call, if any; return the answer."""
+        """Publish an event, and index its call (if any) once; return the answer."""
+        if self._ingest.restarted_recently():  # Redis may have lost the index
+            self._indexed.clear()
+        is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
-            await self._ingest.publish(event, call_sid=call_sid)
+            await self._ingest.publish(event, call_sid=call_sid if is_new else "")
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             return web.Response(status=503)  # our callback URLs ask Twilio to retry it
+        if is_new:
+            self._indexed[call_sid] = event.session_id
+            if len(self._indexed) > _INDEXED_MAX:
+                del self._indexed[next(iter(self._indexed))]
         return web.Response(status=204)
