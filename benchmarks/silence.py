@@ -95,7 +95,8 @@ async def _conversion(sandbox: Sandbox, convert: Convert) -> float:
     agent, since_s = sandbox.calls_of(AGENT)[-1], sandbox.now_s
     await convert(customer, agent)
     await sandbox.wait_until(lambda: _talk_in_conference(customer, agent))
-    silence_s = customer.silence_s(since_s)
+    now_s, silences = sandbox.now_s, [it for it in customer.sounds_heard if it.sound.kind == "silence"]
+    silence_s = sum(max(0.0, (it.until_s or now_s) - max(it.since_s, since_s)) for it in silences)
     customer.hang_up()
     agent.hang_up()
     await sandbox.wait_until(lambda: not sandbox.live_calls())

@@ -117,7 +117,8 @@ class RequestAuthenticator:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
         signature = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
-        if request.content.at_eof() and _is_small(body):
+        is_small = len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
+        if request.content.at_eof() and is_small:
             pairs = self._signed_pairs(request.raw_path, body, signature, rules)
         elif rules.is_voice:
             pairs = await self._large_pairs(request, body, signature, rules)
@@ -165,10 +166,6 @@ class RequestAuthenticator:
             if not self._signature_check.is_valid(target, exact, signature, prefix_was_kept=kept):
                 raise RejectedError(403, Rejection.WRONG_SIGNATURE)
         return pairs
-
-
-def _is_small(body: bytearray) -> bool:
-    return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
 
 
 async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> bytearray:

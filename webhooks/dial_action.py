@@ -467,6 +467,8 @@ class DialActionRoutes(Routes):
         party = (view.parties.get(name) if view else None) or Party("", "")
         by_name = (view.conference_name if view else "") or action.conference
         conference = "" if view is None or chosen in _BY_NAME else view.conference_sid
+        # A waiting party starts the conference if it is the caller of a callee.
+        starts_alone = name == AGENT and (view is None or first_waiting_party(view) == AGENT)
         return self._documents.join_conference(
             action.session_id,
             name,
@@ -474,17 +476,12 @@ class DialActionRoutes(Routes):
             conference=conference or by_name,
             conference_name=by_name,
             attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
-            start_on_enter=chosen in _JOINS or _starts_alone(name, view),
+            start_on_enter=chosen in _JOINS or starts_alone,
             default_music=chosen is DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
             wait_audio=_wait_audio(party, view, chosen),
             supervises=bool(party.supervises),
             attributes=attributes,
         )
-
-
-def _starts_alone(name: str, view: Session | None) -> bool:
-    """Whether a waiting party starts the conference: a callee's caller does."""
-    return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 
 def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer) -> WaitAudio:

@@ -17,7 +17,7 @@ from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
-from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
+from conferral.telephony.addresses import AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
@@ -190,7 +190,9 @@ class GateRoutes(Routes):
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
             return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
-        if decision is GateDecision.TOO_LATE and gate.request_number < _RETRIES_MAX and self._dial_may_be_lost(view):
+        # Redis may have lost the dial; a worker then commits it again.
+        may_be_lost = self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
+        if decision is GateDecision.TOO_LATE and gate.request_number < _RETRIES_MAX and may_be_lost:
             return self._retry_later(gate, pressed)
         briefing = _briefing(gate, view)
         if decision is GateDecision.ACCEPTED and _dialed_party(gate, view).ring_group and any(briefing.values()):
@@ -273,26 +275,19 @@ class GateRoutes(Routes):
         except AddressError as error:
             log.error("destination_not_allowed", session_id=gate.session_id, reason=error.reason)
             return GateDecision.TOO_LATE, self._documents.say_and_hang_up(Phrase.UNREACHABLE)
+        number, caller_id = self._settings.number, view.options.caller_id
+        is_customers_own = caller_id == number_in(customer.text, number)
         return GateDecision.ACCEPTED, self._documents.bridge_to_customer(
             gate.session_id,
             customer,
-            own_number=self._number_for(customer, view.options.caller_id),
+            own_number=number if is_customers_own or not caller_id else caller_id,
             ring_timeout_s=self._settings.ring_timeout_s,
             brief=_briefing(gate, view)["brief"],
             conference_name=view.conference_name,
         )
 
-    def _number_for(self, customer: Address, caller_id: str) -> str:
-        """Return the number that the customer sees: not the customer's own."""
-        is_own = caller_id == number_in(customer.text, self._settings.number)
-        return self._settings.number if is_own or not caller_id else caller_id
-
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
         return "waited", self._documents.retry(gate.next_request(pressed))
-
-    def _dial_may_be_lost(self, view: Session | None) -> bool:
-        """Whether Redis may have lost the dial; a worker then commits it again."""
-        return self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
 
 
 def _dialed_party(gate: Gate, view: Session | None) -> Party:

@@ -12,9 +12,8 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
-from conferral.statemachine.session import CUSTOMER, Session, first_label
+from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import Opening, Place, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_received, call_sid_of, error_url_of, is_outbound_leg
@@ -145,7 +144,10 @@ class VoiceRoutes(Routes):
             visit = await self._visits.of(form, parse_request_number(query))
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
-                view = await self._store_and_read(event)
+                # The failed URL may have published the event for a conference. Wait for the decision: a caller who is
+                # bridged while the session waits in a conference can't be transferred.
+                view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+                view = view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
             if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
                 return self._visits.ask_again(FALLBACK_PATH, visit, own_query)
         except StoreError as error:
@@ -168,12 +170,6 @@ class VoiceRoutes(Routes):
             return False
         view = newest.view if newest else None
         return view is not None and view.was_handed_off and view.customer.call_sid == call_sid
-
-    async def _store_and_read(self, event: CallReceived) -> Session | None:
-        # The failed URL may have published the event for a conference. Wait for the decision: a caller who is bridged
-        # while the session waits in a conference can't be transferred.
-        view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
-        return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
     async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, of_call: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""

@@ -114,7 +114,7 @@ class WorkerParts:
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings))
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
-        lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
+        lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
             core,
             finder=lists,

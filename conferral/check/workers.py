@@ -68,14 +68,14 @@ async def check_clocks(client: Client, key: str, twilio_s: float | None) -> Chec
     if twilio_s is not None:
         apart_s["this machine"] = -twilio_s
     other = "this machine" if twilio_s is None else "Twilio"
-    far_s = {name: by_s for name, by_s in apart_s.items() if abs(by_s) > APART_MAX_S}
-    if far_s:
-        return warn("clocks", "; ".join(_described(name, by_s, other) for name, by_s in far_s.items()), _FIX)
+    far = [
+        f"{name} is {abs(by_s):.0f} s {'ahead of' if by_s > 0 else 'behind'} {other}"
+        for name, by_s in apart_s.items()
+        if abs(by_s) > APART_MAX_S
+    ]
+    if far:
+        return warn("clocks", "; ".join(far), _FIX)
     return ok("clocks", f"{' and '.join(apart_s)} within {APART_MAX_S} s of {other}")
-
-
-def _described(name: str, by_s: float, other: str) -> str:
-    return f"{name} is {abs(by_s):.0f} s {'ahead of' if by_s > 0 else 'behind'} {other}"
 
 
 #: Number of waiting commands above which the check warns. A worker routes this many per second.

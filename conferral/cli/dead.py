@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conferral import output
-from conferral.cli.options import App, AsJson, Full, Yes
+from conferral.cli.options import App, AsJson, Full, Yes, require_no_options
 from conferral.cli.outcomes import resend_undelivered
 from conferral.operations.errors import CommandNotDoneError
 
@@ -53,10 +53,7 @@ def dead(
     if context.invoked_subcommand is None:
         list_letters(reason, limit, full=full, as_json=as_json)
         return
-    # Otherwise `dead --reason TEXT drop --all` would delete all dead letters.
-    sources = filter(None, map(context.get_parameter_source, context.params))
-    if any(source.name != "DEFAULT" for source in sources):
-        raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
+    require_no_options(context)
 
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:

@@ -73,25 +73,25 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
             print_fields(session, full=full)
             print_parties(session, full=full)
             output.print_line()
-        feed = ChangeFeed(reader, session.id)
-        await feed.start(SystemClock().wall_ms())
+        after = ""
 
-        async def print_changes(changes: list[Change]) -> None:
-            _print_changes(changes, full=full, as_json=as_json)
+        async def poll() -> bool:
+            nonlocal after
+            entries, is_over = await reader.log_after(session.id, after)
+            after = entries[-1].entry_id if entries else after
+            _print_changes([Change(session.id, entry) for entry in entries], full=full, as_json=as_json)
+            return is_over
 
-        await show_changes(feed, print_changes, redis_address(settings.redis_url))
+        await poll_until_stopped(poll, redis_address(settings.redis_url))
 
 
 async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
-    """Show changes until Ctrl-C, or until the followed session has ended."""
+    """Show changes until Ctrl-C."""
     clock = SystemClock()
 
     async def poll() -> bool:
-        # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
-        is_over = bool(feed.session_id) and not (await feed.reader.read_session(feed.session_id)).is_live
-        changes = await feed.poll(clock.wall_ms())
-        await show(changes)
-        return is_over or (bool(feed.session_id) and any(change.is_end for change in changes))
+        await show(await feed.poll(clock.wall_ms()))
+        return False
 
     await poll_until_stopped(poll, address)
 

@@ -29,6 +29,13 @@ class App(typer.Typer):
         )
 
 
+def require_no_options(context: typer.Context) -> None:
+    """Refuse options before a subcommand, where they have no effect."""
+    sources = filter(None, map(context.get_parameter_source, context.params))
+    if any(source.name != "DEFAULT" for source in sources):
+        raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
+
+
 def choices(*allowed: str) -> Callable[[str], list[str]]:
     """Return a completer for these words."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from conferral import output
-from conferral.cli.options import App, AsJson, Full
+from conferral.cli.options import App, AsJson, Full, require_no_options
 from conferral.cli.periods import Since, local_now, parse_time
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def outcomes(
     `--json` prints an object a line, as `data` in docs/outcomes.md.
     """
     if context.invoked_subcommand is not None:
-        sources = filter(None, map(context.get_parameter_source, context.params))
-        if any(source.name != "DEFAULT" for source in sources):
-            raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
+        require_no_options(context)
         return
     from conferral.redis_connection import run_query
 

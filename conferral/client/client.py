@@ -23,7 +23,7 @@ from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_parser
-from conferral.storage.commands.command_parser import CommandField, own_fields
+from conferral.storage.commands.command_parser import own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
 
 
@@ -127,7 +127,10 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
         [
             Parameter("self", _POSITION),
             session,
-            *(Parameter(name, _KEYWORD, default=_default(one)) for name, one in fields.items()),
+            *(
+                Parameter(name, _KEYWORD, default=Parameter.empty if one.is_required else one.default)
+                for name, one in fields.items()
+            ),
             *(Parameter(name, _KEYWORD, default=default) for name, default in SUBMISSION.items()),
         ]
     )
@@ -142,7 +145,9 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
         submitted: Command = await self._submit(command.name, given.get("session", ""), chosen, options)
         return submitted
 
-    described = "\n".join(f"    {name}: {_sentence(one.description)}" for name, one in fields.items())
+    described = "\n".join(
+        f"    {name}: {one.description[0].upper()}{one.description[1:]}." for name, one in fields.items()
+    )
     submit.__name__, submit.__qualname__ = command.name, f"Client.{command.name}"
     submit.__signature__ = signature  # type: ignore[attr-defined]  # what `help` shows
     submit.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\nArgs:\n{described}\n    {_HOW}"
@@ -150,14 +155,6 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
 
 
 _POSITION, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-
-
-def _default(field: CommandField) -> object:
-    return Parameter.empty if field.is_required else field.default
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 #: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
@@ -300,12 +297,13 @@ class Client:
             after: Start after the entry with this `id`.
         """
         session_id = (await self.session(session)).id if isinstance(session, str) else session.id
-        position = after or ("" if from_start else await self._newest_entry_id(session_id))
+        position = after
+        if not (after or from_start):
+            newest = await self._retry_while_unreachable(self._reader.last_log_ids, [session_id])
+            position = newest[session_id]
         while True:
-            # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = not (await self._retry_while_unreachable(self._reader.read_session, session_id)).is_live
-            found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
-            for raw in found[session_id]:
+            found, is_over = await self._retry_while_unreachable(self._reader.log_after, session_id, position)
+            for raw in found:
                 position = raw.entry_id
                 entry = LogEntry.of(session_id, raw)
                 yield entry
@@ -331,9 +329,6 @@ class Client:
                 yield OutcomeRecord.of(position, fields)
             if not found:
                 await asyncio.sleep(POLL_EVERY_S)
-
-    async def _newest_entry_id(self, session_id: str) -> str:
-        return (await self._retry_while_unreachable(self._reader.last_log_ids, [session_id]))[session_id]
 
     async def _retry_while_unreachable(
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs

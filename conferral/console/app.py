@@ -36,7 +36,6 @@ log = structlog.get_logger()
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 SOCKETS_MAX = 256
-_TWILIO = "twilio.com"
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
@@ -93,7 +92,7 @@ def make_app(
             public_command=options.command_line,
             public_url=without_login(settings.public_url or ""),
             shown_token=shown_token if token.name == API_NAME and not options.read_only else "",
-            has_twilio_pages=_is_twilio_api(settings.api_url),
+            has_twilio_pages=f".{URL(settings.api_url).host}".endswith(".twilio.com"),
         )
 
     commands = CommandRoutes(redis, access)
@@ -120,11 +119,6 @@ def make_app(
 
     app.on_cleanup.append(close)
     return app
-
-
-def _is_twilio_api(url: str) -> bool:
-    host = URL(url).host or ""
-    return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
 
 def _errors_as_json(clock: Clock) -> Middleware:

@@ -167,7 +167,11 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     ports = choose_ports()
     webhooks_url, sandbox_url, console_url = (f"http://{HOST}:{port}" for port in ports)
     output.print_note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
-    redis = children.start("redis", _redis_command(server, path, children.folder), {})
+    redis_command: list[str | Path] = [
+        server, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", children.folder,
+        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
+    ]  # fmt: skip
+    redis = children.start("redis", redis_command, {})
     reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     directory = children.folder / "directory.toml"
@@ -226,13 +230,6 @@ async def _wait_until_ready(started: list[Subprocess], checks: Mapping[str, Call
             raise child.death_report()
     if not in_time:
         raise CommandNotDoneError(f"{', '.join(waiting)} did not get ready within {START_S:g} s")
-
-
-def _redis_command(server: Path, path: Path, folder: Path) -> list[str | Path]:
-    return [
-        server, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", folder,
-        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
-    ]  # fmt: skip
 
 
 async def _redis_answers(reader: SessionQueries) -> bool:

@@ -111,12 +111,8 @@ class ScenarioRunner:
 
     async def wait_until_idle(self) -> None:
         """Wait until no call is left."""
-
-        async def all_calls_ended() -> bool:
-            return not self.sandbox.model.state.live_calls
-
-        if not await poll_until(all_calls_ended, STEP_S):
-            raise CommandNotDoneError("the session has ended, but calls are left")
+        live_calls = self.sandbox.model.state.live_calls
+        await _expect(lambda: not live_calls, "the session has ended, but calls are left")
 
 
 @dataclass(slots=True)
@@ -174,7 +170,8 @@ class Scenario:
         hears: dict[str, str] = {}
 
         async def all_hear_as_expected() -> bool:
-            people = await self._people_by_call()
+            parties = (await self._session()).parties.values()
+            people = {one.call_sid: characters.name(one.address) for one in parties if one.call_sid}
             hears.clear()
             sounds = {name: self.runner.sandbox.model.audibility.current(sid) for sid, name in people.items()}
             hears.update(
@@ -196,23 +193,13 @@ class Scenario:
     async def expect_speech(self, text: str) -> None:
         """Wait until the customer hears a sentence; there may be no session yet."""
         call = self.runner.sandbox.call(self.session_id)
-
-        async def is_heard() -> bool:
-            return call.hears_now is not None and call.hears_now.content == text
-
-        if not await poll_until(is_heard, STEP_S):
-            raise CommandNotDoneError(f"the customer should hear: {text}")
+        await _expect(lambda: call.hears_now is not None and call.hears_now.content == text, f"no one says: {text}")
         await self.narrator.add_observation(f"the customer hears “{text}”")
 
     async def leave_message(self, text: str) -> None:
         """Let the customer say something after the tone, and hang up."""
         call = self.runner.sandbox.call(self.session_id)
-
-        async def is_recorded() -> bool:
-            return call.record.activity == "recording"
-
-        if not await poll_until(is_recorded, STEP_S):
-            raise CommandNotDoneError("the customer should hear the tone")
+        await _expect(lambda: call.record.activity == "recording", "the customer should hear the tone")
         await self.narrator.announce(f"after the tone, the customer says “{text}”")
         call.speak(text)
         await self.end("customer", "the customer hangs up")
@@ -293,9 +280,15 @@ class Scenario:
     async def _session(self) -> Session:
         return await self.runner.environment.reader.read_session(self.session_id)
 
-    async def _people_by_call(self) -> dict[str, str]:
-        parties = (await self._session()).parties.values()
-        return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
+
+async def _expect(holds: Callable[[], bool], otherwise: str) -> None:
+    """Wait until it holds; raise CommandNotDoneError after `STEP_S`."""
+
+    async def does_hold() -> bool:
+        return holds()
+
+    if not await poll_until(does_hold, STEP_S):
+        raise CommandNotDoneError(otherwise)
 
 
 def _is_as_expected(what: str, expected: str) -> bool:

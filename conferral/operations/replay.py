@@ -44,7 +44,7 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
     """Yield a session's public fields after each log entry."""
     all_changes = [decode_logged_changes(entry["changes"]) for entry in log]
-    addresses = _address_of_legs(last_fields)
+    addresses = {label: last_fields.get(f"{party}address", "") for party, label in _labels(last_fields).items()}
     found: Fields = {}
     # Without the log's start, fields without later changes keep their value; others appear with their first change.
     if log and version_of(log[0]) > 1:
@@ -79,11 +79,6 @@ def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectReq
     """Return the requests to Twilio without an outcome at a version."""
     past = [entry for entry in log if version_of(entry) <= version]
     return timeline.unfinished_effects(timeline.build_timeline(past))
-
-
-def _address_of_legs(now: Fields) -> Fields:
-    """Return the addresses of the legs that the current hash has, by label."""
-    return {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
 
 
 def _labels(fields: Fields) -> Fields:

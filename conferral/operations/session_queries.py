@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from conferral.operations import wording
 from conferral.operations.errors import AmbiguousSession, UnknownSession
@@ -174,6 +175,13 @@ class SessionQueries(SessionReader):
         """Return a session's log, oldest first."""
         return (await self.logs({session_id: ""}))[session_id]
 
+    async def log_after(self, session_id: str, after: str) -> tuple[list[LogEntry], bool]:
+        """Return a session's log entries after one, and whether none can follow."""
+        # The session first: if it ends in between, the log has the end. One that was erased or has expired has no end.
+        is_over = not (await self.read_session(session_id)).is_live
+        found = (await self.logs({session_id: after}))[session_id]
+        return found, is_over or any(map(is_end, found))
+
     async def last_outcome_id(self) -> str:
         """Return the newest outcome's id; one before all others without any."""
         with store_errors():
@@ -223,59 +231,44 @@ POLL_INTERVAL_S = 0.2
 ENDED_OVERLAP_MS = 10_000
 
 
-@dataclass(slots=True)
-class Change:
+class Change(NamedTuple):
     """One log entry of one session."""
 
     session_id: str
     entry: LogEntry
 
-    @property
-    def is_end(self) -> bool:
-        """Whether this entry ended the session."""
-        return self.entry["to"] == "ended" and self.entry["from"] != "ended"
+
+def is_end(entry: LogEntry) -> bool:
+    """Whether this entry ended the session."""
+    return entry["to"] == "ended" and entry["from"] != "ended"
 
 
 @dataclass(slots=True)
 class ChangeFeed:
-    """Follows one session from its start, or all live sessions from now on."""
+    """Follows all live sessions from now on."""
 
     reader: SessionQueries
-    #: The session to follow; empty for all.
-    session_id: str = ""
     #: The last entry seen, by session; no more is kept, so a restarted feed misses nothing that Redis still holds.
     positions: dict[str, str] = field(default_factory=dict)
-    _started: bool = False
 
-    async def start(self, now_ms: int) -> list[Session]:
-        """Start; if it follows all, return the live sessions, oldest first."""
-        self._started = True
-        if self.session_id:
-            self.positions = {self.session_id: ""}
-            return []
+    async def start(self, now_ms: int) -> None:
+        """Start after the entries that there are."""
         names = await self.reader.live_ids()
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
             self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
-        return sorted((await self.reader.read_sessions(names)).values(), key=lambda session: session.created_at_ms)
 
     async def poll(self, now_ms: int) -> list[Change]:
         """Return the changes since the last poll, in order of time."""
-        assert self._started
-        if not self.session_id:
-            recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
-            for name in (*await self.reader.live_ids(), *recent):
-                self.positions.setdefault(name, "")
-            # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
-            kept = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
-            self.positions = kept
+        recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
+        for name in (*await self.reader.live_ids(), *recent):
+            self.positions.setdefault(name, "")
+        # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
+        self.positions = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
         changes = []
         open_places = {name: place for name, place in self.positions.items() if place != "+"}
         for name, entries in (await self.reader.logs(open_places)).items():
             for entry in entries:
-                self.positions[name] = entry.entry_id
-                change = Change(name, entry)
-                changes.append(change)
-                if change.is_end and not self.session_id:
-                    self.positions[name] = "+"
+                self.positions[name] = "+" if is_end(entry) else entry.entry_id
+                changes.append(Change(name, entry))
         return sorted(changes, key=lambda change: parse_entry_id(change.entry.entry_id))

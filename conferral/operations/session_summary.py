@@ -134,8 +134,11 @@ def people_line(session: Session, *, full: bool = False) -> str:
         for name, party in there.items()
         if name in (CUSTOMER, AGENT) or party.left_reason not in words.UNREACHED
     }
-    found = (wording.person_name(party.address, name, full=full) for name, party in reached.items())
-    return wording.join_names([*dict.fromkeys(found)])
+    # As people do: by user or number; else by its role.
+    users = {
+        name: wording.display_address(one.address, full=full).removeprefix("client:") for name, one in reached.items()
+    }
+    return wording.join_names([*dict.fromkeys(user or name for name, user in users.items())])
 
 
 def activity_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:

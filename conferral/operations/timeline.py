@@ -82,42 +82,25 @@ class TimelineEntry:
     failed_commands: tuple[str, ...] = ()
 
 
-class Timeline:
-    """A timeline that is built incrementally as the log grows."""
-
-    def __init__(self, *, full: bool = False) -> None:
-        self.entries: list[TimelineEntry] = []
-        self._full = full
-        #: Requests without an outcome by id, each with the index of the entry that emitted it.
-        self._open: dict[str, tuple[int, EffectRequest]] = {}
-        self._before_ms = 0
-
-    def add(self, log: Iterable[LogEntry]) -> set[int]:
-        """Append log entries; return the indexes of new or updated entries."""
-        changed: set[int] = set()
-        for entry in log:
-            index, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
-            requested_by = ""
-            if entry["event"] in _EFFECT_RESULTS and entry["effect"] in self._open:
-                requester, request = self._open.pop(entry["effect"])
-                moment, settled = self.entries[requester], _with_outcome(request, entry, at_ms)
-                effects = tuple(settled if one.id == settled.id else one for one in moment.effects)
-                self.entries[requester] = replace(moment, effects=effects)
-                changed.add(requester)
-                requested_by = moment.entry_id
-            moment = _timeline_entry(entry, at_ms, self._before_ms, requested_by, full=self._full)
-            self._open |= {one.id: (index, one) for one in moment.effects}
-            self.entries.append(moment)
-            changed.add(index)
-            self._before_ms = at_ms or self._before_ms
-        return changed
-
-
 def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
     """Return a log's timeline, oldest first."""
-    made = Timeline(full=full)
-    made.add(log)
-    return tuple(made.entries)
+    moments: list[TimelineEntry] = []
+    #: Requests without an outcome by id, each with the index of the entry that emitted it.
+    pending: dict[str, tuple[int, EffectRequest]] = {}
+    before_ms = 0
+    for entry in log:
+        at_ms, requested_by = wording.parse_time_ms(entry["at"]), ""
+        if entry["event"] in _EFFECT_RESULTS and entry["effect"] in pending:
+            requester, request = pending.pop(entry["effect"])
+            moment, settled = moments[requester], _with_outcome(request, entry, at_ms)
+            effects = tuple(settled if one.id == settled.id else one for one in moment.effects)
+            moments[requester] = replace(moment, effects=effects)
+            requested_by = moment.entry_id
+        moment = _timeline_entry(entry, at_ms, before_ms, requested_by, full=full)
+        pending |= {one.id: (len(moments), one) for one in moment.effects}
+        moments.append(moment)
+        before_ms = at_ms or before_ms
+    return tuple(moments)
 
 
 def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:

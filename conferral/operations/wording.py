@@ -99,11 +99,6 @@ def format_age(since_ms: int, now_ms: int) -> str:
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
 
 
-def person_name(address: str, name: str, *, full: bool = False) -> str:
-    """Name a party as people do: by user or number; else by its role."""
-    return display_address(address, full=full).removeprefix("client:") or name
-
-
 def format_clock(at_ms: int) -> str:
     """Return a time of day, UTC, such as `08:01:01`."""
     return to_iso(at_ms)[11:19]

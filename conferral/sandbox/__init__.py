@@ -2,7 +2,6 @@
 
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.test_aids import NoSubscriberError
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript
 from conferral.sandbox.request_log import Retention
@@ -15,7 +14,6 @@ __all__ = [
     "Behavior",
     "CallHandle",
     "Faults",
-    "NoSubscriberError",
     "Phone",
     "PhoneScript",
     "RestHookEvent",

@@ -76,11 +76,9 @@ class PhoneScript:
             case "answer":
                 return [rings, (at_s, messages.PhoneAnswers(call_sid, self.kind))]
             case "reject":
-                return [rings, (at_s, messages.PhoneRejects(call_sid))]
-            case "busy":
-                return [(at_s, messages.PhoneBusy(call_sid))]
-            case "fail":
-                return [(at_s, messages.PhoneFails(call_sid))]
+                return [rings, (at_s, messages.PhoneRefuses(call_sid, 603))]
+            case "busy" | "fail":
+                return [(at_s, messages.PhoneRefuses(call_sid, 486 if outcome == "busy" else 404))]
             case "no-answer":
                 return [rings]
 
@@ -94,11 +92,6 @@ class PhoneScript:
         if self.hang_up_after_s is not None:
             steps.append((self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
         return steps
-
-    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, messages.Input]]:
-        """Return the steps at the leg's `<Gather>` with this index, from 0."""
-        keys = self.keys[index] if index < len(self.keys) else ""
-        return [(self.keys_after_s, messages.PhonePresses(call_sid, keys))] if keys else []
 
 
 @dataclass(slots=True)
@@ -190,9 +183,10 @@ class PhoneScripts:
         if call.direction == "inbound":  # inbound callers have no script
             return
         script, gathers = self._scripts[call_sid]
-        steps = script.steps_at_gather(call_sid, next(gathers))
-        if not self._sandbox.phone(call.to).is_manual:
-            self._schedule(call_sid, steps)
+        index = next(gathers)
+        keys = script.keys[index] if index < len(script.keys) else ""
+        if keys and not self._sandbox.phone(call.to).is_manual:
+            self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
@@ -238,14 +232,9 @@ class CallHandle:
         """Everything that the leg has heard, in order of time."""
         return self._sandbox.model.audibility.intervals(self.sid)
 
-    def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """Return the seconds of silence in an interval, by default all."""
-        end_s = self._sandbox.now_s if until_s is None else until_s
-        return self._sandbox.model.audibility.seconds(self.sid, "silence", since_s, end_s)
-
     def has_heard(self, other: "CallHandle") -> bool:
         """Whether this leg ever heard the other one."""
-        return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
+        return any(other.sid in it.sound.parties for it in self.sounds_heard)
 
     def move(self, *, url: str = "", twiml: str = "") -> None:
         """Move the leg to other TwiML, as another program does by REST.
@@ -266,7 +255,7 @@ class CallHandle:
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(messages.PhoneRejects(self.sid))
+        self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
 
     def hang_up(self) -> None:
         """Hang up; ignored if the leg has ended."""

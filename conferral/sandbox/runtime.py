@@ -4,8 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,11 +12,10 @@ from typing import Any, Literal
 import structlog
 
 from conferral.sandbox.faults import Faults, Text
-from conferral.sandbox.model import messages, test_aids
+from conferral.sandbox.model import messages
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
 from conferral.sandbox.model.state import BotScript, Number, Recording
-from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from conferral.sandbox.request_log import RequestLog, Retention
@@ -168,11 +166,6 @@ class SandboxRuntime:
         sent = ({"To": to} if to else {}) | dict(params or {})
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
-    def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Send a callback as `test_aids.send_callback` does."""
-        with self._changing() as transaction:
-            test_aids.send_callback(transaction, sid, event, tuple((params or {}).items()))
-
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
         """Let a person play a phone, or return it to its script."""
         phone = self.phone(address)
@@ -198,25 +191,6 @@ class SandboxRuntime:
     def live_calls(self) -> list[CallHandle]:
         """Return the live legs, oldest first, without other applications' calls."""
         return [CallHandle(self, call.sid) for call in self.model.live_calls()]
-
-    def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
-        """Add another application's calls, begun `age_s` seconds ago."""
-        with self._changing() as transaction:
-            sids = test_aids.add_calls(transaction, count, status, age_s)
-        return [CallHandle(self, sid) for sid in sids]
-
-    def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """Add another application's conference; ValueError if its name is live."""
-        with self._changing() as transaction:
-            return test_aids.add_conference(transaction, name, participant_count, age_s)
-
-    @contextmanager
-    def _changing(self) -> Iterator[Transaction]:
-        with self.model.changing(self.now_s) as transaction:
-            yield transaction
-        for output in transaction.outputs:
-            self.perform(output)
-        self.notify()
 
     def recordings(self) -> list[Recording]:
         """Return all recordings, oldest first."""

@@ -280,6 +280,7 @@ NEWEST_MAX = 200  #: Shown of each kind.
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
     """Return the view of one webhook request."""
     url = split_url(entry.url)
+    headers = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
     return {
         **_pick_with_times(entry, "kind", "event", "method", "url", "params", "call_sid"),
         **pick(entry, "verdict", "status", "answer_type", "fault"),
@@ -287,7 +288,7 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
         "path": url.path,
         "who": _party_name(sandbox, entry.call_sid),
         "conference_sid": entry.get("ConferenceSid"),
-        "headers": _twilio_headers(entry),
+        "headers": {name: value for name, value in headers.items() if value},
         "answer": _pretty_twiml(entry.answer),
         "attempts": [_pick_with_times(it, "status", "failure") for it in entry.attempts],
     }
@@ -311,11 +312,6 @@ def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -
 def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
     call = sandbox.model.state.calls.get(call_sid)
     return name_of(sandbox, phone_of(call)) if call is not None else ""
-
-
-def _twilio_headers(entry: DeliveryEntry) -> dict[str, str]:
-    sent = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
-    return {name: value for name, value in sent.items() if value}
 
 
 def _pick_with_times(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names: str) -> dict[str, Any]:

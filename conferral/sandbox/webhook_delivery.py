@@ -17,7 +17,7 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFailed, TwimlFetched
+from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFetched
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 
 if TYPE_CHECKING:
@@ -147,11 +147,8 @@ class WebhookSender:
             error_code = 11200 if plan.status else 11205  # Twilio's: a wrong response, or no connection
             answer = WebhookResponse(plan.status, error_code=error_code)
             entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, plan.status, "", 0.0))
-        if answer.status:
-            fetched = TwimlFetched(request.fetch_id, answer.status, answer.content_type, answer.body, answer.url)
-            self._sandbox.apply(fetched)
-        else:
-            self._sandbox.apply(TwimlFailed(request.fetch_id, answer.error_code))
+        answered = answer.status, answer.content_type, answer.body, answer.url, answer.error_code
+        self._sandbox.apply(TwimlFetched(request.fetch_id, *answered))
 
     def send_callback(self, request: CallbackRequest) -> None:
         """Send a callback in the background, subject to faults."""

@@ -3,9 +3,7 @@
 Also the live conference of a session that Redis has lost.
 """
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -15,14 +13,9 @@ from msgspec.structs import asdict
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from conferral.runtime.containment import ItemKind, contain, log_unexpected
+from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
-from conferral.runtime.errors import (
-    ConferralError,
-    ProviderError,
-    ProviderGoneError,
-    ProviderRefusedError,
-)
+from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound, ParticipantSeen
 from conferral.statemachine.states import CallStatus
@@ -30,28 +23,13 @@ from conferral.telephony.addresses import number_or_address, own_number_in, with
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import if_found, label_requests, send, text_of
-from conferral.telephony.parameters import parse_participant
-from conferral.telephony.twilio_queries import CALLS_READ_MAX
+from conferral.telephony.http_client import if_found, label_requests, read_with_retry, send, text_of
+from conferral.telephony.twilio_queries import CALLS_READ_MAX, participants_in
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
-#: Most pages read of all calls, and of all conferences. Beyond 100,000 live calls, none is reported missing.
-PAGES_MAX = 100
-#: Pause between two pages, seconds: the account's calls need its rate limit.
-PAGE_PAUSE_S = 0.1
-#: Retries of a page that failed (count): an aborted sweep delays what it would have found.
-PAGE_RETRIES_MAX = 4
-#: Longest first wait without Retry-After, seconds; doubles each time.
-RETRY_WAIT_S = 1.0
-#: A longer Retry-After is not waited out, because the next sweep comes anyway.
-RETRY_AFTER_MAX_S = 15.0
 #: In the order of a call's life: a call that advances meanwhile is in one list. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
-#: Most records read of one page (count), in case a page never ends.
-RECORDS_MAX = 10 * PAGE_SIZE
-#: Records read before yielding to other tasks (count).
-_RECORDS_PER_YIELD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +124,11 @@ class AccountListReader:
         client: Client,
         *,
         own_numbers: Callable[[], Collection[str]] = tuple,
-        rng: random.Random,
         metrics: Metrics,
-        pages_max: int = PAGES_MAX,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client
         self._metrics = metrics
         self._own_numbers = own_numbers
-        self._pages_max = pages_max
-        self._sleep = sleep
-        self._rng = rng
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
         """Read the lists; `check` runs before every request and may abort it.
@@ -164,36 +136,43 @@ class AccountListReader:
         The caller labels the requests.
         """
         account, own_numbers = AccountSnapshot(), dict.fromkeys(self._own_numbers())
-        call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-            await call_lists.read_list(first, partial(account.add_call, status, own_numbers))
-        conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+            async for page in _pages(first, check):
+                account.call_pages += 1
+                account.has_all_calls &= self._add_records(page, partial(account.add_call, status, own_numbers))
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                await conference_lists.read_list(first, partial(account.add_conference, status))
+                async for page in _pages(first, check):
+                    account.conference_pages += 1
+                    account.has_all_conferences &= self._add_records(page, partial(account.add_conference, status))
             except ProviderRefusedError:
                 if status != NOT_STARTED:
                     raise
-        account.has_all_calls, account.has_all_conferences = call_lists.is_complete, conference_lists.is_complete
-        account.call_pages, account.conference_pages = call_lists.pages, conference_lists.pages
         return account
+
+    def _add_records(self, page: Page, add: Callable[[Any], None]) -> bool:
+        """Call `add` with a page's records; return whether all are readable."""
+        records, failure = iter(page), None
+        while True:
+            with catch_unexpected() as reading:
+                with translate_errors():
+                    record = next(records, None)
+                if record is None:
+                    break
+                add(record)
+            failure = failure or reading.unexpected
+        if failure is not None and not isinstance(failure, ProviderError):
+            log_unexpected(ItemKind.SWEEP, self._metrics, failure, task="sweep")
+        return failure is None
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         """Return the participants of a conference; empty if it is over.
 
         Twilio's list has no addresses: `own_calls` has those of known calls, by SID. Source: Participants subresource.
         """
-        return _with_addresses(await self._participants_of(conference_sid), own_calls)
-
-    async def _participants_of(self, conference_sid: str) -> list[ParticipantSeen]:
-        inside = self._client.conferences(conference_sid).participants
-        try:
-            with translate_errors():
-                return [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
-        except ProviderGoneError:
-            return []
+        return _with_addresses(await participants_in(self._client, conference_sid), own_calls)
 
     async def lost_conference(self, conference_sid: str) -> LostConference | None:
         """Return a conference by its SID; None if it is over. Raise ProviderError."""
@@ -211,7 +190,7 @@ class AccountListReader:
         """Read participants and their addresses; None if it is not live."""
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
-        inside, own_numbers = await self._participants_of(text_of(record.sid)), self._own_numbers()
+        inside, own_numbers = await participants_in(self._client, text_of(record.sid)), self._own_numbers()
         calls: dict[str, OwnCall] = {}
         # Sequentially, because no call depends on this and other requests come first.
         for seen in inside[:CALLS_READ_MAX]:
@@ -236,70 +215,14 @@ def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCa
     return [ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in) for seen, call in found]
 
 
-@dataclass(slots=True)
-class _PagedRead:
-    """Pagination of lists that share a limit of pages."""
-
-    pages_max: int
-    sleep: Callable[[float], Awaitable[None]]
-    rng: random.Random
-    check: Callable[[], None]
-    metrics: Metrics
-    pages: int = 0
-    #: Whether every list was read to its end.
-    is_complete: bool = True
-
-    async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
-        """Call `add` with each record of a list, up to the limit of pages."""
-        request: Callable[[], Awaitable[Page | None]] = first
-        while True:
-            if self.pages >= self.pages_max:
-                self.is_complete = False
+async def _pages(request: Callable[[], Awaitable[Page | None]], check: Callable[[], None]) -> AsyncIterator[Page]:
+    """Yield the pages of a list; `request` is for the first one."""
+    check()
+    page = await read_with_retry(request)
+    while page is not None:
+        yield page
+        with translate_errors():
+            if page.next_page_url is None:
                 return
-            page = await self._page(request)
-            if page is None:
-                return
-            self.pages += 1
-            await self._add_records(page, add)
-            with translate_errors():
-                if page.next_page_url is None:
-                    return
-            request = page.next_page_async
-            await self.sleep(PAGE_PAUSE_S)
-
-    async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
-        """Call `add` with a page's records; skip unreadable ones."""
-        records, failure = iter(page), None
-        for number in range(1, RECORDS_MAX + 1):
-            with catch_unexpected() as reading:
-                with translate_errors():
-                    record = next(records, None)
-                if record is None:
-                    break
-                add(record)
-            failure = failure or reading.unexpected
-            if number % _RECORDS_PER_YIELD == 0:
-                await asyncio.sleep(0)
-        else:
-            self.is_complete = False
-        if failure is not None:
-            self.is_complete = False
-            if not isinstance(failure, ProviderError):
-                log_unexpected(ItemKind.SWEEP, self.metrics, failure, task="sweep")
-
-    async def _page(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
-        """Return one page, with backoff and retries; None ends the list."""
-        for retries in range(PAGE_RETRIES_MAX + 1):
-            self.check()
-            try:
-                with contain(ItemKind.SWEEP, self.metrics, passing=(ConferralError,), task="sweep"):
-                    return await send(request())
-                self.is_complete = False
-                break
-            except ProviderError as error:
-                is_final = isinstance(error, ProviderRefusedError) or retries == PAGE_RETRIES_MAX
-                if is_final or error.retry_after_s > RETRY_AFTER_MAX_S:
-                    raise
-                wait_s = RETRY_WAIT_S * 2.0**retries
-                await self.sleep(error.retry_after_s or self.rng.uniform(wait_s / 2, wait_s))
-        return None
+        check()
+        page = await read_with_retry(page.next_page_async)

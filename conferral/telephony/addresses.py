@@ -7,17 +7,20 @@ from enum import StrEnum
 from urllib.parse import unquote
 
 import phonenumbers
-from phonenumbers import PhoneNumber, ValidationResult
+from phonenumbers import PhoneNumber
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import ConferralError, SettingsError
 from conferral.runtime.redaction import EXAMPLE
 from conferral.telephony.forbidden_numbers import (
+    e164,
     forbidden_in_user,
     is_emergency,
+    is_possible,
     kind_of_costly,
     kind_of_forbidden,
     lies_in_costly_range,
+    parse_possible,
 )
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
@@ -137,12 +140,7 @@ def region_of(number: str) -> str:
     The numbering plan decides: +1 876 is Jamaica. Unassigned numbers, such as fictional ones, count as their area's.
     """
     parsed = _parse_e164(number)
-    return _region(parsed) if parsed is not None and _is_possible(parsed) else ""
-
-
-def _is_possible(parsed: PhoneNumber) -> bool:
-    """Whether a number is complete, assigned or not."""
-    return bool(phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE)
+    return _region(parsed) if parsed is not None and is_possible(parsed) else ""
 
 
 def _parse_e164(number: str) -> PhoneNumber | None:
@@ -152,8 +150,7 @@ def _parse_e164(number: str) -> PhoneNumber | None:
     except phonenumbers.NumberParseException:
         return None
     # A number that keeps its trunk prefix would evade a prefix of the list, or match another one.
-    canonical = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == number
-    return parsed if canonical else None
+    return parsed if e164(parsed) == number else None
 
 
 def _parse_valid(number: str) -> PhoneNumber | None:
@@ -243,22 +240,13 @@ def dialed_number(text: str, own_number: str) -> str:
     if digits.startswith("+"):
         return digits if _E164.fullmatch(digits) else ""
     region = region_of(own_number)
-    national = _parse_possible(digits, region if _REGION.fullmatch(region) else None)
-    international = _parse_possible(f"+{digits}", None)
+    national = parse_possible(digits, region if _REGION.fullmatch(region) else None)
+    international = parse_possible(f"+{digits}")
     is_american = own_number.startswith("+1") and _DIALED_IN_AMERICA.fullmatch(digits)
     readings = [one for one in (national, international) if one is not None]
     if not is_american or national is None:  # a new area code must not be read as a country code
         readings.sort(key=lambda one: not phonenumbers.is_valid_number(one))
-    return str(phonenumbers.format_number(readings[0], phonenumbers.PhoneNumberFormat.E164)) if readings else ""
-
-
-def _parse_possible(text: str, region: str | None) -> PhoneNumber | None:
-    """Return the complete number that a text is in a region, or None."""
-    try:
-        parsed = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    return parsed if _is_possible(parsed) else None
+    return e164(readings[0]) if readings else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +342,7 @@ class AllowList:
         """Check the kind (forbidden, emergency), then country, prefix, and cost."""
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
-        if parsed is None or not (is_valid or _is_possible(parsed)):
+        if parsed is None or not (is_valid or is_possible(parsed)):
             raise AddressError("the phone number is incomplete; short and emergency numbers are never dialed")
         if forbidden := kind_of_forbidden(parsed):
             raise AddressError(_never(forbidden))
@@ -374,7 +362,7 @@ class AllowList:
         """Refuse a costly number unless an entry lies inside its range."""
         if not (kind := kind_of_costly(parsed)):
             return
-        number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        number = e164(parsed)
         if not any(number.startswith(one) and lies_in_costly_range(one) for one in self.prefixes):
             why = f"{self.setting} needs an entry for a prefix of their own"
             raise AddressError(f"{kind} numbers cost extra: {why}")

@@ -179,7 +179,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
     Your app hands over a call that it placed. `caller` is the number in the caller's SIP address, if there is one.
     """
     call_sid, from_ = call_sid_of(fields), customer_of(fields)
-    placed_by_app = is_placed_by_rest(fields)
+    placed_by_app, call_token = is_placed_by_rest(fields), fields.get("CallToken", "")
     return CallReceived(
         session_id=call_sid,
         token=f"{CallReceived.name}:",  # no id of a command has a colon
@@ -188,7 +188,7 @@ def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller
         agent_address=next(iter(route.agents), ""),
         has_caller_id=is_caller_id(caller or from_),
         # Twilio accepts a call token only together with the caller's number as caller ID.
-        call_token=_call_token(fields) if is_caller_id(from_) else "",
+        call_token=call_token if is_caller_id(from_) and _CALL_TOKEN.fullmatch(call_token) else "",
         called_number=route.called_number,
         mode=mode.value,
         other_agents=route.agents[1:],
@@ -451,9 +451,3 @@ def _seconds(fields: Fields, name: str) -> int:
     """Return a duration; 0 if absent or -1, as of a recording that runs."""
     value = fields.get(name, "")
     return int(value) if is_number(value) else 0
-
-
-def _call_token(fields: Fields) -> str:
-    """Return the token that permits the caller's number; empty if malformed."""
-    value = fields.get("CallToken", "")
-    return value if _CALL_TOKEN.fullmatch(value) else ""

@@ -101,15 +101,11 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
     return orjson.dumps(kept).decode()
 
 
-def _without_urls(text: str) -> str:
-    """Return a text without its URLs, which may hold secrets."""
-    # A single pattern for URLs would rescan a long word from each of its characters.
-    return _NAME.sub(lambda word: "…" if "://" in word[0] else word[0], text)
-
-
 def _sanitize(text: str) -> str:
     """Return a text without numbers, URLs, and unsafe characters, or a SID."""
     if _SID.fullmatch(text):
         return text
+    # A single pattern for URLs would rescan a long word from each of its characters.
+    without_urls = _NAME.sub(lambda word: "…" if "://" in word[0] else word[0], text)
     # Truncate last: a number without its first digits could not be recognized.
-    return mask_numbers(_UNSAFE_VALUE.sub("…", _without_urls(text)))[:_LENGTH_MAX]
+    return mask_numbers(_UNSAFE_VALUE.sub("…", without_urls))[:_LENGTH_MAX]

@@ -6,8 +6,9 @@ a file, the settings apply to every called number.
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -252,25 +253,21 @@ def load_directory(settings: ServiceSettings) -> Directory:
     names, entries = read_file(path, allowed, settings.return_urls) if path else ({}, {})
     problems: list[str] = []
 
-    def resolve(name: str, given: str) -> str:
+    def parsed(name: str, given: str, parse: Callable[[str], str]) -> str:
         try:
-            return resolve_address(given, names, allowed).text
+            return parse(given)
         except AddressError as error:
             problems.append(setting_errors.describe_invalid(name, given, None, error.reason))
             return ""
 
-    agents = (resolve("CONFERRAL_AGENT", settings.agent),) if settings.agent is not None else ()
+    def resolve(given: str) -> str:
+        return resolve_address(given, names, allowed).text
+
+    agents = (parsed("CONFERRAL_AGENT", settings.agent, resolve),) if settings.agent is not None else ()
     rules = FallbackRules(names, allowed, settings.return_urls)
-
-    def parse_fallback(name: str, given: str, without: frozenset[Place] = frozenset()) -> str:
-        try:
-            return rules.parse(given, without=without)
-        except AddressError as error:
-            problems.append(setting_errors.describe_invalid(name, given, None, error.reason))
-            return ""
-
-    transfer_fallback = parse_fallback("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback)
-    inbound_fallback = parse_fallback("CONFERRAL_INBOUND_FALLBACK", settings.inbound_fallback, _NOT_FOR_INBOUND)
+    transfer_fallback = parsed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, rules.parse)
+    for_inbound = partial(rules.parse, without=_NOT_FOR_INBOUND)
+    inbound_fallback = parsed("CONFERRAL_INBOUND_FALLBACK", settings.inbound_fallback, for_inbound)
     if problems:
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record), inbound_fallback)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberType
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 #: Never dialed, whatever the list allows.
 _FORBIDDEN_TYPES = {PhoneNumberType.PREMIUM_RATE: "premium-rate", PhoneNumberType.SHARED_COST: "shared-cost"}
@@ -46,7 +46,7 @@ def kind_of_forbidden(parsed: PhoneNumber) -> str:
 
 def kind_of_costly(parsed: PhoneNumber) -> str:
     """Return why a number costs more than others; empty if it doesn't."""
-    text = _e164(parsed)
+    text = e164(parsed)
     in_america = (words for pattern, words in _COSTLY_IN_AMERICA.items() if pattern.match(text))
     return _kind_among(parsed, _COSTLY_TYPES) or next(in_america, "")
 
@@ -59,9 +59,9 @@ def _kind_among(parsed: PhoneNumber, kinds: Mapping[int, str]) -> str:
     """
     if phonenumbers.is_valid_number(parsed):
         return kinds.get(phonenumbers.number_type(parsed), "")
-    digits, code_length = _e164(parsed)[1:], len(str(parsed.country_code))
+    digits, code_length = e164(parsed)[1:], len(str(parsed.country_code))
     for shorter in range(1, _EXTRA_DIGITS_MAX + 1):
-        complete = _parsed(f"+{digits[:-shorter]}")
+        complete = parse_possible(f"+{digits[:-shorter]}")
         if complete is not None and phonenumbers.is_valid_number(complete):
             return kinds.get(phonenumbers.number_type(complete), "")
     for shared in range(_SERVICE_DIGITS + 1, 0, -1):
@@ -156,7 +156,7 @@ def _types_of_neighbors(prefix: str, length: int) -> set[int]:
     """Return types of valid numbers, about as long, that begin with a prefix."""
     lengths = range(max(len(prefix), length - 1), length + 2)
     texts = {(prefix + digit + _FILLER)[:count] for count in lengths for digit in "0123456789"}
-    numbers = (_parsed(f"+{text}") for text in texts)
+    numbers = (parse_possible(f"+{text}") for text in texts)
     return {phonenumbers.number_type(one) for one in numbers if one is not None} - {PhoneNumberType.UNKNOWN}
 
 
@@ -164,19 +164,25 @@ def _completed(prefix: str) -> Iterator[PhoneNumber]:
     """Return valid numbers of all lengths that begin with a prefix."""
     starts = [prefix + f"{two:02d}" for two in range(100)]
     for text in sorted({(start + _FILLER)[:length] for start in starts for length in range(len(prefix), 16)}):
-        parsed = _parsed(f"+{text}")
+        parsed = parse_possible(f"+{text}")
         if parsed is not None and phonenumbers.is_valid_number(parsed):
             yield parsed
 
 
-def _parsed(text: str) -> PhoneNumber | None:
-    """Return the possible international number that a text is, or None."""
+def parse_possible(text: str, region: str | None = None) -> PhoneNumber | None:
+    """Return the complete number in a text, of a region if given; or None."""
     try:
-        parsed = phonenumbers.parse(text, None)
+        parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    return parsed if phonenumbers.is_possible_number(parsed) else None
+    return parsed if is_possible(parsed) else None
 
 
-def _e164(parsed: PhoneNumber) -> str:
-    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+def is_possible(parsed: PhoneNumber) -> bool:
+    """Whether a number is complete, assigned or not."""
+    return bool(phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE)
+
+
+def e164(parsed: PhoneNumber) -> str:
+    """Return a number with a plus sign and its country code."""
+    return str(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))

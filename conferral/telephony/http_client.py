@@ -278,7 +278,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
         elif not (200 <= status < 300 or is_expected):
-            self._metrics.rest_failures.labels(_failure_of(status, code)).inc()
+            failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
+            self._metrics.rest_failures.labels(failure).inc()
         log.debug(
             "rest_completed",
             effect=kind,
@@ -288,11 +289,6 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             request_id=request_id,
             duration_ms=round(duration_s * 1000, 1),
         )
-
-
-def _failure_of(status: int, code: int) -> str:
-    """Return a failure's label."""
-    return str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -36,7 +36,7 @@ from conferral.telephony.callback_urls import (
     wait_audio_named,
 )
 from conferral.telephony.http_client import text_of
-from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, participant_attributes
+from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, conference_attributes
 
 log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
         "end_conference_on_exit": False,
         "wait_url": "",
         **({"muted": True} if effect.supervises else {}),
-        **participant_attributes(effect.attributes, recording_url=urls.recording(session_id)),
+        **conference_attributes(effect.attributes, urls.recording(session_id), by_rest=True),
         "conference_status_callback": urls.conference(session_id),
         "conference_status_callback_method": "POST",
         "conference_status_callback_event": list(setup.twiml.conference_events),

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from conferral.statemachine.effects import Sentence
 from conferral.statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):
-    """Phrases for callers, and for parties dialed by REST."""
+    """Phrases for callers, and for parties dialed by REST.
+
+    Those of the effect `SayAndHangUp` have the words of its `Sentence`.
+    """
 
     #: The agent is busy or has refused; Twilio reports both as busy.
     BUSY = "busy"
@@ -34,13 +36,13 @@ class Phrase(StrEnum):
     CALLER_HUNG_UP = "caller-hung-up"
     #: No one is waiting for this call anymore, for any other reason.
     TOO_LATE = "too-late"
-    #: To a recalled agent: the target was busy. The next four give other reasons.
+    #: To a recalled agent, by the result of the failed dial.
     RECALL_BUSY = "recall-busy"
     RECALL_NO_ANSWER = "recall-no-answer"
     RECALL_REJECTED = "recall-rejected"
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
-    RECALL_PARKED = "recall-parked"
+    RECALL_PARKED = "recall-park-timeout"
     #: To a caller whose last session is still live.
     PLEASE_WAIT = "please-wait"
     #: To a customer in the voicemail, before the tone.
@@ -151,12 +153,6 @@ _SENTENCES = {
     },
 }  # fmt: skip
 
-#: Phrases of the effect `SayAndHangUp`.
-SENTENCE_PHRASES: Mapping[Sentence, Phrase] = {
-    Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED,
-    Sentence.NO_ONE_REACHED: Phrase.NO_ONE_REACHED,
-}
-
 #: Phrases for parties that the gate turns away.
 GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
     GateDecision.REJECTED: Phrase.DECLINED,
@@ -165,19 +161,11 @@ GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
     GateDecision.TOO_LATE: Phrase.TOO_LATE,
 }
 
-#: Failed dials with a phrase of their own; all others are a failed transfer.
-_RECALLS: Mapping[str, Phrase] = {
-    "busy": Phrase.RECALL_BUSY,
-    "no-answer": Phrase.RECALL_NO_ANSWER,
-    "rejected": Phrase.RECALL_REJECTED,
-    "no-confirmation": Phrase.RECALL_NO_CONFIRMATION,
-    "park-timeout": Phrase.RECALL_PARKED,
-}
-
 
 def recall_phrase(reason: str) -> Phrase:
     """Return the phrase for a recalled agent, by the failed dial's result."""
-    return _RECALLS.get(reason, Phrase.RECALL_FAILED)
+    name = f"recall-{reason}"
+    return Phrase(name) if name in tuple(Phrase) else Phrase.RECALL_FAILED
 
 
 def has_language(language: str) -> bool:

@@ -32,19 +32,9 @@ from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.errors import NOT_IN_PROGRESS
 from conferral.telephony.http_client import ignore_not_found, label_requests, send
-from conferral.telephony.parameters import (
-    CallSetup,
-    PlacedCall,
-    RecordingFound,
-    announcement_parameters,
-    call_parameters,
-    check_dial_allowed,
-    is_label,
-    participant_parameters,
-    shows_update,
-    update_parameters,
-)
-from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.parameters import CallSetup, PlacedCall, RecordingFound
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.twilio_queries import TwilioQueries, participants_in
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
@@ -116,25 +106,25 @@ class TwilioApi(TwilioQueries):
             if error.code not in NOT_STARTED:
                 raise
             # It has not started, so hang up the parties that wait. Guests' calls (no label) are not ours to end.
-            for seen in await self.participants_in(effect.conference_sid):
-                if is_label(seen.label):
+            for seen in await participants_in(self._client, effect.conference_sid):
+                if parameters.is_label(seen.label):
                     await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         with _ignore_ended():  # over already, so no one would hear it
-            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up_inline(effect.sentence))
+            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up(Phrase(effect.sentence)))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
         """Dial a party straight into the conference."""
-        check_dial_allowed(effect, self._setup)
+        parameters.check_dial_allowed(effect, self._setup)
         inside = self._client.conferences(effect.conference).participants
-        created = await send(inside.create_async(**participant_parameters(effect, self._setup)))
+        created = await send(inside.create_async(**parameters.participant_parameters(effect, self._setup)))
         return _placed_call(created.call_sid, created.queue_time)
 
     async def _create_call(self, effect: CreateCall) -> PlacedCall:
         """Dial a party to the gate (call screening)."""
-        check_dial_allowed(effect, self._setup)
-        created = await send(self._client.calls.create_async(**call_parameters(effect, self._setup)))
+        parameters.check_dial_allowed(effect, self._setup)
+        created = await send(self._client.calls.create_async(**parameters.call_parameters(effect, self._setup)))
         return _placed_call(created.sid, created.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
@@ -144,15 +134,15 @@ class TwilioApi(TwilioQueries):
 
     async def _update_participant(self, effect: UpdateParticipant) -> bool:
         """Change a participant; return whether the response shows it."""
-        changes = update_parameters(effect, self._setup.urls)
+        changes = parameters.update_parameters(effect, self._setup.urls)
         inside = self._client.conferences(effect.conference_sid).participants
-        return shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
+        return parameters.shows_update(effect, await send(inside(effect.call_sid).update_async(**changes)))
 
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
         """Play an announcement to one participant or to all."""
         conference = self._client.conferences(effect.conference_sid)
         heard_by = conference.participants(effect.call_sid) if effect.call_sid else conference
-        await send(heard_by.update_async(**announcement_parameters(effect, self._setup.urls)))
+        await send(heard_by.update_async(**parameters.announcement_parameters(effect, self._setup.urls)))
 
     async def _redirect_to_voicemail(self, effect: RedirectToVoicemail) -> None:
         await self._update_call(effect.call_sid, twiml=self._setup.twiml.voicemail(effect.session_id))

@@ -88,7 +88,7 @@ class TwilioQueries:
         """Return the SID of a dial's call, by its label; empty for none."""
         with label_requests("verify"):
             conferences = await self._conferences_named(effect.conference)
-            inside = await gather(*(self.participants_in(conference) for conference in conferences))
+            inside = await gather(*(participants_in(self._client, conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
     async def find_possible_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ class TwilioQueries:
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is alone in a conference; ringing ones count."""
         with label_requests("is_alone"):
-            inside = await self.participants_in(conference_sid)
+            inside = await participants_in(self._client, conference_sid)
         return [seen.call_sid for seen in inside] == [call_sid]
 
     async def read_calls(self, effect: ReadCalls) -> CallsRead:
@@ -186,7 +186,7 @@ class TwilioQueries:
         parent_call_sid = effect.parent_call_sid
         known: tuple[_Conference, ...] = ()
         if effect.conference_sid:
-            known = ((effect.conference_sid, await self.participants_in(effect.conference_sid)),)
+            known = ((effect.conference_sid, await participants_in(self._client, effect.conference_sid)),)
         if known and not parent_call_sid:
             # A search by name would double most reads' requests. With a second conference, a live call is missing.
             missing = _missing_calls(effect, known[0], [])
@@ -198,7 +198,7 @@ class TwilioQueries:
             parents, children = await gather(
                 self._read_each([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
-            calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+            calls = [*parents, *map(_call_seen, children)]
         conferences = await self._conferences_of(effect, *known)
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
@@ -226,12 +226,7 @@ class TwilioQueries:
         call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
         if call is None:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
-        return CallSeen(
-            call_sid=call_sid,
-            status=text_of(call.status),
-            parent_call_sid=text_of(call.parent_call_sid),
-            to=without_params(text_of(call.to)),
-        )
+        return _call_seen(call)
 
     async def _read_each(self, call_sids: list[str]) -> list[CallSeen]:
         """Return calls in order, a few at a time, to delay no other session."""
@@ -252,12 +247,6 @@ class TwilioQueries:
             return [name_or_sid]
         return [text_of(conference.sid) for conference in await live_conferences(self._client, name_or_sid)]
 
-    async def participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
-        """Return a conference's participants, also ringing; empty if it is over."""
-        inside_of = self._client.conferences(conference_sid).participants
-        page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
-        return tuple(parse_participant(seen) for seen in await if_found(list_page(page)) or ())
-
     async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
         """Return the session's live conferences; `known` are not read again."""
         before = dict(known)
@@ -266,7 +255,9 @@ class TwilioQueries:
         unlisted = [(sid, inside) for sid, inside in known if sid not in conferences]
         conferences += [sid for sid, inside in unlisted if inside or await is_live_conference(self._client, sid)]
         others = [conference for conference in conferences if conference not in before]
-        before |= zip(others, await gather(*(self.participants_in(conference) for conference in others)), strict=True)
+        before |= zip(
+            others, await gather(*(participants_in(self._client, conference) for conference in others)), strict=True
+        )
         return [(conference, before[conference]) for conference in conferences]
 
     async def _conferences_after(self, effect: RedirectCall) -> list[_Conference]:
@@ -274,8 +265,14 @@ class TwilioQueries:
         conferences = await self._conferences_named(effect.conference_name or effect.session_id)
         if is_conference_sid(effect.conference) and effect.conference not in conferences:
             conferences.append(effect.conference)
-        inside = await gather(*(self.participants_in(conference) for conference in conferences))
+        inside = await gather(*(participants_in(self._client, conference) for conference in conferences))
         return list(zip(conferences, inside, strict=True))
+
+
+async def participants_in(client: Client, conference_sid: str) -> tuple[ParticipantSeen, ...]:
+    """Return a conference's participants, also ringing; empty if it is over."""
+    page = partial(client.conferences(conference_sid).participants.page_async, page_size=PARTICIPANTS_MAX)
+    return tuple(parse_participant(seen) for seen in await if_found(list_page(page)) or ())
 
 
 def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:
@@ -313,12 +310,12 @@ def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen
     )
 
 
-def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
+def _call_seen(call: CallInstance) -> CallSeen:
     return CallSeen(
-        call_sid=text_of(child.sid),
-        status=text_of(child.status),
-        parent_call_sid=parent_call_sid,
-        to=without_params(text_of(child.to)),
+        call_sid=text_of(call.sid),
+        status=text_of(call.status),
+        parent_call_sid=text_of(call.parent_call_sid),
+        to=without_params(text_of(call.to)),
     )
 
 

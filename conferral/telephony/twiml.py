@@ -7,13 +7,10 @@ import re
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.effects import (
-    RedirectCall,
-    Sentence,
-)
+from conferral.statemachine.effects import RedirectCall
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
 from conferral.statemachine.session import AGENT, CUSTOMER, bridge_dial
 from conferral.telephony.addresses import Address, AddressKind, address_with_params
@@ -28,7 +25,7 @@ from conferral.telephony.callback_urls import (
     Wait,
     wait_audio_named,
 )
-from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
+from conferral.telephony.phrases import Phrase, recall_phrase, sentence_in
 
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
@@ -161,10 +158,6 @@ class TwimlBuilder:
         response.hangup()
         return str(response)
 
-    def say_and_hang_up_inline(self, sentence: str) -> str:
-        """Say a `Sentence`, then hang up; short enough for a REST update."""
-        return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
-
     def voicemail(self, session_id: str) -> str:
         """Say the greeting, and record a message; short enough for a REST update.
 
@@ -189,7 +182,9 @@ class TwimlBuilder:
 
     def hang_up(self) -> str:
         """Return the document that only hangs up."""
-        return _HANG_UP
+        response = VoiceResponse()
+        response.hangup()
+        return str(response)
 
     def _brief(self, verbs: VoiceResponse | Gather, brief: str, recall_reason: str) -> None:
         """Say why a recalled agent is called, and the operator's briefing."""
@@ -320,7 +315,7 @@ class TwimlBuilder:
             end_conference_on_exit=False,
             **({"muted": True} if supervises else {}),
             **wait_attributes,
-            **conference_attributes(attributes, recording_url=self._urls.recording(session_id)),
+            **conference_attributes(attributes, self._urls.recording(session_id), by_rest=False),
             status_callback=self._urls.conference(session_id),
             status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
@@ -375,36 +370,16 @@ def _customer_options(party: str, attributes: ConferenceAttributes) -> dict[str,
 
 
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
-_HANG_UP = str(VoiceResponse().append(Hangup()))
-
-
 #: Events requested of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
 CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
-
-
 #: Speech start and end: two callbacks each time.
 SPEAKER_EVENT = "speaker"
-
-
 #: Events requested of every recording. Source: Twilio docs, Recordings resource, `RecordingStatusCallbackEvent`.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
-def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Return attributes of `<Conference>` by the library's names."""
-    return _attributes(attributes, recording_url, "", "record-from-start", " ".join(RECORDING_EVENTS))
-
-
-def participant_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Return the same attributes as parameters of `Participants.create`."""
-    # One field per event, as for every other list.
-    return _attributes(attributes, recording_url, "conference_", "true", list(RECORDING_EVENTS))
-
-
-def _attributes(
-    attributes: ConferenceAttributes, recording_url: str, prefix: str, record: str, events: str | list[str]
-) -> dict[str, Any]:
-    """Return attributes; `prefix` and `record` are for the recording."""
+def conference_attributes(attributes: ConferenceAttributes, recording_url: str, *, by_rest: bool) -> dict[str, Any]:
+    """Return attributes of `<Conference>`, or parameters of a dial `by_rest`."""
     named = {
         "beep": attributes.beep or "false",  # Twilio beeps by default
         "jitter_buffer_size": attributes.jitter_buffer_size,
@@ -412,8 +387,11 @@ def _attributes(
         "max_participants": attributes.max_participants,
     }
     if attributes.record == "true":
+        prefix = "conference_" if by_rest else ""
+        # By REST, one field per event, as for every other list.
+        events = list(RECORDING_EVENTS) if by_rest else " ".join(RECORDING_EVENTS)
         named |= {
-            f"{prefix}record": record,
+            f"{prefix}record": "true" if by_rest else "record-from-start",
             f"{prefix}recording_status_callback": recording_url,
             f"{prefix}recording_status_callback_event": events,
             f"{prefix}recording_status_callback_method": "POST",

@@ -15,6 +15,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from conferral.sandbox.model.behavior import Behavior
 from tests.conferral.cli_helpers import SERVICE
+from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import LocalSystem
 
 NUMBER = "+14155550100"
@@ -118,7 +119,7 @@ async def test_lists_of_conferences_show_which_rule_the_account_follows(sandbox,
     add(sandbox)
     sandbox.model.behavior = behavior
     for one in statuses:
-        sandbox.model.state.conferences[sandbox.add_foreign_conference(one)].status = one
+        sandbox.model.state.conferences[add_foreign_conference(sandbox, one)].status = one
 
     line = (await asked(settings_of(sandbox)))["conference lists"]
 

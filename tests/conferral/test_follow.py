@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from conferral.operations.session_queries import ChangeFeed
+from conferral.operations.session_queries import ChangeFeed, SessionQueries
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -40,10 +40,9 @@ async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     put(redis, make_session(), log=[log_entry("call_received")])
     follower = ChangeFeed(reader)
 
-    sessions = await follower.start(CREATED_MS)
+    await follower.start(CREATED_MS)
     redis.xadd(KEYS.log(CALL), log_entry("convert"))
 
-    assert [session.id for session in sessions] == [CALL]
     assert await output_of(follower) == [(CALL, "convert")]
     assert await output_of(follower) == []
 
@@ -77,14 +76,14 @@ def test_one_session_is_shown_from_start_to_end(run, redis):
 
 def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
     put(redis, make_session(), log=[log_entry("call_received")])
-    poll = ChangeFeed.poll
+    log_after = SessionQueries.log_after
 
-    async def poll_and_erase(feed, now_ms):
-        changes = await poll(feed, now_ms)
+    async def read_and_erase(reader, session_id, after):
+        found = await log_after(reader, session_id, after)
         redis.delete(KEYS.session(CALL), KEYS.log(CALL))
-        return changes
+        return found
 
-    monkeypatch.setattr(ChangeFeed, "poll", poll_and_erase)
+    monkeypatch.setattr(SessionQueries, "log_after", read_and_erase)
 
     ran = run("show", CALL, "--follow")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.flows.conference_starts import opened
+from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import AGENT, CUSTOMER
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[CUSTOMER, AGENT])]
@@ -11,7 +12,7 @@ NAME = "lunch"
 
 def strangers(system, name):
     """Two strangers in a live conference of that name; returns what shows that nothing has happened to them."""
-    sid = system.sandbox.add_foreign_conference(name, participant_count=2, age_s=60)
+    sid = add_foreign_conference(system.sandbox, name, participant_count=2, age_s=60)
     members = sorted(system.sandbox.model.state.conferences[sid].participants)
 
     def are_untouched():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.flows.flow_helpers import TARGET
+from tests.support.foreign_calls import send_odd_callback
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -90,7 +91,7 @@ async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system
     if phase == "ended":
         await system.ended_by_command(customer.sid)
     before = await system.session(customer.sid)
-    system.sandbox.send_callback(session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
+    send_odd_callback(system.sandbox, session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
     (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
     assert json.loads(entry["details"]) == {"party": "customer", "kind": "participant-waves"}
     assert json.loads(entry["effects"]) == []
@@ -107,7 +108,8 @@ async def test_unknown_parameters_are_logged_without_phone_numbers(system):
     # Both get EndConferenceOnExit: an older callback than these would change nothing.
     await log_entries(system, customer.sid, "participant_changed", count=2)
     conference = (await system.session(customer.sid))["conference_sid"]
-    system.sandbox.send_callback(
+    send_odd_callback(
+        system.sandbox,
         conference,
         "participant-mute",
         {

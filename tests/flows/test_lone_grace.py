@@ -6,6 +6,7 @@ from conferral.sandbox import CallHandle
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import BOB, GroupCall
 from tests.flows.test_sweep import waits_for_nothing
+from tests.support.foreign_calls import add_foreign_calls
 from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)]
@@ -44,7 +45,7 @@ async def talk_on(crowd: GroupCall, other: CallHandle) -> None:
 @pytest.mark.parametrize("failures", [0, 5])
 async def test_customer_who_talks_to_a_guest_whose_join_was_lost_is_not_hung_up(system, failures):
     crowd = await group(system)
-    (guest,) = system.sandbox.add_foreign_calls(1)
+    (guest,) = add_foreign_calls(system.sandbox, 1)
     system.sandbox.faults.lose_callbacks("participant-join")
     await enters(crowd, guest)
     await system.until_hears(guest, [crowd["customer"], crowd["agent"]])

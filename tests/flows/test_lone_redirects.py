@@ -6,6 +6,7 @@ from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.test_moved_away import move
 from tests.flows.test_sweep import swept
+from tests.support.foreign_calls import add_foreign_calls
 from tests.support.local_system import LocalSystem
 
 SWEEPS = {"CONFERRAL_SWEEP_INTERVAL": 0.4}
@@ -80,7 +81,7 @@ async def test_customer_in_another_programs_hands_is_left_alone(system, what):
     customer = await customer_is_moved_away(system)
     await enters(system, customer, "customer-1" if what == "company" else "")
     if what == "company":
-        (other,) = system.sandbox.add_foreign_calls(1)
+        (other,) = add_foreign_calls(system.sandbox, 1)
         name = (await system.session(customer.sid))["conference_name"]
         other.move(twiml=f"<Response><Dial><Conference>{name}</Conference></Dial></Response>")
         await system.until_talk(customer, other)

@@ -10,6 +10,7 @@ from conferral.sandbox import CallHandle, PhoneScript
 from conferral.sandbox.model.rest import call_routes
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_visits import move, swept, visit_of
+from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
@@ -58,7 +59,7 @@ async def test_consult_continues_as_a_consult_after_redis_loss(system: LocalSyst
 
 @pytest.mark.soak
 async def test_conferences_of_others_are_left_alone_though_they_are_named_as_ours(system: LocalSystem) -> None:
-    foreign = system.sandbox.add_foreign_conference("CA" + "7" * 32, age_s=60)
+    foreign = add_foreign_conference(system.sandbox, "CA" + "7" * 32, age_s=60)
     customer, _ = await system.converted()
     await forget(system)
     await found(system, customer.sid, state="conferenced")

@@ -16,6 +16,7 @@ from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import BOB, GroupCall
+from tests.support.foreign_calls import add_foreign_calls, add_foreign_conference
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
 from tests.support.metric_values import value_of
@@ -50,7 +51,9 @@ class Foreigners:
 
 def foreigners(system: LocalSystem) -> Foreigners:
     return Foreigners(
-        system, system.sandbox.add_foreign_calls(3, age_s=60), system.sandbox.add_foreign_conference("lunch", age_s=60)
+        system,
+        add_foreign_calls(system.sandbox, 3, age_s=60),
+        add_foreign_conference(system.sandbox, "lunch", age_s=60),
     )
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from conferral.runtime.errors import ConferralError
 from conferral.sandbox.model.messages import (
     CallbackRequest,
     Input,
     PhoneAnswers,
-    PhoneBusy,
-    PhoneFails,
     PhoneHangsUp,
     PhonePresses,
-    PhoneRejects,
-    TwimlFailed,
+    PhoneRefuses,
     TwimlFetched,
 )
 from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
@@ -46,9 +44,9 @@ from tests.model_checking.twilio_states import WAIT_AUDIO, Fetch, Followed, Leg
 TIMER = {timer.timer: timer for timer in TIMERS}
 _PHONES: dict[str, Callable[[str], Input]] = {
     "answer": PhoneAnswers,
-    "reject": PhoneRejects,
-    "busy": PhoneBusy,
-    "fail": PhoneFails,
+    "reject": partial(PhoneRefuses, sip_code=603),
+    "busy": partial(PhoneRefuses, sip_code=486),
+    "fail": partial(PhoneRefuses, sip_code=404),
 }
 #: How long something may be under way, at most, milliseconds.
 SLOW_MS = 5_000
@@ -170,7 +168,7 @@ class Moves:
 
     def _not_fetched(self, place: Place, fetch: Fetch) -> Place:
         after = _spent(place)
-        return self.followed(after, self.system.exchanges.follow(place.exchange, TwimlFailed(fetch.fetch_id)))
+        return self.followed(after, self.system.exchanges.follow(place.exchange, TwimlFetched(fetch.fetch_id)))
 
     def _served_for_nothing(self, place: Place, fetch: Fetch) -> Place | None:
         """The answer is lost on the way: what the handler has stored stays, and the same is asked again."""

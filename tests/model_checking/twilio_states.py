@@ -280,9 +280,7 @@ def _normal_call(call: Call) -> None:
     if call.dial is not None and call.dial.bridged_at_s is not None:
         call.dial.bridged_at_s = NOW_S
     if call.status in FINAL:
-        call.program = call.dial = call.gather = call.join_settings = call.redirect_target = call.start = (
-            call.record_settings
-        ) = None
+        call.program = call.dial = call.gather = call.join_settings = call.redirect_target = call.start = None
         call.custom = ()
         call.send_digits = call.digits_sent = ""
 

@@ -92,23 +92,6 @@ def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
     assert result.text == f"Twilio confirmed: update customer; {line}"
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full: bool) -> None:
-    log, _ = recorded(held("succeeds", attempts=2, failed_attempts=("503 x1",)))
-    for first in range(len(log) + 1):
-        growing = timeline.Timeline(full=full)
-
-        changed = [growing.add(log[:first]), growing.add(log[first:])]
-
-        assert tuple(growing.entries) == timeline.build_timeline(log, full=full)
-        assert changed[0] == set(range(first))
-        assert changed[1] >= set(range(first, len(log)))
-        # A page that has the first entries must get what followed from them since.
-        known = timeline.build_timeline(log[:first], full=full)
-        older = {place for place, moment in enumerate(known) if moment != growing.entries[place]}
-        assert changed[1] - set(range(first, len(log))) == older
-
-
 @pytest.mark.parametrize("mode", ["consult", "warm"])
 def test_running_transfer_is_not_reported_done_early(mode: str) -> None:
     log, _ = recorded(lambda: talking(mode).complete().leaves("agent"))

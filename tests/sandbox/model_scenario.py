@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from conferral.sandbox.model import test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import (
     CallbackRequest,
@@ -21,11 +20,11 @@ from conferral.sandbox.model.messages import (
     Result,
     RingPhone,
     TimePassed,
-    TwimlFailed,
     TwimlFetched,
 )
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
+from tests.support import foreign_calls
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32
@@ -71,15 +70,15 @@ class ModelScenario:
 
     def add_foreign_calls(self, count: int, status: str = "in-progress", age_s: float = 0.0) -> list[str]:
         with self.exchange.changing(self.now_s) as transaction:
-            return test_aids.add_calls(transaction, count, status, age_s)
+            return foreign_calls.add_calls(transaction, count, status, age_s)
 
     def add_foreign_conference(self, name: str, participant_count: int = 2) -> str:
         with self.exchange.changing(self.now_s) as transaction:
-            return test_aids.add_conference(transaction, name, participant_count, age_s=0.0)
+            return foreign_calls.add_conference(transaction, name, participant_count, age_s=0.0)
 
     def sends(self, sid: str, event: str, *params: tuple[str, str]) -> None:
         with self.exchange.changing(self.now_s) as transaction:
-            test_aids.send_callback(transaction, sid, event, params)
+            foreign_calls.send_callback(transaction, sid, event, params)
         self.callbacks += transaction.outputs  # type: ignore[arg-type]
 
     def passes(self, seconds: float) -> None:
@@ -110,7 +109,7 @@ class ModelScenario:
     def fail(self, path: str, code: int = 11205) -> None:
         fetch = self.asked(path)
         self.fetches.remove(fetch)
-        self.happens(TwimlFailed(fetch.fetch_id, code))
+        self.happens(TwimlFetched(fetch.fetch_id, error_code=code))
 
     def answers(self, sid: str, after_s: float = 0.0) -> None:
         self.happens(PhoneRings(sid))

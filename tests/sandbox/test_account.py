@@ -26,14 +26,13 @@ def properties_of(instance: type) -> set[str]:
     return set(re.findall(r'payload\.get\(\s*"(\w+)"', inspect.getsource(instance)))
 
 
-def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -> None:
+def test_resources_have_only_properties_that_twilio_describes(sandbox: Sandbox) -> None:
     state: State = sandbox.model.state
-    assert account_routes.account_resource(state).keys() == properties_of(AccountInstance)
-    assert account_routes.number_resource(state, Number(BUSINESS, "")).keys() == properties_of(
-        IncomingPhoneNumberInstance
-    )
-    assert account_routes.caller_id_resource(state, Number(OTHER, "")).keys() == properties_of(OutgoingCallerIdInstance)
-    assert account_routes.domain_resource(state, Number("a.sip.twilio.com", "")).keys() == properties_of(DomainInstance)
+    number = Number(BUSINESS, "")
+    assert account_routes.account_resource(state).keys() <= properties_of(AccountInstance)
+    assert account_routes.number_resource(state, number).keys() <= properties_of(IncomingPhoneNumberInstance)
+    assert account_routes.caller_id_resource(state, number).keys() <= properties_of(OutgoingCallerIdInstance)
+    assert account_routes.domain_resource(state, number).keys() <= properties_of(DomainInstance)
 
 
 async def test_verified_caller_ids_and_sip_domains_are_readable(sandbox: Sandbox, twilio: Client) -> None:

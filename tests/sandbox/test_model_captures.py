@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import InboundCall, PhoneAnswers, PhoneFails
+from conferral.sandbox.model.messages import InboundCall, PhoneAnswers, PhoneRefuses
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
@@ -53,7 +53,7 @@ def test_dial_to_sip_reports_its_response(story: ModelScenario) -> None:
 def test_action_of_a_failed_dial_names_the_error(story: ModelScenario, to: str, attributes: str, code: str) -> None:
     story.call_in(bridge_twiml(to, f'action="/action" {attributes}'))
     for ring in story.rings:
-        story.happens(PhoneFails(ring.call_sid))
+        story.happens(PhoneRefuses(ring.call_sid, 404))
 
     action = story.sent_to("/action")
     assert action["DialCallStatus"] == "failed"

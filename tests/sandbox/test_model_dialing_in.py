@@ -1,11 +1,12 @@
 """Dialing someone into a conference by the Participants API: ringing heard or not, and every way it can fail."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings
+from conferral.sandbox.model.messages import Input, PhoneHangsUp, PhoneRefuses, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 CALLBACKS = (
@@ -31,9 +32,9 @@ def phone(act: Callable[[str], Input]) -> Callable[[ModelScenario, str], None]:
 @pytest.mark.parametrize(
     ("fails", "status", "sip_code"),
     [
-        (phone(PhoneBusy), "busy", "486"),
-        (phone(PhoneRejects), "busy", "603"),
-        (phone(PhoneFails), "failed", "404"),
+        (phone(partial(PhoneRefuses, sip_code=486)), "busy", "486"),
+        (phone(partial(PhoneRefuses, sip_code=603)), "busy", "603"),
+        (phone(partial(PhoneRefuses, sip_code=404)), "failed", "404"),
         (phone(PhoneHangsUp), "no-answer", "487"),
         (no_answer, "no-answer", "487"),
     ],

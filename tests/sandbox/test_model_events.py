@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
-from conferral.sandbox.model.test_aids import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
+from tests.support.foreign_calls import NoSubscriberError
 
 
 def test_speech_is_reported_from_start_to_stop(story: ModelScenario) -> None:

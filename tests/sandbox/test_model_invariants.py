@@ -1,5 +1,6 @@
 """Whatever happens, in whatever order: the exchange never breaks, and its world stays consistent."""
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -8,10 +9,9 @@ from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import (
     PhoneAnswers,
-    PhoneBusy,
     PhoneFallsSilent,
     PhoneHangsUp,
-    PhoneRejects,
+    PhoneRefuses,
     PhoneRings,
     PhoneSpeaks,
 )
@@ -45,7 +45,8 @@ UPDATES = (
     (("AnnounceUrl", f"{APP}/announce"),),
     (("Coaching", "false"),),
 )
-PHONE_ACTS = (PhoneRings, PhoneBusy, PhoneRejects, PhoneHangsUp, PhoneHangsUp, PhoneSpeaks, PhoneFallsSilent)
+BUSY, DECLINES = (partial(PhoneRefuses, sip_code=code) for code in (486, 603))
+PHONE_ACTS = (PhoneRings, BUSY, DECLINES, PhoneHangsUp, PhoneHangsUp, PhoneSpeaks, PhoneFallsSilent)
 RECORD = (("RecordingStatusCallback", f"{APP}/recording"), ("RecordingStatusCallbackEvent", "completed"))
 ENTERING = (
     (),
@@ -87,8 +88,7 @@ def call_step(story: ModelScenario, random: Random, sid: str) -> None:
         case 0:
             digits = random.choice((("SendDigits", "w1"), ("SendDigits", "1"), ("MachineDetection", "Enable")))
             gate = (("Url", f"{APP}/gate"), digits, ("Timeout", "20"))
-            record = ("Record", random.choice(("true", "false")))
-            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate, record)
+            story.rest("POST", "/Calls.json", ("To", "+15550133"), ("From", BUSINESS), *gate)
         case 1:
             story.rest("POST", f"/Calls/{sid}/Recordings.json", *RECORD)
         case _:

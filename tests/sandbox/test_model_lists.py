@@ -40,23 +40,3 @@ def test_foreign_conference_has_participants_and_sends_no_callbacks(story: Model
     assert (story.callbacks, story.fetches, story.exchange.next_due_s()) == ([], [], None)
     with pytest.raises(ValueError, match="a name that no live one has"):
         story.add_foreign_conference("theirs")
-
-
-def test_calls_are_listed_by_their_end(story: ModelScenario) -> None:
-    story.dial()
-    over = story.dial()
-    story.hangs_up(over)
-
-    listed = story.rest("GET", "/Calls.json", ("EndTime>", "1970-01-01"))[1]["calls"]
-
-    assert [it["sid"] for it in listed] == [over]
-
-
-def test_conferences_are_listed_by_days_alone(story: ModelScenario) -> None:
-    story.add_foreign_conference("theirs")
-
-    def found(name: str, value: str) -> int:
-        return len(story.rest("GET", "/Conferences.json", (name, value))[1].get("conferences", ()))
-
-    assert (found("DateCreated", "1970-01-01"), found("DateUpdated>", "1970-01-02")) == (1, 0)
-    assert story.refused("GET", "/Conferences.json", ("DateCreated>", "1970-01-01T00:00:00Z")) == (400, 20001)

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import PhoneBusy, PhoneRings
+from conferral.sandbox.model.messages import PhoneRefuses, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
@@ -31,7 +31,7 @@ def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it(story
         conference="new",
     )
 
-    story.happens(PhoneBusy(sid))
+    story.happens(PhoneRefuses(sid, 486))
 
     assert story.left() == ("participant_add_failed", "busy")
     assert story.exchange.state.conferences[story.conference("new")].status == "completed"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.sandbox import Retention
-from conferral.sandbox.model.messages import TwimlFailed
+from conferral.sandbox.model.messages import TwimlFetched
 from conferral.sandbox.page import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
@@ -61,7 +61,7 @@ def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Call
         play(story)
         play(story)
         for fetch_id in list(story.exchange.state.fetches):
-            story.happens(TwimlFailed(fetch_id, 11205))
+            story.happens(TwimlFetched(fetch_id))
         story.passes(600)
 
     assert forgetting.callbacks == keeping.callbacks

@@ -4,10 +4,11 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from conferral.sandbox import CallHandle, NoSubscriberError, Sandbox, UnknownNumberError
+from conferral.sandbox import CallHandle, Sandbox, UnknownNumberError
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS
 from tests.sandbox.webhook_app import WebhookApp
+from tests.support.foreign_calls import NoSubscriberError, send_odd_callback
 
 EVENTS = "start end join leave announcement speaker"
 SAY = "<Response><Say>We close soon</Say></Response>"
@@ -111,11 +112,11 @@ async def test_speaker_can_be_set_by_hand(
 
 async def test_unknown_callback_is_sent_signed(app: WebhookApp, sandbox: Sandbox, members: list[CallHandle]) -> None:
     params = {"CallSid": members[0].sid, "Song": "alto"}
-    sandbox.send_callback(conference_of(members), "participant-sang", params)
+    send_odd_callback(sandbox, conference_of(members), "participant-sang", params)
     await sandbox.wait_until_idle()
 
     found = app.at("/conference")[-1]
     assert (found.params["StatusCallbackEvent"], found.params["Song"]) == ("participant-sang", "alto")
     assert found.is_signed
     with pytest.raises(NoSubscriberError, match="CF0"):
-        sandbox.send_callback("CF0", "x")
+        send_odd_callback(sandbox, "CF0", "x", {})

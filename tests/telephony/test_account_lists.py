@@ -1,10 +1,8 @@
 """The account's lists: every page of every status of what is live, at a bounded pace, and nothing of anyone else's."""
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,7 +22,7 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.telephony.account_lists import AccountListReader, AccountSnapshot, ChildCall, OwnCall
+from conferral.telephony.account_lists import AccountListReader, ChildCall, OwnCall
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
 from tests.telephony.test_number_forms import uris
 
@@ -32,9 +30,6 @@ LISTS = [
     ("Calls", "queued"), ("Calls", "ringing"), ("Calls", "in-progress"), ("Conferences", "init"),
     ("Conferences", "in-progress"),
 ]  # fmt: skip
-
-
-TOO_MANY, TOO_MANY_FOR_15_S = ProviderBusyError(http_status=429), ProviderBusyError(http_status=429, retry_after_s=15.0)
 
 
 class ListingHttp(ScriptedHttp):
@@ -69,24 +64,9 @@ class ListingHttp(ScriptedHttp):
         return Response(200, orjson.dumps(body).decode())
 
 
-class Shortest(random.Random):
-    """Always picks the shortest wait."""
-
-    def random(self) -> float:
-        return 0.0
-
-
-class Pauses(list[float]):
-    """Time that is waited out at once."""
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-
-
-def reader_of(http: ListingHttp, **more: Any) -> tuple[AccountListReader, Pauses]:
+def reader_of(http: ListingHttp, **more: Any) -> AccountListReader:
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    pauses = Pauses()
-    return AccountListReader(client, sleep=pauses, rng=Shortest(), metrics=Metrics(), **more), pauses
+    return AccountListReader(client, metrics=Metrics(), **more)
 
 
 def calls(count: int, letter: str = "0") -> list[dict[str, Any]]:
@@ -105,7 +85,7 @@ async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() 
         ("Conferences", "init"): [{"sid": "CFi", "friendly_name": "one"}],
         ("Conferences", "in-progress"): [{"sid": "CFp", "friendly_name": "two"}],
     })  # fmt: skip
-    reader, _ = reader_of(http)
+    reader = reader_of(http)
 
     account = await reader.read()
 
@@ -118,7 +98,7 @@ async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() 
 async def test_refused_list_of_conferences_that_have_not_started_ends_no_sweep() -> None:
     http = ListingHttp({("Conferences", "in-progress"): [{"sid": "CFp", "friendly_name": "two"}]})
     http.refused = ("Conferences", "init")
-    reader, _ = reader_of(http)
+    reader = reader_of(http)
 
     account = await reader.read()
 
@@ -132,7 +112,7 @@ async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None
     own, other, third = "+14155550100", "+14155550123", "+14155550124"
     ends = {"CAin": (other, own), "CAout": (own, other), "CAelse": (other, third)}
     records = [{"sid": sid, "from": caller, "to": called} for sid, (caller, called) in ends.items()]
-    reader, _ = reader_of(ListingHttp({("Calls", "ringing"): records}), own_numbers=lambda: [own])
+    reader = reader_of(ListingHttp({("Calls", "ringing"): records}), own_numbers=lambda: [own])
 
     account = await reader.read()
 
@@ -146,7 +126,7 @@ async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None
 @given(uris("+14155550101"), uris("+14155550123"))
 def test_call_to_a_number_of_ours_in_a_uri_is_ours_and_so_is_its_callers_number(called: str, caller: str) -> None:
     lists = {("Calls", "ringing"): [{"sid": "CAin", "from": caller, "to": called}]}
-    reader, _ = reader_of(ListingHttp(lists), own_numbers=lambda: ["+14155550100", "+14155550101"])
+    reader = reader_of(ListingHttp(lists), own_numbers=lambda: ["+14155550100", "+14155550101"])
 
     account = asyncio.run(reader.read())
 
@@ -156,7 +136,7 @@ def test_call_to_a_number_of_ours_in_a_uri_is_ours_and_so_is_its_callers_number(
 async def test_live_calls_that_a_dial_made_are_kept_by_its_call() -> None:
     records = [{"sid": "CAchild", "from": "+14155550123", "to": "client:alice?a=b", "parent_call_sid": "CAin"}]
     lists = {("Calls", "ringing"): records, ("Calls", "in-progress"): records}
-    account = await reader_of(ListingHttp(lists))[0].read()
+    account = await reader_of(ListingHttp(lists)).read()
 
     assert account.children == {"CAin": (ChildCall("CAchild", "client:alice", "+14155550123"),)}
 
@@ -166,7 +146,7 @@ async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> 
         ("Calls", "in-progress"): calls(10_000),
         ("Conferences", "in-progress"): conferences(*(f"s{number}" for number in range(5_000))),
     })  # fmt: skip
-    reader, pauses = reader_of(http)
+    reader = reader_of(http)
 
     account = await reader.read()
 
@@ -175,86 +155,37 @@ async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> 
     assert [asked.count(one) for one in LISTS] == [1, 1, 10, 1, 5]
     # An empty list is a page too.
     assert (account.call_pages, account.conference_pages) == (12, 6)
-    assert pauses == [0.1] * 13
 
 
-async def test_pages_are_bounded_and_what_was_not_read_is_said() -> None:
-    http = ListingHttp({("Calls", "ringing"): calls(2_500), ("Conferences", "in-progress"): conferences("a")})
-    reader, _ = reader_of(http, pages_max=3)
-
-    account = await reader.read()
-
-    assert (account.has_all_calls, account.has_all_conferences) == (False, True)
-    assert (account.call_pages, len(account.calls)) == (3, 2_000)
+UNAVAILABLE, UNREACHABLE = OutcomeUnknownError(http_status=503), ProviderUnreachableError()
 
 
-class PageOf(list[SimpleNamespace]):
-    """A page of the library's, as far as it is read."""
-
-    next_page_url: str | None = None
-
-    async def next_page_async(self) -> "PageOf":
-        return self
-
-
-async def account_of(page: PageOf) -> tuple[AccountSnapshot, Pauses]:
-    """What is read from lists that all begin with this page."""
-
-    async def page_async(**_asked: object) -> PageOf:
-        return page
-
-    pages, pauses = SimpleNamespace(page_async=page_async), Pauses()
-    client: Any = SimpleNamespace(calls=pages, conferences=pages)
-    return await AccountListReader(client, sleep=pauses, rng=random.Random(1), metrics=Metrics()).read(), pauses
-
-
-@pytest.mark.parametrize("count, is_whole", [(9_999, True), (10_000, False)])
-async def test_page_without_an_end_is_read_to_its_ten_thousandth_record(count: int, is_whole: bool) -> None:
-    named = dict.fromkeys(("to", "_from", "parent_call_sid", "friendly_name"), "")
-    account, _ = await account_of(PageOf(SimpleNamespace(sid=f"CA{number}", **named) for number in range(count)))
-
-    assert (len(account.calls), account.has_all_calls) == (count, is_whole)
-
-
-@pytest.mark.parametrize(
-    "faults, waited",
-    [
-        pytest.param([TOO_MANY_FOR_15_S, TOO_MANY], [15.0, 1.0], id="rate-limited"),
-        pytest.param([OutcomeUnknownError(http_status=503)] * 2, [0.5, 1.0], id="unavailable"),
-        pytest.param([ProviderUnreachableError()] * 2, [0.5, 1.0], id="unreachable"),
-    ],
-)
-async def test_page_that_failed_to_load_is_requested_again_after_a_pause(
-    faults: list[ProviderError], waited: list[float]
-) -> None:
+@pytest.mark.parametrize("fault", [UNAVAILABLE, UNREACHABLE], ids=["unavailable", "unreachable"])
+async def test_page_that_failed_to_load_is_requested_once_more(fault: ProviderError) -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
-    reader, pauses = reader_of(http)
-    http.faults.extend(faults)
+    http.faults.append(fault)
 
-    assert len((await reader.read()).calls) == 1_500
+    assert len((await reader_of(http).read()).calls) == 1_500
 
-    assert http.asked[:3] == [("Calls", "queued", 0)] * 3
-    assert pauses[:2] == waited
+    assert http.asked[:3] == [("Calls", "queued", 0)] * 2 + [("Calls", "ringing", 0)]
 
 
 @pytest.mark.parametrize(
     "faults, asked",
     [
-        ([TOO_MANY] * 9, 5),
-        ([ProviderBusyError(http_status=429, retry_after_s=15.5)], 1),
+        ([ProviderBusyError(http_status=429, retry_after_s=1.0)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
-        ([OutcomeUnknownError(http_status=503)] * 9, 5),
-        ([ProviderUnreachableError()] * 9, 5),
+        ([UNAVAILABLE] * 2, 2),
+        ([UNREACHABLE] * 2, 2),
     ],
-    ids=["busy-for-long", "busy-for-longer-than-15-s", "denied", "unavailable", "unreachable"],
+    ids=["busy", "denied", "unavailable", "unreachable"],
 )
-async def test_reading_that_is_refused_is_given_up(faults: list[ProviderError], asked: int) -> None:
+async def test_reading_that_fails_again_is_left_to_the_next_sweep(faults: list[ProviderError], asked: int) -> None:
     http = ListingHttp()
-    reader, _ = reader_of(http)
     http.faults.extend(faults)
 
     with pytest.raises(type(faults[0])):
-        await reader.read()
+        await reader_of(http).read()
 
     assert len(http.asked) == asked
 
@@ -267,7 +198,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
                 return Response(200, f'{{"calls": {calls}, "next_page_uri": null}}')
             return await super().request(method, uri, *more, **others)
 
-    reader, _ = reader_of(Odd())
+    reader = reader_of(Odd())
 
     with capture_logs() as lines:
         try:
@@ -281,7 +212,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
 
 async def test_reading_stops_before_the_next_request_on_demand() -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(5_000)})
-    reader, _ = reader_of(http)
+    reader = reader_of(http)
 
     def check() -> None:
         if len(http.asked) == 4:

@@ -131,7 +131,7 @@ async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> N
 CONFERENCE = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 PICTURE: dict[str, Answer] = {
     "GET Calls/CA1": call("CA1", "in-progress"),
-    "GET Calls": page("calls", call("CA2", "ringing", "client:alice?name=Ada")),
+    "GET Calls": page("calls", call("CA2", "ringing", "client:alice?name=Ada") | {"parent_call_sid": "CA1"}),
     "GET Conferences": page("conferences", CONFERENCE),
     "GET Conferences/CF1/Participants": page(
         "participants",

@@ -310,13 +310,9 @@ class TokenRequest(BaseModel):
         """Validate a request's body, or raise RequestError."""
         try:
             return cls.model_validate(body)
-        except ValidationError as error:
-            kinds = {fault["type"] for fault in error.errors(include_input=False, include_url=False)}
-        if "extra_forbidden" in kinds:
-            raise RequestError(ErrorType.INVALID, "an access token takes the field identity and no other")
-        if "missing" in kinds:
-            raise RequestError(ErrorType.INVALID, 'missing field "identity"')
-        raise RequestError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits, or _")
+        except ValidationError:
+            rule = f"an access token takes one field, identity: 1 to {IDENTITY_MAX} letters, digits, or _"
+            raise RequestError(ErrorType.INVALID, rule) from None
 
 
 class IssuedToken(BaseModel):

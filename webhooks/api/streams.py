@@ -16,7 +16,6 @@ from aiohttp import web
 
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import AT_ONCE, POLL_EVERY_S, FollowedSession, SessionFollower
-from conferral.operations.session_queries import LogEntry
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
@@ -43,10 +42,6 @@ def encode_event(kind: str, data: object, entry_id: str = "") -> bytes:
     """Return one event; the default kind is empty."""
     head = (f"event: {kind}\n" if kind else "") + (f"id: {entry_id}\n" if entry_id else "")
     return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"
-
-
-def _log_event(entry: LogEntry) -> bytes:
-    return encode_event("", models.dump(models.LogEntry.of_stored(entry)), entry.entry_id)
 
 
 #: An event without data would not reach the page.
@@ -215,7 +210,8 @@ class EventStreams(SessionFollower[_Followed]):
                     if has_gap:
                         await reader.send(_GAP)
                 if page.items:
-                    await reader.send(b"".join(map(_log_event, page.items)))
+                    entries = [(one.entry_id, models.dump(models.LogEntry.of_stored(one))) for one in page.items]
+                    await reader.send(b"".join(encode_event("", entry, entry_id) for entry_id, entry in entries))
                     last_id = page.items[-1].entry_id
                 if page.cursor:
                     continue

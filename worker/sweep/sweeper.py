@@ -16,7 +16,6 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
     LeaseLostError,
-    ProviderBusyError,
     ProviderError,
     ProviderRefusedError,
     StoreError,
@@ -156,7 +155,7 @@ class Sweeper:
             if self._stop.is_set():
                 return  # the next owner starts over
             self._log_abandoned(error)
-            is_soon = not isinstance(error, ProviderRefusedError | ProviderBusyError)
+            is_soon = not isinstance(error, ProviderRefusedError)
         self._metrics.sweeps.labels("given-up").inc()
         if is_soon:
             self._sweep_again_soon()
@@ -391,7 +390,7 @@ class Sweeper:
             findings=len(findings),
             behind=len(sweep.behind),
             duration_ms=round(duration_s * 1000),
-            reason="more is live than is read" if is_truncated else "",
+            reason="some records can't be read" if is_truncated else "",
         )
 
 

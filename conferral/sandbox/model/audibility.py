@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conferral.sandbox.model.formats import resolve
-from conferral.sandbox.model.state import Call, Participant, Sound, SoundInterval, SoundKind, State, WaitAudio
+from conferral.sandbox.model.state import Call, Participant, Sound, SoundInterval, State, WaitAudio
 from conferral.sandbox.model.twiml_parser import Verb
 
 SILENCE = Sound("silence")
@@ -137,15 +137,3 @@ class Audibility:
         """Return what the leg hears now; None if no one listens."""
         last = self.history.get(sid, [])[-1:]
         return last[0].sound if last and last[0].until_s is None else None
-
-    def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
-        """Return the seconds of this kind of sound in an interval."""
-        return sum(
-            max(0.0, min(until_s, until_s if it.until_s is None else it.until_s) - max(it.since_s, since_s))
-            for it in self.history.get(sid, ())
-            if it.sound.kind == kind
-        )
-
-    def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether the leg heard the other one in an interval."""
-        return any(interval.has(other_sid, since_s, until_s) for interval in self.history.get(sid, ()))

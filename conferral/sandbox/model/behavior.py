@@ -54,4 +54,3 @@ class Behavior:
     sorted_queries: bool = False
     verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).
     accept_call_tokens: bool = True  #: Whether a CallToken lets a REST dial show the original caller's number.
-    call_limit_s: float = 14_400.0  #: Default maximum duration of a call (TwiML <Dial>, timeLimit).

@@ -12,12 +12,13 @@ CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
 """Timers that end with the call; `old-action` outlives it.
 
-`start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
-`SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for a key, or machine detection is over.
+`start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the longest that a call may last. `digits`: the
+keys of `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for a key, or machine detection is over.
 `dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
+LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
 
@@ -33,7 +34,6 @@ def new_call(
         status="ringing" if direction == "inbound" else "queued",
         created_at_s=transaction.now_s,
         updated_at_s=transaction.now_s,
-        limit_s=transaction.behavior.call_limit_s,
         custom=address_parameters(to),
         number=transaction.state.created_counts["CA"],
     )
@@ -70,7 +70,7 @@ def answer(transaction: Transaction, call: Call) -> None:
     transaction.stop_timer(call.sid, "ring")
     call.answered_at_s = transaction.now_s
     _set_status(transaction, call, "in-progress")
-    transaction.set_timer(call.sid, "limit", call.limit_s)
+    transaction.set_timer(call.sid, "limit", LIMIT_S)
     send_call_event(transaction, call, "answered")
 
 

@@ -112,7 +112,6 @@ def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tup
         coaching=bool(settings.coach_sid),
         coach_sid=settings.coach_sid,
         end_on_exit=settings.end_on_exit,
-        beep_on_exit=settings.beep in {"true", "onExit"},
     )
     conference.participants[call.sid] = participant
     call.conference_sid = conference.sid
@@ -291,12 +290,6 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
         transaction.tasks.append(Task("dial-over", call.sid, "answered"))  # the action's DialCallStatus
     else:
         calls.hang_up(transaction, call)
-
-
-def remove_participant(transaction: Transaction, call: Call) -> None:
-    """Remove a participant via the API; a ringing one is hung up."""
-    leave(transaction, call, "participant_updated_via_api", was_removed=True)
-    continue_after_conference(transaction, call)
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:

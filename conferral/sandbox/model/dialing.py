@@ -4,7 +4,7 @@ from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.formats import is_number, is_url, resolve
 from conferral.sandbox.model.messages import Params
 from conferral.sandbox.model.state import Call, Dial, JoinSettings, Source, Subscription
-from conferral.sandbox.model.transaction import Task, Transaction
+from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import Verb, address, custom_parameters, nouns
 
 NOUNS_MAX = 10
@@ -223,16 +223,6 @@ def finish(transaction: Transaction, call: Call, status: str, child: Call | None
     action = action_request(transaction, call, status, child)
     call.dial = None
     transaction.stop_timer(call.sid, "dial-limit")
-    if action is None:
-        if not call.is_final:
-            call.activity = "idle"
-            transaction.tasks.append(Task("run", call.sid))
-        return
-    source, extra = action
-    if call.is_final:
-        transaction.fetch(call, source, "ignored", extra, is_action=True)
-        return
-    call.generation += 1
-    call.program = None  # verbs after a Dial with an action are never reached
-    call.activity = "fetching"
-    transaction.fetch(call, source, "program", extra, is_action=True)
+    if action is not None and not call.is_final:
+        call.program = None  # verbs after a Dial with an action are never reached
+    transaction.request_action(call, action)

@@ -38,16 +38,11 @@ class PhoneAnswers(PhoneInput):
     kind: PhoneKind = "person"
 
 
-class PhoneBusy(PhoneInput):
-    """A dialed phone is busy (SIP 486)."""
+@dataclass(frozen=True, slots=True)
+class PhoneRefuses(PhoneInput):
+    """A dialed phone does not take the call."""
 
-
-class PhoneRejects(PhoneInput):
-    """A dialed phone's user declines the call (SIP 603)."""
-
-
-class PhoneFails(PhoneInput):
-    """A dialed phone can't be reached (SIP 404)."""
+    sip_code: Literal[404, 486, 603]  #: It can't be reached, is busy, or its user declines.
 
 
 class PhoneHangsUp(PhoneInput):
@@ -83,21 +78,14 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class TwimlFetched:
-    """A requested document has arrived, with any HTTP status."""
+    """A requested document has arrived, whatever its status, or can't."""
 
     fetch_id: int
-    status: int
-    content_type: str
-    body: bytes
+    status: int = 0  #: 0 without an answer.
+    content_type: str = ""
+    body: bytes = b""
     url: str = ""  #: After redirects; empty for the requested URL.
-
-
-@dataclass(frozen=True, slots=True)
-class TwimlFailed:
-    """A requested document couldn't be fetched."""
-
-    fetch_id: int
-    error_code: int = 11205  #: 11205 no connection, 11200 timeout or bad response, 11210 unknown host, 11220 TLS.
+    error_code: int = 11205  #: Without an answer: 11205 no connection, 11200 timeout, 11210 unknown host, 11220 TLS.
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +93,8 @@ class TimePassed:
     """Time has passed; everything due happens."""
 
 
-PhoneEvent = (
-    PhoneRings | PhoneAnswers | PhoneBusy | PhoneRejects | PhoneFails | PhoneHangsUp | PhonePresses
-    | PhoneSpeaks | PhoneFallsSilent
-)  # fmt: skip
-Input = InboundCall | PhoneEvent | RestRequest | TwimlFetched | TwimlFailed | TimePassed
+PhoneEvent = PhoneRings | PhoneAnswers | PhoneRefuses | PhoneHangsUp | PhonePresses | PhoneSpeaks | PhoneFallsSilent
+Input = InboundCall | PhoneEvent | RestRequest | TwimlFetched | TimePassed
 
 CallbackKind = Literal["call", "conference", "recording"]
 FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce"]
@@ -117,7 +102,7 @@ FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announc
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """Fetch TwiML; its TwimlFetched or TwimlFailed has the same `fetch_id`."""
+    """Fetch TwiML; its TwimlFetched has the same `fetch_id`."""
 
     fetch_id: int
     call_sid: str

@@ -16,14 +16,12 @@ from conferral.sandbox.model.twiml_parser import TwimlError, Verb
 def update(transaction: Transaction, conference: Conference, participant: Participant, form: Form) -> None:
     """Apply an update; each actual change sends its event. Raise RestError."""
     muted, hold, coaching = map(form.optional_flag, ("Muted", "Hold", "Coaching"))
-    end_on_exit, beep_on_exit = map(form.optional_flag, ("EndConferenceOnExit", "BeepOnExit"))
+    end_on_exit = form.optional_flag("EndConferenceOnExit")
     hold_method, wait_method = form.method("HoldMethod", "GET"), form.method("WaitMethod")
     announce_url, announce_method = form.url("AnnounceUrl"), form.method("AnnounceMethod")
     # From here on, the request can't be rejected.
     before = _modifiable_fields(participant)
     participant.updated_at_s = transaction.now_s
-    if beep_on_exit is not None:
-        participant.beep_on_exit = beep_on_exit
     if end_on_exit is not None and _accepts_end_on_exit(transaction, participant, hold):
         participant.end_on_exit = end_on_exit
     if form.has("CallSidToCoach"):
@@ -60,7 +58,7 @@ def _accepts_end_on_exit(transaction: Transaction, participant: Participant, hol
 
 def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
     """Return what participant-modify reports, besides the wait URL."""
-    return participant.end_on_exit, participant.beep_on_exit, participant.coaching, participant.coach_sid
+    return participant.end_on_exit, participant.coaching, participant.coach_sid
 
 
 def _hold_or_unhold(

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
@@ -169,7 +168,7 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -192,7 +191,6 @@ class Call:
     ended_at_s: float | None = None
     sip_code: int = 0
     ring_s: float = 60.0  #: Ring timeout.
-    limit_s: float = 14_400.0  #: Maximum duration once answered.
     start: Source | None = None  #: TwiML to run when a REST call is answered, or a dialed noun's whisper.
     fallback_url: str = ""
     fallback_method: str = "POST"
@@ -218,7 +216,6 @@ class Call:
     detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
     answered_by: str = ""  #: The detection's result.
     phone_kind: PhoneKind = "person"  #: What answered.
-    record_settings: RecordSettings | None = None  #: To record from the answer on.
     queue_ms: int = 0
     number: int = 0  #: Creation number within the account; lists are sorted by it.
     is_foreign: bool = False  #: Whether it belongs to another application in the same account.
@@ -263,7 +260,6 @@ class Participant:
     coaching: bool = False
     coach_sid: str = ""
     end_on_exit: bool = False
-    beep_on_exit: bool = True
     is_speaking: bool = False
     join_was_sent: bool = False
     wait_audio: WaitAudio | None = None
@@ -331,10 +327,6 @@ class SoundInterval:
     until_s: float | None
     sound: Sound
 
-    def has(self, sid: str, since_s: float, until_s: float) -> bool:
-        """Whether a leg's voice is in it between two times."""
-        return sid in self.sound.parties and self.since_s < until_s and (self.until_s is None or self.until_s > since_s)
-
 
 @dataclass(slots=True)
 class Recording:
@@ -371,10 +363,6 @@ class Recording:
         """Return the file's length so far, in seconds, without skipped pauses."""
         return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
 
-    def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether a leg's voice is on the recording in an interval."""
-        return any(span.has(leg_sid, since_s, until_s) for span in self.spans)
-
 
 @dataclass(slots=True)
 class Fetch:
@@ -410,10 +398,6 @@ class State:
     fetch_count: int = 0
     bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
-
-    def next_timer(self) -> tuple[TimerKey, float] | None:
-        """Return the next timer and its time; of equal times, the one set first."""
-        return min(self.timers.items(), key=itemgetter(1), default=None)
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""

@@ -122,12 +122,17 @@ class Transaction:
 
         Without `extra`, run the next verb instead. Nothing is run on a call that has ended.
         """
-        if extra is None:
+        source = Source(resolve(base_url, verb.get("action")), verb.get("method", "POST").upper())
+        self.request_action(call, None if extra is None else (source, extra))
+
+    def request_action(self, call: Call, action: tuple[Source, Params] | None) -> None:
+        """Request a verb's action; without one, run the next verb."""
+        if action is None:
             if not call.is_final:
                 call.activity = "idle"
                 self.tasks.append(Task("run", call.sid))
             return
-        source = Source(resolve(base_url, verb.get("action")), verb.get("method", "POST").upper())
+        source, extra = action
         if call.is_final:
             self.fetch(call, source, "ignored", extra, is_action=True)
             return

@@ -107,8 +107,8 @@ class TwilioModel:
 
     def _fire_due_timers(self) -> list[Transaction]:
         transactions = []
-        while (found := self.state.next_timer()) is not None and found[1] <= self.now_s:
-            key, due_s = found
+        while (due_s := self.next_due_s()) is not None and due_s <= self.now_s:
+            key = min(self.state.timers, key=self.state.timers.__getitem__)  # of equal times, the one set first
             del self.state.timers[key]
             transaction = Transaction(self.state, self.behavior, due_s)
             self._on_timer(transaction, *key)
@@ -131,8 +131,6 @@ class TwilioModel:
                 return None, self._on_inbound_call(transaction, input_)
             case messages.TwimlFetched():
                 twiml_interpreter.on_twiml_fetched(transaction, input_)
-            case messages.TwimlFailed():
-                twiml_interpreter.on_twiml_failed(transaction, input_)
             case messages.TimePassed():
                 pass
             case _:
@@ -159,12 +157,8 @@ class TwilioModel:
             case messages.PhoneAnswers():
                 call.phone_kind = input_.kind
                 self._on_answered(transaction, call)
-            case messages.PhoneBusy():
-                calls.end(transaction, call, "busy", 486)
-            case messages.PhoneRejects():
-                calls.end(transaction, call, "busy", 603)
-            case messages.PhoneFails():
-                calls.end(transaction, call, "failed", 404)
+            case messages.PhoneRefuses():
+                calls.end(transaction, call, "failed" if input_.sip_code == 404 else "busy", input_.sip_code)
             case _:
                 assert_never(input_)
 
@@ -180,8 +174,6 @@ class TwilioModel:
 
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
-        if call.record_settings is not None:
-            recordings.start_for_call(transaction, call, call.record_settings)
         if call.direction == "outbound-dial":  # by a `<Dial>`
             dialing.answer_child(transaction, call)
         elif call.join_settings is not None:  # by the Participants API
@@ -260,7 +252,9 @@ class TwilioModel:
             case "limit":
                 calls.hang_up(transaction, call)
             case "digits":
-                twiml_interpreter.on_digits_sent(transaction, call)
+                call.digits_sent = call.send_digits
+                if call.start is not None:
+                    twiml_interpreter.begin(transaction, call, call.start)
             case "dial-limit":
                 dialing.cut_short(transaction, call)
             case "verb":

@@ -2,7 +2,7 @@
 
 from conferral.sandbox.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
-from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
+from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFetched
 from conferral.sandbox.model.queues import enqueue, leave_queue, request_wait_document
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
 from conferral.sandbox.model.transaction import Task, Transaction
@@ -10,9 +10,12 @@ from conferral.sandbox.model.twiml_parser import TwimlError, Verb
 
 
 def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
-    """Continue with a document: TwiML for a call, or participants' audio."""
+    """Continue with a document, or without: TwiML, or participants' audio."""
     fetch = transaction.state.fetches.pop(input_.fetch_id, None)
     if fetch is None:
+        return
+    if not input_.status:
+        _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
         return
     if not 200 <= input_.status < 300:
         _fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
@@ -25,13 +28,6 @@ def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
             transaction, transaction.call(fetch.call_sid), input_.content_type, input_.body, base_url,
             whisper=fetch.purpose == "whisper", is_fallback=fetch.is_fallback,
         )  # fmt: skip
-
-
-def on_twiml_failed(transaction: Transaction, input_: TwimlFailed) -> None:
-    """Continue without a document that could not be fetched."""
-    fetch = transaction.state.fetches.pop(input_.fetch_id, None)
-    if fetch is not None:
-        _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
 
 
 def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
@@ -78,13 +74,6 @@ def on_answered(transaction: Transaction, call: Call) -> None:
         # `w` waits half a second, `W` one; a digit takes no time.
         transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
     elif call.start is not None:
-        begin(transaction, call, call.start)
-
-
-def on_digits_sent(transaction: Transaction, call: Call) -> None:
-    """Handle the end of SendDigits."""
-    call.digits_sent = call.send_digits
-    if call.start is not None:
         begin(transaction, call, call.start)
 
 

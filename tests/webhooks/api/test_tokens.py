@@ -32,24 +32,21 @@ async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
     assert "nbf" not in held
 
 
+RULE = "an access token takes one field, identity: 1 to 256 letters, digits, or _"
+
+
 @each("identity", ["", "x" * 257, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True])
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     status, reported = await ask(api, "POST", "/tokens", json={"identity": identity})
 
-    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 256 letters, digits, or _")
+    assert (status, reported["error"]["reason"]) == (422, RULE)
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ({}, 'missing field "identity"'),
-        ({"identity": "a", "ttl": 9}, "an access token takes the field identity and no other"),
-    ],
-)
-async def test_token_request_accepts_only_an_identity(api, body, reason):
+@pytest.mark.parametrize("body", [{}, {"identity": "a", "ttl": 9}])
+async def test_token_request_accepts_only_an_identity(api, body):
     status, answer = await ask(api, "POST", "/tokens", json=body)
 
-    assert (status, answer["error"]["reason"]) == (422, reason)
+    assert (status, answer["error"]["reason"]) == (422, RULE)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.support.foreign_calls import add_foreign_calls
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
@@ -25,7 +26,7 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_re
 ) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
         system.end_calls_in_test()
-        system.sandbox.add_foreign_calls(FOREIGN, age_s=600)
+        add_foreign_calls(system.sandbox, FOREIGN, age_s=600)
         customer, agent = await system.converted()
         every_callback_is_lost(system)
         await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is under way")

@@ -262,7 +262,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     age_s = sea.clock.wall_ms() / 1000 - value_of(sea.metrics.sweep_last_success)
     assert 0 <= age_s < 15
     (line,) = [line for line in lines if line["event"] == "account_swept"]
-    assert line["reason"] == "more is live than is read"
+    assert line["reason"] == "some records can't be read"
 
 
 UNKNOWN = "CA" + "9" * 32

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import make_sid, rfc2822
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import resources
@@ -48,98 +47,58 @@ def _respond_domain(state: State, path: str) -> RestAnswer:
 
 def account_resource(state: State) -> dict[str, Any]:
     """Return an Account resource, without the token: the client has it."""
-    uri = resources.account_uri(state)
     return {
-        "auth_token": None,
         "date_created": rfc2822(0.0),
-        "date_updated": rfc2822(0.0),
         "friendly_name": "Sandbox",
-        "owner_account_sid": state.account_sid,
         "sid": state.account_sid,
         "status": "active",
-        "subresource_uris": {
-            "calls": f"{uri}/Calls.json",
-            "conferences": f"{uri}/Conferences.json",
-            "incoming_phone_numbers": f"{uri}{NUMBERS_PATH}",
-        },
         "type": "Full",
-        "uri": f"{uri}.json",
+        "uri": f"{resources.account_uri(state)}.json",
     }
 
 
 def caller_id_resource(state: State, it: Number) -> dict[str, Any]:
-    """Return an OutgoingCallerId resource."""
-    sid = make_sid("PN", it.number, 1)
+    """Return what is known of an OutgoingCallerId."""
     return {
         "account_sid": state.account_sid,
-        "date_created": rfc2822(0.0),
-        "date_updated": rfc2822(0.0),
         "friendly_name": it.name or it.number,
         "phone_number": it.number,
-        "sid": sid,
-        "uri": f"{resources.account_uri(state)}/OutgoingCallerIds/{sid}.json",
+        "sid": make_sid("PN", it.number, 1),
     }
 
 
 def domain_resource(state: State, it: Number) -> dict[str, Any]:
-    """Return a SIP Domain resource."""
-    uri = f"{resources.account_uri(state)}/SIP/Domains/{make_sid('SD', it.number, 0)}"
+    """Return what is known of a SIP Domain."""
     return {
-        **dict.fromkeys(("emergency_caller_sid",)),
         "account_sid": state.account_sid,
-        "api_version": callback_parameters.API_VERSION,
-        "auth_type": "CREDENTIAL_LIST",
         "byoc_trunk_sid": it.byoc_trunk_sid or None,
-        "date_created": rfc2822(0.0),
-        "date_updated": rfc2822(0.0),
         "domain_name": it.number,
-        "emergency_calling_enabled": False,
         "friendly_name": it.name or it.number,
-        "secure": False,
         "sid": make_sid("SD", it.number, 0),
-        "sip_registration": True,
-        "subresource_uris": {"credential_list_mappings": f"{uri}/CredentialListMappings.json"},
-        "uri": f"{uri}.json",
-        "voice_fallback_method": it.voice_fallback_method,
-        "voice_fallback_url": it.voice_fallback_url,
-        "voice_method": it.voice_method,
         "voice_status_callback_method": it.status_callback_method,
         "voice_status_callback_url": it.status_callback,
-        "voice_url": it.voice_url,
+        **_voice_urls(it),
     }
 
 
 def number_resource(state: State, it: Number) -> dict[str, Any]:
-    """Return an IncomingPhoneNumber resource; only its webhooks vary."""
-    sid = make_sid("PN", it.number, 0)
+    """Return what is known of an IncomingPhoneNumber."""
     return {
-        **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),
-        **dict.fromkeys(("sms_application_sid", "sms_fallback_url", "sms_url"), ""),
         "account_sid": state.account_sid,
-        "address_requirements": "none",
-        "api_version": callback_parameters.API_VERSION,
-        "beta": False,
-        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
-        "date_created": rfc2822(0.0),
-        "date_updated": rfc2822(0.0),
-        "emergency_address_status": "unregistered",
-        "emergency_status": "Inactive",
         "friendly_name": it.name or it.number,
-        "origin": "twilio",
         "phone_number": it.number,
-        "sid": sid,
-        "sms_fallback_method": "POST",
-        "sms_method": "POST",
-        "status": "in-use",
+        "sid": make_sid("PN", it.number, 0),
         "status_callback": it.status_callback,
         "status_callback_method": it.status_callback_method,
-        "type": "local",
-        "uri": f"{resources.account_uri(state)}/IncomingPhoneNumbers/{sid}.json",
         "voice_application_sid": it.application_sid or None,
-        "voice_caller_id_lookup": False,
+        **_voice_urls(it),
+    }
+
+
+def _voice_urls(it: Number) -> dict[str, str]:
+    return {
         "voice_fallback_method": it.voice_fallback_method,
         "voice_fallback_url": it.voice_fallback_url,
         "voice_method": it.voice_method,
-        "voice_receive_mode": "voice",
         "voice_url": it.voice_url,
     }

@@ -4,7 +4,6 @@ Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warni
 """
 
 import re
-from typing import Literal
 from urllib.parse import unquote
 
 from conferral.sandbox.model import calls, recordings, twiml_interpreter
@@ -12,14 +11,14 @@ from conferral.sandbox.model.formats import is_address, is_number
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import resources
 from conferral.sandbox.model.rest.form import Form, RestError
-from conferral.sandbox.model.state import FINAL, Call, Recording, RecordSettings, Source, Subscription
+from conferral.sandbox.model.state import FINAL, Call, Recording, RecordSettings, Source
 from conferral.sandbox.model.transaction import Transaction
 
 RING_S = 60
 TWIML_MAX = 4000
 DIGITS_MAX = 32
 SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
-FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}  #: Matched fields, besides status and times.
+FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}  #: Matched fields, besides the status.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
@@ -31,9 +30,6 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
         raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
-    recording = None
-    if form.flag("Record", default=False):
-        recording = record_settings(transaction, form, "OutboundAPI", RECORDING_EVENTS)
     mode = form.one_of("MachineDetection", ("", "Enable", "DetectMessageEnd"))
     detects_machine = mode == "Enable" and not form.flag("AsyncAmd", default=False)
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
@@ -44,7 +40,6 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     call.detects_machine = detects_machine and not digits and not call.to.startswith("client:")
     call.fallback_url, call.fallback_method = fallback_url, fallback_method
     call.subscription = subscription
-    call.record_settings = recording
     start_or_queue(transaction, call)
     return RestAnswer(201, resources.call_resource(transaction.state, call))
 
@@ -61,10 +56,8 @@ def build_call(transaction: Transaction, form: Form) -> Call:
     if is_number(to):
         _check_caller(transaction, form, from_)
     ring_s = form.integer("Timeout", RING_S, 1, 600)
-    limit_s = form.integer("TimeLimit", int(transaction.behavior.call_limit_s), 1, 86_400)
     call = calls.new_call(transaction, from_, to, "outbound-api")
     call.ring_s = ring_s + transaction.behavior.ring_buffer_s
-    call.limit_s = limit_s
     return call
 
 
@@ -115,7 +108,9 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     source = _twiml_source(form)
     if source is not None and not status and call.status != "in-progress":
         raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
-    _change_settings(transaction, call, form)
+    fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
+    if fallback_url:  # from here on, the request can't be rejected
+        call.fallback_url, call.fallback_method = fallback_url, fallback_method
     if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
         calls.hang_up(transaction, call)
     elif source is not None and not status:
@@ -123,28 +118,12 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     return RestAnswer(200, resources.call_resource(transaction.state, call))
 
 
-def _change_settings(transaction: Transaction, call: Call, form: Form) -> None:
-    fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
-    callback_url, callback_method = form.url("StatusCallback", 21609), form.method("StatusCallbackMethod")
-    limit_s = form.integer("TimeLimit", 1, 1, 86_400)
-    # From here on, the request can't be rejected.
-    if form.has("FallbackUrl"):
-        call.fallback_url, call.fallback_method = fallback_url, fallback_method
-    if form.has("StatusCallback"):
-        events = call.subscription.events if call.subscription else ("completed",)
-        call.subscription = Subscription(callback_url, callback_method, events)
-    if form.has("TimeLimit") and call.answered_at_s is not None:
-        call.limit_s = limit_s
-        transaction.set_timer(call.sid, "limit", call.answered_at_s + call.limit_s - transaction.now_s)
-
-
 def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List calls, newest first; StartTime is the creation until the answer."""
+    """List calls, newest first, by status and addresses."""
     form = Form(request.params)
     state = transaction.state
     status = form.get("Status")
     wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
-    starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
     newest_s = transaction.now_s - transaction.behavior.list_delay_s
     # Most calls have ended: a query for live ones must not scan all of them.
     scanned = state.calls if not status or status in FINAL else state.live_calls
@@ -154,8 +133,6 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
         if (not status or call.status == status)
         and call.created_at_s <= newest_s
         and all(getattr(call, name) == value for name, value in wanted)
-        and starts(call.answered_at_s or call.created_at_s)
-        and ends(call.ended_at_s)
     ]
     return resources.list_page(state, request, "calls", found, resources.call_resource, lambda it: it.number)
 
@@ -165,25 +142,15 @@ def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAns
     is_refused = call.activity == "bridged" and transaction.behavior.recording_of_a_child == "refused"
     if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
-    settings = record_settings(transaction, form, "StartCallRecordingAPI", RECORDING_EVENTS)
-    recording = recordings.start_for_call(transaction, call, settings)
-    return RestAnswer(201, resources.recording_resource(transaction.state, recording))
-
-
-def record_settings(
-    transaction: Transaction,
-    form: Form,
-    source: Literal["OutboundAPI", "StartCallRecordingAPI"],
-    events: tuple[str, ...],
-) -> RecordSettings:
-    """Return a request's recording settings; `events` are those it may name."""
-    return RecordSettings(
-        source,
+    settings = RecordSettings(
+        "StartCallRecordingAPI",
         2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
         form.one_of("RecordingTrack", ("both", "inbound", "outbound")),
-        form.subscription(transaction, "RecordingStatusCallback", events, ("completed",), lenient=True),
+        form.subscription(transaction, "RecordingStatusCallback", RECORDING_EVENTS, ("completed",), lenient=True),
         form.one_of("Trim", ("do-not-trim", "trim-silence")),
     )
+    recording = recordings.start_for_call(transaction, call, settings)
+    return RestAnswer(201, resources.recording_resource(transaction.state, recording))
 
 
 def update_recording(transaction: Transaction, recording: Recording, form: Form) -> RestAnswer:

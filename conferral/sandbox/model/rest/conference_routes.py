@@ -14,15 +14,12 @@ from conferral.sandbox.model.state import Conference, JoinSettings, Participant
 from conferral.sandbox.model.transaction import Transaction
 
 CONFERENCE_EVENTS = frozenset(conferences.EVENT_GROUPS.values())
-PARTICIPANT_RECORDING_EVENTS = (
-    "started", "in-progress", "paused", "resumed", "stopped", "completed", "failed", "absent"
-)  # fmt: skip
 CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
 _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}  #: By the TwiML error codes of the same problems.
 
 
 def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List conferences, newest first, by name, status, and dates."""
+    """List conferences, newest first, by name and status."""
     form = Form(request.params)
     state, behavior = transaction.state, transaction.behavior
     name, status = form.get("FriendlyName"), form.get("Status")
@@ -30,7 +27,6 @@ def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnsw
         status = "in-progress"
     if status == "init" and behavior.init_conference_list == "refused":
         raise RestError(400, 20001, "Invalid Status: init")
-    created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
     newest_s = transaction.now_s - behavior.list_delay_s
     scanned = reversed(state.conferences if status in {"", "completed"} else state.conference_sids.values())
     found = [
@@ -40,8 +36,6 @@ def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnsw
         and (not status or conferences.shown_status(transaction, conference) == status)
         and not (status == "init" and behavior.init_conference_list == "nothing")
         and conference.created_at_s <= newest_s
-        and created(conference.created_at_s)
-        and updated(conference.updated_at_s)
     ]
     return resources.list_page(
         state, request, "conferences", found, lambda _, it: conference_resource(transaction, it), lambda it: it.number
@@ -104,13 +98,9 @@ def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -
     if refused is not None:
         code, message = refused
         raise RestError(400, _REST_CODES.get(code, code), message)
-    recording = None
-    if form.flag("Record", default=False):
-        recording = call_routes.record_settings(transaction, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
     call = call_routes.build_call(transaction, form)
     call.join_settings = settings  # from here on, the request can't be rejected
-    call.record_settings = recording
     call.subscription = subscription
     conference, participant = conferences.reserve(transaction, call, settings)
     shown = resources.participant_resource(transaction.state, conference, participant)
@@ -170,7 +160,9 @@ def update_participant(
 def delete_participant(transaction: Transaction, conference: Conference, participant: Participant) -> RestAnswer:
     """Remove a participant: its TwiML continues; without any, it is hung up."""
     _check_is_in_progress(transaction, conference)
-    conferences.remove_participant(transaction, transaction.call(participant.call_sid))
+    call = transaction.call(participant.call_sid)
+    conferences.leave(transaction, call, "participant_updated_via_api", was_removed=True)
+    conferences.continue_after_conference(transaction, call)
     return RestAnswer(204)
 
 

@@ -1,8 +1,7 @@
 """Parse and validate REST forms (Twilio docs: Error Dictionary)."""
 
 import re
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from typing import Any
 
 from conferral.sandbox.model.formats import is_url
@@ -40,17 +39,6 @@ def error_answer(status: int, code: int, message: str, more_info: str = "") -> R
 def not_found(path: str, more_info: str = "") -> RestError:
     """Return Twilio's error for a resource that doesn't exist."""
     return RestError(404, 20404, f"The requested resource {path} was not found", more_info)
-
-
-def _parse_timestamp(name: str, text: str) -> float | None:
-    """Return a date or time in seconds since 1970, UTC by default."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise RestError(400, 20001, f"{name} is no date: {text}") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class Form:
@@ -107,26 +95,6 @@ class Form:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
         return int(text)
-
-    def time_filter(self, name: str, *, days_only: bool = False) -> Callable[[float | None], bool]:
-        """Return a predicate for the filters `{name}`, `{name}<`, and `{name}>`.
-
-        Values are dates or times in UTC; conferences accept dates only. A missing time passes only without filters.
-        """
-        if days_only and any(len(self.get(f"{name}{sign}")) not in {0, len("2026-01-31")} for sign in ("", "<", ">")):
-            raise RestError(400, 20001, f"{name} must be a day: YYYY-MM-DD")
-        on = _parse_timestamp(name, self.get(name))
-        before = _parse_timestamp(name, self.get(f"{name}<"))
-        after = _parse_timestamp(name, self.get(f"{name}>"))
-        if on is None and before is None and after is None:
-            return lambda _at_s: True
-
-        def passes(at_s: float | None) -> bool:
-            if at_s is None or (on is not None and not on <= at_s < on + 86_400):
-                return False
-            return (before is None or at_s <= before) and (after is None or at_s >= after)
-
-        return passes
 
     def subscription(
         self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool

@@ -106,22 +106,14 @@ def _route_recordings(
 ) -> RestAnswer | None:
     """Handle the recordings of a call or conference, or all, or the one `key`.
 
-    Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
+    Source: Twilio docs, Recordings resource: list; fetch; delete.
     """
-    state, form = transaction.state, Form(request.params)
-    call_sid, conference_sid = form.get("CallSid"), form.get("ConferenceSid")
-    known = [
-        it
-        for it in state.recordings.values()
-        if owner_sid in ("", it.call_sid, it.leg_sid, it.conference_sid)
-        and (owner_sid or (call_sid in ("", it.call_sid) and conference_sid in ("", it.conference_sid)))
-    ]
+    state = transaction.state
+    known = [it for it in state.recordings.values() if owner_sid in ("", it.call_sid, it.leg_sid, it.conference_sid)]
     if not key:
         if request.method != "GET":  # a recording is started under its call's path
             return None
-        created = form.time_filter("DateCreated")
-        shown = [it for it in reversed(known) if created(it.started_at_s)]
-        return resources.list_page(state, request, "recordings", shown, resources.recording_resource)
+        return resources.list_page(state, request, "recordings", known[::-1], resources.recording_resource)
     is_current = owner_sid and key == "Twilio.CURRENT"  # the newest unfinished one
     found = next((it for it in reversed(known) if it.sid == key or (is_current and it.ended_at_s is None)), None)
     if found is None:
@@ -130,7 +122,7 @@ def _route_recordings(
         case "GET":
             return RestAnswer(200, resources.recording_resource(state, found))
         case "POST" if owner_sid:
-            return call_routes.update_recording(transaction, found, form)
+            return call_routes.update_recording(transaction, found, Form(request.params))
         case "DELETE":
             recordings.delete(transaction, found)
             return RestAnswer(204)

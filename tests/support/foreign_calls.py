@@ -1,5 +1,9 @@
-"""What tests add to an account: other programs' calls, and callbacks."""
+"""What tests add to the sandbox's account: other programs' calls, and callbacks that the model never sends."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.messages import CallbackKind, Params
 from conferral.sandbox.model.state import FINAL, STATUSES, Call, JoinSettings
@@ -76,3 +80,33 @@ def send_callback(transaction: Transaction, sid: str, event: str, given: Params)
         call.callbacks_sent += 1
     form = tuple(dict(usual + given).items())  # the given parameters override the usual ones
     calls.emit_callback(transaction, subscription, kind, event, form)
+
+
+def add_foreign_calls(
+    sandbox: Sandbox, count: int, *, status: str = "in-progress", age_s: float = 0.0
+) -> list[CallHandle]:
+    """Add another application's calls, begun `age_s` seconds ago."""
+    with _changing(sandbox) as transaction:
+        sids = add_calls(transaction, count, status, age_s)
+    return [sandbox.call(sid) for sid in sids]
+
+
+def add_foreign_conference(sandbox: Sandbox, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
+    """Add another application's conference."""
+    with _changing(sandbox) as transaction:
+        return add_conference(transaction, name, participant_count, age_s)
+
+
+def send_odd_callback(sandbox: Sandbox, sid: str, event: str, params: Mapping[str, str]) -> None:
+    """Send a callback as `send_callback` does."""
+    with _changing(sandbox) as transaction:
+        send_callback(transaction, sid, event, tuple(params.items()))
+
+
+@contextmanager
+def _changing(sandbox: Sandbox) -> Iterator[Transaction]:
+    with sandbox.model.changing(sandbox.now_s) as transaction:
+        yield transaction
+    for output in transaction.outputs:
+        sandbox.perform(output)
+    sandbox.notify()
