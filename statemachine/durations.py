@@ -214,9 +214,7 @@ def _counted(history: History, until_ms: int) -> History:
     still = (Change(until_ms, fact, role, is_reported=True) for fact, role in facts.items())
     newer = (one for one in history.changes if one.at_ms > until_ms)
     joined_at_ms = _joined_at_ms(history)
-    return replace(
-        history, totals=(*totals.items(),), counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms
-    )
+    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms)
 
 
 def _joined_at_ms(history: History) -> int:

@@ -83,7 +83,7 @@ class History(BaseRecord, frozen=True):
     """What outcomes report about a session; no decision reads it."""
 
     #: Milliseconds by the name of a duration, and of a transfer's by its number; counted up to a time.
-    totals: tuple[tuple[str, int], ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
     counted_to_ms: int = 0
     #: Since then, in order of time, first what held then; a late callback may add one in between.
     changes: tuple[Change, ...] = ()
