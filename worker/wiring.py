@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+from twilio.rest import Client
+
 from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
@@ -31,6 +33,7 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
+from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
 from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
@@ -57,6 +60,7 @@ class Environment:
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
     lifetime_ms: int = LIFETIME_MS
+    outcome_wait_s: float = WAIT_MAX_S
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.
@@ -115,20 +119,9 @@ class WorkerParts:
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=core.metrics)
-        self.session_recovery = SessionRecovery(
-            core,
-            finder=lists,
-            reader=SessionReader(core.client, core.keys),
-            adopt=partial(adopt_conference, core),
-            session_of=names.session_of,
-        )
+        self.session_recovery = self._make_session_recovery(lists, names)
         self.sweeper = self._make_sweeper(lists, names)
-        rules = CommandRules(
-            destinations=lambda: FallbackRules(directory.current.destinations, allowed, settings.return_urls),
-            conference_names=names,
-            caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
-            dial_limits=limits,
-        )
+        rules = self._make_command_rules(rest, names, allowed, limits)
         self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
@@ -144,10 +137,31 @@ class WorkerParts:
             checkpoint=environment.checkpoint,
             twilio_now_ms=self._http.twilio_clock.now_ms,
             on_committed=self.session_recovery.queue_searches,
+            outcome_wait_s=environment.outcome_wait_s,
         )
 
     def _own_numbers(self) -> tuple[str, ...]:
         return (self._settings.number, *self._directory.current.numbers)
+
+    def _make_command_rules(
+        self, rest: Client, names: ConferenceNames, allowed: AllowList, limits: DialLimits
+    ) -> CommandRules:
+        directory, urls = self._directory, self._settings.return_urls
+        return CommandRules(
+            destinations=lambda: FallbackRules(directory.current.destinations, allowed, urls),
+            conference_names=names,
+            caller_ids=CallerIdChecker(rest, self._own_numbers, self.core.clock),
+            dial_limits=limits,
+        )
+
+    def _make_session_recovery(self, lists: AccountListReader, names: ConferenceNames) -> SessionRecovery:
+        return SessionRecovery(
+            self.core,
+            finder=lists,
+            reader=SessionReader(self.core.client, self.core.keys),
+            adopt=partial(adopt_conference, self.core),
+            session_of=names.session_of,
+        )
 
     def _make_sweeper(self, lists: AccountListReader, names: ConferenceNames) -> Sweeper:
         core, directory, settings = self.core, self._directory, self._settings

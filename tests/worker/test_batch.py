@@ -87,7 +87,9 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).batch.outbox_set | outbox
 
-    context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
+    context: Any = SimpleNamespace(
+        partition_store=None, executor=None, outcome_wait_s=1.0, core=SimpleNamespace(metrics=None)
+    )
     entries = await Quarantine(0, context).decode(outbox)
     assert [entry.work for entry in entries] == [other, HOLD, unhold]
 

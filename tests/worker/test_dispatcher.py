@@ -102,7 +102,7 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
         jobs.extend(found)
 
     context: Any = SimpleNamespace(
-        executor=executor, partition_store=None, on_committed=lambda _decisions: None,
+        executor=executor, partition_store=None, outcome_wait_s=1.0, on_committed=lambda _decisions: None,
         core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time)),
     )  # fmt: skip
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back

@@ -51,7 +51,7 @@ async def test_the_missing_callback_corrects_and_releases_outcomes_in_order(loop
     assert published.found == []
     published.late.note(REPORTED)
     assert published.found == [("S:1", 2_000), ("S:2", 2_000)]
-    await asyncio.sleep(WAIT_MAX_S + 1)
+    await asyncio.sleep(WAIT_MAX_S + 1)  # a delay: in virtual time
     assert len(published.found) == 2
 
 
@@ -59,11 +59,11 @@ async def test_the_missing_callback_corrects_and_releases_outcomes_in_order(loop
 async def test_each_outcome_waits_for_so_long_at_most(loop) -> None:
     published = Published()
     published.late.add(outcome(1), UNREPORTED)
-    await asyncio.sleep(WAIT_MAX_S - 1)
+    await asyncio.sleep(WAIT_MAX_S - 1)  # a delay: in virtual time
     published.late.add(outcome(2), UNREPORTED)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # a delay: in virtual time
     assert published.found == [("S:1", 4_000)]
-    await asyncio.sleep(WAIT_MAX_S)
+    await asyncio.sleep(WAIT_MAX_S)  # a delay: in virtual time
     assert published.found == [("S:1", 4_000), ("S:2", 4_000)]
 
 
@@ -73,8 +73,8 @@ async def test_after_a_stop_the_next_holder_publishes_them(loop) -> None:
     published.late.add(outcome(1), UNREPORTED)
     published.late.stop()
     published.late.note(REPORTED)
-    await asyncio.sleep(WAIT_MAX_S + 1)
+    await asyncio.sleep(WAIT_MAX_S + 1)  # a delay: in virtual time
     assert published.found == []
     successor = Published()
-    successor.late.add(outcome(1), REPORTED, wait_s=0.0)
+    successor.late.add(outcome(1), REPORTED, waited_s=WAIT_MAX_S)
     assert successor.found == [("S:1", 2_000)]

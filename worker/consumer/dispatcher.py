@@ -18,7 +18,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, 
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
-from conferral.worker.consumer.late_outcomes import WAIT_MAX_S, LateOutcomes
+from conferral.worker.consumer.late_outcomes import LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
 from conferral.worker.executor.job import Job
@@ -123,7 +123,7 @@ class Dispatcher:
         #: In the outbox, by id.
         self._open_effects: dict[str, Effect] = {}
         self.writes = PostCommitWrites(partition, context)
-        self._late_outcomes = LateOutcomes(self.writes.start)
+        self._late_outcomes = LateOutcomes(self.writes.start, context.outcome_wait_s)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)
@@ -168,7 +168,7 @@ class Dispatcher:
             session = sessions[write.session_id]
             if isinstance(session, Session) and session.version:
                 waited_s = max(0, self._clock.now_ms() - committed_at_ms) / 1000
-                self._late_outcomes.add(write, session, max(0.0, WAIT_MAX_S - waited_s))
+                self._late_outcomes.add(write, session, waited_s)
             else:
                 self.writes.start([write])
 

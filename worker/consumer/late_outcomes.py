@@ -1,4 +1,4 @@
-"""Late outcomes: those whose durations a callback on its way may still correct.
+"""Late outcomes: those that a callback on its way may still correct.
 
 They stay in the outbox meanwhile, so no stop or death loses one.
 """
@@ -27,14 +27,15 @@ class _LateOutcome:
 class LateOutcomes:
     """The outcomes of one partition that wait, each session's in order."""
 
-    def __init__(self, publish: Callable[[Sequence[PostCommitWrite]], None]) -> None:
+    def __init__(self, publish: Callable[[Sequence[PostCommitWrite]], None], wait_max_s: float = WAIT_MAX_S) -> None:
         self._publish = publish
+        self._wait_max_s = wait_max_s
         self._waiting: dict[str, list[_LateOutcome]] = {}
         self._is_stopped = False
 
-    def add(self, write: PublishOutcome, session: Session, wait_s: float = WAIT_MAX_S) -> None:
+    def add(self, write: PublishOutcome, session: Session, waited_s: float = 0.0) -> None:
         """Publish an outcome when no callback may correct it, or after a time."""
-        loop = asyncio.get_running_loop()
+        loop, wait_s = asyncio.get_running_loop(), max(0.0, self._wait_max_s - waited_s)
         self._waiting.setdefault(session.id, []).append(_LateOutcome(write, loop.time() + wait_s))
         self.note(session)
         if session.id in self._waiting:
