@@ -65,7 +65,7 @@ async def test_newest_reference_is_in_the_session_its_outcomes_and_its_log(syste
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_completed_transfer_is_reported_with_target_and_duration(system, mode):
-    system.sandbox.phone(TARGET).script_in_turn(answers(0.2))
+    system.sandbox.phone(TARGET).script_in_turn(answers(1.0))
     customer, _ = await system.talking()
     await system.done("transfer", customer.sid, to=TARGET, mode=mode)
     if mode != "blind":
@@ -75,7 +75,7 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
     assert short(entry) == {"kind": "transfer", "result": "completed", "reason": "", "mode": mode, "to": TARGET}
     (attempt,) = attempts_of(entry)
     assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
-    assert 0.19 < attempt["rang_s"] < 5
+    assert 0.49 < attempt["rang_s"] < 5  # Twilio's times have whole seconds
     assert attempt["rang_s"] <= seconds(entry) + 0.01
     await system.ended_by_command(customer.sid)
     assert [(one["kind"], one["result"]) for one in await published(system)] == [

@@ -88,7 +88,7 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
 
     def target() -> Scenario:
         story = rings_long()
-        for _ in range(3):
+        for _ in range(6):
             story.rings_on("target").fires(DialOverdue)
         return story
 
