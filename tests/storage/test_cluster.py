@@ -16,6 +16,7 @@ from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import config
 from conferral.storage import coordinator as leases
+from conferral.storage.connection import cluster as cluster_client
 from conferral.storage.connection.client import BlockingReads, Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.ingest.writer import BatchingIngest
@@ -293,8 +294,9 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster, clien
 # ---- a slot moves ----------------------------------------------------------------------------------------------------
 
 
-async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, client, publisher) -> None:
-    """Scripts need all keys in one place, so they are repeated until the move is over. Events are stored meanwhile."""
+async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, client, publisher, monkeypatch) -> None:
+    """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
     partition, clock = 5, SystemClock()
     lease = await leases.claim_partition(client, KEYS, partition, "1:one", clock)
     store = SessionStore(client, KEYS, session_ttl_s=60)
@@ -309,7 +311,7 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, cli
     refused_before = cluster.refused("TRYAGAIN")
 
     async def meanwhile() -> "asyncio.Task[CommitResult]":
-        commit = asyncio.ensure_future(eventually(lambda: store.commit(partition, lease, Batch())))
+        commit = asyncio.ensure_future(store.commit(partition, lease, Batch()))
         await publisher.publish(event(partition, "meanwhile"))
         async with asyncio.timeout(FAILOVER_S):
             while await asyncio.to_thread(cluster.refused, "TRYAGAIN") < refused_before + 20:
@@ -328,4 +330,28 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, cli
     entries = await client.xrange(KEYS.events(partition))
     assert [event_in(fields).token for _, fields in entries] == ["before", "meanwhile", "after"]
     assert cluster.owner_of(KEYS.lease(partition)) is target
+    await asyncio.to_thread(cluster.move_slot, slot, target, source)
+
+
+async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_held_up(
+    cluster, client, monkeypatch
+) -> None:
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
+    partition = 5
+    lease = await leases.claim_partition(client, KEYS, partition, "1:one", SystemClock())
+    store = SessionStore(client, KEYS, session_ttl_s=60)
+    source = cluster.owner_of(KEYS.lease(partition))
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
+    loop = asyncio.get_running_loop()
+
+    async def commit() -> None:
+        with pytest.raises(StoreUnreachableError):
+            await store.commit(partition, lease, Batch())
+
+    def between() -> None:
+        asyncio.run_coroutine_threadsafe(commit(), loop).result(FAILOVER_S)
+
+    await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
+    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
     await asyncio.to_thread(cluster.move_slot, slot, target, source)
