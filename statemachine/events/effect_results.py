@@ -62,12 +62,16 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     retry_after_ms: int = 0
     #: Why it failed if Twilio did not refuse it: `DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
     reason: str = ""
+    #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.
+    awaited_redis: bool = False
 
     @property
     def reason_text(self) -> str:
         """The reason that the command's outcome states."""
         if self.reason:
             return self.reason if self.reason == DIAL_LIMIT else f"an error in Conferral ({self.reason})"
+        if self.awaited_redis:
+            return "Redis was too slow to allow a request to Twilio in time"
         if not self.http_status:
             return "Twilio could not be reached in time"
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"

@@ -54,6 +54,8 @@ from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
+#: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
+LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
 REQUESTS_MAX = 48
 #: Concurrent reads of one worker, count.
@@ -140,6 +142,8 @@ class Execution:
         self._policy = ENDING if job.effect.is_ending else context.retries[type(job.effect)]
         #: Monotonic seconds; set once it runs.
         self._deadline_s = math.inf
+        #: How long it has waited for Redis to allow a request, seconds.
+        self._lease_wait_s = 0.0
         self._consecutive_failures = 0
         self._last_error: ProviderError | None = None
         #: Failed attempts by error, counts; the latest error is last.
@@ -302,8 +306,10 @@ class Execution:
         return None
 
     async def _require_lease(self) -> None:
+        asked_at_s = self.context.core.clock.monotonic_s()
         if not await self.context.wait_to_send(self.job.partition):
             raise LeaseLostError
+        self._lease_wait_s += self.context.core.clock.monotonic_s() - asked_at_s
 
     @property
     def _is_at_most_once(self) -> bool:
@@ -405,8 +411,10 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
-        effect = self.job.effect
-        return unknown(effect) if self._may_have_happened else failed(effect, self._last_error)
+        if self._may_have_happened:
+            return unknown(self.job.effect)
+        awaited_redis = self._last_error is None and self._lease_wait_s >= LONG_LEASE_WAIT_S
+        return replace(failed(self.job.effect, self._last_error), awaited_redis=awaited_redis)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
         """Return a success; index the call first, for its callbacks."""
