@@ -134,7 +134,7 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
         if is_over != was_over or (not is_over and latest[fact].role != facts[fact]):
             is_reported = (is_over or fact.startswith("gone ")) and _is_never_reported(after, fact)
             changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
-    changes.sort(key=lambda one: one.at_ms)
+    changes.sort(key=lambda one: (one.at_ms, one.number))
     sid = after.recording.sid if after.recording is not None else ""
     recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
     history = replace(history, changes=tuple(changes), recordings=recordings)

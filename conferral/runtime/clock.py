@@ -6,7 +6,7 @@ from typing import Protocol
 #: Minimum step of Redis's clock, milliseconds; less is drift.
 CLOCK_JUMP_MS = 1_000
 #: A remote clock that is so much behind its earlier readings was set back, milliseconds; less is a late reading.
-REMOTE_STEP_MS = 10_000
+REMOTE_STEP_MS = 3_000
 #: How much faster or slower two clocks run at most.
 REMOTE_DRIFT = 0.0002
 #: The clock that includes suspended time; None if the system has none.

@@ -3,7 +3,8 @@
 Also the live conference of a session that Redis has lost.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -28,6 +29,10 @@ from conferral.telephony.twilio_queries import CALLS_READ_MAX, participants_in
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
+#: Pages of one list in a sweep, count: links that go in circles must not keep it from its end.
+PAGES_MAX = 100
+#: The longest pause that Twilio may ask for within a sweep, seconds.
+RETRY_AFTER_MAX_S = 15.0
 #: In the order of a call's life: a call that advances meanwhile is in one list. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 
@@ -138,19 +143,38 @@ class AccountListReader:
         account, own_numbers = AccountSnapshot(), dict.fromkeys(self._own_numbers())
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-            async for page in _pages(first, check):
-                account.call_pages += 1
-                account.has_all_calls &= self._add_records(page, partial(account.add_call, status, own_numbers))
+            add_call = partial(account.add_call, status, own_numbers)
+            pages, has_all = await self._read_list(first, add_call, check)
+            account.call_pages += pages
+            account.has_all_calls &= has_all
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                async for page in _pages(first, check):
-                    account.conference_pages += 1
-                    account.has_all_conferences &= self._add_records(page, partial(account.add_conference, status))
+                pages, has_all = await self._read_list(first, partial(account.add_conference, status), check)
+                account.conference_pages += pages
+                account.has_all_conferences &= has_all
             except ProviderRefusedError:
                 if status != NOT_STARTED:
                     raise
         return account
+
+    async def _read_list(
+        self, first: Callable[[], Awaitable[Page | None]], add: Callable[[Any], None], check: Callable[[], None]
+    ) -> tuple[int, bool]:
+        """Read a list; return its pages, and whether all of it was readable."""
+        request, is_complete = first, True
+        for count in range(1, PAGES_MAX + 1):
+            check()
+            page = await _read_page(request)
+            if page is None:
+                return count, is_complete
+            is_complete &= self._add_records(page, add)
+            await asyncio.sleep(0)  # a page of many records takes a while
+            with translate_errors():
+                if page.next_page_url is None:
+                    return count, is_complete
+            request = page.next_page_async
+        return PAGES_MAX, False
 
     def _add_records(self, page: Page, add: Callable[[Any], None]) -> bool:
         """Call `add` with a page's records; return whether all are readable."""
@@ -215,14 +239,12 @@ def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCa
     return [ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in) for seen, call in found]
 
 
-async def _pages(request: Callable[[], Awaitable[Page | None]], check: Callable[[], None]) -> AsyncIterator[Page]:
-    """Yield the pages of a list; `request` is for the first one."""
-    check()
-    page = await read_with_retry(request)
-    while page is not None:
-        yield page
-        with translate_errors():
-            if page.next_page_url is None:
-                return
-        check()
-        page = await read_with_retry(page.next_page_async)
+async def _read_page(request: Callable[[], Awaitable[Page | None]]) -> Page | None:
+    """Read a page; again if Twilio asks for a short pause."""
+    try:
+        return await read_with_retry(request)
+    except ProviderError as error:
+        if not 0 < error.retry_after_s <= RETRY_AFTER_MAX_S:
+            raise
+        await asyncio.sleep(error.retry_after_s)
+        return await read_with_retry(request)

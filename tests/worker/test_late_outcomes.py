@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.parts import Change, History
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import OutcomeRecord
@@ -27,7 +28,7 @@ class Published:
 
     def __init__(self) -> None:
         self.found: list[tuple[str, int]] = []
-        self.late = LateOutcomes(self._publish)
+        self.late = LateOutcomes(self._publish, Metrics())
 
     def _publish(self, writes: Sequence[PostCommitWrite]) -> None:
         for write in writes:

@@ -158,15 +158,18 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
         batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
     reports = [ReportCommand(event.session_id, report) for report in result.reports]
     outcomes = [PublishOutcome(outcome_record) for outcome_record in result.outcome_records]
-    _add_post_commit_writes(decided, [*reports, *outcomes], now_ms)
+    _add_post_commit_writes(decided, [*reports, *outcomes], now_ms, result.session.version)
     for timer in result.timers:
         batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
 
 
-def _add_post_commit_writes(decided: DecidedBatch, writes: Iterable[PostCommitWrite], now_ms: int) -> None:
+def _add_post_commit_writes(
+    decided: DecidedBatch, writes: Iterable[PostCommitWrite], now_ms: int, version: int = 0
+) -> None:
     """Store writes in the outbox, in case this worker dies after the commit."""
-    for write in writes:
-        decided.batch.outbox_set[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
+    for number, write in enumerate(writes):
+        entry = OutboxEntry(write, now_ms, place=(version, number))
+        decided.batch.outbox_set[write.write_id] = effect_codec.encode(entry)
         decided.post_commit_writes.append(write)
 
 

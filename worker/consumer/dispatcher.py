@@ -6,6 +6,7 @@ Post-commit writes are idempotent, and in another cluster slot.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -15,6 +16,7 @@ from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
@@ -123,7 +125,7 @@ class Dispatcher:
         #: In the outbox, by id.
         self._open_effects: dict[str, Effect] = {}
         self.writes = PostCommitWrites(partition, context)
-        self._late_outcomes = LateOutcomes(self.writes.start, context.outcome_wait_s)
+        self._late_outcomes = LateOutcomes(self.writes.start, context.core.metrics, context.outcome_wait_s)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)
@@ -144,6 +146,7 @@ class Dispatcher:
         A session that `is_unread` must read Twilio first: `submit_withheld` follows.
         """
         jobs, writes, outcomes = [], [], []
+        self._withheld.clear()
         for entry in await self._quarantine.decode(outbox):
             if isinstance(entry.work, Effect):
                 effect, job = entry.work, self._restored_job(entry.work, entry)
@@ -157,15 +160,17 @@ class Dispatcher:
             else:
                 writes.append(entry.work)
         self.writes.start(writes)
+        await self._quarantine.submit_all(jobs, outbox, self._open_effects)
         if outcomes:
             await self._restore_outcomes(outcomes)
-        await self._quarantine.submit_all(jobs, outbox, self._open_effects)
 
     async def _restore_outcomes(self, outcomes: Sequence[tuple[PublishOutcome, int]]) -> None:
         """Publish outcomes of another holder, corrected by what came since."""
-        sessions = await self._context.session_store.load([write.session_id for write, _ in outcomes])
+        sessions: dict[str, Session | CorruptHashError] = {}
+        with suppress(StoreError):  # without a session, an outcome is published as it was decided
+            sessions = await self._context.session_store.load([write.session_id for write, _ in outcomes])
         for write, committed_at_ms in outcomes:
-            session = sessions[write.session_id]
+            session = sessions.get(write.session_id)
             if isinstance(session, Session) and session.version:
                 waited_s = max(0, self._clock.now_ms() - committed_at_ms) / 1000
                 self._late_outcomes.add(write, session, waited_s)

@@ -7,6 +7,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from conferral.runtime.containment import ItemKind, log_unexpected
+from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.durations import is_settled, with_durations
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
@@ -27,8 +30,11 @@ class _LateOutcome:
 class LateOutcomes:
     """The outcomes of one partition that wait, each session's in order."""
 
-    def __init__(self, publish: Callable[[Sequence[PostCommitWrite]], None], wait_max_s: float = WAIT_MAX_S) -> None:
+    def __init__(
+        self, publish: Callable[[Sequence[PostCommitWrite]], None], metrics: Metrics, wait_max_s: float = WAIT_MAX_S
+    ) -> None:
         self._publish = publish
+        self._metrics = metrics
         self._wait_max_s = wait_max_s
         self._waiting: dict[str, list[_LateOutcome]] = {}
         self._is_stopped = False
@@ -44,9 +50,13 @@ class LateOutcomes:
     def note(self, session: Session) -> None:
         """Correct a session's outcomes after a commit."""
         for one in self._waiting.get(session.id, ()):
-            record = with_durations(one.write.outcome_record, session)
-            one.write = replace(one.write, outcome_record=record)
-            one.is_settled = is_settled(record, session)
+            with catch_unexpected() as correcting:
+                record = with_durations(one.write.outcome_record, session)
+                one.write = replace(one.write, outcome_record=record)
+                one.is_settled = is_settled(record, session)
+            if correcting.unexpected is not None:  # it stays as it was, and waits no longer
+                log_unexpected(ItemKind.DECISION, self._metrics, correcting.unexpected, session_id=session.id)
+                one.is_settled = True
         self._publish_ready(session.id)
 
     def stop(self) -> None:
