@@ -5,6 +5,7 @@ can't send a token, and no browser should have one. So this server adds it, and 
 """
 
 import os
+from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
@@ -42,8 +43,9 @@ async def calls(request: web.Request) -> web.StreamResponse:
     ):
         response = web.StreamResponse(status=events.status, headers={"Content-Type": events.content_type})
         await response.prepare(request)
-        async for some in events.content.iter_any():
-            await response.write(some)
+        with suppress(ConnectionResetError):  # the agent has closed the page
+            async for some in events.content.iter_any():
+                await response.write(some)
     return response
 
 

@@ -32,8 +32,8 @@ _CHANGES_MAX, _CHANGES_KEPT = 48, 24
 #: The events that report facts, and the fields of a session from which its facts and recordings follow.
 _REPORTS = (CallProgressed, ConferenceEnded, DialEnded, ParticipantChanged, ParticipantJoined, ParticipantLeft)
 _FACTS_FROM = ("parties", "phase", "transfer", "recording", "conference_sid")
-#: How far from the truth a time in whole seconds is at most.
-_HALF_SECOND_MS = WHOLE_SECOND_MS // 2
+#: How far apart the times of one change may be: half of Twilio's second, and how exactly we know its clock.
+_NEAR_MS = 700
 #: The facts that callbacks report; of the last two, only their end.
 _REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
 _END_REPORTED = ("dialing ", "conference ")
@@ -162,12 +162,12 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
         apart_ms, is_alike = one.at_ms - reported.at_ms, one.is_over == reported.is_over
         if is_alike and one.is_reported and 0 in (one.number, reported.number) and abs(apart_ms) <= WHOLE_SECOND_MS:
             return  # Twilio reports it by a callback, and by the request for a document
-        if is_alike and not one.is_reported and abs(apart_ms) <= _HALF_SECOND_MS:
+        if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
             changes.remove(one)
-            reported = replace(reported, at_ms=min(one.at_ms, reported.at_ms))
+            reported = replace(reported, at_ms=(one.at_ms + reported.at_ms) // 2)
             break
-        is_decided = is_newest and not (one.is_reported or is_alike)
-        if apart_ms <= 0 or (is_decided and apart_ms <= _HALF_SECOND_MS):
+        is_decided = is_newest and not (is_alike or one.number)
+        if apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS):
             previous = one
         elif one.is_reported or not (is_alike or is_newest):
             break
@@ -299,6 +299,8 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
             return False
     for change in session.history.changes:
         is_awaited = change.is_over or not change.fact.startswith(_END_REPORTED)
+        if change.fact.startswith("gone ") and not record.durations.keys() & {"bridged", "conference"}:
+            continue  # only these depend on the end of a caller, who may still hear a message
         if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
             return False
     is_joining = session.moved_at_ms and not _joined_at_ms(session.history)
@@ -312,5 +314,5 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms + _HALF_SECOND_MS:
+            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms + _NEAR_MS:
                 draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)

@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 from conferral.statemachine.session import GUEST, SUPERVISOR, Party, Session, split_label
-from conferral.statemachine.states import Phase
+from conferral.statemachine.states import CallStatus, Phase
 from conferral.statemachine.step import Draft
 
 #: Twilio's ReasonParticipantLeft.
@@ -83,6 +83,8 @@ def reported_reason(reason: str) -> str:
     """Return why a party is gone, with one word for all ways of hanging up."""
     if reason in _CONFERENCE_END_REASONS:
         return "left"
+    if reason == CallStatus.CANCELED:
+        return "cancelled"
     return "hung-up" if reason in _HANG_UP_REASONS else reason
 
 

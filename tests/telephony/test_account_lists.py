@@ -173,7 +173,7 @@ async def test_page_that_failed_to_load_is_requested_once_more(fault: ProviderEr
 @pytest.mark.parametrize(
     "faults, asked",
     [
-        ([ProviderBusyError(http_status=429, retry_after_s=1.0)], 1),
+        ([ProviderBusyError(http_status=429, retry_after_s=60.0)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
         ([UNAVAILABLE] * 2, 2),
         ([UNREACHABLE] * 2, 2),
@@ -188,6 +188,28 @@ async def test_reading_that_fails_again_is_left_to_the_next_sweep(faults: list[P
         await reader_of(http).read()
 
     assert len(http.asked) == asked
+
+
+async def test_links_that_go_in_circles_end_the_list() -> None:
+    class Circle(ListingHttp):
+        async def request(self, method: str, uri: str, *more: Any, **others: Any) -> Response:
+            if "Page=1" in uri:
+                return await super().request(method, uri.replace("Page=1", "Page=0"), *more, **others)
+            return await super().request(method, uri, *more, **others)
+
+    http = Circle({("Calls", "queued"): calls(1_001)})
+    account = await reader_of(http).read()
+
+    assert len(http.asked) < 1_000
+    assert (account.has_all_calls, len(account.calls)) == (False, 1_000)
+
+
+async def test_reading_waits_for_a_short_pause_that_twilio_asks_for() -> None:
+    http = ListingHttp()
+    http.faults.append(ProviderBusyError(http_status=429, retry_after_s=0.01))
+
+    assert (await reader_of(http).read()).has_all_calls
+    assert http.asked[:2] == [("Calls", "queued", 0)] * 2
 
 
 @pytest.mark.parametrize("calls", ['"?"', "5", "null", "{}", "[5]", '[{"sid": "CA1", "date_created": 5}]'])
