@@ -173,7 +173,11 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
             break
         else:
             changes.remove(one)
-    if previous is not None:
+    last = next((one for one in reversed(changes) if one.fact == reported.fact), None)
+    if last is not None and last.at_ms <= reported.at_ms and last.is_over != reported.is_over and not is_newest:
+        # The session knows better: the party has joined another conference since.
+        reported = replace(reported, at_ms=last.at_ms - 1)
+    elif previous is not None:
         reported = replace(reported, at_ms=max(previous.at_ms + 1, reported.at_ms))
         if previous.is_over == reported.is_over and not previous.is_reported:
             changes.remove(previous)
