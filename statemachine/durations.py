@@ -87,23 +87,24 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
     """
     call_sid = getattr(event, "call_sid", "")
     party = session.find_party(call_sid=call_sid) if call_sid else None
-    known = {one.fact for one in session.history.changes}
+    latest = {one.fact: one for one in session.history.changes}
+    open_facts = {fact for fact, one in latest.items() if not one.is_over}
 
     def change(fact: str, role: str = "", *, is_over: bool = True) -> Change:
         number = 0 if event.sequence is None else event.sequence + 1
         return Change(at_ms, fact, role, is_over, is_reported=True, number=number)
 
     if isinstance(event, ConferenceEnded):
-        yield from map(change, {f"conference {event.conference_sid}"} & known)
+        yield from map(change, {f"conference {event.conference_sid}"} & latest.keys())
     if party is None:
         return
     held, dialing, is_dialed = f"held {call_sid}", f"dialing {party.dial_id}", _is_dialed(session, party)
     match event:
         case ParticipantJoined():
             yield change(f"in {call_sid}", _role_of(party), is_over=False)
-            yield from map(change, {dialing} & known)
+            yield from map(change, {dialing} & latest.keys())
         case ParticipantLeft():
-            yield from map(change, [f"in {call_sid}", *({held} & known)])
+            yield from map(change, [f"in {call_sid}", *({held} & open_facts)])
             if event.hung_up and not is_dialed:
                 yield change(f"gone {call_sid}", is_over=False)
         case ParticipantChanged(kind="participant-hold" | "participant-unhold"):
@@ -111,7 +112,7 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
         case CallProgressed(status=CallStatus.IN_PROGRESS) if is_dialed:
             yield change(f"line {call_sid}", is_over=False)
         case CallProgressed(is_final=True) if is_dialed:
-            yield from map(change, [f"line {call_sid}", *({dialing} & known)])
+            yield from map(change, [f"line {call_sid}", *({dialing} & latest.keys())])
         case CallProgressed(is_final=True) | DialEnded(party_is_gone=True) if not is_dialed:
             yield change(f"gone {call_sid}", is_over=False)
 
@@ -174,7 +175,8 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
         else:
             changes.remove(one)
     last = next((one for one in reversed(changes) if one.fact == reported.fact), None)
-    if last is not None and last.at_ms <= reported.at_ms and last.is_over != reported.is_over and not is_newest:
+    is_contradicted = reported.fact.startswith("in ") and not is_newest
+    if last is not None and is_contradicted and last.is_over != reported.is_over and last.at_ms <= reported.at_ms:
         # The session knows better: the party has joined another conference since.
         reported = replace(reported, at_ms=last.at_ms - 1)
     elif previous is not None:
@@ -313,10 +315,11 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
 
 
 def note_late_answer(draft: Draft, event: Event) -> None:
-    """Correct when a party answered, if a read showed it before the callback."""
+    """Correct when a party answered, as its late callback says."""
     if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            if attempt.dial_id == dial_id and attempt.answered_at_ms > draft.at_ms + _NEAR_MS:
+            is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
+            if attempt.dial_id == dial_id and (is_unknown or attempt.answered_at_ms > draft.at_ms + _NEAR_MS):
                 draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)
