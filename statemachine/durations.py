@@ -152,7 +152,7 @@ def _is_never_reported(session: Session, fact: str) -> bool:
 
 
 def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> None:
-    """Put a reported change in place of what was noted without a report.
+    """Replace what was noted of a change by what a callback reports.
 
     `is_newest`: the session has the fact as reported, so what was noted of it since was wrong.
     """
@@ -297,9 +297,8 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
         return True
     latest = {one.fact: one for one in session.history.changes if one.fact.startswith(_REPORTED)}
     if record.kind == "session":
-        lines = {f"line {party.call_sid}" for party in session.parties.values() if _is_dialed(session, party)} - {
-            "line "
-        }
+        dialed = (party for party in session.parties.values() if party.call_sid and _is_dialed(session, party))
+        lines = {f"line {party.call_sid}" for party in dialed}
         is_open = any(not (one.is_over or fact.startswith("gone ")) for fact, one in latest.items())
         if is_open or not lines <= latest.keys():
             return False

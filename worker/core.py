@@ -68,13 +68,13 @@ class WorkerContext:
     session_store: SessionStore
     executor: "Executor"
     policy: Callable[[], Policy]
+    #: How long an outcome waits for late callbacks, at most.
+    outcome_wait_s: float
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
     twilio_now_ms: Callable[[], int | None] = lambda: None
     on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
-    #: How long an outcome waits for late callbacks.
-    outcome_wait_s: float = 6.0
 
 
 def note_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:

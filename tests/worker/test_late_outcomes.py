@@ -28,7 +28,7 @@ class Published:
 
     def __init__(self) -> None:
         self.found: list[tuple[str, int]] = []
-        self.late = LateOutcomes(self._publish, Metrics())
+        self.late = LateOutcomes(self._publish, Metrics(), WAIT_MAX_S)
 
     def _publish(self, writes: Sequence[PostCommitWrite]) -> None:
         for write in writes:

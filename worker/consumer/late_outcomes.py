@@ -31,7 +31,7 @@ class LateOutcomes:
     """The outcomes of one partition that wait, each session's in order."""
 
     def __init__(
-        self, publish: Callable[[Sequence[PostCommitWrite]], None], metrics: Metrics, wait_max_s: float = WAIT_MAX_S
+        self, publish: Callable[[Sequence[PostCommitWrite]], None], metrics: Metrics, wait_max_s: float
     ) -> None:
         self._publish = publish
         self._metrics = metrics
