@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,7 +15,7 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.parts import is_url
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
-from conferral.statemachine.record import moved_back
+from conferral.statemachine.record import moved_back, replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
