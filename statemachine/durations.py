@@ -29,9 +29,6 @@ from conferral.statemachine.step import Draft, OutcomeRecord
 DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
 #: So many changes are kept, and so many of them once there are more (count): their times may still be corrected.
 _CHANGES_MAX, _CHANGES_KEPT = 48, 24
-#: The events that report facts, and the fields of a session from which its facts and recordings follow.
-_REPORTS = (CallProgressed, ConferenceEnded, DialEnded, ParticipantChanged, ParticipantJoined, ParticipantLeft)
-_FACTS_FROM = ("parties", "phase", "transfer", "recording", "conference_sid")
 #: How far apart the times of one change may be: half of Twilio's second, and how exactly we know its clock.
 _NEAR_MS = 700
 #: The facts that callbacks report; of the last two, only their end.
@@ -49,10 +46,10 @@ def facts_of(session: Session) -> dict[str, str]:
     """
     facts = {}
     for party in session.parties.values():
-        if not _is_dialed(session, party):
-            if party.is_gone:
+        if party.is_gone:
+            if not _is_dialed(session, party):
                 facts[f"gone {party.call_sid}"] = ""
-        elif party.call_sid and (party.answered or party.is_connected) and not party.is_gone:
+        elif party.call_sid and (party.answered or party.is_connected) and _is_dialed(session, party):
             facts[f"line {party.call_sid}"] = ""
         if is_being_dialed(party):
             facts[f"dialing {party.dial_id}"] = ""
@@ -120,11 +117,14 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
 def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
     """Return the history after an event."""
     history = after.history
-    if not isinstance(event, _REPORTS) and all(getattr(before, name) is getattr(after, name) for name in _FACTS_FROM):
-        return history
-    changes, earlier, facts = [*history.changes], facts_of(before), facts_of(after)
+    earlier, facts = facts_of(before), facts_of(after)
     at_ms = max(event.happened_at_ms(now_ms), after.created_at_ms, history.counted_to_ms)
     reported = [*_reported_by(event, after, at_ms)]
+    sid = after.recording.sid if after.recording is not None else ""
+    recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
+    if facts == earlier and not reported and recordings == history.recordings:
+        return history
+    changes = [*history.changes]
     for change in reported:
         is_last = change.is_over and change.fact.startswith(("line ", "conference "))  # neither begins again
         _correct(changes, change, is_newest=is_last or change.is_over != (change.fact in facts))
@@ -136,8 +136,6 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
             is_reported = (is_over or fact.startswith("gone ")) and _is_never_reported(after, fact)
             changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: (one.at_ms, one.number))
-    sid = after.recording.sid if after.recording is not None else ""
-    recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
     history = replace(history, changes=tuple(changes), recordings=recordings)
     return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
