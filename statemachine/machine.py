@@ -69,11 +69,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    opens = isinstance(event, _OPENING) or (
-        isinstance(event, events.CallProgressed)
-        and opens_session_by_callback(Draft(session, event, now_ms, policy), event)
-    )
-    if session.version == 0 and not opens:
+    if session.version == 0 and not _opens_session(session, event, now_ms, policy):
         is_command = isinstance(event, events.Command)
         report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
         outcome = Outcome.REFUSED if is_command else Outcome.UNEXPECTED
@@ -137,6 +133,13 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
     for kind in events.COMMANDS
     if kind is not events.Call
 }
+
+
+def _opens_session(session: Session, event: Event, now_ms: int, policy: Policy) -> bool:
+    """Whether an event may begin a session."""
+    if isinstance(event, events.CallProgressed):
+        return opens_session_by_callback(Draft(session, event, now_ms, policy), event)
+    return isinstance(event, _OPENING)
 
 
 def _close(draft: Draft, event: Event) -> None:
