@@ -312,8 +312,8 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         updated_at_ms=draft.now_ms,
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
+        history=advance(before, after, event, draft.now_ms),
     )
-    after = replace(after, history=advance(before, after, event, draft.now_ms))
     draft.outcome_records = [with_durations(one, after) for one in draft.outcome_records]
     after = without_oldest_parties(after)
     assert not after.timers or after.state is not State.ENDED

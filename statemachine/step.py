@@ -200,9 +200,9 @@ class Draft:
 
     def cancel_timers(self, *timers: type[TimerExpired]) -> None:
         """Cancel those of the timers that are set."""
-        names = {timer.timer for timer in timers}
-        if not names.isdisjoint(self.session.timers):
-            self.change(timers={name: due for name, due in self.session.timers.items() if name not in names})
+        for timer in timers:
+            if timer.timer in self.session.timers:
+                self.change(timers={name: due for name, due in self.session.timers.items() if name != timer.timer})
 
     def ignore(self, outcome: Outcome, reason: str) -> None:
         """Ignore the event, with an outcome and a reason."""
