@@ -156,17 +156,17 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
     """
     same = [one for one in changes if one.fact == reported.fact]
     reported = _in_order(same, reported)
-    previous = None
+    previous, is_noted = None, False
     for one in same:
         apart_ms, is_alike = one.at_ms - reported.at_ms, one.is_over == reported.is_over
         if is_alike and one.is_reported and 0 in (one.number, reported.number) and abs(apart_ms) <= WHOLE_SECOND_MS:
             return  # Twilio reports it by a callback, and by the request for a document
         if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
             changes.remove(one)
-            reported = replace(reported, at_ms=(one.at_ms + reported.at_ms) // 2)
-            break
+            reported, is_noted = replace(reported, at_ms=(one.at_ms + reported.at_ms) // 2), True
+            continue
         is_decided = is_newest and not (is_alike or one.number)
-        if apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS):
+        if not is_noted and (apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS)):
             previous = one
         elif one.is_reported or not (is_alike or is_newest):
             break
@@ -317,6 +317,8 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
+            late_ms = attempt.answered_at_ms - draft.at_ms
             is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
-            if attempt.dial_id == dial_id and (is_unknown or attempt.answered_at_ms > draft.at_ms + _NEAR_MS):
-                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)
+            if attempt.dial_id == dial_id and (is_unknown or late_ms > 0):
+                is_near = 0 < late_ms <= _NEAR_MS  # each time is as good as the other
+                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms + (late_ms // 2 if is_near else 0))
