@@ -42,7 +42,7 @@ def name_from_label(one: events.ParticipantSeen) -> str:
 
 _BEFORE_DIAL = frozenset({
     TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
-    TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
+    TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
 })  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from conferral.statemachine.table.row import *
 GATE = (on.GateReached, on.GateDecided)
 OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 #: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
-PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
+PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
 STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
