@@ -100,7 +100,7 @@ class Party(BaseRecord, frozen=True):
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
     #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
-    #: (`reading`), overdue although it was `read`, or `refused` by an ended conference.
+    #: (`reading`), or overdue although it was `read`.
     dial_check: str = ""
     #: Empty for `TWILIO_NUMBER`.
     caller_id: Hidden[str] = ""

@@ -392,8 +392,6 @@ def await_rejoin(draft: Draft, event: Event) -> None:
     for party in draft.session.parties.values():
         if party.dial_id and not (party.is_gated or party.is_gone):
             dials.mark_leaving(draft, party)
-            if party.dial_check == "refused":
-                parties.note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
     dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
     if draft.state is State.TRANSFERRING and events.StageOverdue.timer not in draft.session.timers:
         draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)

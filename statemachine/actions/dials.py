@@ -118,7 +118,7 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
 
 
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again through the gate: the conference has not started."""
+    """Dial again through the gate: there is no conference now."""
     # Source: Twilio docs, Errors, 16099.
     _redial(draft, not_none(guards.party_of_dial(draft, event)), is_gated=True, early_media=False)
 
@@ -430,8 +430,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
         find_dialed_call(draft, draft.session.parties[party.name])
         if draft.state is not State.BRIDGED:
             note_gone(draft, party.name, "cancelled")
-    elif party.dial_check == "refused" and not party.call_sid:
-        note_gone(draft, party.name, "cancelled")  # Twilio did not dial
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:

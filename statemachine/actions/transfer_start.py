@@ -27,7 +27,7 @@ from conferral.statemachine.states import (
     TransferStage,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, not_none
+from conferral.statemachine.step import CommandStatus, Draft
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
 _STEADY_READS = 5
@@ -223,21 +223,13 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
-            has_failed = party.answered or party.dial_check == "refused"  # it never joined, or Twilio did not dial
             reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"
-            note_gone(draft, party.name, "failed" if has_failed else reason)
+            note_gone(draft, party.name, "failed" if party.answered else reason)  # it never joined
             draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-
-
-def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
-    """Read Twilio before giving up a dial that an ended conference refused."""
-    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(not_none(guards.party_of_dial(draft, event)), dial_check="refused", dial_check_at_ms=due_ms)
-    read_calls(draft, event)
 
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:

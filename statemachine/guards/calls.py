@@ -334,12 +334,6 @@ def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
     return event.code in events.NOT_STARTED
 
 
-def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether a dial failed, and no callback has shown the party's call."""
-    party = party_of_dial(draft, event) if event.kind == effects.CreateParticipant.kind else None
-    return party is not None and not (party.is_leaving or party.call_sid)
-
-
 def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
     supervisors = (party for party in draft.session.parties.values() if party.is_supervisor)

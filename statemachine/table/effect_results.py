@@ -23,9 +23,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     #   in                 phase event               when                                                                       to              do
     # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
     Row(B|C|T,             ANY, ANY_RESULT,         when.searched_party,                                                       STAY,           do.note_search_result),
-    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                           STAY,           do.await_rejoin),
-    Row(C|T,               ANY, on.EffectFailed,    (when.is_not_added, when.refused_before_start),                            STAY,           do.redial_at_gate),
-    Row(T,                 ANY, on.EffectFailed,    (when.is_not_added, when.is_gone),                                         STAY,           do.read_before_giving_up_dial),
+    # The conference has not started, or has ended: the gate joins whichever is there by then.
+    Row(C|T,               ANY, on.EffectFailed,    when.dial_lacks_conference,                                                STAY,           do.redial_at_gate),
     Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                                STAY,           do.redial_with_business_number),
     Row(B|C|T,             ANY, on.EffectFailed,    when.party_of_dial,                                                        STAY,           do.note_dial_failed),
     Row(B|C|T,             ANY, on.EffectUnknown,   when.party_of_dial,                                                        STAY,           do.note_dial_unknown),
@@ -68,7 +67,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
     Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                                   STAY,           do.note_hang_up_result),
     Row(E,                 ANY, on.EffectSucceeded, (when.is_result_of(effects.SayAndHangUp), when.guests_may_remain),         STAY,           do.end_conference),
-    Row(E,                 ANY, on.EffectFailed,    (when.is_result_of(effects.SayAndHangUp), when.is_gone),                   STAY,           do.log_only),
     Row(E,                 ANY, NOT_DONE,           when.is_result_of(effects.SayAndHangUp),                                   STAY,           do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                               STAY,           do.end_conference),

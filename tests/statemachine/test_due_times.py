@@ -74,12 +74,6 @@ def at_gate(**options: object) -> Scenario:
     return dialing("warm", **options).placed("target").call("target", "ringing").gate("target")
 
 
-def dial_refused(story: Scenario) -> Scenario:
-    """The conference into which the target is dialed is over."""
-    dial = story.legs["target"].dial
-    return story.fails("create_participant", "target", gone=True, status=404, effect_id=dial)
-
-
 @each("begin, timer, due_ms", [
     (lambda: Scenario(Policy()).comes_in(), "calls", 40_000),
     (lambda: Scenario().comes_in(), "age", 86_400_000),
@@ -108,7 +102,6 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 1_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
-    (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),
     (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
     (lambda: searched(Scenario(session_id=OUTBOUND).calls_out()).found("agent", call_sid=""), "dial", 10_000),
     (lambda: refused(ringing("warm")), "dial", 2_000),
