@@ -79,14 +79,10 @@ class Party(BaseRecord, frozen=True):
     #: Whether the participants hear it ring (`EarlyMedia`): then a join does not prove an answer.
     early_media: bool = False
     has_passed_gate: bool = False
-    brief: str = ""
+    #: With all defaults, once it is dialed by REST.
+    options: DialOptions = DialOptions()
     #: Recalled agents only: why they are called back; the gate says it.
     recall_reason: str = ""
-    confirm: bool = False
-    ring_timeout_s: int = 0
-    digits: str = ""
-    amd: bool = False
-    params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
     #: Ring group: parties that ring together share this word, and the first to accept wins. Empty for others.
@@ -102,10 +98,6 @@ class Party(BaseRecord, frozen=True):
     #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
     #: (`reading`), or overdue although it was `read`.
     dial_check: str = ""
-    #: Empty for `TWILIO_NUMBER`.
-    caller_id: Hidden[str] = ""
-    #: Twilio refused the dial with another caller ID, so this one is the last.
-    caller_id_refused: bool = False
 
     #: Being removed: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False

@@ -86,7 +86,7 @@ def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -
         return by_key
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
-    must_press = question > 1 or view.parties[view.dialed_by(dial_id)].confirm
+    must_press = question > 1 or view.parties[view.dialed_by(dial_id)].options.confirm
     return GateDecision.ACCEPTED if not must_press or (question > 1 and pressed) else None
 
 
@@ -298,4 +298,4 @@ def _briefing(gate: Gate, view: Session | None) -> dict[str, str]:
     """Return the brief and the recall reason, unless the call has heard them."""
     # A question above 1 means that a prompt has played them; `briefed`, that a document without one has.
     party = Party("", "") if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
-    return {"brief": party.brief, "recall_reason": party.recall_reason}
+    return {"brief": party.options.brief, "recall_reason": party.recall_reason}

@@ -195,8 +195,7 @@ def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
 
 def _bridged_agent(draft: Draft, address: str) -> Party:
     """Return the agent whom a bridge rings."""
-    options = dials.agent_options(draft, address)
-    return Party(AGENT, first_label(AGENT), address=address, brief=options.brief, confirm=options.confirm)
+    return Party(AGENT, first_label(AGENT), address=address, options=dials.agent_options(draft, address))
 
 
 def fail_waiting_commands(draft: Draft, reason: str) -> None:

@@ -93,7 +93,7 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
     """Hold the agent, who hears ringing, if the target must pass the gate."""
     # No one in the conference hears such a phone ring.
     transfer = draft.transfer
-    if "," in transfer.to or dials.needs_gate(draft, transfer.to, transfer.options):
+    if "," in transfer.to or dials.options_for(draft, transfer.to, transfer.options).needs_gate:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 

@@ -185,7 +185,7 @@ def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided |
 
 def passes_bridge_gate(agent: Party) -> bool:
     """Whether the agent of a bridge hears a message, or presses a key, first."""
-    return not agent.dial_id and bool(agent.confirm or agent.brief)
+    return not agent.dial_id and bool(agent.options.confirm or agent.options.brief)
 
 
 def decides_bridge(draft: Draft, event: events.GateDecided) -> bool:
@@ -318,7 +318,7 @@ def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused a dial that may work with Conferral's number."""
     party = party_of_dial(draft, event)
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
-    if party is None or not party.caller_id or party.caller_id_refused:
+    if party is None or not party.options.caller_id:
         return False
     # A call shown by a callback was placed, whatever the response says.
     return is_refusal and not (party.is_leaving or party.call_sid)
