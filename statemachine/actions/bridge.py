@@ -125,10 +125,17 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
             dials.note_bridge_gate(draft, child, seen.call_sid)
         else:
             dials.note_talking(draft, seen.call_sid)
-    elif draft.state is State.BRIDGED:
-        if draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
-            read_later(draft, event)
-    elif events.ConvertOverdue.timer not in draft.session.timers:
+    elif draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
+        read_later(draft, event)
+
+
+def note_legs_ended(draft: Draft, event: events.CallsRead) -> None:
+    """Record whose call a read of a conversion shows as over."""
+    apply_presence(draft, event)
+    for leg in (draft.session.parent, draft.session.child):
+        if guards.shows_ended(draft, event, leg):
+            parties.note_gone(draft, leg.name, event.status_of(leg.call_sid) or CallStatus.COMPLETED)
+    if events.ConvertOverdue.timer not in draft.session.timers:
         parties.await_parent(draft)
 
 

@@ -135,12 +135,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
             draft.change_party(target, dial_read_at_ms=read_at_ms)
 
 
-def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record that a read shows that only the agent's call is over."""
-    conference.apply_presence(draft, event)
-    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid) or "completed")
-
-
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
     draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result

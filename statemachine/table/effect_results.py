@@ -96,10 +96,8 @@ READS: tuple[Row, ...] = (
     # CallsRead, while converting
     Row(V,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
-    Row(V,       ANY, on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(V,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(V,       ANY, on.CallsRead,       when.shows_child_ended,                 STAY,              do.note_bridge_read),
+    Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
     Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.wait_for_move),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
