@@ -330,7 +330,7 @@ def _facts(session: Session) -> tuple[Any, ...]:
     """Return what outdates, if it changes, a read that began before."""
     # Neither when to check a dial, nor an open hangup.
     parties = {
-        name: replace(party, dial_check_at_ms=0, dial_read_at_ms=0, dial_check="", hang_up_effect_id="")
+        name: replace(party, dial_check_at_ms=0, dial_check="", hang_up_effect_id="")
         for name, party in session.parties.items()
     }
     return session.open_redirects, parties

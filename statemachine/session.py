@@ -91,8 +91,6 @@ class Party(BaseRecord, frozen=True):
     answered: bool = False
     answered_at_ms: int = 0
     dialed_at_ms: int = 0
-    #: When to read the dial although it may still ring.
-    dial_read_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
     #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read

@@ -177,14 +177,11 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     party = guards.party_of_dial(draft, event) or guards.searched_party(draft, event)
     if party is None or not event.call_sid:
         return
-    due_ms, read_at_ms = party.dial_check_at_ms, party.dial_read_at_ms
-    if not party.answered:
-        due_ms = _ring_due_ms(draft, party) + event.queue_ms
-        read_at_ms = draft.now_ms + event.queue_ms + draft.policy.ring_read_ms
+    due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
     sid = party.call_sid or event.call_sid
-    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
+    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms)
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
@@ -246,8 +243,6 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
         if party.dial_id:
             changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
-            if not party.call_sid:  # the first sign of a dial whose outcome may be unknown
-                changes["dial_read_at_ms"] = draft.now_ms + draft.policy.ring_read_ms
         draft.change_party(party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
 
@@ -304,7 +299,6 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
         answered_at_ms=party.answered_at_ms or draft.now_ms,
         status=status,
         dial_check_at_ms=draft.now_ms + wait_ms,
-        dial_read_at_ms=party.dial_read_at_ms if party.answered else 0,
     )
 
 
@@ -330,8 +324,6 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
         party,
         has_passed_gate=not briefing_ms,
         dial_check_at_ms=draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms,
-        # Most briefings take two thirds of their longest time.
-        dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
         draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)

@@ -128,11 +128,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
 def continue_as_blind(draft: Draft, _event: Event) -> None:
     """Continue as a blind transfer without the agent."""
     draft.change(phase=Phase.BLIND)
-    # The agent may have heard the target answer, though no callback has reported it.
-    for target in draft.session.targets:
-        if target.dial_read_at_ms and not target.answered:
-            read_at_ms = min(target.dial_read_at_ms, draft.now_ms + draft.policy.dial_read_wait_ms)
-            draft.change_party(target, dial_read_at_ms=read_at_ms)
 
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
@@ -204,11 +199,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             continue
         # The time starts with the first callback or outcome.
         if not 0 < party.dial_check_at_ms <= draft.now_ms:
-            # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms:
-                reads = True
-                next_ms = draft.policy.dial_read_wait_ms if party.answered else draft.policy.ring_read_ms
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + next_ms)
+            reads |= 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):

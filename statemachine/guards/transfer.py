@@ -59,10 +59,16 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial early; 0 for never."""
+    """Return when to read a dial that may still ring; 0 for never.
+
+    A failed call rings no one: without a read, its caller would wait for the whole ring time.
+    """
+    session = draft.session
     # In a bridge, other callbacks show its failure.
-    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    return party.dial_read_at_ms if waits and party.call_sid else 0
+    rings = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not (party.answered or party.dial_check)
+    if not (rings and party.call_sid) or session.open_read_id:
+        return 0
+    return max(party.dialed_at_ms, session.open_read_since_ms) + draft.policy.ring_read_ms
 
 
 def answering_party(draft: Draft, _event: Event) -> Party | None:

@@ -95,7 +95,7 @@ def at_gate(**options: object) -> Scenario:
     (lambda: ordering().remove("agent").fires(PendingCommandOverdue), "pending_command", 10_000),
     (lambda: ordering().announce(), "pending_command", 60_000),
     (called, "opening", 5_000),
-    (lambda: dialing("warm", policy=Policy()).placed("target", queue_ms=700), "dial", 6_700),
+    (lambda: dialing("warm", policy=Policy()).placed("target", queue_ms=700), "dial", 6_000),
     (lambda: dialing("warm").placed("target", queue_ms=700), "dial", 40_700),
     (lambda: dialing("warm").placed("target").fires(DialOverdue), "dial", 3_000),
     (lambda: dialing("warm").placed("target").call("target", "in-progress"), "dial", 5_000),
@@ -132,7 +132,7 @@ def at_gate(**options: object) -> Scenario:
     (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
         "busy", call_status="ringing"), "calls", RING_MS),
     # The gate: a brief is heard before the key, or on the way in.
-    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 800),
+    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
     (lambda: at_gate(confirm=True), "dial", 30_000),
     (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
