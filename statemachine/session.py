@@ -19,7 +19,7 @@ from conferral.statemachine.parts import (
     Voicemail,
 )
 from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, TransferMode, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, Phase, State, TransferMode, WaitAudio
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -200,7 +200,6 @@ class Session(BaseRecord, frozen=True):
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
-    mode: SessionMode = SessionMode.BRIDGE
     opening: Opening = Opening.OVER
     #: No party's leaving ends the conference until one party is left.
     is_group: bool = False

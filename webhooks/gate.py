@@ -15,7 +15,7 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
-from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
@@ -55,7 +55,7 @@ def route_of(view: Session | None, dial_id: str) -> GateRoute:
     if view.state == State.ENDED or _has_left(view.parties[name]):
         return GateRoute.NOWHERE
     is_agent_of_call = not view.customer_is_parent and name == AGENT
-    if is_agent_of_call and view.mode == SessionMode.CONFERENCE and view.opening != Opening.OVER:
+    if is_agent_of_call and view.opening != Opening.OVER:
         return GateRoute.EMPTY_CONFERENCE
     if view.state == State.BRIDGED and is_agent_of_call:
         return GateRoute.CUSTOMER

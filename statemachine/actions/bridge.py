@@ -40,7 +40,6 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         agents=(event.agent_address, *event.other_agents),
         fallback=event.fallback,
         attributes=event.attributes,
-        mode=SessionMode(event.mode),
     )
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
@@ -62,7 +61,6 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
     customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer_address)
     draft.change(
         direction=OUTBOUND,
-        mode=SessionMode.CONFERENCE,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
@@ -83,7 +81,6 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
-        mode=SessionMode(event.mode),
         by=event.by,
         ref=event.ref,
         options=options,
@@ -155,8 +152,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
-    draft.change(mode=SessionMode.BRIDGE, opening=Opening.OVER, phase=Phase.RINGING)
-    draft.change(is_group=False, agent_number=event.agent_number)
+    draft.change(opening=Opening.OVER, phase=Phase.RINGING, is_group=False, agent_number=event.agent_number)
     unhold_all(draft, event)
     draft.add_attempt(draft.session.agent)
     dials.set_ring_timer(draft)

@@ -72,7 +72,7 @@ def test_dataclasses_knows_the_fields_of_a_record(kind):
 #: Defaults that are not no, none, or nothing.
 UNUSUAL = {
     "Party.status": "dialing", "Party.conference_sequence": -1,
-    "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound", "Session.mode": "bridge",
+    "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
     "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
     "CallReceived.direction": "inbound",

@@ -155,7 +155,6 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
         "conferenced",
         conference_sid="",
         direction="outbound",
-        mode="conference",
         opening="calling",
         attributes=ConferenceAttributes(record="true", jitter_buffer_size="small"),
         agent=target(label="agent-1", options=DialOptions(brief="A call back.")),
