@@ -205,7 +205,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
     elif not party.is_leaving:
-        due_ms = draft.now_ms + draft.policy.dial_unknown_wait_ms
+        due_ms = draft.now_ms + draft.policy.arrive_timeout_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
 
 
@@ -290,7 +290,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     if party.is_gated:
         wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
-        wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
+        wait_ms = draft.policy.confirm_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,
         call_sid=call_sid,

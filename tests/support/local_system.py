@@ -51,7 +51,6 @@ FAST = {
     "ringback_timeout_ms": 700,
     "arrive_timeout_ms": 1_000,
     "leave_timeout_ms": 300,
-    "dial_unknown_wait_ms": 400,
     "dial_read_wait_ms": 300,
     "recall_pause_ms": 200,
 }
