@@ -91,14 +91,14 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     return _decide(session, event, now_ms, policy)
 
 
-def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[str, ...]:
+def allowed_commands(session: Session) -> tuple[str, ...]:
     """Return the names of the commands that the session would accept now."""
     if session.version == 0:
         return ()
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
         # One accepted sample of a party command is enough: there may be hundreds of parties.
-        if trial.name not in allowed and not refusal_of(session, trial, policy):
+        if trial.name not in allowed and not refusal_of(session, trial):
             allowed[trial.name] = None
     return tuple(allowed)
 
@@ -107,12 +107,12 @@ def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]
     """Return sample commands, each with why it would be refused now, or empty."""
     if session.version == 0:
         return ()
-    return tuple((trial, refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
+    return tuple((trial, refusal_of(session, trial)) for trial in _sample_commands(session))
 
 
-def refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
+def refusal_of(session: Session, trial: events.Command) -> str:
     """Return why a command is refused; empty if it is allowed."""
-    draft = Draft(session, trial, session.updated_at_ms, policy)
+    draft = Draft(session, trial, session.updated_at_ms, DEFAULT_POLICY)
     take_row(draft, trial)
     return draft.refusal
 
@@ -187,7 +187,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (before.state, event.name)
     if draft.refusal:
-        allowed = ", ".join(allowed_commands(before, policy))
+        allowed = ", ".join(allowed_commands(before))
         draft.session = _note_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]

@@ -23,10 +23,8 @@ class Policy:
     confirm_ms: int = 1_000
     #: Delay between two such reads.
     confirm_interval_ms: int = 2_000
-    #: How long an update that a transfer needs may take before the transfer fails.
+    #: How long an update that a transfer needs may take before it fails, or a blind one goes on without its hold.
     hold_timeout_ms: int = 3_000
-    #: How long the hold of a blind transfer may take before the transfer continues without it.
-    ringback_timeout_ms: int = 2_000
     #: How long a party may take into the conference, or a dial of unknown outcome to show, before Twilio is read.
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.

@@ -87,8 +87,10 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
-    """Whether the action of the bridge's `<Dial>` was requested before."""
-    return bool(draft.session.dial_call_status) and not event.party_is_gone
+    """Whether this end of the bridge's `<Dial>` is known, or an earlier agent's."""
+    session = draft.session
+    is_known = bool(session.dial_call_status) or event.agent_number < session.agent_number
+    return is_known and not event.party_is_gone
 
 
 def bridge_is_over(draft: Draft, _event: Event) -> bool:
@@ -131,13 +133,9 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     return is_refused and is_current and session.agents[number].startswith("+")
 
 
-def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
+def is_of_earlier_agent(draft: Draft, event: CallProgressed) -> bool:
     """Whether the event is about an earlier agent, whose dial was given up."""
-    if event.agent_number >= draft.session.agent_number:
-        return False
-    if isinstance(event, DialEnded):
-        return event.dial == "bridge" and not event.party_is_gone
-    return event.party == AGENT and not event.dial
+    return event.agent_number < draft.session.agent_number and event.party == AGENT and not event.dial
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:

@@ -77,7 +77,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
     Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,               "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "ringback_timeout_ms",        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
 
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_arrived_alone,  STAY,                 do.move_to_new_conference),

@@ -111,7 +111,7 @@ def at_gate(**options: object) -> Scenario:
     (parked, "park", 300_000),
     (lambda: conferenced().transfer("warm"), "stage", 3_000),
     (lambda: conferenced().transfer("consult").confirms("agent"), "stage", 3_000),
-    (lambda: conferenced().transfer("blind").confirms("agent"), "stage", 2_000),
+    (lambda: conferenced().transfer("blind").confirms("agent"), "stage", 3_000),
     (lambda: recorded_conference().transfer("consult").confirms("agent").confirms("customer"), "stage", 3_000),
     (lambda: Scenario().answered().transfer("blind"), "stage", 5_000),
     (lambda: outbound().transfer("blind"), "stage", 2_000),
