@@ -147,6 +147,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
     Row(V,            ANY,       on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(V,            ANY,       on.Automatic, when.both_have_joined,             C,                      do.finish_conversion),
     Row(B,            ANY,       on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
     Row(B,            CONNECTED, on.Automatic, when.waited_for_key,               V,                      do.begin_conversion),
     Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
