@@ -20,7 +20,7 @@ from conferral.statemachine.guards.conference import is_reconciled
 from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
-from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS, Policy
+from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
@@ -87,14 +87,14 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     return _decide(session, event, now_ms, policy)
 
 
-def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[str, ...]:
+def allowed_commands(session: Session) -> tuple[str, ...]:
     """Return the names of the commands that the session would accept now."""
     if session.version == 0:
         return ()
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
         # One accepted sample of a party command is enough: there may be hundreds of parties.
-        if trial.name not in allowed and not refusal_of(session, trial, policy):
+        if trial.name not in allowed and not refusal_of(session, trial):
             allowed[trial.name] = None
     return tuple(allowed)
 
@@ -103,12 +103,12 @@ def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]
     """Return sample commands, each with why it would be refused now, or empty."""
     if session.version == 0:
         return ()
-    return tuple((trial, refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
+    return tuple((trial, refusal_of(session, trial)) for trial in _sample_commands(session))
 
 
-def refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
+def refusal_of(session: Session, trial: events.Command) -> str:
     """Return why a command is refused; empty if it is allowed."""
-    draft = Draft(session, trial, session.updated_at_ms, policy)
+    draft = Draft(session, trial, session.updated_at_ms, DEFAULT_POLICY)
     take_row(draft, trial)
     return draft.refusal
 
@@ -190,7 +190,7 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (before.state, event.name)
     if draft.refusal:
-        allowed = ", ".join(allowed_commands(before, policy))
+        allowed = ", ".join(allowed_commands(before))
         draft.session = _note_transfer(closed, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
@@ -226,7 +226,7 @@ def _set_derived_timers(draft: Draft) -> None:
     """Set timers that follow from the session; end those of other states."""
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
-    _time_holds(draft)
+    _set_to_first(draft, events.HoldOverdue, hold_limits_ms(draft).values())
     if events.ConfirmOverdue.timer in draft.session.timers and is_reconciled(draft.session):
         draft.cancel_timers(events.ConfirmOverdue)
         draft.change(confirmation_reads=0)
@@ -239,16 +239,6 @@ def _set_derived_timers(draft: Draft) -> None:
         draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
     if draft.session.phase is not Phase.PARKED:
         draft.cancel_timers(events.ParkOverdue)
-
-
-def _time_holds(draft: Draft) -> None:
-    """Set when the next hold reaches `CONFERRAL_HOLD_LIMIT`, and the notice."""
-    limits_ms = hold_limits_ms(draft).values()
-    # A notice that is due may already be on its way; later, there is none.
-    not_before_ms = min(draft.now_ms + 1, draft.session.timers.get(events.HoldNoticeOverdue.timer, draft.now_ms + 1))
-    notices_ms = (at_ms - HOLD_LIMIT_NEAR_MS for at_ms in limits_ms)
-    _set_to_first(draft, events.HoldOverdue, limits_ms)
-    _set_to_first(draft, events.HoldNoticeOverdue, [at_ms for at_ms in notices_ms if at_ms >= not_before_ms])
 
 
 def _time_lone_party(draft: Draft) -> None:
@@ -333,7 +323,7 @@ def _facts(session: Session) -> tuple[Any, ...]:
     """Return what outdates, if it changes, a read that began before."""
     # Neither when to check a dial, nor an open hangup.
     parties = {
-        name: replace(party, dial_check_at_ms=0, dial_read_at_ms=0, dial_check="", hang_up_effect_id="")
+        name: replace(party, dial_check_at_ms=0, dial_check="", hang_up_effect_id="")
         for name, party in session.parties.items()
     }
     return session.open_redirects, parties

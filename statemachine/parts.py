@@ -33,6 +33,11 @@ class DialOptions(BaseRecord, frozen=True):
     #: Whether Twilio detects answering machines before the party hears anything.
     amd: bool = False
 
+    @property
+    def needs_gate(self) -> bool:
+        """Whether the party must pass the gate: brief, key, digits, detection."""
+        return bool(self.brief or self.confirm or self.digits or self.amd)
+
 
 DEFAULT_OPTIONS = DialOptions()
 

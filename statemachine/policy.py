@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-#: How long before the end of a hold by `CONFERRAL_HOLD_LIMIT` it is logged and marked, milliseconds.
-HOLD_LIMIT_NEAR_MS = 60_000
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -22,24 +19,18 @@ class Policy:
     settle_ms: int = 2_000
     repair_timeout_ms: int = 5_000
     lone_grace_ms: int = 2_000
-    #: How long the callback of a hold or an `EndConferenceOnExit` update may take before Twilio is read.
+    #: How long a callback may take before Twilio is read: of an update, or of the join of one for whom another is held.
     confirm_ms: int = 1_000
     #: Delay between two such reads.
     confirm_interval_ms: int = 2_000
-    #: How long an update that a transfer needs may take before the transfer fails.
+    #: How long an update that a transfer needs may take before it fails, or a blind one goes on without its hold.
     hold_timeout_ms: int = 3_000
-    #: How long the hold of a blind transfer may take before the transfer continues without it.
-    ringback_timeout_ms: int = 2_000
-    #: How long the customer of a blind transfer may take from the bridge into the conference before Twilio is read.
+    #: How long a party may take into the conference, or a dial of unknown outcome to show, before Twilio is read.
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000
     #: How long a party's end may take, after the other side's or a hangup, before Twilio is read.
     leave_timeout_ms: int = 2_000
-    #: How long an answered party may take to join before Twilio is read, while another is on hold for them.
-    join_read_ms: int = 1_000
-    #: How long to wait for a callback that shows whether a dial of unknown outcome was placed.
-    dial_unknown_wait_ms: int = 5_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
     #: After how long a call in the gate is read, in case its end was not reported.

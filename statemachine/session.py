@@ -19,7 +19,7 @@ from conferral.statemachine.parts import (
     Voicemail,
 )
 from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, TransferMode, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, Phase, State, TransferMode, WaitAudio
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -79,14 +79,10 @@ class Party(BaseRecord, frozen=True):
     #: Whether the participants hear it ring (`EarlyMedia`): then a join does not prove an answer.
     early_media: bool = False
     has_passed_gate: bool = False
-    brief: str = ""
+    #: With all defaults, once it is dialed by REST.
+    options: DialOptions = DialOptions()
     #: Recalled agents only: why they are called back; the gate says it.
     recall_reason: str = ""
-    confirm: bool = False
-    ring_timeout_s: int = 0
-    digits: str = ""
-    amd: bool = False
-    params: Hidden[str] = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.
     is_former_target: bool = False
     #: Ring group: parties that ring together share this word, and the first to accept wins. Empty for others.
@@ -95,17 +91,11 @@ class Party(BaseRecord, frozen=True):
     answered: bool = False
     answered_at_ms: int = 0
     dialed_at_ms: int = 0
-    #: When to read the dial although it may still ring.
-    dial_read_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
     #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
-    #: (`reading`), overdue although it was `read`, or `refused` by an ended conference.
+    #: (`reading`), or overdue although it was `read`.
     dial_check: str = ""
-    #: Empty for `TWILIO_NUMBER`.
-    caller_id: Hidden[str] = ""
-    #: Twilio refused the dial with another caller ID, so this one is the last.
-    caller_id_refused: bool = False
 
     #: Being removed: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False
@@ -210,7 +200,6 @@ class Session(BaseRecord, frozen=True):
     was_handed_off: bool = False
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
-    mode: SessionMode = SessionMode.BRIDGE
     opening: Opening = Opening.OVER
     #: No party's leaving ends the conference until one party is left.
     is_group: bool = False

@@ -167,10 +167,8 @@ class TransferStage(StrEnum):
     CONVERTING = "converting"
     #: Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit` cleared).
     CLEARING_END_ON_EXIT = "clearing-end-on-exit"
-    #: Twilio confirms that the customer is on hold.
+    #: Twilio confirms that the customer is on hold; for a consult, also that the conference's recording is paused.
     HOLDING_CUSTOMER = "holding-customer"
-    #: Twilio pauses the conference's recording, so that the consult is not recorded.
-    PAUSING_RECORDING = "pausing-recording"
     #: The customer moves from the bridge into the conference.
     MOVING_CUSTOMER = "moving-customer"
     #: A dialed target joins.
@@ -181,10 +179,8 @@ class TransferStage(StrEnum):
     PARKING = "parking"
     #: Twilio confirms the hold of the party that a swap puts on hold.
     HOLDING_FOR_SWAP = "holding-for-swap"
-    #: Twilio confirms the unhold of the party that the agent talks to next.
-    UNHOLDING_FOR_SWAP = "unholding-for-swap"
-    #: Twilio confirms that no one is on hold.
-    MERGING = "merging"
+    #: Twilio confirms that those who talk next, after a swap or a merge, are off hold.
+    UNHOLDING = "unholding"
     #: Twilio confirms that no remaining party is on hold; then the agent is released.
     COMPLETING = "completing"
     #: The agent leaves.

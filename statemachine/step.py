@@ -150,10 +150,10 @@ class Draft:
         self.change(transfer=replace(self.transfer, **changes))
 
     def add_attempt(self, party: Party) -> None:
-        """Record that the transfer, or else the call itself, rings a party."""
+        """Record that the transfer, or else the call with its fallback, rings a party."""
         history, transfer, dial_id = self.session.history, self.session.running_transfer, self.session.dial_of(party)
         attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
-        if transfer is not None:
+        if transfer is not None and not self.session.is_inbound_fallback:
             self.change_transfer(attempts=(*transfer.attempts, attempt))
         elif party.address and not any(one.dial_id == dial_id for one in history.attempts):  # may be known
             self.change(history=replace(history, attempts=(*history.attempts, attempt)))

@@ -15,7 +15,7 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
-from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
@@ -55,7 +55,7 @@ def route_of(view: Session | None, dial_id: str) -> GateRoute:
     if view.state == State.ENDED or _has_left(view.parties[name]):
         return GateRoute.NOWHERE
     is_agent_of_call = not view.customer_is_parent and name == AGENT
-    if is_agent_of_call and view.mode == SessionMode.CONFERENCE and view.opening != Opening.OVER:
+    if is_agent_of_call and view.opening != Opening.OVER:
         return GateRoute.EMPTY_CONFERENCE
     if view.state == State.BRIDGED and is_agent_of_call:
         return GateRoute.CUSTOMER
@@ -86,7 +86,7 @@ def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -
         return by_key
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
-    must_press = question > 1 or view.parties[view.dialed_by(dial_id)].confirm
+    must_press = question > 1 or view.parties[view.dialed_by(dial_id)].options.confirm
     return GateDecision.ACCEPTED if not must_press or (question > 1 and pressed) else None
 
 
@@ -298,4 +298,4 @@ def _briefing(gate: Gate, view: Session | None) -> dict[str, str]:
     """Return the brief and the recall reason, unless the call has heard them."""
     # A question above 1 means that a prompt has played them; `briefed`, that a document without one has.
     party = Party("", "") if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
-    return {"brief": party.brief, "recall_reason": party.recall_reason}
+    return {"brief": party.options.brief, "recall_reason": party.recall_reason}

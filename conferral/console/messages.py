@@ -22,7 +22,7 @@ NUMBER_MAX = 2**53 - 1
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(
-    r"party\..+\.(address|caller_id|params)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number"
+    r"party\..+\.(address|options)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number"
 )
 
 

@@ -13,7 +13,7 @@ from conferral.operations.timeline import EffectRequest, version_of
 from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
 
 #: Fields that never change, so their current value always held.
-_CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents", "was_handed_off")
+_CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "agents", "was_handed_off")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         agents=(event.agent_address, *event.other_agents),
         fallback=event.fallback,
         attributes=event.attributes,
-        mode=SessionMode(event.mode),
     )
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
@@ -62,7 +61,6 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
     customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer_address)
     draft.change(
         direction=OUTBOUND,
-        mode=SessionMode.CONFERENCE,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
@@ -83,7 +81,6 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
-        mode=SessionMode(event.mode),
         by=event.by,
         ref=event.ref,
         options=options,
@@ -125,10 +122,17 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
             dials.note_bridge_gate(draft, child, seen.call_sid)
         else:
             dials.note_talking(draft, seen.call_sid)
-    elif draft.state is State.BRIDGED:
-        if draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
-            read_later(draft, event)
-    elif events.ConvertOverdue.timer not in draft.session.timers:
+    elif draft.session.phase is Phase.RINGING or child.is_gone or draft.session.dial_call_status:
+        read_later(draft, event)
+
+
+def note_legs_ended(draft: Draft, event: events.CallsRead) -> None:
+    """Record whose call a read of a conversion shows as over."""
+    apply_presence(draft, event)
+    for leg in (draft.session.parent, draft.session.child):
+        if guards.shows_ended(draft, event, leg):
+            parties.note_gone(draft, leg.name, event.status_of(leg.call_sid) or CallStatus.COMPLETED)
+    if events.ConvertOverdue.timer not in draft.session.timers:
         parties.await_parent(draft)
 
 
@@ -148,8 +152,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
-    draft.change(mode=SessionMode.BRIDGE, opening=Opening.OVER, phase=Phase.RINGING)
-    draft.change(is_group=False, agent_number=event.agent_number)
+    draft.change(opening=Opening.OVER, phase=Phase.RINGING, is_group=False, agent_number=event.agent_number)
     unhold_all(draft, event)
     draft.add_attempt(draft.session.agent)
     dials.set_ring_timer(draft)
@@ -195,8 +198,7 @@ def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
 
 def _bridged_agent(draft: Draft, address: str) -> Party:
     """Return the agent whom a bridge rings."""
-    options = dials.agent_options(draft, address)
-    return Party(AGENT, first_label(AGENT), address=address, brief=options.brief, confirm=options.confirm)
+    return Party(AGENT, first_label(AGENT), address=address, options=dials.agent_options(draft, address))
 
 
 def fail_waiting_commands(draft: Draft, reason: str) -> None:
@@ -392,8 +394,6 @@ def await_rejoin(draft: Draft, event: Event) -> None:
     for party in draft.session.parties.values():
         if party.dial_id and not (party.is_gated or party.is_gone):
             dials.mark_leaving(draft, party)
-            if party.dial_check == "refused":
-                parties.note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
     dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
     if draft.state is State.TRANSFERRING and events.StageOverdue.timer not in draft.session.timers:
         draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)

@@ -51,7 +51,8 @@ def dial(
     accept wins. `supervises` is a supervisor's mode. `reservation` is what a command made; empty for one of the dial's
     own. A running transfer records the dials of its targets and of the agent as attempts, a session its first ones.
     """
-    gated = gated or needs_gate(draft, to, options)
+    options = options_for(draft, to, options)
+    gated = gated or options.needs_gate
     base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
     # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis was rolled back.
     used = {one.label for one in draft.session.parties.values() if one.is_gone and (one.call_sid or one.dial_id)}
@@ -67,15 +68,9 @@ def dial(
         address=to,
         is_gated=gated,
         early_media=early_media and not gated,
-        brief=options.brief,
-        confirm=options.confirm or _must_confirm(draft, to),
-        ring_timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
-        digits=options.digits,
-        params=options.params,
-        amd=options.amd and not to.startswith("client:"),
+        options=options,
         ring_group=ring_group,
         recall_reason=recall_reason,
-        caller_id=_caller_id(draft, to, options),
         supervises=supervises,
     )
     draft.change(parties={**draft.session.parties, name: party})
@@ -96,15 +91,15 @@ def dial_options(event: events.DialCommand) -> DialOptions:
     return DialOptions(*(getattr(event, name) for name in DialOptions.__struct_fields__))
 
 
-def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
-    """Whether a party must pass the gate: brief, key, digits, or detection."""
-    detects = options.amd and not to.startswith("client:")
-    return bool(options.brief or options.confirm or options.digits or detects) or _must_confirm(draft, to)
-
-
-def _must_confirm(draft: Draft, to: str) -> bool:
-    """Whether `CONFERRAL_CONFIRM` makes this destination press 1."""
-    return draft.policy.confirm_phones and to.startswith("+")
+def options_for(draft: Draft, to: str, options: DialOptions) -> DialOptions:
+    """Return the options for a destination, with the settings' defaults."""
+    return replace(
+        options,
+        confirm=options.confirm or (draft.policy.confirm_phones and to.startswith("+")),
+        timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
+        amd=options.amd and not to.startswith("client:"),
+        caller_id=_caller_id(draft, to, options),
+    )
 
 
 def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
@@ -114,11 +109,11 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
     if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
         draft.change(options=replace(draft.session.options, caller_id=""))
-    _redial(draft, party, caller_id=shown, caller_id_refused=True)
+    _redial(draft, party, options=replace(party.options, caller_id=shown))
 
 
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
-    """Dial again through the gate: the conference has not started."""
+    """Dial again through the gate: there is no conference now."""
     # Source: Twilio docs, Errors, 16099.
     _redial(draft, not_none(guards.party_of_dial(draft, event)), is_gated=True, early_media=False)
 
@@ -131,18 +126,18 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
 
 def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
     dialed: dict[str, Any] = {
-        "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
+        "party": party.name, "to": party.address,
+        "timeout_s": party.options.timeout_s, "caller_id": party.options.caller_id, "params": party.options.params,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
         # A caller waits for it.
         "is_urgent": party.is_target or party.name == CUSTOMER or (
             party.name == AGENT and bool(draft.session.customer.call_sid)
         ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
-        "params": party.params,
         "reservation": reservation,
     }  # fmt: skip
     if party.is_gated:
-        dial_id = draft.emit(CreateCall, **dialed, digits=party.digits, amd=party.amd)
+        dial_id = draft.emit(CreateCall, **dialed, digits=party.options.digits, amd=party.options.amd)
     else:
         dial_id = draft.emit(
             CreateParticipant, **dialed, label=party.label,
@@ -157,7 +152,7 @@ def _place_dial(draft: Draft, party: Party, reservation: str = "") -> None:
 def _ring_due_ms(draft: Draft, party: Party) -> int:
     if party.left_reason:  # the conference could not add it: the end of its call is due
         return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_timeout_ms
-    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.ring_slack_ms
+    return draft.now_ms + party.options.timeout_s * 1000 + draft.policy.ring_slack_ms
 
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
@@ -171,7 +166,7 @@ def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
 
 
 def _uses_customer_number(draft: Draft, party: Party) -> bool:
-    return bool(party.caller_id) and party.caller_id == draft.session.customer.address
+    return bool(party.options.caller_id) and party.options.caller_id == draft.session.customer.address
 
 
 # ---- progress ----------------------------------------------------------------------------------------------------
@@ -182,14 +177,11 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     party = guards.party_of_dial(draft, event) or guards.searched_party(draft, event)
     if party is None or not event.call_sid:
         return
-    due_ms, read_at_ms = party.dial_check_at_ms, party.dial_read_at_ms
-    if not party.answered:
-        due_ms = _ring_due_ms(draft, party) + event.queue_ms
-        read_at_ms = draft.now_ms + event.queue_ms + draft.policy.ring_read_ms
+    due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
     sid = party.call_sid or event.call_sid
-    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
+    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms)
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
@@ -213,7 +205,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
     elif not party.is_leaving:
-        due_ms = draft.now_ms + draft.policy.dial_unknown_wait_ms
+        due_ms = draft.now_ms + draft.policy.arrive_timeout_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
 
 
@@ -251,15 +243,13 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
         if party.dial_id:
             changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
-            if not party.call_sid:  # the first sign of a dial whose outcome may be unknown
-                changes["dial_read_at_ms"] = draft.now_ms + draft.policy.ring_read_ms
         draft.change_party(party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
 
 
 def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
     """Record that a bridge's agent hears a message, or is asked for a key."""
-    status = PartyStatus.CONFIRMING if agent.confirm else PartyStatus.RINGING
+    status = PartyStatus.CONFIRMING if agent.options.confirm else PartyStatus.RINGING
     if not agent.answered_at_ms:
         draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
         draft.change_party(agent, answered_at_ms=draft.now_ms)
@@ -295,12 +285,12 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     """Record that a dialed party answered."""
     note_attempt_answered(draft, party)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
-    if party.confirm and not party.in_conference:
+    if party.options.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
     if party.is_gated:
         wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
-        wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
+        wait_ms = draft.policy.confirm_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,
         call_sid=call_sid,
@@ -309,7 +299,6 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
         answered_at_ms=party.answered_at_ms or draft.now_ms,
         status=status,
         dial_check_at_ms=draft.now_ms + wait_ms,
-        dial_read_at_ms=party.dial_read_at_ms if party.answered else 0,
     )
 
 
@@ -330,13 +319,11 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     party = not_none(guards.party_of_dial(draft, event))
     note_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
-    briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
+    briefing_ms = 0 if party.options.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(
         party,
         has_passed_gate=not briefing_ms,
         dial_check_at_ms=draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms,
-        # Most briefings take two thirds of their longest time.
-        dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
         draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
@@ -356,7 +343,7 @@ def may_still_join(draft: Draft, party: Party) -> bool:
 
 
 def _briefing_ms(party: Party) -> int:
-    return _MS_PER_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
+    return _MS_PER_CHARACTER * (len(party.options.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
 
 
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
@@ -392,8 +379,8 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         dial_id=party.dial_id,
         to=party.address,
         since_ms=party.dialed_at_ms,
-        caller_id=party.caller_id,
-        params=party.params,
+        caller_id=party.options.caller_id,
+        params=party.options.params,
     )
     due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
@@ -430,8 +417,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
         find_dialed_call(draft, draft.session.parties[party.name])
         if draft.state is not State.BRIDGED:
             note_gone(draft, party.name, "cancelled")
-    elif party.dial_check == "refused" and not party.call_sid:
-        note_gone(draft, party.name, "cancelled")  # Twilio did not dial
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason, reported_reason
-from conferral.statemachine.record import replace
-from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
 
 
@@ -68,13 +67,9 @@ def conclude_transfer(draft: Draft, result: str, landed_on: str = "") -> None:
 def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
     """Write the transfer's outcome record, once."""
     transfer = draft.transfer
-    if transfer.is_recorded:
+    if transfer.is_recorded or draft.session.is_inbound_fallback:
         return
     draft.change_transfer(is_recorded=True)
-    if transfer.mode is TransferMode.INBOUND:
-        history = draft.session.history
-        draft.change(history=replace(history, attempts=(*history.attempts, *transfer.attempts)))
-        return
     add_record(
         draft,
         f"transfer-{transfer.number}",

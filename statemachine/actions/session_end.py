@@ -104,7 +104,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     if guards.shows_ended(draft, event, session.parent):
         parties.note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
     child = draft.session.child
-    if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
+    if session.dial_call_status:  # the `<Dial>` ended before its parent's call
         if seen is None or seen.status != CallStatus.IN_PROGRESS:
             end_bridge(draft, event)
             return

@@ -57,10 +57,11 @@ def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
     draft.change_transfer(swap_to=first)
 
 
-def finish_merge(draft: Draft, _event: Event) -> None:
-    """Complete the merge: all three talk."""
+def finish_swap_or_merge(draft: Draft, _event: Event) -> None:
+    """Report the swap or the merge, after which all three talk, as done."""
+    if draft.transfer.step_name == events.Merge.name:
+        draft.change_transfer(status=TransferStatus.MERGED)
     reports.report_step(draft, CommandStatus.DONE)
-    draft.change_transfer(status=TransferStatus.MERGED)
 
 
 def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
@@ -169,17 +170,15 @@ def note_target_left(draft: Draft, event: Event) -> None:
     unhold_all(draft, event)
 
 
-#: Failure reasons by the stage that Twilio did not confirm.
-_UNCONFIRMED = {
-    TransferStage.CLEARING_END_ON_EXIT: "end-flag-unconfirmed",
-    TransferStage.HOLDING_CUSTOMER: "hold-failed",
-    TransferStage.PAUSING_RECORDING: "recording-failed",
-}
-
-
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
-    reports.fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
+    if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
+        reason = "end-flag-unconfirmed"
+    elif draft.transfer.stage is TransferStage.HOLDING_CUSTOMER:
+        reason = "recording-failed" if guards.customer_is_held(draft, event) else "hold-failed"
+    else:
+        reason = unreached_reason(draft)
+    reports.fail_transfer(draft, reason)
     unhold_all(draft, event)
 
 

@@ -27,7 +27,7 @@ from conferral.statemachine.states import (
     TransferStage,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, not_none
+from conferral.statemachine.step import CommandStatus, Draft
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
 _STEADY_READS = 5
@@ -93,7 +93,7 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
     """Hold the agent, who hears ringing, if the target must pass the gate."""
     # No one in the conference hears such a phone ring.
     transfer = draft.transfer
-    if "," in transfer.to or dials.needs_gate(draft, transfer.to, transfer.options):
+    if "," in transfer.to or dials.options_for(draft, transfer.to, transfer.options).needs_gate:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
@@ -128,17 +128,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
 def continue_as_blind(draft: Draft, _event: Event) -> None:
     """Continue as a blind transfer without the agent."""
     draft.change(phase=Phase.BLIND)
-    # The agent may have heard the target answer, though no callback has reported it.
-    for target in draft.session.targets:
-        if target.dial_read_at_ms and not target.answered:
-            read_at_ms = min(target.dial_read_at_ms, draft.now_ms + draft.policy.dial_read_wait_ms)
-            draft.change_party(target, dial_read_at_ms=read_at_ms)
-
-
-def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record that a read shows that only the agent's call is over."""
-    conference.apply_presence(draft, event)
-    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid) or "completed")
 
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
@@ -210,11 +199,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             continue
         # The time starts with the first callback or outcome.
         if not 0 < party.dial_check_at_ms <= draft.now_ms:
-            # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms:
-                reads = True
-                next_ms = draft.policy.dial_read_wait_ms if party.answered else draft.policy.ring_read_ms
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + next_ms)
+            reads |= 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
@@ -223,21 +208,13 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
-            has_failed = party.answered or party.dial_check == "refused"  # it never joined, or Twilio did not dial
             reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"
-            note_gone(draft, party.name, "failed" if has_failed else reason)
+            note_gone(draft, party.name, "failed" if party.answered else reason)  # it never joined
             draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-
-
-def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
-    """Read Twilio before giving up a dial that an ended conference refused."""
-    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(not_none(guards.party_of_dial(draft, event)), dial_check="refused", dial_check_at_ms=due_ms)
-    read_calls(draft, event)
 
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:

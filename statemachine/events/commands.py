@@ -19,8 +19,6 @@ class Command(Event, frozen=True, kw_only=True):
     #: The field whose value may decide if a session accepts it, if any, and its values; a party's are the session's.
     variants: ClassVar[tuple[str, tuple[str, ...]]] = ("", ("",))
 
-    session_id: str
-    token: str = ""
     by: str = ""
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""

@@ -87,8 +87,10 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
-    """Whether the action of the bridge's `<Dial>` was requested before."""
-    return bool(draft.session.dial_call_status) and not event.party_is_gone
+    """Whether this end of the bridge's `<Dial>` is known, or an earlier agent's."""
+    session = draft.session
+    is_known = bool(session.dial_call_status) or event.agent_number < session.agent_number
+    return is_known and not event.party_is_gone
 
 
 def bridge_is_over(draft: Draft, _event: Event) -> bool:
@@ -131,13 +133,9 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     return is_refused and is_current and session.agents[number].startswith("+")
 
 
-def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
+def is_of_earlier_agent(draft: Draft, event: CallProgressed) -> bool:
     """Whether the event is about an earlier agent, whose dial was given up."""
-    if event.agent_number >= draft.session.agent_number:
-        return False
-    if isinstance(event, DialEnded):
-        return event.dial == "bridge" and not event.party_is_gone
-    return event.party == AGENT and not event.dial
+    return event.agent_number < draft.session.agent_number and event.party == AGENT and not event.dial
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
@@ -185,7 +183,7 @@ def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided |
 
 def passes_bridge_gate(agent: Party) -> bool:
     """Whether the agent of a bridge hears a message, or presses a key, first."""
-    return not agent.dial_id and bool(agent.confirm or agent.brief)
+    return not agent.dial_id and bool(agent.options.confirm or agent.options.brief)
 
 
 def decides_bridge(draft: Draft, event: events.GateDecided) -> bool:
@@ -318,7 +316,7 @@ def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused a dial that may work with Conferral's number."""
     party = party_of_dial(draft, event)
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
-    if party is None or not party.caller_id or party.caller_id_refused:
+    if party is None or not party.options.caller_id:
         return False
     # A call shown by a callback was placed, whatever the response says.
     return is_refusal and not (party.is_leaving or party.call_sid)
@@ -332,12 +330,6 @@ def is_gone(_draft: Draft, event: events.EffectFailed) -> bool:
 def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused it because the conference has not started."""
     return event.code in events.NOT_STARTED
-
-
-def is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether a dial failed, and no callback has shown the party's call."""
-    party = party_of_dial(draft, event) if event.kind == effects.CreateParticipant.kind else None
-    return party is not None and not (party.is_leaving or party.call_sid)
 
 
 def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:

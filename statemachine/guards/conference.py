@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
+from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
 from conferral.statemachine.step import Draft
 
@@ -80,11 +80,9 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
     return is_former_agent or (bool(party.dial_id) and (party.is_gone or party.is_leaving))
 
 
-def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether one of customer and agent joined, and the other is there."""
-    joining = draft.session.subject_of(event)
-    other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
-    return other is not None and draft.session.parties[other].in_conference
+def both_have_joined(draft: Draft, _event: Event) -> bool:
+    """Whether customer and agent are in the conference."""
+    return draft.session.customer.in_conference and draft.session.agent.in_conference
 
 
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------

@@ -42,7 +42,7 @@ def name_from_label(one: events.ParticipantSeen) -> str:
 
 _BEFORE_DIAL = frozenset({
     TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
-    TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
+    TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
 })  # fmt: skip
 
 
@@ -143,6 +143,11 @@ def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
     return shows_ended(draft, event, draft.session.child)
 
 
+def shows_leg_ended(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the call of one of the two is over."""
+    return shows_child_ended(draft, event) or shows_ended(draft, event, draft.session.parent)
+
+
 def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     """Whether a caller who came back never got this session's TwiML.
 
@@ -173,13 +178,6 @@ def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | 
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
-
-
-def shows_agent_left_early(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether only the agent is gone in a conversion for a transfer."""
-    session = draft.session
-    agent_left = shows_ended(draft, event, session.agent) and not shows_ended(draft, event, session.customer)
-    return session.running_transfer is not None and agent_left
 
 
 def shows_leg_left_alone(draft: Draft, event: events.CallsRead) -> bool:

@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import agent_is_confirming, is_connected, transfer_awaits_conversion
-from conferral.statemachine.guards.commands import is_held_by_command, named_party
+from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
 from conferral.statemachine.guards.waiting_party import (
@@ -28,8 +28,8 @@ from conferral.statemachine.step import Draft
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER_DIAL = (
-    TransferStage.TALKING, TransferStage.HOLDING_FOR_SWAP, TransferStage.UNHOLDING_FOR_SWAP, TransferStage.MERGING,
-    TransferStage.COMPLETING, TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
+    TransferStage.TALKING, TransferStage.HOLDING_FOR_SWAP, TransferStage.UNHOLDING, TransferStage.COMPLETING,
+    TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
 )  # fmt: skip
 #: Stages of a consult in which a swap or a cancel takes the held party off hold.
 _ENDS_HOLD = (TransferStage.HOLDING_FOR_SWAP, TransferStage.CANCELLING)
@@ -59,10 +59,16 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial early; 0 for never."""
+    """Return when to read a dial that may still ring; 0 for never.
+
+    A failed call rings no one: without a read, its caller would wait for the whole ring time.
+    """
+    session = draft.session
     # In a bridge, other callbacks show its failure.
-    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    return party.dial_read_at_ms if waits and party.call_sid else 0
+    rings = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not (party.answered or party.dial_check)
+    if not (rings and party.call_sid) or session.open_read_id:
+        return 0
+    return max(party.dialed_at_ms, session.open_read_since_ms) + draft.policy.ring_read_ms
 
 
 def answering_party(draft: Draft, _event: Event) -> Party | None:
@@ -102,6 +108,11 @@ def customer_is_held(draft: Draft, _event: Event) -> bool:
     customer = draft.session.customer
     held = customer.held and customer.desired_hold and not customer.pending_update
     return held or customer.waits_for_start
+
+
+def consult_is_prepared(draft: Draft, event: Event) -> bool:
+    """Whether the customer is on hold, and nothing records the consult."""
+    return customer_is_held(draft, event) and consult_is_unrecorded(draft, event)
 
 
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
@@ -189,11 +200,6 @@ def previous_party_is_held(draft: Draft, _event: Event) -> bool:
     return party.held and not party.pending_update
 
 
-def next_party_is_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether the party that the agent talks to after a swap is off hold."""
-    return _is_off_hold(draft.session.parties[draft.transfer.swap_to])
-
-
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
     """Whether the agent is gone."""
     return draft.session.agent.is_gone
@@ -215,10 +221,9 @@ def _is_off_hold(party: Party) -> bool:
     return not (party.held or party.desired_hold or is_changing)
 
 
-def no_one_is_held(draft: Draft, _event: Event) -> bool:
-    """Whether no remaining party is on hold."""
-    parties = draft.session.parties.values()
-    return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
+def talking_are_unheld(draft: Draft, _event: Event) -> bool:
+    """Whether all who are not to be on hold are off hold."""
+    return all(_is_off_hold(party) for party in draft.session.present.values() if not party.desired_hold)
 
 
 # ---- when a timer expires ----------------------------------------------------------------------------------------

@@ -254,13 +254,14 @@ def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded |
     return found is not None and not (draft.state is State.TRANSFERRING and others)
 
 
-def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether a failed dial shows that the waiting party's conference ended."""
-    is_into_conference = event.kind == CreateParticipant.kind and event.gone
-    conference = draft.session.conference_sid
-    # Believed once per conference: otherwise, dials would repeat forever if reads still show it.
-    is_new = bool(conference) and conference not in draft.session.former_conferences
-    return is_into_conference and is_new and party_of_dial(draft, event) == draft.session.child
+def dial_lacks_conference(draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether a dial failed for want of a conference, which is about to start.
+
+    It has not started; or it ended, and the waiting party is on the way to another.
+    """
+    lacks_one = event.code in events.NOT_STARTED or (event.gone and waiting_party(draft) is not None)
+    party = party_of_dial(draft, event) if lacks_one and event.kind == CreateParticipant.kind else None
+    return party is not None and not (party.is_leaving or party.call_sid)
 
 
 def waiting_party_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:

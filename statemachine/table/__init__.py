@@ -32,11 +32,11 @@ A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLE
 the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:
 
 - `S.CLEARING_END_ON_EXIT`: agent and customer talk, until Twilio has confirmed that the agent may leave.
-- `S.HOLDING_CUSTOMER`, `S.PAUSING_RECORDING`: the customer hears music on hold, and a recording of the conference is
-  paused. Only when Twilio has confirmed both is the target dialed: customer and target never hear each other.
+- `S.HOLDING_CUSTOMER`: the customer hears music on hold, and a recording of the conference is paused. Only when Twilio
+  has confirmed both is the target dialed: customer and target never hear each other.
 - `S.DIALING`: the agent hears ringing, on hold if the target must pass the gate. No one joins: `S.RETURNING_CUSTOMER`.
 - `S.TALKING`: agent and target talk; `transfer` is reported as done. `swap` holds one party before it unholds the
-  other; `merge` lets all three talk.
+  other; `merge` lets all three talk. Both wait in `S.UNHOLDING` for those who are to talk.
 - `complete`: all are taken off hold (`S.COMPLETING`), then the agent is hung up (`S.RELEASING_AGENT`). The target
   becomes the agent, and the state is `C` again.
 - `cancel`: the target is hung up (`S.CANCELLING`), then the customer is taken off hold (`S.RETURNING_CUSTOMER`): `C`.

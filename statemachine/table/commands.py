@@ -87,7 +87,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse("the target has not answered yet")),
     Row(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  STAY,                   refuse("no consult is in progress: all parties are talking")),
     Row(S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
-    Row(S.TALKING,              ANY,           on.Merge,                            None,                            S.MERGING,              (do.begin_step, do.unhold_all)),
+    Row(S.TALKING,              ANY,           on.Merge,                            None,                            S.UNHOLDING,            (do.begin_step, do.unhold_all)),
     Row(T,                      ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(reasons.step_is_under_way)),
 
     # add

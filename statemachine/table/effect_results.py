@@ -16,16 +16,15 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 OF_PRESENCE = (*PRESENCE_TIMERS, on.OpeningOverdue)
 OF_CONVERSION = (on.ConvertOverdue, on.RepairOverdue)
-OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue, on.HoldNoticeOverdue)
+OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
     #   in                 phase event               when                                                                       to              do
     # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
     Row(B|C|T,             ANY, ANY_RESULT,         when.searched_party,                                                       STAY,           do.note_search_result),
-    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                           STAY,           do.await_rejoin),
-    Row(C|T,               ANY, on.EffectFailed,    (when.is_not_added, when.refused_before_start),                            STAY,           do.redial_at_gate),
-    Row(T,                 ANY, on.EffectFailed,    (when.is_not_added, when.is_gone),                                         STAY,           do.read_before_giving_up_dial),
+    # The conference has not started, or has ended: the gate joins whichever is there by then.
+    Row(C|T,               ANY, on.EffectFailed,    when.dial_lacks_conference,                                                STAY,           do.redial_at_gate),
     Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                                STAY,           do.redial_with_business_number),
     Row(B|C|T,             ANY, on.EffectFailed,    when.party_of_dial,                                                        STAY,           do.note_dial_failed),
     Row(B|C|T,             ANY, on.EffectUnknown,   when.party_of_dial,                                                        STAY,           do.note_dial_unknown),
@@ -68,7 +67,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
     Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                                   STAY,           do.note_hang_up_result),
     Row(E,                 ANY, on.EffectSucceeded, (when.is_result_of(effects.SayAndHangUp), when.guests_may_remain),         STAY,           do.end_conference),
-    Row(E,                 ANY, on.EffectFailed,    (when.is_result_of(effects.SayAndHangUp), when.is_gone),                   STAY,           do.log_only),
     Row(E,                 ANY, NOT_DONE,           when.is_result_of(effects.SayAndHangUp),                                   STAY,           do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                               STAY,           do.end_conference),
@@ -98,10 +96,8 @@ READS: tuple[Row, ...] = (
     # CallsRead, while converting
     Row(V,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
-    Row(V,       ANY, on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(V,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
-    Row(V,       ANY, on.CallsRead,       when.shows_child_ended,                 STAY,              do.note_bridge_read),
+    Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
     Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.wait_for_move),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
@@ -165,10 +161,9 @@ TIMERS: tuple[Row, ...] = (
     # A parked call: ParkOverdue
     Row(C,                  ANY,  on.ParkOverdue,                    None,                        S.FALLING_BACK, do.begin_park_fallback),
 
-    # A hold, also in a consult: HoldOverdue, HoldNoticeOverdue
+    # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
     Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
-    Row(C|T,                ANY,  on.HoldNoticeOverdue,              None,                        STAY,           do.log_only),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.

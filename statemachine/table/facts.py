@@ -8,7 +8,7 @@ from conferral.statemachine.table.row import *
 GATE = (on.GateReached, on.GateDecided)
 OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 #: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
-PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
+PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
 STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
@@ -41,11 +41,10 @@ CALLS: tuple[Row, ...] = (
     Row(V|C|T,      ANY, on.DialEnded,          when.is_of_unknown_call,          STAY,              do.ignore_unknown_call),
     Row(B,          ANY, on.DialEnded,          when.is_other_dial,               STAY,              do.log_only),
     Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,        V,                 (do.begin_recovered_conversion, do.note_parent_dial_ended)),
-    Row(B,          ANY, on.DialEnded,          when.is_of_earlier_agent,         STAY,              do.ignore_late),
+    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,              STAY,              do.ignore_late),
     Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,           STAY,              do.redial_agent),
     Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,        STAY,              do.try_next_agent),
     Row(B,          ANY, on.DialEnded,          when.bridge_falls_back,           S.MOVING_CUSTOMER, do.begin_inbound_fallback),
-    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,              STAY,              do.ignore_late),
     Row(B,          ANY, on.DialEnded,          None,                             STAY,              do.note_dial_ended),
     Row(V|C|T,      ANY, on.DialEnded,          when.is_bridge_of_live_party,     STAY,              do.note_parent_dial_ended),
     Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url, STAY,              do.note_redirected_away),
@@ -76,7 +75,6 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
     Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V,         ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
-    Row(V,         ANY,     on.ParticipantJoined,  when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),
     Row(PREPARING, ANY,     on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),

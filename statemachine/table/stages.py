@@ -43,9 +43,9 @@ def recall_pause(draft: Draft) -> int:
 #: Stages of an opening before the other party is dialed.
 BEFORE_DIAL = (O.CALLING, O.ARRIVING)
 #: Only customer and agent take part.
-BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING, S.DIALING)
+BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.DIALING)
 #: Agent and target talk or are about to; no one has been released.
-TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING_FOR_SWAP, S.MERGING)
+TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING)
 #: The customer may be in the voicemail: someone may be dialed to take them out of it.
 IN_VOICEMAIL = (S.LEAVING_MESSAGE, S.DIALING)
 #: The customer goes back to the agent.
@@ -63,12 +63,13 @@ STAGES: tuple[Row | Limit, ...] = (
     # An agent who leaves before the target answers has handed over.
     Row(  BEFORE_ANSWER,             WITH_AGENT,     on.Automatic, when.agent_is_gone,           S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
     Row(  S.CLEARING_END_ON_EXIT,    WARM,           on.Automatic, when.agent_may_leave,         S.DIALING,            do.dial_targets),
-    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
+    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated, do.pause_for_consult)),
     Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,   on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.CLEARING_END_ON_EXIT,    ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
 
-    # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
-    Row(  S.HOLDING_CUSTOMER,        CONSULT,        on.Automatic, when.customer_is_held,        S.PAUSING_RECORDING,  do.pause_for_consult),
+    # Twilio confirms that the customer is on hold, and for a consult, that a recording of the conference is paused. Only
+    # then, a consult's target is dialed: they never hear each other.
+    Row(  S.HOLDING_CUSTOMER,        CONSULT,        on.Automatic, when.consult_is_prepared,     S.DIALING,            do.dial_targets),
     Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.let_agent_leave),
     # Before the dial, the agent is hung up: they must not hear a target who answers immediately.
     Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
@@ -76,11 +77,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
     Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,               "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "ringback_timeout_ms",        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
-
-    # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
-    Row(  S.PAUSING_RECORDING,       ANY,            on.Automatic, when.consult_is_unrecorded,   S.DIALING,            do.dial_targets),
-    Limit(S.PAUSING_RECORDING,       ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
 
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_arrived_alone,  STAY,                 do.move_to_new_conference),
@@ -104,18 +101,15 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  TOGETHER,                  ANY,            on.Automatic, when.agent_is_gone,           S.COMPLETING,         do.complete_after_agent_left),
     Row(  (*TOGETHER, S.COMPLETING), ANY,            on.Automatic, when.no_target_remains,       S.RETURNING_CUSTOMER, do.note_target_left),
 
-    # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
-    Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
-    Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Row(  S.UNHOLDING_FOR_SWAP,      ANY,            on.Automatic, when.next_party_is_unheld,    S.TALKING,            do.finish_step),
-    Limit(S.UNHOLDING_FOR_SWAP,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
-
-    # Twilio confirms that no one is on hold: all three talk.
-    Row(  S.MERGING,                 ANY,            on.Automatic, when.no_one_is_held,          S.TALKING,            do.finish_merge),
-    Limit(S.MERGING,                 ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
+    # In a swap, Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear
+    # each other. In a merge, all three are taken off hold.
+    Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING,          do.unhold_next_party),
+    Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING,          do.undo_swap),
+    Row(  S.UNHOLDING,               ANY,            on.Automatic, when.talking_are_unheld,      S.TALKING,            do.finish_swap_or_merge),
+    Limit(S.UNHOLDING,               ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
-    Row(  S.COMPLETING,              ANY,            on.Automatic, when.no_one_is_held,          S.RELEASING_AGENT,    do.let_agent_leave),
+    Row(  S.COMPLETING,              ANY,            on.Automatic, when.talking_are_unheld,      S.RELEASING_AGENT,    do.let_agent_leave),
     Limit(S.COMPLETING,              ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
     Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    (do.complete_transfer, do.settle_conference)),
     Limit(S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
@@ -153,6 +147,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
     Row(V,            ANY,       on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(V,            ANY,       on.Automatic, when.both_have_joined,             C,                      do.finish_conversion),
     Row(B,            ANY,       on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
     Row(B,            CONNECTED, on.Automatic, when.waited_for_key,               V,                      do.begin_conversion),
     Row(V,            ANY,       on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),

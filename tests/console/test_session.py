@@ -206,7 +206,7 @@ def _events(page):
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
     consult(redis)
     redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "+14155550145"}'))
-    redis.hset(KEYS.session(CALL), "party.agent.params", "phone=%2B14155550199")
+    redis.hset(KEYS.session(CALL), "party.agent.options", '{"params":"phone=%2B14155550199"}')
     page = await Page.open(console, SESSION)
     await page.next("log")
     heard = json.dumps(page.heard)

@@ -43,7 +43,6 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "answered_at_ms",
         "dialed_at_ms",
         "dial_check_at_ms",
-        "dial_read_at_ms",
         "pending_since_ms",
         "held_since_ms",
         "repair_moved_at_ms",

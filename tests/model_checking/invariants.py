@@ -153,7 +153,8 @@ def _check_belief(session: Session, legs: tuple[Leg, ...]) -> None:
     talks = (
         session.state is State.TRANSFERRING
         and transfer is not None
-        and transfer.stage in (TransferStage.TALKING, TransferStage.UNHOLDING_FOR_SWAP)
+        and transfer.stage in (TransferStage.TALKING, TransferStage.UNHOLDING)
+        and transfer.step_name != "merge"
     )
     if not is_settled and not talks:
         stage = transfer.stage if transfer is not None and transfer.is_running else session.phase

@@ -227,7 +227,7 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
         ended_at_ms=merely(session.ended_at_ms),
         # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
         updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
-        open_read_since_ms=since(session.open_read_since_ms) if session.open_read_id else 0,
+        open_read_since_ms=since(session.open_read_since_ms),
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
@@ -253,7 +253,6 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
         held_since_ms=(since if counts_holds else merely)(party.held_since_ms),
         dialed_at_ms=since(party.dialed_at_ms),
         dial_check_at_ms=_due(party.dial_check_at_ms),
-        dial_read_at_ms=_due(party.dial_read_at_ms),
         pending_since_ms=since(party.pending_since_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Stages of a consult in which customer and target must not hear each other.
-APART = frozenset({"talking", "holding-for-swap", "unholding-for-swap"})
+APART = frozenset({"talking", "holding-for-swap", "unholding"})
 #: Twilio's refusals after which a supervisor is left as he is (count).
 REFUSED_MAX = 4
 
@@ -46,6 +46,8 @@ def apart(record: Record) -> list[AudibilityRules]:
     if record.get(b"phase") != b"consult" or record.get(b"transfer.status") != b"consulting":
         return []
     if _text(record, b"transfer.stage") not in APART or record[b"state"] == b"ended":
+        return []
+    if _text(record, b"transfer.step_name") == "merge":
         return []
     customer, target = _text(record, b"party.customer.call_sid"), _text(record, b"party.target.call_sid")
     if not (customer and target):

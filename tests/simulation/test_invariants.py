@@ -85,7 +85,8 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
     }  # fmt: skip
     pairs = {(one.speaker, other) for one in apart(record) for other in ("CA1", "CA2", "CA3") if one.forbids(other)}
     assert pairs == {("CA1", "CA3"), ("CA3", "CA1")}
-    assert apart(record | {b"transfer.stage": b"merging"}) == []
+    assert apart(record | {b"transfer.stage": b"unholding"})
+    assert apart(record | {b"transfer.stage": b"unholding", b"transfer.step_name": b"merge"}) == []
 
 
 # ---- dialed twice ---------------------------------------------------------------------------------------------------

@@ -198,6 +198,7 @@ def recorded_conference(policy: Policy | None = None) -> Orders:
 
 def consulting_recorded() -> Orders:
     """Agent and target talk in a consult, and the recording stands still."""
-    story = recorded_conference().transfer("consult", BOB).confirms("agent").confirms("customer")
-    story.expect("transferring", "paused recording").recorded().expect("transferring", "dial target")
+    story = recorded_conference().transfer("consult", BOB).confirms("agent")
+    story.expect("transferring", "paused recording", "hold customer").recorded().expect("transferring")
+    story.confirms("customer").expect("transferring", "dial target")
     return cast("Orders", story.takes_part("target").expect("transferring", phase="consult"))

@@ -75,8 +75,8 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
     """In a conference of hundreds, all that could be asked for of everyone would stop the process for seconds."""
     taken = []
 
-    def refusal_of(session, trial, policy):
-        refusal = usual(session, trial, policy)
+    def refusal_of(session, trial):
+        refusal = usual(session, trial)
         taken.extend([trial.name] * (not refusal))
         return refusal
 

@@ -12,7 +12,7 @@ from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
 from conferral.statemachine.events import COMMANDS, EVENTS, Call, CallReceived
-from conferral.statemachine.parts import Attempt, PendingCommand, TransferMode, TransferState
+from conferral.statemachine.parts import Attempt, DialOptions, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import OutcomeRecord
@@ -39,7 +39,7 @@ def test_no_repr_shows_a_private_field(kind):
 
 
 @each("record", [
-    Party("agent", "agent-1", address="SECRET", caller_id="SECRET"),
+    Party("agent", "agent-1", address="SECRET", options=DialOptions(caller_id="SECRET")),
     Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET",
             parties={"agent": Party("agent", "agent-1", address="SECRET")}),
     TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
@@ -72,7 +72,7 @@ def test_dataclasses_knows_the_fields_of_a_record(kind):
 #: Defaults that are not no, none, or nothing.
 UNUSUAL = {
     "Party.status": "dialing", "Party.conference_sequence": -1,
-    "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound", "Session.mode": "bridge",
+    "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
     "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
     "CallReceived.direction": "inbound",

@@ -16,7 +16,7 @@ from tests.statemachine.conference_scenarios import (
     waiting,
 )
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing
 
 
 def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is_not_hung_up():
@@ -37,11 +37,15 @@ def refused_by_ended_conference(story):
     return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)
 
 
-def test_target_that_twilio_did_not_dial_is_not_waited_for_when_the_customer_waits_in_another_conference():
-    """No call will come that could be hung up."""
-    story = refused_by_ended_conference(blind_from_bridge()).expect("transferring", "look")
-    story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
-    story.expect("transferring", "dial agent to the gate", phase="recall")
+def test_target_refused_by_an_ended_conference_is_dialed_to_the_gate_for_the_next_one():
+    story = refused_by_ended_conference(blind_from_bridge()).expect("transferring", "dial target to the gate")
+    story.placed("target").joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring")
+    story.gate("target").gate("target", "accepted").joins("target", conference=OTHER_CONFERENCE)
+    story.expect("conferenced", *FLAGS, phase="")
+
+
+def test_target_of_an_agent_who_stays_is_not_dialed_again_into_an_ended_conference():
+    refused_by_ended_conference(dialing("warm")).expect("conferenced", "flag agent").expect_transfer("failed", "failed")
 
 
 def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is_reported():
@@ -105,7 +109,8 @@ def conference_is_over(story):
 
 def test_customers_number_is_not_what_the_dial_came_too_late_for():
     story = called(Policy(shows_customer_number=True), call_token="token").joins("customer", starts=False)
-    conference_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
+    conference_is_over(story.expect("conferenced", "dial agent")).expect("conferenced", "dial agent to the gate")
+    assert story.last.effects[0].caller_id == story.session.customer.address
 
 
 def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():

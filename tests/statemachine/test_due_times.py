@@ -74,12 +74,6 @@ def at_gate(**options: object) -> Scenario:
     return dialing("warm", **options).placed("target").call("target", "ringing").gate("target")
 
 
-def dial_refused(story: Scenario) -> Scenario:
-    """The conference into which the target is dialed is over."""
-    dial = story.legs["target"].dial
-    return story.fails("create_participant", "target", gone=True, status=404, effect_id=dial)
-
-
 @each("begin, timer, due_ms", [
     (lambda: Scenario(Policy()).comes_in(), "calls", 40_000),
     (lambda: Scenario().comes_in(), "age", 86_400_000),
@@ -101,14 +95,13 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: ordering().remove("agent").fires(PendingCommandOverdue), "pending_command", 10_000),
     (lambda: ordering().announce(), "pending_command", 60_000),
     (called, "opening", 5_000),
-    (lambda: dialing("warm", policy=Policy()).placed("target", queue_ms=700), "dial", 6_700),
+    (lambda: dialing("warm", policy=Policy()).placed("target", queue_ms=700), "dial", 6_000),
     (lambda: dialing("warm").placed("target", queue_ms=700), "dial", 40_700),
     (lambda: dialing("warm").placed("target").fires(DialOverdue), "dial", 3_000),
     (lambda: dialing("warm").placed("target").call("target", "in-progress"), "dial", 5_000),
     (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 1_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
-    (lambda: dial_refused(blind_from_bridge()), "dial", 3_000),
     (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
     (lambda: searched(Scenario(session_id=OUTBOUND).calls_out()).found("agent", call_sid=""), "dial", 10_000),
     (lambda: refused(ringing("warm")), "dial", 2_000),
@@ -118,7 +111,7 @@ def dial_refused(story: Scenario) -> Scenario:
     (parked, "park", 300_000),
     (lambda: conferenced().transfer("warm"), "stage", 3_000),
     (lambda: conferenced().transfer("consult").confirms("agent"), "stage", 3_000),
-    (lambda: conferenced().transfer("blind").confirms("agent"), "stage", 2_000),
+    (lambda: conferenced().transfer("blind").confirms("agent"), "stage", 3_000),
     (lambda: recorded_conference().transfer("consult").confirms("agent").confirms("customer"), "stage", 3_000),
     (lambda: Scenario().answered().transfer("blind"), "stage", 5_000),
     (lambda: outbound().transfer("blind"), "stage", 2_000),
@@ -139,7 +132,7 @@ def dial_refused(story: Scenario) -> Scenario:
     (lambda: as_conference(Scenario(POLICY).comes_in(other_agents=(BOB,))).later(5_000).dial_ends(
         "busy", call_status="ringing"), "calls", RING_MS),
     # The gate: a brief is heard before the key, or on the way in.
-    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 800),
+    (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
     (lambda: at_gate(confirm=True), "dial", 30_000),
     (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),

@@ -267,7 +267,7 @@ def test_who_takes_an_inbound_call_as_fallback_is_dialed_like_an_agent():
     given = DialOptions(brief="Order 7", confirm=True, params="id=7")
     story = Scenario().comes_in(fallback=PHONE, options=given).dial_ends("busy").joins("customer", starts=False)
     target = story.expect("transferring", "dial target to the gate").session.parties["target"]
-    assert (target.brief, target.confirm, target.params) == ("Order 7", True, "")
+    assert (target.options.brief, target.options.confirm, target.options.params) == ("Order 7", True, "")
 
 
 @pytest.mark.parametrize("fallback, other_agents", [(CAROL, ()), ("", (BOB,))])

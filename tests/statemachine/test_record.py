@@ -22,14 +22,9 @@ def running() -> Orders:
     return story.expect_command("record-start", "accepted", "done").expect_recording("in-progress")
 
 
-def consult(story: Orders) -> Orders:
-    """A consult begins, and the customer is on hold."""
-    return story.transfer("consult").confirms("agent").confirms("customer")
-
-
 def pausing() -> Orders:
     """A consult begins, and Twilio was asked to pause the conference's recording."""
-    return consult(recorded_conference())
+    return recorded_conference().transfer("consult").confirms("agent").confirms("customer")
 
 
 @pytest.mark.parametrize("action", ["start", "pause", "stop"])
@@ -99,9 +94,10 @@ def test_unanswered_pause_fails_the_transfer_and_recording_resumes_once_paused()
 @pytest.mark.parametrize("begin", [recorded_conference, lambda: recorded_conference().record("pause").recorded()],
                          ids=["running", "paused"])  # fmt: skip
 def test_recording_cannot_be_resumed_in_a_consult(begin):
-    story = consult(begin())
+    story = begin().transfer("consult").confirms("agent")
     if "paused recording" in story.words():
         story.recorded()
+    story.confirms("customer").expect("transferring", "dial target")
     why = "agent and target are talking without the customer"
     refused_because(story.takes_part("target").record("resume"), "record-resume", why)
 

@@ -217,7 +217,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
     parties = opening.after.parties
     # What is asked is a word of a closed list in a field of text.
     target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
-                   brief="a caller", in_conference=True, conference_sequence=4, wait_audio=WaitAudio.MUSIC,
+                   in_conference=True, conference_sequence=4, wait_audio=WaitAudio.MUSIC,
                    pending_update=ParticipantUpdate.HOLD)  # fmt: skip
     dialed = moved(opening, parties={**parties, "target": target})
     await store.commit(partition, lease, Batch(sessions=[dialed]))

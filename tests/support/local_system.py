@@ -48,10 +48,8 @@ FAST = {
     "confirm_ms": 300,
     "confirm_interval_ms": 300,
     "hold_timeout_ms": 1_000,
-    "ringback_timeout_ms": 700,
     "arrive_timeout_ms": 1_000,
     "leave_timeout_ms": 300,
-    "dial_unknown_wait_ms": 400,
     "dial_read_wait_ms": 300,
     "recall_pause_ms": 200,
 }

@@ -165,7 +165,7 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     client, ingest, monkeypatch, is_late
 ):
     read = ingest.read
-    known = facts("conferenced", mode="conference", opening="arriving", customer=a_party(CALLER))
+    known = facts("conferenced", opening="arriving", customer=a_party(CALLER))
 
     async def decided_by_now(session_id):
         ingest.facts = known

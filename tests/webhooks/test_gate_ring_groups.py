@@ -3,16 +3,19 @@
 import pytest
 
 from conferral.statemachine.events import GateDecided
+from conferral.statemachine.parts import DialOptions
 from tests.webhooks.documents import next_url, said, verbs
 from tests.webhooks.gate_helpers import OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
 from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, facts, post
 
+OPTIONS = DialOptions(brief="About an invoice.")
+
 
 def two_targets(**known):
     """Two phones that ring for the same call, `first` and `second`, where `known` overrides facts of the first."""
-    second = {"label": "target-2", "dial_id": OTHER_DIAL, "ring_group": "word", "brief": "About an invoice."}
+    second = {"label": "target-2", "dial_id": OTHER_DIAL, "ring_group": "word", "options": OPTIONS}
     return {
-        "target_1": target(**({"ring_group": "word", "brief": "About an invoice."} | known)),
+        "target_1": target(**({"ring_group": "word", "options": OPTIONS} | known)),
         "target_2": target(**second),
     }
 

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecided, GateReached
-from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
@@ -14,7 +14,7 @@ from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL,
 
 
 async def test_target_that_need_not_confirm_joins_the_conference_at_once(client, ingest, lines):
-    ingest.facts = facts("transferring", target=target(brief="About an invoice."))
+    ingest.facts = facts("transferring", target=target(options=DialOptions(brief="About an invoice.")))
 
     status, document = await post(client, GATE, answered())
 
@@ -47,7 +47,7 @@ async def test_target_that_need_not_confirm_joins_the_conference_at_once(client,
     ],
 )  # fmt: skip
 async def test_target_that_must_confirm_is_asked_at_most_twice(client, ingest, keys, decision, words):
-    ingest.facts = facts("transferring", target=target(confirm=True, brief="About an invoice."))
+    ingest.facts = facts("transferring", target=target(options=DialOptions(confirm=True, brief="About an invoice.")))
 
     _, document = await post(client, GATE, answered())
     assert verbs(document) == ["Gather"]
@@ -63,7 +63,7 @@ async def test_target_that_must_confirm_is_asked_at_most_twice(client, ingest, k
 
 
 async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, ingest):
-    ingest.facts = facts("transferring", target=target(confirm=True))
+    ingest.facts = facts("transferring", target=target(options=DialOptions(confirm=True)))
     await post(client, GATE, answered())
 
     for asked, form in ((1, answered(CallSid=OTHER)), (2, pressed("1", CallSid=OTHER))):
@@ -124,7 +124,7 @@ def called(customer="+14155550199", **agent):
 
 
 async def test_the_agent_of_a_call_is_connected_to_the_customer(client, ingest):
-    ingest.facts = called(brief="A call back.")
+    ingest.facts = called(options=DialOptions(brief="A call back."))
 
     _, document = await post(client, GATE, answered())
 
@@ -155,10 +155,9 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
         "conferenced",
         conference_sid="",
         direction="outbound",
-        mode="conference",
         opening="calling",
         attributes=ConferenceAttributes(record="true", jitter_buffer_size="small"),
-        agent=target(label="agent-1", brief="A call back."),
+        agent=target(label="agent-1", options=DialOptions(brief="A call back.")),
         customer=a_party(label="customer-1", address="+14155550199", status="dialing"),
     )
 

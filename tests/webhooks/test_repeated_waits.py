@@ -23,7 +23,7 @@ def form(call_sid=CALLER, **changes):
 @pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
 async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, ingest, party, sid, direction, opening):
     attributes = ConferenceAttributes(max_participants=7)
-    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening=opening, attributes=attributes)
+    ingest.facts = facts("conferenced", direction=direction, opening=opening, attributes=attributes)
 
     _, document = await post(client, left(party), form(sid))
 

@@ -43,7 +43,7 @@ def hears(wait_audio):
 
 def awaited(**known):
     """A conference from the start, in which the caller is to arrive."""
-    return facts("conferenced", **({"mode": "conference", "opening": "arriving"} | known))
+    return facts("conferenced", **({"opening": "arriving"} | known))
 
 
 def played(document):

@@ -70,7 +70,7 @@ async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: R
 async def test_successor_dials_no_one_twice(
     redis_server: RedisServer, point: str, kind: str, status: str, calls: int
 ) -> None:
-    system = LocalSystem(redis_server.url, policy={"dial_unknown_wait_ms": 300})
+    system = LocalSystem(redis_server.url, policy={"arrive_timeout_ms": 300})
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, kind)
     async with system:
         system.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
