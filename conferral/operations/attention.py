@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from conferral.operations import pending, wording, words
 from conferral.operations.timeline import BAD_ENDS
 from conferral.statemachine.events import HoldOverdue
+from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE
@@ -35,8 +36,6 @@ def repair_of(field: str) -> str:
 OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
 #: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
-#: How long before the end of a hold by `CONFERRAL_HOLD_LIMIT` it is marked, in milliseconds.
-HOLD_LIMIT_NEAR_MS = 60_000
 #: How long a failed transfer is reported, in milliseconds.
 RECENT_FAILURE_MS = 300_000
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall", "fallback", "voicemail"})

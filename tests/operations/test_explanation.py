@@ -4,6 +4,7 @@ from conferral.operations import timeline
 from conferral.statemachine.events import (
     DIAL_LIMIT,
     DialOverdue,
+    HoldNoticeOverdue,
     HoldOverdue,
     LoneOverdue,
     Remove,
@@ -111,7 +112,7 @@ def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_no
 
 def test_consult_that_the_hold_limit_ended_is_explained() -> None:
     def ended() -> Scenario:
-        return talking("consult").fires(HoldOverdue).leaves("target").confirms("customer")
+        return talking("consult").fires(HoldNoticeOverdue).fires(HoldOverdue).leaves("target").confirms("customer")
 
     found = explained(ended)
     assert "Recovered. Transfer failed: hold limit reached." in found.summary

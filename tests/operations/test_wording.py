@@ -221,6 +221,7 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             "not done: dial agent (limit of dials reached)",
         ),
         ("hold_overdue", {}, "a hold reached its limit"),
+        ("hold_notice_overdue", {}, "due: a hold reaches its limit in a minute"),
     ],
 )
 def test_log_entries_are_described_in_words(event, details, text):

@@ -23,6 +23,7 @@ from conferral.statemachine.events import (
     Event,
     GateDecided,
     GateReached,
+    HoldNoticeOverdue,
     HoldOverdue,
     Merge,
     ParticipantChanged,
@@ -439,7 +440,7 @@ class Scenario:
 
     def expect_timers(self, *timers: str) -> "Scenario":
         # The limit of a hold, which most stories have, is named only where it is the subject.
-        left_out = {HoldOverdue.timer}.difference(timers)
+        left_out = {HoldOverdue.timer, HoldNoticeOverdue.timer}.difference(timers)
         assert set(self.session.timers) - left_out == {*timers, "age"}
         return self
 

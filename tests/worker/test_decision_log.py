@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import HoldOverdue, LoneOverdue, StageOverdue
+from conferral.statemachine.events import HoldNoticeOverdue, HoldOverdue, LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
@@ -136,12 +136,16 @@ def test_places_of_a_fallback_are_counted_as_they_begin(tried_before, tried, pla
 @pytest.mark.parametrize(
     "kind, phase, outcome, reason, logged, counted",
     [
+        (HoldNoticeOverdue, Phase.NONE, Outcome.STAYED, "", "hold_limit_near", None),
         (HoldOverdue, Phase.NONE, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
         (HoldOverdue, Phase.CONSULT, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "consult"),
         (HoldOverdue, Phase.NONE, Outcome.STAYED, "", None, None),  # fired early
+        (HoldNoticeOverdue, Phase.NONE, Outcome.STALE, "the timer was canceled or reset", None, None),
     ],
 )
-def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome, reason, logged, counted):
+def test_limit_of_a_hold_is_logged_when_it_is_near_and_logged_and_counted_when_reached(
+    kind, phase, outcome, reason, logged, counted
+):
     metrics, before = Metrics(), Session("s", phase=phase)
     step = Step(before, outcome, reason)
     with capture_logs() as lines:

@@ -21,6 +21,7 @@ from conferral.statemachine.events import (
     AgeOverdue,
     CallsOverdue,
     DialOverdue,
+    HoldNoticeOverdue,
     HoldOverdue,
     ParkOverdue,
 )
@@ -60,6 +61,7 @@ def longest_timers_ms(policy: Policy) -> dict[str, int]:
         DialOverdue.timer: DIAL_MAX_MS,
         ParkOverdue.timer: policy.park_timeout_ms,
         HoldOverdue.timer: policy.hold_limit_ms,
+        HoldNoticeOverdue.timer: policy.hold_limit_ms,
         AgeOverdue.timer: policy.age_max_ms,
     }
 
