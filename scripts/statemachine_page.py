@@ -107,14 +107,18 @@ def _stages(meanings: Mapping[str, str]) -> Iterable[str]:
     for stage in TransferStage:
         limits = [one for one in LIMITS if one.stage is stage]
         if limits or stage is TransferStage.TALKING:
-            most = "; ".join(map(_most, limits)) or "no limit"
+            times = {*map(_time, limits)}
+            most = times.pop() if len(times) == 1 else "; ".join(map(_most, limits)) or "no limit"
             yield f"| `{stage}` | {_cell(meanings[stage.name].rstrip('.'))} | {most} |\n"
 
 
 def _most(limit: Limit) -> str:
+    return f"{_time(limit)} ({', '.join(sorted(limit.phases))})" if limit.phases else _time(limit)
+
+
+def _time(limit: Limit) -> str:
     text = _summary(limit.timeout) if callable(limit.timeout) else f"`{limit.timeout}`"
-    text = re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", text).rstrip(".")
-    return f"{text} ({', '.join(sorted(limit.phases))})" if limit.phases else text
+    return re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", text).rstrip(".")
 
 
 def _summary(thing: object) -> str:

@@ -163,7 +163,7 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
             return  # Twilio reports it by a callback, and by the request for a document
         if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
             changes.remove(one)
-            reported, is_noted = replace(reported, at_ms=(one.at_ms + reported.at_ms) // 2), True
+            reported, is_noted = replace(reported, at_ms=_between(one.at_ms, reported.at_ms)), True
             continue
         is_decided = is_newest and not (is_alike or one.number)
         if not is_noted and (apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS)):
@@ -182,6 +182,15 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
         if previous.is_over == reported.is_over and not previous.is_reported:
             changes.remove(previous)
     changes.append(reported)
+
+
+def _between(noted_ms: int, reported_ms: int) -> int:
+    """Return the middle of two times of a change; of those far apart, the reported one.
+
+    The change happened within the second whose middle is the reported time.
+    """
+    apart_ms, half_ms = noted_ms - reported_ms, WHOLE_SECOND_MS // 2
+    return reported_ms + (max(-half_ms, min(half_ms, apart_ms)) // 2 if abs(apart_ms) <= _NEAR_MS else 0)
 
 
 def _in_order(same: Iterable[Change], reported: Change) -> Change:
@@ -317,8 +326,7 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            late_ms = attempt.answered_at_ms - draft.at_ms
-            is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
-            if attempt.dial_id == dial_id and (is_unknown or late_ms > 0):
-                is_near = 0 < late_ms <= _NEAR_MS  # each time is as good as the other
-                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms + (late_ms // 2 if is_near else 0))
+            noted_ms = attempt.answered_at_ms
+            is_unknown = attempt.result == "answered" and not noted_ms
+            if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
+                draft.change_attempt(dial_id, answered_at_ms=_between(noted_ms, draft.at_ms))
