@@ -44,8 +44,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
     else:
-        draft.add_attempt(draft.session.agent)
-        dials.set_ring_timer(draft)
+        dials.note_child_rings(draft)
 
 
 def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
@@ -96,8 +95,7 @@ def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
     session_id = draft.session.id
     customer_call = call_of_visit(session_id) or session_id
     _open_inbound(draft, customer_call, customer=event.customer_address, agent=event.address)
-    draft.add_attempt(draft.session.agent)
-    dials.set_ring_timer(draft)
+    dials.note_child_rings(draft)
     dials.note_call_progress(draft, event)
 
 
@@ -154,8 +152,7 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
     draft.change(opening=Opening.OVER, phase=Phase.RINGING, is_group=False, agent_number=event.agent_number)
     unhold_all(draft, event)
-    draft.add_attempt(draft.session.agent)
-    dials.set_ring_timer(draft)
+    dials.note_child_rings(draft)
     dials.note_call_progress(draft, event)
 
 
@@ -226,8 +223,7 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         first_to_leave="",
         dial_call_status="",
     )
-    draft.add_attempt(draft.session.agent)
-    dials.set_ring_timer(draft)
+    dials.note_child_rings(draft)
 
 
 # ---- conversion: moves both legs of a bridge into the conference ---------------------------------------------------

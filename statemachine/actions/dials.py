@@ -263,7 +263,7 @@ def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
         note_talking(draft, event.call_sid)
     else:
         note_gone(draft, AGENT, event.decision)
-        set_ring_timer(draft)
+        draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
 def note_talking(draft: Draft, child_call_sid: str) -> None:
@@ -327,12 +327,12 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     )
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
         draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
-        draft.add_attempt(draft.session.child)
-        set_ring_timer(draft)
+        note_child_rings(draft)
 
 
-def set_ring_timer(draft: Draft) -> None:
-    """Set the time by which a bridge's ringing child must answer or fail."""
+def note_child_rings(draft: Draft) -> None:
+    """Record that a bridge rings its child, and by when it answers or fails."""
+    draft.add_attempt(draft.session.child)
     draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
