@@ -40,7 +40,7 @@ _DIALED = ("line ", "dialing ")
 def facts_of(session: Session) -> dict[str, str]:
     """Return what holds of a session: words, most with a SID, id, or number.
 
-    `line`: the call was dialed and is connected. `gone`: the call was not dialed and is over. `in`: it is in the
+    `line`: the call was dialed and is connected. `gone`: the call was not dialed and is over. `in`: it is in that
     conference; its value is the party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`:
     that transfer is running.
     """
@@ -54,9 +54,10 @@ def facts_of(session: Session) -> dict[str, str]:
         if is_being_dialed(party):
             facts[f"dialing {party.dial_id}"] = ""
         if party.in_conference:
-            facts[f"in {party.call_sid}"] = _role_of(party)
+            participant = f"{party.call_sid} {session.conference_sid}"
+            facts[f"in {participant}"] = _role_of(party)
             if party.held:
-                facts[f"held {party.call_sid}"] = ""
+                facts[f"held {participant}"] = ""
     if session.conference_sid:
         facts[f"conference {session.conference_sid}"] = ""
     if session.phase is Phase.PARKED:
@@ -93,15 +94,18 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
 
     if isinstance(event, ConferenceEnded):
         yield from map(change, {f"conference {event.conference_sid}"} & latest.keys())
-    if party is None:
+    if party is None and call_sid not in session.former_calls:
         return
-    held, dialing, is_dialed = f"held {call_sid}", f"dialing {party.dial_id}", _is_dialed(session, party)
+    role = _role_of(party) if party is not None else split_label(getattr(event, "label", ""))[0]
+    is_dialed = party is None or _is_dialed(session, party)
+    participant = f"{call_sid} {getattr(event, 'conference_sid', '')}"
+    held, dialing = f"held {participant}", f"dialing {party.dial_id}" if party is not None else ""
     match event:
         case ParticipantJoined():
-            yield change(f"in {call_sid}", _role_of(party), is_over=False)
+            yield change(f"in {participant}", role, is_over=False)
             yield from map(change, {dialing} & latest.keys())
         case ParticipantLeft():
-            yield from map(change, [f"in {call_sid}", *({held} & open_facts)])
+            yield from map(change, [f"in {participant}", *({held} & open_facts)])
             if event.hung_up and not is_dialed:
                 yield change(f"gone {call_sid}", is_over=False)
         case ParticipantChanged(kind="participant-hold" | "participant-unhold"):
@@ -163,7 +167,7 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
             return  # Twilio reports it by a callback, and by the request for a document
         if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
             changes.remove(one)
-            reported, is_noted = replace(reported, at_ms=_between(one.at_ms, reported.at_ms)), True
+            reported, is_noted = replace(reported, at_ms=_happened_at_ms(reported.at_ms, one.at_ms)), True
             continue
         is_decided = is_newest and not (is_alike or one.number)
         if not is_noted and (apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS)):
@@ -172,25 +176,20 @@ def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> Non
             break
         else:
             changes.remove(one)
-    last = next((one for one in reversed(changes) if one.fact == reported.fact), None)
-    is_contradicted = reported.fact.startswith("in ") and not is_newest
-    if last is not None and is_contradicted and last.is_over != reported.is_over and last.at_ms <= reported.at_ms:
-        # The session knows better: the party has joined another conference since.
-        reported = replace(reported, at_ms=last.at_ms - 1)
-    elif previous is not None:
+    if previous is not None:
         reported = replace(reported, at_ms=max(previous.at_ms + 1, reported.at_ms))
         if previous.is_over == reported.is_over and not previous.is_reported:
             changes.remove(previous)
     changes.append(reported)
 
 
-def _between(noted_ms: int, reported_ms: int) -> int:
-    """Return the middle of two times of a change; of those far apart, the reported one.
+def _happened_at_ms(reported_ms: int, noted_ms: int) -> int:
+    """Return when a change happened, which we noted at another time.
 
-    The change happened within the second whose middle is the reported time.
+    It is the middle of what of Twilio's second is before that.
     """
-    apart_ms, half_ms = noted_ms - reported_ms, WHOLE_SECOND_MS // 2
-    return reported_ms + (max(-half_ms, min(half_ms, apart_ms)) // 2 if abs(apart_ms) <= _NEAR_MS else 0)
+    half_ms = WHOLE_SECOND_MS // 2
+    return (reported_ms - half_ms + max(reported_ms - half_ms, min(reported_ms + half_ms, noted_ms))) // 2
 
 
 def _in_order(same: Iterable[Change], reported: Change) -> Change:
@@ -326,7 +325,7 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            noted_ms = attempt.answered_at_ms
-            is_unknown = attempt.result == "answered" and not noted_ms
+            is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
+            noted_ms = attempt.answered_at_ms or draft.now_ms
             if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
-                draft.change_attempt(dial_id, answered_at_ms=_between(noted_ms, draft.at_ms))
+                draft.change_attempt(dial_id, answered_at_ms=_happened_at_ms(draft.at_ms, noted_ms))

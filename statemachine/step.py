@@ -150,7 +150,7 @@ class Draft:
         self.change(transfer=replace(self.transfer, **changes))
 
     def add_attempt(self, party: Party) -> None:
-        """Record that the transfer, or else the call with its fallback, rings a party."""
+        """Record that a transfer, or the call's fallback, rings a party."""
         history, transfer, dial_id = self.session.history, self.session.running_transfer, self.session.dial_of(party)
         attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
         if transfer is not None and not self.session.is_inbound_fallback:

@@ -87,7 +87,7 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
-    """Whether this end of the bridge's `<Dial>` is known, or an earlier agent's."""
+    """Whether this end of the bridge's `<Dial>` is known or too late."""
     session = draft.session
     is_known = bool(session.dial_call_status) or event.agent_number < session.agent_number
     return is_known and not event.party_is_gone
