@@ -81,6 +81,8 @@ class Party(BaseRecord, frozen=True):
     has_passed_gate: bool = False
     #: With all defaults, once it is dialed by REST.
     options: DialOptions = DialOptions()
+    #: Twilio refused the dial with another caller ID, so this one is the last.
+    caller_id_refused: bool = False
     #: Recalled agents only: why they are called back; the gate says it.
     recall_reason: str = ""
     #: Targets only: of an earlier transfer, or left before the fallback was dialed.

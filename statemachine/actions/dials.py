@@ -109,7 +109,7 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
     if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
         draft.change(options=replace(draft.session.options, caller_id=""))
-    _redial(draft, party, options=replace(party.options, caller_id=shown))
+    _redial(draft, party, options=replace(party.options, caller_id=shown), caller_id_refused=True)
 
 
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:

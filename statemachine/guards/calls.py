@@ -316,7 +316,7 @@ def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused a dial that may work with Conferral's number."""
     party = party_of_dial(draft, event)
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
-    if party is None or not party.options.caller_id:
+    if party is None or not party.options.caller_id or party.caller_id_refused:
         return False
     # A call shown by a callback was placed, whatever the response says.
     return is_refusal and not (party.is_leaving or party.call_sid)

@@ -160,3 +160,15 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         assert shown(system) == [(THIRD, False), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
         await system.ended_by_command(session)
+
+
+async def test_customers_number_that_twilio_refuses_gives_way_to_the_called_number_once(redis_server, directory):
+    rules = Behavior(verify_callers=True, accept_call_tokens=False)
+    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    async with with_numbers(redis_server, directory, **options) as system:
+        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=SECOND)
+        customer, _ = await called(system)
+        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
+        assert outcome.status == "failed"
+        assert [number for number, _ in shown(system)] == [CUSTOMER, SECOND]
+        await system.ended_by_command(customer.sid)
