@@ -77,10 +77,10 @@ def length_s(spans: Iterable[Span]) -> float:
     return sum(end_s - since_s for since_s, end_s in spans)
 
 
-def time_while(holds: Callable[[Callable[[str], int]], bool], kinds: Mapping[str, list[Span]]) -> float:
-    """How long a condition held on the numbers of open spans of each kind, seconds."""
+def spans_while(holds: Callable[[Callable[[str], int]], bool], kinds: Mapping[str, list[Span]]) -> list[Span]:
+    """When a condition held on the numbers of open spans of each kind."""
     moments = sorted({at_s for spans in kinds.values() for span in spans for at_s in span})
-    total_s = 0.0
+    found: list[Span] = []
     for since_s, end_s in pairwise(moments):
         middle_s = (since_s + end_s) / 2
 
@@ -88,8 +88,9 @@ def time_while(holds: Callable[[Callable[[str], int]], bool], kinds: Mapping[str
             return sum(begins_s <= at_s < ends_s for begins_s, ends_s in kinds[kind])
 
         if holds(count):
-            total_s += end_s - since_s
-    return total_s
+            begin_s = found.pop()[0] if found and found[-1][1] == since_s else since_s
+            found.append((begin_s, end_s))
+    return found
 
 
 @dataclass(slots=True)
@@ -118,25 +119,28 @@ class Measured:
         joins_s = min((since_s for since_s, _ in self._inside(call)), default=is_over_s)
         return [(call.created_at_s, min(joins_s, is_over_s))]
 
-    def session(self, attempts: list[dict[str, Any]], started_s: float, ended_s: float) -> dict[str, float]:
-        """The durations of a session's outcome; its calls may last longer, for a message or in an app."""
+    def session(self, attempts: list[dict[str, Any]], started_s: float, ended_s: float) -> dict[str, list[Span]]:
+        """What the durations of a session's outcome are made of.
+
+        Its calls may last longer, for a message or in an app.
+        """
         end_s = min(self.end_s, ended_s)
-        found: dict[str, float] = {}
+        found: dict[str, list[Span]] = {}
         took = {one["to"] for one in attempts if one["result"] == "answered"}
         dialed = [call for call in self.calls if call.direction != "inbound" and phone_address(call.to) in took]
         answered_s = min((call.answered_at_s for call in dialed if call.answered_at_s is not None), default=None)
         inside = {call.sid: self._inside(call) for call in self.calls}
         joined_s = min((spans[0][0] for spans in inside.values() if spans), default=None)
         if answered_s is not None:
-            found["answer"] = answered_s - started_s
-            found["bridged"] = max(0.0, (end_s if joined_s is None else joined_s) - answered_s)
+            found["answer"] = [(started_s, answered_s)]
+            found["bridged"] = [(answered_s, max(answered_s, end_s if joined_s is None else joined_s))]
         if joined_s is None:
             return found
-        found["conference"] = end_s - joined_s
-        found["participant"] = sum(map(length_s, inside.values()))
-        found["held"] = length_s(span for call in self.calls for span in self._held(call))
+        found["conference"] = [(joined_s, end_s)]
+        found["participant"] = [span for spans in inside.values() for span in spans]
+        found["held"] = [span for call in self.calls for span in self._held(call)]
         persons = [call for call in self.calls if self._role(call) != "supervisor"]
-        found["alone"] = time_while(
+        found["alone"] = spans_while(
             lambda count: count("inside") == 1 and not (count("dialing") or count("parked")),
             {
                 "inside": [span for call in persons for span in inside[call.sid]],
@@ -148,8 +152,8 @@ class Measured:
         )
         return found
 
-    def transfer(self, within: Span) -> dict[str, float]:
-        """The durations of a transfer's outcome."""
+    def transfer(self, within: Span) -> dict[str, list[Span]]:
+        """What the durations of a transfer's outcome are made of."""
         customers = [call for call in self.calls if self._role(call) == "customer"]
         held = [_cut(span, within) for call in customers for span in self._held(call)]
         legs = [call for call in self.calls if self._role(call) in ("agent", "target")]
@@ -157,10 +161,10 @@ class Measured:
             _cut(span, within) for call in legs
             for span in self.presences.spans(call.sid, lambda one: not one.is_held, self.end_s)
         ]  # fmt: skip
-        consult_s = time_while(
+        consult = spans_while(
             lambda count: count("held") == 1 and count("talking") > 1, {"held": held, "talking": talking}
         )
-        return {"hold": length_s(held), "consult": consult_s}
+        return {"hold": held, "consult": consult}
 
 
 def _cut(span: Span, within: Span) -> Span:
@@ -175,6 +179,8 @@ class Deviation(NamedTuple):
     name: str
     reported_s: float
     measured_s: float
+    #: How many spans were measured: each begins and ends within one of Twilio's seconds.
+    spans: int
 
     @property
     def by_s(self) -> float:
@@ -191,8 +197,10 @@ def deviations(outcome: Mapping[str, str], measured: Measured) -> list[Deviation
         found = measured.transfer((started_s, ended_s))
     names = ("hold", "consult") if outcome["kind"] == "transfer" else (
         "answer", "bridged", "conference", "participant", "held", "alone")  # fmt: skip
+    measured_spans = {name: [span for span in found.get(name, ()) if span[1] > span[0]] for name in names}
     return [
-        Deviation(outcome["session"], name, float(outcome[f"{name}_s"] or 0), found.get(name, 0.0)) for name in names
+        Deviation(outcome["session"], name, float(outcome[f"{name}_s"] or 0), length_s(spans), len(spans))
+        for name, spans in measured_spans.items()
     ]
 
 

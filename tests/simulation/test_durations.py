@@ -33,7 +33,7 @@ def check_parts(outcome: Mapping[str, str], legs: int) -> None:
 
 
 def check_world(plan: Plan, limit_s: float) -> None:
-    """Every duration deviates by at most `limit_s`; a sum by as much for each leg."""
+    """Every duration deviates by at most `limit_s`; a sum by as much for each leg or span."""
     run = play(plan)
     assert not run.problems, describe(run)
     assert len(run.compared) >= plan.sessions
@@ -41,7 +41,8 @@ def check_world(plan: Plan, limit_s: float) -> None:
         legs = len(measured.calls)
         check_parts(outcome, legs)
         for one in deviations(outcome, measured):
-            assert one.by_s <= limit_s * (legs if one.name in SUMS else 1), (plan.seed, one, outcome)
+            most = max(one.spans, legs if one.name in SUMS else 1)
+            assert one.by_s <= limit_s * most, (plan.seed, one, outcome)
 
 
 @pytest.mark.parametrize(
