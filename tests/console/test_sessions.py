@@ -93,8 +93,9 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
 async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(
-    console, redis, quick_ticks, view, bridged
+    console, redis, quick_ticks, monkeypatch, view, bridged
 ):
+    monkeypatch.setattr("conferral.runtime.web.server.TTL_S", 0.1)
     redis.hset(KEYS.owners, "0", owned_by("killed", 1))
     page = await Page.open(console, view)
 

@@ -31,12 +31,14 @@ async def give(system: LocalSystem, customer: CallHandle, command_id: str, kind:
     await system.client.xadd(system.keys.commands, entry)
 
 
-@pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
+@pytest.mark.parametrize(
+    "point, outcome, times, timeout_ms", [("before_request", "failed", 0, 1_000), ("after_request", "done", 1, 4_000)]
+)
 async def test_successor_plays_an_announcement_to_no_one_twice(
-    redis_server: RedisServer, point: str, outcome: str, times: int
+    redis_server: RedisServer, point: str, outcome: str, times: int, timeout_ms: int
 ) -> None:
     """It was marked before it was to be sent: whether it was is unknown, unless Twilio reports its end."""
-    system = LocalSystem(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0)
+    system = LocalSystem(redis_server.url, policy={"announce_timeout_ms": timeout_ms}, speed=5.0)
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "play_announcement")
     async with system:
         customer, _ = await system.converted()
