@@ -219,7 +219,7 @@ async def test_a_token_that_may_less_learns_it_when_its_page_connects_again(open
     assert (await again.next("session"))["buttons"] == []
 
 
-async def test_a_reload_that_changes_nothing_disturbs_no_page(opened, bridged):
+async def test_a_reload_that_changes_nothing_disturbs_no_page(opened, quick_ticks, bridged):
     browser, tokens = await opened(DESK)
     page = await Page.open(browser, SESSION, headers=bearer_of("desk"))
     await page.next("session")

@@ -92,7 +92,10 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
 
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
-async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(console, redis, view, bridged):
+async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(
+    console, redis, quick_ticks, monkeypatch, view, bridged
+):
+    monkeypatch.setattr("conferral.runtime.web.server.TTL_S", 0.1)
     redis.hset(KEYS.owners, "0", owned_by("killed", 1))
     page = await Page.open(console, view)
 
@@ -121,7 +124,7 @@ async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis
     assert page.rows.keys() == {name(1)}
 
 
-async def test_overdue_timer_is_reported_without_a_commit(console, redis):
+async def test_overdue_timer_is_reported_without_a_commit(console, redis, quick_ticks):
     """A timer that no one fires is overdue some time, and that is when a page has to say so."""
     server_ms = int(redis.time()[0] * 1000)
     put(redis, make_session(timers={"calls": server_ms + 500}, created_at_ms=server_ms))

@@ -66,21 +66,6 @@ async def test_no_one_answers_and_the_voicemail_follows(system):
 
 
 @pytest.mark.system(**QUICK)
-async def test_a_bot_hands_over_with_a_summary_of_what_the_caller_said(system):
-    system.answered_by(CUSTOMER, CAROL)
-    data = {"to": CAROL, "brief": "Caller wants to change an order.", "ref": "T-7"}
-    system.sandbox.script_bot(says=("What can I do for you?",), handoff_data=data)
-    action = f"{system.public_url}/voice/handoff"
-    bot = '<ConversationRelay url="wss://bot.example.com/talk"/>'
-    customer = placed_by_app(system, Twiml=f'<Response><Connect action="{action}">{bot}</Connect></Response>')
-    carol = await system.dialed(CAROL)
-    await system.until_talk(customer, carol)
-    assert BRIEF in system.sounds(carol)
-    assert (await system.until(customer.sid, state="conferenced", phase=""))["ref"] == "T-7"
-    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-
-
-@pytest.mark.system(**QUICK)
 async def test_an_app_moves_a_live_call_to_a_hand_off_and_the_call_comes_back_a_second_time(system):
     """The first visit ends as moved; the second one has a session of its own."""
     system.answered_by(CAROL)

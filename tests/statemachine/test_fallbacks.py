@@ -4,11 +4,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conferral.statemachine.events import CallsOverdue, ParkOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.events import CallsOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from tests.statemachine.conference_scenarios import called, parked, waiting
+from tests.statemachine.conference_scenarios import called, waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge
 
@@ -50,15 +50,6 @@ def messages(story: Scenario) -> list[tuple[str, int]]:
 # ---- places in order -----------------------------------------------------------------------------------------------
 
 
-def test_each_place_is_tried_when_the_one_before_has_failed():
-    story = unreached(f"{CAROL},recall,end").expect("transferring", "dial target", phase="fallback")
-    story.placed("target").call("target", "no-answer").expect("transferring", "dial agent to the gate", phase="recall")
-    story.placed("agent").call("agent", "busy").expect("transferring", phase="recall").fires(StageOverdue)
-    story.expect("transferring", "dial agent to the gate").placed("agent").call("agent", "busy")
-    story.expect("ended", "say goodbye to customer", reason="recall-failed")
-    story.expect_transfer("failed", "busy, fallback no-answer, recall busy, recall busy")
-
-
 @pytest.mark.parametrize("takes_it", ["recall", PHONE, "voicemail", MENU, "end"])
 def test_outcome_says_what_took_the_customer(takes_it):
     story = unreached(takes_it)
@@ -76,12 +67,6 @@ def test_removing_the_dialed_fallback_leads_to_the_next_place():
     story.command(Remove, "remove-1", party="target")
     story.expect("transferring", "hang up target").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
-
-
-def test_a_park_that_times_out_goes_through_the_places_of_its_command():
-    story = parked(Policy(fallback=f"{CAROL},end")).fires(ParkOverdue).expect("transferring", "dial target")
-    story.placed("target").call("target", "busy").expect("ended", "say goodbye to customer", reason="fallback-failed")
-    story.expect_transfer("failed", "park-timeout, fallback busy")
 
 
 # ---- a URL ---------------------------------------------------------------------------------------------------------
@@ -121,13 +106,6 @@ def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
     story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=9).expect("ended")
     message(story, "completed", 9).expect("ended")
     assert messages(story) == [(MESSAGE, 9)]
-
-
-def test_a_voicemail_that_twilio_refuses_is_followed_by_the_next_place():
-    story = unreached("voicemail,recall")
-    story.fails("redirect_to_voicemail", "customer", effect_id=story.session.voicemail.move_effect_id)
-    story.expect("transferring", "look", "dial agent to the gate", phase="recall")
-    story.expect_transfer("failed", "busy, voicemail failed")
 
 
 def test_a_url_after_a_voicemail_that_failed_says_why_no_one_was_reached():
@@ -192,15 +170,6 @@ def confirmed(story: Scenario, *names: str) -> Scenario:
     return story
 
 
-def test_the_customer_stays_in_the_voicemail_until_someone_takes_the_call():
-    story = retrieving().answers("agent").expect("transferring").joins("agent", conference=OTHER_CONFERENCE)
-    story.expect("transferring", "move customer").joins("customer", conference=OTHER_CONFERENCE)
-    story.expect("conferenced", "flag customer", "flag agent", phase="")
-    story.expect_command("retrieve-1", "accepted", "done")
-    message(story, "completed", 3).expect("conferenced")
-    assert messages(story) == [(MESSAGE, 3)]
-
-
 def test_a_message_that_was_cut_short_ends_no_later_transfer():
     story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
     message(story.joins("customer", conference=OTHER_CONFERENCE), "completed", 3).expect("conferenced")
@@ -213,24 +182,6 @@ def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
     story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
     message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
     assert [one.kind for one in story.outcome_records] == ["transfer", "transfer", "voicemail", "session"]
-
-
-@pytest.mark.parametrize("ends_first", [False, True])
-@pytest.mark.parametrize("fallback", ["voicemail", f"voicemail,{CAROL}"])
-def test_the_party_that_took_the_call_hangs_up_at_once_and_the_places_after_the_voicemail_follow(fallback, ends_first):
-    """No one has parked the call. Twilio may report the end of the empty conference first."""
-    story = retrieving(fallback).answers("agent").joins("agent", conference=OTHER_CONFERENCE)
-    story.expect("transferring", "move customer")
-    if ends_first:
-        story.conference_ends(conference=OTHER_CONFERENCE).expect("transferring", phase="retrieve")
-    story.leaves("agent", conference=OTHER_CONFERENCE).expect("transferring", phase="fallback")
-    story.joins("customer", conference=NEW_CONFERENCE, starts=False)
-    if fallback == "voicemail":
-        story.expect("ended", "say goodbye to customer", reason="transfer-failed")
-    else:
-        story.expect("transferring", "dial target", phase="fallback")
-    story.expect_command("retrieve-1", "accepted", "failed", reason="hung-up")
-    assert "park" not in [one.mode for one in story.outcome_records]
 
 
 def test_a_recall_after_a_failed_retrieval_from_the_voicemail_is_for_the_agent_who_handed_over():

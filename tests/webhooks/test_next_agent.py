@@ -8,7 +8,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase
 from conferral.telephony.callback_urls import CallCallback
 from conferral.webhooks import responses
-from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, rung, said, verbs
+from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, rung, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
@@ -37,17 +37,6 @@ async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, in
     params = CallCallback.parse(urlsplit(dial.find("Client").get("statusCallback")).query)
     assert (params.session_id, params.party, params.agent_number) == (CALLER, "agent", 1)
     assert [event.agent_number for event in ingest.events] == [0]
-
-
-async def test_they_ring_in_their_order_and_at_last_a_sentence_is_said(client, ingest):
-    ingest.facts = facts("bridged", agents=AGENTS)
-
-    *rings, last = await follow(client, DIAL_ACTION, unanswered(), "Dial", "action")
-
-    assert [rung(document) for document in rings] == ["bob", "+14155550124"]
-    assert "not answering" in said(last)
-    assert [event.agent_number for event in ingest.events] == [0, 1, 2]
-    assert len({event.token for event in ingest.events}) == 3
 
 
 @pytest.mark.parametrize(

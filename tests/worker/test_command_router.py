@@ -370,12 +370,6 @@ async def test_same_command_with_the_same_id_is_a_repetition(routing):
     assert logged == ["command_routed", "command_deduplicated"]
 
 
-async def test_unknown_session_is_reported_as_not_found(routing):
-    await routing.give(**TRANSFER, id="c1")
-    assert await routing.outcome("c1") == ("rejected", f"no call {CALL_SID} found", "")
-    assert await routing.events() == []
-
-
 async def test_id_belongs_to_the_first_entry_that_claims_it_and_expires(routing):
     await routing.know(CALL_SID)
     entry_id = await routing.give(**TRANSFER, id="c1")

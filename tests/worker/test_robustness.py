@@ -40,24 +40,6 @@ def stumble_over(monkeypatch, is_bad) -> None:
     monkeypatch.setattr(batch_processor, "decide", stumbles)
 
 
-async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, monkeypatch):
-    """It used to stop the process, which gave its leases back, so that the next one died of the same entry."""
-    customer, agent = await system.talking()
-    healthy, _ = await system.talking()
-    stumble_over(monkeypatch, lambda event: event.name == "convert" and event.session_id == customer.sid)
-    await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
-    assert (await system.command("convert", healthy.sid)).status == "done"
-    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-    assert await dead_reasons(system) == [b"processing failed"]
-    reported = await wait_for_outcome(system.client, system.keys, "c1", 5)
-    assert (reported.status, reported.reason) == ("failed", "dead-lettered: processing failed")
-    monkeypatch.undo()
-    assert (await system.command("convert", customer.sid)).status == "done"
-    assert system.redirects_of(agent) == 1
-    assert (await system.command("end", healthy.sid)).status == "done"
-    await system.ended_by_command(customer.sid)
-
-
 async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):
     customer, agent = await system.talking()
     stumble_over(monkeypatch, lambda event: event.name == "convert")

@@ -293,8 +293,7 @@ class PartitionStore:
         newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
         if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
             return False
-        state = await ask(self._client, "HGET", self._keys.session(newest), "state")
-        return bool(state != State.ENDED.value.encode())
+        return not await self.has_ended(newest)
 
 
 #: How long a command's outcome is kept, seconds.

@@ -371,7 +371,8 @@ async def test_reads_do_not_grow_with_readers(api, store):
 
     async def reads_of(readers):
         async with AsyncExitStack() as stack:
-            opens = [await stack.enter_async_context(opened(api, "/sessions")) for _ in range(readers)]
+            begun = (stack.enter_async_context(opened(api, "/sessions")) for _ in range(readers))
+            opens = await asyncio.gather(*begun)  # each waits for the next poll
             for one in opens:
                 await one.until("ready")
             await store.config_resetstat()

@@ -240,7 +240,7 @@ async def test_field_that_another_program_changed_is_reported(sea: SweepHarness)
     await sea.client.hset(sea.keys.session("s2"), "party.p0.held", "perhaps")
 
     with capture_logs() as lines:
-        await sea.sweep(times=SweepTimes(86_400, 0.0, 5.0, 0.0))
+        await sea.sweep(times=DAILY)
 
     found = [(line["session_id"], line["reason"]) for line in lines if line["event"] == "session_hash_corrupt"]
     assert found == [("s2", "party.p0.held")]
@@ -252,7 +252,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     sea.account.account = AccountSnapshot(call_pages=12, conference_pages=6, has_all_conferences=False)
 
     with capture_logs() as lines:
-        await sea.sweep(times=SweepTimes(86_400, 0.0, 5.0, 0.0))
+        await sea.sweep(times=DAILY)
 
     text = sea.metrics.exposition().decode()
     assert 'conferral_sweep_pages_total{kind="calls"} 12.0' in text
