@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from conferral.operations.command_submission import CommandSubmitter
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.webhooks.api import handlers
@@ -27,6 +28,27 @@ from tests.webhooks.api.api_helpers import (
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/sessions/{CALLER}/commands"
+#: One of each command that a session can be given, but for what stands in the path.
+EXAMPLES = {
+    "convert": {},
+    "transfer": {"to": "+14155550145,client:bob", "mode": "warm", "confirm": True, "timeout": 20, "brief": "Hello"},
+    "complete": {},
+    "cancel": {},
+    "swap": {},
+    "merge": {},
+    "park": {},
+    "retrieve": {"to": "billing", "digits": "1w2"},
+    "add": {"to": "client:bob", "party": "bob", "timeout": "30", "confirm": "false"},
+    "remove": {"party": "agent"},
+    "hold": {"party": ALICE},
+    "unhold": {"party": "customer"},
+    "mute": {"party": "agent"},
+    "unmute": {"party": "agent"},
+    "supervise": {"to": "client:carol", "mode": "monitor"},
+    "announce": {"say": "One moment, please."},
+    "record": {"action": "start"},
+    "end": {},
+}
 
 
 @pytest.fixture
@@ -45,6 +67,24 @@ async def asked(client, command_id):
 
 
 # ---- what is published -------------------------------------------------------------------------------------------
+
+
+def test_there_is_an_example_of_every_command():
+    assert {*EXAMPLES, "call"} == set(COMMANDS_BY_NAME)
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_every_command_is_published_as_the_stream_takes_it(api, store):
+    for name, fields in EXAMPLES.items():
+        status, answer = await ask(api, COMMANDS, {"type": name, **fields})
+        entry = (await published(store))[-1]
+
+        assert status == 202
+        assert entry["id"] == answer["command"]
+        assert list(answer) == ["command"]
+        of_stream = {name: text.lower() if isinstance(text, bool) else text for name, text in entry.items()}
+        assert parse(of_stream).values == parse({"type": name, "session": CALLER, **fields}).values
+        assert parse(entry).session == CALLER
 
 
 @pytest.mark.parametrize("named", ["CS1", "14155550199"])
