@@ -263,7 +263,7 @@ def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
         note_talking(draft, event.call_sid)
     else:
         note_gone(draft, AGENT, event.decision)
-        draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+        _await_child(draft)
 
 
 def note_talking(draft: Draft, child_call_sid: str) -> None:
@@ -333,6 +333,10 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
 def note_child_rings(draft: Draft) -> None:
     """Record that a bridge rings its child, and by when it answers or fails."""
     draft.add_attempt(draft.session.child)
+    _await_child(draft)
+
+
+def _await_child(draft: Draft) -> None:
     draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 

@@ -85,6 +85,12 @@ def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how
     )
 
 
+def test_recording_first_reported_while_the_customer_is_put_on_hold_is_paused_for_the_consult():
+    story = ordering(conferenced).transfer("consult").confirms("agent").expect("transferring", "hold customer")
+    story.recording("in-progress").expect("transferring", "paused recording")
+    story.confirms("customer").expect("transferring").recorded().expect("transferring", "dial target")
+
+
 def test_unanswered_pause_fails_the_transfer_and_recording_resumes_once_paused():
     story = pausing().fires(StageOverdue).expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").recorded()
