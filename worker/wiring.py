@@ -111,6 +111,7 @@ class WorkerParts:
             outcomes_kept=settings.outcomes_kept,
             dial_limits=limits,
         )
+        self._session_store = SessionStore(core.reserved, core.keys, session_ttl_s=settings.session_ttl_s)
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self.executor = self._make_executor(make_twilio_api(settings, self._http, allowed))
@@ -131,7 +132,7 @@ class WorkerParts:
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,
-            session_store=SessionStore(core.reserved, core.keys, session_ttl_s=settings.session_ttl_s),
+            session_store=self._session_store,
             executor=self.executor,
             policy=policy,
             checkpoint=environment.checkpoint,
@@ -178,10 +179,13 @@ class WorkerParts:
     def _make_executor(self, twilio: TwilioApi) -> Executor:
         core, ownership = self.core, self.ownership
         account_sid, by_token = self._settings.account_sid, rest_client(self._settings, self._http, by_token=True)
+        outbox = OutboxWriter(
+            self.partition_store, self._session_store, core.keys, ownership.consumers, core.store_clock.now_ms
+        )
         context = ExecutionContext(
             core=core,
             twilio=twilio,
-            outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
+            outbox=outbox,
             wait_to_send=ownership.wait_to_send,
             fetch_twilio_now_ms=partial(twilio_now_ms, self._http.twilio_clock, by_token, account_sid),
             rng=self._environment.rng,

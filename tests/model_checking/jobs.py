@@ -21,11 +21,11 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import RecordingStatus, State
-from conferral.storage.partition.partition_store import DialStatus
+from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
+from conferral.worker.executor.outbox import DialStatus
 from conferral.worker.executor.verification import SETTLE_S, VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
@@ -81,17 +81,6 @@ def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
     return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_verified=False)
 
 
-def dial_status(session: Session, dial_id: str) -> DialStatus:
-    """What the session knows of a dial, as `PartitionStore.dial_status` reads it."""
-    if session.state is State.ENDED:
-        return DialStatus(is_wanted=False)
-    known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
-    for party in session.parties.values():
-        if party.dial_id == dial_id:
-            return DialStatus(not (party.is_gone or party.is_leaving), party.call_sid, known)
-    return DialStatus(is_wanted=False, known_calls=known)
-
-
 def _may_be_replaced(order: Job) -> bool:
     match order.effect:
         case StartRecording() | RedirectCall():
@@ -110,7 +99,7 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
         return unknown(order.effect) if is_unclear else failed(order.effect, None)
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
         return None
-    standing = dial_status(session, order.effect.effect_id)
+    standing = DialStatus.of(session, order.effect.effect_id)
     if standing.call_sid:
         return succeeded(order.effect, call_sid=standing.call_sid)
     if is_withdrawn or not standing.is_wanted:
@@ -190,7 +179,7 @@ def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
     """A call that is over and came of this dial: one that the session misses."""
     if not found.possible_calls:
         return ""
-    standing = dial_status(session, effect.effect_id)
+    standing = DialStatus.of(session, effect.effect_id)
     return standing.call_sid or next((one for one in found.possible_calls if one not in standing.known_calls), "")
 
 

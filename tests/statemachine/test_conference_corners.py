@@ -2,8 +2,11 @@
 
 import pytest
 
+from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import ConferenceStarted, ConvertOverdue, DialOverdue, LoneOverdue
-from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes, Recording
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
@@ -31,6 +34,29 @@ def test_customer_continuing_to_the_survey_is_not_redirected_back():
     assert not story.session.awaits(effect), "whatever Twilio's lists show"
     story.dial_ends("completed", dial="conference").expect("conferenced")
     assert not story.session.awaits(effect)
+
+
+AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="clear")
+GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
+
+
+@pytest.mark.parametrize("session, effect_id, is_awaited", [
+    (Session("S1", parties={"agent": AGENT}), "hold", True),
+    (Session("S1", parties={"agent": AGENT}), "clear", True),
+    (Session("S1", parties={"agent": AGENT}), "unhold", False),
+    (Session("S1", open_redirects=("move", "again")), "move", True),
+    (Session("S1", open_redirects=("again",)), "move", False),
+    (Session("S1", parties={"agent": GONE}, open_redirects=("move",)), "move", False),
+    (Session("S1", recording=Recording(update_effect_id="pause")), "pause", True),
+    (Session("S1", recording=Recording(update_effect_id="pause")), "resume", False),
+    (Session("S1"), "hold", False),
+], ids=[
+    "update", "flag-before-a-hold", "replaced", "redirect", "replaced-redirect", "gone", "recording",
+    "replaced-recording", "new-session",
+])  # fmt: skip
+def test_change_is_awaited_until_another_one_replaces_it(session, effect_id, is_awaited):
+    effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
+    assert session.awaits(effect) is is_awaited
 
 
 @pytest.mark.parametrize("how", ["callback", "read"])

@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
-from conferral.statemachine.parts import Recording
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
 from conferral.storage import coordinator as leases
@@ -355,31 +353,6 @@ async def test_broken_record_differs_from_a_missing_one(store, client, keys):
     assert isinstance(loaded["odd"], CorruptHashError)
     assert isinstance(loaded["bytes"], CorruptHashError)
     assert loaded["none"] == Session("none")
-
-
-AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="clear")
-GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
-
-
-@pytest.mark.parametrize("session, effect_id, is_awaited", [
-    (Session("S1", version=1, parties={"agent": AGENT}), "hold", True),
-    (Session("S1", version=1, parties={"agent": AGENT}), "clear", True),
-    (Session("S1", version=1, parties={"agent": AGENT}), "unhold", False),
-    (Session("S1", version=1, open_redirects=("move", "again")), "move", True),
-    (Session("S1", version=1, open_redirects=("again",)), "move", False),
-    (Session("S1", version=1, parties={"agent": GONE}, open_redirects=("move",)), "move", False),
-    (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "pause", True),
-    (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "resume", False),
-    (None, "hold", False),
-], ids=[
-    "update", "flag-before-a-hold", "replaced", "redirect", "replaced-redirect", "gone", "recording",
-    "replaced-recording", "no-session",
-])  # fmt: skip
-async def test_change_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
-    if session is not None:
-        await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
-    effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
-    assert await access.session_awaits(effect) is is_awaited
 
 
 async def test_finished_effect_is_written_once(access, client, keys, partition):

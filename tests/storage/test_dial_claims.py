@@ -7,13 +7,11 @@ from functools import partial
 import pytest
 
 from conferral.statemachine.effects import CreateCall
-from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import PartyStatus, State
 from conferral.storage import coordinator as leases
-from conferral.storage.codecs import effect_codec, session_codec
+from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease, acquire_dial_permit
-from conferral.storage.partition.partition_store import DialStatus, MarkResult
+from conferral.storage.partition.partition_store import MarkResult
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -104,38 +102,6 @@ async def test_effect_without_a_commit_appears_in_the_outbox_once(client, keys, 
     await access.append_effect(PARTITION, DIAL, 2_000)
 
     assert await entry(client, keys) == ENTRY
-
-
-# ---- what the session knows of a dial --------------------------------------------------------------------------------
-
-PARTY = Party("target", label="target-2", dial_id="d1")
-
-
-@pytest.mark.parametrize("state, party, standing", [
-    (State.TRANSFERRING, PARTY,                                    DialStatus(is_wanted=True)),
-    (State.TRANSFERRING, replace(PARTY, call_sid="CA1"),           DialStatus(is_wanted=True, call_sid="CA1")),
-    (State.TRANSFERRING, replace(PARTY, status=PartyStatus.LEFT),  DialStatus(is_wanted=False)),
-    (State.TRANSFERRING, replace(PARTY, is_leaving=True),          DialStatus(is_wanted=False)),
-    (State.TRANSFERRING, replace(PARTY, dial_id="d2"),             DialStatus(is_wanted=False)),
-    (State.ENDED,        PARTY,                                    DialStatus(is_wanted=False)),
-])  # fmt: skip
-async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, access, state, party, standing):
-    session = Session("S1", state=state, parties={"agent": Party("agent", label="agent-1"), party.name: party})
-    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
-
-    assert await access.dial_status("S1", "d1") == standing
-
-
-async def test_dial_status_includes_the_calls_known_to_the_session(client, keys, access):
-    parties = {"agent": Party("agent", label="agent-1", call_sid="CA1"), PARTY.name: PARTY}
-    session = Session("S1", state=State.TRANSFERRING, parties=parties, former_calls=("CA2", "CA3"))
-    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
-
-    assert (await access.dial_status("S1", "d1")).known_calls == {"CA1", "CA2", "CA3"}
-
-
-async def test_dial_of_an_unknown_session_is_not_wanted(access):
-    assert await access.dial_status("S1", "d1") == DialStatus(is_wanted=False)
 
 
 # ---- turns -----------------------------------------------------------------------------------------------------------

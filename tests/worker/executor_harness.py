@@ -39,13 +39,13 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobOutcome, RetryPolicy
+from conferral.worker.executor.outbox import DialStatus
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.worker.cores import core_of
 

@@ -8,8 +8,8 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import EffectFailed
-from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.parameters import PlacedCall
+from conferral.worker.executor.outbox import DialStatus
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,

@@ -8,9 +8,9 @@ from conferral.statemachine.effects import Dial, Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
-from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.job import RETRIES, RetryPolicy
+from conferral.worker.executor.outbox import DialStatus
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     UNWANTED,

@@ -1,7 +1,7 @@
 """Records of effects in the outbox: written once, before their outcomes, even if Redis comes and goes."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,16 +11,19 @@ from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
 from conferral.statemachine.effects import Effect, HangUpCall
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from conferral.statemachine.record import replace
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, State
 from conferral.storage import coordinator as leases
-from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DialStatus, PartitionStore
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.executor.job import JobObsoleteError
-from conferral.worker.executor.outbox import OutboxWriter
+from conferral.worker.executor.outbox import DialStatus, OutboxWriter
 from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.executor_harness import announcement, find, gated, read, straight
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.redis
 @dataclass
 class Held:
     lease: Lease
+    sessions: dict[str, Session] = field(default_factory=dict)
     is_lost: bool = False
     is_stopping: bool = False
 
@@ -76,7 +80,8 @@ class Desk:
 
     def recorder(self, *flaky: str) -> OutboxWriter:
         access: Any = Flaky(self.access, *flaky)
-        return OutboxWriter(access, self.keys, self.held, lambda: 7_000)
+        sessions: Any = Flaky(SessionStore(self.client, self.keys, session_ttl_s=60), *flaky)
+        return OutboxWriter(access, sessions, self.keys, self.held, lambda: 7_000)
 
     async def order(self, effect: Effect) -> None:
         await self.client.hset(self.keys.outbox(0), effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1_000)))
@@ -213,13 +218,46 @@ async def test_foreign_key_does_not_block_an_outcome(desk: Desk) -> None:
     assert await desk.recorder().claim_call("S1", "CA7")
 
 
-async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
-    await desk.is_in_state("transferring")
-    await desk.client.hset(
-        desk.keys.session("S1"), mapping={"party.target.status": "dialing", "party.target.dial_id": "d"}
-    )
+# ---- what a session knows --------------------------------------------------------------------------------------------
 
-    assert await desk.recorder("dial_status").dial_status(gated("d")) == DialStatus(is_wanted=True)
+AGENT = Party("agent", label="agent-1", call_sid="CA1")
+TARGET = Party("target", label="target-2", dial_id="d")
+TRANSFERRING = Session("S1", version=1, state=State.TRANSFERRING, parties={"agent": AGENT, "target": TARGET})
+
+
+@pytest.mark.parametrize("state, target, status", [
+    (State.TRANSFERRING, TARGET,                                   DialStatus(is_wanted=True)),
+    (State.TRANSFERRING, replace(TARGET, call_sid="CA2"),          DialStatus(is_wanted=True, call_sid="CA2")),
+    (State.TRANSFERRING, replace(TARGET, status=PartyStatus.LEFT), DialStatus(is_wanted=False)),
+    (State.TRANSFERRING, replace(TARGET, is_leaving=True),         DialStatus(is_wanted=False)),
+    (State.TRANSFERRING, replace(TARGET, dial_id="d2"),            DialStatus(is_wanted=False)),
+    (State.ENDED,        TARGET,                                   DialStatus(is_wanted=False)),
+])  # fmt: skip
+def test_dial_is_wanted_while_its_party_is_on_the_way(state: State, target: Party, status: DialStatus) -> None:
+    session = replace(TRANSFERRING, state=state, parties={"agent": AGENT, "target": target})
+    assert DialStatus.of(session, "d") == status
+
+
+def test_dial_status_includes_the_calls_known_to_the_session() -> None:
+    session = replace(TRANSFERRING, former_calls=("CA2", "CA3"))
+    assert DialStatus.of(session, "d").known_calls == {"CA1", "CA2", "CA3"}
+
+
+async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
+    await desk.client.hset(desk.keys.session("S1"), mapping=session_codec.encode(TRANSFERRING))
+    assert await desk.recorder("load").dial_status(gated("d")) == DialStatus(is_wanted=True)
+
+    desk.held[0].sessions["S1"] = replace(TRANSFERRING, parties={"agent": AGENT})
+    assert await desk.recorder().dial_status(gated("d")) == DialStatus(is_wanted=False), "the holder's is the newest"
+
+
+@pytest.mark.parametrize("damage", [{"version": "?"}, {}])
+async def test_nothing_is_sent_for_a_session_that_is_damaged_or_lost(desk: Desk, damage: dict[str, str]) -> None:
+    if damage:
+        await desk.client.hset(desk.keys.session("S1"), mapping=session_codec.encode(TRANSFERRING) | damage)
+
+    assert await desk.recorder().dial_status(gated("d")) == DialStatus(is_wanted=False)
+    assert not await desk.recorder().session_awaits(announcement("a"))
 
 
 # ---- Redis that stays away -------------------------------------------------------------------------------------------
@@ -228,7 +266,7 @@ async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
 async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(desk: Desk) -> None:
     await desk.order(straight("d"))
     desk.held[0].is_stopping = True
-    recorder = desk.recorder("finish_effect", "claim_call", "dial_status", "mark_sent")
+    recorder = desk.recorder("finish_effect", "claim_call", "load", "mark_sent")
 
     with pytest.raises(LeaseLostError):
         await recorder.claim_call("S1", "CA7")

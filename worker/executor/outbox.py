@@ -1,7 +1,7 @@
 """Outbox writes of the executor, and its questions to Redis before a send."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +12,11 @@ from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachabl
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
+from conferral.storage.partition.partition_store import MarkResult, PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
@@ -25,6 +28,29 @@ log = structlog.get_logger()
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class DialStatus:
+    """What a session knows about one of its dials."""
+
+    #: Whether the session is live, and its party has not left and is not leaving.
+    is_wanted: bool
+    #: The call, once a callback has named it; empty before.
+    call_sid: str = ""
+    #: Calls of its parties, now or before.
+    known_calls: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @classmethod
+    def of(cls, session: Session, dial_id: str) -> "DialStatus":
+        """Return the status of a dial, by its id."""
+        if session.is_ended:
+            return cls(is_wanted=False)
+        known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+        party = session.parties.get(session.dialed_by(dial_id))
+        if party is None:
+            return cls(is_wanted=False, known_calls=known)
+        return cls(not party.is_gone and not party.is_leaving, party.call_sid, known)
+
+
 @dataclass(eq=False)
 class OutboxWriter:
     """Reads and writes Redis for executions.
@@ -33,6 +59,7 @@ class OutboxWriter:
     """
 
     _store: PartitionStore
+    _sessions: SessionStore
     _keys: Keys
     _consumers: "Mapping[int, PartitionConsumer]"
     _now_ms: Callable[[], int]
@@ -94,7 +121,7 @@ class OutboxWriter:
 
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
-        return await self._retry(effect.session_id, self._store.dial_status, effect.session_id, effect.effect_id)
+        return DialStatus.of(await self._session(effect.session_id), effect.effect_id)
 
     async def reserve_dial(self, effect: Dial) -> str:
         """Make a dial's reservation; return the limit that does not allow it."""
@@ -110,7 +137,18 @@ class OutboxWriter:
 
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether the session waits for this redirect or update; not if damaged."""
-        return await self._retry(effect.session_id, self._store.session_awaits, effect, on_refusal=lambda _error: False)
+        return (await self._session(effect.session_id)).awaits(effect)
+
+    async def _session(self, session_id: str) -> Session:
+        """Return a session as last committed, or a new one if Redis has none.
+
+        A damaged one is new, too: nothing that it ordered is sent.
+        """
+        held = self._consumers.get(self._keys.partition_of(session_id))
+        if held is not None and session_id in held.sessions:
+            return held.sessions[session_id]
+        loaded = (await self._retry(session_id, self._sessions.load, [session_id]))[session_id]
+        return Session(session_id) if isinstance(loaded, CorruptHashError) else loaded
 
     async def _retry(
         self,

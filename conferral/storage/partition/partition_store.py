@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
@@ -14,9 +13,8 @@ from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
-from conferral.storage.codecs import effect_codec, event_codec, session_codec
+from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import (
     CHUNK,
     BlockingReads,
@@ -81,18 +79,6 @@ class MarkResult(Enum):
     #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
     REFUSED = 0
     ALREADY_MARKED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class DialStatus:
-    """What a session knows about one of its dials."""
-
-    #: Whether the session is live, and its party has not left and is not leaving.
-    is_wanted: bool
-    #: The call, once a callback has named it; empty before.
-    call_sid: str = ""
-    #: Calls of its parties, now or before.
-    known_calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class PartitionStore:
@@ -265,23 +251,6 @@ class PartitionStore:
         claim = ("SET", key, session_id, "NX", "EX", CALL_INDEX_TTL_S + self._call_ttl_s)
         _, owner = await run_or_raise(self._client, claim, ("GET", key))
         return owner is None or bool(owner == session_id.encode())
-
-    async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
-        """Return what a session knows about one of its dials."""
-        record = await ask(self._client, "HGETALL", self._keys.session(session_id))
-        session = session_codec.stored_session(decode_fields(record))
-        if not session.is_live:
-            return DialStatus(is_wanted=False)
-        known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
-        party = session.parties.get(session.dialed_by(dial_id))
-        if party is None:
-            return DialStatus(is_wanted=False, known_calls=known)
-        return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
-
-    async def session_awaits(self, effect: Effect) -> bool:
-        """Whether its session waits for a redirect or an update: none replaced it."""
-        record = await ask(self._client, "HGETALL", self._keys.session(effect.session_id))
-        return session_codec.load(effect.session_id, record).awaits(effect)
 
     async def has_ended(self, session_id: str) -> bool:
         """Whether a session has ended; False if Redis may have lost it."""
