@@ -187,6 +187,7 @@ class Rescue(Routes):
         return not is_outbound_leg(form) or is_of_handoff(CallbackUrls(self._settings.public_url), form, query)
 
     def _bridge_to_first_agent(self, form: Form) -> str:
+        """Ring the first agent, who sees our number: the caller's may be at fault."""
         agents = self._routing.inbound(form).agents
         if not agents:
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
@@ -196,7 +197,7 @@ class Rescue(Routes):
             caller="",
             own_number=self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
-            of_call=True,
+            without_redis=True,
         )
 
 

@@ -182,7 +182,7 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
 def decide_by_child(
     child_status: str | None, outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
-    """Decide by the other side's status; None if Twilio doesn't say."""
+    """Decide by the other side's call; its status is None if unknown."""
     if child_status is None and outcome.request_number < REQUESTS_MAX:
         return DialActionAnswer.WAIT
     if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
@@ -191,7 +191,7 @@ def decide_by_child(
 
 
 def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> DialActionAnswer:
-    """Decide by Twilio's lists of conferences; None if Twilio did not answer."""
+    """Decide by Twilio's lists; `has_started` is None if unknown."""
     if has_started is None and outcome.request_number < REQUESTS_MAX:
         return DialActionAnswer.WAIT
     # In a conference that has started, the others have left. If one of that name is in progress, it may be another
@@ -308,11 +308,11 @@ class DialActionRoutes(Routes):
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with store_deadline(action.request_number):
-                if action.of_call and (session_id := await self._session_of_call(form, event, action)):
-                    action = replace(action, session_id=session_id, of_call=False)
+                if action.without_redis and (session_id := await self._session_of_answered_call(form, event, action)):
+                    action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
                 # A fallback has no status to publish. If Redis may have lost data, publish later, after reading Twilio.
-                if action.of_call:
+                if action.without_redis:
                     to_publish = False
                 elif event.dial_call_status and not may_be_old:
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
@@ -356,10 +356,10 @@ class DialActionRoutes(Routes):
             return twiml_response(document)
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
-    async def _session_of_call(self, form: Form, event: DialEnded, action: DialAction) -> str:
-        """Return the session of a call that was answered without Redis.
+    async def _session_of_answered_call(self, form: Form, event: DialEnded, action: DialAction) -> str:
+        """Return the session of a call that was answered without Redis, or empty.
 
-        A call that may ring another agent opens it.
+        If it has none, and another agent may ring, one is opened. The action names the call, not a session.
         """
         session_id = await self._visits.session_of(event.session_id, action.child_call_sid)
         may_ring_another = event.reached_no_one and event.party == CUSTOMER and not action.only_agent
@@ -431,7 +431,7 @@ class DialActionRoutes(Routes):
             agent_number=agent.number,
             own_number_from_agent=own_number_from_agent,
             options=options,
-            of_call=action.of_call,
+            without_redis=action.without_redis,
             only_agent=action.only_agent,
         )
 

@@ -58,11 +58,11 @@ class CallbackRoutes(Routes):
         """Answer the status callback of a call that we placed."""
         callback = CallCallback.parse(query)
         event = call_progressed(form, callback, *self._routing.own_numbers())
-        if callback.of_call:
-            return asyncio.create_task(self._store_of_call(event, callback))  # timeouts need a task
+        if callback.without_redis:
+            return asyncio.create_task(self._store_answered_call(event, callback))  # timeouts need a task
         return self._store(event, event.call_sid, CALL_PATH)
 
-    async def _store_of_call(self, event: CallProgressed, callback: CallCallback) -> web.Response:
+    async def _store_answered_call(self, event: CallProgressed, callback: CallCallback) -> web.Response:
         """Publish an event of a call that was answered without Redis."""
         try:
             session_id = await self._visits.session_of(event.session_id, event.call_sid)

@@ -126,7 +126,7 @@ class VoiceRoutes(Routes):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            return twiml_response(await self._bridge(form, event.call_sid, inbound, of_call=True))
+            return twiml_response(await self._bridge(form, event.call_sid, inbound, without_redis=True))
         if mode is SessionMode.CONFERENCE:
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
         return twiml_response(await self._bridge(form, event.session_id, inbound))
@@ -152,7 +152,7 @@ class VoiceRoutes(Routes):
                 return self._visits.ask_again(FALLBACK_PATH, visit, own_query)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
-            return twiml_response(await self._bridge(form, event.call_sid, inbound, of_call=True))
+            return twiml_response(await self._bridge(form, event.call_sid, inbound, without_redis=True))
         if view is None or view.state == State.BRIDGED:
             return twiml_response(await self._bridge(form, event.session_id, inbound))
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:  # the caller did not get this TwiML
@@ -171,7 +171,7 @@ class VoiceRoutes(Routes):
         view = newest.view if newest else None
         return view is not None and view.was_handed_off and view.customer.call_sid == call_sid
 
-    async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, of_call: bool = False) -> str:
+    async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, without_redis: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
         if not inbound.agents:  # and no worker that could move the caller on
             return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
@@ -183,7 +183,7 @@ class VoiceRoutes(Routes):
             own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
             options=inbound.options,
-            of_call=of_call,
+            without_redis=without_redis,
             only_agent=inbound.agents != self._routing.inbound(form).agents,
         )
 

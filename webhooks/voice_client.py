@@ -138,7 +138,7 @@ class ClientRoutes(Routes):
             customer,
             own_number=self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
-            of_call=True,
+            without_redis=True,
         )
 
 

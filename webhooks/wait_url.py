@@ -109,7 +109,9 @@ class WaitRoutes(Routes):
         party = view.parties.get(params.party) if view else None
         playing = replace(params, wait_audio=(party.wait_audio if party else WaitAudio.NONE) or params.wait_audio)
         own_music = view.attributes.wait_url if view and playing.wait_audio is WaitAudio.MUSIC else ""
-        return twiml_response(self._documents.wait(playing, audio_url=own_music or self._audio[playing.wait_audio]))
+        return twiml_response(
+            self._documents.hold_music(playing, audio_url=own_music or self._audio[playing.wait_audio])
+        )
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> Session | None:
         """Return the session; None without Redis, or once its recovery started."""

@@ -1,4 +1,6 @@
-"""Outcomes over HTTP: one worker at a time sends the stream, signed.
+"""Delivery of outcomes over HTTP: signed, in order, and retried.
+
+One worker at a time sends the stream.
 
 The queue in Redis says what is due, so that a successor continues. An outcome may be sent again, never lost: it leaves
 the queue after the receiver's answer. Requests follow Standard Webhooks. Whatever the receiver answers costs little: no
@@ -77,7 +79,7 @@ class OutcomeReceiver:
         try:
             # Leaving the block closes the connection, unless the whole body has arrived with the headers.
             async with self._open_session().post(
-                self._url, data=body.encode(), headers=self._headers(outcome_id, body), allow_redirects=False
+                self._url, data=body.encode(), headers=self._signed_headers(outcome_id, body), allow_redirects=False
             ) as response:
                 result = "gone" if response.status == 410 else _BY_STATUS.get(response.status // 100, "failed")
                 return Answer(result, response.status, retry_after_s(response.headers))
@@ -88,7 +90,7 @@ class OutcomeReceiver:
         except (aiohttp.ClientError, ValueError):  # an answer that aiohttp can't or won't parse
             return Answer("malformed")
 
-    def _headers(self, outcome_id: str, body: str) -> dict[str, str]:
+    def _signed_headers(self, outcome_id: str, body: str) -> dict[str, str]:
         now_s = self._clock.wall_ms() // 1000
         at = datetime.fromtimestamp(now_s, UTC)
         return {
@@ -221,7 +223,7 @@ class OutcomeSender:
                     self._core.metrics.outcome_requests.labels(answer.result).observe(duration_s)
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 await retry_unreachable(
-                    self._note(head, answer),
+                    self._settle_or_retry(head, answer),
                     REDIS_PAUSE_S,
                     errors=StoreError,
                     on_error=lambda error: log_unreachable(error, task="outcomes"),
@@ -230,7 +232,7 @@ class OutcomeSender:
             del self._sending[head.session]
             self._wake.set()
 
-    def _note(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
+    def _settle_or_retry(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
         """Log an answer; return what writes it to Redis, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
         if not head.fields and (count := self._log_limit.count("trimmed", LOG_EVERY_S)):

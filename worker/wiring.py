@@ -43,7 +43,7 @@ from conferral.worker.executor.request_limiter import AcquirePermit
 from conferral.worker.outcomes import OutcomeReceiver, OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
-from conferral.worker.sweep.diff import route_of_own_dial
+from conferral.worker.sweep.diff import route_of_own_bridge
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes, adopt_conference
 
@@ -173,7 +173,7 @@ class WorkerParts:
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             owns_sweep=partial(self.ownership.owns, SWEEP),
             twilio_now_ms=self._http.twilio_clock.now_ms,
-            route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
+            route_of_own_bridge=route_of_own_bridge(lambda called: directory.current.inbound(called), settings.number),
         )
 
     def _make_executor(self, twilio: TwilioApi) -> Executor:

@@ -185,18 +185,18 @@ async def _check_default_user(client: Client) -> list[CheckResult]:
     return [fail("default user", found, fix)]
 
 
-def check_replicas(info: dict[str, Any], least: str) -> CheckResult:
+def check_replicas(info: dict[str, Any], min_replicas: str) -> CheckResult:
     """Warn if there are replicas, but writes don't wait for any of them."""
     count = info.get("connected_slaves", 0)
     if not count:
         return ok("replicas", "none")
-    if least in ("", "0"):
+    if min_replicas in ("", "0"):
         return warn(
             "replicas",
             f"{count}, but min-replicas-to-write is 0: a failover can lose the latest writes",
             "CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10",
         )
-    return ok("replicas", f"{count}, min-replicas-to-write {least}")
+    return ok("replicas", f"{count}, min-replicas-to-write {min_replicas}")
 
 
 async def check_scripts(client: Client) -> CheckResult:

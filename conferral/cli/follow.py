@@ -97,7 +97,7 @@ async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
 
 
 async def poll_until_stopped(poll: Callable[[], Awaitable[bool]], address: str) -> None:
-    """Poll until Ctrl-C or True; wait while Redis is down."""
+    """Poll until Ctrl-C, or until `poll` returns True; survive outages."""
     stop = asyncio.Event()
     # Stop by a flag: a cancellation during a Redis read can get lost.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)

@@ -43,7 +43,10 @@ async def read_sessions(
 
 
 def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
-    """Return a session as a few lines; `now_ms` is Redis's time, 0 for ours."""
+    """Return what `conferral sessions` prints of one session.
+
+    `now_ms` is Redis's time; 0 for ours.
+    """
     here_ms = SystemClock().wall_ms()
     attention = attention_of(session, now_ms or here_ms)
     problem = attention.text if attention and attention.needs_attention else ""

@@ -64,7 +64,7 @@ def _query(name: str, pattern: re.Pattern[str] | str, read: Callable[[str], Any]
 _SESSION, _PARTY, _DIAL = (_query(name, ID_PATTERN) for name in ("session", "party", "dial"))
 _REQUEST = _query("request", "[1-9]", int)
 #: Whether `session_id` is a call SID, whose newest session counts: the call was answered without Redis.
-_OF_CALL = _query("call", "1", bool)
+_ANSWERED_WITHOUT_REDIS = _query("call", "1", bool)
 #: Whether a hand-off named the agent of a bridge: no agent of the directory follows.
 _ONLY_AGENT = _query("only", "1", bool)
 #: A URL holds two digits; the directory limits the number of agents.
@@ -129,7 +129,7 @@ class DialAction(UrlFields):
     dial_call_status: str = field(default="", metadata=_query("status", "[A-Za-z0-9_-]{0,64}"))
     #: DialCallSid of the first request; empty if unknown.
     child_call_sid: str = field(default="", metadata=_query("child", "(CA[0-9a-f]{32})?"))
-    of_call: bool = field(default=False, metadata=_OF_CALL)
+    without_redis: bool = field(default=False, metadata=_ANSWERED_WITHOUT_REDIS)
     only_agent: bool = field(default=False, metadata=_ONLY_AGENT)
 
     @property
@@ -155,7 +155,7 @@ class CallCallback(UrlFields):
     dial: str = field(default="", metadata=_DIAL)
     #: Index of the agent that a `<Dial>` rings, from 0 to 99.
     agent_number: int = field(default=0, metadata=_AGENT)
-    of_call: bool = field(default=False, metadata=_OF_CALL)
+    without_redis: bool = field(default=False, metadata=_ANSWERED_WITHOUT_REDIS)
     only_agent: bool = field(default=False, metadata=_ONLY_AGENT)
 
 

@@ -244,7 +244,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             async with self._open_session().request(
                 method.upper(),
                 target,
-                data=URL.build(query=_pairs(data)).raw_query_string.encode() or None,  # in C, unlike urllib's
+                data=URL.build(query=_pairs(data)).raw_query_string.encode() or None,  # yarl quotes in C, unlike urllib
                 headers=headers,
                 allow_redirects=False,
             ) as response:

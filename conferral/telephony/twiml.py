@@ -114,7 +114,7 @@ class TwimlBuilder:
         response.redirect(self._urls.voice(FALLBACK_PATH, 1, HANDED_OFF), method="POST")
         return str(response)
 
-    def wait(self, wait: Wait, *, audio_url: str | None) -> str:
+    def hold_music(self, wait: Wait, *, audio_url: str | None) -> str:
         """Play hold music or ringing (`audio_url`) once; None for silence.
 
         A `<Redirect>` requests the document again: Twilio does not loop audio on hold, and the audio may have changed.
@@ -207,14 +207,14 @@ class TwimlBuilder:
         agent_number: int = 0,
         own_number_from_agent: int = 0,
         options: DialOptions = DEFAULT_OPTIONS,
-        of_call: bool = False,
+        without_redis: bool = False,
         only_agent: bool = False,
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
         The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
         action from the start, a bridged call can't be moved without losing the caller. The agent sees `own_number` if
-        `caller` is empty, or `own_number_from_agent` is not 0. For `of_call` and `only_agent`, see `DialAction`.
+        `caller` is empty, or `own_number_from_agent` is not 0. For `without_redis` and `only_agent`, see `DialAction`.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -223,7 +223,7 @@ class TwimlBuilder:
             DialKind.BRIDGE,
             agent_number=agent_number,
             own_number_from_agent=own_number_from_agent,
-            of_call=of_call,
+            without_redis=without_redis,
             only_agent=only_agent,
         )
         dial = response.dial(
@@ -233,7 +233,9 @@ class TwimlBuilder:
             timeout=options.timeout_s or ring_timeout_s,
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
-        callback = CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call, only_agent=only_agent)
+        callback = CallCallback(
+            session_id, AGENT, agent_number=agent_number, without_redis=without_redis, only_agent=only_agent
+        )
         confirm = options.confirm and agent.kind is AddressKind.NUMBER
         gate = Gate(session_id, bridge_dial(agent_number), confirm=confirm)
         gate_url = self._urls.of(gate) if confirm or options.brief else ""
@@ -249,18 +251,20 @@ class TwimlBuilder:
         ring_timeout_s: int,
         brief: str = "",
         conference_name: str = "",
-        of_call: bool = False,
+        without_redis: bool = False,
     ) -> str:
         """Connect the agent of a `call` to the customer with a plain `<Dial>`.
 
         The agent hears real ringing. The customer, who was checked against the allow-list, sees `own_number`. An empty
-        `conference_name` equals the session's id. For `of_call`, see `DialAction`.
+        `conference_name` equals the session's id. For `without_redis`, see `DialAction`.
         """
         response = VoiceResponse()
         self._brief(response, brief, "")
-        action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name, of_call=of_call)
+        action = DialAction(
+            session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name, without_redis=without_redis
+        )
         dial = response.dial(action=self._urls.of(action), method="POST", timeout=ring_timeout_s, caller_id=own_number)
-        _add_callee(dial, customer, self._urls.of(CallCallback(session_id, CUSTOMER, of_call=of_call)))
+        _add_callee(dial, customer, self._urls.of(CallCallback(session_id, CUSTOMER, without_redis=without_redis)))
         return str(response)
 
     def join_conference(

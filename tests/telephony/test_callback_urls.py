@@ -38,7 +38,7 @@ def actions(draw):
         dial_call_status=draw(WORDS) if asked > 1 else "",
         agent_number=draw(st.integers(0, 99)),
         child_call_sid=draw(st.sampled_from(["", "CA" + "2" * 32])),
-        of_call=draw(st.booleans()),
+        without_redis=draw(st.booleans()),
         conference_name=draw(st.from_regex(r"([A-Za-z0-9_-]{65,128})?", fullmatch=True)),
     )
 

@@ -285,7 +285,7 @@ def test_words_that_no_document_could_hold_do_not_break_it():
 def test_wait_audio_is_played_once_then_requested_again():
     wait = Wait(SESSION, "customer", WaitAudio.MUSIC)
 
-    play, redirect = ET.fromstring(DOCUMENTS.wait(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
+    play, redirect = ET.fromstring(DOCUMENTS.hold_music(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
 
     assert (play.tag, play.text, play.attrib) == ("Play", "https://example.com/a.wav?x=1&y=2", {})
     assert (redirect.tag, redirect.get("method")) == ("Redirect", "POST")

@@ -8,8 +8,8 @@ from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
 from tests.webhooks.documents import action_of, next_url, rung
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
 
-CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", of_call=True).query()
-ACTION = "/voice/dial-action?" + DialAction(CALLER, "customer", DialKind.BRIDGE, of_call=True).query()
+CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", without_redis=True).query()
+ACTION = "/voice/dial-action?" + DialAction(CALLER, "customer", DialKind.BRIDGE, without_redis=True).query()
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["+14155550123", "client:bob"]\n'
 VISIT = f"{CALLER}-2"
 
@@ -38,8 +38,8 @@ async def test_urls_name_the_call_whose_newest_session_counts(client, ingest, ro
     _, document = await post(client, route, form)
 
     noun = next_url(document, "Dial/*", "statusCallback").partition("?")[2]
-    assert (action_of(document).session_id, action_of(document).of_call) == (form["CallSid"], True)
-    assert CallCallback.parse(noun).of_call
+    assert (action_of(document).session_id, action_of(document).without_redis) == (form["CallSid"], True)
+    assert CallCallback.parse(noun).without_redis
 
 
 @pytest.mark.parametrize("moment", ["agent_is_called", "agent_rings", "agent_answers"])
@@ -81,7 +81,7 @@ async def test_call_that_rings_the_next_agent_has_a_session(open_client, ingest,
 
     assert rung(document) == "bob"
     assert action_of(document) == replace(DialAction.parse(ACTION.partition("?")[2]), session_id=session_id,
-                                          of_call=False, agent_number=1)  # fmt: skip
+                                          without_redis=False, agent_number=1)  # fmt: skip
     assert opened(ingest) == [("call_received", session_id), ("dial_ended", session_id)]
 
 
@@ -91,7 +91,7 @@ async def test_call_that_rings_the_next_agent_without_redis_still_names_the_call
 
     _, document = await post(client, ACTION, fields("dial_ends_busy", To="+14155550100"))
 
-    assert (rung(document), action_of(document).of_call) == ("bob", True)
+    assert (rung(document), action_of(document).without_redis) == ("bob", True)
 
 
 async def test_action_is_answered_by_the_session_that_was_opened(client, ingest):

@@ -202,7 +202,7 @@ class PartitionConsumer:
             raise LeaseLostError(str(error)) from error
 
     async def _take_over(self) -> None:
-        """Restore timers, outbox, and quarantine from Redis, before any entry."""
+        """Takeover: restore timers, outbox, and quarantine, before any entry."""
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(longest_timers_ms(self._context.policy()))

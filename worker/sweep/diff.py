@@ -205,7 +205,7 @@ class DueFindings:
 #: A CallSid (with the visit's number), or `CS` and the hash of a command's id.
 _NAME = re.compile(r"CA[0-9a-f]{32}(-[0-9]{1,2})?|CS[0-9a-f]{32}", re.ASCII)
 #: Returns the called number's route if a `<Dial>` of ours may have made a child of a call.
-RouteOfOwnDial = Callable[[OwnCall, ChildCall], InboundRoute | None]
+RouteOfOwnBridge = Callable[[OwnCall, ChildCall], InboundRoute | None]
 
 
 def has_own_name(name: str) -> bool:
@@ -260,8 +260,11 @@ class UnknownBridge(NamedTuple):
         return received, progressed
 
 
-def route_of_own_dial(route_of: Callable[[str], InboundRoute], own_number: str) -> RouteOfOwnDial:
-    """Return the check by the directory's route of a called number."""
+def route_of_own_bridge(route_of: Callable[[str], InboundRoute], own_number: str) -> RouteOfOwnBridge:
+    """Return a function that recognizes our bridges.
+
+    It returns the called number's route if the child was dialed to one of its agents, as we dial; else None.
+    """
 
     def find(call: OwnCall, child: ChildCall) -> InboundRoute | None:
         # Agents' phones may see our own number, and do if the called one came in a SIP address.
@@ -275,7 +278,7 @@ def route_of_own_dial(route_of: Callable[[str], InboundRoute], own_number: str) 
 
 
 def find_unknown_bridges(
-    account: AccountSnapshot, unmatched: Collection[str], route_of: RouteOfOwnDial
+    account: AccountSnapshot, unmatched: Collection[str], route_of: RouteOfOwnBridge
 ) -> list[UnknownBridge]:
     """Return the calls without a session that talk to one of our agents."""
     # A call that was moved into its session's conference is recovered with that.

@@ -39,7 +39,7 @@ from conferral.worker.sweep.diff import (
     Difference,
     DueFindings,
     Finding,
-    RouteOfOwnDial,
+    RouteOfOwnBridge,
     UnknownBridge,
     find_unknown_bridges,
     has_own_name,
@@ -109,10 +109,10 @@ class Sweeper:
         times: SweepTimes,
         owns_sweep: Callable[[], bool],
         twilio_now_ms: Callable[[], int | None],
-        route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
+        route_of_own_bridge: RouteOfOwnBridge = lambda _call, _child: None,
     ) -> None:
         self._core = core
-        self._route_of_own_dial = route_of_own_dial
+        self._route_of_own_bridge = route_of_own_bridge
         self._account_lists = account_lists
         self._names = names
         self._clock = core.clock
@@ -294,7 +294,7 @@ class Sweeper:
         """Open sessions for bridged calls that are older than an interval."""
         found = [
             one
-            for one in find_unknown_bridges(sweep.account, sweep.diff.unmatched_calls, self._route_of_own_dial)
+            for one in find_unknown_bridges(sweep.account, sweep.diff.unmatched_calls, self._route_of_own_bridge)
             if self._is_older(sweep, one.child.call_sid, self._times.interval_s)
             and self._keys.partition_of(one.call_sid) not in sweep.behind
         ]

@@ -130,7 +130,10 @@ def on_failure(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """Request the fallback once, else play a sentence and hang up."""
+    """Request the fallback once, else say that it failed, and hang up.
+
+    A failed whisper (the TwiML of a noun's `url`) ends the call; a call in a queue leaves it.
+    """
     transaction.add_debugger_entry(code, message, call.sid, url)
     call.generation += 1
     if whisper:

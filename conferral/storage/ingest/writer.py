@@ -183,8 +183,8 @@ class BatchingIngest:
     async def newest_session(self, call_sid: str) -> NewestSession | None:
         """Return a call's newest session; None if the call is new.
 
-        A session that Redis lacks is new, or has ended long ago: the index keeps a call for a fixed time, and for less
-        once its session has ended. So the remaining time tells which.
+        A session that Redis lacks is not decided yet, or has ended long ago. The index keeps a call for a fixed time,
+        and for a shorter one once its session has ended, so the remaining time tells which.
         """
         key = self._keys.call(call_sid)
         found, left_ms = await self._queue.run(("GET", key), ("PTTL", key))
@@ -192,8 +192,8 @@ class BatchingIngest:
             return None
         session_id = found.decode(errors="replace")
         view = await self.read(session_id)
-        is_old = 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000
-        return NewestSession(session_id, view, is_old if view is None else view.is_ended)
+        has_ended = 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000
+        return NewestSession(session_id, view, has_ended if view is None else view.is_ended)
 
     async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
         """Make `wanted` a call's newest session if that is `ended`; return it."""

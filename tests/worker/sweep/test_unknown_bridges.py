@@ -6,7 +6,7 @@ import pytest
 
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.directory import InboundRoute
-from conferral.worker.sweep.diff import find_unknown_bridges, route_of_own_dial
+from conferral.worker.sweep.diff import find_unknown_bridges, route_of_own_bridge
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
 OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"
@@ -14,7 +14,7 @@ CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AG
 BRIDGED = AccountSnapshot({PARENT, CHILD}, {PARENT, CHILD}, own_calls={PARENT: CALL}, children={PARENT: (DIALED,)})
 PHONE = "+14155550124"
 ROUTE = InboundRoute(agents=(AGENT, PHONE), called_number=NUMBER)
-ROUTE_OF = route_of_own_dial(lambda _called: ROUTE, OWN_NUMBER)
+ROUTE_OF = route_of_own_bridge(lambda _called: ROUTE, OWN_NUMBER)
 
 
 def found(account: AccountSnapshot) -> list[str]:
