@@ -9,6 +9,7 @@ import structlog
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
+from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
@@ -42,6 +43,7 @@ class WorkerCore:
     metrics: Metrics
     #: If this version can't read the schema, the worker owns nothing and doesn't count as live.
     schema: SchemaVersion
+    call_index: CallIndex
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
