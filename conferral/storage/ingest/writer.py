@@ -38,7 +38,8 @@ RECENT_RESTART_S = 60.0
 SERVER_CHECK_EVERY_S = 1.0
 #: Connections to each server, count: for pipelines, of which a cluster has more, `ServerWatch`, and one health check.
 CONNECTIONS_MAX = 16
-IDENTITY_WINDOW_S = 60
+#: Of `CONFERRAL_DIALS_PER_IDENTITY`, milliseconds.
+IDENTITY_WINDOW_MS = 60_000
 #: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
@@ -213,9 +214,11 @@ class BatchingIngest:
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """Whether an identity placed `limit` calls within 60 s; else count this."""
-        arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
-        (is_within,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
-        return not int(is_within)
+        arguments: list[scripts.Argument] = [0, limit, IDENTITY_WINDOW_MS, call_sid]
+        (limit_hit,) = await self._queue.run(
+            scripts.make_reservations.command([self.identity_key(identity)], arguments)
+        )
+        return bool(int(limit_hit))
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
