@@ -35,13 +35,13 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, report_command
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.telephony.http_client import label_requests
-from conferral.worker.core import WorkerCore, note_dead_letter, note_refused_dials
+from conferral.worker.core import WorkerCore, dead_letter, note_refused_dials
 
 log = structlog.get_logger()
 
@@ -298,8 +298,7 @@ class CommandRouter:
             await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
-        refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
-        note_dead_letter(self._metrics, entry.entry_id, reason, refusal, task="router")
+        await dead_letter(self._core, self._keys.commands, entry, reason, task="router")
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:

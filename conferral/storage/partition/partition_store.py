@@ -224,16 +224,6 @@ class PartitionStore:
         if names := await ask(self._client, "HKEYS", key):
             await ask(self._client, "HDEL", key, *names)
 
-    async def dead_letter_effect(
-        self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
-    ) -> str:
-        """Dead-letter an effect with its `body`; the outbox keeps it.
-
-        Return why Redis refuses the letter; empty if it doesn't.
-        """
-        entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
-        return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
-
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed, or a write that Redis refuses."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)
@@ -298,7 +288,7 @@ def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 
-async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
+async def append_dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
     """Append an entry to the dead letters, with its origin and reason.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
