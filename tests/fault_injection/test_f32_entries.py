@@ -1,12 +1,12 @@
 """Entries that no one can decide: garbage, and what someone has taken off the stream."""
 
-import orjson
 import pytest
 
 from conferral.storage.commands import command_stream
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.test_sweep import waits_for_nothing
 from tests.support.entries import entry_of
 
 # The answer to a read may be among the lost entries; it is waited for half a second instead of half a minute.
@@ -51,7 +51,7 @@ async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(syste
     """All callbacks about a call's end, and a command, vanish undecided; nothing in Redis remembers them."""
     customer, agent = await system.converted()
     stream = stream_of(system.keys, customer.sid)
-    await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is left to be confirmed")
+    await waits_for_nothing(system, customer.sid)
     await system.stop_worker()
     agent.hang_up()
     await command_stream.publish(
@@ -68,17 +68,6 @@ async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(syste
     log = await system.log(customer.sid)
     assert events_of(log, "account_swept"), "the sweep has found it"
     await all_hang_up(system)
-
-
-async def waits_for_nothing(system: FaultSystem, session_id: str) -> bool:
-    """Whether a session waits neither for Twilio nor for a moment, but for the one at which it is a day old."""
-    partition = system.keys.partition_of(session_id)
-    if await system.client.hlen(system.keys.outbox(partition)) or await system.client.xlen(
-        system.keys.events(partition)
-    ):
-        return False
-    timers = list(orjson.loads((await system.session(session_id))["timers"]))
-    return timers == ["age"]
 
 
 async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(
