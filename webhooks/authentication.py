@@ -82,9 +82,9 @@ VOICE_BODY_BYTES_MAX = 1024 * 1024
 #: Large bodies in memory at once, count: junk must be read and parsed before its signature is verified.
 LARGE_BODIES_MAX = 32
 #: How long a large body waits for its turn, seconds. Twilio gives up after 15 s.
-_TURN_DEADLINE_S = 8.0
+TURN_DEADLINE_S = 8.0
 #: Read timeout, seconds. A body that trickles in is not Twilio's.
-_READ_DEADLINE_S = 5.0
+READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "X-Twilio-Signature"
 
 
@@ -144,7 +144,7 @@ class RequestAuthenticator:
     async def _large_pairs(self, request: web.Request, body: bytearray, signature: str, rules: Rules) -> Pairs:
         """Read the rest of a large body beginning with `body`; return its fields."""
         try:
-            async with asyncio.timeout(_TURN_DEADLINE_S):
+            async with asyncio.timeout(TURN_DEADLINE_S):
                 await self._large_bodies.acquire()
         except TimeoutError:
             raise RejectedError(503, Rejection.BUSY) from None
@@ -172,7 +172,7 @@ async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> b
     content = request.content
     try:
         # Complete already, as is usual: no deadline needed.
-        async with nullcontext() if content.is_eof() else asyncio.timeout(_READ_DEADLINE_S):
+        async with nullcontext() if content.is_eof() else asyncio.timeout(READ_DEADLINE_S):
             while len(body) <= bytes_max and not content.at_eof():
                 body += await content.readany()
     except TimeoutError:

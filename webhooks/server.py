@@ -15,7 +15,7 @@ from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.responses import store_timeout
 
-_READY_DEADLINE_S = 2.0
+READY_DEADLINE_S = 2.0
 
 
 class Health:
@@ -42,14 +42,14 @@ class Health:
         if await self._redis_error():
             return []
         try:
-            async with store_timeout(_READY_DEADLINE_S):
+            async with store_timeout(READY_DEADLINE_S):
                 return await self._ingest.redis_warnings()
         except StoreError:
             return []
 
     async def _read_redis_error(self) -> str:
         try:
-            async with store_timeout(_READY_DEADLINE_S):
+            async with store_timeout(READY_DEADLINE_S):
                 return await self._ingest.redis_error()
         except StoreError:
             return NO_ANSWER
@@ -61,7 +61,7 @@ log = structlog.get_logger()
 _STOP_S = 9.0
 #: Open requests get twice this time at a stop, seconds: aiohttp waits for each handler, cancels it, and waits again.
 #: Our slowest answer takes 3.7 s.
-_SHUTDOWN_MAX_S = 4.0
+SHUTDOWN_MAX_S = 4.0
 #: How long to keep reading a refused body, seconds, so that the sender reads the answer before the connection closes.
 _LINGER_S = 1.0
 #: Interval of garbage collection, seconds. Objects from the start are frozen, so it takes less than a millisecond.
@@ -84,7 +84,7 @@ async def serve(
     Args:
         drain_s: How long the process serves after SIGTERM, before `stop` is set.
     """
-    shutdown_s = min(_SHUTDOWN_MAX_S, (_STOP_S - drain_s) / 2)
+    shutdown_s = min(SHUTDOWN_MAX_S, (_STOP_S - drain_s) / 2)
     async with run_server(
         app, host, port, metrics=metrics, shutdown_s=shutdown_s, lingering_time=_LINGER_S, auto_decompress=False
     ):

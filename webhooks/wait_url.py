@@ -75,11 +75,11 @@ class AnnouncementRoutes(Routes):
 
 
 #: Timeout for reading the session, seconds; the caller hears nothing meanwhile.
-_STORE_DEADLINE_S = 0.5
+STORE_DEADLINE_S = 0.5
 #: Timeout for reopening a lost session, seconds; retried each time the caller's music ends.
 _OPENING_DEADLINE_S = 3.0
 #: Interval at which a session that may not be decided yet is read again, seconds.
-_READ_EVERY_S = 0.05
+READ_EVERY_S = 0.05
 #: The event's `finding` for music that plays in an unknown session.
 UNKNOWN = "session-unknown"
 
@@ -116,9 +116,9 @@ class WaitRoutes(Routes):
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> Session | None:
         """Return the session; None without Redis, or once its recovery started."""
         try:
-            async with store_timeout(_STORE_DEADLINE_S):
+            async with store_timeout(STORE_DEADLINE_S):
                 view = await self._ingest.read(session_id)
-                view = view or await read_undecided(self._ingest, session_id, _READ_EVERY_S)
+                view = view or await read_undecided(self._ingest, session_id, READ_EVERY_S)
         except StoreError as error:
             self._metrics.webhook_store_errors.labels(WAIT_PATH).inc()
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
@@ -165,7 +165,7 @@ class WaitRoutes(Routes):
 
     async def _publish(self, event: Event) -> None:
         try:
-            async with store_timeout(_STORE_DEADLINE_S):
+            async with store_timeout(STORE_DEADLINE_S):
                 await self._ingest.publish(event)
         except StoreError as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=event.session_id)

@@ -14,15 +14,18 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import _lru_cache_wrapper
+from functools import lru_cache
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 import pytest
 
 #: `REQUESTS,ANSWERS`: the file descriptors of the plug-in.
 DESCRIPTORS = "CONFERRAL_TEST_MUTANTS"
+#: What `lru_cache` makes of a function.
+_CACHED = type(lru_cache(lambda: None))
 #: Tests that a mutant keeps busy for longer are killed; seconds.
 TIMEOUT_S = 600
 
@@ -115,9 +118,9 @@ class _Loaded:
 
     def __init__(self) -> None:
         self._functions: dict[str, list[FunctionType]] = defaultdict(list)
-        self._caches: list[_lru_cache_wrapper[object]] = []
+        self._caches: list[Any] = []
         for found in gc.get_objects():
-            if isinstance(found, _lru_cache_wrapper):
+            if isinstance(found, _CACHED):
                 self._caches.append(found)
             elif isinstance(found, FunctionType):
                 self._functions[found.__code__.co_filename].append(found)

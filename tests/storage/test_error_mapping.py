@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio.cluster import PipelineCommand
+from redis.asyncio.connection import DefaultParser, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 
@@ -17,8 +18,13 @@ from tests.support.strange_errors import ANY_ERRORS
 
 #: What is at fault is what was sent.
 ODD = {name: make for name, make in ANY_ERRORS.items() if name != "DataError"}
-#: Where a command meets its connection: what redis-py itself goes through.
-PLACES = ("_connect", "on_connect", "_send_packed_command", "_read_response_from_parser")
+#: Where a command meets its connection: what redis-py itself calls, in its order.
+PLACES: dict[str, Any] = {
+    "open_unix_connection": asyncio,
+    "on_connect": UnixDomainSocketConnection,
+    "drain": asyncio.StreamWriter,
+    "read_response": DefaultParser,
+}
 
 
 @pytest.fixture
@@ -41,23 +47,22 @@ async def ask(client: Client, way: str) -> Any:
 @pytest.mark.parametrize("place", PLACES)
 async def test_any_error_of_a_connection_is_an_outage_and_passes(client, place, monkeypatch) -> None:
     await client.set("key", "value")
-    made = client.connection_pool.connection_class
-    behind = getattr(made, place)
+    behind = getattr(PLACES[place], place)
     for way in ("command", "pipeline", "transaction"):
         for name, make in ODD.items():
             failures = 0
 
-            async def fails(self: Any, *arguments: Any, make: Any = make, **options: Any) -> Any:
+            async def fails(*arguments: Any, make: Any = make, **options: Any) -> Any:
                 nonlocal failures
                 failures += 1
                 if failures == 1:
                     raise make()
-                return await behind(self, *arguments, **options)
+                return await behind(*arguments, **options)
 
-            if place in ("_connect", "on_connect"):
+            if place in ("open_unix_connection", "on_connect"):
                 await client.connection_pool.disconnect()
             with monkeypatch.context() as patched:
-                patched.setattr(made, place, fails)
+                patched.setattr(PLACES[place], place, fails)
                 with pytest.raises(StoreError) as caught:
                     await ask(client, way)
                 if name != "RedisError":

@@ -46,7 +46,7 @@ class SplitClient(MemoryClient):
             if key and self.node_of(key) in self.silent:
                 self.unanswered.append(key)
                 try:
-                    await self._result(asyncio.get_running_loop().create_future(), self.timeout_s)
+                    await self.result_of(asyncio.get_running_loop().create_future(), self.timeout_s)
                 except RedisTimeoutError as error:
                     note_node(error, self.node_of(key))
                     raise

@@ -229,7 +229,7 @@ async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(c
 
 
 async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest, lines, monkeypatch):
-    monkeypatch.setattr(authentication, "_TURN_DEADLINE_S", 0.01)
+    monkeypatch.setattr(authentication, "TURN_DEADLINE_S", 0.01)
     trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
 
     while not rejections(lines):

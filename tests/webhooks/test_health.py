@@ -29,7 +29,7 @@ async def test_ready_means_that_redis_takes_writes(client):
 
 @pytest.mark.parametrize("fault, state", [("away", "full (OOM)"), ("hangs", "no answer")])
 async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault, state):
-    monkeypatch.setattr(webhooks_server, "_READY_DEADLINE_S", 0.01)
+    monkeypatch.setattr(webhooks_server, "READY_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
     assert await read(client, "/readyz") == (

@@ -111,7 +111,7 @@ async def test_a_body_of_no_use_is_refused_without_being_read_to_its_end(app, in
 
 
 async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
-    monkeypatch.setattr(authentication, "_READ_DEADLINE_S", 0.05)
+    monkeypatch.setattr(authentication, "READ_DEADLINE_S", 0.05)
     headers = [*FORGED, ("Content-Length", "100")]
 
     async with serving(app) as (port, _, _):
@@ -172,7 +172,7 @@ async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make)
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):
-    monkeypatch.setattr(server_module, "_SHUTDOWN_MAX_S", 0.05)
+    monkeypatch.setattr(server_module, "SHUTDOWN_MAX_S", 0.05)
     ingest = SlowIngest()
 
     async with serving(make(ingest)) as (port, stop, server):

@@ -77,7 +77,7 @@ async def test_waiting_party_hears_what_the_session_says_now(client, ingest, giv
 async def test_without_redis_there_is_something_to_hear_all_the_same(
     client, ingest, metrics, lines, monkeypatch, fault
 ):
-    monkeypatch.setattr(wait_url, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(wait_url, "STORE_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
     status, document = await post(client, waiting(), FORM)
@@ -134,7 +134,7 @@ OPENING = waiting("music").replace("&party", "&opens=1&party")
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
+    monkeypatch.setattr(wait_url, "READ_EVERY_S", 0)
 
 
 @pytest.mark.usefixtures("impatient")

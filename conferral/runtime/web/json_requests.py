@@ -13,7 +13,7 @@ from conferral.runtime.errors import ConferralError
 #: Maximum body (bytes): several times ten destinations of 512 characters and a message.
 BODY_BYTES_MAX = 64 * 1024
 #: Read timeout of a body (seconds).
-_READ_DEADLINE_S = 5.0
+READ_DEADLINE_S = 5.0
 _JSON = "application/json"
 #: The page with a section per type of the API's errors, relative to the repository's root, whose files are published.
 ERRORS_PAGE = "docs/reference/errors.md"
@@ -128,13 +128,13 @@ async def _read_body(request: web.Request) -> bytes:
     if content_length(request.headers) > BODY_BYTES_MAX:
         raise too_large
     try:
-        async with asyncio.timeout(_READ_DEADLINE_S):
+        async with asyncio.timeout(READ_DEADLINE_S):
             # Also for bodies of unknown length, whatever limit the application has.
             return await request.clone(client_max_size=BODY_BYTES_MAX).read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:
-        raise RequestError("timeout", f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
+        raise RequestError("timeout", f"the body did not arrive within {READ_DEADLINE_S:g} s") from None
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone and may never read the answer.
         raise RequestError("malformed", "the body is malformed") from None

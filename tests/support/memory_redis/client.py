@@ -4,17 +4,16 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
-from redis._parsers.base import BaseParser
-from redis._parsers.response_callbacks import get_response_callbacks
+from redis.asyncio.connection import DefaultParser
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncCoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.storage.connection.client import run_all
+from conferral.storage.connection.client import make_client, run_all
 from conferral.storage.connection.redis_classes import ErrorMappingPipeline, as_connection_error
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
@@ -37,7 +36,8 @@ class StableSet(set[bytes]):
         return iter([member for member in self._order if member in self])
 
 
-CALLBACKS: dict[Any, Any] = {**get_response_callbacks(2, True), "SMEMBERS": StableSet}
+#: What turns replies into what commands return, as in any client of ours.
+CALLBACKS: dict[Any, Any] = {**make_client("redis://memory").response_callbacks, "SMEMBERS": StableSet}
 
 
 class MemoryClient(AsyncCoreCommands):
@@ -46,9 +46,6 @@ class MemoryClient(AsyncCoreCommands):
     A command is done when it is called, and its answer comes one turn of the loop later: a task cancelled in
     between does not know what became of it, as with a socket. See `MemoryServer.latency` for longer ways.
     """
-
-    #: By which redis-py's types know what kind of client it is.
-    _is_async_client: Literal[True] = True
 
     def __init__(self, server: MemoryServer, *, timeout_s: float) -> None:
         """Connects.
@@ -124,7 +121,7 @@ class MemoryClient(AsyncCoreCommands):
             if self._is_cut(epoch):
                 raise _closed()
         if fault in _SILENT:
-            await self._result(asyncio.get_running_loop().create_future(), self.timeout_s)
+            await self.result_of(asyncio.get_running_loop().create_future(), self.timeout_s)
         if fault is Fault.UNREACHABLE or fault is Fault.REPLY_LOST:
             raise _closed()
         return replies
@@ -148,7 +145,7 @@ class MemoryClient(AsyncCoreCommands):
                 loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
 
         loop.call_later(there_s, arrive)
-        return await self._result(answer, self.timeout_s)  # type: ignore[no-any-return]
+        return await self.result_of(answer, self.timeout_s)  # type: ignore[no-any-return]
 
     async def _waited_for(self, wanted: Blocked) -> Reply:
         """What a read gets that found nothing at first; None when its time is up."""
@@ -162,13 +159,14 @@ class MemoryClient(AsyncCoreCommands):
                 wanted.block_ms / 1000, lambda: None if waiter.answer.done() else waiter.answer.set_result(None)
             )
         try:
-            return await self._result(waiter.answer, self.timeout_s)
+            return await self.result_of(waiter.answer, self.timeout_s)
         finally:
             server.stop_waiting(waiter)
             if timer is not None:
                 timer.cancel()
 
-    async def _result(self, answer: "asyncio.Future[Any]", timeout_s: float) -> Any:
+    async def result_of(self, answer: "asyncio.Future[Any]", timeout_s: float) -> Any:
+        """What an exchange came to; the connection may break meanwhile, or the time be up."""
         self._open[answer] = self.server.open[answer] = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -243,7 +241,7 @@ def converted(name: Any, options: Mapping[str, Any], reply: Reply) -> Any:
 
 def _error_of(refusal: Refusal) -> Exception:
     """The exception that redis-py makes of an error reply."""
-    error: Exception = BaseParser.parse_error(str(refusal))  # type: ignore[no-untyped-call]
+    error: Exception = DefaultParser.parse_error(str(refusal))  # type: ignore[no-untyped-call]
     return error
 
 

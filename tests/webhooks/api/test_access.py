@@ -218,7 +218,7 @@ async def test_a_body_of_unknown_length_has_the_same_limit(open_api, excess, sta
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch):
-    monkeypatch.setattr("conferral.runtime.web.json_requests._READ_DEADLINE_S", 0.01)
+    monkeypatch.setattr("conferral.runtime.web.json_requests.READ_DEADLINE_S", 0.01)
     client = await open_api(headers=BEARER | JSON)
     never = asyncio.Event()
 
