@@ -173,6 +173,13 @@ class ParsedCommand:
     #: By attribute of the command's class; excluded from the repr, since they hold addresses.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
+    @property
+    def destinations(self) -> dict[str, list[str]]:
+        """The given destinations, by field."""
+        fields = (one for one in own_fields(self.event_type) if one.value.form == "destination")
+        given = {one.attribute: str(self.values.get(one.attribute, "")) for one in fields}
+        return {name: text.split(",") for name, text in given.items() if text}
+
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
         """Return the event that the session decides."""
         common = {"session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by}
