@@ -53,7 +53,7 @@ _FIELDS = {command.name: {one.name for one in fields_of(command)} - {"id", "sess
 _FOR_CALLS = (
     f"{words(_FIELDS)}: [Commands](../commands.md) explains them. Their [fields](api.md#commands-and-their-fields) are "
     "options with the same names; all take `--wait`, `--no-wait`, `--id`, and `--json`, all but `call` `SESSION`, and "
-    "`end` and `remove` `--yes`. A command that dials waits for the ring time of each phone plus 15 s, at least 30 s."
+    "`end` and `remove` `--yes`."
 )
 
 

@@ -9,11 +9,12 @@ import structlog
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
+from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.partition_store import Entry, PartitionStore, append_dead_letter
 from conferral.storage.partition.session_store import SessionStore
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class WorkerCore:
     metrics: Metrics
     #: If this version can't read the schema, the worker owns nothing and doesn't count as live.
     schema: SchemaVersion
+    call_index: CallIndex
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
@@ -83,18 +85,17 @@ def note_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) 
     log.warning("dials_refused", reason=limit, count=count, **fields)
 
 
-def note_dead_letter(metrics: Metrics, entry_id: str, reason: str, refusal: str, **fields: Any) -> None:
-    """Count and log a dead letter.
+async def dead_letter(core: WorkerCore, key: str, entry: Entry, reason: str, **fields: Any) -> None:
+    """Store, count, and log a dead letter; the caller removes its original.
 
     Args:
-        entry_id: Of the entry, effect, or write.
+        key: Where the original is: a stream, or an outbox.
         reason: Why it is a dead letter.
-        refusal: Why Redis refuses the letter; empty if it doesn't.
         fields: For the log line, under keys of `runtime.log.KEYS`.
     """
-    if refusal:
-        metrics.writes_refused.labels("dead").inc()
-        log.error("dead_letter_refused", entry_id=entry_id, reason=refusal)
+    if refusal := await append_dead_letter(core.client, core.keys, key, entry, reason):
+        core.metrics.writes_refused.labels("dead").inc()
+        log.error("dead_letter_refused", entry_id=entry.entry_id, reason=refusal)
     else:
-        metrics.dead_letters.labels(reason).inc()
-        log.error("entry_dead_lettered", entry_id=entry_id, reason=reason, **fields)
+        core.metrics.dead_letters.labels(reason).inc()
+        log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, **fields)

@@ -35,20 +35,17 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, report_command
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.telephony.http_client import label_requests
-from conferral.worker.core import WorkerCore, note_dead_letter, note_refused_dials
+from conferral.worker.core import WorkerCore, dead_letter, note_refused_dials
 
 log = structlog.get_logger()
 
-#: `to` may hold several, separated by commas.
-_FIELDS = ("agent", "customer", "to")
-_WITH_ADDRESSES = (*_FIELDS, "fallback")
-#: Dial options apply to them.
+#: The fields whose destinations the dial options apply to.
 _WITH_OPTIONS = frozenset({"agent", "to"})
 #: Dial options that one kind of address can't take, and why.
 _REFUSED = {
@@ -74,9 +71,7 @@ def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedC
             found["fallback"] = rules.parse(fallback)
         except AddressError as error:
             raise BadCommandError(f"fallback: {error.reason}") from None
-    for field in _FIELDS:
-        value = str(parsed.values.get(field, ""))
-        texts = value.split(",") if value else []
+    for field, texts in parsed.destinations.items():
         options = [name for name in _REFUSED if field in _WITH_OPTIONS and parsed.values.get(name)]
         addresses: list[str] = []
         for number, text in enumerate(texts, start=1):
@@ -85,16 +80,14 @@ def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedC
             if address.text in addresses:
                 raise BadCommandError(f"{location}: the same as one before")
             addresses.append(address.text)
-        if addresses:
-            found[field] = ",".join(addresses)
-    return replace(parsed, values={**parsed.values, **found}) if found else parsed
+        found[field] = ",".join(addresses)
+    return replace(parsed, values={**parsed.values, **found})
 
 
 def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
     """Return a refused command without destinations, for its session."""
-    return replace(
-        parsed, values={**parsed.values, **{field: "" for field in _WITH_ADDRESSES if field in parsed.values}}
-    )
+    given = parsed.values.keys() & {*parsed.destinations, "fallback"}
+    return replace(parsed, values={**parsed.values, **dict.fromkeys(given, "")})
 
 
 def _resolve(
@@ -298,8 +291,7 @@ class CommandRouter:
             await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
-        refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
-        note_dead_letter(self._metrics, entry.entry_id, reason, refusal, task="router")
+        await dead_letter(self._core, self._keys.commands, entry, reason, task="router")
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:

@@ -14,6 +14,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
+from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
 from conferral.storage.connection import client as redis_client
 from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
@@ -81,16 +82,17 @@ class WorkerParts:
     ) -> None:
         self._settings, self._environment, self._directory = settings, environment, directory
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
-        receiver = OutcomeReceiver.of(settings, clock)
+        receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
         self.core = core = WorkerCore(
             client=environment.redis(url, max_connections=256),
             reserved=environment.redis(url, max_connections=2 * partitions + 32),
-            keys=Keys(settings.prefix, partitions),
+            keys=keys,
             name=environment.name(),
             clock=clock,
             store_clock=StoreClock(clock),
             metrics=metrics,
             schema=SchemaVersion(environment.schema_version),
+            call_index=CallIndex(keys, settings.session_ttl_s, settings.replay_window_s),
             lifetime_s=environment.lifetime_ms / 1000,
             tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
         )
@@ -107,7 +109,7 @@ class WorkerParts:
             core.client,
             reads,
             core.keys,
-            call_ttl_s=max(settings.session_ttl_s, settings.replay_window_s),
+            call_index=core.call_index,
             outcomes_kept=settings.outcomes_kept,
             dial_limits=limits,
         )

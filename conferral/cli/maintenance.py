@@ -11,6 +11,7 @@ import typer
 from conferral import output
 from conferral.cli.options import AsJson, SessionName, Yes
 from conferral.operations.errors import CommandNotDoneError
+from conferral.runtime.limits import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def check(
     to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure; a single worker is a warning, as is a number
     whose calls go to your own app. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
-    if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+    if number is not None and not re.fullmatch(NUMBER, number):
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
     if number is not None and offline:
         raise typer.BadParameter("can't be combined with --offline", param_hint="--number")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
+
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
     from conferral.statemachine.session import Session
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 COMPLETION_TIMEOUT_S = 1.0
-#: Party names that are offered. Others might contain shell syntax.
-PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 
 
 class App(typer.Typer):
@@ -65,7 +65,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     return [
         (name, party.status if re.fullmatch("[a-z]{1,20}", party.status) else "")
         for name, party in (session.present if session else {}).items()
-        if name.startswith(incomplete) and re.fullmatch(PARTY_PATTERN, name)
+        if name.startswith(incomplete) and NAME_PATTERN.fullmatch(name)  # others might contain shell syntax
     ]
 
 
@@ -97,13 +97,11 @@ Full = Annotated[bool, typer.Option("--full", help="Show full phone numbers inst
 
 def _check_session(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(SESSION_PATTERN, value):
-        raise typer.BadParameter("must be 1 to 64 letters, digits, _, or -, or an address such as client:alice")
+        raise typer.BadParameter(f"{ID_RULE}, or an address such as client:alice")
     return value
 
 
 def _check_optional_id(value: str | None) -> str | None:
-    from conferral.statemachine.ids import id_error
-
     if value is not None and (why := id_error(value)):
         raise typer.BadParameter(why)
     return value
@@ -112,7 +110,6 @@ def _check_optional_id(value: str | None) -> str | None:
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     """Complete live sessions by id prefix, each with its state."""
     from conferral.operations import session_summary
-    from conferral.statemachine.ids import ID_PATTERN
 
     offered = []
     for session in reversed(read_in_time(lambda reader: reader.all_sessions(None, with_ended=False)) or []):
@@ -126,7 +123,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
 #: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: Ways to name a session: ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
-SESSION_PATTERN = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
+SESSION_PATTERN = rf"{NAME_PATTERN.pattern}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
 SESSION_HELP = (
     "Its id or at least the first 4 characters, a call SID, the conference SID, the last digits of a number, or a "
     "party's name, address, or label"

@@ -31,7 +31,7 @@ from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.dead_letters import REASON_MAX
 
-_Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$", max_length=64)]
+_Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]
 
 
 class PageMessage(BaseModel):

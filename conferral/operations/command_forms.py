@@ -29,6 +29,7 @@ class FormField:
 
     name: str
     kind: Form
+    description: str
     #: Choices, without values that would be rejected; empty for free text.
     options: tuple[str, ...] = ()
     required: bool = False
@@ -94,7 +95,8 @@ def _form_field(kind: str, described: CommandField, allowed: Sequence[str], sess
     elif value.form == "party":
         options = _suggested_parties(kind, allowed, session)
     meanings = tuple(value.meanings.get(one, "") for one in options)
-    return FormField(described.name, value.form, tuple(options), described.is_required, meanings)
+    about = described.description
+    return FormField(described.name, value.form, about, tuple(options), described.is_required, meanings)
 
 
 def _suggested_parties(kind: str, parties: Sequence[str], session: Session) -> tuple[str, ...]:

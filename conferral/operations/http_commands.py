@@ -19,9 +19,6 @@ from conferral.storage.commands.field_values import SENDER
 
 log = structlog.get_logger()
 
-#: Fields with destinations, separated by commas.
-_DESTINATIONS = ("agent", "customer", "to")
-
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
     """Return a body's command, or raise RequestError."""
@@ -43,9 +40,8 @@ def _limit_destinations(parsed: ParsedCommand, token: Token) -> ParsedCommand:
         return parsed
     found: dict[str, Value] = {}
     try:
-        for name in _DESTINATIONS:
-            if given := str(parsed.values.get(name, "")):
-                found[name] = ",".join(resolve(one) for one in given.split(","))
+        for name, destinations in parsed.destinations.items():
+            found[name] = ",".join(map(resolve, destinations))
         if given := str(parsed.values.get((name := "fallback"), "")):
             # Words name no destination, and URLs have a list of their own.
             places = split_places(given)

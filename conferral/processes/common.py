@@ -7,6 +7,7 @@ import structlog
 from pydantic import SecretStr
 
 from conferral.runtime import log as logging_setup
+from conferral.runtime.limits import NUMBER
 from conferral.runtime.settings import (
     ConsoleSettings,
     HttpUrl,
@@ -29,7 +30,7 @@ class SandboxSettings(StoreSettings):
         "TWILIO_API_KEY", "an API key, accepted as well as the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
     api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
-    number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=r"^\+[1-9][0-9]{6,14}$")
+    number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=f"^{NUMBER}$")
     public_url: HttpUrl | None = setting("CONFERRAL_PUBLIC_URL", "the webhooks that number and TwiML app use", None)
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID", "the TwiML app of browser agents", None, pattern=r"^AP[0-9a-fA-F]{32}$"

@@ -15,6 +15,7 @@ from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
+from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
@@ -89,8 +90,7 @@ async def _serve(
         client,
         keys,
         clock,
-        session_ttl_s=settings.session_ttl_s,
-        replay_window_s=settings.replay_window_s,
+        call_index=CallIndex(keys, settings.session_ttl_s, settings.replay_window_s),
         metrics=metrics,
     )
     # Callers get an answer even without Redis: a background task compares the number of partitions with it.

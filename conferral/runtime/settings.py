@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.limits import NUMBER, RING_TIME_MAX_S, RING_TIME_MIN_S
 from conferral.runtime.urls import is_http_url, valid_outcomes_url, valid_signing_secrets
 
 #: Instead of a URL: play nothing.
@@ -152,8 +153,8 @@ class CommandSettings(StoreSettings):
         "CONFERRAL_RING_TIMEOUT",
         "seconds a dialed party may ring, counted from when it starts ringing",
         30,
-        ge=5,
-        le=600,
+        ge=RING_TIME_MIN_S,
+        le=RING_TIME_MAX_S,
     )
 
 
@@ -217,7 +218,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     number: str = setting(
         "TWILIO_NUMBER",
         "caller ID of the calls that Conferral places, such as `+12025550145`",
-        pattern=r"^\+[1-9][0-9]{6,14}$",
+        pattern=f"^{NUMBER}$",
     )
     public_url: HttpUrl = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks")
     agent: str | None = setting(

@@ -15,6 +15,8 @@ from conferral.storage.keys import Keys
 
 #: By the script's answer; empty if all reservations were made.
 LIMITS = ("", "minute", "session")
+#: The windows of both, milliseconds.
+MINUTE_MS, SESSION_MS = 60_000, 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,11 @@ class DialLimits:
         """Make reservations for dials, for good if `sent`; return the limit hit."""
         if not (reservations and self.is_set):
             return ""
-        arguments: list[scripts.Argument] = [self.per_minute, self.per_session, int(sent), *reservations]
-        return LIMITS[int(await scripts.reserve_dials(self.client, self._keys_of(session_id), arguments))]
+        limits = (self.per_minute, MINUTE_MS, self.per_session, SESSION_MS)
+        answer = await scripts.make_reservations(
+            self.client, self._keys_of(session_id), [int(sent), *limits, *reservations]
+        )
+        return LIMITS[int(answer)]
 
     def release_commands(self, session_id: str, command_id: str) -> list[Command]:
         """Return the Redis commands that give back what a command did not dial."""

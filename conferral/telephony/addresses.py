@@ -11,6 +11,7 @@ from phonenumbers import PhoneNumber
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import ConferralError, SettingsError
+from conferral.runtime.limits import NUMBER
 from conferral.runtime.redaction import EXAMPLE
 from conferral.telephony.forbidden_numbers import (
     e164,
@@ -23,8 +24,7 @@ from conferral.telephony.forbidden_numbers import (
     parse_possible,
 )
 
-#: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_E164 = re.compile(NUMBER)
 #: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
 #: No delimiters, spaces, or control characters. Source: Twilio docs, TwiML `<Client>` and access tokens; error 31105.

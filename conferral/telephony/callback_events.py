@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from conferral.runtime.limits import URL_MAX
 from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
@@ -61,8 +62,6 @@ from conferral.telephony.directory import InboundRoute
 
 #: Longest address kept: a `sip:` address has up to 342 characters, and a `client:` address 263.
 _ADDRESS_LENGTH_MAX = 342
-#: Longest URL of an announcement (characters), as for commands.
-_ANNOUNCE_URL_MAX = 2_000
 #: Percent-encoded JSON of 1 or 2 KiB; without it, a call only loses the caller's number. Source: Twilio docs, Call.
 _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
 #: Events about a participant. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
@@ -79,7 +78,7 @@ _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 MESSAGE_SOURCE = "RecordVerb"
 _MACHINES = frozenset({"machine_start", "fax"})
 #: URL of a recording; stored, never fetched.
-_URL = re.compile(r"https?://[!-~]{1,2000}")
+_URL = re.compile(rf"https?://[!-~]{{1,{URL_MAX}}}")
 
 #: Fields that Conferral reads. A form with two values for one is refused, because it is unclear which one counts.
 FIELDS_READ = frozenset(
@@ -412,7 +411,7 @@ def _announcement_source(fields: Fields) -> dict[str, Any]:
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")
     try:
-        return {"command": Announcement.parse(query).command_id} if query else {"url": url[:_ANNOUNCE_URL_MAX]}
+        return {"command": Announcement.parse(query).command_id} if query else {"url": url[:URL_MAX]}
     except CallbackUrlError:
         return {}
 

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.limits import NUMBER, URL_MAX
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings, spoken_greeting
 from conferral.runtime.text import join_words
@@ -39,9 +40,6 @@ _NOT_FOR_INBOUND = frozenset({Place.RECALL})
 AGENTS_MAX = 10
 #: Source: Twilio docs, TwiML `<Conference>`, `region`; twilio-python 9.6.3, which added `us2`.
 REGIONS = ("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1")
-
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-_URL_LONGEST = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def _valid_name(text: str) -> str:
 
 
 def _valid_number(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(NUMBER, text):
         raise ValueError("must be the number that is called, +, country code, and number, in quotes")
     return text
 
@@ -107,7 +105,7 @@ def _inbound_fallback(text: object, info: ValidationInfo) -> str:
 
 def _valid_url(text: str) -> str:
     # May hold user, password, query, and fragment, all of which Twilio supports.
-    if not is_http_url(text) or len(text) > _URL_LONGEST:
+    if not is_http_url(text) or len(text) > URL_MAX:
         raise ValueError("must be an http:// or https:// URL")
     return text
 

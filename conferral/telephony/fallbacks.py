@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import unquote, urlsplit
 
+from conferral.runtime.limits import URL_MAX
 from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
@@ -13,7 +14,6 @@ from conferral.telephony.addresses import AddressError, AllowList, is_name, reso
 
 #: Most places of one fallback (count).
 PLACES_MAX = 3
-_URL_LONGEST = 2_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -71,7 +71,7 @@ def url_matches(url: str, prefixes: Sequence[str]) -> bool:
     Scheme, host, and port are equal. A URL with user info, a fragment, or dot segments, plain or encoded, never
     matches: another host or path could be meant.
     """
-    if not is_http_url(url) or len(url) > _URL_LONGEST or "#" in url or "\\" in url:
+    if not is_http_url(url) or len(url) > URL_MAX or "#" in url or "\\" in url:
         return False
     parts = urlsplit(url)
     # Twilio or a proxy may decode once more.

@@ -197,9 +197,11 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
 @pytest.mark.soak
 async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
     page = await browser_actions.signed_in(windows, console)
-    fields = {"type": "transfer", "session": "CA1", "to": TARGET, "confirm": "true", "caller_id": "+12025550145"}
-    given = await page.evaluate(
-        "async (fields) => (await import(new URL('./static/command-lines.js', location))).cliLine('conferral', fields)",
-        fields,
+    given = {"to": TARGET, "confirm": "true", "amd": "true", "caller_id": "+12025550145"}
+    transfer = {"danger": "", "fields": [{"name": name, "kind": "flag"} for name in ("confirm", "amd")]}
+    line = await page.evaluate(
+        "async ([fields, button]) =>"
+        " (await import(new URL('./static/command-lines.js', location))).cliLine('conferral', fields, button)",
+        [{"type": "transfer", "session": "CA1", **given}, transfer],
     )
-    assert given == f"conferral transfer CA1 --to {TARGET} --confirm --caller-id +12025550145"
+    assert line == f"conferral transfer CA1 --to {TARGET} --confirm --amd --caller-id +12025550145"

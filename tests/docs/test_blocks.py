@@ -18,8 +18,8 @@ from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
 from tests.docs.markdown_files import BLOCK, each_page, run_blocks, typed
 
-#: Languages whose blocks are run or read here, in test_code_blocks.py or in test_services.py.
-READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile", "html"}
+#: Languages whose blocks are run or read here or in test_code_blocks.py.
+READ = {"sh", "console", "python", "json", "toml", "yaml", "ini"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
 #: Programs that people start as the docs say, besides our own.

@@ -69,12 +69,6 @@ def test_blocks_of_data_and_programs_can_be_read(markdown):
         tomllib.loads(text)
 
 
-@each_page
-def test_pages_for_a_browser_are_those_of_an_example(markdown):
-    examples = "".join(path.read_text("utf-8") for path in (ROOT / "examples").glob("*.py"))
-    assert all(text.strip() in examples for text in blocks(markdown, "html"))  # tests/browser/ runs them
-
-
 @pytest.fixture
 async def webhook_url():
     """A webhook that connects every caller to alice."""

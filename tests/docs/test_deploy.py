@@ -12,6 +12,7 @@ import yaml
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import State
+from conferral.storage.connection.errors import SILENT_STATES, STATES
 from tests.docs.generated import ROOT
 from tests.docs.test_links import anchors_of
 from tests.support.each import each
@@ -148,3 +149,11 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Any) -> None:
     (tmp_path / "cases.yml").write_text(cases.replace("[ALERTS]", f"[{DEPLOY / 'alerts.yml'}]"), "utf-8")
     ran = subprocess.run([promtool, "test", "rules", "cases.yml"], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_page_for_operators_explains_every_state_of_redis() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    rows = page.partition("## What `/readyz` says\n")[2].partition("\n## ")[0]
+    explained = {words.removeprefix("redis: ") for words in re.findall("`([^`]+)`", rows)}
+
+    assert {*STATES.values(), *SILENT_STATES} - explained == set()

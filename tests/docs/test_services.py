@@ -1,6 +1,7 @@
 """The systemd units and the proxies: what reads them takes them, and they lead to what listens there."""
 
 import fnmatch
+import json
 import re
 import shlex
 import shutil
@@ -16,11 +17,9 @@ from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.app import make_app
 from conferral.webhooks.wait_url import PATHS
 from tests.docs.generated import ROOT
-from tests.docs.markdown_files import blocks
 from tests.docs.test_blocks import TREE, parsed
 from tests.webhooks.webhook_helpers import settings
 
-PAGE = ROOT / "docs" / "going-live.md"
 #: Where the page has the repository.
 FOLDER = "/srv/conferral"
 #: What each unit is started for.
@@ -31,8 +30,8 @@ STOPS_WITHIN_S = 10
 FILES_LEAST = 65_536
 SYSTEMD = ROOT / "deploy" / "systemd"
 UNITS = {it.relative_to(SYSTEMD).as_posix(): it.read_text("utf-8") for it in SYSTEMD.rglob("*.*") if it.is_file()}
-(NGINX,) = blocks(PAGE, "nginx")
-(CADDY,) = blocks(PAGE, "caddyfile")
+NGINX = (ROOT / "deploy" / "nginx" / "conferral.conf").read_text("utf-8")
+CADDY = (ROOT / "deploy" / "caddy" / "Caddyfile").read_text("utf-8")
 
 
 def port_of(command: str) -> str:
@@ -90,8 +89,8 @@ def test_the_proxies_lead_to_the_ports_that_are_listened_on() -> None:
 
 def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
     webhooks, consoles = re.findall(r"location ~ (\S+) \{", NGINX)
-    (patterns,) = re.findall(r"@twilio path (.+)\n\treverse_proxy @twilio 127", CADDY)
-    for rest in ("    location / { return 404; }\n", "\trespond 404\n"):
+    (patterns,) = re.findall(r"@twilio path (.+)\n\thandle @twilio \{\n\t\treverse_proxy 127", CADDY)
+    for rest in ("    location / { return 404; }\n", "\thandle {\n\t\trespond 404\n\t}\n"):
         assert (NGINX + CADDY).count(rest) == 1
     twilios = {path for path in webhook_paths() if path.split("/")[1] in ("voice", "callbacks", "media")}
     assert twilios > {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
@@ -111,15 +110,15 @@ def webhook_paths() -> set[str]:
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx, to read its configuration")
-def test_nginx_takes_its_block(tmp_path: Path) -> None:
+def test_nginx_takes_its_file(tmp_path: Path) -> None:
     assert shutil.which("openssl"), "a machine with nginx has openssl"
     keys = ["-keyout", str(tmp_path / "privkey.pem"), "-out", str(tmp_path / "fullchain.pem")]
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.com", *keys]
     subprocess.run(make, capture_output=True, check=True, timeout=30)
-    block = re.sub(r"/etc/ssl/[\w.]+/", f"{tmp_path}/", NGINX)
+    servers = re.sub(r"/etc/ssl/[\w.]+/", f"{tmp_path}/", NGINX)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in kinds)
-    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{block}}}\n"
+    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{servers}}}\n"
     (tmp_path / "nginx.conf").write_text(whole, "utf-8")
 
     command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
@@ -129,7 +128,7 @@ def test_nginx_takes_its_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy, to read its configuration")
-def test_caddy_takes_its_block(tmp_path: Path) -> None:
+def test_caddy_takes_its_file_and_proxies_before_it_refuses_the_rest(tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text(CADDY, "utf-8")
 
     command = ["caddy", "adapt", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
@@ -137,3 +136,8 @@ def test_caddy_takes_its_block(tmp_path: Path) -> None:
 
     assert output.returncode == 0, output.stderr
     assert "127.0.0.1:8082" in output.stdout
+    (server,) = json.loads(output.stdout)["apps"]["http"]["servers"].values()
+    for host in server["routes"]:
+        # Caddy sorts directives: what matches every path has to come last.
+        (site,) = host["handle"]
+        assert ["match" in one for one in site["routes"]] == [True, False]

@@ -53,11 +53,13 @@ FAULTS: dict[int, Fault] = {
     30: Fault("a cluster's slot moves under load", "followed, nothing lost", "soak/test_cluster.py"),
     31: Fault("a cluster's node dies, a replica is promoted", "as with a failover", "soak/test_cluster.py"),
     32: Fault("an entry can't be parsed", "dead-lettered in full; the stream continues"),
-    33: Fault("an entry kills the worker that decides it", "dead-lettered after three deaths"),
+    33: Fault(
+        "an entry kills the worker that decides it", "dead-lettered after three deaths", "worker/test_poison_entries.py"
+    ),
     34: Fault("another program trims a stream", "the sweep repairs the loss"),
     35: Fault("a backlog of a million events", "memory bounded, oldest first, timers put on the stream on time"),
     36: Fault("the machine's clock is set by an hour", "no effect: no timer fires early, no lease is lost"),
-    37: Fault("Redis's clock is set", "no handover, no effect twice, timers on time"),
+    37: Fault("Redis's clock is set", "no handover, no effect twice, timers on time", "worker/test_clocks_in_calls.py"),
     38: Fault(
         "a request times out before its effect", "verified and sent once more; never for a call that can't be verified"
     ),

@@ -1,16 +1,13 @@
-"""Entries that no one can decide: garbage, what kills the worker, and what someone has taken off the stream."""
+"""Entries that no one can decide: garbage, and what someone has taken off the stream."""
 
-from pathlib import Path
-
-import orjson
 import pytest
 
 from conferral.storage.commands import command_stream
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.test_sweep import waits_for_nothing
 from tests.support.entries import entry_of
-from tests.support.forked_worker import ForkedWorker
 
 # The answer to a read may be among the lost entries; it is waited for half a second instead of half a minute.
 PATIENCE = {"read_timeout_ms": 500}
@@ -50,58 +47,11 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
     await all_hang_up(system, dead_lettered=len(odd) + 3)
 
 
-async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alone(system: FaultSystem) -> None:
-    """Someone has edited a session's hash by hand; the damage does not stop its neighbors."""
-    broken, _ = await system.talking()
-    healthy, agent = await system.talking()
-    key = system.keys.session(broken.sid)
-    order = await system.client.hget(key, "party_order")
-    await system.client.hset(key, "party_order", "")
-    await system.replace_workers()
-    await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
-
-    await system.done("convert", healthy.sid)
-
-    await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
-    assert await dead_reasons(system) == ["the session's stored state is damaged"]
-    assert system.redirects_of(agent) == 1
-    await system.client.hset(key, "party_order", order)
-    await system.done("convert", broken.sid)
-    await all_hang_up(system, dead_lettered=1)
-
-
-@pytest.mark.soak
-@pytest.mark.system(workers=0)
-async def test_fault_33_entry_that_kills_three_workers_is_dead_lettered_and_the_call_continues(
-    system: FaultSystem, tmp_path: Path
-) -> None:
-    with system.worker_process(tmp_path, "first", die_at="after_read") as first:
-        customer, agent = await system.talking()
-        first.arm()
-        await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
-        await has_died(system, first)
-    for number in (2, 3):
-        with system.worker_process(tmp_path, f"worker-{number}", die_at="after_read") as worker:
-            worker.arm()
-            await has_died(system, worker)
-            assert not await dead_reasons(system)
-    with system.worker_process(tmp_path, "last") as last:
-        await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-        assert await dead_reasons(system) == ["workers crashed processing it"]
-        assert (await system.command("convert", customer.sid)).status == "done", last.text()
-        assert system.redirects_of(agent) == 1
-        await all_hang_up(system, dead_lettered=1)
-
-
-async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:
-    await system.eventually(lambda: worker.was_killed, "the worker comes to the entry")
-
-
 async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(system: FaultSystem) -> None:
     """All callbacks about a call's end, and a command, vanish undecided; nothing in Redis remembers them."""
     customer, agent = await system.converted()
     stream = stream_of(system.keys, customer.sid)
-    await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is left to be confirmed")
+    await waits_for_nothing(system, customer.sid)
     await system.stop_worker()
     agent.hang_up()
     await command_stream.publish(
@@ -118,17 +68,6 @@ async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(syste
     log = await system.log(customer.sid)
     assert events_of(log, "account_swept"), "the sweep has found it"
     await all_hang_up(system)
-
-
-async def waits_for_nothing(system: FaultSystem, session_id: str) -> bool:
-    """Whether a session waits neither for Twilio nor for a moment, but for the one at which it is a day old."""
-    partition = system.keys.partition_of(session_id)
-    if await system.client.hlen(system.keys.outbox(partition)) or await system.client.xlen(
-        system.keys.events(partition)
-    ):
-        return False
-    timers = list(orjson.loads((await system.session(session_id))["timers"]))
-    return timers == ["age"]
 
 
 async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(

@@ -1,4 +1,4 @@
-"""Clocks that jump, timers that fall due while no one works, leases that seem to have run out."""
+"""A machine's clock that jumps, and timers that fall due while no one works."""
 
 import signal
 import time
@@ -34,11 +34,6 @@ async def holders(system: FaultSystem) -> list[str]:
     return [(holder or b"").decode() for holder in found]
 
 
-async def each_holds_some(system: FaultSystem) -> bool:
-    """Whether every worker holds a partition."""
-    return len({holder.partition(":")[2] for holder in await holders(system)}) == len(system.workers)
-
-
 async def timed_out(system: FaultSystem, session_id: str) -> list[str]:
     """The timers of a session that have fired, by the names of their events."""
     return [entry["event"] for entry in await system.log(session_id) if entry["event"].endswith("_overdue")]
@@ -70,40 +65,6 @@ async def test_fault_36_wall_clock_that_jumps_fires_no_timer_and_costs_no_lease(
         assert await holders(system) == before
         await system.done("convert", bridged.sid)
         await all_hang_up(system)
-
-
-#: Moves every time that the coordinator has stored.
-MOVE_TIMES = """
-local fields = redis.call('HGETALL', KEYS[1])
-for i = 1, #fields, 2 do
-  redis.call('HSET', KEYS[1], fields[i], (string.gsub(fields[i + 1], '"renewed_at":(%d+)', function(ms)
-    return string.format('"renewed_at":%.0f', tonumber(ms) + tonumber(ARGV[1]))
-  end)))
-end
-return #fields / 2
-"""
-
-
-@pytest.mark.parametrize("jump_ms", [HOUR_MS, -HOUR_MS], ids=["forward", "back"])
-@pytest.mark.system(workers=2)
-async def test_fault_37_leases_that_another_clock_has_renewed_do_not_change_hands(
-    system: FaultSystem, jump_ms: int
-) -> None:
-    """As when Redis's clock jumps, in the middle of a conversion; nothing is asked of Twilio twice."""
-    (customer, agent), (other, other_agent) = await many_talk(system, 2)
-    for leg in (agent, other_agent):
-        system.sandbox.faults.next_rest("POST", f"/Calls/{leg.sid}", latency_s=0.3)
-    await system.eventually(lambda: each_holds_some(system), "both workers have their share")
-    before = await holders(system)
-    converts = [await system.begins("convert", one.sid) for one in (customer, other)]
-
-    moved = await system.client.eval(MOVE_TIMES, 1, system.keys.owners, -jump_ms)
-
-    assert moved >= system.keys.partitions + 2, "those of both workers as well"
-    assert [(await system.outcome_of(one)).status for one in converts] == ["done", "done"]
-    assert [system.redirects_of(leg) for leg in (agent, other_agent)] == [1, 1]
-    assert await holders(system) == before
-    await all_hang_up(system)
 
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:

@@ -1,9 +1,7 @@
 """The sweep's pictures that are older than what has happened since, and partitions that no one holds."""
 
 import asyncio
-from pathlib import Path
 
-import aiohttp
 import pytest
 
 from conferral.sandbox import RestHookEvent
@@ -11,7 +9,6 @@ from conferral.statemachine.events import AccountSwept
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.programs import program, until_ready
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.5)]
 
@@ -106,31 +103,14 @@ async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resum
         names = "conferral_partitions_unassigned"
         return any(worker.metrics.registry.get_sample_value(names) == 1 for worker in system.workers)
 
+    def is_named() -> bool:
+        return any("partitions unassigned" in worker.ownership.problems for worker in system.workers)
+
     await system.eventually(is_reported, "the alarm")
+    await system.eventually(is_named, "and in the readiness", timeout_s=60)
     command = asyncio.create_task(system.command("convert", customer.sid))
     await system.client.delete(lease)
     assert (await command).status == "done"
     assert system.redirects_of(agent) == 1
     await system.eventually(is_reported, "the alarm is over", equals=False)
     await all_hang_up(system)
-
-
-@pytest.mark.soak
-@pytest.mark.system(workers=0)
-async def test_fault_59_readiness_names_partitions_that_no_worker_has(system: FaultSystem, tmp_path: Path) -> None:
-    with program(system, "worker", tmp_path / "worker.log") as worker:
-        customer, _ = await system.talking()
-        await until_ready(system, worker)
-        lease = system.keys.lease(system.keys.partition_of(customer.sid))
-        await system.client.delete(lease)
-        await system.client.set(lease, "another program's")
-
-        async def is_named() -> bool:
-            async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
-                return "partitions unassigned" in await response.text()
-
-        await system.eventually(is_named, "it is named", timeout_s=60)
-        await system.client.delete(lease)
-        await until_ready(system, worker)
-        await system.done("convert", customer.sid)
-        await all_hang_up(system, replays=False)

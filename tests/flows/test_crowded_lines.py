@@ -10,7 +10,7 @@ from conferral.statemachine.effects import Effect
 from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
 from tests.support.entries import entry_of
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.worker.test_dials_end_to_end import Death
+from tests.worker.test_jobs_end_to_end import Death
 
 pytestmark = pytest.mark.redis
 STRAY = "CA" + "9" * 32

@@ -227,6 +227,20 @@ async def test_bridged_call_with_all_end_callbacks_lost_is_ended(system):
     await nothing_is_left(crowd, "customer-left")
 
 
+async def test_conference_and_calls_that_outlive_their_session_are_ended(system):
+    """Twilio says of each that it is gone, and it is not."""
+    crowd = await inbound(system)
+    for path in ("/Conferences/*", "/Calls/*"):
+        system.sandbox.faults.next_rest("POST", path, status=404, code=20404, count=2, Status="completed")
+
+    await crowd.done("end")
+    assert {call.status for call in crowd.people.values()} == {"in-progress"}
+
+    await nothing_is_left(crowd, "command")
+    assert {call.status for call in crowd.people.values()} == {"completed"}
+    assert [entry for entry in await system.log(crowd.id) if entry["event"] == "account_swept"]
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, CONFERRAL_RING_TIMEOUT=60)
 async def test_phone_stops_ringing_when_the_waiting_party_is_found_gone(system, way):

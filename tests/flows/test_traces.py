@@ -1,5 +1,6 @@
 """Traces: one from a callback or a command to the REST request, whichever processes carry it on."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from conferral.runtime import tracing
 from tests.flows.command_channels import TOKEN, api_of
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.otlp_receiver import FOREIGN, FOREIGN_SPAN, FOREIGN_TRACE, OtlpReceiver
+from tests.worker.test_jobs_end_to_end import Breaking
 
 pytestmark = pytest.mark.redis
 
@@ -24,11 +26,17 @@ def paths_to(collector: OtlpReceiver, name: str) -> list[list[str]]:
 
 
 async def test_one_trace_leads_from_a_command_or_a_callback_to_twilio(redis_server, collector):
+    """Also if a worker dies with the request in hand, and another sends it."""
+    system = LocalSystem(redis_server.url, CONFERRAL_API_TOKEN=TOKEN, CONFERRAL_CONVERT_TIMEOUT=10)
+    breaking = system.worker_options["effect_checkpoint"] = Breaking("before_request", "redirect_call")
     with tracing.exporting("test"):
-        async with LocalSystem(redis_server.url, CONFERRAL_API_TOKEN=TOKEN) as system, api_of(system) as api:
+        async with system, api_of(system) as api, asyncio.TaskGroup() as asking:
             customer, agent = await system.talking()
-            path = f"/sessions/{customer.sid}/commands?wait=20"
-            status, _ = await api.ask("POST", path, json={"type": "convert"}, headers={"traceparent": FOREIGN})
+            path, headers = f"/sessions/{customer.sid}/commands?wait=20", {"traceparent": FOREIGN}
+            asked = asking.create_task(api.ask("POST", path, json={"type": "convert"}, headers=headers))
+            await system.eventually(breaking.has_broken, "it broke off")
+            await system.replace_workers()
+            status, _ = await asked
             assert status == 200
             agent.hang_up()
             await system.until(customer.sid, state="ended")

@@ -7,7 +7,7 @@ from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import CallsRead, Event
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus, Outcome
-from conferral.worker.executor.executor import is_dial_wanted
+from conferral.worker.executor.outbox import DialStatus
 from tests.model_checking.canonical_values import OLD
 from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
 from tests.model_checking.jobs import Job, JobState, answered, new, settled_before, stray, with_old_read
@@ -95,7 +95,7 @@ def _reviewed(line: list[Job], asides: list[Job], session: Session, ahead: int) 
     kept, back = line[:1], []
     for order in line[1:]:
         effect = order.effect
-        if isinstance(effect, Dial) and not is_dial_wanted(session, effect.effect_id):
+        if isinstance(effect, Dial) and not DialStatus.of(session, effect.effect_id).is_wanted:
             outcome = settled_before(order, session, is_withdrawn=True)
             assert outcome is not None
             back.append(answered(order, outcome, ahead))

@@ -8,7 +8,7 @@ from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonG
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import Entry, dead_letter
+from conferral.storage.partition.partition_store import Entry, append_dead_letter
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -73,7 +73,7 @@ async def test_event_is_shown_by_field_and_never_whole(client, letters):
 )
 async def test_large_entry_is_kept_whole_and_can_not_be_retried(client, letters, fields):
     entry = Entry("1-7", {b"type": b"end", b"session": b"s", **fields})
-    assert await dead_letter(client, KEYS, KEYS.commands, entry, "larger than 64 KiB") == ""
+    assert await append_dead_letter(client, KEYS, KEYS.commands, entry, "larger than 64 KiB") == ""
     ((_, stored),) = await client.xrange(KEYS.dead)
     assert entry.fields.items() <= stored.items()
     (letter,) = await letters.newest(50)
@@ -162,7 +162,7 @@ async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(cl
 
 async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
-    await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "workers crashed processing it")
+    await append_dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "workers crashed processing it")
     (letter,) = await letters.newest(50)
     assert letter.reason == "workers crashed processing it"
     done = await letters.retry_all()

@@ -195,9 +195,7 @@ class Simulation:
         process = Process(self.loop, name)
         chance = self.plan.chance(name)
         clock, metrics = VirtualClock(self.loop, chance), Metrics()
-        publisher = BatchingIngest(
-            self.network.client(process), self.keys, clock, session_ttl_s=self.settings.session_ttl_s
-        )
+        publisher = BatchingIngest(self.network.client(process), self.keys, clock)
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
         lookup = TwilioQueries(rest_client(self.settings, http), self.settings.number)
         doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))

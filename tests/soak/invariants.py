@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from conferral.runtime.errors import StoreError
@@ -187,16 +187,11 @@ def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> l
 # ---- who holds what --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A partition came to another holder."""
 
     at_s: float
-    partition: int
-    before: str
-    after: str
-    #: How long no one could commit for it: from the end of the former lease, or its being given back, seconds; None
-    #: where no one had it before.
+    #: How long no one could commit for it: from its being given back, seconds; None where no one had it before.
     gap_s: float | None
 
 
@@ -232,16 +227,12 @@ class LeaseWatch:
         if holder and holder != before:
             since_s = self._free_since_s.pop(number, None)
             gap_s = None if not before else 0.0 if since_s is None else now_s - since_s
-            self.changes.append(Change(now_s, number, before, holder, gap_s))
+            self.changes.append(Change(now_s, gap_s))
             self.holders[number] = holder
         if not holder:
             self._free_since_s.setdefault(number, now_s)
         else:
             self._free_since_s.pop(number, None)
-
-    def held_by(self, pid: int) -> int:
-        """How many partitions a process holds (count)."""
-        return sum(pid_of(holder) == pid for holder in self.holders)
 
     def shares(self) -> dict[int, int]:
         """How many partitions each process holds that holds any, by its id; those given back are no one's."""

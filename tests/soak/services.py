@@ -34,7 +34,6 @@ class Process:
     command: list[str]
     log: Path
     running: subprocess.Popen[bytes]
-    settings: Mapping[str, str] = field(default_factory=dict)
     #: Whether it is started again when it has died.
     is_restarted: bool = True
     #: Exit codes so far, with the moment by `time.monotonic()`.
@@ -115,16 +114,8 @@ class Services:
         self._start("balancer", ["tests.soak.balancer", str(self.port), *map(str, ports)])
 
     def start_workers(self, count: int) -> None:
-        for _ in range(count):
-            self.start_worker()
-
-    def start_worker(self, **settings: str) -> Process:
-        """One more worker.
-
-        Args:
-            settings: Of this one alone.
-        """
-        return self._start(f"worker-{len(self.workers)}", ["conferral", "worker"], settings)
+        for number in range(count):
+            self._start(f"worker-{number}", ["conferral", "worker"])
 
     def is_answering(self) -> bool:
         """Whether all webhooks take connections."""
@@ -145,7 +136,7 @@ class Services:
 
     def start_again(self, process: Process) -> None:
         process.ends.append((time.monotonic(), process.running.wait()))
-        process.running = self._run(process.command, process.log, process.settings)
+        process.running = self._run(process.command, process.log)
 
     async def stop(self, process: Process) -> float:
         """Asks a process to stop as a supervisor does, and waits; returns how long it took, seconds."""
@@ -181,16 +172,14 @@ class Services:
     def text(self, name: str) -> str:
         return self.processes[name].log.read_text(errors="replace")
 
-    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str] | None = None) -> Process:
-        command, log, settings = [sys.executable, "-m", *arguments], self.folder / f"{name}.log", settings or {}
-        process = self.processes[name] = Process(name, command, log, self._run(command, log, settings), settings)
-        return process
+    def _start(self, name: str, arguments: list[str]) -> None:
+        command, log = [sys.executable, "-m", *arguments], self.folder / f"{name}.log"
+        self.processes[name] = Process(name, command, log, self._run(command, log))
 
-    def _run(self, command: list[str], log: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _run(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
-            environ = {**self._environ, **settings}
             return subprocess.Popen(
-                command, cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command, cwd=self.folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
 

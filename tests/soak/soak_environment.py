@@ -159,8 +159,7 @@ async def soak_environment(
             try:
                 began_s = time.monotonic()
                 await until(services.is_answering, START_S, "the webhooks answer")
-                if workers:
-                    await made.all_held()
+                await made.all_held()
                 made.say(f"started in {time.monotonic() - began_s:.1f} s, shares {made.leases.shares()}")
                 yield made
             finally:

@@ -1,4 +1,4 @@
-"""A thousand calls at once while processes are killed, and while all of them are restarted one by one."""
+"""Many calls at once while processes or Redis are killed, and while all processes are restarted one by one."""
 
 import asyncio
 import signal
@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
+from conferral.storage.connection.client import run_or_raise
 from tests.soak.invariants import described, until
-from tests.soak.soak_environment import START_S, SWEEP_S, gets_worse, soak_environment
+from tests.soak.soak_environment import START_S, SWEEP_S, SoakEnvironment, gets_worse, soak_environment
 from tests.soak.traffic import talking
 from tests.support.redis_server import RedisServer
 
@@ -23,6 +24,8 @@ KILL_EVERY_S = 4.0
 ALONE_S = 2 + 7 + 2 * SWEEP_S + 10
 #: How long the end may take: an effect that was refused is repeated for so long.
 SETTLE_S = 120.0
+#: How many calls go on while Redis is killed, how often, and how long it is away, seconds.
+FEW, ROUNDS, AWAY_S = 200, 4, 2.0
 
 
 async def test_a_thousand_calls_while_processes_are_killed(durable_redis: RedisServer, chance: Random) -> None:
@@ -66,3 +69,33 @@ async def test_all_processes_are_restarted_one_by_one_under_load(durable_redis: 
         await on.all_hang_up(traffic)
         verdict = await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
         assert not [one for one in traffic.figures.outcomes if not one.status], verdict
+
+
+async def test_redis_is_killed_and_restarted_under_load(durable_redis: RedisServer, chance: Random) -> None:
+    async with soak_environment(durable_redis.url, chance) as on:
+        traffic = on.traffic(per_second=PER_SECOND, lasts_s=FEW / PER_SECOND)
+        traffic.start()
+        await on.filled(traffic, FEW, 2 * FEW / PER_SECOND)
+        gets_worse(on.sandbox.faults)
+        came_back: list[float] = []
+        for _ in range(ROUNDS):
+            before = await _commits(on)
+            durable_redis.kill()
+            await asyncio.sleep(AWAY_S)  # a delay: how long Redis is away
+            await asyncio.to_thread(durable_redis.start)
+            up_s = time.monotonic()
+            while not any(now > then for then, now in zip(before, await _commits(on), strict=True)):
+                assert time.monotonic() < up_s + 60, "nothing was committed after Redis had come back"
+                await asyncio.sleep(0.02)
+            came_back.append(time.monotonic() - up_s)
+            await on.all_held()
+            await asyncio.sleep(0.9)  # a delay: spaces the rounds
+        on.say(f"Redis was away for {AWAY_S} s, {ROUNDS} times; seconds from its return to the first commit: "
+               f"{described(came_back)}")  # fmt: skip
+        await on.all_hang_up(traffic)
+        await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def _commits(on: SoakEnvironment) -> list[int]:
+    requests = [("HGET", on.keys.lease(number), "commit") for number in range(on.keys.partitions)]
+    return [int(number or 0) for number in await run_or_raise(on.client, *requests)]

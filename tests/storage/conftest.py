@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from conferral.runtime.clock import SystemClock
+from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -118,7 +119,7 @@ def store(client, keys) -> SessionStore:
 
 @pytest.fixture
 def access(client, blocking, keys) -> PartitionStore:
-    return PartitionStore(client, BlockingReads(blocking), keys, call_ttl_s=60)
+    return PartitionStore(client, BlockingReads(blocking), keys, call_index=CallIndex(keys, 60, 60))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import CHUNK, run_or_raise
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, append_dead_letter
 from conferral.storage.queries.dead_letters import NO_REASON, DeadLetterStore
 
 pytestmark = pytest.mark.redis
@@ -25,7 +25,7 @@ def raw(fields):
 
 
 async def dead_lettered(client, keys, stream, fields, entry_id="7-0", reason="processing failed"):
-    await dead_letter(client, keys, stream, Entry(entry_id, fields), reason)
+    await append_dead_letter(client, keys, stream, Entry(entry_id, fields), reason)
     ((letter_id, _),) = await client.xrevrange(keys.dead, count=1)
     return letter_id.decode()
 

@@ -118,8 +118,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "answer_tick",
             "hold_partition",
             "acquire_dial_permit",
-            "count_call",
-            "reserve_dials",
+            "make_reservations",
             "reopen_command",  # a letter that two put back at once is put back once
             "restart_commands",
             "queue_outcomes",  # when it is due

@@ -5,7 +5,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
-from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, dead_letter
+from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, append_dead_letter
 from conferral.storage.partition.session_store import Batch
 
 pytestmark = pytest.mark.redis
@@ -84,7 +84,7 @@ async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
 
 
 async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):
-    await dead_letter(client, keys, keys.events(P), Entry("7-0", {b"foo": b"\xff\x00", b"": b""}), "not UTF-8")
+    await append_dead_letter(client, keys, keys.events(P), Entry("7-0", {b"foo": b"\xff\x00", b"": b""}), "not UTF-8")
     ((_, letter),) = await client.xrange(keys.dead)
     assert letter == {
         b"dead_reason": b"not UTF-8",

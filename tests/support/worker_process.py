@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import threading
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,10 +25,8 @@ def order_of(
     die_at: str = "",
     nth: int = 1,
     kind: str = "",
-    block_s: float = 0.0,
     decisions_file: str = "",
     changes: dict[str, str] | None = None,
-    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The configuration of such a process, in plain values.
 
@@ -41,10 +38,8 @@ def order_of(
         die_at: The step at which it dies.
         nth: The how-manieth time that it comes there.
         kind: Kind of the effect that it is at; empty for steps of the loop.
-        block_s: It does not die, but stands still there for so many seconds, as a loop does that someone blocks.
         decisions_file: Where it writes down what it decides; see `tests.support.decisions`.
         changes: Settings that it has otherwise than the test's world.
-        environment: Variables of other libraries.
     """
     stated = {
         str(field.validation_alias): _plain(getattr(settings, attribute))
@@ -53,13 +48,11 @@ def order_of(
     }
     return {
         "settings": stated | (changes or {}),
-        "environment": environment or {},
         "lease_ms": lease_ms,
         "policy": policy,
         "die_at": die_at,
         "nth": nth,
         "kind": kind,
-        "block_s": block_s,
         "decisions_file": decisions_file,
         "arm_file": str(arm_file),
     }
@@ -84,17 +77,12 @@ class _Doom:
         if point != self.order["die_at"] or kind != self.order["kind"] or not self.is_armed():
             return
         self.seen[point] += 1
-        if self.seen[point] != self.order["nth"]:
-            return
-        if self.order["block_s"]:
-            threading.Event().wait(self.order["block_s"])
-        else:
+        if self.seen[point] == self.order["nth"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run(order: dict[str, Any]) -> int:
     """Works until it is stopped, or reaches the step at which it dies."""
-    os.environ.update(order["environment"])
     log.configure("console", level="debug", process="worker")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)

@@ -4,6 +4,7 @@ from typing import Any
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.keys import Keys
 from conferral.worker.core import WorkerCore
@@ -11,4 +12,4 @@ from conferral.worker.core import WorkerCore
 
 def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any) -> WorkerCore:
     given = {"store_clock": StoreClock(clock), "metrics": Metrics(), "schema": SchemaVersion()} | more
-    return WorkerCore(client, client, keys, name, clock, **given)
+    return WorkerCore(client, client, keys, name, clock, call_index=CallIndex(keys), **given)

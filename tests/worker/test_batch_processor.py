@@ -68,7 +68,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
             Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
             for event in events
         ])  # fmt: skip
-    return dispatched, [call.args[3].entry_id for call in dead_letter.await_args_list]
+    return dispatched, [call.args[2].entry_id for call in dead_letter.await_args_list]
 
 
 async def test_entry_that_can_not_be_decided_costs_no_other_entry_of_its_session(monkeypatch):

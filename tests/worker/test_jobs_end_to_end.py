@@ -3,12 +3,32 @@
 import pytest
 
 from conferral.sandbox.phones import CallHandle
+from conferral.statemachine.effects import Effect
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.worker.test_dials_end_to_end import Breaking
 
 pytestmark = pytest.mark.redis
 SENTENCE = "The line will be closed in five minutes."
+
+
+class Death(BaseException):  # no error of an effect: boundaries let it pass, as they do the end of a process
+    """The end of the process that carries out an effect."""
+
+
+class Breaking:
+    """A checkpoint at which carrying out an effect breaks off once, as if its process had died there."""
+
+    def __init__(self, point: str, kind: str) -> None:
+        self._at = (point, kind)
+        self.broke = False
+
+    async def __call__(self, point: str, effect: Effect) -> None:
+        if (point, effect.kind) == self._at and not self.broke:
+            self.broke = True
+            raise Death
+
+    async def has_broken(self) -> bool:
+        return self.broke
 
 
 def announced(system: LocalSystem) -> int:

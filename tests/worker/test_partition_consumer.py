@@ -42,21 +42,23 @@ async def test_dead_lettered_outcome_leaves_no_mark_in_the_outbox(system, entry)
     await system.eventually(is_gone, "entry and mark are gone")
 
 
-@pytest.mark.parametrize("name, damaged", [("state", "flying"), ("version", "seven"), ("party_order", "")])
-async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
-    broken, _ = await system.talking()
+async def test_broken_records_cost_their_own_sessions_alone(system):
+    damage = {"state": "flying", "version": "seven", "party_order": ""}
+    broken = {name: (await system.talking())[0].sid for name in damage}
     healthy, _ = await system.talking()
     for held in system.workers[0].ownership.consumers.values():
         held.sessions.clear()
-    valid = await system.client.hget(system.keys.session(broken.sid), name)
-    await system.client.hset(system.keys.session(broken.sid), name, damaged)
-    await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
+    valid = {name: await system.client.hget(system.keys.session(sid), name) for name, sid in broken.items()}
+    for name, sid in broken.items():
+        await system.client.hset(system.keys.session(sid), name, damage[name])
+        await system.client.xadd(system.keys.commands, {"type": "end", "session": sid})
     assert (await system.command("convert", healthy.sid)).status == "done"
-    (letter,) = await letters(system)
-    assert letter[b"dead_reason"] == b"the session's stored state is damaged"
-    assert b'conferral_damaged_sessions_found_total{where="decision"} 1.0' in system.workers[0].metrics.exposition()
-    await system.client.hset(system.keys.session(broken.sid), name, valid)
-    await system.command("end", broken.sid)
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "each is put aside", equals=len(damage))
+    assert {letter[b"dead_reason"] for letter in await letters(system)} == {b"the session's stored state is damaged"}
+    assert b'conferral_damaged_sessions_found_total{where="decision"} 3.0' in system.workers[0].metrics.exposition()
+    for name, sid in broken.items():
+        await system.client.hset(system.keys.session(sid), name, valid[name])
+        await system.command("end", sid)
     await system.ended_by_command(healthy.sid)
 
 

@@ -15,6 +15,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.keys import Keys
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.executor.job import Job
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -218,10 +219,7 @@ async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are
     async def unreachable(*_entry: object) -> str:
         raise StoreUnreachableError("no answer")
 
-    context: Any = SimpleNamespace(
-        partition_store=SimpleNamespace(dead_letter_effect=unreachable),
-        executor=None,
-        core=SimpleNamespace(metrics=Metrics()),
-    )
+    core = SimpleNamespace(client=SimpleNamespace(execute_command=unreachable), keys=Keys("test", 1), metrics=Metrics())
+    context: Any = SimpleNamespace(partition_store=None, executor=None, core=core)
     good = OutboxEntry(hang_up("e2", "s1"), 1)
     assert await Quarantine(0, context).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]

@@ -9,7 +9,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import request_limiter as limits
-from conferral.worker.executor.request_limiter import BreakerReason, RequestLimiter, refuses_credentials
+from conferral.worker.executor.request_limiter import BreakerReason, Priority, RequestLimiter, refuses_credentials
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
 from tests.worker.executor_harness import (
@@ -223,7 +223,7 @@ class Holder:
         self.task = asyncio.create_task(self._hold(limiter, kind))
 
     async def _hold(self, limiter: RequestLimiter, kind: str) -> None:
-        async with limiter.slot(ending=kind == "e"):
+        async with limiter.slot(Priority.ENDING if kind == "e" else Priority.CHANGE):
             self.is_in = True
             await self.leaves.wait()
         self.is_in = False
@@ -315,7 +315,7 @@ async def test_in_a_pause_endings_begin_and_others_when_it_is_over(loop: Virtual
     began: list[tuple[str, float]] = []
 
     async def one(name: str, *, ending: bool) -> None:
-        async with bounds.limiter.slot(ending=ending):
+        async with bounds.limiter.slot(Priority.ENDING if ending else Priority.CHANGE):
             began.append((name, round(loop.time(), 3)))
 
     await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
@@ -329,7 +329,7 @@ async def test_request_past_its_deadline_proceeds_without_a_slot(loop: VirtualLo
     ended: dict[str, tuple[float, bool]] = {}
 
     async def one(name: str, until_s: float) -> None:
-        async with bounds.limiter.slot(ending=False, deadline_s=until_s) as has_slot:
+        async with bounds.limiter.slot(Priority.CHANGE, deadline_s=until_s) as has_slot:
             ended[name] = round(loop.time(), 3), has_slot
             assert bounds.limiter.in_use == has_slot
 

@@ -12,7 +12,7 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import State
 from conferral.storage.commands.field_values import DESTINATION_MAX
-from conferral.storage.queries.session_reader import LIMIT_MAX
+from conferral.storage.queries.session_reader import ENTRY_ID, LIMIT_MAX
 
 
 class ErrorType(StrEnum):
@@ -138,14 +138,11 @@ WAIT = Parameter(
     TypeAdapter(Annotated[float, Field(ge=0, le=WAIT_S_MAX), BeforeValidator(_check_number)]),
     0,
 )
-
-
-_STREAM_ID = r"[0-9]{1,19}-[0-9]{1,19}"
 AFTER = Parameter(
     "after",
     "only outcomes after this position; without it, from the oldest",
     "must be the cursor of an earlier answer",
-    TypeAdapter(Annotated[str, Field(pattern=f"^{_STREAM_ID}$")]),
+    TypeAdapter(Annotated[str, Field(pattern=f"^{ENTRY_ID.pattern}$")]),
     "",
 )
 KIND = Parameter(
@@ -172,7 +169,7 @@ def wants_stream(request: web.Request) -> bool:
 def last_event_id_of(request: web.Request) -> str:
     """Return the Last-Event-ID, empty without one, or raise RequestError."""
     last_id = request.headers.get(LAST_ID_HEADER, "")
-    if last_id and not re.fullmatch(_STREAM_ID, last_id):
+    if last_id and not ENTRY_ID.fullmatch(last_id):
         raise RequestError(ErrorType.INVALID, f"{LAST_ID_HEADER} must be the id of an event of this stream")
     return last_id
 
@@ -199,7 +196,7 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
 
 #: Many clients omit the quotes. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1.
 KEY_HEADER = "Idempotency-Key"
-_KEY_RULE = "must be 1 to 64 letters, digits, _, or -, with or without quotes"
+_KEY_RULE = f"{ID_RULE}, with or without quotes"
 KEY_DESCRIPTION = f"the command's id, instead of `id` in the body; {_KEY_RULE}"
 KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN.pattern}")?$'}
 

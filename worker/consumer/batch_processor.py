@@ -18,12 +18,12 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, dead_letter
 
 log = structlog.get_logger()
 
@@ -93,8 +93,7 @@ class BatchProcessor:
         """Dead-letter entries, and report their commands as failed."""
         core, commands = self._context.core, []
         for entry in entries:
-            refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
-            note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
+            await dead_letter(core, core.keys.events(self._partition), entry, reason, partition=self._partition)
             with suppress(BadEntryError):
                 commands.append(entry.event())
         await self._discard(entries, commands, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")

@@ -45,8 +45,6 @@ OTHERS_MAX_MS = 60_000
 WAIT_MIN_S = 0.002
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
 BATCH_MAX = 20
-#: Entries decided one by one after a worker's death, count: the largest batch of any version.
-SUSPECTS_MAX = 200
 #: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
 CONFIRM_EVERY_S = 1.5
 #: Pause after an error of the timers, which stay due, seconds.
@@ -207,7 +205,7 @@ class PartitionConsumer:
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(longest_timers_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
-        self._suspects_left = SUSPECTS_MAX if self._is_after_death else 0
+        self._suspects_left = BATCH_MAX if self._is_after_death else 0
         await self._quarantine.begin(after_death=self._is_after_death)
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._firing = self._firing or asyncio.get_running_loop().create_task(self._fire_timers())

@@ -17,7 +17,8 @@ from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.worker.core import WorkerContext, note_dead_letter
+from conferral.storage.partition.partition_store import Entry
+from conferral.worker.core import WorkerContext, dead_letter
 from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
@@ -36,7 +37,7 @@ class Quarantine:
         self._partition = partition
         self._store = context.partition_store
         self._executor = context.executor
-        self._metrics = context.core.metrics
+        self._core = context.core
         #: By entry or effect id, as the last holder left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
@@ -129,9 +130,9 @@ class Quarantine:
     async def _dead_letter(self, effect_id: str, body: bytes, reason: str, effect: Effect | None = None) -> None:
         """Dead-letter a body; a readable effect gets the outcome `unknown`."""
         session_id = effect.session_id if effect is not None else ""
-        refusal = await self._store.dead_letter_effect(self._partition, effect_id, session_id, body, reason)
-        fields = {"partition": self._partition, "session_id": session_id}
-        note_dead_letter(self._metrics, effect_id, reason, refusal, **fields)
+        letter = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
+        outbox = self._core.keys.outbox(self._partition)
+        await dead_letter(self._core, outbox, letter, reason, partition=self._partition, session_id=session_id)
         if effect is not None:
             await self._store.finish_effect(self._partition, effect_id, unknown(effect))
         else:
@@ -144,7 +145,7 @@ class Quarantine:
         open_effects: Container[str],
     ) -> None:
         with contain(
-            ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
+            ItemKind.TASK, self._core.metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
         ):
             for jobs in trials:
                 tried = {job.effect.effect_id: job for job in jobs}

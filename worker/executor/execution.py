@@ -4,7 +4,6 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
@@ -49,7 +48,7 @@ from conferral.worker.executor.job import (
     unknown,
 )
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.request_limiter import RequestLimiter
+from conferral.worker.executor.request_limiter import Priority, RequestLimiter
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
@@ -58,8 +57,6 @@ log = structlog.get_logger()
 LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
 REQUESTS_MAX = 48
-#: Concurrent reads of one worker, count.
-READS_MAX = 24
 #: Between verifications of an effect whose outcome is unknown, seconds.
 VERIFY_INTERVAL_S = 0.5
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
@@ -92,8 +89,6 @@ class ExecutionContext:
     requests_max: int = REQUESTS_MAX
     retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
-    #: After an outage, every session may want a read: a dial waits behind no more than these.
-    read_turns: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.limiter = RequestLimiter(
@@ -103,7 +98,6 @@ class ExecutionContext:
             metrics=self.core.metrics,
             rng=self.rng,
         )
-        self.read_turns = asyncio.Semaphore(READS_MAX)
 
     async def in_twilio_time(self, at_ms: int) -> int:
         """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
@@ -214,13 +208,11 @@ class Execution:
         # Before taking a slot, so that waiting for Redis does not block other jobs.
         await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
+        priority = Priority.ENDING if effect.is_ending else Priority.READ if is_read else Priority.CHANGE
         # A read keeps its place: if it expired, it would be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
         requested_at_s = context.core.clock.monotonic_s()
-        async with (
-            context.read_turns if is_read else nullcontext(),
-            context.limiter.slot(ending=effect.is_ending, deadline_s=deadline_s) as has_slot,
-        ):
+        async with context.limiter.slot(priority, deadline_s=deadline_s) as has_slot:
             if is_read:
                 self._deadline_s += context.core.clock.monotonic_s() - requested_at_s
             if self.is_cancelled or not has_slot or self._remaining_s() <= 0:
@@ -332,7 +324,7 @@ class Execution:
         """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
-        async with context.limiter.slot(ending=False, deadline_s=self._deadline_s) as has_slot:
+        async with context.limiter.slot(Priority.CHANGE, deadline_s=self._deadline_s) as has_slot:
             if not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()

@@ -17,6 +17,7 @@ from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
+from conferral.worker.executor.outbox import DialStatus
 from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
 
 log = structlog.get_logger()
@@ -25,12 +26,6 @@ log = structlog.get_logger()
 DRAIN_POLL_S = 0.05
 #: A job that raises these is the next holder's, or no one's.
 _LEFT = (LeaseLostError, JobObsoleteError)
-
-
-def is_dial_wanted(session: Session, dial_id: str) -> bool:
-    """Whether a party still waits for this dial."""
-    parties = session.parties.values()
-    return any(party.dial_id == dial_id and not (party.is_gone or party.is_leaving) for party in parties)
 
 
 class Executor:
@@ -192,7 +187,7 @@ def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
     effect = execution.job.effect
     if not isinstance(effect, Dial) or execution.has_begun or execution.is_cancelled:
         return False
-    return not is_dial_wanted(session, effect.effect_id)
+    return not DialStatus.of(session, effect.effect_id).is_wanted
 
 
 def _contained(execution: Execution) -> contain:

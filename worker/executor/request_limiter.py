@@ -3,15 +3,16 @@
 All workers share one budget: it is divided by the number of live workers. A 429 takes 30% of a worker's share; each
 round of successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio
 is unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have
-a slot of their own, and keep retrying. If there is a pace of dials (CPS), all workers share its permits.
+a slot of their own, and keep retrying. Reads go last. If there is a pace of dials (CPS), all workers share its permits.
 """
 
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -39,10 +40,22 @@ BREAKER_REASON_TTL_S = 45.0
 WINDOW_MIN = 2
 #: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2% of chance 429s.
 KEPT_AFTER_429 = 0.7
+#: What of the ordinary slots reads may have: their answers may be slow, and a dial must not wait for them.
+READS_SHARE = 0.5
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
 #: Asks for a dial permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
 AcquirePermit = Callable[[bool], Awaitable[float]]
+
+
+class Priority(IntEnum):
+    """Whose turn it is first."""
+
+    #: A hang-up: its call costs money until then.
+    ENDING = 0
+    CHANGE = 1
+    #: After an outage, every session may want one.
+    READ = 2
 
 
 class BreakerReason(StrEnum):
@@ -82,11 +95,10 @@ class RequestLimiter:
         self._worker_count = worker_count
         self._clock = clock
         self._rng = rng
-        #: Slots in use, and those of them that ordinary requests have, count.
-        self.in_use = 0
-        self._ordinary_in_use = 0
-        #: Whether it is ordinary, its number, and its slot, endings first; a heap.
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        #: Slots in use, count.
+        self._held: Counter[Priority] = Counter()
+        #: Each with its number, and its slot; a heap.
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._numbers = count()
         #: What 429s have left for ordinary requests, count.
         self._window = math.inf
@@ -113,14 +125,19 @@ class RequestLimiter:
         # After a pause, a single request probes Twilio.
         return 1 if self._reason is not None else int(min(self.slots - 1, self._window))
 
+    @property
+    def in_use(self) -> int:
+        """Slots in use, count."""
+        return self._held.total()
+
     @asynccontextmanager
-    async def slot(self, *, ending: bool, deadline_s: float = math.inf) -> AsyncIterator[bool]:
+    async def slot(self, priority: Priority, *, deadline_s: float = math.inf) -> AsyncIterator[bool]:
         """Wait for a slot, and hold it. FIFO within a priority.
 
         Yield False without one: `deadline_s` (monotonic) has passed.
         """
         granted = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (not ending, next(self._numbers), granted))
+        heappush(self._waiting, (priority, next(self._numbers), granted))
         self._grant()
         try:
             if not granted.done():
@@ -132,8 +149,7 @@ class RequestLimiter:
         finally:
             # It may have been granted in the iteration of the loop that ended the wait.
             if granted.done() and not granted.cancelled():
-                self.in_use -= 1
-                self._ordinary_in_use -= not ending
+                self._held[priority] -= 1
                 self._grant()
 
     def close(self) -> None:
@@ -142,20 +158,26 @@ class RequestLimiter:
             self._end_of_pause.cancel()
 
     def _grant(self) -> None:
-        """Grant free slots to waiters, endings first."""
-        while self._waiting and self.in_use < self.slots:
-            is_ordinary, _, granted = self._waiting[0]
+        """Grant free slots to waiters, by priority."""
+        while self._waiting:
+            priority, _, granted = self._waiting[0]
             if not granted.done():
-                if is_ordinary and self._ordinary_in_use >= self.ordinary_slots:
+                if not self._has_slot(priority):
                     break
                 granted.set_result(None)
-                self.in_use += 1
-                self._ordinary_in_use += is_ordinary
+                self._held[priority] += 1
             heappop(self._waiting)
         # With no slot in use, no release would wake the waiters.
         if self._waiting and (pause_s := self.pause_s) > 0:
             self.close()
             self._end_of_pause = asyncio.get_running_loop().call_later(pause_s, self._grant)
+
+    def _has_slot(self, priority: Priority) -> bool:
+        """Whether a slot is free for a request of this priority."""
+        ordinary, reads = self.in_use - self._held[Priority.ENDING], self._held[Priority.READ]
+        if priority is Priority.READ and reads >= READS_SHARE * self.ordinary_slots:
+            return False
+        return self.in_use < self.slots and (priority is Priority.ENDING or ordinary < self.ordinary_slots)
 
     # ---- Twilio's answers
 

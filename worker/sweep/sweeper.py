@@ -26,9 +26,8 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
-from conferral.storage import scripts
 from conferral.storage.connection.client import ask, is_cluster, run_or_raise
-from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S, append_events, parse_entry_id
+from conferral.storage.partition.partition_store import append_events, parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
@@ -315,8 +314,8 @@ class Sweeper:
         session_id = bridge.call_sid
         if ended:
             session_id = wanted = next_visit_id(bridge.call_sid, ended)
-            arguments: list[scripts.Argument] = [ended, wanted, CALL_INDEX_TTL_S]
-            claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
+            claim = self._core.call_index.claim_visit(bridge.call_sid, ended, wanted)
+            (claimed,) = await run_or_raise(self._client, claim)
             if claimed.decode(errors="replace") != wanted:
                 return
         await _open_session(self._core, bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
@@ -409,6 +408,5 @@ async def adopt_conference(core: WorkerCore, found: ConferenceFound) -> None:
 async def _open_session(core: WorkerCore, events: Sequence[Event], call_sids: Iterable[str]) -> None:
     """Index a session's calls, and publish the events that open it."""
     session_id = events[0].session_id
-    index = [("SET", core.keys.call(sid), session_id, "NX", "EX", CALL_INDEX_TTL_S) for sid in call_sids]
-    await run_or_raise(core.client, *index)
+    await run_or_raise(core.client, *(core.call_index.claim(sid, session_id) for sid in call_sids))
     await append_events(core.client, core.keys, events)

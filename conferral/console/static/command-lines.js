@@ -3,8 +3,6 @@
 import { printable } from "./shared/text.js";
 import { hello } from "./store.js";
 
-/** Commands that ask for confirmation on a terminal before they hang someone up. */
-const ASKS = new Set(["end", "remove"]);
 /** Refers to the token by its environment variable; shows it only if it is public, as in the demo. */
 function authorization() {
   const token = hello.value.shown_token;
@@ -27,14 +25,16 @@ export function quoted(word) {
  *
  * @param {string} program How to call the CLI.
  * @param {Record<string, string>} fields The command's fields.
+ * @param {object} button The command. One that hangs someone up asks for confirmation on a terminal.
  */
-export function cliLine(program, fields) {
+export function cliLine(program, fields, button) {
   const { type, session, ...others } = fields;
+  const flags = button.fields.filter(({ kind }) => kind === "flag").map(({ name }) => name);
   const options = Object.entries(others).map(([name, value]) => {
     const option = `--${name.replaceAll("_", "-")}`;
-    return name === "confirm" ? option : `${option} ${quoted(value)}`;
+    return flags.includes(name) ? option : `${option} ${quoted(value)}`;
   });
-  return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");
+  return [program, type, quoted(session), ...options, ...(button.danger ? ["--yes"] : [])].join(" ");
 }
 
 /** Returns the curl command for the control API. */

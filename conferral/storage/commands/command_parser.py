@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from conferral.runtime.limits import RING_TIME_MAX_S, RING_TIME_MIN_S
 from conferral.runtime.text import join_words
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import (
@@ -45,7 +46,10 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     DialCommand: {
         "brief": (values.SPOKEN, "message spoken to the dialed party before they join"),
         "confirm": (values.FLAG, "the dialed party must press 1, so voicemail can't take the call"),
-        "timeout_s": (values.RING_TIME, "seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default"),
+        "timeout_s": (
+            values.RING_TIME,
+            f"seconds to ring, {RING_TIME_MIN_S} to {RING_TIME_MAX_S}; CONFERRAL_RING_TIMEOUT by default",
+        ),
         "digits": (
             values.DIGITS,
             "DTMF digits sent after the answer; w waits half a second, W one second; not for client:",
@@ -172,6 +176,13 @@ class ParsedCommand:
     by: str = field(default="", repr=False)
     #: By attribute of the command's class; excluded from the repr, since they hold addresses.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
+
+    @property
+    def destinations(self) -> dict[str, list[str]]:
+        """The given destinations, by field."""
+        fields = (one for one in own_fields(self.event_type) if one.value.form == "destination")
+        given = {one.attribute: str(self.values.get(one.attribute, "")) for one in fields}
+        return {name: text.split(",") for name, text in given.items() if text}
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
         """Return the event that the session decides."""

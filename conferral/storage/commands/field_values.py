@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
+from conferral.runtime.limits import NUMBER, RING_TIME_MAX_S, RING_TIME_MIN_S, URL_MAX
 from conferral.runtime.text import join_words
 from conferral.statemachine.ids import (
     ID_PATTERN,
@@ -24,11 +25,8 @@ Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 
 #: In characters: about half a minute of speech.
 _SPOKEN_MAX = 500
-#: Source: Twilio docs, Call resource, `Timeout` (600 at most).
-_RING_TIME_MIN_S, _RING_TIME_MAX_S = 5, 600
 #: In characters; each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
-_URL_MAX = 2_000
 #: In characters. Source: Twilio docs, Participants subresource, "Custom parameters".
 _PARAMS_MAX = 800
 
@@ -127,8 +125,8 @@ def _parse_ring_time(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
         value = int(value)
     # JSON has one number type: 30.0 equals 30.
-    if value not in range(_RING_TIME_MIN_S, _RING_TIME_MAX_S + 1):
-        raise ValueError(f"must be whole seconds, {_RING_TIME_MIN_S} to {_RING_TIME_MAX_S}")
+    if value not in range(RING_TIME_MIN_S, RING_TIME_MAX_S + 1):
+        raise ValueError(f"must be whole seconds, {RING_TIME_MIN_S} to {RING_TIME_MAX_S}")
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
@@ -173,7 +171,7 @@ DESTINATIONS = _text(
 FALLBACK = _text(
     rf"[^{_NO_TEXT}]+",
     "must be places, separated by commas",
-    2 * DESTINATION_MAX + _URL_MAX,
+    2 * DESTINATION_MAX + URL_MAX,
     metavar="PLACE[,…]",
     format="up to three of recall, a destination, voicemail, end, or a URL that CONFERRAL_RETURN_URLS allows; "
     "CONFERRAL_TRANSFER_FALLBACK by default",
@@ -191,7 +189,7 @@ FLAG = Value(
 RING_TIME = Value(
     parse=_parse_ring_time,
     # In digits, with zeros in front up to three digits.
-    schema={"anyOf": [{"type": "integer", "minimum": _RING_TIME_MIN_S, "maximum": _RING_TIME_MAX_S},
+    schema={"anyOf": [{"type": "integer", "minimum": RING_TIME_MIN_S, "maximum": RING_TIME_MAX_S},
                       {"type": "string", "pattern": r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"}]},
     form="seconds",
     metavar="SECONDS",
@@ -220,9 +218,7 @@ def _normalize_params(text: str) -> str:
 
 PARAMS = _text(rf"{_PARAM}(?:&{_PARAM})*", _PARAMS_RULE, _PARAMS_MAX, _normalize_params, metavar="NAME=VALUE[&…]")
 #: A number of the account; the router verifies that it is one.
-CALLER_ID = _text(
-    r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"
-)
+CALLER_ID = _text(NUMBER, "must be a number in the account: +, country code, and number", metavar="NUMBER")
 NEW_PARTY = _text(
     # Logs and labels show names, so no phone numbers. A party named like a target counts as one: `cancel` hangs it up.
     rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+|{TARGET}-.*)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})"
@@ -235,9 +231,7 @@ NEW_PARTY = _text(
 PARTY = _text(
     r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call", form="party", metavar="PARTY"
 )
-URL = _text(
-    _HTTP_URL, f"must be an http:// or https:// URL of at most {_URL_MAX:,} characters", _URL_MAX, metavar="URL"
-)
+URL = _text(_HTTP_URL, f"must be an http:// or https:// URL of at most {URL_MAX:,} characters", URL_MAX, metavar="URL")
 CALL_MODE = _choice(tuple(SessionMode))
 TRANSFER_MODE = _choice(
     TRANSFER_MODES,

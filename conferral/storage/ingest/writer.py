@@ -22,6 +22,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
+from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
@@ -29,7 +30,6 @@ from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask, server_identity
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
 
 log = structlog.get_logger()
 
@@ -38,7 +38,8 @@ RECENT_RESTART_S = 60.0
 SERVER_CHECK_EVERY_S = 1.0
 #: Connections to each server, count: for pipelines, of which a cluster has more, `ServerWatch`, and one health check.
 CONNECTIONS_MAX = 16
-IDENTITY_WINDOW_S = 60
+#: Of `CONFERRAL_DIALS_PER_IDENTITY`, milliseconds.
+IDENTITY_WINDOW_MS = 60_000
 #: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
@@ -127,15 +128,14 @@ class BatchingIngest:
         keys: Keys,
         clock: Clock,
         *,
-        session_ttl_s: int = 86_400,
-        replay_window_s: int = 604_800,
+        call_index: CallIndex | None = None,
         deadline_s: float = DEADLINE_S,
         metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._clock = clock
-        self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
+        self._call_index = call_index or CallIndex(keys)
         self._metrics = metrics or Metrics()
         self._log_limit = LogRateLimit(clock.monotonic_s)
         self.server = ServerWatch(client, clock)
@@ -192,13 +192,12 @@ class BatchingIngest:
             return None
         session_id = found.decode(errors="replace")
         view = await self.read(session_id)
-        has_ended = 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000
+        has_ended = 0 <= int(left_ms) < (self._call_index.ttl_s - NEW_CALL_S) * 1000
         return NewestSession(session_id, view, has_ended if view is None else view.is_ended)
 
     async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
         """Make `wanted` a call's newest session if that is `ended`; return it."""
-        arguments: list[scripts.Argument] = [ended, wanted, self._call_ttl_s]
-        (claimed,) = await self._queue.run(scripts.claim_visit.command([self._keys.call(call_sid)], arguments))
+        (claimed,) = await self._queue.run(self._call_index.claim_visit(call_sid, ended, wanted))
         return str(claimed.decode(errors="replace"))
 
     async def claim_gate(
@@ -215,9 +214,11 @@ class BatchingIngest:
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """Whether an identity placed `limit` calls within 60 s; else count this."""
-        arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
-        (is_within,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
-        return not int(is_within)
+        arguments: list[scripts.Argument] = [0, limit, IDENTITY_WINDOW_MS, call_sid]
+        (limit_hit,) = await self._queue.run(
+            scripts.make_reservations.command([self.identity_key(identity)], arguments)
+        )
+        return bool(int(limit_hit))
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """Undo the count of a call that was not placed."""
@@ -256,7 +257,7 @@ class BatchingIngest:
         writes: list[Command] = [("XADD", stream, "*", *entry)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
-            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))
+            writes.insert(0, self._call_index.claim(call_sid, event.session_id))
         return writes
 
 

@@ -13,6 +13,7 @@ from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
+from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.client import (
@@ -36,8 +37,6 @@ _Text = TypeVar("_Text", str, bytes)
 
 #: Timers moved per run of the script, count: bounds its time.
 TIMERS_PER_RUN_MAX = 200
-#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
-CALL_INDEX_TTL_S = 3 * 86_400
 #: Maximum size of an entry, bytes; larger ones are dead-lettered unread.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -94,17 +93,16 @@ class PartitionStore:
         reads: BlockingReads,
         keys: Keys,
         *,
-        call_ttl_s: int = 86_400,
+        call_index: CallIndex | None = None,
         outcomes_kept: int = 100_000,
         dial_limits: DialLimits | None = None,
     ) -> None:
-        """Make a store that keeps an ended session's calls for `call_ttl_s`."""
         #: Where dials make their reservations.
         self.dial_limits = dial_limits or DialLimits(client, keys)
         self._client = client
         self._reads = reads
         self._keys = keys
-        self._call_ttl_s = call_ttl_s
+        self._call_index = call_index or CallIndex(keys)
         self._outcomes_kept = outcomes_kept
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
@@ -201,10 +199,7 @@ class PartitionStore:
             unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
             return [_report(self._keys, write), *unused]
         if isinstance(write, effect_codec.ExpireCalls):
-            return [
-                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
-                for call_sid in write.call_sids
-            ]
+            return [self._call_index.expire(call_sid, write.session_id) for call_sid in write.call_sids]
         fields = _parts(encode_outcome(write.outcome_record))
         return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
 
@@ -229,16 +224,6 @@ class PartitionStore:
         if names := await ask(self._client, "HKEYS", key):
             await ask(self._client, "HDEL", key, *names)
 
-    async def dead_letter_effect(
-        self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
-    ) -> str:
-        """Dead-letter an effect with its `body`; the outbox keeps it.
-
-        Return why Redis refuses the letter; empty if it doesn't.
-        """
-        entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
-        return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
-
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed, or a write that Redis refuses."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)
@@ -247,9 +232,8 @@ class PartitionStore:
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
         """Record a call's session; return False if another session has it."""
-        key = self._keys.call(call_sid)
-        claim = ("SET", key, session_id, "NX", "EX", CALL_INDEX_TTL_S + self._call_ttl_s)
-        _, owner = await run_or_raise(self._client, claim, ("GET", key))
+        claim = self._call_index.claim(call_sid, session_id)
+        _, owner = await run_or_raise(self._client, claim, ("GET", self._keys.call(call_sid)))
         return owner is None or bool(owner == session_id.encode())
 
     async def has_ended(self, session_id: str) -> bool:
@@ -304,7 +288,7 @@ def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 
-async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
+async def append_dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
     """Append an entry to the dead letters, with its origin and reason.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all

@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 _SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{NAME_PATTERN.pattern})")
 #: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
-_LOG = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class BadCursorError(ValueError):
@@ -78,7 +78,7 @@ FIRST_ID = "0-0"
 
 def check_log_cursor(text: str) -> str:
     """Return the id of a log entry; may raise BadCursorError."""
-    if _LOG.fullmatch(text) is None:
+    if ENTRY_ID.fullmatch(text) is None:
         raise BadCursorError
     return text
 

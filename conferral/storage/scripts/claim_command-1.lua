@@ -19,8 +19,7 @@ local command, entry, session, digest, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3
 local by = ARGV[5] or ''
 local owner = redis.call('HMGET', command, 'entry', 'session', 'digest')
 if owner[1] and owner[1] ~= entry then
-  -- A claim by an older version has no digest.
-  return {owner[3] and owner[3] ~= digest and -1 or 0, ''}
+  return {owner[3] == digest and 0 or -1, ''}
 end
 if owner[1] then return {1, owner[2] or ''} end
 redis.call('HDEL', command, '')

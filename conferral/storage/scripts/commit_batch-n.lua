@@ -75,7 +75,6 @@ if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
 write('XDEL', events, batch.entries)
-call('HDEL', suspects, '', 'last')
 write('HDEL', suspects, batch.entries)
 write('HDEL', suspects, batch.outbox_remove)
 call('HSET', lease, 'commit', number)

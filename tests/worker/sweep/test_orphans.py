@@ -7,7 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
+from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
+from conferral.storage.ingest.writer import NEW_CALL_S
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.diff import has_own_name, is_own_conference
@@ -50,6 +52,8 @@ async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(s
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
     assert sea.account.labels == {"sweep"}
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
+    left_s = await sea.client.ttl(sea.keys.call(NAME))
+    assert left_s > CallIndex(sea.keys).ttl_s - NEW_CALL_S, "until it is decided, webhooks take it for an ended session"
 
 
 @pytest.mark.parametrize("age_s, is_adopted", [(9, False), (10, True)])

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
+from tests.flows.test_sweep import lose_everything, waits_for_nothing
 from tests.support.foreign_calls import add_foreign_calls
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
-from tests.worker.sweep.test_sweep_end_to_end import every_callback_is_lost, waits_for_nothing
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(180)]
 INTERVAL_S = 10
@@ -28,8 +28,8 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_re
         system.end_calls_in_test()
         add_foreign_calls(system.sandbox, FOREIGN, age_s=600)
         customer, agent = await system.converted()
-        every_callback_is_lost(system)
-        await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is under way")
+        lose_everything(system)
+        await waits_for_nothing(system, customer.sid)
         done = partial(value_of, system.workers[0].metrics.sweeps.labels("done"))
         await next_sweep(system, done)
 

@@ -11,31 +11,6 @@ import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
 import { CommandLine } from "./command-line.js";
 
-const LABELS = {
-  to: "To",
-  mode: "Mode",
-  action: "Action",
-  party: "Party",
-  say: "Say",
-  url: "Or play audio from a URL",
-  brief: "Message for the dialed party",
-  confirm: "Dialed party must press 1",
-  timeout: "Ring time (seconds)",
-  digits: "Digits to send after answer (DTMF)",
-  caller_id: "Caller ID",
-  params: "Data for the dialed party",
-  ref: "Your reference",
-};
-const HINTS = {
-  destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
-  seconds: "5 to 600",
-  digits: "0-9, *, #; w pauses for half a second, W for one",
-  caller_id: "+E.164; must be one of the account's numbers",
-  params: "name=value&name=value, URL-encoded; only for client: and sip:",
-};
-/** Rarely used fields. */
-const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id", "params", "ref"]);
-
 /**
  * @param {object} props
  * @param {string} props.id The session's id.
@@ -81,15 +56,16 @@ export function CommandForm({ id, button, why, onClose }) {
   const set = (field, value) => {
     values.value = { ...values.value, [field]: value };
   };
-  const often = button.fields.filter((field) => !SELDOM.has(field.name));
-  const seldom = button.fields.filter((field) => SELDOM.has(field.name));
+  const needed = button.fields.filter((field) => field.required);
+  const often = needed.length ? needed : button.fields;
+  const seldom = button.fields.filter((field) => !often.includes(field));
   const input = (field) => html`<${Input} key=${field.name} field=${field} value=${values.value[field.name]} onChange=${set} />`;
   return html`<${Dialog} title=${button.label} onClose=${onClose}>
     <form onSubmit=${submit} class="form">
       ${button.danger ? html`<p class="danger-words"><strong><${Text} value=${button.danger} />.</strong></p>` : null}
       ${often.map(input)}
       ${seldom.length ? html`<details><summary>Options</summary><div class="form">${seldom.map(input)}</div></details>` : null}
-      <${Lines} fields=${fields} />
+      <${Lines} fields=${fields} button=${button} />
       <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
       ${why ? html`<p class="error" id="form-why">Not available now: <${Text} value=${why} /></p>` : null}
       <div class="form-end">
@@ -123,14 +99,21 @@ function filled(button, values) {
 }
 
 function Input({ field, value, onChange }) {
-  const { name, kind, options, required, meanings } = field;
-  const label = LABELS[name] ?? name;
-  const hint = HINTS[kind] ?? HINTS[name];
+  const { name, kind, description, options, required, meanings } = field;
+  const words = name.replaceAll("_", " ");
+  const label = words[0].toUpperCase() + words.slice(1);
   const known = kind === "destination" ? (session.value?.destinations ?? []) : [];
   if (kind === "flag") {
     return html`<label class="field is-flag">
-      <input type="checkbox" checked=${value === "true"} onChange=${(event) => onChange(name, event.target.checked ? "true" : "")} />
+      <input
+        type="checkbox"
+        checked=${value === "true"}
+        aria-label=${label}
+        aria-description=${description}
+        onChange=${(event) => onChange(name, event.target.checked ? "true" : "")}
+      />
       <span>${label}</span>
+      <span class="muted small" aria-hidden="true">${description}</span>
     </label>`;
   }
   if (options.length) {
@@ -159,7 +142,7 @@ function Input({ field, value, onChange }) {
     <input
       id=${`field-${name}`}
       name=${name}
-      aria-describedby=${hint ? `hint-${name}` : undefined}
+      aria-describedby=${`hint-${name}`}
       value=${value}
       required=${required}
       inputmode=${kind === "seconds" ? "decimal" : undefined}
@@ -168,7 +151,7 @@ function Input({ field, value, onChange }) {
       spellcheck=${name === "say" || name === "brief"}
       onInput=${(event) => onChange(name, event.target.value)}
     />
-    ${hint ? html`<span class="muted small" id=${`hint-${name}`}>${hint}</span>` : null}
+    <span class="muted small" id=${`hint-${name}`}>${description}</span>
     ${known.length
       ? html`<div class="options" role="group" aria-label="Suggestions">
           ${known.map((one) => html`<button key=${one} type="button" onClick=${() => onChange(name, one)}><${Text} value=${one} /></button>`)}
@@ -177,12 +160,8 @@ function Input({ field, value, onChange }) {
   </div>`;
 }
 
-/**
- * The command as lines to copy.
- *
- * @param {{ fields: Record<string, string> }} props
- */
-function Lines({ fields }) {
+/** The command as lines to copy. */
+function Lines({ fields, button }) {
   const program = hello.value.public_command || "conferral";
-  return html`<${CommandLine} isInDialog lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
+  return html`<${CommandLine} isInDialog lines=${[["command line", cliLine(program, fields, button)], ["curl", curlLine(fields)]]} />`;
 }

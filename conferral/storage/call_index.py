@@ -1,0 +1,46 @@
+"""Call index: the newest session of each call.
+
+Webhooks, the executor, and the sweep write it. All give an entry the same lifetime, because what is left of it shows
+whether a call's session has ended.
+"""
+
+from dataclasses import dataclass
+
+from conferral.storage import scripts
+from conferral.storage.connection.client import Command
+from conferral.storage.keys import Keys
+
+#: The longest session, with a margin, seconds.
+_SESSION_MAX_S = 3 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class CallIndex:
+    """Builds the index's commands, for pipelines."""
+
+    keys: Keys
+    #: How long an ended session is kept, and how long a captured voice request must not open another, seconds.
+    session_ttl_s: int = 86_400
+    replay_window_s: int = 604_800
+
+    @property
+    def ended_ttl_s(self) -> int:
+        """How long a call is kept after the end of its session, seconds."""
+        return max(self.session_ttl_s, self.replay_window_s)
+
+    @property
+    def ttl_s(self) -> int:
+        """How long a call is kept from its first event on, seconds."""
+        return _SESSION_MAX_S + self.ended_ttl_s
+
+    def claim(self, call_sid: str, session_id: str) -> Command:
+        """Index a call, unless it has a session."""
+        return "SET", self.keys.call(call_sid), session_id, "NX", "EX", self.ttl_s
+
+    def claim_visit(self, call_sid: str, ended: str, wanted: str) -> Command:
+        """Make `wanted` a call's newest session if that is `ended`; return it."""
+        return scripts.claim_visit.command([self.keys.call(call_sid)], [ended, wanted, self.ttl_s])
+
+    def expire(self, call_sid: str, session_id: str) -> Command:
+        """Let a call expire after its session's end, unless it has a newer one."""
+        return scripts.expire_call.command([self.keys.call(call_sid)], [session_id, self.ended_ttl_s])

@@ -1,0 +1,41 @@
+--[[
+  Makes reservations within limits of what may happen in a time, for all of them or for none (rate limit).
+
+  KEYS[1 ..]  a sorted set for each limit: what was reserved or, later, used, by when, ms; a used one ends with `!`
+
+  ARGV[1]     whether they are used now     1 or 0
+  ARGV[2 ..]  for each limit: the most of it, 0 for no limit, and its window in ms
+  then        the reservations
+
+  Returns  0       reserved, now or before
+           NUMBER  not reserved: this limit has no room for all
+  Why one script: calls and dials that several processes check at the same moment would all find the same room.
+]]
+local time, is_used = redis.call('TIME'), ARGV[1] == '1'
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local first = 2 + 2 * #KEYS
+for number, key in ipairs(KEYS) do
+  local most, window = tonumber(ARGV[2 * number]), tonumber(ARGV[2 * number + 1])
+  local missing = 0
+  if most > 0 then
+    -- Also remove future entries, left when the clock was set back.
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - window))
+    redis.call('ZREMRANGEBYSCORE', key, string.format('%.0f', now + window), '+inf')
+    for i = first, #ARGV do
+      local is_reserved = redis.call('ZSCORE', key, ARGV[i]) or redis.call('ZSCORE', key, ARGV[i] .. '!')
+      if not is_reserved then missing = missing + 1 end
+    end
+  end
+  if missing > 0 and redis.call('ZCARD', key) + missing > most then return number end
+end
+for number, key in ipairs(KEYS) do
+  for i = first, tonumber(ARGV[2 * number]) > 0 and #ARGV or 0 do
+    local reservation = ARGV[i]
+    if not redis.call('ZSCORE', key, reservation .. '!') then
+      redis.call('ZREM', key, reservation)
+      redis.call('ZADD', key, string.format('%.0f', now), is_used and reservation .. '!' or reservation)
+      redis.call('PEXPIRE', key, tonumber(ARGV[2 * number + 1]))
+    end
+  end
+end
+return 0
