@@ -20,6 +20,8 @@ CLASS_LINES_MAX = 300
 FUNCTION_LINES_MAX = 70
 #: Of the first line of a docstring. Source: PEP 8, section "Maximum Line Length".
 SUMMARY_LENGTH_MAX = 72
+#: Functions that take the name of what they read or replace.
+_BY_NAME = {"setattr", "delattr", "getattr", "hasattr", "patch", "object"}
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
@@ -47,6 +49,8 @@ _CHECKED = (
     ast.ClassDef,
     ast.Constant,
     ast.FunctionDef,
+    ast.Import,
+    ast.ImportFrom,
     ast.JoinedStr,
     ast.Module,
     ast.Assert,
@@ -118,6 +122,27 @@ def test_tests_wait_for_what_a_leg_hears():
             if isinstance(call, ast.Call) and _dotted(call.func).rpartition(".")[2] == "hears"
         ]
     )
+
+
+def _is_private(dotted: str) -> bool:
+    return any(part.startswith("_") and not part.endswith("__") for part in dotted.split("."))
+
+
+def test_tests_name_nothing_private():
+    """What ruff's SLF001 does not see: imports, what a base class has, and names in strings."""
+    problems = []
+    for name in IN_TESTS:
+        for node in nodes_of(name):
+            found: list[str] = []
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found = [getattr(node, "module", None) or "", *(one.name for one in node.names)]
+            elif isinstance(node, ast.Call) and _dotted(node.func).rpartition(".")[2] in _BY_NAME:
+                constants = [one.value for one in node.args[:2] if isinstance(one, ast.Constant)]
+                found = [one for one in constants if isinstance(one, str)]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
+                found = [node.attr] if _dotted(node.value.func) == "super" else []
+            problems += [f"{name}:{node.lineno}: {one}: give it a public name" for one in found if _is_private(one)]
+    report(problems)
 
 
 def test_keys_of_redis_are_made_in_one_place():

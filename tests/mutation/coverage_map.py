@@ -1,7 +1,6 @@
 """Which tests run which line, and how long each takes: one run of the suite under coverage, kept for its commit."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,6 @@ from tests.mutation.mutants import CORE
 #: Tests that compare pages and the tree with the code, or need a browser: they would notice any change of a text.
 LEFT_OUT = ("tests/browser", "tests/benchmarks", "tests/docs", "tests/test_tidy.py", "tests/test_neighbors.py")
 DURATIONS = "durations.json"
-#: What xdist appends to the node id of a test in a group; pytest does not find the test by that id.
-_GROUP = re.compile(r"@\w+$")
 
 
 class DurationRecorder:
@@ -52,9 +49,8 @@ class CoverageMap:
         self._root = root
         self._data = CoverageData(str(folder / "coverage.sqlite"))
         self._data.read()
-        recorded: dict[str, float] = json.loads((folder / DURATIONS).read_text())
         self._lines: dict[str, dict[int, list[str]]] = {}
-        self._seconds = {_GROUP.sub("", test): seconds for test, seconds in recorded.items()}
+        self._seconds: dict[str, float] = json.loads((folder / DURATIONS).read_text())
         files = {test.partition("::")[0] for test in self._seconds}
         self._texts = {file: (root / file).read_text("utf-8") for file in files}
 
@@ -75,7 +71,7 @@ class CoverageMap:
         if contexts in ([], [""]):
             contexts = [context for found in by_line.values() for context in found]
             importers = self._importers(path)
-        ran = {_GROUP.sub("", context.partition("|")[0]) for context in contexts}
+        ran = {context.partition("|")[0] for context in contexts}
         tests = ran & self._seconds.keys() | importers
         own = f"tests/{path.partition('/')[0]}/"
         chosen, spent_s = [], 0.0
