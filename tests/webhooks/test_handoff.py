@@ -179,6 +179,16 @@ async def test_the_customer_of_a_call_that_the_app_placed_is_who_was_called(clie
     assert (event.customer_address, event.direction, event.has_caller_id) == ("+14155550199", "outbound", True)
 
 
+async def test_a_failed_bot_session_hands_off_like_any_other(client, ingest):
+    await received(client, ingest, SessionStatus="failed", ErrorCode="64105")
+
+
+async def test_without_redis_the_caller_is_bridged_to_the_destination(client, ingest):
+    ingest.away = True
+    _, document = await post(client, f"{HANDOFF}?to=client:bob", arrives())
+    assert dial_of(document).find("Client").text == "bob"
+
+
 async def test_a_repeated_request_asks_again_with_the_same_options(client, ingest):
     ingest.facts = facts("bridged", phase="connected")
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
