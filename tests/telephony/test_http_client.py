@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
@@ -193,8 +193,8 @@ HTML = b"<html><body>Bad gateway</body></html>"
         pytest.param(answered(500, {"code": 20500}), OutcomeUnknownError, 500, 20500, 0, id="500"),
         pytest.param(answered(502, HTML), OutcomeUnknownError, 502, 0, 0, id="HTML with 502"),
         pytest.param(answered(503, b"", "Retry-After: 2"), OutcomeUnknownError, 503, 0, 2, id="503 with Retry-After"),
-        pytest.param(answered(429, {"code": 20429}), ProviderBusyError, 429, 20429, 0, id="429"),
-        pytest.param(answered(429, HTML, "Retry-After: 3"), ProviderBusyError, 429, 0, 3, id="429 with Retry-After"),
+        pytest.param(answered(429, {"code": 20429}), RateLimitedError, 429, 20429, 0, id="429"),
+        pytest.param(answered(429, HTML, "Retry-After: 3"), RateLimitedError, 429, 0, 3, id="429 with Retry-After"),
         pytest.param(answered(401, {"code": 20003}), ProviderRefusedError, 401, 20003, 0, id="401"),
         pytest.param(answered(404, {"code": 20404}), ProviderGoneError, 404, 20404, 0, id="404 of Twilio's"),
         pytest.param(answered(404, HTML), ProviderRefusedError, 404, 0, 0, id="404 of somebody else's"),

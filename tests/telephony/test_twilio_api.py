@@ -8,11 +8,11 @@ import pytest
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.statemachine.effects import (
     Effect,
@@ -258,10 +258,10 @@ async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_a
 
 @pytest.mark.parametrize("name", list(PICTURE))
 async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> None:
-    error = ProviderBusyError(http_status=429, retry_after_s=3)
+    error = RateLimitedError(http_status=429, retry_after_s=3)
     calls, _ = calls_with(PICTURE | {name: error})
 
-    with pytest.raises(ProviderBusyError) as caught:
+    with pytest.raises(RateLimitedError) as caught:
         await calls.perform(READ)
 
     assert caught.value is error
