@@ -81,7 +81,8 @@ class SessionFeed(SessionFollower[CachedSession]):
         self._update_attention()
         self.as_of_ms = self.now_ms()
 
-    def _on_change(self, name: str, followed: CachedSession | None, /) -> None:
+    def on_change(self, name: str, followed: CachedSession | None, /) -> None:
+        """Keep what has ended."""
         if followed is not None and followed.session.is_ended:
             self._ended[name] = followed
 
@@ -103,7 +104,7 @@ class SessionFeed(SessionFollower[CachedSession]):
             if session.is_known and session.is_ended:
                 cached = self._ended.get(session.id)
                 if cached is None or cached.session.fields != session.fields:
-                    cached = self._keep(session)
+                    cached = self.keep(session)
                 ended[session.id] = cached
         if ended != self._ended:
             self._ended = ended
@@ -116,12 +117,13 @@ class SessionFeed(SessionFollower[CachedSession]):
             return
         for sessions in (self.live, self._ended):
             for name, cached in sessions.items():
-                evaluated = self._keep(cached.session)
+                evaluated = self.keep(cached.session)
                 if evaluated.attention != cached.attention:
                     sessions[name] = evaluated
                     self.revision += 1
 
-    def _keep(self, session: StoredSession) -> CachedSession:
+    def keep(self, session: StoredSession) -> CachedSession:
+        """Return the session with its attention as of now."""
         return CachedSession(session, attention_of(session, self.now_ms()))
 
 

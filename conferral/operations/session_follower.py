@@ -62,11 +62,11 @@ class SessionFollower(ABC, Generic[T]):
         self.redis_error = ""
 
     @abstractmethod
-    def _keep(self, session: StoredSession) -> T:
+    def keep(self, session: StoredSession) -> T:
         """Return what is kept of a session."""
 
     @abstractmethod
-    def _on_change(self, name: str, followed: T | None, /) -> None:
+    def on_change(self, name: str, followed: T | None, /) -> None:
         """Handle a change, the last of which is the end; None if Redis lost it."""
 
     def subscribe(self, wake: asyncio.Event) -> None:
@@ -152,14 +152,14 @@ class SessionFollower(ABC, Generic[T]):
         # Redis may fail up to here: each change then counts with a later poll, and only once.
         for count, name in enumerate(names, start=1):
             session, is_live = sessions.get(name, UNKNOWN_SESSION), name not in removed
-            followed = self._keep(session) if session.is_known and session.is_ended is not is_live else None
+            followed = self.keep(session) if session.is_known and session.is_ended is not is_live else None
             if not is_live:
                 self.live.pop(name, None)
             elif followed is None:
                 continue  # it has just ended: the next poll reads it again
             else:
                 self.live[name] = followed
-            self._on_change(name, followed)
+            self.on_change(name, followed)
             self.revision += 1
             if count % AT_ONCE == 0:
                 await asyncio.sleep(0)

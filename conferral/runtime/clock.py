@@ -71,8 +71,12 @@ class StoreClock:
         self._store_offset_ms += difference_ms
         if abs(difference_ms) >= CLOCK_JUMP_MS:
             return round(difference_ms)
-        self._own_offset_ms += difference_ms
+        self.follow_drift(difference_ms)
         return 0
+
+    def follow_drift(self, drift_ms: float) -> None:
+        """Take over what Redis's clock has gained on ours."""
+        self._own_offset_ms += drift_ms
 
     def resync(self) -> None:
         """Align with Redis's clock; only while nothing is timed by this time."""

@@ -159,14 +159,18 @@ class WebhookSender:
             self._held_back.append((request, entry))
             asyncio.get_running_loop().call_later(HELD_BACK_S, self._release_held_back)
         elif plan.copies:
-            self._spawn(self._deliver(request, entry, plan))
+            self.deliver(request, entry, plan)
 
     def _release_held_back(self) -> None:
         held, self._held_back = self._held_back, []
         for request, entry in held:
-            self._spawn(self._deliver(request, entry, CallbackPlan()))
+            self.deliver(request, entry, CallbackPlan())
 
-    async def _deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+    def deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        """Send a callback's copies in the background, one after another."""
+        self._spawn(self._send_copies(request, entry, plan))
+
+    async def _send_copies(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
         if plan.delay_s:
             await asyncio.sleep(plan.delay_s)
         for _ in range(plan.copies):
@@ -194,12 +198,13 @@ class WebhookSender:
             left_s = until_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 break
-            answer = await self._attempt(target, entry, left_s)
+            answer = await self.attempt(target, entry, left_s)
             if not answer.failure or not target.is_retried(answer.failure):
                 break
         return answer
 
-    async def _attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
+    async def attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
+        """Send once, and record it in the entry; no answer is a response with a failure."""
         began, at_s = time.monotonic(), self._sandbox.now_s
         try:
             async with asyncio.timeout(left_s):

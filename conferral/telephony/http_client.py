@@ -181,7 +181,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         about = {"http.request.method": method.upper()}
         with tracing.span(f"{method.upper()} {request_label()}", about, "client"):
             try:
-                answer = await self._send(method, target, params, data, _with_auth(headers, auth))
+                answer = await self.exchange(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
                 if not 200 <= status < 300:
                     code = errors.code_of(answer.body)
@@ -227,7 +227,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             raise OutcomeUnknownError  # a paging link, for instance; credentials must not go there
         return f"{self._api_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
-    async def _send(
+    async def exchange(
         self,
         method: str,
         url: str,

@@ -40,10 +40,10 @@ class Changes(SessionFollower[FollowedSession]):
         super().__init__(redis)
         self.seen = []
 
-    def _keep(self, session):
+    def keep(self, session):
         return FollowedSession(session)
 
-    def _on_change(self, name, followed):
+    def on_change(self, name, followed):
         self.seen.append((name, followed and followed.session.version))
 
 
@@ -58,7 +58,7 @@ async def test_polls_are_in_no_subscribers_trace(client):
     found = []
 
     class Noting(Changes):
-        def _on_change(self, name, followed):
+        def on_change(self, name, followed):
             found.append(of_request.get())
 
     await commit(client, session())
@@ -76,10 +76,10 @@ async def test_an_unexpected_error_is_reported_and_following_goes_on(client, mon
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
 
     class Broken(Changes):
-        def _keep(self, session):
+        def keep(self, session):
             if is_broken:
                 raise ZeroDivisionError
-            return super()._keep(session)
+            return super().keep(session)
 
     await commit(client, session())
     following = Broken(RedisAccess(client, KEYS.prefix, keys=KEYS))

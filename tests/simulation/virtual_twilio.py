@@ -202,23 +202,26 @@ class _VirtualWebhookSender(WebhookSender):
         self._twilio = twilio
 
     def send_callback(self, request: CallbackRequest) -> None:
-        """Each copy goes its own way: one may come seconds after the other."""
-        entry = self._log_delivery(request)
-        plan = self._sandbox.faults.plan_callback(request)
-        entry.fault = plan.fault
+        """See the sandbox's."""
+        super().send_callback(request)
+        fault = self._twilio.request_log.deliveries[-1].fault
         self._twilio.counts["callbacks"] += 1
-        if plan.copies != 1:
-            self._twilio.counts["callbacks lost" if plan.copies == 0 else "callbacks doubled"] += 1
+        if fault in ("lost", "doubled"):
+            self._twilio.counts[f"callbacks {fault}"] += 1
+
+    def deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        """Each copy goes its own way: one may come seconds after the other."""
         for copy in range(plan.copies):
-            least_s, most_s = self._sandbox.faults.callback_delay_s
+            least_s, most_s = self._twilio.faults.callback_delay_s
             delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._twilio.chance.uniform(least_s, most_s)
-            self._spawn(self._deliver(request, entry, CallbackPlan(1, delay_s)))
+            super().deliver(request, entry, CallbackPlan(1, delay_s))
 
-    async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
+    def fetch(self, request: FetchRequest) -> None:
+        """See the sandbox's."""
         self._twilio.counts["fetches"] += 1
-        await super()._fetch(request, entry)
+        super().fetch(request)
 
-    async def _attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
+    async def attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
         began_s = self._twilio.loop.time()
         try:
             async with asyncio.timeout(min(left_s, target.read_ms / 1000)):
@@ -235,7 +238,7 @@ class _VirtualWebhookSender(WebhookSender):
         if answer.failure:
             self._twilio.counts[f"deliveries failed: {answer.status or answer.failure}"] += 1
         duration_ms = (self._twilio.loop.time() - began_s) * 1000
-        entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, answer.status, answer.failure, duration_ms))
+        entry.attempts.append(DeliveryAttempt(self._twilio.now_s, answer.status, answer.failure, duration_ms))
         return answer
 
 

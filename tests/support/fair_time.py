@@ -126,7 +126,7 @@ class LoopSandbox(Sandbox):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._clock = LoopClock()
-        self._started = self._clock.monotonic_s()
+        self._began_s = self._clock.monotonic_s()
 
     def catch_up(self) -> None:
         """Sets its calendar to the machine's, if it is behind.
@@ -142,18 +142,14 @@ class LoopSandbox(Sandbox):
 
     @property
     def now_s(self) -> float:
-        return self.epoch_s + (self._clock.monotonic_s() - self._started) * self.speed
+        return self.epoch_s + (self._clock.monotonic_s() - self._began_s) * self.speed
 
 
 class SteadyStoreClock(StoreClock):
     """A partition's time, which does not follow Redis's, since that goes on while the loop's stands still."""
 
-    def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> int:
-        was_synced, own_offset_ms = self._is_synced, self._own_offset_ms
-        stepped_ms = super().observe(store_now_ms, requested_at_s)
-        if was_synced:
-            self._own_offset_ms = own_offset_ms
-        return stepped_ms
+    def follow_drift(self, drift_ms: float) -> None:
+        pass
 
 
 _steady_systems = 0

@@ -57,7 +57,7 @@ class ExchangeHttp(PooledHttpClient):
         self._change = change
         self._now_s = now_s
 
-    async def _send(
+    async def exchange(
         self,
         method: str,
         url: str,

@@ -67,16 +67,16 @@ class OtlpReceiver:
             server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        receiver = self
+        receiver, end, keep = self, self._end, self._keep
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.requests += 1
                 if not receiver.status:
-                    receiver._end.wait()
+                    end.wait()
                     return
-                receiver._keep(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+                keep(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
                 self.send_response(receiver.status)
                 self.end_headers()
 

@@ -30,7 +30,7 @@ class ScriptedReceiver:
     """Answers as the test says, and keeps what it got."""
 
     def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         #: When, and which outcome.
         self.requests: list[tuple[float, str]] = []
         self.bodies: dict[str, list[str]] = defaultdict(list)
@@ -40,7 +40,7 @@ class ScriptedReceiver:
         self.running = self.running_max = 0
 
     async def post(self, outcome_id: str, body: str) -> Answer:
-        self.requests.append((self._loop.time(), outcome_id))
+        self.requests.append((self.loop.time(), outcome_id))
         self.bodies[outcome_id].append(body)
         self.running += 1
         self.running_max = max(self.running_max, self.running)
@@ -328,7 +328,7 @@ class UnsteadyReceiver(ScriptedReceiver):
         self.is_over = False
 
     async def post(self, outcome_id: str, body: str) -> Answer:
-        now_s = self._loop.time()
+        now_s = self.loop.time()
         while self._until_s <= now_s:
             self._is_down, self._until_s = not self._is_down, self._until_s + self._chance.expovariate(1 / 60)
         self.bodies[outcome_id].append(body)

@@ -253,10 +253,12 @@ class EventStreams(SessionFollower[_Followed]):
             self._sessions_readers -= {reader}
             self._metrics.streams.set(len(self._open))
 
-    def _keep(self, session: StoredSession) -> _Followed:
+    def keep(self, session: StoredSession) -> _Followed:
+        """Return the session with the event that is sent of it."""
         return _Followed(session)
 
-    def _on_change(self, _name: str, followed: _Followed | None, /) -> None:
+    def on_change(self, _name: str, followed: _Followed | None, /) -> None:
+        """Send the change to all who follow sessions."""
         for reader in tuple(self._sessions_readers):
             if followed is None:
                 reader.end()  # Redis has lost data: start over
