@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
-    CallReceived,
     ClientCallReceived,
     ConferenceEnded,
     ConferenceEventIgnored,
@@ -21,8 +20,8 @@ from conferral.statemachine.events import (
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    RecordingChanged,
 )
-from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony import callback_events
 from conferral.telephony.callback_events import (
@@ -87,26 +86,6 @@ def client_call(form):
 
 def call_to_bob(form):
     return call_received(form, InboundRoute(("client:bob",)), SessionMode.BRIDGE)
-
-
-def test_a_call_that_arrives_is_a_session_of_its_own():
-    event = call_received(fields("call_arrives"), InboundRoute(("+14155550123",)), SessionMode.BRIDGE)
-
-    assert event == CallReceived(
-        session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
-        agent_address="+14155550123", has_caller_id=True, call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
-    )  # fmt: skip
-
-
-def test_waiting_conference_call_event_carries_attributes_and_other_agents():
-    attributes = ConferenceAttributes(beep="onEnter", after_url="https://example.com/survey")
-
-    route = InboundRoute(("client:bob", "client:carol", "+14155550123"), attributes=attributes)
-    event = call_received(fields("call_arrives"), route, SessionMode.CONFERENCE)
-
-    assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
-        "conference", "client:bob", ("client:carol", "+14155550123"), attributes,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("named, session_id", [("order-17", "order-17"), (None, CALLER), ("", CALLER)])
@@ -200,46 +179,39 @@ def test_duration_of_a_call_that_is_over_is_read_and_a_strange_one_is_ignored(se
     assert (call.duration_s, dial.duration_s) == (duration_s, duration_s)
 
 
+def in_conference(sequence):
+    """What every event of a conference has."""
+    return {
+        "session_id": CALLER, "source": CONFERENCE, "conference_sid": CONFERENCE, "sequence": sequence,
+        "occurred_at_ms": EIGHT_O_CLOCK_MS + 60_000,
+    }  # fmt: skip
+
+
 @each(
     "moment, expected",
     [
-        ("agent_joins", ParticipantJoined(
-            session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1")),
-        ("conference_starts", ConferenceStarted(
-            session_id=CALLER, source=CONFERENCE, sequence=3, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE)),
+        ("agent_joins", ParticipantJoined(**in_conference(1), call_sid=AGENT, label="agent-1")),
+        ("conference_starts", ConferenceStarted(**in_conference(3))),
         ("agent_leaves", ParticipantLeft(
-            session_id=CALLER, source=CONFERENCE, sequence=4, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", call_status="completed",
+            **in_conference(4), call_sid=AGENT, label="agent-1", call_status="completed",
             left_reason="participant_hung_up")),
         ("customer_is_held", ParticipantChanged(
-            session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", kind="participant-hold", held=True)),
+            **in_conference(5), call_sid=CALLER, label="customer-1", kind="participant-hold", held=True)),
         ("customer_waits", ParticipantJoined(
-            session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", start_on_enter=False)),
+            **in_conference(1), call_sid=CALLER, label="customer-1", start_on_enter=False)),
         ("agent_carries_the_flag", ParticipantChanged(
-            session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", kind="participant-modify", muted=True,
+            **in_conference(5), call_sid=AGENT, label="agent-1", kind="participant-modify", muted=True,
             end_on_exit=True)),
         ("conference_ends", ConferenceEnded(
-            session_id=CALLER, source=CONFERENCE, sequence=6, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, conference_reason="last-participant-left", call_sid_ending=CALLER)),
-        ("announcement_ends", AnnouncementEnded(
-            session_id=CALLER, source=CONFERENCE, sequence=7, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, command="c1")),
+            **in_conference(6), conference_reason="last-participant-left", call_sid_ending=CALLER)),
+        ("announcement_ends", AnnouncementEnded(**in_conference(7), command="c1")),
         ("announcement_to_one_fails", AnnouncementEnded(
-            session_id=CALLER, source=CONFERENCE, sequence=8, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=CALLER, url="https://example.com/a.wav", failed=True,
+            **in_conference(8), call_sid=CALLER, url="https://example.com/a.wav", failed=True,
             reason="Internal error")),
         ("supervisor_whispers", ParticipantChanged(
-            session_id=CALLER, source=CONFERENCE, sequence=9, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=SUPERVISOR, label="supervisor-3", kind="participant-modify",
-            coaches=AGENT)),
+            **in_conference(9), call_sid=SUPERVISOR, label="supervisor-3", kind="participant-modify", coaches=AGENT)),
         ("customer_speaks", ConferenceEventIgnored(
-            session_id=CALLER, source=CONFERENCE, sequence=10, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, kind="participant-speech-start", call_sid=CALLER)),
+            **in_conference(10), kind="participant-speech-start", call_sid=CALLER)),
     ],
 )  # fmt: skip
 def test_each_conference_callback_is_an_event(moment, expected):
@@ -392,3 +364,75 @@ def test_the_list_of_fields_read_is_complete():
             asked |= recorder.asked
 
     assert asked | {"AccountSid"} == FIELDS_READ
+
+
+# ---- announcements -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "command", "played"),
+    [
+        ("https://example.com/voice/announcement?command=c1&session=CS1&v=1#rc=2", "c1", ""),
+        ("https://example.com/a.wav#rc=2", "", "https://example.com/a.wav"),
+        ("https://example.com/".ljust(2_001, "a"), "", "https://example.com/".ljust(2_000, "a")),
+        ("https://example.com/voice/announcement?session=CS1&v=1", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_announcement_is_identified_by_its_url(url, command, played):
+    event = conference(fields("announcement_ends", AnnounceUrl=url))
+
+    assert (event.command, event.url) == (command, played)
+
+
+@each(
+    "expected, kept",
+    [
+        (None, ""),
+        ("", ""),
+        ("HTTP error 11200 at wait", "HTTP error 11200 at wait"),
+        ("could not fetch https://u:p@example.com/a.wav", "could not fetch \u2026"),
+        ("call to +1 (415) 555-0123 failed", "call to +\u202623 failed"),
+        ("a\nb\x00", "a\u2026b\u2026"),
+        ("x" * 999, "x" * 200),
+        ("x" * 194 + " +14155550123 failed", "x" * 194 + " +\u202623 "),
+    ],
+)
+def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(expected, kept):
+    event = conference(fields("announcement_to_one_fails", ReasonAnnouncementFailed=expected))
+
+    assert isinstance(event, AnnouncementEnded)
+    assert event.reason == kept
+
+
+# ---- recordings ----------------------------------------------------------------------------------------------------
+
+
+def test_customer_call_recording_is_identified_by_its_call():
+    assert recording(fields("customers_call_was_recorded")) == RecordingChanged(
+        session_id=CALLER, token=f"recording_changed:{RECORDING}:completed", recording_sid=RECORDING,
+        status="completed", call_sid=CALLER, duration_s=42,
+        url=f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Recordings/{RECORDING}",
+    )  # fmt: skip
+
+
+def test_conference_recording_is_identified_by_its_conference():
+    event = recording(fields("conference_is_recorded"))
+
+    assert (event.of_conference, event.conference_sid, event.call_sid) == (True, CONFERENCE, "")
+    assert (event.status, event.duration_s) == ("in-progress", 0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "changes", "of_conference"),
+    [
+        ("conference_is_recorded", {"RecordingSource": "StartConferenceRecordingAPI"}, True),
+        ("conference_is_recorded", {"RecordingSource": None}, True),
+        ("conference_is_recorded", {"RecordingSource": None, "CallSid": CALLER}, False),
+        ("customers_call_was_recorded", {"RecordingSource": None}, False),
+        ("customers_call_was_recorded", {"RecordingSource": None, "CallSid": None}, False),
+        ("customers_call_was_recorded", {"RecordingSource": "OutboundAPI"}, False),
+    ],
+)
+def test_recording_of_a_conference_is_recognized_by_source_or_sid(moment, changes, of_conference):
+    assert recording(fields(moment, **changes)).of_conference is of_conference

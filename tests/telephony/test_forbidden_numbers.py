@@ -1,35 +1,19 @@
 """Numbers that no one may dial, new area codes, and costly ranges: whole classes, by enumeration and generation."""
 
-from functools import cache, partial
-
 import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.addresses import parse_address
 from tests.support.each import each
+from tests.telephony.test_addresses import COSTLY, DEAR, EVERYWHERE, allows, examples
 
-OWN_NUMBER = "+14155550100"
-PREMIUM, COSTLY = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST), (
-    PhoneNumberType.PERSONAL_NUMBER, PhoneNumberType.PAGER)  # fmt: skip
 #: Area codes with a service of their own, so none of them is a new one: toll-free, premium-rate, personal, machines.
 SERVICES = {"500", "521", "522", "523", "524", "525", "526", "527", "528", "529", "532", "533", "535", "538", "542",
             "543", "544", "545", "546", "547", "549", "550", "552", "553", "554", "556", "566", "558", "569", "577",
             "578", "588", "589", "600", "622", "633", "644", "655", "677", "688", "700", "710", "800", "822", "833",
             "844", "855", "866", "877", "888", "880", "881", "882", "883", "900"}  # fmt: skip
-
-
-allow_list = cache(partial(AllowList.from_setting, own_number=OWN_NUMBER))
-
-
-def allows(setting, address):
-    try:
-        allow_list(setting).check(parse_address(address))
-    except AddressError:
-        return False
-    return True
 
 
 def unknown_area_codes():
@@ -45,13 +29,6 @@ def unknown_area_codes():
     ]
 
 
-def examples(types):
-    """The library's example numbers of some types, in E.164."""
-    found = [phonenumbers.example_number_for_type(region, kind)
-             for region in sorted(phonenumbers.SUPPORTED_REGIONS) for kind in types]  # fmt: skip
-    return [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
-
-
 # ---- new area codes ----------------------------------------------------------------------------------------------
 
 
@@ -65,7 +42,7 @@ def test_prefix_of_a_new_area_code_admits_a_possible_number():
 
 def test_prefix_admits_no_premium_or_shared_cost_number_of_any_length():
     admitted = []
-    for number in examples(PREMIUM):
+    for number in examples(DEAR):
         code = phonenumbers.parse(number).country_code
         for digits in (number, *(number + extra for extra in ("0", "5", "9", "00", "99"))):
             prefix = digits[: len(str(code)) + 3]  # longer than the country code
@@ -86,9 +63,8 @@ def test_invalid_number_in_a_premium_range_stays_refused_under_its_own_prefix(nu
 def test_costly_number_needs_a_prefix_inside_its_range(nth):
     numbers = examples(COSTLY)[::nth]
     numbers += ["+447012345678", "+39199123456", "+14159761234", "+16509761234", "+14155551212"]
-    everywhere = ",".join(sorted(phonenumbers.SUPPORTED_REGIONS))
     assert len(numbers) > 70 / nth
-    assert [number for number in numbers if allows(everywhere, number)] == []
+    assert [number for number in numbers if allows(EVERYWHERE, number)] == []
     by_code = [f"+{phonenumbers.parse(number).country_code}" for number in numbers]
     assert [number for number, code in zip(numbers, by_code, strict=True) if allows(code, number)] == []
     # In Japan, longer numbers that begin with these digits are mobile numbers.
@@ -151,9 +127,12 @@ def test_so_it_is_under_any_escape(user):
     assert not (whole and allows("US,sip:example.com", f"sip:{escaped}@example.com"))
 
 
-@each("user", ["1900FLOWERS", "1-900-FLOWERS", "p1900flowers", "900FLOWERS", "1900FLOWERSX", "p911", "w911", "911a",
-               "19005550143*x", "9w1w1", "1167911", "+1911", "+1900bob", "+1-900-555-0143"])  # fmt: skip
-def test_letters_count_as_on_a_keypad(user):
+@each("user", ["911", "112", "9-1-1", "(911)", "*67911", "_911", "%39%31%31", "%2B19005550143", "+19005550143",
+               "19005550143", "0019005550143", "+190055501430", "911/x", "911=a", "911,bob", "911w1",
+               "+19005550143/bob", "1900FLOWERS", "1-900-FLOWERS", "p1900flowers", "900FLOWERS", "1900FLOWERSX",
+               "p911", "w911", "911a", "19005550143*x", "9w1w1", "1167911", "+1911", "+1900bob",
+               "+1-900-555-0143"])  # fmt: skip
+def test_separators_and_escapes_change_nothing_and_letters_count_as_on_a_keypad(user):
     assert not allows("US,+1,sip:example.com", f"sip:{user}@example.com")
 
 

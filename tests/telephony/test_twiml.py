@@ -83,14 +83,6 @@ def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, te
     assert CallCallback.parse(query_of(noun.get("statusCallback"))).party == "agent"
 
 
-def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
-    dial = bridge(agent="client:carol", agent_number=2).find("Dial")
-
-    expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
-    assert DialAction.parse(query_of(dial.get("action"))) == expected
-    assert CallCallback.parse(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
-
-
 def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
     dial, conference = join("agent", label="agent-1", attempt=2)
 

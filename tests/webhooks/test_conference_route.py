@@ -1,6 +1,5 @@
 """A caller who waits in a conference from the start, and what the directory says of the number that was called."""
 
-import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,9 +8,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait
-from conferral.webhooks import responses
-from tests.support.metric_values import value_of
-from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, said, verbs
+from tests.webhooks.documents import action_of, conference_of
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post
 
 DIRECTORY = """
@@ -78,38 +75,6 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]
-
-
-async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_client, ingest):
-    client = await open_client(CONFERRAL_GREETING="Welcome.")
-    _, document = await post(client, "/voice/conference", fields("call_arrives"))
-    wait_url = next_url(document, "Dial/Conference", "waitUrl")
-    ingest.facts = facts("conferenced", opening="arriving")
-
-    _, greeting = await post(client, wait_url, fields("customer_waits"))
-    _, music = await post(client, next_url(greeting, "Redirect"), fields("customer_waits"))
-
-    assert (verbs(greeting), said(greeting)) == (["Say", "Redirect"], "Welcome.")
-    assert ET.fromstring(music).find("Play").text == f"{PUBLIC_URL}/media/music.wav"
-    assert [event.name for event in ingest.events] == ["call_received", "participant_joined", "participant_joined"]
-    assert ingest.events[1] == ingest.events[2]  # the session ignores the second
-
-
-@pytest.mark.parametrize("fault", ["away", "hangs"])
-async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
-    open_client, ingest, metrics, lines, monkeypatch, write_directory, fault
-):
-    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
-    client = await open_client(**write_directory(DIRECTORY))
-    setattr(ingest, fault, True)
-
-    status, document = await post(client, "/voice/conference", fields("call_arrives"))
-
-    assert (status, dial_of(document).find("Client").text) == (200, "alice")
-    assert action_of(document).dial.value == "bridge"
-    assert value_of(metrics.webhook_store_errors.labels("/voice/conference")) == 1
-    warnings = {line["event"] for line in lines if line["log_level"] == "warning"}
-    assert warnings == {"store_unreachable", "call_not_stored"}
 
 
 # ---- the directory -----------------------------------------------------------------------------------------------
@@ -180,13 +145,3 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
     assert conference_of(document).get("startConferenceOnEnter") == "false"
     assert "audio=music" in conference_of(document).get("waitUrl")
-
-
-async def test_the_fallback_opens_another_session_when_what_came_after_the_first_has_failed(client, ingest):
-    ingest.ended = {CALLER: CALLER}
-    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl="https://example.com/survey")
-
-    _, document = await post(client, "/voice/fallback", form)
-
-    assert verbs(document) == ["Dial"]
-    assert [event.session_id for event in ingest.events] == [f"{CALLER}-2"]

@@ -9,7 +9,7 @@ from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, rung, said, verbs
-from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, events_of, pressed, target
+from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, pressed, target
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
 
 
@@ -222,3 +222,58 @@ async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, inges
 
     assert verbs(document) == ["Hangup"]
     assert ingest.events == []
+
+
+# ---- several ring for the same call --------------------------------------------------------------------------------
+
+
+OPTIONS = DialOptions(brief="About an invoice.")
+
+
+def two_targets():
+    """Two phones that ring for the same call."""
+    both = {"ring_group": "word", "options": OPTIONS}
+    return {"target_1": target(**both), "target_2": target(label="target-2", dial_id=OTHER_DIAL, **both)}
+
+
+async def briefed(client, dial, call_sid):
+    """Someone picks up and hears the brief; gives what is asked afterwards."""
+    _, document = await post(client, at(1, dial), answered(CallSid=call_sid))
+    assert (verbs(document), said(document)) == (["Say", "Redirect"], "About an invoice.")
+    return next_url(document, "Redirect")
+
+
+def decisions(ingest):
+    return [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
+
+
+async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, ingest, lines):
+    ingest.facts = facts("transferring", **two_targets())
+
+    way_in = await briefed(client, DIAL, TARGET)
+    assert events_of(ingest) == ["gate_reached"]
+    assert not [key for key in ingest.gates if key[1] == "ring_group"]
+    assert [line["outcome"] for line in lines if line["event"] == "gate_answered"] == ["briefed"]
+    also = await briefed(client, OTHER_DIAL, OTHER)
+
+    _, won = await post(client, also, answered(CallSid=OTHER))
+    _, lost = await post(client, way_in, answered())
+    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
+    assert "Somebody else" in said(lost)
+    assert decisions(ingest) == [(OTHER_DIAL, "accepted"), (DIAL, "taken")]
+
+
+async def test_without_redis_after_the_brief_it_waits_and_then_lets_in_without_another_brief(client, ingest):
+    ingest.facts = facts("transferring", **two_targets())
+    url = await briefed(client, DIAL, TARGET)
+
+    ingest.away = True
+    for _ in range(2):
+        _, document = await post(client, url, answered())
+        assert verbs(document) == ["Pause", "Redirect"]
+        url = next_url(document, "Redirect")
+    ingest.away = False
+
+    _, document = await post(client, url, answered())
+    assert verbs(document) == ["Dial"]
+    assert events_of(ingest) == ["gate_reached", "accepted"]

@@ -7,7 +7,6 @@ import pytest
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase
 from conferral.telephony.callback_urls import CallCallback
-from conferral.webhooks import responses
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, rung, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
@@ -58,15 +57,6 @@ async def test_no_one_else_rings(open_client, ingest, write_directory, known, is
     assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
 
 
-@pytest.mark.parametrize("fault", ["away", "hangs"])
-async def test_without_redis_the_directory_says_who_follows(open_client, ingest, monkeypatch, write_directory, fault):
-    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
-    client = await open_client(**write_directory(DIRECTORY))
-    setattr(ingest, fault, True)
-
-    assert rung((await post(client, target_of(0), unanswered("busy")))[1]) == "bob"
-
-
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
 async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
@@ -77,12 +67,6 @@ async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     assert action_of(document).agent_number == 2
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert refused not in str(line)
-
-
-@pytest.mark.parametrize("number", ["100", "-1", "x", ""])
-async def test_invalid_agent_number_gets_400(client, ingest, number):
-    assert await post(client, DIAL_ACTION.replace("&v=1", f"&agent={number}&v=1"), unanswered()) == (400, "")
-    assert ingest.events == []
 
 
 # ---- a phone whose network refuses the caller's number -----------------------------------------------------------

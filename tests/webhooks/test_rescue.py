@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 HANDLERS = {
     str(ROOT / "conferral" / "webhooks" / f"{name}.py")
     for name in (
-        *("announcement", "call_routing", "dial_action", "dial_action_policy", "gate", "gate_policy"),
-        *("responses", "status_callbacks", "voice", "voice_client", "wait_url"),
+        *("call_routing", "dial_action", "gate", "handoff", "responses", "status_callbacks", "visits", "voice"),
+        *("voice_client", "wait_url"),
     )
 } | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
 GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1&v=1"

@@ -205,43 +205,6 @@ async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api
 # ---- ids ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("bridged")
-async def test_the_same_command_under_the_same_id_is_answered_the_same(api, store):
-    body = {"type": "end", "id": "night-17"}
-
-    first = await ask(api, COMMANDS, body)
-    assert await take_up(store) == ["night-17"]
-    again = await ask(api, COMMANDS, body)
-
-    assert first == again == (202, {"command": "night-17"})
-    assert await published(store) == []  # it was done once
-
-
-@pytest.mark.usefixtures("bridged")
-@pytest.mark.parametrize("is_taken_up", [False, True])
-async def test_another_command_under_that_id_is_refused(api, store, is_taken_up):
-    await ask(api, COMMANDS, {"type": "end", "id": "night-17"})
-    if is_taken_up:
-        await take_up(store)
-    before = await published(store)
-
-    status, body = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
-
-    assert (status, body["error"]["type"]) == (409, "id-conflict")
-    assert body["error"]["reason"] == "the id night-17 is already used by another command; nothing was done"
-    assert await published(store) == before
-
-
-@pytest.mark.usefixtures("bridged")
-async def test_one_of_two_concurrent_api_commands_with_one_id_is_published(api, store):
-    bodies = [{"type": name, "id": "night-17"} for name in ("end", "convert", "park", "swap", "merge")]
-
-    answers = await asyncio.gather(*(ask(api, COMMANDS, body) for body in bodies))
-
-    assert sorted(status for status, _ in answers) == [202, 409, 409, 409, 409]
-    assert len(await published(store)) == 1
-
-
 # ---- outcomes ----------------------------------------------------------------------------------------------------
 
 

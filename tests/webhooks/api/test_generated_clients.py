@@ -127,6 +127,7 @@ def run(*command, cwd):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.soak
 def test_typescript_client_compiles_and_knows_the_types(tmp_path):
     node, folder = node_modules()
     (tmp_path / "openapi.json").write_text(json.dumps(HTTP))

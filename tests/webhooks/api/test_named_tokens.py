@@ -136,13 +136,6 @@ async def test_a_token_that_may_nothing_of_the_kind_learns_nothing_of_sessions(o
     assert answers[0] == answers[1]
 
 
-async def test_the_first_token_may_do_everything_and_is_named_api(opened, store):
-    api, _ = await opened(table("desk", ["read"]))
-    assert (await ask(api, "GET", "/sessions", headers=BEARER))[0] == 200
-    assert (await ask(api, "POST", f"/sessions/{CALLER}/commands", headers=BEARER, json={"type": "end"}))[0] == 202
-    assert (await published(store))[0]["by"] == "api"
-
-
 async def test_named_tokens_do_without_the_first(opened):
     api, _ = await opened(table("desk", ["read"]), CONFERRAL_API_TOKEN=None)
     assert (await ask(api, "GET", "/sessions", headers=bearer_of("desk")))[0] == 200
@@ -150,24 +143,6 @@ async def test_named_tokens_do_without_the_first(opened):
 
 
 # ---- who did it --------------------------------------------------------------------------------------------------
-
-
-@each(
-    "given, by",
-    [({}, "desk"), ({"by": ""}, "desk"), ({"by": "alice"}, "desk/alice"), ({"by": "api"}, "desk/api")],
-)  # fmt: skip
-async def test_the_tokens_name_comes_before_by(opened, store, given, by):
-    api, _ = await opened(table("desk", ["end"]))
-    await ask(api, "POST", f"/sessions/{CALLER}/commands", headers=bearer_of("desk"), json={"type": "end", **given})
-    assert (await published(store))[-1]["by"] == by
-
-
-async def test_by_with_a_slash_could_be_another_tokens_and_is_refused(opened, store):
-    api, _ = await opened(table("desk", ["end"]))
-    body = {"type": "end", "by": "api/alice"}
-    status, answer = await ask(api, "POST", f"/sessions/{CALLER}/commands", headers=bearer_of("desk"), json=body)
-    assert (status, answer["error"]["type"]) == (422, "invalid")
-    assert not await published(store)
 
 
 async def test_a_token_without_read_sees_its_own_commands_from_the_start_and_no_others(opened, store):

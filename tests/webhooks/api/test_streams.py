@@ -126,19 +126,6 @@ async def test_stream_begins_with_live_sessions_and_goes_on_with_changes_up_to_t
         assert (await stream.next())[1]["id"] == "new"
 
 
-async def test_session_that_begins_and_ends_between_two_polls_is_sent_once(api, store):
-    await commit(store, ended(session("before")))
-    async with opened(api, "/sessions") as stream:
-        assert await stream.until("ready") == []
-
-        for number in range(3):
-            await commit(store, ended(session(f"short-{number}"), 1_795_000_010_000))
-        await commit(store, session("later"))
-
-        seen = [(await stream.next())[1]["id"] for _ in range(4)]
-        assert sorted(seen) == ["later", "short-0", "short-1", "short-2"]
-
-
 @each(
     "query, left",
     [
