@@ -68,18 +68,13 @@ class ModelScenario:
                     self.rings.append(output)
         return result
 
-    def add_foreign_calls(self, count: int, status: str = "in-progress", age_s: float = 0.0) -> list[str]:
+    def add_foreign_calls(self, count: int) -> list[str]:
         with self.exchange.changing(self.now_s) as transaction:
-            return foreign_calls.add_calls(transaction, count, status, age_s)
+            return foreign_calls.add_calls(transaction, count, age_s=0.0)
 
     def add_foreign_conference(self, name: str, participant_count: int = 2) -> str:
         with self.exchange.changing(self.now_s) as transaction:
             return foreign_calls.add_conference(transaction, name, participant_count, age_s=0.0)
-
-    def sends(self, sid: str, event: str, *params: tuple[str, str]) -> None:
-        with self.exchange.changing(self.now_s) as transaction:
-            foreign_calls.send_callback(transaction, sid, event, params)
-        self.callbacks += transaction.outputs  # type: ignore[arg-type]
 
     def passes(self, seconds: float) -> None:
         self.happens(TimePassed(), seconds)

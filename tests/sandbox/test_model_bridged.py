@@ -122,14 +122,6 @@ def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged(story: Mode
     assert (story.hears(child), story.hears(parent)) == ({parent}, {child})
 
 
-def test_child_that_hangs_up_in_its_whisper_was_never_bridged(story: ModelScenario) -> None:
-    _, child = story.bridging(to='<Client url="/whisper">alice</Client>')
-    story.answers(child)
-    story.serve("/whisper", "<Response><Hangup/></Response>")
-
-    assert (action(story)["DialCallStatus"], action(story)["DialBridged"]) == ("completed", "false")
-
-
 def test_callee_who_hangs_up_during_the_whisper_was_never_bridged(story: ModelScenario) -> None:
     parent, child = story.bridging(to='<Number url="/whisper">+15550111</Number>')
     story.answers(child)
@@ -169,19 +161,6 @@ def test_child_callbacks_count_from_zero_and_name_the_parent(story: ModelScenari
     assert fields[3]["CallbackSource"] == "call-progress-events"
     assert fields[0]["Timestamp"] == "Thu, 01 Jan 1970 00:16:40 +0000"
     assert "FromCountry" not in fields[0]
-
-
-@pytest.mark.parametrize(
-    ("to", "from_", "code"),
-    [
-        pytest.param("+15550111", "client:alice", 13214, id="a client needs a caller ID"),
-        pytest.param("(415) 555", CUSTOMER, 13223, id="no number"),
-    ],
-)
-def test_number_that_cannot_be_dialed_fails_the_dial(story: ModelScenario, to: str, from_: str, code: int) -> None:
-    story.call_in(bridge_twiml(f"<Number>{to}</Number>"), from_=from_)
-
-    assert (story.error_codes(), action(story)["DialCallStatus"]) == ([code], "failed")
 
 
 @pytest.mark.parametrize(("shown", "codes"), [(CUSTOMER, []), (BUSINESS, []), ("+14155550188", [13214])])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
@@ -99,3 +100,31 @@ def test_wait_document_may_not_dial(story: ModelScenario) -> None:
 
     assert story.error_codes() == [13238]
     assert story.asked_paths() == ["/after"]
+
+
+def test_speech_is_reported_from_start_to_stop(story: ModelScenario) -> None:
+    first = story.member("participantLabel='customer'")
+    story.member()
+
+    for happened in (PhoneSpeaks, PhoneSpeaks, PhoneFallsSilent, PhoneFallsSilent):
+        story.happens(happened(first))
+
+    assert story.events()[-2:] == ["participant-speech-start", "participant-speech-stop"]
+    params = story.event("participant-speech-stop")
+    assert (params["CallSid"], params["ParticipantLabel"], params["Muted"], params["Hold"]) == (
+        first, "customer", "false", "false",
+    )  # fmt: skip
+    assert story.events().count("participant-speech-start") == 1
+
+
+@pytest.mark.parametrize("change", ["Muted", "Hold"])
+def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(story: ModelScenario, change: str) -> None:
+    first = story.member()
+    story.member()
+    story.happens(PhoneSpeaks(first))
+    story.update(first, (change, "true"))
+
+    for happened in (PhoneFallsSilent, PhoneSpeaks):
+        story.happens(happened(first))
+
+    assert [it for it in story.events() if "speech" in it] == ["participant-speech-start"]

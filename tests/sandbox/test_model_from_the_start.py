@@ -1,10 +1,7 @@
 """A conference from the start: greeting and music for who waits, limits, ways out, and TwiML that comes after."""
 
-from dataclasses import replace
-
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
@@ -36,17 +33,6 @@ def test_wait_document_without_a_redirect_is_requested_again(story: ModelScenari
     story.passes(5.0)
 
     assert (story.asked_paths(), story.hears(sid)) == (["/greeting"], "silence")
-
-
-def test_leg_continues_at_its_action_when_music_fails_after_the_greeting(story: ModelScenario) -> None:
-    sid = story.member(WAITS)
-    story.serve("/greeting", "<Response><Say>Welcome</Say><Redirect>/music</Redirect></Response>")
-    story.passes(1.0)
-
-    story.fail("/music")
-
-    action = story.sent_to("/after")
-    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (sid, "in-progress", "failed")
 
 
 def test_star_takes_a_member_out_where_the_dial_says_so(story: ModelScenario) -> None:
@@ -96,15 +82,3 @@ def test_browser_brings_its_own_parameters_through_an_application(story: ModelSc
     assert not {"CallToken", "FromCountry"} & fields.keys()
     story.serve("/client", conference_twiml())
     assert story.call(sid).activity == "conference"
-
-
-@pytest.mark.parametrize("rule, reason", [("add-failed", "participant_add_failed"), ("hung-up", "participant_hung_up")])
-def test_how_a_failed_wait_document_is_reported_is_a_rule(rule: str, reason: str) -> None:
-    story = ModelScenario(replace(Behavior(), failed_wait=rule))
-    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
-
-    story.fail("/wait")
-
-    assert story.left() == (reason, "in-progress")
-    action = story.sent_to("/after")
-    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")

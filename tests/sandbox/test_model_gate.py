@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import PhoneAnswers, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 
 GATHER = (
@@ -110,3 +110,71 @@ def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
     assert (without, refusal["code"]) == (400, 21210)
     assert (answered, body.get("code")) == (status, code)
     assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
+
+
+# ---- machine detection ---------------------------------------------------------------------------------------------
+
+
+DETECTS = ("MachineDetection", "Enable")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answered_by", "after_s"),
+    [
+        ("person", "human", 3.0),
+        ("silent-person", "unknown", 5.0),
+        ("mailbox", "machine_start", 4.0),
+        ("mailbox-with-beep", "machine_start", 4.0),
+        ("fax", "fax", 4.0),
+    ],
+)
+def test_document_is_requested_once_it_is_known_what_answered(
+    story: ModelScenario, kind: PhoneKind, answered_by: str, after_s: float
+) -> None:
+    sid = dial_to_gate(story, DETECTS)
+    story.happens(PhoneAnswers(sid, kind))
+    story.passes(after_s - 0.1)
+    assert (story.asked_paths(), story.status(sid), story.hears(sid)) == ([], "in-progress", "silence")
+    story.passes(0.1)
+
+    assert story.sent_to("/gate")["AnsweredBy"] == answered_by
+    assert story.rest("GET", f"/Calls/{sid}.json")[1]["answered_by"] == answered_by
+    story.serve("/gate", "<Response><Gather action='/key'/></Response>")
+    story.presses(sid, "1#")
+    assert "AnsweredBy" not in story.sent_to("/key")
+    story.hangs_up(sid)
+    assert story.event("completed")["AnsweredBy"] == answered_by
+
+
+@pytest.mark.parametrize(
+    "params",
+    [(), (DETECTS, ("AsyncAmd", "true")), (("MachineDetection", "DetectMessageEnd"),)],
+    ids=["not asked", "in the background", "end of the greeting"],
+)
+def test_document_is_requested_at_once_without_detection(
+    story: ModelScenario, params: tuple[tuple[str, str], ...]
+) -> None:
+    story.answers(dial_to_gate(story, *params))
+
+    assert "AnsweredBy" not in story.sent_to("/gate")
+
+
+def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> None:
+    story.answers(dial_to_gate(story, DETECTS, ("SendDigits", "1")))
+    story.answers(dial_to_gate(story, DETECTS, to="client:bob"))
+    story.passes(0.0)
+
+    assert story.asked_paths() == ["/gate", "/gate"]
+    form = (("To", "client:bob"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("MachineDetection", "Perhaps"))
+    assert story.refused("POST", "/Calls.json", *form) == (400, 20001)
+
+
+def test_call_that_is_moved_or_hung_up_during_detection_requests_nothing(story: ModelScenario) -> None:
+    moved, left = dial_to_gate(story, DETECTS), dial_to_gate(story, DETECTS)
+    for sid in (moved, left):
+        story.answers(sid)
+    story.redirect(moved, "<Response><Pause length='60'/></Response>")
+    story.hangs_up(left)
+    story.passes(10.0)
+
+    assert (story.asked_paths(), story.call(moved).activity, story.status(left)) == ([], "pausing", "completed")

@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
 from conferral.sandbox.model.state import Recording
 from tests.sandbox.model_scenario import APP, ModelScenario
@@ -128,17 +127,6 @@ def test_message_without_an_action_requests_its_document_again(story: ModelScena
     story.presses(sid, "1")
 
     assert story.sent_to("/voice")["Digits"] == "1"
-
-
-def test_completed_callback_may_take_longer_than_the_action() -> None:
-    story = ModelScenario(Behavior(recording_processing_s=10.0))
-    sid = leave_message(story)
-    says(story, sid)
-    story.passes(8.0)
-
-    assert (story.asked_paths(), story.events("recording")) == (["/recorded"], ["recording-in-progress"])
-    story.passes(10.0)
-    assert story.event("recording-completed")["CallSid"] == sid
 
 
 def test_message_is_listed_and_can_be_deleted_once(story: ModelScenario) -> None:

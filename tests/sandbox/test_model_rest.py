@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import InboundCall
+from conferral.sandbox.model.messages import InboundCall, PhoneRefuses, PhoneRings
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 from tests.support.each import each
@@ -233,3 +233,142 @@ def test_list_of_conferences_shows_one_status(behavior: Behavior, listed: dict[s
             continue
         found = story.rest("GET", "/Conferences.json", *parameters)[1]["conferences"]
         assert [one["friendly_name"] for one in found] == expected
+
+
+LIVE = ("Status", "in-progress")
+
+
+def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight(story: ModelScenario) -> None:
+    sids = story.add_foreign_calls(6)
+
+    _, first = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"))
+    for sid in sids[4:]:  # both are on the first page
+        story.complete(sid)
+    story.add_foreign_calls(3)
+    token = first["next_page_uri"].rpartition("PageToken=")[2]
+    _, second = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"), ("Page", "1"), ("PageToken", token))
+
+    assert [it["sid"] for it in second["calls"]] == [sids[3], sids[2]]
+    assert story.rest("GET", "/Calls.json", ("PageToken", "x"))[1]["code"] == 20001
+
+
+# ---- the Participants API ------------------------------------------------------------------------------------------
+
+
+def test_create_answers_with_the_participant_as_twilio_describes_it(story: ModelScenario) -> None:
+    status, body = story.rest(
+        "POST", "/Conferences/room/Participants.json", ("From", BUSINESS), ("To", "client:carol"), ("Label", "target")
+    )
+
+    assert status == 201
+    assert set(body) == {
+        "account_sid", "call_sid", "label", "call_sid_to_coach", "coaching", "conference_sid", "date_created",
+        "date_updated", "end_conference_on_exit", "muted", "hold", "start_conference_on_enter", "status",
+        "queue_time", "uri",
+    }  # fmt: skip
+    assert (body["status"], body["queue_time"], body["label"]) == ("queued", "0", "target")
+    assert (body["muted"], body["start_conference_on_enter"], body["end_conference_on_exit"]) == (False, True, False)
+    assert body["conference_sid"] == story.conference()
+
+
+def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it(story: ModelScenario) -> None:
+    sid = story.participant(
+        "client:carol",
+        ("ConferenceStatusCallback", f"{APP}/c"),
+        ("ConferenceStatusCallbackEvent", "leave"),
+        conference="new",
+    )
+
+    story.happens(PhoneRefuses(sid, 486))
+
+    assert story.left() == ("participant_add_failed", "busy")
+    assert story.exchange.state.conferences[story.conference("new")].status == "completed"
+
+
+@pytest.mark.parametrize("events", [["ringing answered"], ["ringing", "answered"]], ids=["one field", "several"])
+def test_participant_call_events_may_come_in_one_field_or_several(story: ModelScenario, events: list[str]) -> None:
+    fields = [("StatusCallbackEvent", event) for event in events]
+    sid = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), *fields)
+
+    story.answers(sid)
+
+    assert story.events("call") == ["ringing", "answered"]
+
+
+@pytest.mark.parametrize(
+    ("field", "code"), [(("Label", "target"), 16026), (("StatusCallback", "not-a-url"), 21609)], ids=["label", "url"]
+)
+def test_refused_participant_is_not_dialed(story: ModelScenario, field: tuple[str, str], code: int) -> None:
+    carol = story.participant("client:carol", ("Label", "target"))
+
+    assert story.refused(
+        "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), field
+    ) == (400, code)
+    assert list(story.exchange.state.live_calls) == [carol]
+
+
+@pytest.mark.parametrize("gone", ["call ended", "conference ended", "moved to other TwiML"])
+def test_participant_that_is_gone_is_not_found(story: ModelScenario, gone: str) -> None:
+    sid = story.member()
+    story.member()
+    path = story.participants(sid)
+
+    match gone:
+        case "call ended":
+            story.hangs_up(sid)
+        case "conference ended":
+            story.update_conference(("Status", "completed"))
+        case _:
+            story.redirect(sid, "<Response><Pause length='9'/></Response>")
+
+    for method in ("GET", "POST", "DELETE"):
+        assert story.refused(method, path) == (404, 20404)
+
+
+def test_repeated_hold_changes_nothing_and_says_nothing(story: ModelScenario) -> None:
+    customer = story.member()
+    story.member()
+
+    for _ in range(2):
+        story.update(customer, ("Hold", "true"))
+
+    assert story.events().count("participant-hold") == 1
+
+
+def test_last_member_removed_is_a_reason_of_its_own(story: ModelScenario) -> None:
+    sid, other = story.member(), story.member()
+    story.hangs_up(other)
+
+    story.rest("DELETE", story.participants(sid))
+
+    assert story.event("conference-end")["ReasonConferenceEnded"] == "last-participant-kicked"
+
+
+def test_conference_completed_by_the_api_names_no_call(story: ModelScenario) -> None:
+    twiml_leg = story.member()
+    rest_leg = story.participant("client:carol")
+    story.answers(rest_leg)
+    ringing = story.participant("client:dan")
+    story.happens(PhoneRings(ringing))
+
+    body = story.update_conference(("Status", "completed"))
+
+    assert (body["status"], body["reason_conference_ended"]) == ("completed", "conference-ended-via-api")
+    params = story.event("conference-end")
+    assert "CallSidEndingConference" not in params
+    assert story.event("participant-leave")["ReasonParticipantLeft"] == "conference_ended_via_api"
+    assert (story.status(twiml_leg), story.status(rest_leg)) == ("in-progress", "completed")
+    assert story.status(ringing) == "ringing"
+
+
+def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:
+    story = ModelScenario(Behavior(late_answer="new-conference"))
+    story.member()
+    story.member()
+    ringing = story.participant("client:dan")
+    old = story.conference()
+    story.rest("POST", f"/Conferences/{old}.json", ("Status", "completed"))
+
+    story.answers(ringing)
+
+    assert (story.call(ringing).activity, story.conference() != old) == ("conference", True)

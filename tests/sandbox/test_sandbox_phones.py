@@ -48,24 +48,6 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     assert app.at("/pressed")[0].params["Digits"] == "1"
 
 
-async def test_what_a_caller_says_to_voicemail_is_listed_as_text(
-    app: WebhookApp, sandbox: Sandbox, control: Control
-) -> None:
-    app.on("/voice", "<Response><Say>Leave a message</Say><Record timeout='2' action='/recorded'/></Response>")
-    app.on("/recorded", "<Response><Hangup/></Response>")
-    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
-    call = sandbox.call(caller["sid"])
-    await sandbox.wait_until(lambda: call.record.activity == "recording")
-
-    await control.post(f"/calls/{call.sid}/speak", text="Please call me back about the invoice")
-    await sandbox.wait_until(lambda: call.status == "completed")
-
-    (message,) = (await control.get("/recordings"))["messages"]
-    assert (message["caller"], message["status"], message["duration_s"]) == (CUSTOMER, "completed", 2)
-    assert message["text"] == "Please call me back about the invoice"
-    assert app.at("/recorded")[0].params["RecordingSid"] == message["sid"]
-
-
 async def test_mailbox_records_what_it_hears_after_its_greeting(
     app: WebhookApp, sandbox: Sandbox, control: Control
 ) -> None:

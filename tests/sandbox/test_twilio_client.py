@@ -2,7 +2,6 @@
 
 import aiohttp
 import pytest
-from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
@@ -52,33 +51,6 @@ async def test_participants_are_created_listed_held_and_removed(sandbox: Sandbox
     assert sandbox.call(alice.call_sid).status == "completed"
     ended = await twilio.conferences(conference.sid).update_async(status="completed")
     assert (ended.status, ended.reason_conference_ended) == ("completed", "conference-ended-via-api")
-
-
-async def test_errors_come_as_the_clients_exceptions(sandbox: Sandbox, twilio: Client) -> None:
-    made = await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
-
-    with pytest.raises(TwilioRestException) as refused:
-        await twilio.calls(made.sid).update_async(twiml=PAUSE)
-    with pytest.raises(TwilioRestException) as unknown:
-        await twilio.calls("CA" + "0" * 32).fetch_async()
-
-    assert (refused.value.status, refused.value.code) == (400, 21220)
-    assert (unknown.value.status, unknown.value.code) == (404, 20404)
-
-
-async def test_recordings_of_the_account_are_listed_fetched_and_deleted(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.phone("client:alice").script(answer_after_s=0.0)
-    made = [await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE) for _ in range(2)]
-    recorded = []
-    for call in made:
-        await talking(sandbox, call.sid)
-        recorded.append(await twilio.calls(call.sid).recordings.create_async())
-
-    assert [it.sid for it in await twilio.recordings.list_async()] == [it.sid for it in reversed(recorded)]
-    only = await twilio.recordings(recorded[0].sid).fetch_async()
-    assert (only.sid, only.call_sid, only.source) == (recorded[0].sid, made[0].sid, "StartCallRecordingAPI")
-    assert await twilio.recordings(only.sid).delete_async()
-    assert [it.sid for it in await twilio.recordings.list_async()] == [recorded[1].sid]
 
 
 @pytest.mark.parametrize(
