@@ -89,5 +89,7 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     await system.rejected("no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
     await system.everyone_is_gone(trio.id, "agent-left")
-    entries = [(entry["kind"], entry["result"]) for entry in await published(system, 4)]
-    assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
+    entries = await published(system, 4)
+    results = [(entry["kind"], entry["result"]) for entry in entries]
+    assert results == [*[("transfer", "completed")] * 3, ("session", "ended")]
+    assert len({entry["id"] for entry in entries}) == 4, "each has an id of its own"
