@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import (
     Orders,
     consulting_recorded,
@@ -11,7 +12,7 @@ from tests.statemachine.command_scenarios import (
     recorded_conference,
     refused_because,
 )
-from tests.statemachine.scenario import Scenario
+from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
 
 
@@ -52,13 +53,31 @@ def test_command_already_in_effect_is_done():
     running().record("pause").recorded().record("pause", "again").expect_command("again", "done")
 
 
+def recorded_outbound() -> Orders:
+    """An operator's call in which the customer has just answered."""
+    story = Orders(Policy(record="customer"), session_id=OUTBOUND).calls_out().placed("agent").gate("agent")
+    return story.gate("agent", "accepted").call("customer", "ringing").call("customer", "in-progress")
+
+
+@pytest.mark.parametrize("begin", [lambda: recorded("customer"), recorded_outbound],
+                         ids=["inbound", "outbound"])  # fmt: skip
+def test_recording_that_is_refused_again_is_left_alone(begin):
+    story = begin().not_recorded().convert()
+    for name in ("agent", "customer") if story.session.direction == "inbound" else ("customer", "agent"):
+        story.joins(name)
+        if "record customer" in story.words():
+            story.not_recorded().expect("converting")
+    story.expect("conferenced", "flag customer", "flag agent").confirms("customer", "agent").expect_timers()
+
+
 def test_recording_unknown_to_the_session_is_started_once_converted():
     story = recorded("customer").not_known_to_be_recorded().expect("bridged").convert().joins("agent")
     story.expect("converting", "record customer")
 
 
-def test_recording_of_which_no_one_knows_whether_it_was_paused_or_stopped_fails_the_transfer():
-    story = pausing().not_known_to_be_recorded().not_known_to_be_recorded().expect("transferring").fires(StageOverdue)
+@pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
+def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how):
+    story = getattr(getattr(pausing(), how)(), how)().expect("transferring").fires(StageOverdue)
     story.expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="recording-failed").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(
