@@ -61,7 +61,7 @@ def _valid_audio_url(value: str) -> str:
 
 
 def spoken_greeting(value: str) -> str:
-    """Return a text to be spoken; raise ValueError if blank, too long, or not for XML."""
+    """Return a text to be spoken; raise ValueError if it can't be."""
     if not value.strip():
         raise ValueError("must say something")
     if len(value) > limits.SPOKEN_MAX or _NOT_SPOKEN.search(value):

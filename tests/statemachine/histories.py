@@ -44,7 +44,7 @@ class History:
     decisions: list[Decision] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """One line for each decision, made anew."""
+        """One line for each decision, made again."""
         session = Session(self.session_id)
         for one in self.decisions:
             taken = step(session, one.event, one.now_ms, self.policy)
