@@ -19,6 +19,7 @@ from conferral.statemachine.states import (
 )
 from conferral.storage import keys
 from conferral.storage.codecs import session_codec
+from conferral.webhooks.api.models import LogEntry
 
 
 def redis_page() -> str:
@@ -35,7 +36,7 @@ def redis_page() -> str:
     )
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
-        "## Keys\n", _keys_table(), prose(_LOG), prose(_DEAD),
+        "## Keys\n", _keys_table(), prose(_LOG), _log_table(), prose(_DEAD),
         "## The session's fields\n", prose(_SESSIONS), f"```text\n{example}\n```\n", _fields(),
         "## Scripts\n", "Only these write sessions, leases, and effects. Each file says what it takes and answers.\n",
         table(("Script", "Does"), scripts),
@@ -48,12 +49,8 @@ _INTRO = (
     "partition's keys on one node. You may read everything, but write only to the command stream."
 )
 _LOG = (
-    "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, and "
-    "`effects` (JSON). Where they apply, it also has `command`, and in JSON: `details` (the event's own fields, "
-    "without addresses), `reports` (the results of commands), `effect` with `attempts` and `failed_attempts` (whose "
-    "outcome it is, and what failed before), `changes` (the session's fields that the event changed, null for a "
-    "removed one; applied in order, they give the session at each version), and `other` (unknown parameters of a "
-    "callback)."
+    "An entry of a session's log has these fields. Lists and objects are JSON, and all after `effects` are absent where"
+    " they don't apply. Applied in order, `changes` give the session at each version, without addresses."
 )
 _DEAD = "A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, and `dead_entry`."
 _SESSIONS = (
@@ -78,6 +75,12 @@ def _keys_table() -> str:
                 value = value(7 if isinstance(member, keys.PartitionKey) else placeholders.get(name, "ID"))
             rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", member.about))
     return table(("Key", "Content"), rows)
+
+
+def _log_table() -> str:
+    fields = {one.alias or name: one.description or "" for name, one in LogEntry.model_fields.items()}
+    del fields["entry"]
+    return table(("Field", "Content"), [(f"`{name}`", about) for name, about in fields.items()])
 
 
 def _fields() -> str:

@@ -212,6 +212,14 @@ class Place(StrEnum):
     END = "end"
 
 
+class OutcomeKind(StrEnum):
+    """What an outcome is about."""
+
+    TRANSFER = "transfer"
+    SESSION = "session"
+    VOICEMAIL = "voicemail"
+
+
 class WaitAudio(StrEnum):
     """What a waiting party hears."""
 

@@ -54,7 +54,7 @@ class OutcomeRecord(BaseRecord, frozen=True):
 
     #: The same in every copy, and in no other record, even if a later session has the same id.
     id: str
-    #: `transfer`, `session`, or `voicemail`.
+    #: An `OutcomeKind`.
     kind: str
     session_id: str
     #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session; `recorded` for a message.

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import Draining, pause
+from conferral.runtime.lifecycle import Draining, wait_at_most
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.config import SchemaVersion
@@ -94,5 +94,5 @@ async def serve(
             # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are few
             # objects, so the collector's object count would trigger far too late.
             gc.collect()
-            await pause(stop, _COLLECT_EVERY_S)
+            await wait_at_most(stop, _COLLECT_EVERY_S)
     log.info("webhooks_stopped", host=host, port=port)

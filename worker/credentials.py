@@ -9,7 +9,7 @@ from twilio.rest import Client
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import server_time_ms
@@ -72,7 +72,7 @@ class CredentialsWatch:
         while not stop.is_set():
             if self.status == REFUSED:
                 await self._check()
-            await pause(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
+            await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
     async def _check(self) -> None:
         """Confirm a refusal by a read that these credentials allow."""

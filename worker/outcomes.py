@@ -24,7 +24,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import CHUNK
@@ -180,7 +180,7 @@ class OutcomeSender:
                         self._set_gauges()
                 except StoreError as error:
                     log_unreachable(error, task="outcomes")
-                await pause(self._wake, wait_s)
+                await wait_at_most(self._wake, wait_s)
             if self._sending:
                 await asyncio.wait(self._sending.values(), timeout=STOP_S)
         finally:

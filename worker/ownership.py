@@ -19,7 +19,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
@@ -122,7 +122,7 @@ class Ownership:
             if granted is not None and not stop.is_set():
                 self._start_and_stop_consumers(granted)
                 self._give_back_surplus(granted.surplus)
-            await pause(self._wake, self._until_next_tick_s())
+            await wait_at_most(self._wake, self._until_next_tick_s())
         self._stopping.set()
         for consumer in self.consumers.values():
             consumer.stop()
@@ -328,7 +328,7 @@ class Ownership:
                 if consumer.is_lost or str(number) not in self._epochs:
                     self._context.executor.drop_partition(number)
                     del self.consumers[number]
-            await pause(is_drained, pause_s)
+            await wait_at_most(is_drained, pause_s)
 
     async def leave(self) -> None:
         """Free all partitions and tasks; what Redis does not learn expires."""

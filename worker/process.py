@@ -11,7 +11,7 @@ from aiohttp import web
 
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
-from conferral.runtime.lifecycle import pause, run_until_stopped
+from conferral.runtime.lifecycle import run_until_stopped, wait_at_most
 from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
@@ -156,7 +156,7 @@ class Worker:
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
-                await pause(stop, CONFIG_CHECK_EVERY_S)
+                await wait_at_most(stop, CONFIG_CHECK_EVERY_S)
 
     async def _ensure_config(self) -> None:
         """Check or write the configuration in Redis; update the schema version."""
@@ -222,7 +222,7 @@ class Worker:
                     await outcome_queue.forget_trimmed(client, keys)
             except StoreError as error:
                 log_unreachable(error, task="config")
-            await pause(stop, CONFIG_CHECK_EVERY_S)
+            await wait_at_most(stop, CONFIG_CHECK_EVERY_S)
 
     async def _check_redis(self) -> None:
         """Log and count the states of Redis that a person must change."""
@@ -252,7 +252,7 @@ class Worker:
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
-            await pause(stop, GAUGES_EVERY_S)
+            await wait_at_most(stop, GAUGES_EVERY_S)
 
 
 async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:

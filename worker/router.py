@@ -20,7 +20,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import ProviderError, StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
 from conferral.statemachine.events import COMMANDS, DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
@@ -189,10 +189,10 @@ class CommandRouter:
                         await self._route_stream(stop)
                     else:
                         self._metrics.commands_waiting.set(0)
-                        await pause(stop, PAUSE_S)
+                        await wait_at_most(stop, PAUSE_S)
                 except StoreError as error:
                     log_unreachable(error, task="router")
-                    await pause(stop, PAUSE_S)
+                    await wait_at_most(stop, PAUSE_S)
         finally:
             stopping.cancel()
 
@@ -224,7 +224,7 @@ class CommandRouter:
             if not held_back:
                 return
             if len(entries) < BATCH_MAX:
-                await pause(stop, PAUSE_S)
+                await wait_at_most(stop, PAUSE_S)
                 return
             after = entries[-1].entry_id
 

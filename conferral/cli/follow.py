@@ -16,7 +16,7 @@ from conferral.operations.session_queries import POLL_INTERVAL_S, Change, Change
 from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import StoredSession
 
@@ -115,7 +115,7 @@ async def poll_until_stopped(poll: Callable[[], Awaitable[bool]], address: str) 
             pause_s = POLL_INTERVAL_S
             if is_over:
                 return
-        await pause(stop, pause_s)
+        await wait_at_most(stop, pause_s)
 
 
 def draw(sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:

@@ -1,13 +1,14 @@
 """`outcomes`: list and follow outcomes; send them again."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from conferral import output
 from conferral.cli.options import App, AsJson, Full, require_no_options
 from conferral.cli.periods import Since, local_now, parse_time
+from conferral.statemachine.states import OutcomeKind
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
@@ -17,9 +18,7 @@ def outcomes(
     context: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with new ones until Ctrl-C.")] = False,
     since: Since = None,
-    kind: Annotated[
-        Literal["transfer", "session", "voicemail"] | None, typer.Option(help="Only those of this kind.")
-    ] = None,
+    kind: Annotated[OutcomeKind | None, typer.Option(help="Only those of this kind.")] = None,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
     full: Full = False,
     as_json: AsJson = False,

@@ -139,9 +139,9 @@ async def _ensure_config(
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
         except StoreError as error:
             log_unreachable(error, task="config")
-            await lifecycle.pause(stop, CONFIG_CHECK_EVERY_S)
+            await lifecycle.wait_at_most(stop, CONFIG_CHECK_EVERY_S)
         else:
-            await lifecycle.pause(stop, process_registry.REGISTER_EVERY_S)
+            await lifecycle.wait_at_most(stop, process_registry.REGISTER_EVERY_S)
     try:
         await process_registry.deregister(client, keys, own.name)
     except StoreError as error:

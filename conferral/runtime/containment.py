@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from conferral.runtime.error_boundary import catch_unexpected
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
@@ -82,6 +82,6 @@ async def run_with_restarts(
             await work()
         if boundary.unexpected is None or stop.is_set():
             return
-        await pause(stop, RESTART_PAUSE_S)
+        await wait_at_most(stop, RESTART_PAUSE_S)
         if stop.is_set():
             return

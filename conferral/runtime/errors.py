@@ -55,7 +55,7 @@ class ProviderGoneError(ProviderRefusedError):
     """The call, conference, or participant is over or unknown (20404, 21220)."""
 
 
-class ProviderBusyError(ProviderError):
+class RateLimitedError(ProviderError):
     """429: the request had no effect; always safe to retry later."""
 
 

@@ -101,7 +101,7 @@ async def _run_with_signals(
             loop.remove_signal_handler(number)
 
 
-async def pause(until: asyncio.Event, wait_s: float | None) -> None:
+async def wait_at_most(until: asyncio.Event, wait_s: float | None) -> None:
     """Wait for these seconds, or until an event, such as the process's stop."""
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):

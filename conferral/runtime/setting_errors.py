@@ -3,6 +3,7 @@
 import re
 from typing import Any, get_args
 
+from conferral.runtime.limits import SPOKEN_MAX
 from conferral.runtime.redaction import EXAMPLE, mask_numbers
 from conferral.runtime.text import join_words
 
@@ -11,6 +12,7 @@ _HEX = "0123456789abcdef0123456789abcdef"
 _DESTINATIONS = "a comma-separated list of regions, number prefixes, client:, and SIP domains"
 _URL = "an http:// or https:// URL in ASCII, with a host, without braces and query, of at most 400 characters"
 _AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
+_GREETING = f"a text of 1 to {SPOKEN_MAX} characters, not only spaces, no control characters"
 _PLACES = "a destination on the allow-list, voicemail, end, and a URL below CONFERRAL_RETURN_URLS, with commas between"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
@@ -59,14 +61,8 @@ _VALID = {
     "CONFERRAL_TOKENS": ("the path of a TOML file", "tokens.toml"),
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),
-    "CONFERRAL_GREETING": (
-        "a text of 1 to 500 characters, not only spaces, no control characters",
-        "Thank you for calling.",
-    ),
-    "CONFERRAL_VOICEMAIL_GREETING": (
-        "a text of 1 to 500 characters, not only spaces, no control characters",
-        "Please leave a message.",
-    ),
+    "CONFERRAL_GREETING": (_GREETING, "Thank you for calling."),
+    "CONFERRAL_VOICEMAIL_GREETING": (_GREETING, "Please leave a message."),
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }

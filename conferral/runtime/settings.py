@@ -5,7 +5,6 @@ carry the unit that the environment variable's name lacks.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -15,23 +14,17 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from conferral.runtime import setting_errors
+from conferral.runtime import limits, setting_errors
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.limits import NUMBER, RING_TIME_MAX_S, RING_TIME_MIN_S
 from conferral.runtime.urls import is_http_url, valid_outcomes_url, valid_signing_secrets
 
 #: Instead of a URL: play nothing.
 SILENCE = "none"
-#: Maximum length of a spoken message (characters): about half a minute of speech.
-SPOKEN_MAX = 500
 #: Minimum length of an API token without a warning (characters).
 API_TOKEN_LENGTH_MIN = 20
 #: Minimum distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
 API_TOKEN_CHARACTERS_MIN = 6
-#: Excluded from text: control characters, surrogates, line and paragraph separators.
-_NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-#: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
-_NOT_IN_XML = frozenset("\ufffe\uffff")
+_NOT_SPOKEN = re.compile(f"[{limits.NO_TEXT}{limits.NOT_IN_XML}{limits.SURROGATES}]")
 #: Excluded from a base URL, besides what a URL needs to be: TwiML would escape an ampersand.
 _NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|&]""")
 #: Longest base URL (characters): it occurs five times in the TwiML that moves a call, of which Twilio takes 4,000.
@@ -67,18 +60,13 @@ def _valid_audio_url(value: str) -> str:
     return value
 
 
-def spoken_text(value: str) -> str:
-    """Return a text to be spoken; raise ValueError if too long or not for XML."""
-    if len(value) > SPOKEN_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
-        raise ValueError(f"must be at most {SPOKEN_MAX} characters, without control characters")
-    return value
-
-
 def spoken_greeting(value: str) -> str:
-    """Return a text to be spoken; raise ValueError, also if it is blank."""
+    """Return a text to be spoken; raise ValueError if it can't be."""
     if not value.strip():
         raise ValueError("must say something")
-    return spoken_text(value)
+    if len(value) > limits.SPOKEN_MAX or _NOT_SPOKEN.search(value):
+        raise ValueError(limits.SPOKEN_RULE)
+    return value
 
 
 def _check_secret(pattern: str, value: SecretStr) -> SecretStr:
@@ -153,8 +141,8 @@ class CommandSettings(StoreSettings):
         "CONFERRAL_RING_TIMEOUT",
         "seconds a dialed party may ring, counted from when it starts ringing",
         30,
-        ge=RING_TIME_MIN_S,
-        le=RING_TIME_MAX_S,
+        ge=limits.RING_TIME_MIN_S,
+        le=limits.RING_TIME_MAX_S,
     )
 
 
@@ -218,7 +206,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     number: str = setting(
         "TWILIO_NUMBER",
         "caller ID of the calls that Conferral places, such as `+12025550145`",
-        pattern=f"^{NUMBER}$",
+        pattern=f"^{limits.NUMBER}$",
     )
     public_url: HttpUrl = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks")
     agent: str | None = setting(

@@ -204,7 +204,7 @@ class WebhookSender:
         return answer
 
     async def attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
-        """Send once; record it in the entry. No answer is a failed response."""
+        """Send once, and record it; without an answer, return its failure."""
         began, at_s = time.monotonic(), self._sandbox.now_s
         try:
             async with asyncio.timeout(left_s):

@@ -15,10 +15,7 @@ TRIM_EVERY_S = 60.0
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
-    """Return the fields of an outcome's entry, empty where they don't apply.
-
-    A new field is also one of `step.OutcomeRecord`, `actions.reports`, and `client.models`.
-    """
+    """Return the fields of an outcome's entry, empty where they don't apply."""
     return {
         "id": record.id,
         "kind": record.kind,

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 import orjson
 
 from conferral.runtime.errors import ConferralError
+from conferral.runtime.limits import NO_TEXT, SURROGATES
 from conferral.runtime.redaction import mask_numbers
 from conferral.telephony.errors import date_ms
 
@@ -83,7 +84,7 @@ _MORE_BYTES_MAX = 24
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _NAME = re.compile(r"\S+")
 #: Characters that terminals and JSON consumers mishandle.
-_UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_UNSAFE_VALUE = re.compile(f"[{NO_TEXT}{SURROGATES}]")
 
 
 def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str:

@@ -10,10 +10,10 @@ from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
+    RateLimitedError,
 )
 
 #: Longer waits are implausible; truncated so that the number stays comparable.
@@ -25,7 +25,7 @@ _BY_CODE: dict[int, type[ProviderError]] = {
     NOT_IN_PROGRESS: ProviderGoneError,
     16022: ProviderGoneError,  # The conference does not exist or is over.
     20404: ProviderGoneError,  # No such call, conference, or participant.
-    20429: ProviderBusyError,  # Too many requests, not processed.
+    20429: RateLimitedError,  # Too many requests, not processed.
     # The participant label is in use. Labels are never reused, so an earlier copy of the request may have taken effect.
     16026: OutcomeUnknownError,
     16030: OutcomeUnknownError,  # Twilio failed to add the participant: "try your request again later".
@@ -42,7 +42,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     if http_status >= 500 or http_status == 408:  # 408: Twilio's own timeout, for instance of a recording (16114)
         kind: type[ProviderError] = OutcomeUnknownError
     elif http_status == 429:
-        kind = ProviderBusyError
+        kind = RateLimitedError
     else:
         kind = _BY_CODE.get(code, ProviderRefusedError)
     return kind(http_status=http_status, code=code, retry_after_s=retry_after_s)

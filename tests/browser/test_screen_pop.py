@@ -15,8 +15,8 @@ from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.ports import free_port
 from tests.support.token_files import secret_of, table, write_tokens
-from tests.webhooks.api.api_helpers import app_of, session
-from tests.webhooks.api.test_streams import commit, ended
+from tests.webhooks.api.api_helpers import app_of, commit, session
+from tests.webhooks.api.test_streams import ended
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "screen_pop.py"
 

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import tomllib
 import urllib.error
 import urllib.request
@@ -64,7 +65,35 @@ def answered(url, name):
 
 
 @pytest.mark.redis
-def test_the_console_reads_it_again_and_keeps_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path):
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("", "CONFERRAL_API_TOKEN: missing; "),
+        ("a b", "CONFERRAL_API_TOKEN: the value (hidden, 3 characters) is not valid;"),
+    ],
+)
+def test_without_a_token_that_can_be_one_the_console_does_not_start(run, redis, token, problem):
+    ran = run("console", "--port", str(free_port()), CONFERRAL_API_TOKEN=token)
+
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert ran.err.startswith(problem)
+
+
+def open_page(port, name):
+    """A connection to the console's socket, as a page has it."""
+    page = socket.create_connection(("127.0.0.1", port))
+    page.sendall(
+        f"GET /live HTTP/1.1\r\nHost: localhost\r\nAuthorization: {bearer_of(name)['Authorization']}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert page.recv(12) == b"HTTP/1.1 101"
+    return page
+
+
+@pytest.mark.redis
+def test_the_console_reads_it_again_and_stops_despite_an_open_page(redis, redis_server, tmp_path):
+    """Where the new file is broken, it keeps the old one."""
     set_up(redis)
     path = write_tokens(tmp_path / "tokens.toml", table("desk", ["read"]))
     port = free_port()
@@ -87,11 +116,14 @@ def test_the_console_reads_it_again_and_keeps_the_old_one_where_the_new_one_is_b
             assert answered(url, "wall") == 200
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
                 assert "CONFERRAL_TOKENS: the file is broken" in response.read().decode()
+            page = open_page(port, "wall")
         finally:
             program.send_signal(signal.SIGTERM)
-            _, err = program.communicate(timeout=60)
+            out, err = program.communicate(timeout=60)
 
-    assert program.returncode == 0
+    page.close()
+    assert (program.returncode, out) == (0, "")
+    assert ("console_stopped" in err, "Traceback" in err) == (True, False)
     assert not any(
         secret in err + line for name in ("desk", "wall") for secret in (secret_of(name), digest_of(secret_of(name)))
     )

@@ -9,7 +9,6 @@ from conferral.cli.submission import default_wait_s, own_command_line
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase
-from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import own_fields
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
@@ -221,13 +220,3 @@ def test_no_wait_prints_the_id_alone_and_every_command_has_its_own(run, redis):
 @pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
 def test_a_line_to_be_typed_has_no_password(url):
     assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
-
-
-def test_a_command_is_refused_while_too_many_wait_for_a_worker(run, redis, monkeypatch):
-    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
-
-    ran = run("convert", CALL, "--id", "mine")
-
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("0 commands are waiting to be routed")
-    assert published(redis) == []

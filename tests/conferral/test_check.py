@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -105,26 +104,6 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
     if (name, how) != ("commands", "foreign"):  # that one stops the check before
         assert lines["streams"]["status"] == "fail"
         assert lines["streams"]["found"].startswith(f"conferral:{name} takes no entries: ")
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [
-        (0, "sent to hooks.example.com"),
-        (1, "sent to hooks.example.com; 1 session is waiting to be sent"),
-        (1_200, "sent to hooks.example.com; 1,200 sessions are waiting to be sent"),
-    ],
-)
-def test_sessions_whose_outcomes_wait_are_counted(checked, redis, alive, count, said):
-    redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500))
-    if count:
-        redis.zadd(KEYS.sending_due, {f"session-{number}": 1 for number in range(count)})
-
-    _, lines = checked(
-        CONFERRAL_OUTCOMES_URL="https://hooks.example.com", CONFERRAL_OUTCOMES_SECRET="whsec_" + "A" * 43 + "="
-    )
-
-    assert (lines["outcomes"]["status"], lines["outcomes"]["found"]) == ("ok", said)
 
 
 APP = {"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}

@@ -6,7 +6,6 @@ from redis.exceptions import BusyLoadingError, MovedError, NoPermissionError, Re
 from conferral.check import redis_server
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.errors import note_node
-from tests.conferral.cli_helpers import KEYS
 
 
 class _Refusing:
@@ -61,12 +60,3 @@ async def test_a_fix_fits_the_error(error, node, fixes):
     ]
 
     assert [line.fix for line in lines] == fixes
-
-
-@pytest.mark.redis
-def test_check_fails_when_the_key_prefix_is_in_foreign_use(checked, redis):
-    redis.set(KEYS.config, "theirs")
-
-    code, lines = checked()
-
-    assert (code, lines["setup"]["status"]) == (1, "fail")

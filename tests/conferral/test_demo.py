@@ -259,9 +259,3 @@ def test_every_setting_is_decided_by_the_demo():
 
     assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
     assert load(ServiceSettings, given).agent == characters.ALICE
-
-
-@pytest.fixture
-def stage(tmp_path):
-    urls = ("unix:///x", "http://w", "http://s", "http://c")
-    return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.process_variables(*urls[:3]))

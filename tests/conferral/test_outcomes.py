@@ -133,6 +133,11 @@ def found_by_check(run, redis, owner="w1"):
 def test_check_says_whether_outcomes_arrive(run, redis, written):
     assert found_by_check(run, redis, "") == ("warn", "no running worker sends them to crm.example.com")
     assert found_by_check(run, redis) == ("ok", "sent to crm.example.com")
+    for count, waiting in ((1, "1 session is"), (1_200, "1,200 sessions are")):
+        redis.zadd(KEYS.sending_due, {f"session-{number}": 1 for number in range(count)})
+        found = f"sent to crm.example.com; {waiting} waiting to be sent"
+        assert found_by_check(run, redis) == ("ok", found)
+    redis.delete(KEYS.sending_due)
     redis.zadd(KEYS.undelivered, {written[0]: 1})
     assert found_by_check(run, redis) == ("warn", "1 could not be delivered to crm.example.com")
     redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)

@@ -1,5 +1,7 @@
 """The commands in the docs exist, and the output they show is the code's."""
 
+import ast
+import inspect
 import json
 import re
 import tomllib
@@ -10,11 +12,12 @@ from aiohttp import web
 from dotenv import dotenv_values
 
 import conferral.sandbox as sandbox
+from conferral import Client
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.reasons import EndReason
-from conferral.storage.commands.command_parser import parse
+from conferral.storage.commands.command_parser import own_fields, parse
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.telephony.directory import load_directory
 from tests.docs.generated import ROOT
@@ -171,4 +174,36 @@ def test_every_word_of_why_a_session_ended_is_explained():
     assert sorted(rows) == sorted(reason.value for reason in EndReason)
 
 
-# ---- the programs ------------------------------------------------------------------------------------------------
+def test_every_field_of_every_command_is_explained():
+    rows = COMMANDS_PAGE.partition("## Fields\n")[2].partition("\n## ")[0]
+
+    for field in {one.name for command in COMMANDS for one in own_fields(command)}:
+        assert f"`{field}`" in rows
+
+
+# ---- docs/client.md ----------------------------------------------------------------------------------------------
+
+CLIENT_PAGE = ROOT / "docs" / "client.md"
+
+
+def test_every_method_of_the_client_is_named():
+    methods = {name for name, _ in inspect.getmembers(Client, callable) if not name.startswith("_")}
+    text = CLIENT_PAGE.read_text("utf-8")
+
+    assert {command.name for command in COMMANDS} < methods
+    assert [name for name in sorted(methods) if f"`{name}`" not in text and f"`{name}()`" not in text] == []
+
+
+def test_the_programs_call_methods_with_keywords_that_they_take():
+    called = [
+        node
+        for block in blocks(CLIENT_PAGE, "python")
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "client"
+    ]
+    assert len(called) > 7
+    for node in called:
+        takes = inspect.signature(getattr(Client, node.func.attr)).parameters
+        assert {keyword.arg for keyword in node.keywords} <= set(takes), ast.unparse(node)

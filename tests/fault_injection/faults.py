@@ -76,7 +76,11 @@ FAULTS: dict[int, Fault] = {
     43: Fault("callbacks lost, repeated a hundred times, late, reversed", "agrees with Twilio after one sweep at most"),
     44: Fault("callbacks of another account, an unknown or ended session", "403, rebuilt, or ignored with a reason"),
     45: Fault("a flood of wrong signatures", "403, nothing is published, valid ones are answered"),
-    46: Fault("huge bodies, slow senders, bombs, too many fields", "refused or cut off; memory stays flat"),
+    46: Fault(
+        "huge bodies, slow senders, bombs, too many fields",
+        "refused or cut off before they are read",
+        "webhooks/test_server.py",
+    ),
     47: Fault(
         "webhooks without Redis",
         "callers bridged; the action of a dial waits, then asks Twilio",

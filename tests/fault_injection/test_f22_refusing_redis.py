@@ -158,17 +158,6 @@ async def test_worker_that_may_not_read_its_keys_waits_for_the_permission(own_re
     await client.aclose()
 
 
-@pytest.mark.soak
-async def test_fault_24_too_few_replicas(own_redis):
-    await call_goes_on(
-        own_redis,
-        configured(min_replicas_to_write=1),
-        configured(min_replicas_to_write=0),
-        "too few replicas (NOREPLICAS)",
-        lasts_s=0.2,
-    )
-
-
 def fails_to_save(server: RedisServer) -> None:
     """Its folder is gone, so that it can't write a snapshot, and refuses all writes because of that."""
     gone = server.folder / "gone"
@@ -183,9 +172,12 @@ def fails_to_save(server: RedisServer) -> None:
 
 
 @pytest.mark.soak
-async def test_fault_24_redis_can_not_write_to_its_disk(own_redis):
-    mended = configured(stop_writes_on_bgsave_error="no")
-    await call_goes_on(own_redis, fails_to_save, mended, "can't write to its disk (MISCONF)", lasts_s=0.2)
+@pytest.mark.parametrize("begin, end, state", [
+    (configured(min_replicas_to_write=1), configured(min_replicas_to_write=0), "too few replicas (NOREPLICAS)"),
+    (fails_to_save, configured(stop_writes_on_bgsave_error="no"), "can't write to its disk (MISCONF)"),
+], ids=["replicas", "disk"])  # fmt: skip
+async def test_fault_24_redis_refuses_writes(own_redis, begin, end, state):
+    await call_goes_on(own_redis, begin, end, state, lasts_s=0.2)
 
 
 @pytest.mark.soak

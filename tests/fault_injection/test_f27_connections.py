@@ -23,7 +23,6 @@ KEYS = Keys("test", 4)
 NAMES = [letter * 64 for letter in "abcdefgh"]
 #: Of these many bytes at most a reply comes through before it is cut.
 CUT_MAX = 500
-SEEDS = 10_000
 
 
 class Desk:
@@ -123,14 +122,13 @@ async def no_cut_mixes_replies(server: RedisServer, chance: random.Random, place
         await desk.close()
 
 
-async def test_fault_27_reply_is_cut(furnished, chance):
-    await no_cut_mixes_replies(furnished, chance, [1, *sorted(chance.sample(range(2, CUT_MAX), 4)), CUT_MAX])
+FOR_LONG = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-async def test_fault_27_reply_is_cut_after_every_number_of_bytes(furnished, chance):
-    await no_cut_mixes_replies(furnished, chance, list(range(1, CUT_MAX + 1)))
+@pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=FOR_LONG)])
+async def test_fault_27_reply_is_cut(furnished, chance, everywhere):
+    some = [1, *sorted(chance.sample(range(2, CUT_MAX), 4)), CUT_MAX]
+    await no_cut_mixes_replies(furnished, chance, list(range(1, CUT_MAX + 1)) if everywhere else some)
 
 
 async def each_gets_its_own_reply(server: RedisServer, chance: random.Random, seeds: int) -> None:
@@ -157,11 +155,6 @@ async def each_gets_its_own_reply(server: RedisServer, chance: random.Random, se
     await desk.close()
 
 
-async def test_fault_28_task_is_cancelled_while_waiting_for_redis(furnished, chance):
-    await each_gets_its_own_reply(furnished, chance, SEEDS // 50)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-async def test_fault_28_callers_are_cancelled_at_every_step(furnished, chance):
-    await each_gets_its_own_reply(furnished, chance, SEEDS)
+@pytest.mark.parametrize("seeds", [200, pytest.param(10_000, marks=FOR_LONG)])
+async def test_fault_28_task_is_cancelled_while_waiting_for_redis(furnished, chance, seeds):
+    await each_gets_its_own_reply(furnished, chance, seeds)

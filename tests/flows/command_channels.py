@@ -1,7 +1,9 @@
 """The four ways of sending a command: redis-cli, HTTP, the command line and the Python client."""
 
+import asyncio
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Protocol
@@ -16,14 +18,15 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.commands.command_stream import ID_PATTERN
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
-from tests.flows.test_redis_cli import redis_cli
 from tests.support.command_line import CommandLine
 from tests.support.local_system import DEADLINE_S, LocalSystem
 from tests.support.outcomes import wait_for_outcome
+from tests.support.redis_server import BUNDLED
 from tests.webhooks.api.api_helpers import BEARER
 from tests.webhooks.api.api_helpers import TOKEN as TOKEN
 
 Fields = Mapping[str, str]
+REDIS_CLI = shutil.which("redis-cli") or str(BUNDLED.with_name("redis-cli"))
 
 
 class ReportedOutcome(NamedTuple):
@@ -43,6 +46,17 @@ class CommandChannel(Protocol):
     async def publish(self, fields: Fields) -> None:
         """Gives a command that is in order, and waits for nothing."""
         ...
+
+
+async def redis_cli(system: LocalSystem, *arguments: str) -> list[str]:
+    """Lines that the real redis-cli prints."""
+    socket = system.redis_url.removeprefix("unix://")
+    process = await asyncio.create_subprocess_exec(
+        REDIS_CLI, "-s", socket, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    return output.decode().splitlines()
 
 
 class RedisChannel:

@@ -1,7 +1,7 @@
 """Conferences from the start: one waits there, by whichever way he came, while someone else is dialed into it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -55,8 +55,6 @@ class ConferenceStart:
     waiter: CallHandle
     #: Id of the `call` command, where it was one.
     command_id: str = ""
-    #: Ids of commands that were given later, with their kinds.
-    given: dict[str, str] = field(default_factory=dict)
 
     @property
     def rung(self) -> CallHandle | None:
@@ -83,15 +81,6 @@ class ConferenceStart:
         self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
         return leg
 
-    async def say(self, kind: str, **fields: str) -> str:
-        """Gives a command; its answer is waited for later."""
-        system = self.system
-        command_id = await command_stream.publish(
-            system.client, system.keys, {"type": kind, "session": self.id, **fields}
-        )
-        self.given[command_id] = kind
-        return command_id
-
     async def called(self) -> CommandOutcome | None:
         """What became of the `call`, where there was one."""
         return await self.system.outcome_of(self.command_id) if self.command_id else None
@@ -110,8 +99,6 @@ class ConferenceStart:
         ended = await self.system.everyone_is_gone(self.id, reason, debugger=debugger)
         assert self.system.dials_to(self.way.phone) <= conferences
         assert len([leg for leg in self.system.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
-        for command_id in self.given:
-            assert (await self.system.outcome_of(command_id)).is_final
         published = [entry for entry in await self.system.outcomes() if entry["kind"] == "session"]
         assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
         return ended

@@ -21,9 +21,9 @@ async def test_customer_who_can_not_be_held_is_not_talked_about(system):
     assert not held(session)
     assert system.dials_to(TARGET) == 0
     assert trio.asked().count("hold customer") >= 2
-    await trio.only_two_talk("customer", "agent")
+    await trio.talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
+    await trio.ended_by_hang_up("customer", "customer-left")
 
 
 @pytest.mark.parametrize("step, fault", [
@@ -37,8 +37,7 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="false", EndConferenceOnExit="", **fault)
     await trio.done(step)
     assert not system.sandbox.faults.pending_faults()
-    company = {"complete": trio.target, "cancel": trio.agent}[step]
-    await trio.hear(customer=company)
+    await trio.expect_heard(customer={"complete": "target", "cancel": "agent"}[step])
     # The agent waits until the customer can be heard: no one is left alone with music.
     await system.ended_by_command(trio.id)
 
@@ -51,5 +50,5 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
     await trio.until(state="conferenced", transfer_status="failed", transfer_reason="end-flag-unconfirmed")
     assert system.dials_to(TARGET) == 0
     assert "hold customer" not in trio.asked()
-    await trio.hear(customer=trio.agent)
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
+    await trio.expect_heard(customer="agent")
+    await trio.ended_by_hang_up("customer", "customer-left")

@@ -65,36 +65,25 @@ async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never
     await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
-@CALLER_IDS
+@pytest.mark.parametrize("caller_id, shown, to, dialed, options", [
+    ("business", NUMBER, TARGET, TARGET, {}), ("customer", CUSTOMER, TARGET, TARGET, {}),
+    ("business", NUMBER, CAROL, f"{CAROL}?name=Ada", {"params": "name=Ada"}),
+])  # fmt: skip
 async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(
-    redis_server, caller_id, shown
+    redis_server, caller_id, shown, to, dialed, options
 ):
     async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
-        system.not_answered_by(TARGET)
+        system.not_answered_by(to)
         customer, agent = await system.converted()
         system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-        system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
-        command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-        target = await system.dialed(TARGET)
+        system.sandbox.faults.lose_callbacks("*", count=3, To=dialed)
+        command = await system.begins("transfer", customer.sid, to=to, mode="warm", brief="Hi.", **options)
+        target = await system.dialed(to)
         await system.until(customer.sid, **{"party.target.call_sid": target.sid})
         target.answer()
         assert (await system.outcome_of(command)).status == "done"
-        assert [request.get("From") for request in system.dial_requests(TARGET)] == [shown]
+        assert [request.get("From") for request in system.dial_requests(dialed)] == [shown]
         await talks_and_ends(system, customer, agent, target)
-
-
-async def test_gated_dial_with_params_is_found_in_the_list_of_calls_as_well(system):
-    system.not_answered_by(CAROL)
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-    system.sandbox.faults.lose_callbacks("*", count=3, To=f"{CAROL}?name=Ada")
-    command = await system.begins("transfer", customer.sid, to=CAROL, mode="warm", brief="Hi.", params="name=Ada")
-    target = await system.dialed(CAROL)
-    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
-    target.answer()
-    assert (await system.outcome_of(command)).status == "done"
-    assert len(system.dial_requests(f"{CAROL}?name=Ada")) == 1
-    await talks_and_ends(system, customer, agent, target)
 
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):

@@ -11,9 +11,16 @@ import pytest
 
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.commands.command_parser import own_fields
-from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
+from tests.flows.command_channels import (
+    TOKEN,
+    WAYS,
+    CommandChannel,
+    ReportedOutcome,
+    every_channel,
+    redis_cli,
+    typed,
+)
 from tests.flows.flow_helpers import CAROL
-from tests.flows.test_redis_cli import pairs, redis_cli
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_API_TOKEN=TOKEN)]
@@ -105,7 +112,7 @@ async def test_redis_cli_examples_work_as_written(system):
         given = [session if word == EXAMPLE else word for word in words[1:]]
         lines = await redis_cli(system, *given)
         if given[0] == "HGETALL":
-            assert pairs(lines)["status"] == "done"
+            assert dict(zip(lines[::2], lines[1::2], strict=True))["status"] == "done"
             break
         fields = dict(zip(given[3::2], given[4::2], strict=True))
         outcome = await system.outcome_of(fields.get("id", lines[0]))

@@ -106,8 +106,10 @@ async def test_retrieve_that_fails_leaves_the_call_parked(system, script, fields
     talk = await parked(system)
     since_s = system.listening.now()
     system.sandbox.phone(TARGET).script_in_turn(script, answers())
+    parked_until = (await system.session(talk.session))["parked_until"]
     await system.failed(reason, "retrieve", talk.session, to=TARGET, **fields)
     session = await is_parked(system, talk)
+    assert session["parked_until"] == parked_until, "and for no longer"
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
     assert heard_audio(system, talk.customer, since_s) == ["music"], system.listening.described()
     assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", reason)]
@@ -173,16 +175,4 @@ async def test_fallback_gets_the_parked_call_where_configured(system):
     assert session["party.agent.call_sid"] == second.sid
     assert system.sandbox.request_log.dials_to(AGENT) == 1
     assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")
-    await customer_leaves(system, talk)
-
-
-@pytest.mark.system(**SHORT)
-async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(system):
-    talk = await parked(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    before = (await system.session(talk.session))["parked_until"]
-    await system.failed("busy", "retrieve", talk.session, to=TARGET)
-    assert (await is_parked(system, talk))["parked_until"] == before
-    back = await system.dialed(AGENT, 2)
-    await system.until_hears(talk.customer, [back])
     await customer_leaves(system, talk)

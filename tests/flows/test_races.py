@@ -10,19 +10,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET, SECOND]
 CONSULT = (("transfer", {"to": TARGET, "mode": "consult"}), ("swap", {}), ("merge", {}), ("complete", {}))
 
 
-@pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
-@pytest.mark.parametrize("modes", [("consult", "blind"), ("blind", "warm"), ("warm", "consult"), ("blind", "blind")])
-async def test_one_of_two_concurrent_transfers_is_rejected(system, converted, modes):
-    customer, _ = await (system.converted() if converted else system.talking())
-    wanted = zip((TARGET, SECOND), modes, strict=True)
-    given = [system.command("transfer", customer.sid, to=to, mode=mode) for to, mode in wanted]
-    first, second = sorted(await asyncio.gather(*given), key=lambda outcome: outcome.status)
-    assert (first.status, second.status) == ("done", "rejected")
-    assert second.reason.startswith("another transfer is in progress")
-    assert sorted((system.dials_to(TARGET), system.dials_to(SECOND))) == [0, 1]
-    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-
-
 async def test_same_command_given_twice_is_carried_out_once(system):
     """With one id it is one command, with one answer; with another id it is another, which comes too late."""
     customer, _ = await system.converted()

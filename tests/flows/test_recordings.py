@@ -8,7 +8,6 @@ from conferral.sandbox.model.state import Recording
 from tests.flows.flow_helpers import STARTS, TARGET, talking
 from tests.flows.three_party_call import joined_by_target, three, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import rings
 
 pytestmark = pytest.mark.redis
 
@@ -41,11 +40,13 @@ async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
 # ---- the customer's call, from its answer ------------------------------------------------------------------------
 
 
-@OF_CUSTOMER
+@pytest.mark.system(CONFERRAL_RECORD="customer", rules=Behavior(recording_processing_s=0.3))
 @STARTS
 async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(system, direction, conferenced):
+    """Its file is available when the session has ended."""
     talk = await talking(system, direction)
     found = await recording(system, talk.session)
+    assert found.started_at_s >= max(call.record.answered_at_s for call in (talk.customer, talk.agent))
     assert (found.settings.channels, found.settings.source, found.settings.track) == (
         2,
         "StartCallRecordingAPI",
@@ -59,24 +60,13 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     session = await system.session(talk.session)
     assert session["recording.sid"] == found.sid
     await system.ended_by_hang_up(talk.agent, talk.session, "agent-left")
-    session = await system.until(talk.session, **{"recording.status": "completed"})
-    assert session["recording.url"].endswith(found.sid)
+    session = await system.until(talk.session, state="ended", **{"recording.status": "completed"})
+    assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
+    reported = [entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
+    assert reported[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), reported
     # One request: whatever moves the customer elsewhere moves his recording along.
     asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "Recordings" in one.path]
     assert len(asked) == 1
-
-
-@OF_CUSTOMER
-async def test_recording_starts_only_after_an_answer(system):
-    system.agent_phone.script_in_turn(rings())
-    customer = await system.customer_calls()
-    leg = await system.dialed("client:alice")
-    await system.until(customer.sid, phase="ringing")
-    assert system.sandbox.recordings() == []
-    leg.answer()
-    found = await recording(system, customer.sid)
-    assert found.started_at_s >= leg.record.answered_at_s
-    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("recorded_as", ["parents", "own", "refused"])
@@ -109,15 +99,15 @@ async def test_call_that_cannot_be_recorded_still_continues(system):
 async def test_consult_is_not_on_the_recording_of_the_customers_call(system):
     trio = await three(system, "consult")
     found = await recording(system, trio.id)
-    await trio.only_two_talk("agent", "target")
-    await until_records(system, trio.customer)
+    await trio.talk("agent", "target")
+    await until_records(system, trio["customer"])
     since_s = system.listening.now()
-    assert system.listening.never_recorded(trio.target)
+    assert system.listening.never_recorded(trio["target"])
     assert found.status == "in-progress"
     await trio.done("merge")
-    await trio.all_talk()
-    await until_records(system, trio.customer, trio.agent, trio.target)
-    assert system.listening.never_recorded(trio.target, until_s=since_s)
+    await trio.talk()
+    await until_records(system, trio["customer"], trio["agent"], trio["target"])
+    assert system.listening.never_recorded(trio["target"], until_s=since_s)
     await system.ended_by_command(trio.id)
 
 
@@ -134,9 +124,9 @@ async def asked_of_recording(system: LocalSystem) -> list[str]:
 @pytest.mark.parametrize("way_out", ["merge", "cancel", "complete", "target-leaves", "agent-leaves", "customer-leaves"])
 async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(system, way_out):
     trio = await three(system, "consult")
-    target, agent = trio.target, trio.agent
+    target, agent = trio["target"], trio["agent"]
     found = await recording(system, trio.id, "paused")
-    await trio.only_two_talk("agent", "target")
+    await trio.talk("agent", "target")
     assert await asked_of_recording(system) == ["paused skip"]
     (dial,) = system.sandbox.request_log.requests("POST", "/Participants.json")
     (pause,) = [one for one in system.sandbox.request_log.rest if one.get("Status") == "paused"]
@@ -144,7 +134,7 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(sy
     since_s = system.listening.now()
     assert system.listening.never_recorded(target)
     if way_out == "customer-leaves":
-        await trio.ended_by_hang_up(trio.customer, "customer-left")
+        await trio.ended_by_hang_up("customer", "customer-left")
         assert system.listening.never_recorded(target)
         return
     others = {"merge": (agent, target), "complete": (target,), "agent-leaves": (target,)}.get(way_out, (agent,))
@@ -154,9 +144,9 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(sy
         target.hang_up()
     else:
         await trio.done(way_out)
-    await system.until_hears(trio.customer, list(others))
+    await system.until_hears(trio["customer"], list(others))
     await recording(system, trio.id)
-    await until_records(system, trio.customer, *others)
+    await until_records(system, trio["customer"], *others)
     assert system.listening.never_recorded(target, until_s=since_s)
     if target not in others:
         assert system.listening.never_recorded(target)
@@ -171,14 +161,14 @@ async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_d
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
     trio = await joined_by_target(trio, "consult")
     await recording(system, trio.id, "completed")
-    assert system.listening.never_recorded(trio.target)
+    assert system.listening.never_recorded(trio["target"])
     assert await asked_of_recording(system) == ["paused skip", "stopped"]
     await trio.done("merge")
-    await trio.all_talk()
+    await trio.talk()
     await system.rejected(
         "the conference's recording was stopped and can't be restarted", "record", trio.id, action="start"
     )
-    assert system.listening.never_recorded(trio.target)
+    assert system.listening.never_recorded(trio["target"])
     await system.ended_by_command(trio.id)
 
 
@@ -188,7 +178,7 @@ async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_no
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=99)
     await system.failed("recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
     assert system.sandbox.calls_of(TARGET) == []
-    await system.until_hears(trio.customer, [trio.agent])
+    await system.until_hears(trio["customer"], [trio["agent"]])
     await trio.until(state="conferenced", phase="")
     await system.ended_by_command(trio.id)
 
@@ -202,11 +192,11 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
     await trio.done("record", action="pause")
     await joined_by_target(trio, "consult")
     await trio.done("merge")
-    await trio.all_talk()
+    await trio.talk()
     assert (await recording(system, trio.id, "paused")).status == "paused"
-    assert system.listening.never_recorded(trio.target)
+    assert system.listening.never_recorded(trio["target"])
     await trio.done("record", action="resume")
-    await until_records(system, trio.customer, trio.agent, trio.target)
+    await until_records(system, trio["customer"], trio["agent"], trio["target"])
     await system.ended_by_command(trio.id)
 
 
@@ -242,21 +232,6 @@ async def test_recording_continues_while_the_call_is_parked_and_retrieved(system
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
-
-
-async def test_recording_file_available_late_is_shown_in_session_and_log(redis_server):
-    rules = Behavior(recording_processing_s=0.3)
-    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
-        talk = await talking(system)
-        found = await recording(system, talk.session)
-        await system.ended_by_command(talk.session)
-        session = await system.until(talk.session, **{"recording.status": "completed"})
-        assert (session["state"], session["recording.sid"]) == ("ended", found.sid)
-        assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
-        reported = [
-            entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"
-        ]
-        assert reported[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), reported
 
 
 async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):

@@ -23,7 +23,7 @@ async def talk_again(trio: ThreePartyCall, mode: str) -> None:
     ends = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
     session = await trio.until(state="conferenced", phase="", **ends)
     assert not held(session)
-    await trio.only_two_talk("customer", "agent")
+    await trio.talk("customer", "agent")
     assert mode == "warm" or trio.kept_apart(), trio.heard()
     assert trio.customer_was_never_in_silence(), trio.heard()
 
@@ -34,12 +34,12 @@ async def test_cancel_while_it_rings_stops_the_phone_before_the_customer_is_let_
     await trio.until(transfer_status="ringing")
     await trio.done("cancel")
     await system.has_failed(trio.transfer_id, "cancelled")
-    assert trio.target.status in ("canceled", "completed", "no-answer")
+    assert trio["target"].status in ("canceled", "completed", "no-answer")
     session = await trio.until(transfer_status="cancelled")
     assert session["transfer.reason"] == "command"
     assert trio.asked()[-2:] == ["hang up target", "unhold customer"]
     await talk_again(trio, "consult")
-    await trio.ended_by_hang_up(trio.agent, "agent-left")
+    await trio.ended_by_hang_up("agent", "agent-left")
 
 
 @pytest.mark.parametrize("mode, start, script, reason", [
@@ -52,7 +52,7 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     trio = await two(system, start)
     system.sandbox.phone(TARGET).script_in_turn(script)
     await system.failed(reason, "transfer", trio.id, to=TARGET, mode=mode)
-    (trio.target,) = system.sandbox.calls_of(TARGET)
+    (trio.people["target"],) = system.sandbox.calls_of(TARGET)
     session = await trio.until(transfer_status="failed", transfer_reason=reason, state="conferenced")
     assert parties(session)["target"] == ("target-1", "left")
     await talk_again(trio, mode)
@@ -61,19 +61,19 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     await trio.done("complete")
     session = await trio.session()
     assert parties(session)["agent"] == ("target-2", "connected")
-    await trio.ended_by_hang_up(trio.target, "agent-left")
+    await trio.ended_by_hang_up("target", "agent-left")
 
 
 async def test_call_is_handed_on_three_times_in_a_row(system):
     trio = await two(system)
-    legs = [trio.agent]
+    legs = [trio["agent"]]
     for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
         system.answered_by(address)
         await trio.done("transfer", to=address, mode=("warm", "consult", "warm")[number - 1])
         legs.append(await system.dialed(address))
-        trio.agent, trio.target = legs[-2:]
+        trio.people |= {"agent": legs[-2], "target": legs[-1]}
         await trio.done("complete")
-        await trio.only_two_talk("customer", "target")
+        await trio.talk("customer", "target")
     session = await trio.until(**{"party.agent.end_on_exit": "true"})
     assert parties(session) == {
         "customer": ("customer-1", "connected"),
@@ -89,5 +89,7 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     await system.rejected("no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
     await system.everyone_is_gone(trio.id, "agent-left")
-    entries = [(entry["kind"], entry["result"]) for entry in await published(system, 4)]
-    assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
+    entries = await published(system, 4)
+    results = [(entry["kind"], entry["result"]) for entry in entries]
+    assert results == [*[("transfer", "completed")] * 3, ("session", "ended")]
+    assert len({entry["id"] for entry in entries}) == 4, "each has an id of its own"

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some
+from tests.flows.conference_starts import WAYS, by_way, opened, some
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
 
@@ -50,11 +50,6 @@ async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, w
 @pytest.mark.system(policy={"arrive_timeout_ms": 5_000})
 async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues(system, way, status):
     """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
-    # He may come out of it before his session was decided upon, and then asks again a second later.
-    await _waits_although_the_wait_url_fails(system, way, status)
-
-
-async def _waits_although_the_wait_url_fails(system, way, status):
     system.not_answered_by(WAYS[way].phone)
     system.sandbox.faults.fail_fetches("/voice/wait", status=status, count=20)
     opening = await opened(system, way)
@@ -103,16 +98,3 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
     agent = await system.agent_leg(opening.waiter)
     await system.until_hears(opening.waiter, [agent])
     await opening.ended_by_command(debugger=frozenset({11200}))
-
-
-# ---- no callbacks ----------------------------------------------------------------------------------------------------
-
-
-@by_way("call")
-async def test_party_left_alone_is_released_when_the_flag_fails(system, way):
-    system.end_calls_in_test()
-    opening, leg = await in_conference(system, way)
-    left_s = system.listening.now()
-    await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
-    # The lone grace is 0.3 s here.
-    assert system.listening.seconds(opening.waiter, "silence", left_s) < 2

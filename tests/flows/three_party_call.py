@@ -1,10 +1,11 @@
 """Stories of three: a customer, an agent, and someone whom the call is handed to while the agent is still there."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from conferral.sandbox import CallHandle, PhoneScript
+from conferral.sandbox import PhoneScript
+from tests.flows import group_call
 from tests.flows.flow_helpers import TARGET
+from tests.flows.group_call import GroupCall
 from tests.support.local_system import LocalSystem
 from tests.support.phones import rings
 
@@ -16,89 +17,34 @@ GAP_S = 0.35
 
 
 @dataclass
-class ThreePartyCall:
-    """Who takes part in a transfer, and what is asked about it again and again."""
+class ThreePartyCall(GroupCall):
+    """Customer and agent, and the `target` of a transfer once that was dialed."""
 
-    system: LocalSystem
-    customer: CallHandle
-    agent: CallHandle
-    #: Whom the transfer has dialed; None before the dial.
-    target: CallHandle | None = None
     #: Id of the `transfer` command.
     transfer_id: str = ""
-    #: The session's: by itself that of an inbound call.
-    id: str = ""
-
-    def __post_init__(self) -> None:
-        self.id = self.id or self.customer.sid
-
-    async def session(self) -> dict[str, str]:
-        return await self.system.session(self.id)
 
     async def until(self, **fields: str) -> dict[str, str]:
         """Waits until the session has these values; `transfer_status` and the like stand for `transfer.status`."""
-        named = {name.replace("transfer_", "transfer."): value for name, value in fields.items()}
-        return await self.system.until(self.id, **named)
-
-    async def done(self, kind: str, **fields: str) -> None:
-        await self.system.done(kind, self.id, **fields)
-
-    async def ended_by_hang_up(self, leg: CallHandle, reason: str) -> None:
-        """Someone hangs up, and with that everyone is gone."""
-        await self.system.ended_by_hang_up(leg, self.id, reason)
-
-    async def hear(self, **who: Any) -> None:
-        """Waits until each hears that: `hear(customer="music", agent=target)`, a word or one leg or several."""
-        for name, what in who.items():
-            others = [what] if isinstance(what, CallHandle) else what
-            await self.system.until_hears(getattr(self, name), others)
-
-    async def hears_wait_audio(self, wait_audio: str) -> None:
-        """Waits until the customer hears that, or the ringing that follows it."""
-        await self.system.eventually(
-            lambda: self.system.listening.hears(self.customer) in (wait_audio, "ringback"),
-            f"the customer hears {wait_audio}",
+        return await self.wait_until(
+            **{name.replace("transfer_", "transfer."): value for name, value in fields.items()}
         )
-
-    async def all_talk(self) -> None:
-        await self.hear(
-            customer=[self.agent, self.target],
-            agent=[self.customer, self.target],
-            target=[self.customer, self.agent],
-        )
-
-    async def only_two_talk(self, one: str, other: str) -> None:
-        """Waits until two hear each other and no one else."""
-        await self.hear(**{one: getattr(self, other), other: getattr(self, one)})
-
-    def names(self) -> dict[str, str]:
-        legs = {"customer": self.customer, "agent": self.agent, "target": self.target}
-        return {leg.sid: name for name, leg in legs.items() if leg is not None}
 
     def asked(self) -> list[str]:
         """What Twilio was asked to do so far, in words: `hold customer`, `dial target`, `hang up agent`...
 
         Without `bind`, EndConferenceOnExit may be unset: that safety net is set whenever there is time for it.
         """
-        names, requests = self.names(), self.system.sandbox.request_log.requests("POST")
+        names = {call.sid: name for name, call in self.people.items()}
+        requests = self.system.sandbox.request_log.requests("POST")
         words = [_word(entry.path, dict(entry.params), names) for entry in requests]
         return [word for word in words if not word.startswith("bind")]
 
-    def kept_apart(self, since_s: float | None = None, until_s: float | None = None) -> bool:
-        """Whether customer and target never heard each other between two moments, in neither direction."""
-        ears = self.system.listening
-        assert self.target is not None
-        return ears.never_heard(self.customer, self.target, since_s, until_s) and ears.never_heard(
-            self.target, self.customer, since_s, until_s
-        )
-
-    def heard(self) -> str:
-        """What everyone heard, for messages."""
-        self.system.listening.name(**{name: sid for sid, name in self.names().items()})
-        return self.system.listening.described()
+    def kept_apart(self) -> bool:
+        """Whether customer and target never heard each other, in neither direction."""
+        return self.never_heard("customer", "target") and self.never_heard("target", "customer")
 
     def customer_was_never_in_silence(self) -> bool:
-        return self.system.longest_gap_s(self.customer) < GAP_S
+        return self.system.longest_gap_s(self["customer"]) < GAP_S
 
 
 def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
@@ -117,11 +63,8 @@ def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
 
 async def two(system: LocalSystem, start: str = "bridged") -> ThreePartyCall:
     """Customer and agent talk: over the bridge, or in a conference where everything has settled."""
-    trio = ThreePartyCall(system, *(await (system.talking() if start == "bridged" else system.converted())))
-    if start == "conferenced":
-        settled = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
-        await system.until(trio.id, **settled)
-    return trio
+    crowd = await group_call.two(system, start)
+    return ThreePartyCall(system, crowd.id, crowd.people)
 
 
 async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields: str) -> ThreePartyCall:
@@ -130,7 +73,7 @@ async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields
     system.sandbox.phone(TARGET).script_in_turn(*(scripts or (rings(),)))
     before = len(system.sandbox.calls_of(TARGET))
     trio.transfer_id = await system.begins("transfer", trio.id, to=TARGET, mode=mode, **fields)
-    trio.target = await system.dialed(TARGET, before + 1)
+    await trio.comes("target", TARGET, before + 1)
     return trio
 
 
@@ -144,7 +87,7 @@ async def joined_by_target(trio: ThreePartyCall, mode: str, **fields: str) -> Th
     system.answered_by(TARGET)
     before = len(system.sandbox.calls_of(TARGET))
     await trio.done("transfer", to=TARGET, mode=mode, **fields)
-    trio.target = await system.dialed(TARGET, before + 1)
+    await trio.comes("target", TARGET, before + 1)
     return trio
 
 

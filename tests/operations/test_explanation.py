@@ -1,6 +1,10 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
+import pytest
+from msgspec.structs import replace
+
 from conferral.operations import timeline
+from conferral.operations.explanation import explain
 from conferral.statemachine.events import (
     DIAL_LIMIT,
     DialOverdue,
@@ -11,9 +15,13 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.policy import Policy
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_codec import stored_session
+from conferral.telephony.callback_events import dial_ended
+from conferral.telephony.callback_urls import DialAction, DialKind
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
-from tests.statemachine.scenario import OUTBOUND, Scenario
+from tests.statemachine.scenario import CUSTOMER_CALL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, ringing, talking
 from tests.support.sample_logs import recorded
 
@@ -136,3 +144,30 @@ def test_command_and_recall_that_the_limit_of_dials_refused_are_explained() -> N
     failure = explained(not_dialed).first_failure
     assert failure is not None
     assert failure.text == "not done: dial target into the conference (limit of dials reached)"
+
+
+FORM = {
+    "CallSid": CUSTOMER_CALL,
+    "CallStatus": "in-progress",
+    "DialCallStatus": "failed",
+    "ErrorCode": "13224",
+    "ErrorMessage": "can't call +14155550123",
+}
+
+
+@pytest.mark.parametrize("is_reported_first", [True, False])
+def test_failed_dial_to_an_agent_is_explained_by_twilios_error(is_reported_first: bool) -> None:
+    def play() -> Scenario:
+        story = Scenario().comes_in()
+        if is_reported_first:
+            story.call("agent", "failed")
+        ended = dial_ended(FORM, DialAction(story.session.id, "customer", DialKind.BRIDGE))
+        return story.take(replace(ended, entry_id=f"{story.now_ms}-99"))
+
+    log, sessions = recorded(play)
+    failure = explain(stored_session(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms).first_failure
+
+    assert failure is not None
+    assert (failure.twilio_code, failure.link) == (13224, "https://www.twilio.com/docs/api/errors/13224")
+    assert "Twilio can't call the number" in f"{failure.text}; {failure.guard}"
+    assert "5550123" not in repr(failure)

@@ -9,8 +9,8 @@ from conferral.operations import session_follower
 from conferral.operations.redis_access import RedisAccess, RedisLimiter
 from conferral.operations.session_follower import FollowedSession, SessionFollower
 from conferral.runtime.errors import StoreUnreachableError
-from tests.webhooks.api.api_helpers import KEYS, session
-from tests.webhooks.api.test_streams import commit, conferenced, ended
+from tests.webhooks.api.api_helpers import KEYS, commit, session
+from tests.webhooks.api.test_streams import conferenced, ended
 
 pytestmark = pytest.mark.redis
 

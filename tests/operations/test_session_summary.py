@@ -2,15 +2,19 @@
 
 import pytest
 
-from conferral.operations import session_summary
+from conferral.operations import session_summary, statistics
 from conferral.operations.pending import list_waits
-from conferral.operations.session_summary import audibility
+from conferral.operations.session_summary import HeldCall, audibility, held_call
 from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import CREATED_MS, make_session
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import conferenced
 from tests.support.each import each
 
 
@@ -245,3 +249,41 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
         "agent client:alice is ringing; customer +…23 will be dialed next",
         "agent client:alice is ringing; customer +…23 will be dialed next",
     ]
+
+
+# ---- who waits, and since when -------------------------------------------------------------------------------------
+
+
+Fields = dict[str, str]
+
+
+def of(story: Scenario) -> Fields:
+    return session_codec.encode(story.session)
+
+
+def test_a_customer_on_hold_waits_from_the_confirmed_hold_on() -> None:
+    story = ordering().later(1_000).hold("customer").confirms("customer")
+    began = to_iso(story.session.updated_at_ms)
+    story.later(9_000).mute("agent").confirms("agent")
+
+    assert held_call(stored_session(of(story))) == HeldCall("on hold", began)
+
+
+def test_a_parked_call_waits_since_it_was_parked() -> None:
+    story = parked()
+
+    assert held_call(stored_session(of(story))) == HeldCall("parked", to_iso(story.session.state_since_ms))
+
+
+def test_a_call_in_conversation_and_one_that_is_over_keep_no_one_waiting() -> None:
+    assert held_call(stored_session(of(conferenced()))) is None
+    assert held_call(stored_session(of(parked()) | {"state": "ended"})) is None
+
+
+def test_calls_that_wait_are_counted_with_the_longest() -> None:
+    first, second = of(parked()), of(parked())
+    second["state_since"] = to_iso(1_000)
+
+    found = statistics.count_sessions((stored_session(one), None) for one in (first, second, of(conferenced())))
+
+    assert (found.held, found.held_since) == (2, to_iso(1_000))

@@ -123,7 +123,7 @@ def pauses(monkeypatch):
     async def no_pause(_stop, wait_s):
         waited.append(wait_s)
 
-    monkeypatch.setattr(containment, "pause", no_pause)
+    monkeypatch.setattr(containment, "wait_at_most", no_pause)
     return waited
 
 

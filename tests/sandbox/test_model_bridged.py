@@ -111,17 +111,6 @@ def test_star_ends_a_dial_that_allows_it(story: ModelScenario) -> None:
     assert (story.status(child), action(story)["CallStatus"]) == ("completed", "in-progress")
 
 
-def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged(story: ModelScenario) -> None:
-    parent, child = story.bridging(to='<Client url="/whisper">alice</Client>')
-    story.answers(child)
-    story.serve("/whisper", "<Response><Say>A call from sales</Say></Response>")
-    assert (story.hears(child), story.hears(parent)) == ("speech", "ringback")
-
-    story.passes(5.0)
-
-    assert (story.hears(child), story.hears(parent)) == ({parent}, {child})
-
-
 def test_callee_who_hangs_up_during_the_whisper_was_never_bridged(story: ModelScenario) -> None:
     parent, child = story.bridging(to='<Number url="/whisper">+15550111</Number>')
     story.answers(child)

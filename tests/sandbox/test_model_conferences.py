@@ -18,6 +18,15 @@ def test_lone_caller_is_joined_but_the_conference_has_not_started(story: ModelSc
     assert story.hears(sid) == "music"
 
 
+def test_wait_document_without_a_redirect_is_requested_again(story: ModelScenario) -> None:
+    sid = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'")
+    story.serve("/greeting", "<Response><Say>Welcome to all of you</Say></Response>")
+
+    story.passes(5.0)
+
+    assert (story.asked_paths(), story.hears(sid)) == (["/greeting"], "silence")
+
+
 def test_settings_of_the_first_participant_hold_for_all(story: ModelScenario) -> None:
     story.call_in("<Response><Dial><Conference>room</Conference></Dial></Response>")
 

@@ -59,17 +59,6 @@ def test_leg_that_has_not_joined_is_hung_up_by_the_api_wherever_it_is(moment: st
     assert story.refused("POST", f"/Calls/{sid}.json", ("Status", "completed")) == (400, 21220)
 
 
-def test_digits_are_sent_after_the_answer_and_before_the_document(story: ModelScenario) -> None:
-    sid = dial_to_gate(story, ("SendDigits", "ww12W3#"))
-
-    story.answers(sid)
-    story.passes(1.9)
-    assert (story.call(sid).digits_sent, story.asked_paths(), story.hears(sid)) == ("", [], "silence")
-    story.passes(0.1)
-
-    assert (story.call(sid).digits_sent, story.asked_paths()) == ("ww12W3#", ["/gate"])
-
-
 @pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
 def test_digits_that_cannot_be_sent_are_refused(story: ModelScenario, digits: str) -> None:
     assert story.refused(

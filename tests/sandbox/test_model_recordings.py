@@ -51,27 +51,6 @@ def spans(recording: Recording) -> list[tuple[float, float | None, frozenset[str
 # ---- whose voices are on it --------------------------------------------------------------------------------------
 
 
-def test_consult_is_not_on_the_recording_of_the_held_customers_call(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    recording = record(story, customer, ("RecordingChannels", "dual"))
-    story.passes(5.0)
-    story.update(customer, ("Hold", "true"))
-    held_s = story.now_s
-    target = story.participant()
-    story.answers(target)
-    story.passes(5.0)
-    story.hangs_up(target)
-    story.update(customer, ("Hold", "false"))
-    unheld_s = story.now_s
-    story.passes(5.0)
-
-    assert not has_voice_of(recording, target)
-    assert not has_voice_of(recording, agent, held_s, unheld_s)
-    assert has_voice_of(recording, agent, since_s=unheld_s)
-    both = frozenset({customer, agent})
-    assert spans(recording) == [(0.0, 5.0, both), (5.0, 10.0, frozenset({customer})), (10.0, None, both)]
-
-
 def test_paused_conference_recording_has_nothing_of_the_pause(story: ModelScenario) -> None:
     customer = story.member(RECORDED + EVENTS)
     agent = story.member()
@@ -162,18 +141,6 @@ def test_recording_that_is_too_short_is_absent() -> None:
     assert story.rest("GET", f"/Calls/{sid}/Recordings/{recording.sid}.json")[1]["error_code"] == 16101
 
 
-def test_file_may_take_time_to_be_there() -> None:
-    story = ModelScenario(Behavior(recording_processing_s=30.0))
-    sid, _ = dialed(story)
-    story.passes(2.0)
-    story.hangs_up(sid)
-    assert (only(story).status, story.events("recording")) == ("processing", ["recording-in-progress"])
-
-    story.passes(30.0)
-
-    assert story.event("recording-completed")["RecordingDuration"] == "2"
-
-
 # ---- requests ----------------------------------------------------------------------------------------------------
 
 
@@ -208,27 +175,3 @@ def test_conference_cannot_be_recorded_by_request(story: ModelScenario) -> None:
     story.member()
 
     assert story.rest("POST", f"/Conferences/{story.conference()}/Recordings.json")[0] == 405
-
-
-@pytest.mark.parametrize(("rule", "shown"), [("parents", "parent"), ("own", "child")])
-def test_recording_of_a_bridged_child_may_be_shown_as_its_parents(rule: str, shown: str) -> None:
-    story = ModelScenario(Behavior(recording_of_a_child=rule))
-    parent, child = story.bridged()
-
-    recording = record(story, child)
-
-    assert recording.call_sid == {"parent": parent, "child": child}[shown]
-    path = f"/Calls/{child}/Recordings/{recording.sid}.json"
-    assert story.rest("POST", path, ("Status", "paused"))[1]["call_sid"] == recording.call_sid
-    story.hangs_up(child)
-    assert recording.ended_at_s is not None
-
-
-def test_child_call_recording_may_be_refused_until_it_joins_a_conference() -> None:
-    story = ModelScenario(Behavior(recording_of_a_child="refused"))
-    _parent, child = story.bridged()
-
-    assert story.refused("POST", f"/Calls/{child}/Recordings.json", *CALLBACK) == (400, 21220)
-    story.redirect(child, JOINS)
-
-    assert record(story, child).call_sid == child

@@ -1,4 +1,4 @@
-"""Calls that other programs move, that come back to a voice URL, and that arrive over a SIP domain."""
+"""Calls that other programs move, that come back to a voice URL, that arrive over a SIP domain or from a browser."""
 
 import pytest
 
@@ -7,10 +7,11 @@ from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.state import Number
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from tests.sandbox.control_client import Control
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, conference_twiml
 from tests.sandbox.webhook_app import WebhookApp
 
 ELSEWHERE = "<Response><Pause length='600'/></Response>"
+APPLICATION = "AP" + "1" * 32
 DOMAIN = "acme.sip.twilio.com"
 
 
@@ -68,3 +69,23 @@ async def test_moves_and_sip_calls_are_made_from_outside(app: WebhookApp, sandbo
     assert (status, moved["status"]) == (200, "completed")
     assert app.asked[0].params["SipHeader_X-Account"] == "7"
     assert (await control.post(f"/calls/{caller['sid']}/move", twiml=ELSEWHERE))[0] == 422
+
+
+def test_browser_brings_its_own_parameters_through_an_application(story: ModelScenario) -> None:
+    story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
+    custom = (("To", "client:bob"), ("SessionID", "abc"), ("CallSid", "CA-not-mine"), ("Muted", "true"))
+
+    sid = story.happens(InboundCall("client:alice", APPLICATION, custom)).call_sid
+
+    sent = story.asked("/client").params
+    fields = dict(sent)
+    assert (fields["From"], fields["To"], fields["Direction"], fields["CallStatus"]) == (
+        "client:alice", "client:bob", "inbound", "ringing",
+    )  # fmt: skip
+    assert (fields["SessionID"], fields["ApplicationSid"], fields["CallSid"], fields["Muted"]) == (
+        "abc", APPLICATION, sid, "true",
+    )  # fmt: skip
+    assert len(sent) == len(fields)
+    assert not {"CallToken", "FromCountry"} & fields.keys()
+    story.serve("/client", conference_twiml())
+    assert story.call(sid).activity == "conference"

@@ -76,7 +76,7 @@ class Network:
 
     async def roll_back(self, *, after_s: float, away_s: float) -> None:
         """A failover: what was stored in the last `after_s` seconds is gone."""
-        copy = self.server.snapshot()
+        copy = self.server.db.snapshot()
         await asyncio.sleep(after_s)
         self.server.db.roll_back(copy)
         await self.restart(away_s)

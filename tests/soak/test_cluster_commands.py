@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from aiohttp import web
 
 from conferral.check.result import CheckResult
 from conferral.check.workers import check_cluster
-from conferral.client.client import Client
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
@@ -22,17 +21,13 @@ from conferral.storage.connection.cluster import ClusterClient
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
-from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers, Node
+from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
 TARGET = "client:bob"
 TOKEN = "t" * 32
 
 
-#: A cluster that takes no node for dead while a test lasts, milliseconds.
-PATIENT_MS = 120_000
-#: Well above what a refusal takes: two tries of Redis's time-out of 2 s.
-REFUSED_WITHIN_S = 12.0
 #: Well above what it takes to go on: a request that waits for the silent node is given up after 2 s.
 RESUMED_WITHIN_S = 15.0
 
@@ -132,20 +127,6 @@ async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSessio
     await store.aclose()
 
 
-@contextmanager
-def silent(running: ClusterServers, node: Node) -> Iterator[None]:
-    """A node is silent, and none of the others takes it for dead."""
-    for one in running.up():
-        one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
-    node.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        node.signal(signal.SIGCONT)
-        for one in running.up():
-            one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
-
-
 async def test_control_api_works_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
     async with control_api(system) as client:
@@ -159,65 +140,6 @@ async def test_control_api_works_on_a_cluster(system) -> None:
         async with client.post(commands, json={"type": "end"}) as response:
             assert (await response.json())["status"] == "done"
     await system.settled()
-
-
-async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resume_later(system, running) -> None:
-    """The stream of commands is one key: while its node is silent, none can be taken; each is refused at once."""
-    caller, _ = await system.talking()
-    commands = f"/sessions/{caller.sid}/commands?wait=30"
-    async with control_api(system) as client, CommandLine(**environment(system)) as line:
-        with silent(running, running.owner_of(system.keys.commands)):
-            async with asyncio.timeout(REFUSED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
-                assert response.status == 503
-                assert response.headers["Retry-After"] == "1"
-                assert (await response.json())["error"]["type"] == "store"
-            async with asyncio.timeout(REFUSED_WITHIN_S):
-                code, out, err = await line.type("convert", caller.sid)
-            assert code == 1, out + err
-        async with asyncio.timeout(RESUMED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
-            assert (await response.json())["status"] == "done"
-        async with client.post(commands, json={"type": "end"}) as response:
-            assert (await response.json())["status"] == "done"
-    await system.settled()
-
-
-async def test_requests_for_sessions_of_healthy_nodes_are_answered_while_some_wait_for_a_silent_one(
-    system, running
-) -> None:
-    at_commands = running.owner_of(system.keys.commands)
-    other = next(node for node in running.primaries() if node.port != at_commands.port)
-    sick: list[str] = []
-    well: list[str] = []
-    for number in range(200):
-        name = f"s{number}"
-        is_sick = running.owner_of(system.keys.session(name)).port == other.port
-        (sick if is_sick else well).append(name)
-        await system.client.hset(system.keys.session(name), mapping={"id": name, "state": "bridged", "version": "1"})
-
-    async def get(client: aiohttp.ClientSession, name: str) -> int:
-        async with client.get(f"/sessions/{name}") as response:
-            return response.status
-
-    async with control_api(system) as client:
-        assert await get(client, well[0]) == 200  # by now the client knows the nodes
-        with silent(running, other):
-            waiting = asyncio.gather(*(get(client, name) for name in sick[: CONCURRENT_MAX - 1]))
-            answered = []
-            while not waiting.done():
-                answered.append(await get(client, well[len(answered) % len(well)]))
-            assert set(await waiting) == {503}
-            assert set(answered) == {200}
-
-
-async def test_client_has_connections_for_all_its_requests_at_once(system) -> None:
-    """As many to one node as to several nodes: each takes a connection."""
-    caller, _ = await system.talking()
-    async with Client(system.redis_url, system.keys.prefix) as client:
-        one, all_ = (client.session(caller.sid) for _ in range(20)), (client.sessions() for _ in range(20))
-        found = await asyncio.gather(*one, *all_)
-        assert [session.id for session in found[:20]] == [caller.sid] * 20
-        assert [[session.id for session in sessions] for sessions in found[20:]] == [[caller.sid]] * 20
-    await system.ended_by_command(caller.sid)
 
 
 async def test_commands_resume_once_a_replica_owns_their_stream(system, running) -> None:

@@ -23,7 +23,6 @@ from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
-from conferral.storage.queries.session_reader import SessionReader
 from tests.storage.server_uptime import up_for_long
 from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
@@ -114,50 +113,6 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(cluster, clie
     assert replica.is_primary()
     tokens = [event_in(fields).token for _, fields in await client.xrange(KEYS.events(others[0]))]
     assert len(tokens) == len(set(tokens)), "what a node has stored is not sent to it again because another one is dead"
-
-
-@pytest.mark.soak
-async def test_url_without_the_cluster_setting_is_reported(cluster) -> None:
-    client = make_client(cluster.url.partition("?")[0])
-    try:
-        with pytest.raises(StoreError, match=r"add \?cluster=true to REDIS_URL") as raised:
-            await SessionReader(client, KEYS).live_ids()
-    finally:
-        await client.aclose()
-    assert not isinstance(raised.value, StoreUnreachableError)
-
-
-@pytest.mark.soak
-async def test_only_partitions_of_a_silent_primary_wait(cluster, publisher) -> None:
-    """As when its machine is gone: no one refuses the connection, and it takes the whole deadline to notice."""
-    (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
-    await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
-    node = cluster.at(silent)
-    node.signal(signal.SIGSTOP)
-    waiting = []
-    try:
-        for number in range(20):
-            waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
-            await publisher.publish(event(others[0], f"others-{number}"))
-        answers = await asyncio.gather(*waiting, return_exceptions=True)
-    finally:
-        node.signal(signal.SIGCONT)
-    assert any(isinstance(error, StoreUnreachableError) for error in answers), "the node was silent"
-
-
-@pytest.mark.soak
-async def test_commits_and_leases_continue_at_the_replica(cluster, client) -> None:
-    clock, partition = SystemClock(), 0
-    key = KEYS.lease(partition)
-    lease = await leases.claim_partition(client, KEYS, partition, "1:one", clock)
-    store = SessionStore(client, KEYS, session_ttl_s=60)
-    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
-    primary = cluster.owner_of(key)
-    cluster.wait_until_replicated(primary)
-    primary.kill()
-    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
-    assert lease.commit == 2
-    assert await client.hget(key, "commit") == b"2"
 
 
 async def test_open_read_finds_the_replica_and_misses_nothing(cluster, client) -> None:
@@ -330,28 +285,4 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, cli
     entries = await client.xrange(KEYS.events(partition))
     assert [event_in(fields).token for _, fields in entries] == ["before", "meanwhile", "after"]
     assert cluster.owner_of(KEYS.lease(partition)) is target
-    await asyncio.to_thread(cluster.move_slot, slot, target, source)
-
-
-async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_held_up(
-    cluster, client, monkeypatch
-) -> None:
-    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
-    partition = 5
-    lease = await leases.claim_partition(client, KEYS, partition, "1:one", SystemClock())
-    store = SessionStore(client, KEYS, session_ttl_s=60)
-    source = cluster.owner_of(KEYS.lease(partition))
-    target = next(node for node in cluster.primaries() if node is not source)
-    slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
-    loop = asyncio.get_running_loop()
-
-    async def commit() -> None:
-        with pytest.raises(StoreUnreachableError):
-            await store.commit(partition, lease, Batch())
-
-    def between() -> None:
-        asyncio.run_coroutine_threadsafe(commit(), loop).result(FAILOVER_S)
-
-    await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
-    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
     await asyncio.to_thread(cluster.move_slot, slot, target, source)

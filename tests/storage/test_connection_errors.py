@@ -133,51 +133,6 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
         await client.aclose()
 
 
-# ---- words of Redis's own, by a server that says nothing else ----------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "words, state, passes",
-    [
-        ("LOADING Redis is loading the dataset in memory", "loading", True),
-        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-         "busy with a script (BUSY)", True),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-         "primary down (MASTERDOWN)", True),
-        ("ERR Error running script (call to f_0): @user_script:1: -READONLY You can't write against a replica.",
-         "read-only (READONLY)", True),
-        ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -OOM command not allowed when used",
-         "full (OOM)", True),
-        ("NOAUTH Authentication required.", "password refused", False),
-        ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", False),
-        ("ERR something of tomorrow", "refuses (ERR)", False),
-    ],
-)  # fmt: skip
-async def test_redis_error_messages_are_mapped_to_states(tmp_path, words, state, passes):
-    answering: set[asyncio.StreamWriter] = set()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering.add(writer)
-        while data := await reader.read(4096):
-            is_greeting = b"SETINFO" in data and b"SET\r\n" not in data
-            count = data.count(b"SETINFO") if is_greeting else 1
-            writer.write(b"+OK\r\n" * count if is_greeting else f"-{words}\r\n".encode())
-        writer.close()
-
-    listener = await asyncio.start_unix_server(answer, tmp_path / "redis.sock")
-    client = make_client(f"unix://{tmp_path}/redis.sock")
-    try:
-        with pytest.raises(StoreError) as raised, store_errors():
-            await client.set("a", "b")
-    finally:
-        await client.aclose()
-        listener.close()
-        for writer in answering:
-            writer.close()
-    assert raised.value.state == state
-    assert isinstance(raised.value, StoreUnreachableError) == passes or state == "password refused"
-
-
 # ---- a primary that was demoted ----------------------------------------------------------------------------------
 
 
@@ -198,21 +153,6 @@ def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
     with old.client() as redis:
         redis.replicaof("127.0.0.1", 1)
     relay.lead_to(new.socket, cut=False)
-
-
-async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(after_failover, keys, clock):
-    relay, old, new = after_failover
-    client, at_new = make_client(relay.url), make_client(new.url)
-    publisher = BatchingIngest(client, keys, clock, deadline_s=2.0)
-    await asyncio.gather(*(publisher.publish(ringing(number)) for number in range(20)))
-    fail_over(relay, old, new)
-
-    await asyncio.gather(*(publisher.publish(ringing(number)) for number in range(100, 120)))
-
-    assert await stored(at_new, keys) == set(range(100, 120))
-    await publisher.close()
-    await client.aclose()
-    await at_new.aclose()
 
 
 async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(after_failover):

@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-import signal
 from pathlib import Path
 
 import pytest
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
@@ -17,7 +16,6 @@ from conferral.storage.ingest import command_queue
 from conferral.storage.ingest.writer import BatchingIngest, GateClaim, NewestSession
 from tests.storage.server_uptime import up_for_long
 from tests.support.entries import SESSION, event_in, ringing
-from tests.support.redis_clients import full
 from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
@@ -135,42 +133,6 @@ async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client,
     assert results[1] is None
 
 
-async def test_full_redis_is_reported_as_unreachable(publisher, client):
-    async with full(client):
-        with pytest.raises(StoreUnreachableError):
-            await publisher.publish(ringing())
-        assert await publisher.redis_error() == "full (OOM)"
-    assert await publisher.redis_error() == ""
-
-
-async def test_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher):
-    loop = asyncio.get_running_loop()
-    await up_for_long(publisher)
-    assert not publisher.restarted_recently()
-    server.signal(signal.SIGSTOP)
-    try:
-        began_s = loop.time()
-        asked = (publisher.publish(ringing()), publisher.claim_gate(SESSION, "d1", "CA2"))
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(answer) for answer in answers] == [StoreUnreachableError] * 2
-        assert loop.time() - began_s < 1.5
-    finally:
-        server.signal(signal.SIGCONT)
-    assert publisher.restarted_recently()
-
-
-async def test_event_is_stored_though_the_connection_broke_in_between(single, publisher, client, keys):
-    """Every pooled connection is cut: the write is tried again on a new one within its deadline."""
-    await publisher.publish(ringing(0))
-    with single.client() as other:
-        for connection in other.client_list():
-            if connection["id"] != str(other.client_id()):
-                other.client_kill_filter(_id=connection["id"])
-    await publisher.publish(ringing(1))
-    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
-    assert {event_in(fields).sequence for _, fields in entries} == {0, 1}
-
-
 async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single, keys, clock):
     """A browser's call gets its session although Redis fails over meanwhile, as any other call does."""
     async with Relay(single.socket) as relay:
@@ -208,14 +170,3 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 2
         await publisher.close()
         await client.aclose()
-
-
-async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, client, keys):
-    """A failover takes its second; Twilio's own repetitions may be over by then."""
-    await client.config_set("min-replicas-to-write", 9)
-    publishing = asyncio.create_task(publisher.publish(ringing()))
-    await asyncio.sleep(0.2)  # a delay: nothing may happen for this long
-    assert not publishing.done()
-    await client.config_set("min-replicas-to-write", 0)
-    await publishing
-    assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1

@@ -190,6 +190,32 @@ async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
         await client.aclose()
 
 
+@each(
+    "words, state, passes",
+    [
+        ("LOADING Redis is loading the dataset in memory", "loading", True),
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+         "busy with a script (BUSY)", True),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+         "primary down (MASTERDOWN)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: -READONLY You can't write against a replica.",
+         "read-only (READONLY)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -OOM command not allowed when used",
+         "full (OOM)", True),
+        ("NOAUTH Authentication required.", "password refused", True),
+        ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", False),
+        ("ERR something of tomorrow", "refuses (ERR)", False),
+    ],
+)  # fmt: skip
+async def test_words_of_redis_are_named(words, state, passes) -> None:
+    async with server_that_answers(f"-{words}\r\n".encode()) as url:
+        client = make_client(url)
+        with pytest.raises(StoreError) as raised, store_errors():
+            await client.get("key")
+        assert (raised.value.state, isinstance(raised.value, StoreUnreachableError)) == (state, passes)
+        await client.aclose()
+
+
 async def test_database_that_does_not_exist_is_named_over_a_socket_too(single) -> None:
     """redis-py hides it behind a connection error there; retrying would never end."""
     client = make_client(f"unix://{single.socket}?db=77")

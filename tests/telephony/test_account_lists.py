@@ -16,10 +16,10 @@ from twilio.rest import Client
 from conferral.runtime.errors import (
     LeaseLostError,
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.account_lists import AccountListReader, ChildCall, OwnCall
@@ -173,7 +173,7 @@ async def test_page_that_failed_to_load_is_requested_once_more(fault: ProviderEr
 @pytest.mark.parametrize(
     "faults, asked",
     [
-        ([ProviderBusyError(http_status=429, retry_after_s=60.0)], 1),
+        ([RateLimitedError(http_status=429, retry_after_s=60.0)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
         ([UNAVAILABLE] * 2, 2),
         ([UNREACHABLE] * 2, 2),
@@ -208,7 +208,7 @@ async def test_links_that_go_in_circles_end_the_list() -> None:
 
 async def test_reading_waits_for_a_short_pause_that_twilio_asks_for() -> None:
     http = ListingHttp()
-    http.faults.append(ProviderBusyError(http_status=429, retry_after_s=0.01))
+    http.faults.append(RateLimitedError(http_status=429, retry_after_s=0.01))
 
     assert (await reader_of(http).read()).has_all_calls
     assert http.asked[:2] == [("Calls", "queued", 0)] * 2

@@ -7,10 +7,10 @@ from twilio.base.exceptions import TwilioException
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
+    RateLimitedError,
 )
 from conferral.telephony.errors import (
     code_of,
@@ -41,8 +41,8 @@ NUMBER = "+14155550123"
         # A wrong TWILIO_API_URL answers 404 to everything; hang-ups must not count as done then.
         (404, 0,     ProviderRefusedError),
         (302, 0,     ProviderRefusedError),
-        (429, 0,     ProviderBusyError),
-        (429, 20429, ProviderBusyError),
+        (429, 0,     RateLimitedError),
+        (429, 20429, RateLimitedError),
         (503, 20429, OutcomeUnknownError),
         (500, 20500, OutcomeUnknownError),
         (502, 0,     OutcomeUnknownError),
@@ -56,7 +56,7 @@ NUMBER = "+14155550123"
         *((400, code, ProviderRefusedError) for code in (16023, 16024, 16025)),
         (400, 16026, OutcomeUnknownError),
         (400, 16030, OutcomeUnknownError),
-        (400, 20429, ProviderBusyError),
+        (400, 20429, RateLimitedError),
         (499, 0,     ProviderRefusedError),
     ],
 )  # fmt: skip

@@ -2,6 +2,9 @@
 
 import asyncio
 import base64
+import gzip
+import random
+import tracemalloc
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -14,11 +17,11 @@ from structlog.testing import capture_logs
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
@@ -34,6 +37,7 @@ from conferral.telephony.http_client import (
     send_guard,
 )
 from conferral.telephony.twilio_api import TwilioApi
+from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
 from tests.telephony.scripted_http import SETUP
 from tests.telephony.scripted_server import (
     Reply,
@@ -193,8 +197,8 @@ HTML = b"<html><body>Bad gateway</body></html>"
         pytest.param(answered(500, {"code": 20500}), OutcomeUnknownError, 500, 20500, 0, id="500"),
         pytest.param(answered(502, HTML), OutcomeUnknownError, 502, 0, 0, id="HTML with 502"),
         pytest.param(answered(503, b"", "Retry-After: 2"), OutcomeUnknownError, 503, 0, 2, id="503 with Retry-After"),
-        pytest.param(answered(429, {"code": 20429}), ProviderBusyError, 429, 20429, 0, id="429"),
-        pytest.param(answered(429, HTML, "Retry-After: 3"), ProviderBusyError, 429, 0, 3, id="429 with Retry-After"),
+        pytest.param(answered(429, {"code": 20429}), RateLimitedError, 429, 20429, 0, id="429"),
+        pytest.param(answered(429, HTML, "Retry-After: 3"), RateLimitedError, 429, 0, 3, id="429 with Retry-After"),
         pytest.param(answered(401, {"code": 20003}), ProviderRefusedError, 401, 20003, 0, id="401"),
         pytest.param(answered(404, {"code": 20404}), ProviderGoneError, 404, 20404, 0, id="404 of Twilio's"),
         pytest.param(answered(404, HTML), ProviderRefusedError, 404, 0, 0, id="404 of somebody else's"),
@@ -387,3 +391,44 @@ async def test_each_request_leaves_one_debug_line_with_known_keys(twilio: Script
         "request_id": "RQ1",
     }
     assert "secret" not in str(line)
+
+
+# ---- answers that are unreadable, or too large ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [HTML, b'{"sid": "CA1", "sta'], ids=["HTML", "cut JSON"])
+async def test_unreadable_answers_with_200_open_the_circuit_breaker(
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, body: bytes
+) -> None:
+    limit = RequestLimiter(10, worker_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=random.Random(1))
+    http.observe(limit.observe)
+    twilio.script = [answered(200, body)]
+    for _ in range(FAILURES_MAX):
+        assert limit.breaker_reason is None
+        with pytest.raises(OutcomeUnknownError):
+            await http.request("POST", URI)
+
+    assert limit.breaker_reason is BreakerReason.UNREACHABLE
+    assert metrics.registry.get_sample_value("conferral_rest_failures_total", {"code": "unreadable"}) == FAILURES_MAX
+
+
+async def test_page_of_a_thousand_calls_is_read(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+    body = b'{"calls": [' + b",".join([b'{"sid": "' + b"x" * 3_000 + b'"}'] * 1_000) + b"]}"
+    twilio.script = [answered(200, gzip.compress(body), "Content-Encoding: gzip")]
+
+    assert len((await http.request("GET", f"{URI}?PageSize=1000")).content) == len(body)
+
+
+@pytest.mark.parametrize("body", [b" " * 95_000_000, b'{"a": [' + b"{}," * 2_700_000 + b"{}]}"], ids=["blank", "JSON"])
+async def test_gzip_bomb_is_no_answer_and_costs_little(
+    twilio: ScriptedTwilio, http: PooledHttpClient, body: bytes
+) -> None:
+    twilio.script = [answered(200, gzip.compress(body), "Content-Encoding: gzip")]
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(OutcomeUnknownError):
+            await http.request("GET", URI)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()

@@ -2,11 +2,11 @@
 
 import pytest
 
-from conferral.runtime.errors import ProviderUnreachableError
-from tests.webhooks.documents import action_of, said, verbs
+from tests.webhooks.documents import said, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 
-ROUTES = pytest.mark.parametrize(
+
+@pytest.mark.parametrize(
     ("route", "moment"),
     [
         ("/voice/inbound", "call_arrives"),
@@ -15,34 +15,12 @@ ROUTES = pytest.mark.parametrize(
         ("/voice/fallback", "call_arrives"),
     ],
 )
-
-
-@ROUTES
-async def test_call_whose_session_has_ended_opens_the_next(client, ingest, child_lookup, route, moment):
-    ingest.ended = {CALLER: CALLER}
-    status, document = await post(client, route, fields(moment))
-
-    (event,) = ingest.events
-    assert (status, event.session_id, event.call_sid) == (200, f"{CALLER}-2", CALLER)
-    assert action_of(document).session_id == f"{CALLER}-2"
-    assert child_lookup.asked == [CALLER]
-
-
-@ROUTES
 async def test_twenty_first_visit_is_turned_away_with_a_message(client, ingest, lines, route, moment):
     ingest.ended = {CALLER: f"{CALLER}-20"}
     status, document = await post(client, route, fields(moment))
 
     assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
     assert [line["call_sid"] for line in lines if line["event"] == "visit_limit_reached"] == [CALLER]
-
-
-@pytest.mark.parametrize("error", [ProviderUnreachableError(), TypeError(), TimeoutError()])
-async def test_visit_opens_if_twilio_does_not_answer(client, ingest, child_lookup, error):
-    ingest.ended, child_lookup.error = {CALLER: CALLER}, error
-    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
-
-    assert action_of(document).session_id == f"{CALLER}-2"
 
 
 async def test_calls_of_earlier_sessions_are_known_to_the_next(client, ingest):

@@ -11,11 +11,11 @@ import pytest
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
@@ -49,7 +49,7 @@ from conferral.worker.executor.outbox import DialStatus
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.worker.cores import core_of
 
-BUSY = ProviderBusyError(http_status=429, code=20429)
+BUSY = RateLimitedError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()
 UNKNOWN = OutcomeUnknownError(http_status=503)
 DENIED = ProviderRefusedError(http_status=401, code=20003)

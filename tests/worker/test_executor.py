@@ -139,20 +139,6 @@ async def test_effect_result_is_logged(
     assert all((line["effect_id"], line["session_id"], line["party"]) == ("a", "S1", "agent") for line in lines)
 
 
-async def test_checkpoints_surround_every_request() -> None:
-    passed: list[str] = []
-
-    async def checkpoint(point: str, effect: Effect) -> None:
-        passed.append(f"{point} {effect.effect_id} {len(system.calls.asked)}")
-
-    system = ExecutorHarness(checkpoint=checkpoint)
-    system.calls.script["a"].extend([BUSY, None])
-
-    await system.run(redirect("a"))
-
-    assert passed == ["before_request a 0", "after_request a 1", "before_request a 1", "after_request a 2"]
-
-
 # ---- stopping --------------------------------------------------------------------------------------------------------
 
 

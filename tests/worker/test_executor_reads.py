@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import ProviderBusyError
+from conferral.runtime.errors import RateLimitedError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
@@ -38,7 +38,7 @@ class SlowCalls(FakeCalls):
         is_busy = bool(self.busy_every) and len(self.asked) % self.busy_every == 0
         self.note(RequestResult(429 if is_busy else 200, 20429 if is_busy else 0, 0.0, sent_at_s))
         if is_busy:
-            raise ProviderBusyError(http_status=429, code=20429)
+            raise RateLimitedError(http_status=429, code=20429)
         if not isinstance(effect, ReadCalls):
             return PlacedCall("CA7")
         return CallsRead(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError, ProviderRefusedError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderRefusedError, RateLimitedError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from tests.support.each import each
@@ -38,7 +38,7 @@ from tests.worker.test_retry import Highest
 
 
 async def test_retry_after_is_waited_out(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([ProviderBusyError(http_status=429, retry_after_s=3), None])
+    system.calls.script["a"].extend([RateLimitedError(http_status=429, retry_after_s=3), None])
 
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
@@ -48,7 +48,7 @@ async def test_retry_after_is_waited_out(system: ExecutorHarness) -> None:
 
 @pytest.mark.parametrize("retry_after_s", [8, 9])
 async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarness, retry_after_s: float) -> None:
-    system.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=retry_after_s))
+    system.calls.script["a"].append(RateLimitedError(http_status=429, code=20429, retry_after_s=retry_after_s))
 
     outcome = await system.run(redirect("a"))
 
@@ -59,7 +59,7 @@ async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarn
 
 
 async def test_failure_caps_an_absurd_retry_after(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(ProviderBusyError(http_status=429, retry_after_s=1e9))
+    system.calls.script["a"].append(RateLimitedError(http_status=429, retry_after_s=1e9))
 
     outcome = await system.run(redirect("a"))
 

@@ -6,11 +6,11 @@ import pytest
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
     ProviderUnreachableError,
+    RateLimitedError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.job import AT_MOST_ONCE, ENDING, RETRIES, RetryPolicy, backoff_s
@@ -27,7 +27,7 @@ class Highest(random.Random):
         return b
 
 
-@pytest.mark.parametrize("error", [ProviderBusyError(), ProviderUnreachableError(), OutcomeUnknownError()])
+@pytest.mark.parametrize("error", [RateLimitedError(), ProviderUnreachableError(), OutcomeUnknownError()])
 def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
     ends = [backoff_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
 
@@ -37,7 +37,7 @@ def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
 def test_waits_are_spread_from_zero_to_their_end() -> None:
     rng = random.Random(1)
 
-    waits = [backoff_s(4, ProviderBusyError(), POLICY, rng) or 0.0 for _ in range(500)]
+    waits = [backoff_s(4, RateLimitedError(), POLICY, rng) or 0.0 for _ in range(500)]
 
     assert 0.0 <= min(waits) < 0.05
     assert 1.95 < max(waits) <= 2.0
@@ -48,7 +48,7 @@ def test_thousandth_try_has_a_wait_too() -> None:
 
 
 def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
-    error = ProviderBusyError(http_status=429, retry_after_s=3)
+    error = RateLimitedError(http_status=429, retry_after_s=3)
 
     waits = [backoff_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
 
@@ -57,7 +57,7 @@ def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
 
 
 def test_absurd_retry_after_is_cut() -> None:
-    error = ProviderBusyError(http_status=429, retry_after_s=1e9)
+    error = RateLimitedError(http_status=429, retry_after_s=1e9)
 
     assert backoff_s(1, error, ENDING, Highest()) == 60.25
 

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationErr
 
 from conferral.operations.outcomes import outcome_data
 from conferral.runtime.web.json_requests import RequestError
-from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
+from conferral.statemachine.states import OutcomeKind, PartyStatus, Phase, State, TransferMode, TransferStatus
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.step import Outcome as EventOutcome
 from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
 from conferral.storage.queries.session_reader import LogEntry as StoredEntry
-from conferral.webhooks.api.parameters import ErrorType, OutcomeKind
+from conferral.webhooks.api.parameters import ErrorType
 
 
 def dump(model: BaseModel) -> dict[str, Any]:

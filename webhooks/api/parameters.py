@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
-from conferral.statemachine.states import State
+from conferral.statemachine.states import OutcomeKind, State
 from conferral.storage.commands.field_values import DESTINATION_MAX
 from conferral.storage.queries.session_reader import ENTRY_ID, LIMIT_MAX
 
@@ -48,14 +48,6 @@ class ErrorType(StrEnum):
     TOO_MANY_STREAMS = "too-many-streams"
     #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
     STORE = "store"
-
-
-class OutcomeKind(StrEnum):
-    """What an outcome is about."""
-
-    TRANSFER = "transfer"
-    SESSION = "session"
-    VOICEMAIL = "voicemail"
 
 
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.

@@ -11,7 +11,7 @@ from contextlib import suppress
 import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
@@ -70,7 +70,7 @@ class PostCommitWrites:
                 if self._stopping.is_set():
                     return
                 self._waiting += unfinished
-                await pause(self._stopping, REDIS_PAUSE_S)
+                await wait_at_most(self._stopping, REDIS_PAUSE_S)
 
     async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
         """Perform writes; return those for which Redis was unreachable."""

@@ -14,7 +14,7 @@ import structlog
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import (
     TIMERS,
@@ -85,7 +85,9 @@ class PartitionTimers:
         """Wait for the next timer, also for one that is set meanwhile."""
         while (until_due_ms := self.ms_until_due()) > 0:
             self._is_changed.clear()
-            await pause(self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000))
+            await wait_at_most(
+                self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000)
+            )
 
     async def fire(self, longest: Mapping[str, int] | None = None) -> None:
         """Move due timers onto the stream; note when the next one is due.

@@ -12,7 +12,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.step import Outcome
@@ -95,7 +95,7 @@ class SessionRecovery:
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
                     await self._attempt(session_id, search)
-            await pause(stop, PAUSE_S if self._waiting else SETTLE_S)
+            await wait_at_most(stop, PAUSE_S if self._waiting else SETTLE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
         try:

@@ -21,7 +21,7 @@ from conferral.runtime.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
@@ -136,9 +136,9 @@ class Sweeper:
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
             if not self._owns_sweep():
                 self._next_sweep_s = float("-inf")  # immediately when it does, because owners may be short-lived
-                await pause(stop, TICK_S)
+                await wait_at_most(stop, TICK_S)
             elif wait_s > 0:
-                await pause(stop, wait_s)
+                await wait_at_most(stop, wait_s)
             else:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
@@ -189,7 +189,7 @@ class Sweeper:
     async def _sweep(self, started_s: float) -> None:
         started_ms = self._core.store_clock.now_ms()
         account = await self._read_account()
-        await pause(self._stop, self._times.settle_s)
+        await wait_at_most(self._stop, self._times.settle_s)
         # Session times follow Redis's clock, however it was set.
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000) - self._core.store_clock.offset_ms
         interval_number = int(started_ms / 1000 / self._times.interval_s)

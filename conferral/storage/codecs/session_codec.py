@@ -72,6 +72,7 @@ class RecordCodec:
             None if info.name in without else _make_field(info, hints[info.name], is_always=info.name in always)
             for info in msgspec.structs.fields(kind)
         ]
+        self.always = always
         self.logged = frozenset(logged)
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
@@ -178,7 +179,7 @@ _CODECS = {
     ),
 }  # fmt: skip
 #: The newest transfer's fields before the first transfer.
-_NO_TRANSFER = dict.fromkeys(("mode", "to", "by", "fallback", "status", "reason"), "")
+_NO_TRANSFER = dict.fromkeys(_CODECS["transfer"].always, "")
 
 _ROLES = (CUSTOMER, AGENT, TARGET)
 #: Roles listed after added parties: former agents and supervisors.

@@ -7,7 +7,17 @@ from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
-from conferral.runtime.limits import NUMBER, RING_TIME_MAX_S, RING_TIME_MIN_S, URL_MAX
+from conferral.runtime.limits import (
+    NO_TEXT,
+    NOT_IN_XML,
+    NUMBER,
+    RING_TIME_MAX_S,
+    RING_TIME_MIN_S,
+    SPOKEN_MAX,
+    SPOKEN_RULE,
+    SURROGATES,
+    URL_MAX,
+)
 from conferral.runtime.text import join_words
 from conferral.statemachine.ids import (
     ID_PATTERN,
@@ -23,21 +33,13 @@ from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionM
 
 Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 
-#: In characters: about half a minute of speech.
-_SPOKEN_MAX = 500
 #: In characters; each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
 #: In characters. Source: Twilio docs, Participants subresource, "Custom parameters".
 _PARAMS_MAX = 800
 
-#: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
-_NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
 #: Characters that show nothing or turn direction, so that two authors look the same. Source: Unicode, UAX #9.
 _INVISIBLE = "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff"
-#: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
-_NOT_IN_XML = "\\ufffe\\uffff"
-#: Surrogates: they can't be encoded, and JSON Schema patterns can't name them.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Characters of a URL, except for `/?#` and the host's delimiters. Source: RFC 3986, appendix A.
 _URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _HTTP_URL = (
@@ -90,7 +92,7 @@ def _text(
         if not isinstance(value, str):
             raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
         is_long = max_length is not None and len(value) > max_length
-        if is_long or _SURROGATE.search(value) or not re.fullmatch(pattern, value):
+        if is_long or re.search(f"[{SURROGATES}]", value) or not re.fullmatch(pattern, value):
             raise ValueError(explain(value) or rule)
         return normalize(value)
 
@@ -137,8 +139,8 @@ def _normalize_destinations(text: str) -> str:
     return ",".join(destinations)
 
 
-_ONE = rf"[^,{_NO_TEXT}]"
-_FIRST = rf"[^ ,{_NO_TEXT}]"
+_ONE = rf"[^,{NO_TEXT}]"
+_FIRST = rf"[^ ,{NO_TEXT}]"
 _ADDRESS = "+E.164, client:NAME, sip:URI, or a name from the directory"
 _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
@@ -149,12 +151,12 @@ NEW_SESSION_ID = _text(
     rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"
 )
 #: The sender of a command appears in a log line.
-_SENDER = rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}"
+_SENDER = rf"[^/{NO_TEXT}{_INVISIBLE}]{{1,64}}"
 SENDER = _text(_SENDER, "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.
 AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", SENDER.rule, 129)
 #: A sender's own reference, such as a ticket's number.
-REF = _text(rf"[^{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
+REF = _text(rf"[^{NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
 DESTINATION = _text(
     rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )
@@ -169,18 +171,14 @@ DESTINATIONS = _text(
 )
 #: Places in order; the router checks each.
 FALLBACK = _text(
-    rf"[^{_NO_TEXT}]+",
+    rf"[^{NO_TEXT}]+",
     "must be places, separated by commas",
     2 * DESTINATION_MAX + URL_MAX,
     metavar="PLACE[,…]",
     format="up to three of recall, a destination, voicemail, end, or a URL that CONFERRAL_RETURN_URLS allows; "
     "CONFERRAL_TRANSFER_FALLBACK by default",
 )
-SPOKEN = _text(
-    rf"[^{_NO_TEXT}{_NOT_IN_XML}]+",
-    f"must be at most {_SPOKEN_MAX} characters, without control characters",
-    _SPOKEN_MAX,
-)
+SPOKEN = _text(rf"[^{NO_TEXT}{NOT_IN_XML}]+", SPOKEN_RULE, SPOKEN_MAX)
 FLAG = Value(
     parse=_parse_flag,
     schema={"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]},
@@ -211,7 +209,7 @@ def _normalize_params(text: str) -> str:
     except UnicodeDecodeError:
         raise ValueError(_PARAMS_RULE) from None
     encoded = urlencode(pairs, quote_via=quote, safe="")
-    if len(encoded) > _PARAMS_MAX or any(re.search(f"[{_NO_TEXT}]", value) for _, value in pairs):
+    if len(encoded) > _PARAMS_MAX or any(re.search(f"[{NO_TEXT}]", value) for _, value in pairs):
         raise ValueError(_PARAMS_RULE)
     return encoded
 

@@ -16,7 +16,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
@@ -76,7 +76,7 @@ class ServerWatch:
                 await self.check()
             except StoreError:
                 self._is_unknown = True
-            await pause(stop, SERVER_CHECK_EVERY_S)
+            await wait_at_most(stop, SERVER_CHECK_EVERY_S)
 
     async def check(self) -> None:
         """Compare the run id; the first time, judge by a short uptime."""

@@ -18,7 +18,5 @@ class Fault(Enum):
     FULL = "full"
     #: It was a primary until just now.
     READ_ONLY = "read-only"
-    #: It lacks the replicas that it must have.
-    NO_REPLICAS = "no-replicas"
     #: It has just started and still reads its file.
     LOADING = "loading"

@@ -10,7 +10,7 @@ from conferral.storage.scripts import SCRIPTS
 from tests.support.memory_redis import plain_commands, sorted_commands, stream_commands  # noqa: F401  # fill the table
 from tests.support.memory_redis.administration import own_commands
 from tests.support.memory_redis.faults import Fault
-from tests.support.memory_redis.keyspace import COMMANDS, Command, Keyspace, Snapshot
+from tests.support.memory_redis.keyspace import COMMANDS, Command, Keyspace
 from tests.support.memory_redis.lua import Scripts
 from tests.support.memory_redis.stream_commands import Blocked, read_now
 from tests.support.memory_redis.values import Refusal, Reply, integer, shown
@@ -115,25 +115,6 @@ class MemoryServer:
         self.started_ms = self.db.now_ms()
         self.scripts.forget()
 
-    def restart(self) -> None:
-        """Goes down and comes back at once, with nothing lost."""
-        self.stop()
-        self.start()
-
-    def snapshot(self) -> Snapshot:
-        """A copy of everything it holds."""
-        return self.db.snapshot()
-
-    def roll_back(self, snapshot: Snapshot) -> None:
-        """A failover to a replica that is behind: comes back with what it held then."""
-        self.stop()
-        self.db.roll_back(snapshot)
-        self.start()
-
-    def flushall(self) -> None:
-        """Forgets every key; connections stay."""
-        self.db.clear()
-
     def signal(self, number: signal.Signals) -> None:
         """What SIGSTOP and SIGCONT do to a process: see `pause` and `resume`."""
         {signal.SIGSTOP: self.pause, signal.SIGCONT: self.resume}[number]()
@@ -203,7 +184,7 @@ class MemoryServer:
         return reply
 
     def _refuse_write(self) -> None:
-        if self.lacks_replicas or self._fault_now is Fault.NO_REPLICAS:
+        if self.lacks_replicas:
             raise Refusal(NO_REPLICAS)
         if self.is_read_only or self._fault_now is Fault.READ_ONLY:
             raise Refusal(READ_ONLY)

@@ -60,15 +60,27 @@ def refusal(kind, reason, allowed=()):
     return {"type": kind, "reason": reason, "allowed": [*allowed], "docs": f"docs/reference/errors.md#{kind}"}
 
 
-async def put(store, *sessions):
-    """Puts sessions where a worker would have put them."""
+async def put(store, *sessions, log=()):
+    """What a worker's commits do to be seen; returns the ids of the log's new entries."""
+    pipeline = store.pipeline(transaction=True)
     for one in sessions:
         partition = KEYS.partition_of(one.id)
-        await store.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
+        pipeline.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
+        for entry in log:
+            pipeline.xadd(KEYS.log(one.id), entry)
         if one.state is State.ENDED:
-            await store.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
+            pipeline.srem(KEYS.live(partition), one.id)
+            pipeline.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
         else:
-            await store.sadd(KEYS.live(partition), one.id)
+            pipeline.sadd(KEYS.live(partition), one.id)
+        pipeline.hincrby(KEYS.lease(partition), "commit", 1)
+    answers = await pipeline.execute()
+    return [answer.decode() for answer in answers if isinstance(answer, bytes)]
+
+
+async def commit(store, one, *entries):
+    """A commit of one session, with what it writes to the log."""
+    return await put(store, one, log=entries)
 
 
 async def published(store):

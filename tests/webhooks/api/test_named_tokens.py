@@ -22,6 +22,7 @@ from tests.webhooks.api.api_helpers import (
     CALLER,
     KEYS,
     ask,
+    commit,
     eventually,
     published,
     put,
@@ -30,7 +31,7 @@ from tests.webhooks.api.api_helpers import (
     settings,
     take_up,
 )  # fmt: skip
-from tests.webhooks.api.test_streams import Stream, commit, happened
+from tests.webhooks.api.test_streams import Stream, happened
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
 
 pytestmark = pytest.mark.redis

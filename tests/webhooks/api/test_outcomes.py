@@ -1,23 +1,25 @@
 """GET /outcomes: typed, and polled without missing any."""
 
+from dataclasses import fields
+
 import jsonschema
 import pytest
 
+from conferral.client import models as client_models
 from conferral.operations import session_queries
-from conferral.webhooks.api import openapi
+from conferral.statemachine.step import OutcomeRecord
+from conferral.storage.outcome_stream import encode_outcome
+from conferral.webhooks.api import models, openapi
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import CALLER, KEYS, ask
 
 pytestmark = pytest.mark.redis
-TEXTS = ("id", "kind", "session", "by", "ref", "started_at", "ended_at", "result", "reason", "mode", "to", "landed_on")
-NUMBERS = (
-    "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "duration_s",
-)  # fmt: skip
+#: The fields of every entry.
+EMPTY = dict.fromkeys(encode_outcome(OutcomeRecord("o", "session", CALLER, "ended")), "")
 
 
 def outcome(number, **changes):
-    empty = dict.fromkeys((*TEXTS, *NUMBERS, "attempts", "recordings", "recording_sid"), "")
-    return empty | {"id": f"o-{number}", "kind": "session", "session": CALLER, "result": "ended"} | changes
+    return EMPTY | {"id": f"o-{number}", "kind": "session", "session": CALLER, "result": "ended"} | changes
 
 
 async def add(store, *entries):
@@ -28,6 +30,11 @@ async def poll(api, query=""):
     status, body = await ask(api, "GET", f"/outcomes?{query}")
     assert status == 200, body
     return body
+
+
+def test_the_api_and_the_client_know_every_field():
+    assert models.Outcome.model_fields.keys() == EMPTY.keys()
+    assert {one.name for one in fields(client_models.OutcomeRecord)} == {*EMPTY, "position"}
 
 
 async def test_outcomes_are_typed_with_null_for_what_is_empty(api, store):

@@ -15,8 +15,7 @@ from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 from tests.support.ports import free_port
 from tests.webhooks import webhook_helpers
-from tests.webhooks.api.api_helpers import BEARER, KEYS, eventually, session, settings
-from tests.webhooks.api.test_streams import commit
+from tests.webhooks.api.api_helpers import BEARER, KEYS, commit, eventually, session, settings
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, FakeTwilioQueries, fields, signed
 
 pytestmark = pytest.mark.redis

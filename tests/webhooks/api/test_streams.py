@@ -11,13 +11,12 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import streams
 from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.each import each
 from tests.support.redis_server import RedisServer
-from tests.webhooks.api.api_helpers import ALICE, BEARER, CALLER, KEYS, app_of, ask, eventually, put, session
+from tests.webhooks.api.api_helpers import ALICE, BEARER, CALLER, KEYS, app_of, ask, commit, eventually, put, session
 
 pytestmark = pytest.mark.redis
 EVENTS = {"Accept": "text/event-stream"}
@@ -72,23 +71,6 @@ async def opened(api, path, last_id=None):
     async with api.get(path, headers=headers) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream"), await response.text()
         yield Stream(response)
-
-
-async def commit(store, one, *entries):
-    """What a worker's commit does; returns the ids of the log's new entries."""
-    partition = KEYS.partition_of(one.id)
-    pipeline = store.pipeline(transaction=True)
-    pipeline.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
-    for entry in entries:
-        pipeline.xadd(KEYS.log(one.id), entry)
-    if one.state is State.ENDED:
-        pipeline.srem(KEYS.live(partition), one.id)
-        pipeline.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
-    else:
-        pipeline.sadd(KEYS.live(partition), one.id)
-    pipeline.hincrby(KEYS.lease(partition), "commit", 1)
-    answers = await pipeline.execute()
-    return [answer.decode() for answer in answers if isinstance(answer, bytes)]
 
 
 def ended(one, at_ms=1_795_000_009_000):
@@ -278,19 +260,10 @@ async def test_quiet_stream_gets_comments(api, store, monkeypatch):
 # ---- slow readers, and too many ------------------------------------------------------------------------------------
 
 
-async def commit_all(store, sessions):
-    pipeline = store.pipeline()
-    for one in sessions:
-        pipeline.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
-        pipeline.sadd(KEYS.live(KEYS.partition_of(one.id)), one.id)
-        pipeline.hincrby(KEYS.lease(KEYS.partition_of(one.id)), "commit", 1)
-    await pipeline.execute()
-
-
 async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store, metrics, monkeypatch):
     monkeypatch.setattr(streams, "BEHIND_BYTES_MAX", 256 * 1024)
     many = [session(f"s-{number}") for number in range(200)]
-    await commit_all(store, many)
+    await put(store, *many)
 
     def count(name):
         return metrics.registry.get_sample_value(name)
@@ -306,7 +279,7 @@ async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store
             version = 3
             while not count("conferral_streams_dropped_total"):
                 version += 1
-                await commit_all(store, [replace(one, version=version) for one in many])
+                await put(store, *(replace(one, version=version) for one in many))
                 while (await stream.next())[1]["version"] < version:
                     pass
             while count("conferral_streams") != 1:

@@ -9,6 +9,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
 from conferral.telephony.account_lists import AccountSnapshot
 from conferral.worker.sweep.diff import AccountDiff, Difference, Finding
+from tests.support.each import each
 
 QUIET_MS = 100_000
 
@@ -71,12 +72,35 @@ def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_it
     assert compared(account, replace(SESSION, parties=alone)).findings == []
 
 
-def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
-    rings = session_with(CALLS, "CA2", conference_sid="")
-    both = {"CA1", "CA2"}
-    assert compared(AccountSnapshot(both, answered={"CA1"}), rings).findings == []
-    found = compared(AccountSnapshot(both, answered=both), rings).findings
-    assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA2")]
+def test_answered_callee_who_still_rings_in_the_session_is_reported_and_a_caller_is_not() -> None:
+    """A caller's own call is answered by the document, though he hears ringing."""
+    parties = {
+        "customer": Party("customer", "customer-1", call_sid="CA1", status=PartyStatus.RINGING),
+        "agent": Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.RINGING),
+        "target": Party("target", "target-2", call_sid="CA3", status=PartyStatus.RINGING, dial_id="d1"),
+        "lawyer": Party("lawyer", "lawyer-3", call_sid="CA4", status=PartyStatus.CONNECTED, dial_id="d2"),
+    }
+    rings, calls = replace(SESSION, conference_sid="", parties=parties), {"CA1", "CA2", "CA3", "CA4"}
+    assert compared(AccountSnapshot(calls, answered={"CA1", "CA4"}), rings).findings == []
+    for callee in ("CA2", "CA3"):
+        found = compared(AccountSnapshot(calls, answered={"CA1", "CA4", callee}), rings).findings
+        assert found == [Finding(Difference.CALL_ANSWERED, "s1", callee)]
+
+
+@each("status, times, is_missing", [
+    (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS}, True),
+    (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 1}, False),
+    # An outbound call's customer, or a next agent, may have begun to ring long after the session.
+    (PartyStatus.RINGING, {"updated_at_ms": QUIET_MS}, True),
+    (PartyStatus.RINGING, {"updated_at_ms": QUIET_MS + 1}, False),
+    (PartyStatus.LEFT, {"created_at_ms": QUIET_MS}, False),
+])  # fmt: skip
+def test_call_without_a_time_of_its_own_began_with_its_session_or_the_last_change(
+    status: PartyStatus, times: dict[str, int], is_missing: bool
+) -> None:
+    parties = {"agent": Party("agent", "agent-1", call_sid="CA2", status=status)}
+    found = compared(AccountSnapshot(), replace(SESSION, conference_sid="", parties=parties, **times)).findings
+    assert found == [Finding(Difference.CALL_MISSING, "s1", "CA2")] * is_missing
 
 
 def test_call_that_has_just_begun_is_not_missing_but_is_known() -> None:

@@ -26,12 +26,16 @@ def test_calls_outliving_their_session_are_reported_less_and_less_often() -> Non
 
 
 def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that is wrong as a whole must not cause a read for every session."""
+    missing = [Finding(Difference.CALL_MISSING, f"s{number}", f"CA{number}") for number in range(550)]
+    assert len(DueFindings().select(missing, 0)) == 500
+
     monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     findings = DueFindings()
 
-    selected = [published(findings, [first, second], number) for number in (0, 1, 2)]
-    assert selected == [[first], [first], [second]]
+    selected = [published(findings, [missing[0], first, second], number) for number in (0, 1, 2)]
+    assert selected == [[first], [first], [second]], "what outlives its session goes first"
 
 
 def test_finding_that_could_not_be_published_is_selected_again() -> None:
