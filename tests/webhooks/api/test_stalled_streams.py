@@ -15,7 +15,7 @@ from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 from tests.support.ports import free_port
 from tests.webhooks import webhook_helpers
-from tests.webhooks.api.api_helpers import BEARER, KEYS, commit, eventually, session, settings
+from tests.webhooks.api.api_helpers import BEARER, KEYS, eventually, put, session, settings
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, FakeTwilioQueries, fields, signed
 
 pytestmark = pytest.mark.redis
@@ -62,8 +62,8 @@ async def stalled(port):
 async def test_of_a_thousand_stalled_readers_200_are_served_and_every_call_is_answered(store, metrics):
     ingest = FakeIngest()
     count = metrics.registry.get_sample_value
-    for number in range(50):
-        await commit(store, session(f"s-{number}"))
+    sessions = [session(f"s-{number}") for number in range(50)]
+    await put(store, *sessions)
     async with AsyncExitStack() as stack, serving(store, metrics, ingest) as (port, stop, server):
         client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         # A new connection for each request, as when many calls arrive at once.
@@ -88,8 +88,7 @@ async def test_of_a_thousand_stalled_readers_200_are_served_and_every_call_is_an
         await eventually(are_counted)
         assert count("conferral_streams") == 200
         for version in range(4, 14):  # each stalled reader gets 500 changes more
-            for number in range(50):
-                await commit(store, replace(session(f"s-{number}"), version=version))
+            await put(store, *(replace(one, version=version) for one in sessions))
             await call()
 
         assert answered == len(ingest.events) == READERS // 50 + 10
