@@ -146,7 +146,7 @@ def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
+@pytest.mark.parametrize("as_json", [(), pytest.param(("--json",), marks=pytest.mark.soak)])
 def test_a_command_that_ctrl_c_stops_awaiting_is_still_in_progress(redis, redis_server, tmp_path, as_json):
     decide(redis, "mine", "accepted")
     arguments = ("convert", CALL, "--id", "mine", *as_json)
@@ -195,17 +195,6 @@ def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status,
     assert (in_json.code, in_json.out) == (1, "")
     assert in_json.error == {"reason": reason, "allowed": [], "command": "job-1", "status": "rejected"}
     assert published(redis) == []
-
-
-def test_repeated_command_with_the_same_id_shows_the_first_outcome(run, redis):
-    put(redis, conferenced())
-    claimed(redis, "job-1", type="convert", session=CALL)
-    decide(redis, "job-1", "done")
-
-    ran = run("convert", CALL, "--id", "job-1")
-
-    assert ran.code == 0
-    assert ran.out.startswith(f"converted; {CALL} is now conferenced\n")
 
 
 def test_no_wait_prints_the_id_alone_and_every_command_has_its_own(run, redis):

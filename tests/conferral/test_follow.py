@@ -17,6 +17,7 @@ from tests.conferral.cli_helpers import (
     set_up,
     start,
 )
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
@@ -91,41 +92,25 @@ def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
 
 
 @pytest.mark.processes
-def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path, bridged):
-    consult(redis, OTHER)
-    with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
-        first = [program.stdout.readline() for _ in range(5)]
-        assert f"{CALL}  bridged (connected)" in "".join(first)
-        assert "  consult to +…45 consulting\n" in first
-        redis.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
-        assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert requested  -> converting\n"
-
-        program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=60)
-
-    assert (program.returncode, out) == (0, "")
-    assert "Traceback" not in err
-
-
-@pytest.mark.processes
-def test_following_reports_a_redis_outage_and_misses_nothing(redis_program, tmp_path):
-    from tests.support.redis_server import RedisServer
-
+def test_in_a_pipe_each_change_is_a_line_also_after_an_outage_and_ctrl_c_ends_well(redis_program, tmp_path):
     with RedisServer(redis_program, append_only=True) as server:
         with server.client() as client:
             put(client, make_session())
+            consult(client, OTHER)
         with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
-            assert CALL in program.stdout.readline() + program.stdout.readline()
+            first = [program.stdout.readline() for _ in range(5)]
+            assert f"{CALL}  bridged (connected)" in "".join(first)
+            assert "  consult to +…45 consulting\n" in first
             server.kill()
             assert "retrying" in program.stderr.readline()
             server.start()
             with server.client() as client:
-                client.xadd(KEYS.log(CALL), log_entry("convert"))
-            assert "convert requested" in program.stdout.readline()
+                client.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
+            assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert requested  -> converting\n"
             assert "Redis is reachable again" in program.stderr.readline()
+
             program.send_signal(signal.SIGINT)
-            program.communicate(timeout=60)
-    assert program.returncode == 0
+            out, err = program.communicate(timeout=60)
 
-
-# ---- the screen --------------------------------------------------------------------------------------------------
+    assert (program.returncode, out) == (0, "")
+    assert "Traceback" not in err

@@ -2,8 +2,8 @@
 
 import json
 import os
-import pty
 import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -144,32 +144,14 @@ def feed(redis, program):
             return
 
 
-def on_terminal(redis_url, cwd, **variables):
-    """What a terminal of 100 columns is sent."""
-    ours, theirs = pty.openpty()
-    env = {"REDIS_URL": redis_url, "COLUMNS": "100", **variables}
-    program = start("sessions", cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    sent = b""
-    try:
-        while part := os.read(ours, 65536):
-            sent += part
-    except OSError:  # how Linux reports that the other side is closed
-        pass
-    os.close(ours)
-    assert program.wait(30) == 0
-    return sent.decode()
-
-
 @pytest.mark.redis
-@pytest.mark.processes
-def test_colour_is_for_terminals_that_want_it(redis, redis_server, tmp_path):
-    put(redis, make_session())
+def test_colour_is_for_terminals_that_want_it(run, bridged, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     cyan = "\x1b[36m"
 
-    assert cyan in on_terminal(redis_server.url, tmp_path)
-    assert cyan not in on_terminal(redis_server.url, tmp_path, NO_COLOR="1")
-    assert "\x1b[" not in on_terminal(redis_server.url, tmp_path, TERM="dumb")
+    assert cyan in run("sessions", TERM="xterm", COLUMNS="100").out
+    assert "\x1b[" not in run("sessions", TERM="dumb").out
+    assert cyan not in run("sessions", TERM="xterm", NO_COLOR="1").out
 
 
 @pytest.mark.redis

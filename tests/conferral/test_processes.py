@@ -51,8 +51,12 @@ def running(command, cwd, redis_url, **variables):
             program.kill()
 
 
-#: What is asked for in every run, of each process that listens; the other signal in the long one.
-ASKED = [pytest.param(signal.SIGTERM), pytest.param(signal.SIGINT, marks=pytest.mark.soak)]
+#: How each process that listens is stopped, and how long webhooks drain after SIGTERM, in seconds. Every run has the
+#: first; the long one has the others, too.
+ASKED = [
+    pytest.param(asked, drain_s, marks=[pytest.mark.soak] if number else [])
+    for number, (asked, drain_s) in enumerate(((signal.SIGTERM, 2), (signal.SIGTERM, 8), (signal.SIGINT, 8)))
+]
 
 
 def gauges_of(url):
@@ -61,31 +65,6 @@ def gauges_of(url):
         exposition = answer.read().decode()
     assert "# TYPE conferral_store_failures_total counter" in exposition
     return re.findall(r"^# TYPE (conferral_\w+)(?<!_created) gauge$", exposition, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", LISTENS)
-@pytest.mark.parametrize("asked", ASKED)
-def test_process_serves_before_redis_is_there_and_exits_0_when_stopped(redis_program, tmp_path, command, asked):
-    """It agrees with Redis later. Only workers export gauges of calls: a 0 of the webhooks would lower averages."""
-    with RedisServer(redis_program) as server:
-        server.kill()
-        with running(command, tmp_path, server.url) as (program, url):
-            until(lambda: status(url + LISTENS[command]) == 200, f"{command} answers only with Redis", program)
-            if command != "sandbox":
-                assert status(f"{url}/readyz") == 503
-            server.start()
-            if command != "sandbox":
-                until(lambda: status(f"{url}/readyz") == 200, f"{command} does not find Redis", program)
-                with server.client() as client:
-                    until(lambda: client.hget(KEYS.config, "partitions") == "16", f"{command} did not agree", program)
-                assert bool({*gauges_of(url)} - {"conferral_streams"}) is (command == "worker")
-
-            program.send_signal(asked)
-            out, err = program.communicate(timeout=60)
-
-    assert program.returncode == 0, err
-    assert out == ""
-    assert "Traceback" not in err
 
 
 def not_ready_for(url):
@@ -100,23 +79,48 @@ def not_ready_for(url):
         return None
 
 
-@pytest.mark.parametrize("drain_s", [2, pytest.param(8, marks=pytest.mark.soak)])
-def test_webhooks_serve_on_after_sigterm_while_readyz_says_draining(redis, redis_server, tmp_path, drain_s):
-    with running("webhooks", tmp_path, redis_server.url, CONFERRAL_DRAIN=str(drain_s)) as (program, url):
-        until(lambda: not_ready_for(url) == [], "webhooks are not ready", program)
-
-        began_s = time.monotonic()
-        program.send_signal(signal.SIGTERM)
-        until(lambda: not_ready_for(url) == ["draining"], "webhooks do not drain", program)
-        served_until_s = began_s
-        while (answered := status(f"{url}/voice/inbound")) != 0:
-            assert answered == 405  # a new caller's request would be answered
-            served_until_s = time.monotonic()
-        _, err = program.communicate(timeout=60)
-
-    assert program.returncode == 0, err
+def watch_draining(program, url, drain_s):
+    """Webhooks that were asked to stop serve on for a while."""
+    began_s = time.monotonic()
+    until(lambda: not_ready_for(url) == ["draining"], "webhooks do not drain", program)
+    served_until_s = began_s
+    while (answered := status(f"{url}/voice/inbound")) != 0:
+        assert answered == 405  # a new caller's request would be answered
+        served_until_s = time.monotonic()
     assert served_until_s - began_s >= drain_s - 0.2
     assert time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize("command", LISTENS)
+@pytest.mark.parametrize(("asked", "drain_s"), ASKED)
+def test_process_serves_before_redis_is_there_and_exits_0_when_stopped(
+    redis_program, tmp_path, command, asked, drain_s
+):
+    """It agrees with Redis later, and webhooks drain while `/readyz` says so.
+
+    Only workers export gauges of calls: a 0 of the webhooks would lower averages.
+    """
+    with RedisServer(redis_program) as server:
+        server.kill()
+        with running(command, tmp_path, server.url, CONFERRAL_DRAIN=str(drain_s)) as (program, url):
+            until(lambda: status(url + LISTENS[command]) == 200, f"{command} answers only with Redis", program)
+            if command != "sandbox":
+                assert status(f"{url}/readyz") == 503
+            server.start()
+            if command != "sandbox":
+                until(lambda: status(f"{url}/readyz") == 200, f"{command} does not find Redis", program)
+                with server.client() as client:
+                    until(lambda: client.hget(KEYS.config, "partitions") == "16", f"{command} did not agree", program)
+                assert bool({*gauges_of(url)} - {"conferral_streams"}) is (command == "worker")
+
+            program.send_signal(asked)
+            if command == "webhooks" and asked is signal.SIGTERM:
+                watch_draining(program, url, drain_s)
+            out, err = program.communicate(timeout=60)
+
+    assert program.returncode == 0, err
+    assert out == ""
+    assert "Traceback" not in err
 
 
 def test_the_sandbox_takes_the_app_and_the_api_key_of_the_settings(redis, redis_server, tmp_path):

@@ -9,23 +9,11 @@ from conferral.runtime.web.bearer import WRONG_MAX, WRONG_WITHIN_S
 from conferral.runtime.web.pages import HEADERS
 from tests.conferral.cli_helpers import CALL
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
+from tests.support.hands import Hands
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALL}
 OWN = {"X-Conferral": "console"}
-
-
-class HandClock:
-    """A clock that is set by hand."""
-
-    def __init__(self, now_s=1_800_000_000.0):
-        self.now_s = now_s
-
-    def monotonic_s(self):
-        return self.now_s
-
-    def wall_ms(self):
-        return int(self.now_s * 1000)
 
 
 def cookie_of(response):
@@ -90,15 +78,15 @@ async def test_page_that_is_not_signed_in_gets_only_close_code_4401(browser, bri
 
 
 async def test_a_cookie_holds_for_a_week_and_then_closes_the_socket_too(open_console):
-    clock = HandClock()
+    clock = Hands(wall_ms=1_800_000_000_000)
     browser = await open_console(headers={}, clock=clock)
     await sign_in(browser)
     cookies = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in browser.session.cookie_jar)}
 
-    clock.now_s += COOKIE_LIFETIME_S - 1
+    clock.now_ms += (COOKIE_LIFETIME_S - 1) * 1000
     page = await Page.open(browser, {"view": "dead"}, headers=cookies)
     await page.next("dead")
-    clock.now_s += 1
+    clock.now_ms += 1000
     while not page.socket.closed:
         await page.socket.receive()
 
@@ -129,7 +117,7 @@ async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_chan
 
 
 async def test_wrong_tokens_are_answered_so_many_a_minute_and_the_right_one_always(open_console):
-    clock = HandClock()
+    clock = Hands()
     browser = await open_console(headers={}, clock=clock)
 
     tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_MAX)]

@@ -86,13 +86,6 @@ async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(open
     assert refused == [("forbidden", "robot")]
 
 
-async def test_the_report_needs_the_permission_to_read(opened):
-    browser, _ = await opened(WALL, table("robot", ["hold"]), read_only=True)
-    assert (await browser.get("/report", headers=bearer_of("wall"))).status == 200
-    refused = await browser.get("/report", headers=bearer_of("robot"))
-    assert await error_of(refused) == (403, "the token robot lacks the permission read")
-
-
 async def test_a_cookie_of_one_token_is_not_made_anothers(opened):
     browser, _ = await opened(DESK, table("admin", ["all"]))
     cookie = (await sign_in(browser, secret_of("desk"))).headers["Set-Cookie"].partition(";")[0]
@@ -227,16 +220,3 @@ async def test_a_reload_that_changes_nothing_disturbs_no_page(opened, quick_tick
     await page.next("tick")
     await page.next("tick")
     assert not page.socket.closed
-
-
-async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path):
-    browser, tokens = await opened(WALL)
-    write_tokens(path, "[tokens")
-    tokens.reload()
-
-    answer = await browser.get("/readyz")
-    assert (answer.status, await answer.json()) == (
-        200, {"ready": True, "missing": [], "warnings": [tokens.problem]},
-    )  # fmt: skip
-    assert tokens.problem
-    assert (await sign_in(browser, secret_of("wall"))).status == 204

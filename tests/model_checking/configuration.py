@@ -8,12 +8,13 @@ from conferral.sandbox.model.state import Number
 from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
 from tests.model_checking.canonical_values import digest, flat
-from tests.model_checking.entry_points import ACCOUNT_SID, NUMBER, Gates, Served, ServicePath, settings_of
+from tests.model_checking.entry_points import ACCOUNT_SID, AGENT, NUMBER, Gates, Served, ServicePath
 from tests.model_checking.flows import Flow
 from tests.model_checking.idle_reduction import IdleReduction, NoReduction
 from tests.model_checking.jobs import Job
 from tests.model_checking.session_states import SessionStates
 from tests.model_checking.twilio_states import TwilioStates
+from tests.support.service_settings import settings_with
 
 _H = TypeVar("_H", bound=Hashable)
 
@@ -141,8 +142,8 @@ class ModelInputs:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        settings = settings_of(**flow.settings)
-        url = settings.public_url
+        url = "https://service.example"
+        settings = settings_with(**{"CONFERRAL_AGENT": AGENT, "CONFERRAL_PUBLIC_URL": url} | flow.settings)
         number = Number(
             NUMBER,
             voice_url=f"{url}{flow.voice_path}",

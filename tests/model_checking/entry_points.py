@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings, load
+from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.messages import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
@@ -30,29 +30,17 @@ from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api
 from tests.model_checking.twilio_states import Fetch, Visit
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
+from tests.support.service_settings import ENVIRON
 
 _T = TypeVar("_T")
 
-NUMBER = "+14155550100"
+NUMBER = ENVIRON["TWILIO_NUMBER"]
 CUSTOMER = "+14155550123"
 AGENT = "client:alice"
-ACCOUNT_SID = "AC" + "0" * 32
+ACCOUNT_SID = ENVIRON["TWILIO_ACCOUNT_SID"]
 
 #: Who has passed the session's gate, as pairs of the hash's fields and values.
 Gates = tuple[tuple[str, str], ...]
-
-
-def settings_of(**changes: str) -> ServiceSettings:
-    """The settings of an exploration."""
-    values = {
-        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-        "TWILIO_AUTH_TOKEN": "token",
-        "TWILIO_NUMBER": NUMBER,
-        "CONFERRAL_PUBLIC_URL": "https://service.example",
-        "CONFERRAL_AGENT": AGENT,
-        "REDIS_URL": "redis://127.0.0.1:1",
-    }
-    return load(ServiceSettings, values | changes)
 
 
 class _NoWait(selectors.DefaultSelector):

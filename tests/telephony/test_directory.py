@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import AddressError, AllowList
@@ -22,14 +21,8 @@ from conferral.telephony.directory import (
     resolve_address,
 )
 from tests.support.each import each
+from tests.support.service_settings import settings_with
 
-ENVIRON = {
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-    "TWILIO_AUTH_TOKEN": "token",
-    "TWILIO_NUMBER": "+14155550100",
-    "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
-    "CONFERRAL_AGENT": "client:alice",
-}
 NUMBER = "+14155550123"
 ALLOWED = AllowList.from_setting("US,client:", "+14155550100")
 WHOLE = f"""
@@ -65,7 +58,7 @@ def path(tmp_path):
 @pytest.fixture
 def settings(path):
     def settings(**changes):
-        return load(ServiceSettings, ENVIRON | {"CONFERRAL_DIRECTORY": str(path)} | changes)
+        return settings_with(**{"CONFERRAL_AGENT": "client:alice", "CONFERRAL_DIRECTORY": str(path)} | changes)
 
     return settings
 
@@ -117,8 +110,7 @@ def test_everything_that_a_file_may_say(path, settings):
 
 
 def test_directory_is_empty_without_a_file_and_an_agent():
-    bare = {name: value for name, value in ENVIRON.items() if name != "CONFERRAL_AGENT"}
-    found = load_directory(load(ServiceSettings, bare))
+    found = load_directory(settings_with())
     assert found == Directory()
     assert found.inbound("+14155550100") == InboundRoute()
 
@@ -383,7 +375,7 @@ def test_there_is_a_loop_exactly_if_some_number_leads_back_to_itself(tmp_path_fa
     path = tmp_path_factory.mktemp("loops") / "directory.toml"
     named = {numbers[one]: [numbers[to] for to in dict.fromkeys(tos)] for one, tos in agents.items()}
     path.write_text("".join(f'[inbound."{one}"]\nagents = {json.dumps(tos)}\n' for one, tos in named.items()))
-    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_DIRECTORY": str(path), "CONFERRAL_AGENT": "client:alice"})
+    settings = settings_with(CONFERRAL_DIRECTORY=str(path), CONFERRAL_AGENT="client:alice")
     reached = {one: set(agents.get(one, ())) for one in range(10)}
     for _ in range(10):
         reached = {one: tos.union(*(reached[to] for to in tos)) for one, tos in reached.items()}

@@ -25,7 +25,6 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.telephony import http_client as client_module
 from conferral.telephony.http_client import (
@@ -38,6 +37,7 @@ from conferral.telephony.http_client import (
 )
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
+from tests.support.service_settings import ENVIRON, settings_with
 from tests.telephony.scripted_http import SETUP
 from tests.telephony.scripted_server import (
     Reply,
@@ -49,7 +49,7 @@ from tests.telephony.scripted_server import (
     reset,
 )
 
-ACCOUNT = "AC" + "a" * 32
+ACCOUNT = ENVIRON["TWILIO_ACCOUNT_SID"]
 KEY = "SK" + "b" * 32
 NUMBER = "+14155550123"
 URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
@@ -57,19 +57,8 @@ ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress",
 RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
 
 
-def settings(api_url: str, **more: str) -> ServiceSettings:
-    values = {
-        "TWILIO_ACCOUNT_SID": ACCOUNT,
-        "TWILIO_AUTH_TOKEN": "token",
-        "TWILIO_NUMBER": "+15550100000",
-        "CONFERRAL_PUBLIC_URL": "https://example.com",
-        "TWILIO_API_URL": api_url,
-    }
-    return load(ServiceSettings, values | more)
-
-
 def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:
-    return TwilioApi(rest_client(settings("http://unused", **more), http), SETUP)
+    return TwilioApi(rest_client(settings_with(**more), http), SETUP)
 
 
 REDIRECT = RedirectCall(
@@ -101,7 +90,7 @@ async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio
 @pytest.mark.parametrize(
     "more, expected",
     [
-        ({}, f"{ACCOUNT}:token"),
+        ({}, f"{ACCOUNT}:{ENVIRON['TWILIO_AUTH_TOKEN']}"),
         ({"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": "secret"}, f"{KEY}:secret"),
     ],
 )
@@ -129,7 +118,7 @@ async def test_client_from_settings_goes_to_the_configured_url(
 
     monkeypatch.setattr(aiohttp, "ClientSession", noting(aiohttp.ClientSession))
     monkeypatch.setattr(aiohttp, "TCPConnector", noting(aiohttp.TCPConnector))
-    client = http_client(settings(twilio.url), clock=SystemClock(), metrics=metrics)
+    client = http_client(settings_with(TWILIO_API_URL=twilio.url), clock=SystemClock(), metrics=metrics)
 
     await calls_over(client).perform(HANG_UP)
     await client.close()

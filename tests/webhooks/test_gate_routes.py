@@ -177,7 +177,8 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, metrics, lines, monkeypatch, fault):
-    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
+    for name in ("STORE_DEADLINE_S", "SHORT_STORE_DEADLINE_S"):
+        monkeypatch.setattr(responses, name, 0.01)
     setattr(ingest, fault, True)
 
     documents = await follow(client, GATE, answered(), "Redirect")

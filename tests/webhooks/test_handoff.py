@@ -5,14 +5,13 @@ import json
 import pytest
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import DialOptions
 from conferral.telephony.directory import load_directory
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import conference_of, dial_of, follow, next_url, rung, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, ENVIRON, PUBLIC_URL, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post, settings
 
 HANDOFF = "/voice/handoff"
 MENU = "https://app.example.com/menu"
@@ -158,7 +157,7 @@ async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, ingest):
 
 def test_wrong_destinations_of_the_data_are_named():
     with pytest.raises(SettingsError, match=r"^CONFERRAL_HANDOFF_DESTINATIONS: entry 2 is wrong"):
-        load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_HANDOFF_DESTINATIONS": "US,everything"}))
+        load_directory(settings(CONFERRAL_HANDOFF_DESTINATIONS="US,everything"))
 
 
 @pytest.mark.parametrize("declined", [False, "false"])

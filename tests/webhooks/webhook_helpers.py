@@ -7,24 +7,17 @@ from urllib.parse import parse_qsl, urlencode
 from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.ingest.writer import GateClaim, NewestSession
+from tests.support.service_settings import ENVIRON, settings_with
 
-ACCOUNT = "AC" + "0" * 32
+ACCOUNT = ENVIRON["TWILIO_ACCOUNT_SID"]
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
 CONFERENCE = "CF" + "3" * 32
-TOKEN, SECOND_TOKEN = "12345", "67890"
-PUBLIC_URL = "https://example.com"
-ENVIRON = {
-    "TWILIO_ACCOUNT_SID": ACCOUNT,
-    "TWILIO_AUTH_TOKEN": TOKEN,
-    "TWILIO_NUMBER": "+14155550100",
-    "CONFERRAL_PUBLIC_URL": PUBLIC_URL,
-    "CONFERRAL_AGENT": "+14155550123",
-}
+TOKEN, SECOND_TOKEN = ENVIRON["TWILIO_AUTH_TOKEN"], "67890"
+PUBLIC_URL = ENVIRON["CONFERRAL_PUBLIC_URL"]
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 BODIES = Path(__file__).parents[1] / "telephony" / "bodies"
 
@@ -36,8 +29,7 @@ CONFERENCE_URL = f"/callbacks/conference?session={CALLER}&v=1"
 
 
 def settings(**changes):
-    environ = {name: value for name, value in (ENVIRON | changes).items() if value is not None}
-    return load(ServiceSettings, environ)
+    return settings_with(**{"CONFERRAL_AGENT": "+14155550123"} | changes)
 
 
 def fields(moment, **changes):

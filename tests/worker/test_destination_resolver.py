@@ -3,7 +3,6 @@
 import pytest
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.telephony.addresses import AllowList
@@ -12,13 +11,8 @@ from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.router import resolve_destinations
 from tests.support.each import each
+from tests.support.service_settings import settings_with
 
-ENVIRON = {
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-    "TWILIO_AUTH_TOKEN": "token",
-    "TWILIO_NUMBER": "+14155550100",
-    "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
-}
 ALLOWED = AllowList.from_setting("US,client:,sip:example.com", "+14155550100")
 NUMBER = "+14155550123"
 
@@ -110,13 +104,13 @@ def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
 
 @pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
 def test_fallback_is_a_keyword_or_an_allowed_destination(fallback):
-    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)
     assert make_policy(settings).fallback == fallback
 
 
 @pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
 def test_disallowed_fallback_prevents_startup(fallback):
-    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)
     with pytest.raises(SettingsError) as wrong:
         make_policy(settings)
     (line,) = wrong.value.problems
@@ -128,8 +122,7 @@ def test_disallowed_fallback_prevents_startup(fallback):
 def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
     path = tmp_path / "directory.toml"
     path.write_text('[destinations]\ndesk = "client:alice"\n')
-    changes = {"CONFERRAL_TRANSFER_FALLBACK": "desk", "CONFERRAL_DIRECTORY": str(path)}
-    settings = load(ServiceSettings, ENVIRON | changes)
+    settings = settings_with(CONFERRAL_TRANSFER_FALLBACK="desk", CONFERRAL_DIRECTORY=str(path))
     directory = DirectoryFile(settings)
     worker = Worker(settings, directory=directory)
     assert make_policy(settings) == worker.current_policy() == Policy(fallback="client:alice")
@@ -139,7 +132,7 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
 
 
 def test_choices_reach_the_machine():
-    usual = make_policy(load(ServiceSettings, ENVIRON))
+    usual = make_policy(settings_with())
     assert (usual.fallback, usual.shows_customer_number, usual.confirm_phones) == ("recall", False, False)
     assert (usual.park_timeout_ms, usual.hold_limit_ms, usual.record) == (300_000, 1_800_000, "false")
     changes = {
@@ -149,6 +142,6 @@ def test_choices_reach_the_machine():
         "CONFERRAL_HOLD_LIMIT": "2.5",
         "CONFERRAL_RECORD": "true",
     }
-    chosen = make_policy(load(ServiceSettings, ENVIRON | changes))
+    chosen = make_policy(settings_with(**changes))
     assert (chosen.shows_customer_number, chosen.confirm_phones) == (True, True)
     assert (chosen.park_timeout_ms, chosen.hold_limit_ms, chosen.record) == (1_500, 2_500, "true")

@@ -5,7 +5,6 @@ import asyncio
 from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus
@@ -16,19 +15,16 @@ from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, report_command
 from conferral.webhooks.api.app import add_api
+from tests.support import service_settings
 
 KEYS = Keys("conferral", 4)
 TOKEN = "a-token.of~letters_and+1/2=="
 CALLER, ALICE = "CA" + "1" * 32, "CA" + "2" * 32
 NUMBER, CUSTOMER_NUMBER = "+14155550100", "+14155550199"
-ENVIRON = {
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-    "TWILIO_AUTH_TOKEN": "12345",
-    "TWILIO_NUMBER": NUMBER,
+ENVIRON = service_settings.ENVIRON | {
     "TWILIO_API_KEY": "SK" + "3" * 32,
     "TWILIO_API_SECRET": "s" * 32,
     "TWILIO_TWIML_APP_SID": "AP" + "4" * 32,
-    "CONFERRAL_PUBLIC_URL": "https://example.com",
     "CONFERRAL_AGENT": "client:alice",
     "CONFERRAL_API_TOKEN": TOKEN,
 }
@@ -36,7 +32,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def settings(**changes):
-    return load(ServiceSettings, {name: value for name, value in (ENVIRON | changes).items() if value is not None})
+    return service_settings.settings_with(**ENVIRON | changes)
 
 
 def app_of(store, metrics, **changes):

@@ -1,9 +1,10 @@
 import pytest
 
-from conferral.operations import http_commands
+from conferral.operations import http_commands, session_follower
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
+from conferral.webhooks.api import streams
 from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.log_lines import lines_of
 from tests.webhooks.api.api_helpers import BEARER, app_of
@@ -14,6 +15,13 @@ async def store(redis_server):
     client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
     yield client
     await client.aclose()
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch):
+    """Streams see a commit almost at once."""
+    for module in (session_follower, streams):
+        monkeypatch.setattr(module, "POLL_EVERY_S", 0.05)
 
 
 @pytest.fixture

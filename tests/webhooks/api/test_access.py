@@ -7,12 +7,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.runtime import tracing
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
 from conferral.runtime.web.json_requests import BODY_BYTES_MAX
 from conferral.webhooks.api.routes import ROUTES
 from tests.support.each import each
+from tests.support.hands import Hands
 from tests.support.otlp_receiver import FOREIGN, FOREIGN_TRACE, OtlpReceiver
 from tests.webhooks.api.api_helpers import BEARER, CALLER, TOKEN, app_of, put, refusal, session
 
@@ -71,17 +71,8 @@ async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_
     ]  # fmt: skip
 
 
-class HandClock(SystemClock):
-    """Shows what the test says."""
-
-    now_s = 0.0
-
-    def monotonic_s(self):
-        return self.now_s
-
-
 def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
-    clock = HandClock()
+    clock = Hands(0.0)
     wrong = WrongTokenLimiter(clock)
     assert [wrong.record("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
     assert wrong.record("192.0.2.2") == 0.0, "another address"

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.web import server
@@ -317,13 +316,3 @@ async def test_a_published_command_is_logged_with_the_tokens_name(opened, lines)
     api, _ = await opened(table("desk", ["end"]))
     await ask(api, "POST", f"/sessions/{CALLER}/commands", headers=bearer_of("desk"), json={"type": "end"})
     assert [line["token_name"] for line in lines if line["event"] == "command_published"] == ["desk"]
-
-
-async def test_a_default_of_add_api_reads_the_file_itself(store, metrics, path):
-    from aiohttp import web
-
-    write_tokens(path, table("desk", ["read"]))
-    app = web.Application()
-    add_api(app, settings(CONFERRAL_TOKENS=str(path)), store, KEYS, metrics, SystemClock())
-    async with TestClient(TestServer(app)) as client:
-        assert (await ask(client, "GET", "/sessions", headers=bearer_of("desk")))[0] == 200
