@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import make_client
@@ -33,7 +36,7 @@ REDIS_BYTES_PER_S = 60_000
 FLOOD_S = 20.0
 #: Twilio gives up after this, seconds.
 TWILIO_WAITS_S = 15.0
-#: Connections by what is sent over them, each as soon as the answer before is there.
+#: Connections by what is sent over them.
 CONNECTIONS = {"/voice/inbound": 200, "/callbacks/call": 200, "/callbacks/conference": 100}
 VOICE = "/voice/inbound"
 
@@ -47,7 +50,7 @@ class Answers:
     without_document: int = 0
 
 
-def request(path: str, number: int) -> bytes:
+def request(path: str, number: int) -> tuple[URL, bytes, dict[str, str]]:
     """As Twilio sends it; each of another call."""
     caller, agent = f"CA{number:032x}", f"CA{number + (1 << 64):032x}"
     if path == VOICE:
@@ -56,50 +59,21 @@ def request(path: str, number: int) -> bytes:
         target, form = f"{path}?session={caller}&party=agent&v=1", fields("agent_rings", CallSid=agent)
     else:
         target, form = f"{path}?session={caller}&v=1", fields("customer_speaks", CallSid=agent)
-    body = urlencode(form).encode()
-    head = {"Host": "example.com", "Content-Length": str(len(body)), **signed(target, form)}
-    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return URL(target, encoded=True), urlencode(form).encode(), {"Host": "example.com", **signed(target, form)}
 
 
-class Caller(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self, requests: list[bytes], first: int, answers: Answers, stop: asyncio.Event, voice: bool) -> None:
-        self._requests, self._next, self._answers = requests, first, answers
-        self._stop, self._voice = stop, voice
-        self._received = b""
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.gone.set_result(None)
-
-    def _send(self) -> None:
-        if self._stop.is_set():
-            self._transport.close()
+async def send(client: aiohttp.ClientSession, requests: list[Any], answers: Answers, stop: asyncio.Event) -> None:
+    """One connection's requests, each as soon as the answer before is there."""
+    for url, body, headers in cycle(requests):
+        if stop.is_set():
             return
-        self._sent_at_s = time.monotonic()
-        self._transport.write(self._requests[self._next % len(self._requests)])
-        self._next += 1
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        if not end or len(body) < (int(length[1]) if length else 0):
-            return
-        answers = self._answers
-        answers.slowest_s = max(answers.slowest_s, time.monotonic() - self._sent_at_s)
-        answers.statuses[int(head.split(b" ", 2)[1])] += 1
-        if self._voice and not (b"<Dial" in body and b"</Response>" in body):
+        sent_at_s = time.monotonic()
+        async with client.post(url, data=body, headers=headers) as answer:
+            document = await answer.text()
+        answers.slowest_s = max(answers.slowest_s, time.monotonic() - sent_at_s)
+        answers.statuses[answer.status] += 1
+        if url.path == VOICE and not ("<Dial" in document and "</Response>" in document):
             answers.without_document += 1
-        self._received = b""
-        self._send()
 
 
 @asynccontextmanager
@@ -150,26 +124,21 @@ def memory_mib(process_id: int) -> float:
 
 async def flood(port: int, process_id: int) -> tuple[dict[str, Answers], list[float]]:
     """Sends for a while; what came back, and the process's memory each second, MiB."""
-    answers, stop, callers = {path: Answers() for path in CONNECTIONS}, asyncio.Event(), []
-    loop = asyncio.get_running_loop()
-    for path, count in CONNECTIONS.items():
-        requests = [request(path, number) for number in range(2_000)]
-        for number in range(count):
-            _, caller = await loop.create_connection(
-                lambda path=path, number=number, requests=requests: Caller(  # type: ignore[misc]
-                    requests, number * 5, answers[path], stop, path == VOICE
-                ),
-                "127.0.0.1",
-                port,
-            )
-            callers.append(caller)
-    memory, until_s = [], time.monotonic() + FLOOD_S
-    while time.monotonic() < until_s:
-        await asyncio.sleep(0.9)
-        memory.append(memory_mib(process_id))
-    stop.set()
-    async with asyncio.timeout(2 * TWILIO_WAITS_S):
-        await asyncio.gather(*(caller.gone for caller in callers))
+    answers, stop, memory = {path: Answers() for path in CONNECTIONS}, asyncio.Event(), list[float]()
+    connector, until_s = aiohttp.TCPConnector(limit=0), time.monotonic() + FLOOD_S
+    async with (
+        asyncio.timeout(FLOOD_S + 2 * TWILIO_WAITS_S),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as client,
+        asyncio.TaskGroup() as calls,
+    ):
+        for path, connections in CONNECTIONS.items():
+            requests = [request(path, number) for number in range(2_000)]
+            for number in range(connections):
+                calls.create_task(send(client, requests[number * 5 :] + requests[: number * 5], answers[path], stop))
+        while time.monotonic() < until_s:
+            await asyncio.sleep(0.9)
+            memory.append(memory_mib(process_id))
+        stop.set()
     return answers, memory
 
 
