@@ -1,12 +1,8 @@
 """Webhooks at several times what Redis takes: answers in time, memory flat, what has no effect left out first."""
 
 import asyncio
-import os
 import re
-import signal
-import sys
 import time
-from asyncio.subprocess import DEVNULL
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,14 +19,13 @@ from yarl import URL
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from tests.support.ports import free_port
+from tests.soak.services import Services
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 from tests.webhooks.webhook_helpers import ENVIRON, fields, signed
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).parents[2]
 #: What each connection to Redis carries, bytes a second: with the publisher's four some hundred events.
 REDIS_BYTES_PER_S = 60_000
 FLOOD_S = 20.0
@@ -77,23 +72,17 @@ async def send(client: aiohttp.ClientSession, requests: list[Any], answers: Answ
 
 
 @asynccontextmanager
-async def webhooks_process(redis_url: str) -> AsyncIterator[tuple[int, int]]:
+async def webhooks_of(redis_url: str) -> AsyncIterator[tuple[int, int]]:
     """The webhooks as they are run; their port and process id."""
-    port = free_port()
-    environ = {**os.environ, **ENVIRON, "REDIS_URL": redis_url, "CONFERRAL_LOG_FORMAT": "json", "PYTHONPATH": str(ROOT)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "conferral", "webhooks", "--port", str(port), env=environ, stdout=DEVNULL, stderr=DEVNULL
-    )
-    try:
+    with Services({**ENVIRON, "REDIS_URL": redis_url}) as services:
+        services.start_webhooks(1)
+        (port,), (webhooks, *_) = services.webhook_ports, services.webhooks
         async with asyncio.timeout(60):
             while await ready(port) != (200, []):
-                assert process.returncode is None
+                assert webhooks.is_up
                 await asyncio.sleep(0.05)
-        yield port, process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
-            assert await process.wait() == 0
+        yield port, webhooks.pid
+        await services.stop(webhooks)
 
 
 async def ready(port: int) -> tuple[int, list[str]]:
@@ -148,7 +137,7 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
 ) -> None:
     clock = SystemClock()
     with RedisServer(redis_program) as redis:
-        async with Relay(redis.socket) as relay, webhooks_process(relay.url) as (port, process_id):
+        async with Relay(redis.socket) as relay, webhooks_of(relay.url) as (port, process_id):
 
             async def slowly(data: bytes) -> None:
                 await asyncio.sleep(len(data) / REDIS_BYTES_PER_S)  # a delay: the speed of the link
