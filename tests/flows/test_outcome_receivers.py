@@ -1,6 +1,6 @@
 """The receiver of outcomes hangs while people talk: no call waits for it, and each outcome arrives later.
 
-`worker/test_outcome_sender.py` tells in virtual time how many requests hang, and when each is sent again.
+`worker/test_outcome_sender.py` shows in virtual time how many requests hang, and when each is sent again.
 """
 
 import asyncio
