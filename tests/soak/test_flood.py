@@ -1,39 +1,37 @@
 """Webhooks at several times what Redis takes: answers in time, memory flat, what has no effect left out first."""
 
 import asyncio
-import os
 import re
-import signal
-import sys
 import time
-from asyncio.subprocess import DEVNULL
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from tests.support.ports import free_port
+from tests.soak.services import Services
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 from tests.webhooks.webhook_helpers import ENVIRON, fields, signed
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).parents[2]
 #: What each connection to Redis carries, bytes a second: with the publisher's four some hundred events.
 REDIS_BYTES_PER_S = 60_000
 FLOOD_S = 20.0
 #: Twilio gives up after this, seconds.
 TWILIO_WAITS_S = 15.0
-#: Connections by what is sent over them, each as soon as the answer before is there.
+#: Connections by what is sent over them.
 CONNECTIONS = {"/voice/inbound": 200, "/callbacks/call": 200, "/callbacks/conference": 100}
 VOICE = "/voice/inbound"
 
@@ -47,7 +45,7 @@ class Answers:
     without_document: int = 0
 
 
-def request(path: str, number: int) -> bytes:
+def request(path: str, number: int) -> tuple[URL, bytes, dict[str, str]]:
     """As Twilio sends it; each of another call."""
     caller, agent = f"CA{number:032x}", f"CA{number + (1 << 64):032x}"
     if path == VOICE:
@@ -56,70 +54,35 @@ def request(path: str, number: int) -> bytes:
         target, form = f"{path}?session={caller}&party=agent&v=1", fields("agent_rings", CallSid=agent)
     else:
         target, form = f"{path}?session={caller}&v=1", fields("customer_speaks", CallSid=agent)
-    body = urlencode(form).encode()
-    head = {"Host": "example.com", "Content-Length": str(len(body)), **signed(target, form)}
-    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return URL(target, encoded=True), urlencode(form).encode(), {"Host": "example.com", **signed(target, form)}
 
 
-class Caller(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self, requests: list[bytes], first: int, answers: Answers, stop: asyncio.Event, voice: bool) -> None:
-        self._requests, self._next, self._answers = requests, first, answers
-        self._stop, self._voice = stop, voice
-        self._received = b""
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.gone.set_result(None)
-
-    def _send(self) -> None:
-        if self._stop.is_set():
-            self._transport.close()
+async def send(client: aiohttp.ClientSession, requests: list[Any], answers: Answers, stop: asyncio.Event) -> None:
+    """One connection's requests, each as soon as the answer before is there."""
+    for url, body, headers in cycle(requests):
+        if stop.is_set():
             return
-        self._sent_at_s = time.monotonic()
-        self._transport.write(self._requests[self._next % len(self._requests)])
-        self._next += 1
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        if not end or len(body) < (int(length[1]) if length else 0):
-            return
-        answers = self._answers
-        answers.slowest_s = max(answers.slowest_s, time.monotonic() - self._sent_at_s)
-        answers.statuses[int(head.split(b" ", 2)[1])] += 1
-        if self._voice and not (b"<Dial" in body and b"</Response>" in body):
+        sent_at_s = time.monotonic()
+        async with client.post(url, data=body, headers=headers) as answer:
+            document = await answer.text()
+        answers.slowest_s = max(answers.slowest_s, time.monotonic() - sent_at_s)
+        answers.statuses[answer.status] += 1
+        if url.path == VOICE and not ("<Dial" in document and "</Response>" in document):
             answers.without_document += 1
-        self._received = b""
-        self._send()
 
 
 @asynccontextmanager
-async def webhooks_process(redis_url: str) -> AsyncIterator[tuple[int, int]]:
+async def webhooks_of(redis_url: str) -> AsyncIterator[tuple[int, int]]:
     """The webhooks as they are run; their port and process id."""
-    port = free_port()
-    environ = {**os.environ, **ENVIRON, "REDIS_URL": redis_url, "CONFERRAL_LOG_FORMAT": "json", "PYTHONPATH": str(ROOT)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "conferral", "webhooks", "--port", str(port), env=environ, stdout=DEVNULL, stderr=DEVNULL
-    )
-    try:
+    with Services({**ENVIRON, "REDIS_URL": redis_url}) as services:
+        services.start_webhooks(1)
+        (port,), (webhooks, *_) = services.webhook_ports, services.webhooks
         async with asyncio.timeout(60):
             while await ready(port) != (200, []):
-                assert process.returncode is None
+                assert webhooks.is_up
                 await asyncio.sleep(0.05)
-        yield port, process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
-            assert await process.wait() == 0
+        yield port, webhooks.pid
+        await services.stop(webhooks)
 
 
 async def ready(port: int) -> tuple[int, list[str]]:
@@ -150,26 +113,21 @@ def memory_mib(process_id: int) -> float:
 
 async def flood(port: int, process_id: int) -> tuple[dict[str, Answers], list[float]]:
     """Sends for a while; what came back, and the process's memory each second, MiB."""
-    answers, stop, callers = {path: Answers() for path in CONNECTIONS}, asyncio.Event(), []
-    loop = asyncio.get_running_loop()
-    for path, count in CONNECTIONS.items():
-        requests = [request(path, number) for number in range(2_000)]
-        for number in range(count):
-            _, caller = await loop.create_connection(
-                lambda path=path, number=number, requests=requests: Caller(  # type: ignore[misc]
-                    requests, number * 5, answers[path], stop, path == VOICE
-                ),
-                "127.0.0.1",
-                port,
-            )
-            callers.append(caller)
-    memory, until_s = [], time.monotonic() + FLOOD_S
-    while time.monotonic() < until_s:
-        await asyncio.sleep(0.9)
-        memory.append(memory_mib(process_id))
-    stop.set()
-    async with asyncio.timeout(2 * TWILIO_WAITS_S):
-        await asyncio.gather(*(caller.gone for caller in callers))
+    answers, stop, memory = {path: Answers() for path in CONNECTIONS}, asyncio.Event(), list[float]()
+    connector, until_s = aiohttp.TCPConnector(limit=0), time.monotonic() + FLOOD_S
+    async with (
+        asyncio.timeout(FLOOD_S + 2 * TWILIO_WAITS_S),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as client,
+        asyncio.TaskGroup() as calls,
+    ):
+        for path, connections in CONNECTIONS.items():
+            requests = [request(path, number) for number in range(2_000)]
+            for number in range(connections):
+                calls.create_task(send(client, requests[number * 5 :] + requests[: number * 5], answers[path], stop))
+        while time.monotonic() < until_s:
+            await asyncio.sleep(0.9)
+            memory.append(memory_mib(process_id))
+        stop.set()
     return answers, memory
 
 
@@ -179,7 +137,7 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
 ) -> None:
     clock = SystemClock()
     with RedisServer(redis_program) as redis:
-        async with Relay(redis.socket) as relay, webhooks_process(relay.url) as (port, process_id):
+        async with Relay(redis.socket) as relay, webhooks_of(relay.url) as (port, process_id):
 
             async def slowly(data: bytes) -> None:
                 await asyncio.sleep(len(data) / REDIS_BYTES_PER_S)  # a delay: the speed of the link

@@ -21,17 +21,19 @@ def context_of(metrics: Metrics) -> Any:
 
 
 @each(
-    "outcome, event, result, status, code",
+    "outcome, event, level, result, status, code",
     [
-        (succeeded(EFFECT), "effect_performed", "succeeded", 0, 0),
-        (failed(EFFECT, ProviderGoneError(http_status=404, code=20404)), "effect_performed", "failed", 404, 20404),
-        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_abandoned", "failed", 400, 21211),
-        (failed(EFFECT, None), "effect_abandoned", "failed", 0, 0),
-        (unknown(EFFECT), "effect_abandoned", "unknown", 0, 0),
+        (succeeded(EFFECT), "effect_performed", "info", "succeeded", 0, 0),
+        (failed(EFFECT, ProviderGoneError(http_status=404, code=20404)), "effect_performed", "info", "failed", 404,
+         20404),
+        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_abandoned", "error", "failed", 400,
+         21211),
+        (failed(EFFECT, None), "effect_abandoned", "error", "failed", 0, 0),
+        (unknown(EFFECT), "effect_abandoned", "error", "unknown", 0, 0),
     ],
 )  # fmt: skip
 def test_outcome_is_counted_and_logged_once(
-    outcome: JobOutcome, event: str, result: str, status: int, code: int
+    outcome: JobOutcome, event: str, level: str, result: str, status: int, code: int
 ) -> None:
     for committed_at_ms, took_ms in ((750, 250), (1_000, 0), (1_001, 0)):
         metrics = Metrics()
@@ -42,7 +44,8 @@ def test_outcome_is_counted_and_logged_once(
         with capture_logs() as lines:
             log_outcome(execution, outcome)
         (line,) = lines
-        assert (line["event"], line["outcome"], line["status"], line["code"]) == (event, result, status, code)
+        assert (line["event"], line["log_level"]) == (event, level)
+        assert (line["outcome"], line["status"], line["code"]) == (result, status, code)
         assert (line["attempt"], line["duration_ms"]) == (3, took_ms)
         assert "reason" not in line
         labels = {"kind": EFFECT.kind, "outcome": result}

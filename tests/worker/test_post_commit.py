@@ -1,15 +1,20 @@
 """Post-commit writes: bounded, repeated while Redis is away, left to the next holder at a stop."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
+from conferral.statemachine.step import OutcomeRecord
+from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite, PublishOutcome
 from conferral.worker.consumer import dispatcher
-from conferral.worker.consumer.dispatcher import WRITES_PER_PIPELINE, PostCommitWrites
+from conferral.worker.consumer.dispatcher import REFUSED_PAUSE_S, WRITES_PER_PIPELINE, PostCommitWrites
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.support.metric_values import value_of
 
 AWAY = StoreUnreachableError("away")
 
@@ -72,6 +77,26 @@ async def test_write_that_redis_refuses_for_good_is_dropped_alone() -> None:
     access = Access(StoreError("refused"), all_fail=False)
     await finished(access, 2)
     assert (access.done, access.dropped) == (["expire:s1"], ["expire:s0"])
+
+
+@in_virtual_time
+async def test_outcomes_that_redis_refuses_are_kept_for_the_next_attempt(loop: VirtualLoop) -> None:
+    access, metrics = Access(StoreError("refused"), StoreError("refused"), all_fail=False), Metrics()
+    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=metrics))
+    outcomes = [PublishOutcome(OutcomeRecord(f"o{number}", "session", "s", "ended")) for number in range(4)]
+    ids = [one.write_id for one in outcomes]
+    writes = PostCommitWrites(0, context)
+    with capture_logs() as lines:
+        writes.start(outcomes)
+        await asyncio.sleep(REFUSED_PAUSE_S - 1)  # a delay: virtual time
+        assert access.done == ids[1::2]
+        await asyncio.sleep(REFUSED_PAUSE_S)  # a delay: virtual time
+        assert sorted(access.done) == sorted(ids[1:])
+        await asyncio.sleep(REFUSED_PAUSE_S)  # a delay: virtual time
+    assert sorted(access.done) == sorted(ids)
+    assert access.dropped == []
+    assert [(line["event"], line["count"]) for line in lines] == [("outcomes_refused", 2), ("outcomes_refused", 1)]
+    assert value_of(metrics.writes_refused.labels("outcomes")) == 3
 
 
 async def test_many_writes_are_done_in_several_pipelines() -> None:

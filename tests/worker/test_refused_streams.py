@@ -6,7 +6,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.worker import process
-from conferral.worker.consumer import dispatcher
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -71,24 +70,3 @@ async def test_eviction_policy_set_at_run_time_is_noticed(system, monkeypatch):
         assert "maxmemory-policy allkeys-lru" in (await system.publisher.redis_warnings())[0]
     finally:
         await system.client.config_set("maxmemory-policy", "noeviction")
-
-
-async def test_refused_outcome_is_kept_for_the_next_attempt(system, monkeypatch):
-    monkeypatch.setattr(dispatcher, "REFUSED_PAUSE_S", 0.2)
-    customer, _ = await system.talking()
-    other, _ = await system.talking()
-    await refuse_entries(system, "foreign", system.keys.outcomes)
-    with capture_logs() as lines:
-        for call in (customer, other):
-            assert (await system.command("end", call.sid)).status == "done"
-        await system.eventually(partial(was_logged, lines, "outcomes_refused"), "it is logged")
-    assert any(system.keys.outcomes in line for line in await system.workers[0].warnings())
-    await system.client.delete(system.keys.outcomes)
-    await system.settled()
-    outcomes = [fields for _, fields in await system.client.xrange(system.keys.outcomes)]
-    assert sorted(fields[b"session"].decode() for fields in outcomes) == sorted((customer.sid, other.sid))
-    assert not await system.client.exists(system.keys.dead)
-
-
-async def was_logged(lines, event: str) -> bool:
-    return any(line["event"] == event for line in lines)

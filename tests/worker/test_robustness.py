@@ -1,11 +1,10 @@
-"""What must not make a worker forget or repeat anything: a mistake of ours, a late answer, a rolled-back Redis."""
+"""What must not make a worker forget or repeat anything: a mistake of ours, or a rolled-back Redis."""
 
 import asyncio
 
 import pytest
 
 from conferral.operations.dead_letters import DeadLetters
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
@@ -48,34 +47,7 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     await system.ended_by_command(customer.sid)
 
 
-async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatch):
-    """The answer "the next one is due tomorrow" came after a commit had set one for in two seconds."""
-    system.end_calls_in_test()
-    customer, agent = await system.converted()
-    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
-    fire = PartitionStore.fire_timers
-
-    async def answers_late(store, partition, lease, now_ms, longest_ms):
-        answer = await fire(store, partition, lease, now_ms, longest_ms)
-        if partition == held.number:
-            agent.hang_up()
-            await system.eventually(lambda: _has_timer(held, customer.sid, "lone"), "the grace has begun")
-        return answer
-
-    monkeypatch.setattr(PartitionStore, "fire_timers", answers_late)
-    await held.timers.fire()
-    monkeypatch.undo()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == "agent-left"
-    await system.settled()
-
-
-async def _has_timer(held, session_id: str, name: str) -> bool:
-    session = held.sessions.get(session_id)
-    return session is not None and name in session.timers
-
-
-async def test_live_session_is_checked_once_after_a_rollback(system):
+async def test_live_session_is_checked_once_after_a_rollback_and_timers_of_an_ended_one_are_dropped(system):
     """No call is missing, and no caller is alone; Twilio is asked all the same."""
     customer, _ = await system.converted()
     await system.client.hincrby(system.keys.lease(system.keys.partition_of(customer.sid)), "commit", -1)
@@ -91,6 +63,12 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
     await system.eventually(was_checked, "Twilio was asked")
     assert (await events_since_check()).count("account_swept") == 1
     await system.ended_by_command(customer.sid)
+
+    # An older copy of Redis has a timer of it. Nothing is committed any more, so only a read shows that.
+    partition = system.keys.partition_of(customer.sid)
+    await system.client.zadd(system.keys.timers(partition), {f"lone|{customer.sid}": 1})
+    await system.client.hset(system.keys.lease(partition), "server", "0" * 40)  # the copy is another server's
+    await system.settled()
 
 
 @pytest.mark.parametrize("repetitions_ms", [pytest.param(60_000, marks=pytest.mark.soak), 100])
@@ -113,18 +91,3 @@ async def test_gated_dial_after_a_rollback_is_sent_at_most_once(system, monkeypa
     assert (outcome.status, outcome.reason) == (("failed", "unknown") if is_soon else ("done", ""))
     assert len(system.sandbox.calls_of("client:bob")) == (0 if is_soon else 1)
     await system.ended_by_command(customer.sid)
-
-
-async def test_timers_of_an_older_copy_of_redis_are_found(system):
-    """Nothing was committed since, so only a read shows them."""
-    customer, agent = await system.converted()
-    partition = system.keys.partition_of(customer.sid)
-    await system.stop_worker()
-    agent.hang_up()
-    stream = system.keys.events(partition)
-    await system.eventually(lambda: system.client.xlen(stream), "the callbacks are stored")
-    system.start_worker()
-    await system.until(customer.sid, state="ended")
-    await system.client.zadd(system.keys.timers(partition), {f"lone|{customer.sid}": 1})
-    await system.client.hset(system.keys.lease(partition), "server", "0" * 40)  # the copy is another server's
-    await system.settled()
