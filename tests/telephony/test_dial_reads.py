@@ -3,8 +3,17 @@
 from typing import Any
 
 import pytest
+from twilio.rest import Client
 
-from tests.telephony.scripted_http import call, calls_with, page
+from conferral.runtime.clock import RemoteClock, SystemClock
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.telephony.twilio_queries import twilio_now_ms
+from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp, call, calls_with, page
 
 EARLY, LATE = "Fri, 20 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 08:00:30 +0000"
 
@@ -61,3 +70,20 @@ async def test_live_call_is_read_as_a_voice_request_shows_it(status: str, expect
     calls, _ = calls_with({"GET Calls/CA1": record})
 
     assert await calls.live_call("CA1") == expected
+
+
+@pytest.mark.parametrize(
+    "answer, error",
+    [
+        ({}, ProviderUnreachableError),  # without a date
+        (ProviderRefusedError(http_status=401, code=20003), ProviderRefusedError),
+        (OutcomeUnknownError(), ProviderUnreachableError),
+    ],
+)
+async def test_without_any_date_of_twilios_its_time_is_unknown(
+    answer: dict[str, Any] | ProviderError, error: type[ProviderError]
+) -> None:
+    client = Client(ACCOUNT, "token", http_client=ScriptedHttp({f"GET {BASE.rstrip('/')}": answer}))
+
+    with pytest.raises(error):
+        await twilio_now_ms(RemoteClock(SystemClock()), client, ACCOUNT)
