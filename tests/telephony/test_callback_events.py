@@ -162,6 +162,8 @@ def test_the_numbers_status_callback_is_the_callers():
 
     assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
+    form["From"] = "sip:4155550199@pbx.example.com"  # as when the call came in
+    assert call_progressed(form, caller_callback(form), [OWN_NUMBER]).customer_address == "+14155550199"
 
 
 def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_repeated():
