@@ -19,7 +19,7 @@ class DialOptions(BaseRecord, frozen=True):
     """How to dial a party, as the command requests."""
 
     #: Said to the dialed party before it joins.
-    brief: str = ""
+    brief: Hidden[str] = ""
     #: Whether the dialed party must press 1.
     confirm: bool = False
     #: 0 for `CONFERRAL_RING_TIMEOUT`.

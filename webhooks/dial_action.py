@@ -89,11 +89,12 @@ class DialOutcome:
     #: How often the action was requested, from 1.
     request_number: int
     #: Whether to redial the agent's phone with our own number.
-    may_redial: bool = False
-    has_next_agent: bool = False
+    may_redial: bool
     #: Whether the caller goes on to the fallback of the call if no agent takes it.
-    falls_back: bool = False
-    only_agent: bool = False
+    falls_back: bool
+    only_agent: bool
+    #: The one to try, if this agent was not reached.
+    next_agent: NextAgent | None = None
 
     @property
     def was_answered(self) -> bool:
@@ -265,7 +266,7 @@ def first_waiting_party(view: Session) -> str:
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
-    if outcome.has_next_agent and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
+    if outcome.next_agent is not None and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.DIAL_NEXT_AGENT
     if outcome.falls_back and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
         return DialActionAnswer.WAIT_IN_CONFERENCE
@@ -321,13 +322,13 @@ class DialActionRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             to_publish = False
-            outcome, next_agent = self._outcome(form, action, event, None)
+            outcome = self._outcome(form, action, event, None)
             chosen = decide_without_redis(outcome)
             if chosen is DialActionAnswer.HANG_UP and (view := await self._read_despite(error, action)) is not None:
-                outcome, next_agent = self._outcome(form, action, event, view)
+                outcome = self._outcome(form, action, event, view)
                 chosen = decide(outcome, view, may_be_old=True)
         else:
-            outcome, next_agent = self._outcome(form, action, event, view)
+            outcome = self._outcome(form, action, event, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
             child_status = await self._ask(self._twilio.child_status, event.call_sid, child, call_sid=event.call_sid)
@@ -346,11 +347,9 @@ class DialActionRoutes(Routes):
             outcome=chosen.value,
             attempt=action.request_number,
         )
-        if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
+        if chosen is DialActionAnswer.DIAL_NEXT_AGENT and (agent := outcome.next_agent) is not None:
             own_from = action.own_number_from_agent
-            return twiml_response(
-                await self._dial_agent(form, action, next_agent, view, own_number_from_agent=own_from)
-            )
+            return twiml_response(await self._dial_agent(form, action, agent, view, own_number_from_agent=own_from))
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
             document = await self._dial_agent(form, action, agent, view, own_number_from_agent=agent.number)
             return twiml_response(document)
@@ -383,10 +382,7 @@ class DialActionRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
 
-    def _outcome(
-        self, form: Form, action: DialAction, event: DialEnded, view: Session | None
-    ) -> tuple[DialOutcome, NextAgent | None]:
-        """Return what to decide by, and the next agent to try, if any."""
+    def _outcome(self, form: Form, action: DialAction, event: DialEnded, view: Session | None) -> DialOutcome:
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
@@ -397,9 +393,8 @@ class DialActionRoutes(Routes):
             may_redial=may_redial, falls_back=falls_back, only_agent=action.only_agent,
         )  # fmt: skip
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered:
-            return outcome, None
-        following = self._routing.next_agent(action.session_id, agents, number)
-        return replace(outcome, has_next_agent=following is not None), following
+            return outcome
+        return replace(outcome, next_agent=self._routing.next_agent(action.session_id, agents, number))
 
     def _agents_to_try(self, form: Form, action: DialAction, view: Session | None) -> tuple[str, ...]:
         """Return the session's agents; the directory's if it is not open yet."""

@@ -87,15 +87,13 @@ def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
     must_press = question > 1 or view.parties[view.dialed_by(dial_id)].options.confirm
-    return GateDecision.ACCEPTED if not must_press or (question > 1 and pressed) else None
+    return by_key if must_press else GateDecision.ACCEPTED
 
 
-def released_dials(view: Session, dial_id: str) -> tuple[str, ...]:
-    """Return the ring group's dials whose parties have left or are leaving."""
+def released_dials(view: Session) -> tuple[str, ...]:
+    """Return the dials whose parties have left or are leaving."""
     # A winner may hang up on the way into the conference. Another party can then take the call.
-    ring_group = view.parties[view.dialed_by(dial_id)].ring_group
-    targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)
-    return tuple(target.dial_id for target in targets if target.dial_id and _has_left(target))
+    return tuple(party.dial_id for party in view.parties.values() if party.dial_id and _has_left(party))
 
 
 def _has_left(party: Party) -> bool:
@@ -247,7 +245,7 @@ class GateRoutes(Routes):
         party = view.parties[name]
         if party.ring_group:
             claim = await self._ingest.claim_gate(
-                gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_dials(view, gate.dial)
+                gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_dials(view)
             )
             if claim is not GateClaim.OURS:
                 refused = self._documents.say_and_hang_up(refusal_phrase(GateDecision.TAKEN, view))

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.parts import DialOptions, is_url, split_places
+from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions, is_url, split_places
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.storage.commands import field_values
 from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
@@ -55,7 +55,7 @@ class Handoff:
     mode: SessionMode = SessionMode.CONFERENCE
     #: Address of the destination; empty for the agents of the number.
     to: str = field(default="", repr=False)
-    options: DialOptions = field(default_factory=DialOptions, repr=False)
+    options: DialOptions = DEFAULT_OPTIONS
     ref: str = ""
     #: Empty for the number's own.
     fallback: str = field(default="", repr=False)

@@ -44,7 +44,7 @@ class CallbackRoutes(Routes):
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """Answer the number's or TwiML app's callback: the caller's call ended."""
-        event = call_progressed(form, caller_callback(form), *self._routing.own_numbers())
+        event = call_progressed(form, caller_callback(form), self._routing.own_numbers())
         try:
             # The call may have visited before, and a browser may have named its session.
             newest = await self._ingest.session_of(event.call_sid)
@@ -57,7 +57,7 @@ class CallbackRoutes(Routes):
     def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
         callback = CallCallback.parse(query)
-        event = call_progressed(form, callback, *self._routing.own_numbers())
+        event = call_progressed(form, callback, self._routing.own_numbers())
         if callback.without_redis:
             return asyncio.create_task(self._store_answered_call(event, callback))  # timeouts need a task
         return self._store(event, event.call_sid, CALL_PATH)

@@ -110,10 +110,10 @@ async def read_owners(client: Client, keys: Keys) -> dict[str, Owner]:
 
 
 def _owner(fields: dict[str, object]) -> Owner:
-    name, epoch, renewed_at_ms = (fields.get(field) for field in ("holder", "epoch", "renewed_at"))
-    if not (isinstance(name, str) and isinstance(epoch, int) and isinstance(renewed_at_ms, int)):
-        return Owner()  # another program's
-    return Owner(name, epoch, renewed_at_ms)
+    match fields:
+        case {"holder": str(name), "epoch": int(epoch), "renewed_at": int(renewed_at_ms)}:
+            return Owner(name, epoch, renewed_at_ms)
+    return Owner()  # another program's
 
 
 async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:

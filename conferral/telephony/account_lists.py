@@ -65,13 +65,13 @@ class AccountSnapshot:
     calls: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     #: Names of live conferences by SID; only names in Conferral's format.
-    conferences: dict[str, str] = field(default_factory=dict, repr=False)
+    conferences: dict[str, str] = field(default_factory=dict)
     #: Live calls to or from Conferral's numbers, by SID.
-    own_calls: dict[str, OwnCall] = field(default_factory=dict, repr=False)
+    own_calls: dict[str, OwnCall] = field(default_factory=dict)
     #: Live calls that `<Dial>`s made, by the SID of the `<Dial>`'s call.
-    children: dict[str, tuple[ChildCall, ...]] = field(default_factory=dict, repr=False)
+    children: dict[str, tuple[ChildCall, ...]] = field(default_factory=dict)
     #: When conferences and calls of `<Dial>`s were created, by SID, Unix milliseconds of Twilio's time.
-    created_at_ms: dict[str, int] = field(default_factory=dict, repr=False)
+    created_at_ms: dict[str, int] = field(default_factory=dict)
     #: SIDs of the conferences that have not started.
     waiting: set[str] = field(default_factory=set)
     has_all_calls: bool = True
@@ -224,8 +224,7 @@ class AccountListReader:
             caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
             called = without_params(text_of(call.to))
             came_in = text_of(call.direction).startswith("inbound")
-            own_number = own_number_in(called, own_numbers) or own_number_in(caller, own_numbers)
-            address = number_or_address(caller, own_number) if came_in else called
+            address = number_or_address(caller, own_number_in(called, own_numbers)) if came_in else called
             calls[seen.call_sid] = OwnCall(address, came_in=came_in)
         participants = tuple(_with_addresses(inside, calls))
         return LostConference(

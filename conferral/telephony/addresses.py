@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import unquote
 
@@ -254,7 +254,7 @@ class AllowList:
     """Allow-list (empty: nothing); never premium-rate or emergency numbers."""
 
     regions: frozenset[str] = frozenset()
-    prefixes: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = field(default=(), repr=False)
     clients: bool = False
     #: Under their global names, with a port if the entry has one.
     sip_domains: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ fields of conferences and recordings are only logged. Every function may raise `
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from conferral.runtime.limits import URL_MAX
@@ -223,17 +223,18 @@ def client_call_received(
     )
 
 
-def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -> CallProgressed:
+def call_progressed(fields: Fields, callback: CallCallback, own_numbers: Sequence[str]) -> CallProgressed:
     """Parse a call's status callback (Twilio docs, `StatusCallback`).
 
-    A leg to the agent shows one of `own_numbers` if the caller has none to show.
+    A leg to the agent shows one of `own_numbers` if the caller has none to show. The first says in which region a
+    number without country code is.
     """
     call_sid, status = call_sid_of(fields), word(fields, "CallStatus")
     sequence = number(fields, "SequenceNumber")
     caller, callee = caller_of(fields), without_params(callee_of(fields))
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
-    if callback.party == CUSTOMER and not is_outbound and own_numbers:
+    if callback.party == CUSTOMER and not is_outbound:
         caller = number_or_address(caller, own_numbers[0])  # as when the call came in
     return CallProgressed(
         session_id=callback.session_id,

@@ -23,7 +23,7 @@ class FallbackRules:
 
     #: The directory's addresses by name.
     names: Mapping[str, str] = field(repr=False)
-    allowed: AllowList = field(repr=False)
+    allowed: AllowList
     #: Prefixes of URLs (`CONFERRAL_RETURN_URLS`).
     return_urls: Sequence[str] = ()
 

@@ -49,7 +49,7 @@ class CallSetup:
     twiml: TwimlBuilder
     #: Default caller ID, E.164 (`TWILIO_NUMBER`).
     own_number: str = field(repr=False)
-    allowed: AllowList = field(default_factory=AllowList, repr=False)
+    allowed: AllowList = field(default_factory=AllowList)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It is read at start and on SIGHUP. It holds no tokens, only their digests, and n
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +63,7 @@ def _valid_destinations(value: object) -> AllowList:
 
 
 class _Token(Table):
-    sha256: Annotated[str, AfterValidator(_valid_digest)] = Field(repr=False)
+    sha256: Annotated[str, AfterValidator(_valid_digest)]
     may: Annotated[frozenset[str], BeforeValidator(_valid_permissions)]
     destinations: Annotated[AllowList | None, BeforeValidator(_valid_destinations)] = None
 
@@ -77,7 +77,7 @@ class _Resolver:
     """Resolves what one token's commands name."""
 
     allowed: AllowList
-    names: Names = field(repr=False)
+    names: Names
 
     def __call__(self, text: str) -> str:
         return resolve_address(text, self.names(), self.allowed).text

@@ -184,22 +184,22 @@ class TwilioQueries:
         Twilio lists only live participants. The calls that its list lacks are read singly, up to a limit.
         """
         parent_call_sid = effect.parent_call_sid
-        known: tuple[_Conference, ...] = ()
+        known: _Conference | None = None
         if effect.conference_sid:
-            known = ((effect.conference_sid, await participants_in(self._client, effect.conference_sid)),)
+            known = effect.conference_sid, await participants_in(self._client, effect.conference_sid)
         if known and not parent_call_sid:
             # A search by name would double most reads' requests. With a second conference, a live call is missing.
-            missing = _missing_calls(effect, known[0], [])
+            missing = _missing_calls(effect, known, [])
             calls = await self._read_each(missing[:CALLS_READ_MAX])
-            inside = {seen.call_sid for seen in known[0][1]}
+            inside = {seen.call_sid for seen in known[1]}
             if inside and all(seen.status != CallStatus.IN_PROGRESS or seen.call_sid in inside for seen in calls):
-                return _calls_read(effect, known[0], calls, missing[CALLS_READ_MAX:])
+                return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
         else:
             parents, children = await gather(
                 self._read_each([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
             calls = [*parents, *map(_call_seen, children)]
-        conferences = await self._conferences_of(effect, *known)
+        conferences = await self._conferences_of(effect, known)
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
         calls += await self._read_each(missing[:CALLS_READ_MAX])
@@ -247,18 +247,18 @@ class TwilioQueries:
             return [name_or_sid]
         return [text_of(conference.sid) for conference in await live_conferences(self._client, name_or_sid)]
 
-    async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
-        """Return the session's live conferences; `known` are not read again."""
-        before = dict(known)
-        conferences = await self._conferences_named(effect.conference_name or effect.session_id)
-        # What no list shows may have not started, or be new.
-        unlisted = [(sid, inside) for sid, inside in known if sid not in conferences]
-        conferences += [sid for sid, inside in unlisted if inside or await is_live_conference(self._client, sid)]
-        others = [conference for conference in conferences if conference not in before]
-        before |= zip(
-            others, await gather(*(participants_in(self._client, conference) for conference in others)), strict=True
-        )
-        return [(conference, before[conference]) for conference in conferences]
+    async def _conferences_of(self, effect: ReadCalls, known: _Conference | None) -> list[_Conference]:
+        """Return the session's live conferences; `known` is not read again."""
+        sids = await self._conferences_named(effect.conference_name or effect.session_id)
+        found: dict[str, tuple[ParticipantSeen, ...]] = {}
+        if known is not None:
+            sid, found[sid] = known
+            # What no list shows may have not started, or be new.
+            if sid not in sids and (found[sid] or await is_live_conference(self._client, sid)):
+                sids.append(sid)
+        others = [sid for sid in sids if sid not in found]
+        found |= zip(others, await gather(*(participants_in(self._client, sid) for sid in others)), strict=True)
+        return [(sid, found[sid]) for sid in sids]
 
     async def _conferences_after(self, effect: RedirectCall) -> list[_Conference]:
         """Return all conferences that the redirect could have led to."""

@@ -73,7 +73,7 @@ class CoverageMap:
             importers = self._importers(path)
         ran = {context.partition("|")[0] for context in contexts}
         tests = ran & self._seconds.keys() | importers
-        own = f"tests/{path.partition('/')[0]}/"
+        own = f"tests/{path.removeprefix('conferral/').partition('/')[0]}/"
         chosen, spent_s = [], 0.0
 
         def order(test: str) -> tuple[bool, bool, float, str]:

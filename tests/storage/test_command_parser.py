@@ -74,6 +74,7 @@ NAMES = (
      "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": "x" * 5_121}, "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": f"{NUMBER},client:a, {NUMBER}"}, "to must not name a destination twice"),
+    ({**TRANSFER, "fallback": "x" * 3_025}, "fallback must be places, separated by commas"),
     ({**TRANSFER, "brief": "x" * 501}, "brief must be at most 500 characters, without control characters"),
     ({**TRANSFER, "brief": "\uffff"}, "brief must be at most 500 characters, without control characters"),
     ({**TRANSFER, "timeout": "\u0663\u0660"}, "timeout must be whole seconds, 5 to 600"),
@@ -209,6 +210,7 @@ def test_timeout_is_a_number_or_digits(given, taken):
     {**ANNOUNCE, "say": "x" * 500}, {**ADD, "to": "x" * 512},
     *({"type": "transfer", "session": "s", "mode": "warm", "to": to}
       for to in (",".join("abcdefghij"), "x" * 5_120)),
+    {**TRANSFER, "fallback": "x" * 3_024},
 ])  # fmt: skip
 def test_longest_text_is_taken(fields):
     assert parse(fields).entry().items() >= fields.items()

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from conferral.storage.coordinator import TASKS, Granted, OtherWorker, Tick, Wants, read_owners, send_tick
+from conferral.storage.coordinator import TASKS, Granted, OtherWorker, Owner, Tick, Wants, read_owners, send_tick
 from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.memory_redis import MemoryServer
@@ -279,12 +279,14 @@ async def test_shares_differ_by_one_and_who_holds_more_keeps_more(held: dict[str
 async def test_people_see_owner_epoch_and_time(client, keys):
     granted = await send_tick(client, keys, tick("one", 1))
     assert granted is not None
-    await client.hset(keys.owners, mapping={"1": "nonsense", "2": '{"holder": 5}'})
+    odd = {"1": "nonsense", "2": '{"holder": 5}', "3": '{"holder": "one", "epoch": "1", "renewed_at": 1}'}
+    await client.hset(keys.owners, mapping=odd)
     owners = await read_owners(client, keys)
-    assert (owners["0"].name, owners["0"].epoch, owners["commands"].name) == ("one", 1, "one")
-    assert owners["1"].name == owners["2"].name == ""
-    assert owners["0"].at(granted.now_ms).name == "one"
-    assert owners["0"].at(granted.now_ms + 3_501).name == owners["0"].at(granted.now_ms - 3_501).name == ""
+    assert owners["0"] == Owner("one", 1, granted.now_ms)
+    assert owners["commands"].name == "one"
+    assert owners["1"] == owners["2"] == owners["3"] == Owner()
+    for away_ms, name in ((-3_501, ""), (-3_500, "one"), (3_500, "one"), (3_501, "")):
+        assert owners["0"].at(granted.now_ms + away_ms).name == name
     assert owners["0"].at(granted.now_ms + 3_501).epoch == 1
 
 

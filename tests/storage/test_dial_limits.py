@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from conferral.statemachine.ids import dial_reservation
+from conferral.statemachine.parts import TARGETS_MAX
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.connection.client import BlockingReads
@@ -142,6 +143,8 @@ async def test_without_limits_redis_is_not_asked(client, blocking, keys):
     assert await none.reserve(CALL, reservations("c1")) == ""
     store = PartitionStore(client, BlockingReads(blocking), keys, dial_limits=none)
     assert none.release_commands(CALL, "c1") == []
+    given_back = ("ZREM", keys.dials, *reservations("c1", TARGETS_MAX))
+    assert DialLimits(None, keys, per_minute=1).release_commands(CALL, "c1") == [given_back]
     assert await store.finish_writes(0, [ReportCommand(CALL, CommandReport("c1", CommandStatus.DONE, ""))]) == {}
 
 

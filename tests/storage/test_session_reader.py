@@ -75,6 +75,7 @@ async def test_pages_hold_every_session_once_and_the_ended_ones_by_their_end(rea
     assert max(sizes) <= limit
     assert all("call_token" not in one.fields for one in found)
     assert ids((await all_of(reader.list_sessions, limit=limit, state=State.ENDED))[0]) == ids(found)[11:]
+    assert ids((await all_of(reader.list_sessions, limit=limit, live_only=True))[0]) == ids(found)[:11]
 
 
 @pytest.mark.redis

@@ -171,7 +171,7 @@ def dialed(texts):
 
 def test_no_premium_or_shared_cost_number_is_dialed_with_digits_too_many():
     numbers = examples(DEAR)
-    longer = [number + extra for number in numbers for extra in ("", *"0123456789", "00", "45", "99", "000", "999")]
+    longer = [number + extra for number in numbers for extra in ("", *"0123456789", "00", "45", "99", "999", "0000")]
 
     assert len(numbers) > 150
     assert dialed(longer) == []

@@ -69,7 +69,7 @@ def status(form):
 
 
 def progressed(form):
-    return call_progressed(form, CallCallback(CALLER, "agent"), OWN_NUMBER)
+    return call_progressed(form, CallCallback(CALLER, "agent"), [OWN_NUMBER])
 
 
 def conference(form):
@@ -133,6 +133,13 @@ def test_dialed_address_is_without_its_params():
     assert progressed(fields("agent_rings") | {"To": "client:alice?name=Ada"}).address == "client:alice"
 
 
+def test_agents_leg_shows_the_customer_only_as_the_one_who_calls():
+    phone = "sip:4155550123@pbx.example.com"
+    event = progressed(fields("caller_has_hung_up") | {"From": phone})
+    assert (event.address, event.customer_address) == (phone, "")
+    assert progressed(fields("agent_rings") | {"From": OWN_NUMBER}).customer_address == ""
+
+
 @pytest.mark.parametrize(
     ("moment", "status", "sequence", "sip", "final"),
     [
@@ -151,10 +158,12 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
 def test_the_numbers_status_callback_is_the_callers():
     form = fields("caller_has_hung_up")
 
-    event = call_progressed(form, caller_callback(form), OWN_NUMBER)
+    event = call_progressed(form, caller_callback(form), [OWN_NUMBER])
 
     assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
+    form["From"] = "sip:4155550199@pbx.example.com"  # as when the call came in
+    assert call_progressed(form, caller_callback(form), [OWN_NUMBER]).customer_address == "+14155550199"
 
 
 def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_repeated():

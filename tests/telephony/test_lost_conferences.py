@@ -12,7 +12,7 @@ from conferral.telephony.account_lists import AccountListReader
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
 CONFERENCE_SID, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
-NUMBER = "+14155550100"
+NUMBER, CALLER = "+14155550100", "sip:4155550123@pbx.example.com"
 CONFERENCE = {"sid": CONFERENCE_SID, "friendly_name": NAME, "status": "in-progress"}
 INSIDE = page(
     "participants",
@@ -23,7 +23,7 @@ GONE = ProviderGoneError(http_status=404, code=20404)
 ANSWERS: dict[str, Answer] = {
     f"GET Conferences/{CONFERENCE_SID}": CONFERENCE,
     f"GET Conferences/{CONFERENCE_SID}/Participants": INSIDE,
-    f"GET Calls/{NAME}": call(NAME, "in-progress", NUMBER) | {"from": "+14155550123", "direction": "inbound"},
+    f"GET Calls/{NAME}": call(NAME, "in-progress", NUMBER) | {"from": CALLER, "direction": "inbound"},
     f"GET Calls/{AGENT_CALL}": call(AGENT_CALL, "ringing", "client:a") | {"from": "client:b", "direction": "inbound"},
 }
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from twilio.rest import Client
 
+from conferral.runtime.clock import RemoteClock, SystemClock
 from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderError,
@@ -26,10 +28,13 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
 from conferral.telephony.twilio_api import HangUpResult
-from conferral.telephony.twilio_queries import RedirectSeen
+from conferral.telephony.twilio_queries import RedirectSeen, twilio_now_ms
 from tests.telephony.scripted_http import (
+    ACCOUNT,
+    BASE,
     FALLBACK,
     Answer,
+    ScriptedHttp,
     call,
     calls_with,
     page,
@@ -433,3 +438,20 @@ async def test_live_call_is_read_as_a_voice_request_shows_it(status: str, expect
     calls, _ = calls_with({"GET Calls/CA1": record})
 
     assert await calls.live_call("CA1") == expected
+
+
+@pytest.mark.parametrize(
+    "answer, error",
+    [
+        ({}, ProviderUnreachableError),  # without a date
+        (ProviderRefusedError(http_status=401, code=20003), ProviderRefusedError),
+        (OutcomeUnknownError(), ProviderUnreachableError),
+    ],
+)
+async def test_without_any_date_of_twilios_its_time_is_unknown(
+    answer: dict[str, Any] | ProviderError, error: type[ProviderError]
+) -> None:
+    client = Client(ACCOUNT, "token", http_client=ScriptedHttp({f"GET {BASE.rstrip('/')}": answer}))
+
+    with pytest.raises(error):
+        await twilio_now_ms(RemoteClock(SystemClock()), client, ACCOUNT)

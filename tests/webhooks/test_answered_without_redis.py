@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.runtime.errors import ProviderUnreachableError
 from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
 from tests.webhooks.documents import action_of, next_url, rung
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
@@ -60,6 +61,13 @@ async def test_callback_of_a_call_that_is_over_opens_nothing(client, ingest, chi
 
     assert ingest.events == []
     assert child_lookup.asked == [CALLER]  # the end of the agent's call needs no answer
+
+
+async def test_callback_is_to_be_repeated_if_twilio_does_not_say_whether_the_call_is_live(client, ingest, child_lookup):
+    child_lookup.error = ProviderUnreachableError()
+
+    assert (await post(client, CALL, fields("agent_answers")))[0] == 503
+    assert ingest.events == []
 
 
 @pytest.mark.parametrize("moment", ["agent_answers", "agent_hangs_up"])

@@ -360,6 +360,7 @@ async def test_duplicate_unknown_field_is_accepted(client, ingest):
         (DIAL_ACTION, "DialCallStatus"),
         (GATE, "CallSid"),
         (WAIT, "CallSid"),
+        (WAIT, "To"),
     ],
 )
 async def test_a_repeated_field_costs_no_caller_the_call(client, ingest, lines, target, name):

@@ -5,7 +5,9 @@ from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, WaitAudio
+from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import DialKind
+from conferral.webhooks.call_routing import NextAgent
 from conferral.webhooks.dial_action import (
     DialActionAnswer,
     DialOutcome,
@@ -39,7 +41,8 @@ def outcome(
     event = DialEnded(
         session_id=CALLER, party=party, call_sid=sid, dial=dial, dial_call_status=status, call_status=call
     )
-    return DialOutcome(event, attempt, asked, has_next_agent=more)
+    following = NextAgent(1, Address(AddressKind.CLIENT, "bob")) if more else None
+    return DialOutcome(event, attempt, asked, False, False, False, following)
 
 
 def customer(**known):

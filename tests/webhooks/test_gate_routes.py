@@ -248,6 +248,24 @@ def decisions(ingest):
     return [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
 
 
+@pytest.mark.parametrize(
+    ("other", "decision"),
+    [
+        ({}, "taken"),
+        ({"is_leaving": True}, "too-late"),
+        ({"status": "left"}, "too-late"),
+        ({"ring_group": "x"}, "too-late"),
+    ],
+)
+async def test_late_target_hears_whether_another_of_its_ring_group_talks(client, ingest, other, decision):
+    winner = target(dial_id=OTHER_DIAL, **({"ring_group": "word", "status": "connected"} | other))
+    ingest.facts = facts("conferenced", target=target(ring_group="word"), agent=winner)
+
+    await post(client, GATE, answered())
+
+    assert events_of(ingest) == ["gate_reached", decision]
+
+
 async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, ingest, lines):
     ingest.facts = facts("transferring", **two_targets())
 

@@ -51,6 +51,10 @@ async def test_options_in_the_url(client, ingest):
     assert event.options == DialOptions(brief="Order 7", confirm=True, timeout_s=20, params="id=7", amd=True)
 
 
+async def test_longest_data_is_read(client, ingest):
+    assert (await received(client, ingest, "", '{"ref": "T-1"}'.ljust(65_536))).ref == "T-1"
+
+
 async def test_options_in_the_data_and_the_urls_win(client, ingest):
     data = {"to": "client:carol", "brief": "said", "timeout": 25, "confirm": "true", "params": {"id": 7, "a b": "c"},
             "ref": "T-2", "fallback": ["voicemail", "back"], "back": MENU}  # fmt: skip
@@ -83,7 +87,7 @@ async def test_a_bridge_has_no_conference(client, ingest):
     ("brief=" + "x" * 600, None),
     ("", "no JSON"),
     ("", "[1]"),
-    ("", {"brief": "x" * 70_000}),
+    ("", '{"ref": "T-1"}'.ljust(65_537)),
     ("", {"to": "+14155550188"}),  # on the allow-list, but not for data
     ("", {"fallback": "client:bob,+14155550188"}),
     ("", {"timeout": True}),
@@ -93,6 +97,7 @@ async def test_a_bridge_has_no_conference(client, ingest):
 ])  # fmt: skip
 async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics, query, data):
     ingest.events.clear()
+    lines.clear()
     event = await received(await open_client(**OPTIONS), ingest, query, data)
     assert (event.agent_address, event.mode, event.fallback, event.ref) == ("+14155550123", "conference", "", "")
     assert event.options == DialOptions()

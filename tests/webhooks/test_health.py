@@ -1,9 +1,11 @@
 import asyncio
 import inspect
 import json
+from unittest.mock import AsyncMock
 
 import pytest
 
+from conferral.runtime.errors import StoreError
 from conferral.runtime.web import server
 from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.writer import BatchingIngest
@@ -45,6 +47,12 @@ async def test_warnings_do_not_make_it_unready(client, ingest):
     status, _, body = await read(client, "/readyz")
 
     assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": ingest.warnings})
+
+
+async def test_warnings_that_cannot_be_read_are_left_out(client, ingest, monkeypatch):
+    monkeypatch.setattr(ingest, "redis_warnings", AsyncMock(side_effect=StoreError("")))
+
+    assert (await read(client, "/readyz"))[2] == '{"ready": true, "missing": [], "warnings": []}'
 
 
 async def test_metrics_are_in_prometheus_text_form(client):

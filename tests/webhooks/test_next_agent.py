@@ -57,6 +57,12 @@ async def test_no_one_else_rings(open_client, ingest, write_directory, known, is
     assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
 
 
+async def test_a_caller_who_was_moved_meanwhile_goes_to_the_conference(client, ingest):
+    ingest.facts = facts("converting", agents=AGENTS)
+
+    assert conference_of((await post(client, target_of(0), unanswered()))[1]).text == CONFERENCE
+
+
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
 async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))

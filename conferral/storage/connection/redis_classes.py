@@ -73,8 +73,7 @@ class _ConnectionMixin:
         with as_connection_error(self):
             if redis_py.is_connected and self._generation != generations.last:
                 await redis_py.disconnect(nowait=True)
-            if not redis_py.is_connected:
-                self._generation = generations.last
+            self._generation = generations.last
             await redis_py.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:

@@ -273,7 +273,10 @@ class SessionReader:
         wanted = list(session_ids)
         reads = [("XREVRANGE", self.keys.log(name), "+", "-", "COUNT", 1) for name in wanted]
         answers = await run_each(self.client, reads)
-        return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
+        newest = zip(wanted, answers, strict=True)
+        return dict.fromkeys(wanted, "") | {
+            name: entry_id.decode() for name, some in newest for entry_id, _ in some or ()
+        }
 
 
 def _check_limit(limit: int) -> None:

@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 
+from conferral.runtime.web.json_requests import STATUS
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.webhooks.api import openapi
 from conferral.webhooks.api.handlers import Handlers
@@ -58,6 +59,16 @@ def test_api_description_marks_routes_that_need_no_token():
 
         assert (operation.get("security") == []) is not route.needs_token
         assert ("401" in operation["responses"]) is route.needs_token
+
+
+def test_every_answer_is_described_with_the_headers_it_needs():
+    for route in ROUTES:
+        responses = HTTP["paths"][route.path][route.method.lower()]["responses"]
+        refusals = {str(STATUS[kind]) for kind in route.error_types}
+        assert responses.keys() == {*map(str, route.answers), *refusals}
+        headers = {status: [*answer["headers"]] for status, answer in responses.items() if "headers" in answer}
+        needed = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
+        assert headers == {status: names for status, names in needed.items() if status in refusals}
 
 
 COMMANDS = [
