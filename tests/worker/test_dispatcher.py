@@ -83,6 +83,15 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
         assert job.sent_until_ms == START_MS + AHEAD_MS
 
 
+async def test_effect_with_an_outcome_is_no_longer_open() -> None:
+    one, session = dispatcher([], verifies=False), Session("S1", created_at_ms=START_MS)
+    decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
+    one.dispatch(DecidedBatch([decision], Batch(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
+    assert one.open_effects_of("S1").keys() == {"d", "e"}
+    one.dispatch(DecidedBatch([], Batch(outbox_remove=["d"])))
+    assert one.open_effects_of("S1").keys() == {"e"}
+
+
 def dispatched(event: Event, *, verifies: bool, session: Session | None = None) -> Job:
     """The job of a dial that the event caused."""
     jobs = list[Job]()
