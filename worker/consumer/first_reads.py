@@ -213,8 +213,7 @@ class FirstReads:
             self._asked += 1
             token = f"{ROLLED_BACK}:{self._lease.holder}:{self._asked}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
-            if session_id in self._unread:
-                self._unread[session_id] = now_s
+            self._unread[session_id] = now_s
         try:
             if events:
                 await self._store.append(events)
