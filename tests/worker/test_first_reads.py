@@ -62,17 +62,20 @@ async def test_only_who_has_not_read_since_the_rollback_reads_under_the_next_hol
     assert (await begun(Store(verified_entry_id))).is_unread("s") is is_unread
 
 
+def left(entry_id: str, source: str = "CF1", sequence: int = 7) -> tuple[Entry, ParticipantLeft]:
+    given: Any = {"session_id": "s", "entry_id": entry_id, "source": source, "sequence": sequence}
+    return Entry(entry_id, {}), ParticipantLeft(**given, conference_sid=source, call_sid="CA1")
+
+
 @pytest.mark.parametrize("entry_id, waits", [("4-9", True), ("5-1", False)])
 async def test_entry_from_before_the_rollback_waits_although_the_session_has_read(entry_id: str, waits: bool) -> None:
     """The former holder may have died before it dropped what the read had outdated."""
     first_reads = await begun(Store("5-1"))
-    left: Any = (Entry(entry_id, {}), ParticipantLeft(
-        session_id="s", entry_id=entry_id, conference_sid="CF1", call_sid="CA1", source="CF1", sequence=7,
-    ))  # fmt: skip
-    assert (first_reads.admit([left]) == []) is waits
+    late = left(entry_id)
+    assert (first_reads.admit([late]) == []) is waits
     assert first_reads.is_unread("s") is waits
     first_reads.release("s", has_read=True)
-    assert first_reads.admit([left]) == [left]
+    assert first_reads.admit([late]) == [late]
 
 
 @pytest.mark.parametrize("entry_id, is_old", [("4-9", True), ("5-0", True), ("5-1", False)])
@@ -116,9 +119,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
     first_reads = await begun(Store())
     told = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
-    waiting: Any = [(Entry(entry_id, {}), ParticipantLeft(session_id="s", entry_id=entry_id, source=source,
-                     sequence=sequence, conference_sid=source, call_sid="CA1")) for entry_id, source, sequence in told]  # fmt: skip
-    assert first_reads.admit(waiting) == []
+    assert first_reads.admit([left(*one) for one in told]) == []
     assert [entry.entry_id for entry in first_reads.release("s", has_read=True)] == ["4-1", "4-2"]
     assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
 
