@@ -15,11 +15,15 @@ from conferral.statemachine.events import (
     Complete,
     EffectFailed,
     EffectUnknown,
+    Event,
     Park,
     ParticipantLeft,
     Transfer,
 )
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.step import Outcome, Step
 from conferral.storage.partition.partition_store import Entry
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.first_reads import FirstReads
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.worker_cluster import ClusterClock
@@ -55,6 +59,14 @@ async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
     return first_reads
 
 
+READ = CallsRead(session_id="s", entry_id="6-9", effect_id="r", read_version=1, calls=())
+
+
+def decided(event: Event, after: Session | None = None, before: Session | None = None) -> Decision:
+    after = after or Session("s", version=1)
+    return Decision(event, Step(after, Outcome.STAYED), before or after)
+
+
 @pytest.mark.parametrize("verified_entry_id, is_unread", [("", True), ("4-9", True), ("5-0", True), ("5-1", False)])
 async def test_only_who_has_not_read_since_the_rollback_reads_under_the_next_holder(
     verified_entry_id: str, is_unread: bool
@@ -74,7 +86,7 @@ async def test_entry_from_before_the_rollback_waits_although_the_session_has_rea
     late = left(entry_id)
     assert (first_reads.admit([late]) == []) is waits
     assert first_reads.is_unread("s") is waits
-    first_reads.release("s", has_read=True)
+    first_reads.end(decided(READ))
     assert first_reads.admit([late]) == [late]
 
 
@@ -95,12 +107,14 @@ BOB, CAROL = "client:bob", "client:carol"
 @pytest.mark.parametrize(
     ("agent", "published_at_ms", "taken"),
     [
-        (BOB, 1_000, 2), (CAROL, 1_000, 4), ("", 1_000, 4), ("client:dave", 1_000, 0),
-        (BOB, 1_001, 0), (CAROL, 1_001, 0), ("", 1_001, 0),
+        ((BOB, "target-2", "CA2"), 1_000, 2), ((CAROL, "target-2", "CA2"), 1_000, 4),
+        (("", "target-2", "CA2"), 1_000, 4), (("client:dave", "target-2", "CA2"), 1_000, 0),
+        ((CAROL, "target-2", "CA2"), 1_001, 0),
+        ((CAROL, "agent-2", "CA2"), 1_000, 0), ((CAROL, "target-2", "CA1"), 1_000, 0),
     ],
 )  # fmt: skip
 async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_out(
-    agent: str, published_at_ms: int, taken: int
+    agent: tuple[str, str, str], published_at_ms: int, taken: int
 ) -> None:
     first_reads = await begun(Store())
     given: Any = {"session_id": "s", "occurred_at_ms": published_at_ms}
@@ -110,17 +124,37 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
     ]  # fmt: skip
     waiting = [(Entry(f"6-{number}", {}), command) for number, command in enumerate(commands)]
     assert first_reads.admit([*waiting]) == []
-    found = first_reads.take_handed_over("s", agent)
+    address, label, call_sid = agent
+    before = Session("s", parties={"agent": Party("agent", "agent-1", "CA1")})
+    after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
+    found = first_reads.end(decided(READ, after, before))
     assert found == [one for one in waiting if not isinstance(one[1], Park)][:taken]
-    assert first_reads.release("s", has_read=True) == []
     assert first_reads.take_ready() == [entry for entry, command in waiting if (entry, command) not in found]
+
+
+@pytest.mark.parametrize(
+    ("event", "session", "goes_on"),
+    [
+        (READ, Session("s", version=3), True), (Park(session_id="s"), Session("s"), True),
+        (Park(session_id="s"), Session("s", version=3, ended_at_ms=1), True),
+        (Park(session_id="s"), Session("s", version=3), False), (READ, Session("other", version=3), False),
+    ],
+)  # fmt: skip
+async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, session: Session, goes_on: bool) -> None:
+    first_reads = await begun(Store())
+    first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
+    first_reads.end(decided(event, session))
+    assert first_reads.is_unread("s") is not goes_on
+    outdated = [] if event is not READ else ["4-1"]
+    ids = [entry.entry_id for entry in first_reads.take_ready()]
+    assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
 
 
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
     first_reads = await begun(Store())
     told = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
     assert first_reads.admit([left(*one) for one in told]) == []
-    assert [entry.entry_id for entry in first_reads.release("s", has_read=True)] == ["4-1", "4-2"]
+    assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
     assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
 
 
@@ -135,7 +169,7 @@ async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: Vir
     refused = EffectFailed(session_id="e", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
     assert first_reads.admit([(Entry("6-2", {}), refused)])
     for name in "abcd":
-        first_reads.release(name)
+        first_reads.end(decided(READ, Session(name, version=1)))
     await asyncio.sleep(1.0)  # a delay: virtual time
     assert "".join(store.asked) == "eabcdeae", "its read failed"
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
