@@ -306,7 +306,7 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
         dialed = (party for party in session.parties.values() if party.call_sid and _is_dialed(session, party))
         lines = {f"line {party.call_sid}" for party in dialed}
         is_open = any(not (one.is_over or fact.startswith("gone ")) for fact, one in latest.items())
-        if is_open or not lines <= latest.keys():
+        if is_open or lines - latest.keys():
             return False
     for change in session.history.changes:
         is_awaited = change.is_over or not change.fact.startswith(_END_REPORTED)

@@ -415,5 +415,5 @@ class Session(BaseRecord, frozen=True):
 
     @property
     def participants(self) -> tuple[Party, ...]:
-        """The parties in the conference."""
+        """The parties in the conference; one that has left is not."""
         return tuple(party for party in self.parties.values() if party.in_conference)

@@ -35,7 +35,13 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, report_command
+from conferral.storage.partition.partition_store import (
+    COMMAND_TTL_S,
+    DEAD_LETTERED,
+    Entry,
+    parse_entry_id,
+    report_command,
+)
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList, resolve_address
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.errors import translate_errors
@@ -318,7 +324,7 @@ class CommandRouter:
         session_id = await self._claim_session(command_id, entry, parsed)
         if session_id is None:
             return
-        event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        event = parsed.event(session_id, command_id, parse_entry_id(entry.entry_id)[0])
         refused = refused or await self._reserve_dials(event)
         if refused and isinstance(event, Call):
             await self._reject(command_id, "", refused)

@@ -121,11 +121,10 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
     hearers = guards.audience(draft.session)
-    participants = [party for party in draft.session.participants if not party.is_gone]
     if not hearers:
         finish_command(draft, command, CommandStatus.FAILED, "no one is there to hear it")
         return
-    plays_to_each = len(hearers) < len(participants)  # else, once to the conference
+    plays_to_each = len(hearers) < len(draft.session.participants)  # else, once to the conference
     effects = tuple(
         draft.emit(
             PlayAnnouncement,

@@ -77,7 +77,7 @@ def set_end_on_exit(draft: Draft) -> None:
     """
     pair = {CUSTOMER, AGENT}
     session = draft.session
-    inside = {party.name for party in session.participants if not party.is_gone}
+    inside = {party.name for party in session.participants}
     someone_joins = (
         session.present_party(SUPERVISOR) is not None
         or guards.someone_is_being_dialed(session)

@@ -224,7 +224,7 @@ def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> Co
 def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
     if not command.playing_to:
         return None  # all participants hear it, and a callback reports its end
-    still = {party.call_sid for party in draft.session.participants if not party.is_gone}
+    still = {party.call_sid for party in draft.session.participants}
     return None if still.intersection(command.playing_to) else (CommandStatus.DONE, "")
 
 

@@ -1,13 +1,14 @@
 """Records histories for `tests/statemachine/test_histories.py`: `python -m tests.simulation.histories`.
 
 Plays worlds, and keeps the few sessions that together show almost all that was seen in any: events in each state,
-effects, changed fields, and reasons.
+effects, changed fields, reasons, and what functions returned.
 """
 
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from conferral.statemachine.events import Event
@@ -26,7 +27,7 @@ PLANS = (
     Plan(seed=103, sessions=250, arrivals_per_s=2.0, talk_s=20.0, talk_max_s=90.0, **HARSH),  # type: ignore[arg-type]
 )
 #: Of all histories together (count): each takes about 0.1 ms to check.
-DECISIONS_MAX = 2_000
+DECISIONS_MAX = 2_500
 
 
 class Recorder:
@@ -39,7 +40,7 @@ class Recorder:
         self._broken: set[str] = set()
         self.shapes: dict[str, list[set[str]]] = defaultdict(list)
 
-    def note(self, before: Session, event: Event, now_ms: int, policy: Policy, taken: Step) -> None:
+    def note(self, before: Session, event: Event, now_ms: int, policy: Policy, taken: Step, returned: set[str]) -> None:
         """Add a decision; one that is made again replaces the first."""
         name, befores = event.session_id, self._befores[event.session_id]
         if name in self._broken:
@@ -57,7 +58,7 @@ class Recorder:
             return
         befores.append(before)
         history.decisions.append(Decision(now_ms, copied))
-        self.shapes[name].append(_shapes(before, event, taken))
+        self.shapes[name].append(_shapes(before, event, taken) | returned)
         if taken.session.version != before.version:
             self._latest[name] = taken.session
 
@@ -78,13 +79,30 @@ def _shapes(before: Session, event: Event, taken: Step) -> set[str]:
 
 
 @contextmanager
+def returning() -> Iterator[set[str]]:
+    """Collect where functions of the state machine return while the context lasts, and whether it is something."""
+    returned: set[str] = set()
+
+    def note(frame: FrameType, what: str, value: object) -> None:
+        if what == "return" and "/statemachine/" in frame.f_code.co_filename:
+            returned.add(f"{frame.f_code.co_qualname} {frame.f_lineno} {bool(value)}")
+
+    sys.setprofile(note)
+    try:
+        yield returned
+    finally:
+        sys.setprofile(None)
+
+
+@contextmanager
 def recording() -> Iterator[Recorder]:
     """Note what workers decide while the context lasts."""
     recorder, real = Recorder(), batch.step
 
     def noted(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
-        taken = real(before, event, now_ms, policy)
-        recorder.note(before, event, now_ms, policy, taken)
+        with returning() as returned:
+            taken = real(before, event, now_ms, policy)
+        recorder.note(before, event, now_ms, policy, taken, returned)
         return taken
 
     batch.step = noted

@@ -70,6 +70,12 @@ def test_caller_who_left_others_behind_is_not_sent_anywhere(how):
     assert story.session.parties["customer"].left_reason == "participant_hung_up"
 
 
+def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app():
+    story = conferenced().dial_ends("completed", dial="conference").fires(LoneOverdue)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
+    story.fires(LoneOverdue).expect("ended", "end room", reason="moved")
+
+
 def test_start_of_another_conference_does_not_move_the_session_there():
     story = conferenced()
     story.take(ConferenceStarted(**story.common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, OpeningOverdue
+from conferral.statemachine.events import LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, ordering
@@ -57,6 +57,14 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
     story.conference_ends(by="agent").expect("transferring", phase="blind")
     story.joins("customer", conference=CONFERENCE).expect("transferring", outcome="stale", phase="blind")
     assert [party.name for party in story.session.participants] == ["customer"]
+    conferenced().transfer("warm").joins("agent", conference=OTHER_CONFERENCE).expect("transferring", "hang up a call")
+
+
+def test_customer_whom_reads_show_in_a_conference_that_ended_is_there_from_the_second_read_on():
+    story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
+    for effects in ([], ["hold customer"]):
+        story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
+        story.expect("transferring", *effects)
 
 
 def test_one_who_remains_alone_on_hold_is_taken_off_once_someone_joins():

@@ -104,6 +104,7 @@ def test_refused_dial_ends_it():
 def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decision):
     """Redis has forgotten that the agent answered, and `end` is decided again before the gate's event."""
     story = called(mode=mode).unknown_outcome("agent").end().expect("ended", "find agent")
+    story.gate("agent", "no-confirmation").expect("ended", outcome="stale")
     story.gate("agent", decision).expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
 

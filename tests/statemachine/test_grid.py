@@ -242,6 +242,7 @@ def check(before: Session, story: Scenario) -> None:
         return
     assert after.version == before.version + 1
     assert after.updated_at_ms >= before.updated_at_ms
+    assert not any(party.is_gone for party in after.participants)
     if before.state is State.ENDED:
         assert after.state is State.ENDED
         assert after.end_reason == before.end_reason

@@ -46,6 +46,17 @@ def test_session_recognized_by_its_bridge_is_read():
     found(Scenario().answered(), "customer").expect("bridged", "look")
 
 
+@pytest.mark.parametrize("names, came_in, direction, first", [
+    (("customer", "agent"), "customer", "inbound", ""),
+    (("customer", "agent"), "agent", "outbound", ""),
+    (("customer",), "", "outbound", "agent"),
+    (("agent",), "", "outbound", "customer"),
+])  # fmt: skip
+def test_found_session_is_inbound_if_its_customer_called(names, came_in, direction, first):
+    session = found(Scenario(), *names, **{name: {"came_in": name == came_in} for name in names}).session
+    assert (session.direction, session.first_to_leave) == (direction, first)
+
+
 def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: object) -> ConferenceScenario:
     """A call of which the session knows nothing."""
     story.legs[name] = Leg("CA" + digit * 32, name, label, **how)

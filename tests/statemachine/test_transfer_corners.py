@@ -223,6 +223,12 @@ def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
     assert story.session.parties["agent"].left_reason == "last-participant-left"
 
 
+def test_completion_is_done_although_the_target_leaves_before_the_customer_is_back():
+    story = talking("consult").complete().leaves("agent").leaves("target")
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+    story.expect_command("complete-1", "accepted", "done")
+
+
 def test_conference_that_the_target_ended_ends_the_session():
     """Only customer and agent have end reasons of their own."""
     conferenced().transfer("warm").confirms("agent").takes_part("target").conference_ends(by="target").expect(

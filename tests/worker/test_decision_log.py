@@ -116,18 +116,22 @@ def test_message_is_counted_and_ends_no_session():
 
 
 @pytest.mark.parametrize(
-    ("tried_before", "tried", "place"),
-    [(0, 1, "recall"), (1, 2, "destination"), (2, 3, "voicemail"), (2, 2, None)],
-)
-def test_places_of_a_fallback_are_counted_as_they_begin(tried_before, tried, place):
-    def session(places_tried: int) -> Session:
+    ("number_before", "tried_before", "tried", "place"),
+    [
+        (2, 0, 1, "recall"), (2, 1, 2, "destination"), (2, 2, 3, "voicemail"), (2, 2, 2, None),
+        (1, 3, 1, "recall"), (1, 3, 0, None),
+    ],
+)  # fmt: skip
+def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_before, tried, place):
+    def session(places_tried: int, number: int = 2) -> Session:
         fallback = "recall,client:bob,voicemail"
-        return Session("s", transfer=TransferState(1, TransferMode.BLIND, "client:alice", fallback=fallback,
+        return Session("s", transfer=TransferState(number, TransferMode.BLIND, "client:alice", fallback=fallback,
                                                    places_tried=places_tried))  # fmt: skip
 
     metrics, event = Metrics(), StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    before = session(tried_before, number_before)
     with capture_logs() as lines:
-        log_decisions([Decision(event, Step(session(tried), Outcome.STAYED), session(tried_before))], 0, metrics, 1_500)
+        log_decisions([Decision(event, Step(session(tried), Outcome.STAYED), before)], 0, metrics, 1_500)
     assert [line["place"] for line in lines if line["event"] == "fallback_begun"] == ([place] if place else [])
     if place:
         assert metrics.registry.get_sample_value("conferral_fallbacks_total", {"place": place}) == 1

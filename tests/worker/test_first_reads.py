@@ -1,42 +1,70 @@
 """What a session may decide after a rollback of Redis, before it has read Twilio."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from conferral.runtime.clock import SystemClock
+from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import CallsRead, EffectUnknown, ParticipantLeft
+from conferral.statemachine.events import (
+    AccountSwept,
+    CallsRead,
+    Complete,
+    EffectFailed,
+    EffectUnknown,
+    Event,
+    Park,
+    ParticipantLeft,
+    Transfer,
+)
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.step import Outcome, Step
 from conferral.storage.partition.partition_store import Entry
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.first_reads import FirstReads
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.worker.worker_cluster import ClusterClock
 
 
 class Store:
-    """One live session, whose requests for reads are stored."""
+    """Live sessions; counts the requests for reads of each."""
 
-    def __init__(self, verified_entry_id: str = "") -> None:
+    def __init__(self, verified_entry_id: str = "", live: str = "s") -> None:
         self._verified = {"s": verified_entry_id} if verified_entry_id else {}
+        self._live = [*live]
+        self.asked: list[str] = []
 
     async def live_session_ids(self, _partition: int) -> list[str]:
-        return ["s"]
+        return self._live
 
     async def verified_entry_ids(self, _session_ids: list[str]) -> dict[str, str]:
         return self._verified
 
-    async def append(self, _events: list[object]) -> None:
-        pass
+    async def append(self, events: list[AccountSwept]) -> None:
+        assert events, "never nothing"
+        self.asked += [event.session_id for event in events]
 
 
-async def begun(store: Store) -> FirstReads:
-    lease: Any = SimpleNamespace(newest_id="5-0", holder="2:me", is_verifying=lambda _clock: True)
-    core = SimpleNamespace(clock=SystemClock(), metrics=Metrics())
+async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
+    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=lambda _clock: True)
+    core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
     context: Any = SimpleNamespace(partition_store=store, core=core)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
     await first_reads.begin()
-    first_reads.stop()
+    if clock is None:
+        first_reads.stop()
     return first_reads
+
+
+READ = CallsRead(session_id="s", entry_id="6-9", effect_id="r", read_version=1, calls=())
+
+
+def decided(event: Event, after: Session | None = None, before: Session | None = None) -> Decision:
+    after = after or Session("s", version=1)
+    return Decision(event, Step(after, Outcome.STAYED), before or after)
 
 
 @pytest.mark.parametrize("verified_entry_id, is_unread", [("", True), ("4-9", True), ("5-0", True), ("5-1", False)])
@@ -46,17 +74,20 @@ async def test_only_who_has_not_read_since_the_rollback_reads_under_the_next_hol
     assert (await begun(Store(verified_entry_id))).is_unread("s") is is_unread
 
 
+def left(entry_id: str, source: str = "CF1", sequence: int = 7) -> tuple[Entry, ParticipantLeft]:
+    given: Any = {"session_id": "s", "entry_id": entry_id, "source": source, "sequence": sequence}
+    return Entry(entry_id, {}), ParticipantLeft(**given, conference_sid=source, call_sid="CA1")
+
+
 @pytest.mark.parametrize("entry_id, waits", [("4-9", True), ("5-1", False)])
 async def test_entry_from_before_the_rollback_waits_although_the_session_has_read(entry_id: str, waits: bool) -> None:
     """The former holder may have died before it dropped what the read had outdated."""
     first_reads = await begun(Store("5-1"))
-    left: Any = (Entry(entry_id, {}), ParticipantLeft(
-        session_id="s", entry_id=entry_id, conference_sid="CF1", call_sid="CA1", source="CF1", sequence=7,
-    ))  # fmt: skip
-    assert (first_reads.admit([left]) == []) is waits
+    late = left(entry_id)
+    assert (first_reads.admit([late]) == []) is waits
     assert first_reads.is_unread("s") is waits
-    first_reads.release("s", has_read=True)
-    assert first_reads.admit([left]) == [left]
+    first_reads.end(decided(READ))
+    assert first_reads.admit([late]) == [late]
 
 
 @pytest.mark.parametrize("entry_id, is_old", [("4-9", True), ("5-0", True), ("5-1", False)])
@@ -68,3 +99,80 @@ async def test_answer_from_before_the_rollback_ends_its_read_and_shows_nothing(e
     ((_, event),) = first_reads.admit([(Entry(entry_id, {}), answer)])
     assert event == (EffectUnknown(**read, kind=ReadCalls.kind) if is_old else answer)
     assert not first_reads.has_waiting
+
+
+BOB, CAROL = "client:bob", "client:carol"
+
+
+@pytest.mark.parametrize(
+    ("agent", "published_at_ms", "taken"),
+    [
+        ((BOB, "target-2", "CA2"), 1_000, 2), ((CAROL, "target-2", "CA2"), 1_000, 4),
+        (("", "target-2", "CA2"), 1_000, 4), (("client:dave", "target-2", "CA2"), 1_000, 0),
+        ((CAROL, "target-2", "CA2"), 1_001, 0),
+        ((CAROL, "agent-2", "CA2"), 1_000, 0), ((CAROL, "target-2", "CA1"), 1_000, 0),
+    ],
+)  # fmt: skip
+async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_out(
+    agent: tuple[str, str, str], published_at_ms: int, taken: int
+) -> None:
+    first_reads = await begun(Store())
+    given: Any = {"session_id": "s", "occurred_at_ms": published_at_ms}
+    commands = [
+        Transfer(**given, mode="warm", to=f"+15550001111,{BOB}"), Complete(**given), Park(**given),
+        Transfer(**given, mode="warm", to=CAROL), Complete(**given),
+    ]  # fmt: skip
+    waiting = [(Entry(f"6-{number}", {}), command) for number, command in enumerate(commands)]
+    assert first_reads.admit([*waiting]) == []
+    address, label, call_sid = agent
+    before = Session("s", parties={"agent": Party("agent", "agent-1", "CA1")})
+    after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
+    found = first_reads.end(decided(READ, after, before))
+    assert found == [one for one in waiting if not isinstance(one[1], Park)][:taken]
+    assert first_reads.take_ready() == [entry for entry, command in waiting if (entry, command) not in found]
+
+
+@pytest.mark.parametrize(
+    ("event", "session", "goes_on"),
+    [
+        (READ, Session("s", version=3), True), (Park(session_id="s"), Session("s"), True),
+        (Park(session_id="s"), Session("s", version=3, ended_at_ms=1), True),
+        (Park(session_id="s"), Session("s", version=3), False), (READ, Session("other", version=3), False),
+    ],
+)  # fmt: skip
+async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, session: Session, goes_on: bool) -> None:
+    first_reads = await begun(Store())
+    first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
+    first_reads.end(decided(event, session))
+    assert first_reads.is_unread("s") is not goes_on
+    outdated = [] if event is not READ else ["4-1"]
+    ids = [entry.entry_id for entry in first_reads.take_ready()]
+    assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
+
+
+async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
+    first_reads = await begun(Store())
+    told = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
+    assert first_reads.admit([left(*one) for one in told]) == []
+    assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
+    assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
+
+
+@in_virtual_time
+async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
+    store = Store(live="abcde")
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    first_reads.admit([(Entry("6-1", {}), Complete(session_id="e"))])
+    for second, asked in [(0.5, "ea"), (1.5, "eabc"), (2.5, "eabcd"), (9.5, "eabcd"), (10.5, "eabcdea")]:
+        await asyncio.sleep(second - loop.time())  # a delay: virtual time
+        assert "".join(store.asked) == asked
+    refused = EffectFailed(session_id="e", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
+    assert first_reads.admit([(Entry("6-2", {}), refused)])
+    for name in "abcd":
+        first_reads.end(decided(READ, Session(name, version=1)))
+    await asyncio.sleep(1.0)  # a delay: virtual time
+    assert "".join(store.asked) == "eabcdeae", "its read failed"
+    first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
+    await first_reads.ask_waiting()
+    assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    first_reads.stop()

@@ -6,7 +6,7 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 import asyncio
 from functools import partial
 
-from conferral.storage.coordinator import claim_partition
+from conferral.storage.coordinator import TASKS, claim_partition, read_owners
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -80,6 +80,23 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     await team.until_fair(2.0)
     assert second.keeper.consumers.keys() == {1, 2}
     assert sorted(work.drained) == [1, 2]
+
+
+@with_4_partitions
+async def test_tasks_stay_with_their_worker_until_it_stands_by(team: WorkerCluster) -> None:
+    async def owners() -> set[tuple[str, int]]:
+        found = await read_owners(team.client, team.keys)
+        return {(found[task].name, found[task].epoch) for task in TASKS}
+
+    first = team.join()
+    await team.until_fair(2.0)
+    second = team.join()
+    await team.passes(5.0)
+    assert await owners() == {(first.name, 1)}
+    first.context.core.is_on_standby = True
+    await team.passes(3.0)
+    assert await owners() == {(second.name, 2)}
+    assert await team.shares() == [0, 4]
 
 
 @with_4_partitions

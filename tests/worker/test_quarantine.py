@@ -124,6 +124,7 @@ async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only
     await lives(team, work)
     await team.passes(3.0)
     assert len(work.taken) == 3
+    assert [*(await team.client.hgetall(team.keys.suspects(0))).values()] == [b"2"] * 3
 
 
 @of_team

@@ -11,8 +11,8 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import CallsRead, Command, Event
-from conferral.statemachine.session import AGENT, TARGET, Party, Session
+from conferral.statemachine.events import Command, Event
+from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -20,7 +20,7 @@ from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
+from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, dead_letter
@@ -139,22 +139,11 @@ class BatchProcessor:
             self.sessions[change.after.id] = change.after
             if change.after.is_ended:  # only a few late callbacks follow
                 del self.sessions[change.after.id]
-        await self._end_first_reads(decisions)
-
-    async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
-        """Let sessions decide again that have read Twilio, or need not."""
         for decision in decisions:
-            event, session = decision.event, decision.step.session
-            has_read = isinstance(event, CallsRead)
-            if self._first_reads.is_unread(session.id) and (has_read or session.version == 0 or session.ended_at_ms):
-                done: Events = []
-                if has_read and (agent := _agent_by_hand_over(decision)) is not None:
-                    done = self._first_reads.take_handed_over(session.id, agent.address)
-                outdated = self._first_reads.release(session.id, has_read=has_read)
-                outdated += [entry for entry, _ in done]
-                if outdated:
-                    log.info("outdated_events_dropped", session_id=session.id, count=len(outdated))
-                    await self._discard(outdated, (command for _, command in done), CommandStatus.DONE, "")
+            if superseded := self._first_reads.end(decision):
+                log.info("outdated_events_dropped", session_id=decision.event.session_id, count=len(superseded))
+                entries = [entry for entry, _ in superseded]
+                await self._discard(entries, (event for _, event in superseded), CommandStatus.DONE, "")
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
@@ -197,11 +186,3 @@ def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attribut
     for entry, event in events:
         parent = entry.fields.get(tracing.FIELD.encode(), b"").decode(errors="replace")
         yield entry.entry_id, f"decide {event.name}", {tracing.SESSION_ID: event.session_id}, parent
-
-
-def _agent_by_hand_over(decision: Decision) -> Party | None:
-    """Return the agent if a read has shown that this is the former target."""
-    before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
-    if before is None or after is None or after.call_sid in ("", before.call_sid):
-        return None
-    return after if after.label.startswith(f"{TARGET}-") else None

@@ -27,8 +27,10 @@ from conferral.statemachine.events import (
     Event,
     Transfer,
 )
+from conferral.statemachine.session import AGENT, TARGET
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerContext
 
 log = structlog.get_logger()
@@ -108,7 +110,7 @@ class FirstReads:
         """Return entries that waited, and may be decided now."""
         if self._unread and not self._lease.is_verifying(self._clock):
             for session_id in [*self._unread]:
-                self.release(session_id)
+                self._release(session_id)
         ready, self._ready = self._ready, []
         return ready
 
@@ -146,46 +148,55 @@ class FirstReads:
     def _is_old(self, entry: Entry) -> bool:
         return parse_entry_id(entry.entry_id) <= self._newest_id
 
-    def release(self, session_id: str, *, has_read: bool = False) -> list[Entry]:
-        """Let a session decide; return its entries that a read has outdated."""
-        self._unread.pop(session_id, None)
-        waiting = self._waiting.pop(session_id, [])
-        outdated = self._outdated(waiting) if has_read else []
-        self._ready += [entry for entry, _ in waiting if entry not in outdated]
-        self._on_read(session_id)
-        return outdated
+    def end(self, decision: Decision) -> Events:
+        """Let a session go on that has read Twilio, or need not; return what must not be decided anymore."""
+        session = decision.step.session
+        has_read = isinstance(decision.event, CallsRead)
+        if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
+            return []
+        waiting = self._waiting[session.id]
+        superseded = self._outdated(waiting) + self._handed_over(waiting, decision) if has_read else []
+        self._waiting[session.id] = [one for one in waiting if one not in superseded]
+        self._release(session.id)
+        return superseded
 
-    def take_handed_over(self, session_id: str, agent_address: str) -> Events:
-        """Take out, and return, the waiting commands that led to a hand-over.
+    def _release(self, session_id: str) -> None:
+        del self._unread[session_id]
+        self._ready += [entry for entry, _ in self._waiting.pop(session_id, ())]
+        self._on_read(session_id)
+
+    def _handed_over(self, events: Events, decision: Decision) -> Events:
+        """Return the commands that led to a hand-over, if a read shows one.
 
         The read has shown the target of a transfer in the agent's place. Decided again, its commands would dial the
         target once more, and disconnect this one as the agent.
         """
-        waiting, of_transfers, last = self._waiting.get(session_id, []), [], 0
-        is_of_this = False
-        for one in waiting:
-            event = one[1]
+        before, agent = (one.parties.get(AGENT) for one in (decision.before, decision.step.session))
+        if before is None or agent is None or agent.call_sid == before.call_sid:
+            return []
+        if not agent.label.startswith(f"{TARGET}-"):
+            return []
+        of_transfers: Events = []
+        last, is_of_this = 0, False
+        for entry, event in events:
             # A command that was published after the claim repeats nothing.
             if not isinstance(event, Transfer | Complete) or event.occurred_at_ms > self._lease.claimed_at_ms:
                 continue
-            of_transfers.append(one)
+            of_transfers.append((entry, event))
             if isinstance(event, Transfer):
-                is_of_this = not agent_address or agent_address in event.to.split(",")
+                is_of_this = not agent.address or agent.address in event.to.split(",")
             if is_of_this:
                 last = len(of_transfers)
-        taken = of_transfers[:last]
-        if taken:
-            self._waiting[session_id] = [one for one in waiting if one not in taken]
-        return taken
+        return of_transfers[:last]
 
-    def _outdated(self, events: Events) -> list[Entry]:
+    def _outdated(self, events: Events) -> Events:
         """Return old callbacks that a newer one of the same source follows."""
         newest: dict[str, int] = {}
         for _, event in events:
             if event.sequence is not None:
                 newest[event.source] = max(event.sequence, newest.get(event.source, 0))
         return [
-            entry
+            (entry, event)
             for entry, event in events
             if event.sequence is not None and event.sequence < newest[event.source] and self._is_old(entry)
         ]
@@ -213,8 +224,7 @@ class FirstReads:
             self._asked += 1
             token = f"{ROLLED_BACK}:{self._lease.holder}:{self._asked}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
-            if session_id in self._unread:
-                self._unread[session_id] = now_s
+            self._unread[session_id] = now_s
         try:
             if events:
                 await self._store.append(events)
