@@ -203,8 +203,6 @@ class Session(BaseRecord, frozen=True):
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
     opening: Opening = Opening.OVER
-    #: No party's leaving ends the conference until one party is left.
-    is_group: bool = False
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()

@@ -51,7 +51,6 @@ def _start_command(draft: Draft, command: PendingCommand) -> None:
         _play_announcement(draft, command)
     elif command.name in (events.Add.name, events.Supervise.name):
         # Before anyone is dialed, no party's leaving may end the conference.
-        draft.change(is_group=draft.session.is_group or command.name == events.Add.name)
         clear_end_on_exit(draft)
         change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
     else:

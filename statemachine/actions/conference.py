@@ -296,11 +296,9 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
     for name in (CUSTOMER, TARGET):
         party = draft.session.parties[name]
         draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
-    there = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     before = draft.session.transfer
     draft.change(
         phase=Phase.CONSULT if is_apart else Phase.WARM,
-        is_group=len(there) > 3,
         transfer=TransferState(
             # A number that no transfer of this session has had: each transfer dialed at least once.
             number=max(draft.session.highest_label_number, before.number if before is not None else 0) + 1,
@@ -346,10 +344,6 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
     # Labels are never reused, and no party's leaving may end the conference for the others.
     numbers = (split_label(seen.label)[1] for seen in unknown)
     draft.change(highest_label_number=max(draft.session.highest_label_number, *numbers))
-    present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
-    # Parties alongside a transfer don't depend on it, nor does the customer.
-    if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):
-        draft.change(is_group=True)
     # Without a phase, no one is waiting and no transfer runs: the conference is settled.
     if draft.session.phase is Phase.NONE and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)

@@ -13,7 +13,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
@@ -75,15 +75,9 @@ def set_end_on_exit(draft: Draft) -> None:
 
     It is a safety net under the lone-participant rule.
     """
-    pair = {CUSTOMER, AGENT}
-    session = draft.session
-    inside = {party.name for party in session.participants if not party.is_gone}
-    someone_joins = (
-        session.present_party(SUPERVISOR) is not None
-        or guards.someone_is_being_dialed(session)
-        or any(command.awaits_end_on_exit for command in session.pending_commands)
-    )
-    are_alone = inside <= pair and not (someone_joins or session.is_group)
+    session, pair = draft.session, (CUSTOMER, AGENT)
+    others = any(not party.is_leaving for name, party in session.present.items() if name not in pair)
+    are_alone = not (others or any(command.awaits_end_on_exit for command in session.pending_commands))
     # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
     agent_may_leave = session.running_transfer is not None or bool(session.attributes.after_url)
     for party in session.parties.values():

@@ -50,7 +50,7 @@ def others_are_present(draft: Draft) -> bool:
     session = draft.session
     own = {CUSTOMER, AGENT, *(target.name for target in session.targets)}
     others = (one for one in present_parties(session) if one.name not in own and not one.is_leaving)
-    return session.is_group and any(one.answered or not one.dial_id for one in others)
+    return any(one.answered or not one.dial_id for one in others)
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
