@@ -81,8 +81,6 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
             parties.change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
     if starts:
         mark_conference_started(draft)
-    if len(draft.session.participants) > 1:
-        draft.change(awaits_conference_start=False)
     if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
         draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
@@ -106,7 +104,6 @@ def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> No
     """Record that the conference has started."""
     note_conference(draft, event)
     mark_conference_started(draft)
-    draft.change(awaits_conference_start=False)
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
@@ -123,7 +120,6 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         conference_sid=conference_sid,
         former_conferences=(*former, left) if left else former,
         verified_sequence=0,  # each conference numbers its own events
-        awaits_conference_start=False,
     )
     if left and guards.recording_of(draft.session).of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
@@ -166,8 +162,6 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
             draft.change_party(party, call_sid=seen.call_sid)
     if has_started:
         mark_conference_started(draft)
-        # With two inside, Twilio accepts updates again.
-        draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(shown) < 2)
 
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:

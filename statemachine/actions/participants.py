@@ -14,7 +14,7 @@ from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, WaitAudio
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -154,17 +154,12 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
     if party is None:
         return
     changes: dict[str, Any] = {"update_effect_id": ""}
+    if isinstance(event, events.EffectFailed) and party.supervises not in ("", SuperviseMode.MONITOR):
+        # Such as for want of an agent to coach: from now on, the supervisor only listens.
+        changes |= {"pending_update": "", "supervises": SuperviseMode.MONITOR.value}
     if isinstance(event, events.EffectSucceeded) and event.is_confirmed and party.pending_update in _VALUE_AFTER:
         changes |= {"pending_update": ""} | dict([_VALUE_AFTER[party.pending_update]])
     draft.change_party(party, **changes)
-
-
-def await_conference_start(draft: Draft, event: events.EffectFailed) -> None:
-    """Wait for the conference to start: until then, Twilio refuses updates."""
-    party = _party_of_update(draft, event)
-    if party is not None:
-        draft.change_party(party, pending_update="", update_effect_id="")
-    draft.change(awaits_conference_start=True)
 
 
 def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
@@ -221,8 +216,8 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         is_as_requested = getattr(party, attribute) is value and (is_undone or not needs_proof)
     else:  # a supervisor's mode, or none
         is_as_requested = not update or guards.confirmed_supervise_mode(draft.session, party) == update
-    if (is_as_requested or is_certain) and (update or party.refused_updates):  # otherwise, nothing changes
-        draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)
+    if is_as_requested or is_certain:
+        draft.change_party(party, pending_update="")
 
 
 # ---- reads of Twilio when something is overdue ----------------------------------------------------------------------

@@ -19,8 +19,8 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import CommandStatus, Draft
 
-#: Refused requests of one kind before Conferral stops trying (count).
-REFUSED_MAX = 2
+#: Refused requests to start a recording before Conferral stops trying (count).
+_REFUSED_MAX = 2
 #: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
 PARTICIPANTS_MAX = 250
 CommandResult = tuple[CommandStatus, str]
@@ -210,11 +210,9 @@ def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult
 
 def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> CommandResult | None:
     if party.supervises != command.mode:
-        event = draft.event
-        # This event is the refusal after which the supervisor only monitors.
-        if party.refused_updates >= REFUSED_MAX and isinstance(event, events.EffectFailed):
-            return CommandStatus.FAILED, event.reason_text
-        return CommandStatus.FAILED, "superseded by another command"
+        # A refusal is why the supervisor only monitors.
+        event, superseded = draft.event, "superseded by another command"
+        return CommandStatus.FAILED, event.reason_text if isinstance(event, events.EffectFailed) else superseded
     is_confirmed = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )
@@ -320,7 +318,7 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
         return is_there
     is_open = recording.status == "" and not recording.pending_update
     # Twilio may be unable to record a call made by `<Dial>` before it is in a conference.
-    return is_there and is_open and recording.failures < REFUSED_MAX and bool(session.conference_sid)
+    return is_there and is_open and recording.failures < _REFUSED_MAX and bool(session.conference_sid)
 
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:

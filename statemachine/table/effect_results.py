@@ -49,8 +49,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # UpdateParticipant: hold, mute, end-on-exit, or coaching; after a failure, a read and another request follow
     # Twilio can't hold a participant before the conference starts; a customer who waits alone moves to another.
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
-    Row(C|T,               ANY, on.EffectFailed,    (when.is_result_of(effects.UpdateParticipant), when.refused_before_start), STAY,           do.await_conference_start),
-    Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                        STAY,           do.note_supervisor_refused),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
     # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
