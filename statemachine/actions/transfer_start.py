@@ -28,11 +28,6 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import CommandStatus, Draft
 
-#: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
-_STEADY_READS = 5
-#: Up to this often: from 2 s to 32 s (count).
-_DOUBLINGS_MAX = 4
-
 
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
@@ -238,10 +233,8 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
         return  # the missing party has left or joined by now
     read_calls(draft, event)
-    reads = draft.transfer.overdue_reads + 1
-    draft.change_transfer(overdue_reads=reads)
-    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
-    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
+    draft.change_transfer(overdue_reads=draft.transfer.overdue_reads + 1)
+    draft.set_timer(events.StageOverdue, wait_ms)
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
