@@ -309,12 +309,6 @@ def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 
-def customer_arrived_alone(draft: Draft, _event: Event) -> bool:
-    """Whether the customer's arrival started a conference without others."""
-    customer = draft.session.customer
-    return not customer.waits_for_start and present_parties(draft.session) == (customer,)
-
-
 def agent_is_leaving(draft: Draft, _event: Event) -> bool:
     """Whether the agent is gone or leaving."""
     return draft.session.agent.is_leaving or draft.session.agent.is_gone

@@ -80,7 +80,6 @@ STAGES: tuple[Row | Limit, ...] = (
     Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
 
     # The customer, without the agent, moves from the bridge into the conference.
-    Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_arrived_alone,  STAY,                 do.move_to_new_conference),
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout,      STAY,                 do.read_at_stage_timeout),
