@@ -92,8 +92,6 @@ class History(BaseRecord, frozen=True):
     counted_to_ms: int = 0
     #: Since then, in order of time, first what held then; a late callback may add one in between.
     changes: tuple[Change, ...] = ()
-    #: When the first party joined the conference; 0 while `changes` say so.
-    joined_at_ms: int = 0
     #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
     attempts: tuple[Attempt, ...] = ()
     #: SIDs.
