@@ -5,7 +5,7 @@ may come late, twice, or never. So `advance` notes a change of the session's fac
 the callback comes. No duration is negative, and nothing counts twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from conferral.statemachine.events import (
     CallProgressed,
@@ -29,8 +29,6 @@ from conferral.statemachine.step import Draft, OutcomeRecord
 DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
 #: So many changes are kept, and so many of them once there are more (count): their times may still be corrected.
 _CHANGES_MAX, _CHANGES_KEPT = 48, 24
-#: How far apart the times of one change may be: half of Twilio's second, and how exactly we know its clock.
-_NEAR_MS = 700
 #: The facts that callbacks report; of the last two, only their end.
 _REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
 _END_REPORTED = ("dialing ", "conference ")
@@ -154,54 +152,26 @@ def _is_never_reported(session: Session, fact: str) -> bool:
 
 
 def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> None:
-    """Replace what was noted of a change by what a callback reports.
+    """Add a change that a callback reports, in Twilio's order.
 
-    `is_newest`: the session has the fact as reported, so what was noted of it since was wrong.
+    Its times are whole seconds. What was noted of the same change goes, and if `is_newest` (the session has the fact as
+    reported), whatever was noted of it since.
     """
-    same = [one for one in changes if one.fact == reported.fact]
-    reported = _in_order(same, reported)
-    previous, is_noted = None, False
-    for one in same:
+    for one in [one for one in changes if one.fact == reported.fact]:
         apart_ms, is_alike = one.at_ms - reported.at_ms, one.is_over == reported.is_over
-        if is_alike and one.is_reported and 0 in (one.number, reported.number) and abs(apart_ms) <= WHOLE_SECOND_MS:
+        is_near = abs(apart_ms) <= WHOLE_SECOND_MS
+        if one.is_reported and is_alike and is_near and 0 in (one.number, reported.number):
             return  # Twilio reports it by a callback, and by the request for a document
-        if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
+        if not one.is_reported and ((is_alike and is_near) or (is_newest and apart_ms > 0)):
             changes.remove(one)
-            reported, is_noted = replace(reported, at_ms=_happened_at_ms(reported.at_ms, one.at_ms)), True
-            continue
-        is_decided = is_newest and not (is_alike or one.number)
-        if not is_noted and (apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS)):
-            previous = one
-        elif one.is_reported or not (is_alike or is_newest):
-            break
-        else:
-            changes.remove(one)
-    if previous is not None:
-        reported = replace(reported, at_ms=max(previous.at_ms + 1, reported.at_ms))
-        if previous.is_over == reported.is_over and not previous.is_reported:
-            changes.remove(previous)
+        elif is_near:
+            is_earlier = reported.number < one.number if reported.number and one.number else not is_newest
+            limit, at_ms = (min, one.at_ms - 1) if is_earlier else (max, one.at_ms + 1)
+            reported = replace(reported, at_ms=limit(reported.at_ms, at_ms))
+    earlier = [one for one in changes if one.fact == reported.fact and one.at_ms <= reported.at_ms]
+    if earlier and earlier[-1].is_over == reported.is_over and not earlier[-1].is_reported:
+        changes.remove(earlier[-1])
     changes.append(reported)
-
-
-def _happened_at_ms(reported_ms: int, noted_ms: int) -> int:
-    """Return when a change happened, which we noted at another time.
-
-    It is the middle of what of Twilio's second is before that.
-    """
-    half_ms = WHOLE_SECOND_MS // 2
-    return (reported_ms - half_ms + max(reported_ms - half_ms, min(reported_ms + half_ms, noted_ms))) // 2
-
-
-def _in_order(same: Iterable[Change], reported: Change) -> Change:
-    """Return a change between those that Twilio numbers before and after.
-
-    Its times are whole seconds.
-    """
-    for one in same:
-        if one.number and abs(one.at_ms - reported.at_ms) <= WHOLE_SECOND_MS:
-            limit, step_ms = (min, -1) if one.number > reported.number else (max, 1)
-            reported = replace(reported, at_ms=limit(reported.at_ms, one.at_ms + step_ms))
-    return reported
 
 
 def _count(history: History, until_ms: int) -> tuple[dict[str, int], dict[str, str]]:
@@ -217,6 +187,8 @@ def _count(history: History, until_ms: int) -> tuple[dict[str, int], dict[str, s
             facts.pop(change.fact, None)
         elif change.fact:
             facts[change.fact] = change.role
+            if change.fact.startswith("in "):
+                facts["joined"] = ""  # for good
     return totals, facts
 
 
@@ -225,14 +197,7 @@ def _counted(history: History, until_ms: int) -> History:
     totals, facts = _count(history, until_ms)
     still = (Change(until_ms, fact, role, is_reported=True) for fact, role in facts.items())
     newer = (one for one in history.changes if one.at_ms > until_ms)
-    joined_at_ms = _joined_at_ms(history)
-    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms)
-
-
-def _joined_at_ms(history: History) -> int:
-    """Return when the first party joined the conference; 0 if none has."""
-    joins = (one.at_ms for one in history.changes if one.fact.startswith("in ") and not one.is_over)
-    return history.joined_at_ms or min(joins, default=0)
+    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer))
 
 
 def _rates(facts: Mapping[str, str]) -> dict[str, int]:
@@ -249,6 +214,7 @@ def _rates(facts: Mapping[str, str]) -> dict[str, int]:
     rates = {
         "participant": len(roles),
         "held": len(held),
+        "conference": int("joined" in subjects),
         "alone": int(persons == 1 and not (subjects.keys() & {"dialing", "parked"})),
     }
     for number in subjects.get("transfer", ()):
@@ -275,7 +241,7 @@ def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
     if answers:
         durations["answer"] = answered_at_ms - record.started_at_ms
     if record.kind == "session":
-        joined_at_ms = _joined_at_ms(history)
+        joined_at_ms = record.ended_at_ms - totals["conference"] if "conference" in totals else 0
         end_ms = max(_end_ms(history, facts, record.ended_at_ms), joined_at_ms, answered_at_ms)
         if answers:
             durations["bridged"] = max(0, (joined_at_ms or end_ms) - answered_at_ms)
@@ -314,7 +280,7 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
             continue  # only these depend on the end of a caller, who may still hear a message
         if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
             return False
-    is_joining = session.moved_at_ms and not _joined_at_ms(session.history)
+    is_joining = session.moved_at_ms and "joined" not in _count(session.history, record.ended_at_ms)[1]
     seen = session.seen
     return not (is_joining or any(seen.has_gap(one, 0 if one.startswith("CF") else -1) for one in seen.numbers))
 
@@ -326,6 +292,5 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
             is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
-            noted_ms = attempt.answered_at_ms or draft.now_ms
-            if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
-                draft.change_attempt(dial_id, answered_at_ms=_happened_at_ms(draft.at_ms, noted_ms))
+            if attempt.dial_id == dial_id and (is_unknown or (attempt.answered_at_ms or draft.now_ms) > draft.at_ms):
+                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)
