@@ -5,7 +5,7 @@ may come late, twice, or never. So `advance` notes a change of the session's fac
 the callback comes. No duration is negative, and nothing counts twice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from conferral.statemachine.events import (
     CallProgressed,
@@ -29,6 +29,8 @@ from conferral.statemachine.step import Draft, OutcomeRecord
 DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant", "held", "alone")
 #: So many changes are kept, and so many of them once there are more (count): their times may still be corrected.
 _CHANGES_MAX, _CHANGES_KEPT = 48, 24
+#: How far apart the times of one change may be: half of Twilio's second, and how exactly we know its clock.
+_NEAR_MS = 700
 #: The facts that callbacks report; of the last two, only their end.
 _REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
 _END_REPORTED = ("dialing ", "conference ")
@@ -152,26 +154,54 @@ def _is_never_reported(session: Session, fact: str) -> bool:
 
 
 def _correct(changes: list[Change], reported: Change, *, is_newest: bool) -> None:
-    """Add a change that a callback reports, in Twilio's order.
+    """Replace what was noted of a change by what a callback reports.
 
-    Its times are whole seconds. What was noted of the same change goes, and if `is_newest` (the session has the fact as
-    reported), whatever was noted of it since.
+    `is_newest`: the session has the fact as reported, so what was noted of it since was wrong.
     """
-    for one in [one for one in changes if one.fact == reported.fact]:
+    same = [one for one in changes if one.fact == reported.fact]
+    reported = _in_order(same, reported)
+    previous, is_noted = None, False
+    for one in same:
         apart_ms, is_alike = one.at_ms - reported.at_ms, one.is_over == reported.is_over
-        is_near = abs(apart_ms) <= WHOLE_SECOND_MS
-        if one.is_reported and is_alike and is_near and 0 in (one.number, reported.number):
+        if is_alike and one.is_reported and 0 in (one.number, reported.number) and abs(apart_ms) <= WHOLE_SECOND_MS:
             return  # Twilio reports it by a callback, and by the request for a document
-        if not one.is_reported and ((is_alike and is_near) or (is_newest and apart_ms > 0)):
+        if is_alike and not one.is_reported and abs(apart_ms) <= _NEAR_MS:
             changes.remove(one)
-        elif is_near:
-            is_earlier = reported.number < one.number if reported.number and one.number else not is_newest
-            limit, at_ms = (min, one.at_ms - 1) if is_earlier else (max, one.at_ms + 1)
-            reported = replace(reported, at_ms=limit(reported.at_ms, at_ms))
-    earlier = [one for one in changes if one.fact == reported.fact and one.at_ms <= reported.at_ms]
-    if earlier and earlier[-1].is_over == reported.is_over and not earlier[-1].is_reported:
-        changes.remove(earlier[-1])
+            reported, is_noted = replace(reported, at_ms=_happened_at_ms(reported.at_ms, one.at_ms)), True
+            continue
+        is_decided = is_newest and not (is_alike or one.number)
+        if not is_noted and (apart_ms <= 0 or (is_decided and apart_ms <= _NEAR_MS)):
+            previous = one
+        elif one.is_reported or not (is_alike or is_newest):
+            break
+        else:
+            changes.remove(one)
+    if previous is not None:
+        reported = replace(reported, at_ms=max(previous.at_ms + 1, reported.at_ms))
+        if previous.is_over == reported.is_over and not previous.is_reported:
+            changes.remove(previous)
     changes.append(reported)
+
+
+def _happened_at_ms(reported_ms: int, noted_ms: int) -> int:
+    """Return when a change happened, which we noted at another time.
+
+    It is the middle of what of Twilio's second is before that.
+    """
+    half_ms = WHOLE_SECOND_MS // 2
+    return (reported_ms - half_ms + max(reported_ms - half_ms, min(reported_ms + half_ms, noted_ms))) // 2
+
+
+def _in_order(same: Iterable[Change], reported: Change) -> Change:
+    """Return a change between those that Twilio numbers before and after.
+
+    Its times are whole seconds.
+    """
+    for one in same:
+        if one.number and abs(one.at_ms - reported.at_ms) <= WHOLE_SECOND_MS:
+            limit, step_ms = (min, -1) if one.number > reported.number else (max, 1)
+            reported = replace(reported, at_ms=limit(reported.at_ms, one.at_ms + step_ms))
+    return reported
 
 
 def _count(history: History, until_ms: int) -> tuple[dict[str, int], dict[str, str]]:
@@ -292,5 +322,6 @@ def note_late_answer(draft: Draft, event: Event) -> None:
         dial_id = draft.session.dial_of(party) if party is not None else ""
         for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
             is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
-            if attempt.dial_id == dial_id and (is_unknown or (attempt.answered_at_ms or draft.now_ms) > draft.at_ms):
-                draft.change_attempt(dial_id, answered_at_ms=draft.at_ms)
+            noted_ms = attempt.answered_at_ms or draft.now_ms
+            if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
+                draft.change_attempt(dial_id, answered_at_ms=_happened_at_ms(draft.at_ms, noted_ms))
