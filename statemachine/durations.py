@@ -217,6 +217,8 @@ def _count(history: History, until_ms: int) -> tuple[dict[str, int], dict[str, s
             facts.pop(change.fact, None)
         elif change.fact:
             facts[change.fact] = change.role
+            if change.fact.startswith("in "):
+                facts["joined"] = ""  # for good
     return totals, facts
 
 
@@ -225,14 +227,7 @@ def _counted(history: History, until_ms: int) -> History:
     totals, facts = _count(history, until_ms)
     still = (Change(until_ms, fact, role, is_reported=True) for fact, role in facts.items())
     newer = (one for one in history.changes if one.at_ms > until_ms)
-    joined_at_ms = _joined_at_ms(history)
-    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer), joined_at_ms=joined_at_ms)
-
-
-def _joined_at_ms(history: History) -> int:
-    """Return when the first party joined the conference; 0 if none has."""
-    joins = (one.at_ms for one in history.changes if one.fact.startswith("in ") and not one.is_over)
-    return history.joined_at_ms or min(joins, default=0)
+    return replace(history, totals=totals, counted_to_ms=until_ms, changes=(*still, *newer))
 
 
 def _rates(facts: Mapping[str, str]) -> dict[str, int]:
@@ -249,6 +244,7 @@ def _rates(facts: Mapping[str, str]) -> dict[str, int]:
     rates = {
         "participant": len(roles),
         "held": len(held),
+        "conference": int("joined" in subjects),
         "alone": int(persons == 1 and not (subjects.keys() & {"dialing", "parked"})),
     }
     for number in subjects.get("transfer", ()):
@@ -275,7 +271,7 @@ def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
     if answers:
         durations["answer"] = answered_at_ms - record.started_at_ms
     if record.kind == "session":
-        joined_at_ms = _joined_at_ms(history)
+        joined_at_ms = record.ended_at_ms - totals["conference"] if "conference" in totals else 0
         end_ms = max(_end_ms(history, facts, record.ended_at_ms), joined_at_ms, answered_at_ms)
         if answers:
             durations["bridged"] = max(0, (joined_at_ms or end_ms) - answered_at_ms)
@@ -314,7 +310,7 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
             continue  # only these depend on the end of a caller, who may still hear a message
         if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
             return False
-    is_joining = session.moved_at_ms and not _joined_at_ms(session.history)
+    is_joining = session.moved_at_ms and "joined" not in _count(session.history, record.ended_at_ms)[1]
     seen = session.seen
     return not (is_joining or any(seen.has_gap(one, 0 if one.startswith("CF") else -1) for one in seen.numbers))
 

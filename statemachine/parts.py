@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import RecordingStatus, TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
@@ -92,8 +92,6 @@ class History(BaseRecord, frozen=True):
     counted_to_ms: int = 0
     #: Since then, in order of time, first what held then; a late callback may add one in between.
     changes: tuple[Change, ...] = ()
-    #: When the first party joined the conference; 0 while `changes` say so.
-    joined_at_ms: int = 0
     #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
     attempts: tuple[Attempt, ...] = ()
     #: SIDs.
@@ -213,8 +211,8 @@ class Recording(BaseRecord, frozen=True):
     #: The request without an outcome (`start`, `pause`, `resume`, `stop`), and its effect's id.
     pending_update: str = ""
     update_effect_id: str = ""
-    #: Resumes afterward.
-    is_paused_for_consult: bool = False
+    #: The status that commands want; in a consult, a conference's recording is paused meanwhile.
+    wanted: str = RecordingStatus.IN_PROGRESS.value
     #: Consecutive requests that Twilio refused or did not answer (count).
     failures: int = 0
     url: str = ""

@@ -116,8 +116,6 @@ class Party(BaseRecord, frozen=True):
     supervises: str = ""
     #: SID of the call that the supervisor coaches, as confirmed by Twilio.
     coaches: str = ""
-    #: Consecutive supervisor updates that Twilio refused (count).
-    refused_updates: int = 0
     #: The unconfirmed `ParticipantUpdate`; empty if none.
     pending_update: str = ""
     #: An earlier callback says nothing about that update.
@@ -203,8 +201,6 @@ class Session(BaseRecord, frozen=True):
     #: Where an inbound caller goes whom no agent takes: see `Policy.fallback`. Empty for `end`.
     fallback: Hidden[str] = ""
     opening: Opening = Opening.OVER
-    #: No party's leaving ends the conference until one party is left.
-    is_group: bool = False
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring in order, each when the one before fails.
     agents: Hidden[tuple[str, ...]] = ()
@@ -239,8 +235,6 @@ class Session(BaseRecord, frozen=True):
     reread_wanted: bool = False
     #: SIDs of calls that the last read left out; only these are read next.
     unread_calls: tuple[str, ...] = ()
-    #: Twilio refused an update before the conference's start; no more are sent until then.
-    awaits_conference_start: bool = False
     #: SIDs of conferences that ended or were left; events about them are late.
     former_conferences: tuple[str, ...] = ()
     #: Conference SequenceNumber up to which a read has made up for missing events.

@@ -62,7 +62,6 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
         direction=OUTBOUND,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
-        is_group=True,
         signed_address=event.agent_address,
     )
 
@@ -150,7 +149,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
-    draft.change(opening=Opening.OVER, phase=Phase.RINGING, is_group=False, agent_number=event.agent_number)
+    draft.change(opening=Opening.OVER, phase=Phase.RINGING, agent_number=event.agent_number)
     unhold_all(draft, event)
     dials.note_child_rings(draft)
     dials.note_call_progress(draft, event)

@@ -51,7 +51,6 @@ def _start_command(draft: Draft, command: PendingCommand) -> None:
         _play_announcement(draft, command)
     elif command.name in (events.Add.name, events.Supervise.name):
         # Before anyone is dialed, no party's leaving may end the conference.
-        draft.change(is_group=draft.session.is_group or command.name == events.Add.name)
         clear_end_on_exit(draft)
         change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
     else:
@@ -89,16 +88,7 @@ def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
     there = not_none(draft.session.present_party(SUPERVISOR))
     due_ms = draft.now_ms + draft.policy.command_timeout_ms if there.takes_part else 0
     accept_command(draft, event, party=there.name, to=event.to, mode=event.mode, due_ms=due_ms)
-    draft.change_party(there, supervises=event.mode, refused_updates=0)
-
-
-def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
-    """Record that Twilio refused a supervisor update."""
-    # After repeated refusals, such as for want of an agent to coach, the supervisor only listens.
-    party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
-    refused = party.refused_updates + 1
-    mode = SuperviseMode.MONITOR.value if refused >= guards.REFUSED_MAX else party.supervises
-    draft.change_party(party, pending_update="", update_effect_id="", refused_updates=refused, supervises=mode)
+    draft.change_party(there, supervises=event.mode)
 
 
 def remove_party(draft: Draft, event: events.Remove) -> None:
@@ -202,7 +192,7 @@ def _undo_overdue(draft: Draft, command: PendingCommand) -> str:
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
         return "hold-failed"
     if command.name == events.Supervise.name and party is not None and party.supervises == command.mode:
-        draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
+        draft.change_party(party, supervises=SuperviseMode.MONITOR.value)
         if guards.has_no_agent_to_coach(draft, command):
             return NO_AGENT_TO_COACH
     return "unknown: Twilio did not confirm it"

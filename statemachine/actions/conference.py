@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_attempt_answered
-from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
@@ -81,8 +81,6 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
             parties.change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
     if starts:
         mark_conference_started(draft)
-    if len(draft.session.participants) > 1:
-        draft.change(awaits_conference_start=False)
     if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
         draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
@@ -106,7 +104,6 @@ def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> No
     """Record that the conference has started."""
     note_conference(draft, event)
     mark_conference_started(draft)
-    draft.change(awaits_conference_start=False)
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
@@ -123,7 +120,6 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         conference_sid=conference_sid,
         former_conferences=(*former, left) if left else former,
         verified_sequence=0,  # each conference numbers its own events
-        awaits_conference_start=False,
     )
     if left and guards.recording_of(draft.session).of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
@@ -166,8 +162,6 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
             draft.change_party(party, call_sid=seen.call_sid)
     if has_started:
         mark_conference_started(draft)
-        # With two inside, Twilio accepts updates again.
-        draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(shown) < 2)
 
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
@@ -176,29 +170,12 @@ def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
     return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 
 
-def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
-    """Record dialed parties that an outdated read shows for the first time."""
-    # The conference has reported nothing about them yet, so no later fact contradicts the read.
-    if event.conference_sid != draft.session.conference_sid:
-        return
-    joining = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
-    shown = replace(event, participants=tuple(
-        seen for seen, party in joining
-        if party is not None and party.dial_id and party.conference_sequence < 0
-        and not (party.in_conference or party.is_leaving)
-    ))  # fmt: skip
-    apply_presence(draft, shown)
-    apply_participants(draft, shown)  # a supervisor joins muted
-
-
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read made up for missing events of this conference."""
     session, sid = draft.session, draft.session.conference_sid
     if event.conference_sid == sid:
-        is_current = session.facts_version <= event.read_version
-        version = session.version + 1 if is_current else session.verified_version
         newest = max(session.seen.numbers.get(sid, ()), default=0)
-        draft.change(verified_sequence=newest, verified_version=version, presence_reads=0)
+        draft.change(verified_sequence=newest, verified_version=session.version + 1, presence_reads=0)
     elif len(event.participants) < 2:
         draft.change(presence_reads=session.presence_reads + 1)
 
@@ -296,11 +273,9 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
     for name in (CUSTOMER, TARGET):
         party = draft.session.parties[name]
         draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
-    there = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     before = draft.session.transfer
     draft.change(
         phase=Phase.CONSULT if is_apart else Phase.WARM,
-        is_group=len(there) > 3,
         transfer=TransferState(
             # A number that no transfer of this session has had: each transfer dialed at least once.
             number=max(draft.session.highest_label_number, before.number if before is not None else 0) + 1,
@@ -346,10 +321,6 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
     # Labels are never reused, and no party's leaving may end the conference for the others.
     numbers = (split_label(seen.label)[1] for seen in unknown)
     draft.change(highest_label_number=max(draft.session.highest_label_number, *numbers))
-    present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
-    # Parties alongside a transfer don't depend on it, nor does the customer.
-    if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):
-        draft.change(is_group=True)
     # Without a phase, no one is waiting and no transfer runs: the conference is settled.
     if draft.session.phase is Phase.NONE and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)

@@ -13,8 +13,8 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party
-from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, WaitAudio
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -75,15 +75,9 @@ def set_end_on_exit(draft: Draft) -> None:
 
     It is a safety net under the lone-participant rule.
     """
-    pair = {CUSTOMER, AGENT}
-    session = draft.session
-    inside = {party.name for party in session.participants}
-    someone_joins = (
-        session.present_party(SUPERVISOR) is not None
-        or guards.someone_is_being_dialed(session)
-        or any(command.awaits_end_on_exit for command in session.pending_commands)
-    )
-    are_alone = inside <= pair and not (someone_joins or session.is_group)
+    session, pair = draft.session, (CUSTOMER, AGENT)
+    others = any(not party.is_leaving for name, party in session.present.items() if name not in pair)
+    are_alone = not (others or any(command.awaits_end_on_exit for command in session.pending_commands))
     # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
     agent_may_leave = session.running_transfer is not None or bool(session.attributes.after_url)
     for party in session.parties.values():
@@ -160,17 +154,12 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
     if party is None:
         return
     changes: dict[str, Any] = {"update_effect_id": ""}
+    if isinstance(event, events.EffectFailed) and party.supervises not in ("", SuperviseMode.MONITOR):
+        # Such as for want of an agent to coach: from now on, the supervisor only listens.
+        changes |= {"pending_update": "", "supervises": SuperviseMode.MONITOR.value}
     if isinstance(event, events.EffectSucceeded) and event.is_confirmed and party.pending_update in _VALUE_AFTER:
         changes |= {"pending_update": ""} | dict([_VALUE_AFTER[party.pending_update]])
     draft.change_party(party, **changes)
-
-
-def await_conference_start(draft: Draft, event: events.EffectFailed) -> None:
-    """Wait for the conference to start: until then, Twilio refuses updates."""
-    party = _party_of_update(draft, event)
-    if party is not None:
-        draft.change_party(party, pending_update="", update_effect_id="")
-    draft.change(awaits_conference_start=True)
 
 
 def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
@@ -227,8 +216,8 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         is_as_requested = getattr(party, attribute) is value and (is_undone or not needs_proof)
     else:  # a supervisor's mode, or none
         is_as_requested = not update or guards.confirmed_supervise_mode(draft.session, party) == update
-    if (is_as_requested or is_certain) and (update or party.refused_updates):  # otherwise, nothing changes
-        draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)
+    if is_as_requested or is_certain:
+        draft.change_party(party, pending_update="")
 
 
 # ---- reads of Twilio when something is overdue ----------------------------------------------------------------------
@@ -285,10 +274,7 @@ def check_session(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    if was_rolled_back and draft.state in (State.CONFERENCED, State.TRANSFERRING):
-        read_until_known(draft, event)
-    else:
-        read_calls(draft, event)
+    read_calls(draft, event)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
@@ -301,12 +287,6 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
         conference_sid=draft.session.conference_sid,
         read_version=draft.session.version + 1,
     )
-
-
-def read_until_known(draft: Draft, event: Event) -> None:
-    """Read Twilio until a read is as new as the known facts."""
-    read_calls(draft, event)
-    read_later(draft, event)
 
 
 def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:

@@ -12,15 +12,13 @@ from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
 from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
-_DESIRED_STATUS = {
+_STATUS_AFTER = {
     RecordAction.START: RecordingStatus.IN_PROGRESS,
     RecordAction.PAUSE: RecordingStatus.PAUSED,
     RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
     RecordAction.STOP: RecordingStatus.STOPPED,
 }
 _STATUSES = frozenset(RecordingStatus)
-#: Consecutive failures after which a recording stays paused (count); each may take a request's longest time.
-_RESUMES_MAX = 5
 
 
 def _change_recording(draft: Draft, **changes: Any) -> None:
@@ -28,18 +26,16 @@ def _change_recording(draft: Draft, **changes: Any) -> None:
 
 
 def begin_recording_change(draft: Draft, event: events.Record) -> None:
-    """Start, pause, resume, or stop the recording."""
+    """Start, pause, resume, or stop the recording; it may be so already."""
     if event.action == RecordAction.START:
         start_recording(draft, event)
     else:
-        _request_change(draft, RecordAction(event.action))
+        _change_recording(draft, wanted=_STATUS_AFTER[RecordAction(event.action)].value, failures=0)
+        if guards.next_recording_action(draft, event) is None:
+            draft.report(event.command_id, CommandStatus.DONE)
+            return
+        change_recording(draft, event)
     accept_command(draft, event, effects=(guards.recording_of(draft.session).update_effect_id,))
-
-
-def keep_recording_paused(draft: Draft, event: events.Record) -> None:
-    """Keep the recording paused after the consult: a `pause` requests it."""
-    _change_recording(draft, is_paused_for_consult=False)
-    draft.report(event.command_id, CommandStatus.DONE)
 
 
 def start_recording(draft: Draft, _event: Event) -> None:
@@ -59,14 +55,18 @@ def start_recording(draft: Draft, _event: Event) -> None:
 def note_conference_recording(draft: Draft) -> None:
     """Track the recording that Twilio starts with the conference."""
     # A recording of the customer's call must stop now: no command could stop it later.
-    recording, runs = guards.recording_of(draft.session), guards.is_recorded(draft.session)
-    if draft.session.attributes.record != "true" or recording.of_conference:
+    before, runs = guards.recording_of(draft.session), guards.is_recorded(draft.session)
+    if draft.session.attributes.record != "true" or before.of_conference:
         return
     if runs:
         _request_change(draft, RecordAction.STOP)
-    draft.change(recording=Recording(of_conference=True, status=RecordingStatus.IN_PROGRESS.value))
-    if runs and _desired_status(recording) == RecordingStatus.PAUSED:
-        _request_change(draft, RecordAction.PAUSE)
+    started = Recording(of_conference=True, status=RecordingStatus.IN_PROGRESS.value)
+    draft.change(recording=replace(started, wanted=before.wanted) if runs else started)
+
+
+def change_recording(draft: Draft, event: Event) -> None:
+    """Pause, resume, or stop the recording as wanted; a consult pauses it."""
+    _request_change(draft, not_none(guards.next_recording_action(draft, event)))
 
 
 def _request_change(draft: Draft, action: RecordAction) -> None:
@@ -76,32 +76,9 @@ def _request_change(draft: Draft, action: RecordAction) -> None:
         recording_sid=recording.sid,
         call_sid="" if recording.of_conference else draft.session.customer.call_sid,
         conference_sid=draft.session.conference_sid if recording.of_conference else "",
-        status=_DESIRED_STATUS[action].value,
+        status=_STATUS_AFTER[action].value,
     )
     _change_recording(draft, pending_update=action.value, update_effect_id=effect_id)
-
-
-def _desired_status(recording: Recording) -> str:
-    update = recording.pending_update
-    return _DESIRED_STATUS[RecordAction(update)].value if update else recording.status
-
-
-def pause_for_consult(draft: Draft, event: Event) -> None:
-    """Pause the recording for a consult, unless nothing records it."""
-    if guards.consult_is_unrecorded(draft, event):
-        return
-    recording = not_none(draft.session.recording)  # it records the consult
-    # A pause or stop that a command requested outlasts the consult.
-    if recording.pending_update not in (RecordAction.PAUSE, RecordAction.STOP):
-        _change_recording(draft, is_paused_for_consult=True)
-        _request_change(draft, RecordAction.PAUSE)
-
-
-def resume_after_consult(draft: Draft, _event: Event) -> None:
-    """Resume the recording: the customer takes part again."""
-    _change_recording(draft, is_paused_for_consult=False)
-    if guards.is_recorded(draft.session):
-        _request_change(draft, RecordAction.RESUME)
 
 
 def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
@@ -111,7 +88,7 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
         _change_recording(
             draft,
             sid=event.recording_sid or recording.sid,
-            status=_desired_status(recording),
+            status=_STATUS_AFTER[RecordAction(recording.pending_update)].value,
             pending_update="",
             update_effect_id="",
             failures=0,
@@ -129,12 +106,10 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         _change_recording(draft, pending_update="", update_effect_id="", failures=failures)
         if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
-        elif update == RecordAction.PAUSE and recording.is_paused_for_consult:
-            _change_recording(draft, is_paused_for_consult=False)
-            _request_change(draft, RecordAction.STOP)  # rather than record the consult
-        elif update == RecordAction.RESUME and not _commands_of(draft, event):
-            # Otherwise the rest of the call would not be recorded, and no one would know.
-            _change_recording(draft, is_paused_for_consult=failures < _RESUMES_MAX)
+        elif _commands_of(draft, event) and recording.status:
+            _change_recording(draft, wanted=recording.status)
+        elif update == RecordAction.PAUSE:
+            _change_recording(draft, wanted=RecordingStatus.STOPPED.value)  # rather than record the consult
     for command in _commands_of(draft, event):
         finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
 

@@ -8,7 +8,6 @@ from conferral.statemachine.actions.participants import (
     apply_participants,
     read_calls,
     read_is_open,
-    read_until_known,
     unhold_all,
     want_hold,
     want_unhold,
@@ -28,11 +27,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft
-
-#: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
-_STEADY_READS = 5
-#: Up to this often: from 2 s to 32 s (count).
-_DOUBLINGS_MAX = 4
 
 
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
@@ -133,33 +127,19 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
     draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
-    _note_calls_read(draft, event, is_outdated=False)
+    _note_calls_read(draft, event)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
 
 
-def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply what even an outdated read proves: ends, answers, and joins."""
-    _note_calls_read(draft, event, is_outdated=True)
-    conference.apply_first_joins(draft, event)
-    inside = {seen.call_sid for seen in event.participants}
-    if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
-        conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
-    if events.CallsOverdue.timer in draft.session.timers:
-        read_until_known(draft, event)  # a complete, current read is still owed
-
-
-def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool) -> None:
+def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
     """Record which calls a read shows as answered or over."""
     for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
-        # An outdated failure is no longer one if the party has answered since.
-        is_older = is_outdated and party.answered and status != CallStatus.COMPLETED
-        is_over = status in FINAL_CALL_STATUSES and not is_older
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
-        if is_over:
+        if status in FINAL_CALL_STATUSES:
             note_gone(draft, party.name, status)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
             dials.note_answered(draft, party, party.call_sid)
@@ -253,10 +233,8 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
         return  # the missing party has left or joined by now
     read_calls(draft, event)
-    reads = draft.transfer.overdue_reads + 1
-    draft.change_transfer(overdue_reads=reads)
-    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
-    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
+    draft.change_transfer(overdue_reads=draft.transfer.overdue_reads + 1)
+    draft.set_timer(events.StageOverdue, wait_ms)
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:

@@ -327,17 +327,6 @@ def is_gone(_draft: Draft, event: events.EffectFailed) -> bool:
     return event.gone
 
 
-def refused_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether Twilio refused it because the conference has not started."""
-    return event.code in events.NOT_STARTED
-
-
-def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether Twilio refused an update of a supervisor."""
-    supervisors = (party for party in draft.session.parties.values() if party.is_supervisor)
-    return any(party.update_effect_id == event.effect_id for party in supervisors)
-
-
 def is_first_redirect(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether the conversion's first redirect was refused: both still talk."""
     session = draft.session

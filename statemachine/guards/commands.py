@@ -14,13 +14,14 @@ from conferral.statemachine.states import (
     RecordingStatus,
     SuperviseMode,
     TransferMode,
+    TransferStage,
     TransferStatus,
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft
 
-#: Refused requests of one kind before Conferral stops trying (count).
-REFUSED_MAX = 2
+#: Refused requests to start a recording before Conferral stops trying (count).
+_REFUSED_MAX = 2
 #: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
 PARTICIPANTS_MAX = 250
 CommandResult = tuple[CommandStatus, str]
@@ -210,11 +211,9 @@ def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult
 
 def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> CommandResult | None:
     if party.supervises != command.mode:
-        event = draft.event
-        # This event is the refusal after which the supervisor only monitors.
-        if party.refused_updates >= REFUSED_MAX and isinstance(event, events.EffectFailed):
-            return CommandStatus.FAILED, event.reason_text
-        return CommandStatus.FAILED, "superseded by another command"
+        # A refusal is why the supervisor only monitors.
+        event, superseded = draft.event, "superseded by another command"
+        return CommandStatus.FAILED, event.reason_text if isinstance(event, events.EffectFailed) else superseded
     is_confirmed = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )
@@ -242,6 +241,13 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 # ---- guards on the recording of a session --------------------------------------------------------------------------
 
 
+#: Consecutive failures after which a recording stays as it is (count); each may take a request's longest time.
+_CHANGES_MAX = 5
+_ACTIONS: dict[str, RecordAction] = {
+    RecordingStatus.IN_PROGRESS: RecordAction.RESUME,
+    RecordingStatus.PAUSED: RecordAction.PAUSE,
+    RecordingStatus.STOPPED: RecordAction.STOP,
+}
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
@@ -276,23 +282,10 @@ def is_changing_recording(draft: Draft, _event: Record) -> bool:
     return bool(recording_of(draft.session).pending_update)
 
 
-def recording_is_as_requested(draft: Draft, event: Record) -> bool:
-    """Whether the recording is already as the command requests."""
-    is_paused = recording_of(draft.session).status == RecordingStatus.PAUSED
-    return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
-
-
 def would_record_consult(draft: Draft, event: Record) -> bool:
     """Whether the command would resume the recording of a private consult."""
     records_conference = recording_of(draft.session).of_conference and is_recorded(draft.session)
     return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
-
-
-def is_paused_for_consult(draft: Draft, event: Record) -> bool:
-    """Whether the command pauses a recording paused only for the consult."""
-    recording = recording_of(draft.session)
-    paused = recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
-    return event.action == RecordAction.PAUSE and paused
 
 
 def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
@@ -320,20 +313,25 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
         return is_there
     is_open = recording.status == "" and not recording.pending_update
     # Twilio may be unable to record a call made by `<Dial>` before it is in a conference.
-    return is_there and is_open and recording.failures < REFUSED_MAX and bool(session.conference_sid)
+    return is_there and is_open and recording.failures < _REFUSED_MAX and bool(session.conference_sid)
 
 
-def should_resume_recording(draft: Draft, _event: Event) -> bool:
-    """Whether the recording was paused for a consult now over or merged."""
+def next_recording_action(draft: Draft, _event: Event) -> RecordAction | None:
+    """Return how the recording is to change; None if it is as wanted."""
     recording = recording_of(draft.session)
-    is_paused = recording.is_paused_for_consult and not recording.pending_update
-    return is_paused and not consult_is_private(draft)
+    if not is_recorded(draft.session) or recording.pending_update or recording.failures >= _CHANGES_MAX:
+        return None
+    is_wanted = recording.wanted == RecordingStatus.IN_PROGRESS
+    is_paused = is_wanted and recording.of_conference and consult_is_private(draft)
+    wanted = RecordingStatus.PAUSED if is_paused else recording.wanted
+    return None if recording.status == wanted else _ACTIONS[wanted]
 
 
 def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
     transfer = draft.session.running_transfer if draft.session.phase is Phase.CONSULT else None
-    return transfer is not None and transfer.status is not TransferStatus.MERGED
+    is_begun = transfer is not None and transfer.stage is not TransferStage.CLEARING_END_ON_EXIT
+    return is_begun and draft.transfer.status is not TransferStatus.MERGED
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:

@@ -88,8 +88,6 @@ def both_have_joined(draft: Draft, _event: Event) -> bool:
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------
 
 
-#: Consecutive refused supervisor updates before Conferral stops requesting more (count).
-_REFUSED_MAX = 4
 #: Reads after which a coached agent is disconnected although the supervisor's mute is unconfirmed (count).
 _CONFIRMATION_READS_MAX = 2
 
@@ -113,7 +111,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    has_started = not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
+    has_started = not any(one.waits_for_start for one in session.participants)
     if not (has_started and party.in_conference):
         return None
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
@@ -157,9 +155,7 @@ def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate 
     if wanted == SuperviseMode.WHISPER and not agent_stays(session):
         # Everyone would hear the supervisor, who is muted until the next agent joins.
         wanted = SuperviseMode.MONITOR
-    if confirmed_supervise_mode(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
-        return None
-    return ParticipantUpdate(wanted)
+    return None if confirmed_supervise_mode(session, party) == wanted else ParticipantUpdate(wanted)
 
 
 def agent_stays(session: Session) -> bool:
@@ -187,5 +183,4 @@ def may_hang_up(session: Session, party: Party) -> bool:
         return True
     # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear them.
     coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
-    gives_up = session.confirmation_reads >= _CONFIRMATION_READS_MAX or coach.refused_updates >= _REFUSED_MAX
-    return gives_up or not coaches
+    return session.confirmation_reads >= _CONFIRMATION_READS_MAX or not coaches

@@ -50,7 +50,7 @@ def others_are_present(draft: Draft) -> bool:
     session = draft.session
     own = {CUSTOMER, AGENT, *(target.name for target in session.targets)}
     others = (one for one in present_parties(session) if one.name not in own and not one.is_leaving)
-    return session.is_group and any(one.answered or not one.dial_id for one in others)
+    return any(one.answered or not one.dial_id for one in others)
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
@@ -307,12 +307,6 @@ def transfer_waits_for_agent(draft: Draft, event: events.Transfer) -> bool:
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     """Whether customer or agent, both needed, is not in the conference."""
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
-
-
-def customer_arrived_alone(draft: Draft, _event: Event) -> bool:
-    """Whether the customer's arrival started a conference without others."""
-    customer = draft.session.customer
-    return not customer.waits_for_start and present_parties(draft.session) == (customer,)
 
 
 def agent_is_leaving(draft: Draft, _event: Event) -> bool:

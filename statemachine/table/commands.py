@@ -125,11 +125,9 @@ COMMANDS: tuple[Row, ...] = (
     # record
     Row(T,                      CONSULT,       on.Record,                           when.would_record_consult,       STAY,                   refuse("agent and target are talking without the customer")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      STAY,                   refuse("another change to the recording is in progress")),
-    Row(T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
     Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse("already recording")),
     Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse("the conference's recording was stopped and can't be restarted")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            STAY,                   refuse("not recording")),
-    Row(LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
     Row(B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
     Row(V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
 

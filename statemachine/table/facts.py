@@ -8,8 +8,7 @@ from conferral.statemachine.table.row import *
 GATE = (on.GateReached, on.GateDecided)
 OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 #: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
-HOLDING = S.HOLDING_CUSTOMER
-PREPARING = (S.CLEARING_END_ON_EXIT, HOLDING)
+PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
 STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
@@ -112,8 +111,6 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,       ANY,     on.AnnouncementEnded,  when.is_of_announcement,                      STAY,              do.note_announcement_ended),
     Row(V|C|T,     ANY,     on.AnnouncementEnded,  None,                                         STAY,              do.log_only),
     Row(LIVE|E,    ANY,     on.RecordingChanged,   when.is_of_voicemail,                         STAY,              do.note_message),
-    # First reported while a consult is prepared: it must not record the consult.
-    Row(HOLDING,   CONSULT, on.RecordingChanged,   None,                                         STAY,              (do.note_recording_changed, do.pause_for_consult)),
     Row(LIVE|E,    ANY,     on.RecordingChanged,   None,                                         STAY,              do.note_recording_changed),
 
     # A bridge and the end have no conference.

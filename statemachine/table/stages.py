@@ -63,7 +63,7 @@ STAGES: tuple[Row | Limit, ...] = (
     # An agent who leaves before the target answers has handed over.
     Row(  BEFORE_ANSWER,             WITH_AGENT,     on.Automatic, when.agent_is_gone,           S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
     Row(  S.CLEARING_END_ON_EXIT,    WARM,           on.Automatic, when.agent_may_leave,         S.DIALING,            do.dial_targets),
-    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated, do.pause_for_consult)),
+    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
     Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,   on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.CLEARING_END_ON_EXIT,    ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
 
@@ -80,7 +80,6 @@ STAGES: tuple[Row | Limit, ...] = (
     Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
 
     # The customer, without the agent, moves from the bridge into the conference.
-    Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_arrived_alone,  STAY,                 do.move_to_new_conference),
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout,      STAY,                 do.read_at_stage_timeout),
@@ -195,7 +194,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # Added parties, and the recording.
     Row(C|T,          ANY,       on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
     Row(LIVE,         ANY,       on.Automatic, when.recording_is_due,             STAY,                   do.start_recording),
-    Row(C|T,          ANY,       on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
+    Row(C|T,          ANY,       on.Automatic, when.next_recording_action,        STAY,                   do.change_recording),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
     Row(C|T,          ANY,       on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 #: Stages of a consult in which customer and target must not hear each other.
 APART = frozenset({"talking", "holding-for-swap", "unholding"})
-#: Twilio's refusals after which a supervisor is left as he is (count).
-REFUSED_MAX = 4
 
 Record = Mapping[bytes, bytes]
 
@@ -77,7 +75,7 @@ def supervised(record: Record, known: Supervision | None) -> list[AudibilityRule
     When the agent to whom he whispers hangs up by himself, no one can mute him before. What Twilio does then is not
     documented; its model here supposes the worst, that all hear him until he is muted.
     """
-    if known is None or int(_text(record, b"party.supervisor.refused_updates") or 0) >= REFUSED_MAX:
+    if known is None:
         return []
     if known.modes <= {"monitor"}:
         return [AudibilityRules(known.call_sid, None, why="monitoring")]

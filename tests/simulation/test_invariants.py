@@ -42,7 +42,6 @@ SUPERVISED = {
         (["barge", "monitor"], {b"muted": b"false", b"asked": b"monitor"}, {"CA1", "CA2"}),
         (["barge", "monitor"], {}, set()),
         (["barge", "whisper"], {b"muted": b"false", b"coaches": b"CA2"}, {"CA2"}),
-        (["monitor"], {b"refused_updates": b"4"}, {"CA1", "CA2"}),
     ],
 )
 def test_supervisor_is_heard_according_to_the_mode(

@@ -107,8 +107,9 @@ def browser(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
 
 
 def browser_talks(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
-    """The two talk: no one's leaving ends the conference, until one is left."""
-    story = browser(policy, **given).takes_part("customer").expect("conferenced", phase="")
+    """The two talk."""
+    story = browser(policy, **given).takes_part("customer")
+    story.expect("conferenced", "flag customer", "flag agent", phase="").confirms("customer", "agent")
     return as_conference(story.expect_timers())
 
 

@@ -73,6 +73,7 @@ def test_dataclasses_knows_the_fields_of_a_record(kind):
 UNUSUAL = {
     "Party.status": "dialing", "Party.conference_sequence": -1,
     "Session.state": "bridged", "Session.phase": "ringing", "Session.direction": "inbound",
+    "Recording.wanted": "in-progress",
     "TransferState.status": "dialing", "TransferState.stage": "converting", "ConferenceAttributes.record": "false",
     "RedirectCall.attempt": 1, "Dial.is_urgent": True, "CallReceived.mode": "bridge", "Call.mode": "bridge",
     "CallReceived.direction": "inbound",

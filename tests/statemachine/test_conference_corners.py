@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.effects import ChangeRecording
-from conferral.statemachine.events import ConferenceStarted, ConvertOverdue, DialOverdue, LoneOverdue
+from conferral.statemachine.events import ConferenceStarted, ConfirmOverdue, ConvertOverdue, DialOverdue, LoneOverdue
 from conferral.statemachine.parts import ConferenceAttributes, Recording
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
@@ -114,33 +114,13 @@ def test_customers_call_is_recorded_once_the_agent_has_answered():
     story.expect("conferenced").joins("agent").expect("conferenced", "record customer", *FLAGS, phase="")
 
 
-def test_hold_that_is_refused_before_the_start_waits_for_it():
+def test_hold_that_is_refused_before_the_start_is_requested_again_after_a_read():
     story = ordering(received).hold("agent").expect("conferenced", "hold agent")
-    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("pending_command")
-    story.conference_starts().expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
+    story.update_refused("agent", code=16099).expect("conferenced").fires(ConfirmOverdue).expect("conferenced", "look")
+    people = ("customer", "agent")
+    story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
+    story.expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
     story.expect_command("hold-1", "accepted", "done")
-
-
-def test_hold_that_is_refused_before_the_start_is_requested_again_once_two_are_there():
-    story = ordering(received).hold("agent").update_refused("agent", code=16099).expect("conferenced")
-    story.joins("customer", starts=False)
-    assert "hold agent" in story.words()
-
-
-def test_hold_that_is_refused_before_the_start_waits_while_one_is_alone():
-    story = ordering(received).hold("agent").update_refused("agent", code=16099).leaves("customer")
-    story.joins("agent", starts=False)
-    assert "hold agent" not in story.words()
-
-
-@pytest.mark.parametrize(("inside", "effects"), [(("agent",), []), (("agent", "guest"), ["hold agent"])])
-def test_hold_that_is_refused_before_the_start_is_requested_again_once_a_read_shows_two(inside, effects):
-    story = (
-        ordering(received).hold("agent").update_refused("agent", code=16099).leaves("customer").expect("conferenced")
-    )
-    story = as_conference(story.later(10_000)).sweep_finds("call-missing", "customer")
-    story.reads(agent="in-progress", guest="in-progress", conference=CONFERENCE, inside=inside)
-    assert [word for word in story.words() if word == "hold agent"] == effects
 
 
 def test_party_that_a_read_shows_after_one_that_rings_is_in_the_conference():

@@ -25,8 +25,11 @@ def test_late_callbacks_of_the_agent_before_do_not_touch_the_conversion():
 def test_agent_of_an_outbound_call_who_hangs_up_while_a_transfer_is_prepared_has_handed_over():
     story = outbound().transfer("warm").expect("converting", "move customer").joins("customer")
     story.dial_ends("completed", call_status="completed", party="agent")
-    story.expect("transferring", "move customer", phase="blind")
+    story.expect("transferring", "hold customer", phase="blind")
     assert story.session.parties["agent"].is_gone
+    hold = story.last.effects[-1]
+    story.fails("update_participant", "customer", code=16099, effect_id=hold.effect_id)
+    story.expect("transferring", "move customer", phase="blind")
 
 
 def test_events_of_another_conference_do_not_move_the_session_there():

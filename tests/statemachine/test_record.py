@@ -77,7 +77,7 @@ def test_recording_unknown_to_the_session_is_started_once_converted():
 
 @pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
 def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how):
-    story = getattr(getattr(pausing(), how)(), how)().expect("transferring").fires(StageOverdue)
+    story = getattr(getattr(pausing(), how)(), how)().expect("transferring", "stopped recording").fires(StageOverdue)
     story.expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="recording-failed").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(

@@ -38,14 +38,6 @@ def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
     assert story.session.end_reason == "customer-left"
 
 
-@pytest.mark.parametrize("code", [16001, 16099])
-def test_hold_that_is_refused_before_the_start_is_not_repeated(code):
-    story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
-    story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[-1].effect_id)
-    story.expect("transferring").expect_timers("stage")
-    story.conference_starts().expect("transferring", "hold customer")
-
-
 def moved_again():
     """The customer of an outbound call was redirected twice: the first redirect had an unknown outcome."""
     story = outbound().transfer("blind")
