@@ -152,8 +152,8 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
 
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
     first_reads = await begun(Store())
-    told = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
-    assert first_reads.admit([left(*one) for one in told]) == []
+    callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
+    assert first_reads.admit([left(*one) for one in callbacks]) == []
     assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
     assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
 

@@ -149,7 +149,10 @@ class FirstReads:
         return parse_entry_id(entry.entry_id) <= self._newest_id
 
     def end(self, decision: Decision) -> Events:
-        """Let a session go on that has read Twilio, or need not; return what must not be decided anymore."""
+        """Let a session go on that has read Twilio, or need not.
+
+        Return its entries that must not be decided anymore.
+        """
         session = decision.step.session
         has_read = isinstance(decision.event, CallsRead)
         if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
