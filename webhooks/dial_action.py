@@ -263,6 +263,7 @@ def first_waiting_party(view: Session) -> str:
 
 
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
+    """Decide for a party whose `<Dial>` no one answered."""
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
     if outcome.has_next_agent and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
@@ -386,7 +387,7 @@ class DialActionRoutes(Routes):
     def _outcome(
         self, form: Form, action: DialAction, event: DialEnded, view: Session | None
     ) -> tuple[DialOutcome, NextAgent | None]:
-        """Return what to decide by, and the next agent to try, if any."""
+        """Return what the request says, and the next agent to try, if any."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
         may_redial = event.failed_with_callers_number and has_phone
@@ -455,6 +456,7 @@ class DialActionRoutes(Routes):
         self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
         view: Session | None, attributes: ConferenceAttributes,
     ) -> str:  # fmt: skip
+        """Return the TwiML for an answer, except for one that dials an agent."""
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:

@@ -61,11 +61,12 @@ class BatchProcessor:
         """
         parsed = await self._parse(entries)
         admitted = self._first_reads.admit(parsed)
-        await self._first_reads.ask_waiting()
+        await self._first_reads.request_reads_of_waiting()
         await self._process(admitted)
         return len(admitted) < len(parsed)
 
     async def _process(self, events: Events, *, is_alone: bool = False) -> None:
+        """Decide and commit events; if that fails, each alone, or dead-letter it."""
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)
@@ -142,19 +143,23 @@ class BatchProcessor:
         await self._end_first_reads(decisions)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
-        """Let sessions decide again that have read Twilio, or need not."""
+        """Release the sessions that have read Twilio, or need not anymore.
+
+        Entries that the read has made obsolete are removed without a decision.
+        """
         for decision in decisions:
             event, session = decision.event, decision.step.session
             has_read = isinstance(event, CallsRead)
             if self._first_reads.is_unread(session.id) and (has_read or session.version == 0 or session.ended_at_ms):
-                done: Events = []
-                if has_read and (agent := _agent_by_hand_over(decision)) is not None:
-                    done = self._first_reads.take_handed_over(session.id, agent.address)
+                already_done: Events = []
+                if has_read and (agent := _new_agent_after_transfer(decision)) is not None:
+                    already_done = self._first_reads.take_handed_over(session.id, agent.address)
                 outdated = self._first_reads.release(session.id, has_read=has_read)
-                outdated += [entry for entry, _ in done]
+                outdated += [entry for entry, _ in already_done]
                 if outdated:
                     log.info("outdated_events_dropped", session_id=session.id, count=len(outdated))
-                    await self._discard(outdated, (command for _, command in done), CommandStatus.DONE, "")
+                    commands = (command for _, command in already_done)
+                    await self._discard(outdated, commands, CommandStatus.DONE, "")
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
@@ -199,8 +204,8 @@ def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attribut
         yield entry.entry_id, f"decide {event.name}", {tracing.SESSION_ID: event.session_id}, parent
 
 
-def _agent_by_hand_over(decision: Decision) -> Party | None:
-    """Return the agent if a read has shown that this is the former target."""
+def _new_agent_after_transfer(decision: Decision) -> Party | None:
+    """Return the agent if a read has shown that a transfer replaced the last."""
     before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
     if before is None or after is None or after.call_sid in ("", before.call_sid):
         return None
