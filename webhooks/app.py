@@ -213,6 +213,7 @@ class _Answers:
         self._log_limit = LogRateLimit(clock.monotonic_s)
 
     async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
+        """Authenticate a request, and answer it, whatever its handler raises."""
         started_s = self._clock.monotonic_s()
         form: Form | None = None
         query = request.raw_path.partition("?")[2]
@@ -228,7 +229,7 @@ class _Answers:
                 if form is not None:
                     response = await self._rescue.answer(path, form, query, _EXPECTED_ERRORS)
         except RejectedError as error:
-            # Its caller hears a message, since Twilio has signed it.
+            # A repeated field has been signed by Twilio, so a new caller hears a message instead of an error.
             is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
             response = self._reject(path, 200 if is_message else error.status, error.reason)
         except ReplayedCallError:

@@ -219,7 +219,10 @@ async def _session_after_holds(
 async def _not_done(
     reader: SessionQueries, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
 ) -> Exception:
-    """Return the error for a command that failed or is still in progress."""
+    """Return the error for a command that failed or is still in progress.
+
+    `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
+    """
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.
