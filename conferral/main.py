@@ -106,10 +106,11 @@ class _EnvFileErrors(logging.Handler):
         raise SettingsError((problem,))
 
 
-def _run_typer(given: list[str], *, as_json: bool) -> int:
+def _run_typer(arguments: list[str], *, as_json: bool) -> int:
+    """Run the command line; return Conferral's exit code."""
     try:
         # With `--json`, let usage errors raise, to print them as JSON.
-        code = app(given, prog_name="conferral", standalone_mode=not as_json)
+        code = app(arguments, prog_name="conferral", standalone_mode=not as_json)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
             return _pipe_closed()

@@ -59,9 +59,9 @@ Action = Callable[[Form, str], Awaitable[web.Response]]
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
 VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
 #: Paths that always answer with TwiML, at least with one that ends the call.
-_ANSWERED = VOICE_URL_PATHS | {VOICEMAIL_PATH}
+_ALWAYS_TWIML = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
-_RESCUED = _ANSWERED | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+_RESCUED = _ALWAYS_TWIML | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, HANDOFF_PATH})
 
 
@@ -179,7 +179,7 @@ class Rescue(Routes):
         with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
             if path in _NEW_CALLS or (path == FALLBACK_PATH and self._is_of_caller(form, query)):
                 return twiml_response(self._bridge_to_first_agent(form))
-        if path in _ANSWERED:
+        if path in _ALWAYS_TWIML:
             return _end_of_call(self._documents, path)
         return web.Response(status=500)  # Twilio then requests the fallback URL
 
@@ -213,6 +213,7 @@ class _Answers:
         self._log_limit = LogRateLimit(clock.monotonic_s)
 
     async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
+        """Authenticate a request, and answer it, whatever its handler raises."""
         started_s = self._clock.monotonic_s()
         form: Form | None = None
         query = request.raw_path.partition("?")[2]
@@ -228,7 +229,7 @@ class _Answers:
                 if form is not None:
                     response = await self._rescue.answer(path, form, query, _EXPECTED_ERRORS)
         except RejectedError as error:
-            # Its caller hears a message, since Twilio has signed it.
+            # A repeated field has been signed by Twilio, so a new caller hears a message instead of an error.
             is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
             response = self._reject(path, 200 if is_message else error.status, error.reason)
         except ReplayedCallError:
@@ -239,7 +240,7 @@ class _Answers:
             response = twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         except (CallbackUrlError, MalformedCallbackError) as error:
             reason = Rejection.MALFORMED_URL if isinstance(error, CallbackUrlError) else Rejection.MALFORMED_FIELD
-            response = self._reject(path, 200 if path in _ANSWERED else 400, reason)
+            response = self._reject(path, 200 if path in _ALWAYS_TWIML else 400, reason)
         duration_s = self._clock.monotonic_s() - started_s
         self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response

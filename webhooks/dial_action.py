@@ -264,6 +264,7 @@ def first_waiting_party(view: Session) -> str:
 
 
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
+    """Decide for a party whose `<Dial>` no one answered."""
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
     if outcome.next_agent is not None and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
@@ -450,6 +451,7 @@ class DialActionRoutes(Routes):
         self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
         view: Session | None, attributes: ConferenceAttributes,
     ) -> str:  # fmt: skip
+        """Return the TwiML for an answer, except for one that dials an agent."""
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:

@@ -31,7 +31,7 @@ from conferral.webhooks.responses import (
     twiml_response,
 )
 
-#: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
+#: How often a call is asked, count: a gate's `question` is 1 after the answer, 2 and 3 after a prompt for a key.
 QUESTIONS_MAX = 3
 _ACCEPT_DIGIT = "1"
 
@@ -158,9 +158,9 @@ class GateRoutes(Routes):
         try:
             async with store_deadline(gate.request_number):
                 if gate.is_of_bridge:
-                    outcome, document = await self._decide_bridge(form, gate, pressed)
+                    outcome, document = await self._answer_bridge(form, gate, pressed)
                 else:
-                    outcome, document = await self._decide(form, gate, pressed)
+                    outcome, document = await self._answer_dial(form, gate, pressed)
         except StoreError as error:
             record_unstored(self._metrics, route, gate_reached(form, gate), error)
             outcome, document = "given-up", self._documents.say_and_hang_up(Phrase.UNREACHABLE)
@@ -176,8 +176,8 @@ class GateRoutes(Routes):
         )
         return twiml_response(document)
 
-    async def _decide(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Return the answer as a word for the log and as TwiML; publish decisions."""
+    async def _answer_dial(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
+        """Answer a REST call's party; return a word for the log, and TwiML."""
         claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
@@ -202,10 +202,11 @@ class GateRoutes(Routes):
         await self._ingest.publish(gate_decided(form, gate, decision))
         return decision.value, document
 
-    async def _decide_bridge(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
-        """Decide about the agent whom a plain `<Dial>` rings, also without Redis.
+    async def _answer_bridge(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
+        """Answer an agent whom a plain `<Dial>` rings: brief, prompt, or connect.
 
-        Twilio connects the two when the document is over, and ends the agent's call with the caller's.
+        Unlike `_answer_dial`, it also works without Redis, then without the brief. Twilio connects the two when the
+        document is over, and ends the agent's call with the caller's. Return a word for the log, and TwiML.
         """
         try:
             view = await self._ingest.read(gate.session_id)
@@ -231,12 +232,14 @@ class GateRoutes(Routes):
         return decision.value, self._documents.say_and_hang_up(GATE_REJECTIONS[decision])
 
     async def _load_view(self, form: Form, gate: Gate) -> Session | None:
+        """Return the session; publish once per call that it reached the gate."""
         if gate.question > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: Session | None) -> tuple[GateDecision, str]:
+        """Connect an accepted party, unless another of its ring group was first."""
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:

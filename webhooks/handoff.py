@@ -163,14 +163,14 @@ class HandoffRoutes(Routes):
             log.info("handoff_declined", call_sid=call_sid)
             return twiml_response(self._documents.hang_up())
         options, number = split_request_number(query)
-        asked = self._parser.parse(call_sid, options, data)
+        requested = self._parser.parse(call_sid, options, data)
         inbound = self._routing.inbound(form)
         inbound = replace(
             inbound,
-            agents=(asked.to,) if asked.to else inbound.agents,
-            mode=asked.mode,
-            fallback=asked.fallback or inbound.fallback,
-            options=replace(asked.options, confirm=asked.options.confirm or inbound.options.confirm),
+            agents=(requested.to,) if requested.to else inbound.agents,
+            mode=requested.mode,
+            fallback=requested.fallback or inbound.fallback,
+            options=replace(requested.options, confirm=requested.options.confirm or inbound.options.confirm),
         )
         log.info("handoff_received", call_sid=call_sid)
         return await self._voice.receive(
@@ -178,9 +178,9 @@ class HandoffRoutes(Routes):
             inbound,
             route=HANDOFF_PATH,
             request_number=number,
-            query=options,
+            repeat_query=options,
             handed_off=True,
-            ref=asked.ref,
+            ref=requested.ref,
         )
 
     def _data(self, call_sid: str, text: str) -> Mapping[str, Any]:
@@ -202,8 +202,8 @@ class HandoffRoutes(Routes):
         return {}
 
 
-def _as_text(name: str, given: Any) -> Any:
+def _as_text(name: str, value: Any) -> Any:
     """Return an object or a list of JSON in the form that it has in a URL."""
-    if name == "params" and isinstance(given, dict):
-        return urlencode({str(key): str(value) for key, value in given.items()})
-    return ",".join(map(str, given)) if name == "fallback" and isinstance(given, list) else given
+    if name == "params" and isinstance(value, dict):
+        return urlencode({str(key): str(text) for key, text in value.items()})
+    return ",".join(map(str, value)) if name == "fallback" and isinstance(value, list) else value

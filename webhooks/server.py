@@ -38,7 +38,7 @@ class Health:
         return found
 
     async def warnings(self) -> list[str]:
-        """Return what else operators must change in Redis."""
+        """Return what may lose calls or results, though Redis takes writes."""
         if await self._redis_error():
             return []
         try:

@@ -99,26 +99,28 @@ class Visits(Routes):
         return visit.session_id
 
     async def _claim_next(self, call_sid: str, newest: NewestSession) -> Visit:
-        wanted = next_visit_id(call_sid, newest.session_id)
+        """Return the call's next session, the same one for concurrent requests."""
+        new_id = next_visit_id(call_sid, newest.session_id)
         # The call may have been in another caller's session since an earlier visit.
-        while visit_number(wanted) <= VISITS_MAX and await self._ingest.read(wanted) is not None:
-            wanted = next_visit_id(call_sid, wanted)
-        if visit_number(wanted) > VISITS_MAX:
+        while visit_number(new_id) <= VISITS_MAX and await self._ingest.read(new_id) is not None:
+            new_id = next_visit_id(call_sid, new_id)
+        if visit_number(new_id) > VISITS_MAX:
             log.warning("visit_limit_reached", call_sid=call_sid, count=VISITS_MAX)
             raise TooManyVisitsError("the call has opened too many sessions")
-        claimed = await self._ingest.claim_visit(call_sid, newest.session_id, wanted)
+        claimed = await self._ingest.claim_visit(call_sid, newest.session_id, new_id)
         log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=visit_number(claimed))
         return Visit(claimed, former_calls=_calls_of(newest.view, call_sid))
 
-    def ask_again(self, path: str, visit: Visit, query: str = "") -> web.Response:
+    def ask_again(self, path: str, visit: Visit, repeat_query: str = "") -> web.Response:
         """Answer a caller whose last session is about to end: ask again soon.
 
-        `query` is the URL's own. A hand-off's caller who has asked too often goes to the fallback URL.
+        `repeat_query` is the URL's query, without its request number. A hand-off's caller who has asked too often goes
+        to the fallback URL.
         """
         number = visit.request_number
         log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)
         if number < _REQUESTS_MAX:
-            return twiml_response(self._documents.retry_voice_url(path, number + 1, query))
+            return twiml_response(self._documents.retry_voice_url(path, number + 1, repeat_query))
         if path == HANDOFF_PATH:
             return twiml_response(self._documents.say_and_fall_back(Phrase.PLEASE_WAIT))
         return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))

@@ -106,21 +106,28 @@ class VoiceRoutes(Routes):
         return await self.receive(form, replace(inbound, mode=inbound.mode or mode), route, parse_request_number(query))
 
     async def receive(
-        self, form: Form, inbound: InboundRoute, route: str, request_number: int, *, query: str = "", **given: Any
+        self,
+        form: Form,
+        inbound: InboundRoute,
+        route: str,
+        request_number: int,
+        *,
+        repeat_query: str = "",
+        **event_fields: Any,
     ) -> web.Response:
         """Open a session for a caller, and connect or make them wait.
 
-        `query` is the URL's own, for another request; `given` are fields of the event.
+        `repeat_query` is the URL's query for when the caller has to ask again; `event_fields` complete the event.
         """
         if not inbound.agents and inbound.fallback == Place.END:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         # Without an agent, the caller waits for the fallback.
         mode = inbound.mode if inbound.mode and inbound.agents else SessionMode.CONFERENCE
-        event = replace(call_received(form, inbound, mode, self._routing.caller(form)), **given)
+        event = replace(call_received(form, inbound, mode, self._routing.caller(form)), **event_fields)
         try:
             visit = await self._visits.of(form, request_number)
             if visit.has_run:
-                return self._visits.ask_again(route, visit, query)
+                return self._visits.ask_again(route, visit, repeat_query)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -131,10 +138,10 @@ class VoiceRoutes(Routes):
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
         return twiml_response(await self._bridge(form, event.session_id, inbound))
 
-    async def _fallback_document(self, form: Form, query: str, own_query: str) -> web.Response:
+    async def _fallback_document(self, form: Form, query: str, repeat_query: str) -> web.Response:
         """Bridge the caller, unless the session is live and has moved on.
 
-        `own_query` is for another request.
+        `repeat_query` is the URL's query for when the caller has to ask again.
         """
         inbound = self._routing.inbound(form)
         if not inbound.agents:
@@ -149,7 +156,7 @@ class VoiceRoutes(Routes):
                 view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 view = view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
             if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
-                return self._visits.ask_again(FALLBACK_PATH, visit, own_query)
+                return self._visits.ask_again(FALLBACK_PATH, visit, repeat_query)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
             return twiml_response(await self._bridge(form, event.call_sid, inbound, without_redis=True))

@@ -52,7 +52,7 @@ class WorkerCore:
     is_on_standby: bool = False
 
     @property
-    def takes_nothing(self) -> bool:
+    def must_take_nothing(self) -> bool:
         """Whether it must own no partition and no task, nor count as live."""
         return self.schema.is_too_new or self.is_on_standby
 
@@ -79,7 +79,7 @@ class WorkerContext:
     on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
 
 
-def note_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:
+def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:
     """Count and log dials that a limit refused: `session` or `minute`."""
     metrics.dials_refused.labels(limit).inc(count)
     log.warning("dials_refused", reason=limit, count=count, **fields)

@@ -49,7 +49,7 @@ async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
 
 
 class CredentialsWatch:
-    """Gives the work up while Twilio refuses this worker, but not another."""
+    """Sets this worker on standby while Twilio refuses it, but not another."""
 
     def __init__(self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]]) -> None:
         self._core = core
@@ -58,24 +58,24 @@ class CredentialsWatch:
         self.status = ""
 
     def observe(self, answer: RequestResult) -> None:
-        """Note what an answer of Twilio's says; without any, the last word stands."""
+        """Update the status by Twilio's answer; others don't change it."""
         self.status = credentials_status(answer) or self.status
 
-    async def check_first(self) -> None:
+    async def check_before_start(self) -> None:
         """Check once, before this worker takes partitions; do not wait for long."""
         with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
-                await self._check()
+                await self._update_standby()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Check after each refusal, and while the credentials are refused."""
         while not stop.is_set():
             if self.status == REFUSED:
-                await self._check()
+                await self._update_standby()
             await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
-    async def _check(self) -> None:
-        """Confirm a refusal by a read that these credentials allow."""
+    async def _update_standby(self) -> None:
+        """Request once, then begin or end the standby by the answer."""
         with suppress(ProviderError):
             await self._probe_credentials()
         is_on = self.status == REFUSED and await self._is_other_accepted()

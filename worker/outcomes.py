@@ -130,7 +130,7 @@ def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return opened
 
 
-#: Between two looks at the stream and the queue, seconds.
+#: Between two reads of the stream and the queue, seconds.
 POLL_S = 0.5
 #: After so many failures, an outcome is sent again after so long; in the end hourly for three days. Seconds.
 RETRY_DELAYS_S = (5.0, 30.0, 120.0, 600.0, 3600.0, *[3600.0] * 72)
@@ -213,6 +213,7 @@ class OutcomeSender:
     # ---- one outcome
 
     async def _send(self, head: QueuedOutcome) -> None:
+        """Send the first outcome of a session's queue, and store the result."""
         try:
             answer = Answer("malformed")  # if it can't be sent at all
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
@@ -223,7 +224,7 @@ class OutcomeSender:
                     self._core.metrics.outcome_requests.labels(answer.result).observe(duration_s)
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 await retry_unreachable(
-                    self._settle_or_retry(head, answer),
+                    self._result_write(head, answer),
                     REDIS_PAUSE_S,
                     errors=StoreError,
                     on_error=lambda error: log_unreachable(error, task="outcomes"),
@@ -232,8 +233,8 @@ class OutcomeSender:
             del self._sending[head.session]
             self._wake.set()
 
-    def _settle_or_retry(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
-        """Log an answer; return what writes it to Redis, which may be repeated."""
+    def _result_write(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
+        """Log an answer; return the write to Redis for it, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
         if not head.fields and (count := self._log_limit.count("trimmed", LOG_EVERY_S)):
             log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)

@@ -118,7 +118,7 @@ class Ownership:
         stopping.add_done_callback(lambda _: self._wake.set())
         while not stop.is_set():
             self._wake.clear()
-            granted = await self._tick(Wants.NOTHING if self._core.takes_nothing else Wants.SHARE)
+            granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
             if granted is not None and not stop.is_set():
                 self._start_and_stop_consumers(granted)
                 self._give_back_surplus(granted.surplus)
@@ -130,7 +130,7 @@ class Ownership:
             await asyncio.wait(tasks)
 
     async def _tick(self, wants: Wants) -> Granted | None:
-        """Renew, and note what the answer says; return None without one."""
+        """Renew what is owned, and apply the answer; None if there is none."""
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
             self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
@@ -160,10 +160,11 @@ class Ownership:
             self._lifetime_s = max(self._core.lifetime_s, slow_s)
         if granted is not None:
             self._valid_until_s = sent_s + tick.lifetime_s
-            self._note_answer(granted, tick, sent_s)
+            self._apply_answer(granted, tick, sent_s)
         return granted
 
-    def _note_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
+    def _apply_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
+        """Update what is known of workers and epochs; forget what was reported."""
         now_s = self._answered_at_s = self._clock.monotonic_s()
         if step_ms := self._core.store_clock.observe(granted.now_ms, sent_s):
             log.warning("redis_clock_stepped", duration_ms=step_ms)
@@ -191,6 +192,7 @@ class Ownership:
         self._ticked = asyncio.Event()
 
     def _until_next_tick_s(self) -> float:
+        """Return the wait; it ends early when another worker's lifetime does."""
         wait_s = min(TICK_S, self._core.lifetime_s / 4) - self._round_trip_s
         dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
@@ -202,18 +204,19 @@ class Ownership:
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
         for number, (epoch, _) in list(self._serving.items()):
             if epochs.get(number) != epoch:
-                self._drop(number)
+                self._stop_lost(number)
         for number, epoch in epochs.items():
-            is_over = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
-            if number not in self._serving and not is_over:
+            # This worker has finished with it, but the coordinator learns that only with the next tick.
+            is_finished = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
+            if number not in self._serving and not is_finished:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = epoch, task
-        if self._core.takes_nothing:
+        if self._core.must_take_nothing:
             self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
         self._core.metrics.partitions_held.set(len(self.consumers))
 
-    def _drop(self, number: int) -> None:
-        """Stop a partition that is another worker's, or is to be claimed again."""
+    def _stop_lost(self, number: int) -> None:
+        """Stop a partition whose epoch has ended: lost, or granted a new epoch."""
         consumer = self.consumers.get(number)
         if consumer is None:
             self._serving[number][1].cancel()  # it has not been claimed yet
@@ -233,9 +236,9 @@ class Ownership:
     # ---- the life of a partition -------------------------------------------------------------------------------------
 
     async def _serve(self, number: int, epoch: int) -> None:
-        """Claim a partition, consume it, and give it back or ask for a new epoch.
+        """Claim a partition, consume it, and report the end with the next tick.
 
-        Whatever ends this, the next tick says so. An unexpected error costs one epoch.
+        If not given back, as after an error, its epoch is used up, and the coordinator grants a new one.
         """
         item, is_given_back = str(number), False
         try:
@@ -245,7 +248,7 @@ class Ownership:
                     is_given_back = await self._consume(number, lease)
         finally:
             del self._serving[number]
-            if number not in self.consumers:  # else it waits for the end of the stop
+            if number not in self.consumers:  # otherwise, `drain` and `leave` give it back
                 if is_given_back:
                     self._gives_back.add(item)
                     self._wake.set()
@@ -277,24 +280,20 @@ class Ownership:
                 return lease if not self._stopping.is_set() else None
         return None
 
-    def _has_died(self, name: str) -> bool:
-        """Whether a worker is not live, and has not given a partition back."""
-        return name not in ("", self._core.name) and name not in self._others
+    def _has_died(self, last_holder: str) -> bool:
+        """Whether a partition's last holder (empty if it gave it back) is dead."""
+        return last_holder not in ("", self._core.name) and last_holder not in self._others
 
     async def _consume(self, number: int, lease: Lease) -> bool:
-        """Run a partition's consumer; return whether it was given back."""
-        consumer = PartitionConsumer(
-            number,
-            lease,
-            self._context,
-            is_after_death=number in self._failed or self._has_died(lease.last_holder),
-        )
+        """Run a partition's consumer to its end; return whether it was given back."""
+        is_after_death = number in self._failed or self._has_died(lease.last_holder)
+        consumer = PartitionConsumer(number, lease, self._context, is_after_death=is_after_death)
         self._failed.discard(number)
         self.consumers[number] = consumer
         try:
             await consumer.run()
             if self._stopping.is_set() and not consumer.is_lost:
-                return False
+                return False  # it stays in `consumers`: its running requests may finish until `drain` gives it back
             if not consumer.is_lost:
                 await self._context.executor.drain_partition(number, DRAIN_S)
         finally:
@@ -310,6 +309,7 @@ class Ownership:
             self._rolled_back.add(number)
             return False
         is_lost = consumer.is_lost
+        # Even if lost, the key shows whether Redis was rolled back.
         return await _confirm(self._core, self._rolled_back, number, lease, gives_back=not is_lost) and not is_lost
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ class Ownership:
             await wait_at_most(is_drained, pause_s)
 
     async def leave(self) -> None:
-        """Free all partitions and tasks; what Redis does not learn expires."""
+        """Free all partitions and tasks; without Redis, they expire."""
         await self._give_back([*self.consumers])
         await self._tick(Wants.TO_LEAVE)
         self._valid_until_s = float("-inf")
@@ -344,7 +344,7 @@ class Ownership:
 
 
 async def _confirm(core: WorkerCore, rolled_back: set[int], number: int, lease: Lease, *, gives_back: bool) -> bool:
-    """Compare a partition with its key; False if another's, or rolled back.
+    """Compare a lease with the partition's key; False if lost or rolled back.
 
     Args:
         rolled_back: The partition is added if Redis lacks its commits, or can't be reached (then True is returned).

@@ -95,7 +95,7 @@ class Worker:
             await self._wait_for_config(stop)
             if self._start_problem:
                 return await run_until_stopped(stop, monitoring)
-            await parts.credentials.check_first()
+            await parts.credentials.check_before_start()
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=self._core.keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -205,7 +205,7 @@ class Worker:
                 await self._ensure_config()
                 stats, twilio = process_registry.stats_of(self.metrics), self._parts.credentials.status
                 process = replace(self._process, stats=stats, twilio=twilio)
-                await process_registry.register(client, keys, process, is_live_worker=not self._core.takes_nothing)
+                await process_registry.register(client, keys, process, is_live_worker=not self._core.must_take_nothing)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis()
@@ -244,7 +244,7 @@ class Worker:
                 log_unreachable(error, task="gauges")
             else:
                 if not states:
-                    self._core.store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
+                    self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
                 for state in State:
                     if state is not State.ENDED:
                         self.metrics.sessions.labels(state.value).set(states.count(state))

@@ -47,7 +47,7 @@ from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.telephony.http_client import label_requests
-from conferral.worker.core import WorkerCore, dead_letter, note_refused_dials
+from conferral.worker.core import WorkerCore, dead_letter, report_refused_dials
 
 log = structlog.get_logger()
 
@@ -300,6 +300,10 @@ class CommandRouter:
         await dead_letter(self._core, self._keys.commands, entry, reason, task="router")
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
+        """Append a valid command to its session's stream; reject an invalid one.
+
+        A session's refused command goes there, too, without its destinations, so that the log shows it.
+        """
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
@@ -314,7 +318,6 @@ class CommandRouter:
                 if caller_id := parsed.values.get("caller_id"):
                     await self._rules.caller_ids.check(str(caller_id))
             except BadCommandError as error:
-                # The session logs the refusal.
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
@@ -354,7 +357,7 @@ class CommandRouter:
         limit = await limits.reserve(event.session_id, reservations)
         if not limit:
             return ""
-        note_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
+        report_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
         return DIAL_LIMIT
 
     async def _find_session(self, reference: str) -> str | None:
@@ -405,6 +408,7 @@ class CommandRouter:
         return None
 
     async def _claim_and_reject(self, command_id: str, entry: Entry, reason: str) -> None:
+        """Reject a command that can't be parsed, unless its id has an outcome."""
         # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None

@@ -119,6 +119,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+    """Check that Twilio accepts the auth token, and what the account may do."""
     try:
         # Always use the auth token: a standard API key can't read the account, and callbacks are signed with the token.
         found = await _read_account(rest_client(settings, http, by_token=True), settings.account_sid)
@@ -142,6 +143,7 @@ async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) 
 
 
 async def _check_number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
+    """Check that a number is the account's, and that its calls arrive here."""
     # Every result names the number, because an account may have several.
     number_label = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
     try:
@@ -178,6 +180,7 @@ async def _read_number(client: Client, number: str) -> NumberRecord | None:
 
 
 async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+    """Check which conferences Twilio's lists have: the rule has changed."""
     name = "conference lists"
     try:
         found = await compare_conference_lists(rest_client(settings, http))
@@ -199,23 +202,24 @@ async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpCli
     return ok(name, rule)
 
 
-def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberRecord) -> CheckResult:
+def _check_voice_url(settings: ServiceSettings, number_label: str, record: NumberRecord) -> CheckResult:
+    """Check that calls to a number arrive here."""
     ours = [f"{settings.public_url}{path}" for path in _VOICE_PATHS]
     fix = f"set the voice URL of {number_label} to {without_login(ours[0])} (POST) in the Twilio Console, Phone Numbers"
-    if found.trunk_sid:
-        return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
-    if found.voice_application_sid:
-        why = f"calls to {number_label} go to the TwiML app {found.voice_application_sid}, whose URLs apply"
+    if record.trunk_sid:
+        return fail("number", f"calls to {number_label} go to the trunk {record.trunk_sid}, not here", fix)
+    if record.voice_application_sid:
+        why = f"calls to {number_label} go to the TwiML app {record.voice_application_sid}, whose URLs apply"
         return warn("number", why, f"set its voice URL to {without_login(ours[0])}, or remove it from the number")
-    if _target_of(found.voice_url or "") not in map(_target_of, ours):
-        where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
-        if _is_other_app(settings, found.voice_url or ""):
+    if _target_of(record.voice_url or "") not in map(_target_of, ours):
+        where = _redacted_url(record.voice_url) if record.voice_url else "nowhere"
+        if _is_other_app(settings, record.voice_url or ""):
             why = f"calls to {number_label} go to your own app, {where}; they reach Conferral only by a hand-off"
             return warn("number", why, f"nothing if that app hands calls over (docs/handoff.md); otherwise, {fix}")
         return fail("number", f"calls to {number_label} go to {where}, not here", fix)
-    if found.voice_method != "POST":
-        return fail("number", f"calls to {number_label} use {found.voice_method}, which gets 405", fix)
-    return ok("number", f"calls to {number_label} go to {_redacted_url(found.voice_url)}")
+    if record.voice_method != "POST":
+        return fail("number", f"calls to {number_label} use {record.voice_method}, which gets 405", fix)
+    return ok("number", f"calls to {number_label} go to {_redacted_url(record.voice_url)}")
 
 
 def _is_other_app(settings: ServiceSettings, url: str) -> bool:
@@ -225,30 +229,30 @@ def _is_other_app(settings: ServiceSettings, url: str) -> bool:
     return target is not None and bool(target[1]) and not is_ours
 
 
-def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberRecord) -> list[CheckResult]:
-    if found.trunk_sid or found.voice_application_sid:
+def _check_fallback_and_status(settings: ServiceSettings, number_label: str, record: NumberRecord) -> list[CheckResult]:
+    if record.trunk_sid or record.voice_application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
-    has_other_app = _is_other_app(settings, found.voice_url or "")
+    has_other_app = _is_other_app(settings, record.voice_url or "")
     results = []
-    if _target_of(found.voice_fallback_url or "") == _target_of(fallback):
-        results.append(ok("number's fallback", _redacted_url(found.voice_fallback_url)))
+    if _target_of(record.voice_fallback_url or "") == _target_of(fallback):
+        results.append(ok("number's fallback", _redacted_url(record.voice_fallback_url)))
     else:
         why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
         fix = f"set it to {without_login(fallback)} (POST)"
-        if found.voice_fallback_url:
+        if record.voice_fallback_url:
             why = f"{number_label} has another fallback URL: if the voice URL fails, something else answers"
         if has_other_app:
-            needed = "nothing if your app needs it; otherwise, " if found.voice_fallback_url else ""
+            needed = "nothing if your app needs it; otherwise, " if record.voice_fallback_url else ""
             fix = f"{needed}{fix}, which connects callers to the number's agents"
         results.append(warn("number's fallback", why, fix))
-    if _target_of(found.status_callback or "") == _target_of(status):
-        results.append(ok("number's status", _redacted_url(found.status_callback)))
+    if _target_of(record.status_callback or "") == _target_of(status):
+        results.append(ok("number's status", _redacted_url(record.status_callback)))
     else:
-        which = "another" if found.status_callback else "no"
+        which = "another" if record.status_callback else "no"
         why = f"{number_label} has {which} status callback: the end of a call is not reported here"
         fix = f"set its status callback to {without_login(status)} (POST)"
-        if has_other_app and found.status_callback:
+        if has_other_app and record.status_callback:
             late = "Conferral then notices some hang-ups up to 2 s later"
             fix = f"nothing if your app needs it: {late}; otherwise, {fix}"
         results.append(warn("number's status", why, fix))

@@ -62,9 +62,10 @@ class ServerVersion:
         return self.line <= newest and not _reaches(self.numbers, _VALKEY_LOADS_ALL)
 
 
-def _reaches(numbers: tuple[int, ...], least: dict[tuple[int, int], int]) -> bool:
+def _reaches(numbers: tuple[int, ...], min_patches: dict[tuple[int, int], int]) -> bool:
+    """Whether a minor release is listed, and its patch is new enough."""
     major, minor, *patch = (*numbers, 0, 0)[:3]
-    return (major, minor) in least and patch >= [least[(major, minor)]]
+    return (major, minor) in min_patches and patch >= [min_patches[(major, minor)]]
 
 
 def check_version(version: ServerVersion) -> CheckResult:
@@ -100,7 +101,7 @@ def fix_for(error: StoreError, **refusals: str) -> str:
     return next((fix for word, fix in refusals.items() if f"({word})" in error.state), "check its log")
 
 
-async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
+async def check_reachable(client: Client, address: str) -> tuple[CheckResult, dict[str, Any]]:
     """Return whether Redis answers, and its INFO; empty if it doesn't."""
     try:
         with store_errors():
@@ -108,10 +109,10 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
     except StoreError as error:
         is_silent = error.state in SILENT_STATES and not error.node
         fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO (or CLUSTER SLOTS)")
-        return fail("Redis", f"{place}: {error}", fix), {}
+        return fail("Redis", f"{address}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})
-    return ok("Redis", f"connected to {place}"), info
+    return ok("Redis", f"connected to {address}"), info
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:

@@ -36,9 +36,10 @@ async def _check_reachability(settings: ServiceSettings, number: str) -> tuple[l
 
 
 async def _check_store(
-    client: object, settings: ServiceSettings, place: str, twilio_s: float | None
+    client: object, settings: ServiceSettings, address: str, twilio_s: float | None
 ) -> list[CheckResult]:
-    reachable, info = await redis_server.check_reachable(client, place)
+    """Check Redis and all that is stored there, as far as it answers."""
+    reachable, info = await redis_server.check_reachable(client, address)
     lines = [reachable]
     if not info:
         return lines
@@ -55,5 +56,5 @@ async def _check_store(
             lines += await redis_server.check_streams(client, keys)
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
-        lines.append(fail("Redis", f"{place}: {error}", fix))
+        lines.append(fail("Redis", f"{address}: {error}", fix))
     return lines

@@ -94,6 +94,7 @@ def _check_browsers(settings: ServiceSettings) -> CheckResult:
 
 
 def _check_audio(settings: ServiceSettings) -> CheckResult:
+    """Check that Twilio can reach the wait audio's URLs; none is fetched."""
     named = {"CONFERRAL_MUSIC": settings.music, "CONFERRAL_RINGBACK": settings.ringback}
     local = [
         name

@@ -96,17 +96,17 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
     """Return the function that typer runs, a parameter for each option."""
     name, own = command.name, own_fields(command)
 
-    def run(**given: Any) -> None:
+    def run(**options: Any) -> None:
         from conferral.cli.submission import SubmitOptions, confirm_hang_up, submit
 
-        fields = {one.name: "true" if given[one.name] is True else given[one.name] or "" for one in own}
-        session = given["session"] or ""
-        if given["no_wait"] and given["wait"] is not None:
+        fields = {one.name: "true" if options[one.name] is True else options[one.name] or "" for one in own}
+        session = options["session"] or ""
+        if options["no_wait"] and options["wait"] is not None:
             raise typer.BadParameter("can't be used with --wait", param_hint="--no-wait")
-        if name in _QUESTIONS and not given["yes"]:
+        if name in _QUESTIONS and not options["yes"]:
             session = confirm_hang_up(name, _QUESTIONS[name], session, fields.get("party", ""))
-        options = SubmitOptions(given["wait"], given["no_wait"], given["command_id"], given["as_json"])
-        submit({"type": name, "session": session, **fields}, options)
+        submit_options = SubmitOptions(options["wait"], options["no_wait"], options["command_id"], options["as_json"])
+        submit({"type": name, "session": session, **fields}, submit_options)
 
     parameters = [
         _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),

@@ -198,7 +198,14 @@ def _require_ids_or_all(ids: list[str] | None, reason: str | None, *, everything
 
 
 def _confirm_all(question: str, reason: str, *, yes: bool) -> int | None:
-    """Return how many with a reason (empty: all) are confirmed, if asked."""
+    """Ask for confirmation; return the number confirmed, None if not asked.
+
+    Asks only on a terminal and without `--yes`. The caller then processes no more than this number, since others may
+    have come meanwhile.
+
+    Args:
+        reason: Counts only dead letters with this reason; empty: all.
+    """
     if yes or not sys.stdin.isatty():
         return None
     groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}

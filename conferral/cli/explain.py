@@ -208,6 +208,7 @@ def _step_json(entry: LogEntry, moment: TimelineEntry, connected: str) -> dict[s
 
 
 def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: bool) -> None:
+    """Print a session as it was after one version, from its log."""
     fields = replay.at_version(history.log, version, history.fields)
     if "version" not in fields:
         raise CommandNotDoneError(f"version {version} is not in the log, which begins later")

@@ -37,6 +37,7 @@ def follow_session(named: str, *, full: bool, as_json: bool) -> None:
 
 
 async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
+    """Print the sessions, then their changes; a terminal shows a live table."""
     settings = load(StoreSettings)
     async with open_redis(settings) as reader:
         feed = ChangeFeed(reader)
@@ -66,6 +67,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
 
 
 async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
+    """Print a session, then each new log entry until its end."""
     settings = load(StoreSettings)
     async with open_redis(settings) as reader:
         session = await reader.read_session(await reader.find(named))
@@ -86,7 +88,7 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
 
 
 async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
-    """Show changes until Ctrl-C."""
+    """Show changes until Ctrl-C; `address` is Redis's, for messages."""
     clock = SystemClock()
 
     async def poll() -> bool:
@@ -97,7 +99,10 @@ async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
 
 
 async def poll_until_stopped(poll: Callable[[], Awaitable[bool]], address: str) -> None:
-    """Poll until Ctrl-C, or until `poll` returns True; survive outages."""
+    """Poll until Ctrl-C, or until `poll` returns True; survive outages.
+
+    `address` is Redis's, for messages.
+    """
     stop = asyncio.Event()
     # Stop by a flag: a cancellation during a Redis read can get lost.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)

@@ -46,8 +46,9 @@ def outcomes(
 
 
 async def _list(
-    reader: "SessionQueries", start: datetime, wanted: dict[str, Any], *, follow: bool, full: bool, as_json: bool
+    reader: "SessionQueries", start: datetime, filters: dict[str, Any], *, follow: bool, full: bool, as_json: bool
 ) -> None:
+    """Print the outcomes since `start`; with `follow`, then new ones."""
     from conferral.cli.follow import poll_until_stopped
     from conferral.operations.outcomes import outcome_data
     from conferral.operations.session_queries import CHUNK, last_id_before
@@ -59,7 +60,7 @@ async def _list(
     async def is_done() -> bool:
         nonlocal after
         before = after
-        found, after = await reader.outcome_page(after=after, limit=CHUNK, **wanted)
+        found, after = await reader.outcome_page(after=after, limit=CHUNK, **filters)
         for fields in found:
             if as_json:
                 output.print_json_line(outcome_data(fields))

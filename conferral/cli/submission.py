@@ -140,13 +140,14 @@ async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) ->
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
+    """Publish a command and, unless `--no-wait`, wait for its outcome."""
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
         if session_typed and fields["type"] != "call":  # a `call` has no session yet
             fields = {**fields, "session": await resolve_session(reader, session_typed)}
         submitter = CommandSubmitter(reader)
-        interrupted = _note_interrupt()
+        interrupted = _watch_interrupt()
         try:
             submitted = await submitter.submit(fields, options.command_id or "")
             command_id = submitted.command_id
@@ -159,8 +160,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             try:
                 outcome = await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
             except StoreUnreachableError as error:
-                known = f"{submitted.kind} may still be in progress"
-                raise _unknown_outcome(error, settings, known, command_id) from None
+                status_text = f"{submitted.kind} may still be in progress"
+                raise _unknown_outcome(error, settings, status_text, command_id) from None
         except PublishUnconfirmedError as error:
             raise _unknown_outcome(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
@@ -180,21 +181,23 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
-def _note_interrupt() -> asyncio.Event:
+def _watch_interrupt() -> asyncio.Event:
     """Return an event that the first Ctrl-C sets; the second ends us."""
     loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
 
-    def note() -> None:
+    def on_interrupt() -> None:
         interrupted.set()
         loop.remove_signal_handler(signal.SIGINT)
 
-    loop.add_signal_handler(signal.SIGINT, note)
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
     return interrupted
 
 
-def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
+def _unknown_outcome(
+    error: StoreUnreachableError, settings: StoreSettings, status_text: str, command_id: str
+) -> Exception:
     """Return the error about a command whose outcome can't be read."""
-    reason = f"{describe_redis_error(error, settings.redis_url)}; {known}; repeat it with --id {command_id}"
+    reason = f"{describe_redis_error(error, settings.redis_url)}; {status_text}; repeat it with --id {command_id}"
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
 
@@ -216,6 +219,10 @@ async def _session_after_holds(
 async def _not_done(
     reader: SessionQueries, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
 ) -> Exception:
+    """Return the error for a command that failed or is still in progress.
+
+    `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
+    """
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.

@@ -257,12 +257,12 @@ class Client:
         """Return a callback that logs the first error of a command."""
         reported: list[StoreError] = []
 
-        def note(error: StoreError) -> None:
+        def warn_once(error: StoreError) -> None:
             if not reported:
                 _logger.warning("%s at %s; trying again", error, redis_address(self._url))
             reported.append(error)
 
-        return note
+        return warn_once
 
     async def sessions(
         self, state: str | None = None, *, party: str = "", with_ended: bool = False

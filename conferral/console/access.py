@@ -86,7 +86,7 @@ class AccessControl(BearerAuthenticator):
         """Handle a sign-in: check the token, and set the cookie."""
         check_origin(request)
         given = (await read_json_object(request)).get("token")
-        token = self.find(given, request) if isinstance(given, str) else None
+        token = self.authenticate(given, request) if isinstance(given, str) else None
         if token is None:
             raise RequestError("unauthorized", "wrong token: sign in with one of this console's tokens")
         token.require(Permission.READ)

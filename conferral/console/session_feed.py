@@ -95,6 +95,7 @@ class SessionFeed(SessionFollower[CachedSession]):
             self._clock_read_s = now_s
 
     async def _list_ended(self) -> None:
+        """Update the newest ended sessions, at most every `ENDED_EVERY_S`."""
         now_s = self._local_clock.monotonic_s()
         if now_s - self._ended_listed_s < ENDED_EVERY_S:
             return

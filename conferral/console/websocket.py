@@ -101,6 +101,7 @@ class PageSocket:
         self._wake.set()
 
     async def _send_changes(self) -> None:
+        """Send messages until the page leaves, or may read no more."""
         try:
             await self._send(self._greeting)
             while not self._is_over():
@@ -129,6 +130,7 @@ class PageSocket:
         return redis_error
 
     async def _read_update(self, view: View | None) -> _ViewUpdate:
+        """Return answers, changes, and why Redis can't be read (empty if it can)."""
         answers: list[bytes] = []
         changes: list[bytes] = []
         try:

@@ -93,6 +93,6 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
 
 
 def _is_detail(entry: LogEntry) -> bool:
-    of = wording.details(entry)
-    is_unheard = "initiated" in of.values() or of["decision"] == "accepted" or of["left_reason"]
+    details = wording.details_of(entry)
+    is_unheard = "initiated" in details.values() or details["decision"] == "accepted" or details["left_reason"]
     return bool(entry["event"] in _NOT_NARRATED or entry["outcome"] == "unexpected" or is_unheard)

@@ -76,6 +76,7 @@ async def _run_until_over(
 
 
 async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asyncio.Event, options: DemoOptions) -> None:
+    """Play a story; then leave one call for the user, until the stop."""
     output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
     stage, sandbox = await start(children, stack)
     runner = ScenarioRunner(stage, sandbox, options.pace, lambda: [worker.process.pid for worker in children.workers])

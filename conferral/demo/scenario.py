@@ -257,15 +257,15 @@ class Scenario:
 
         await self.wait_until(f"the {name}'s phone", is_dialed)
 
-    async def wait_until(self, what: str, holds: Callable[[Session], bool]) -> None:
+    async def wait_until(self, description: str, condition: Callable[[Session], bool]) -> None:
         """Wait until a condition holds for the session."""
 
-        async def is_reached() -> bool:
-            return holds(await self._session())
+        async def is_met() -> bool:
+            return condition(await self._session())
 
-        if not await poll_until(is_reached, STEP_S):
+        if not await poll_until(is_met, STEP_S):
             state = (await self._session()).state or "unknown"
-            raise CommandNotDoneError(f"{what} did not come within {STEP_S:g} s; the session is {state}")
+            raise CommandNotDoneError(f"{description} did not come within {STEP_S:g} s; the session is {state}")
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Return how long a party has heard no one, in ms with the unit."""
@@ -281,15 +281,15 @@ class Scenario:
         return await self.runner.environment.reader.read_session(self.session_id)
 
 
-async def _expect(holds: Callable[[], bool], otherwise: str) -> None:
-    """Wait until it holds; raise CommandNotDoneError after `STEP_S`."""
+async def _expect(condition: Callable[[], bool], problem: str) -> None:
+    """Wait until a condition holds; raise CommandNotDoneError after `STEP_S`."""
 
-    async def does_hold() -> bool:
-        return holds()
+    async def is_met() -> bool:
+        return condition()
 
-    if not await poll_until(does_hold, STEP_S):
-        raise CommandNotDoneError(otherwise)
+    if not await poll_until(is_met, STEP_S):
+        raise CommandNotDoneError(problem)
 
 
-def _is_as_expected(what: str, expected: str) -> bool:
-    return what == expected or (expected == ANYTHING and what != "silence")
+def _is_as_expected(heard: str, expected: str) -> bool:
+    return heard == expected or (expected == ANYTHING and heard != "silence")

@@ -136,6 +136,7 @@ async def _all_ended(children: Sequence[Subprocess]) -> bool:
 
 
 async def _keep_running(worker: Subprocess) -> None:
+    """Restart a worker each time it ends, after a pause."""
     while True:
         while not worker.has_ended:  # noqa: ASYNC110  # a process's exit sets no event
             await asyncio.sleep(POLL_EVERY_S)
@@ -157,11 +158,14 @@ def process_environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **variables}
 
 
-async def poll_until(holds: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
-    """Poll until it holds; False on timeout. Each poll limits its own time."""
+async def poll_until(condition: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
+    """Poll until a condition holds; False on timeout.
+
+    The condition must limit its own time.
+    """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
-    while not await holds():
+    while not await condition():
         if loop.time() >= deadline_s:
             return False
         await asyncio.sleep(POLL_EVERY_S)

@@ -150,7 +150,7 @@ class CommandSubmitter:
         return await self._run(request)
 
     async def wait_for_outcome(
-        self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
+        self, command: SubmittedCommand, timeout_s: float, must_end: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
         """Wait until an outcome is final, time is up, or the client is gone.
 
@@ -161,7 +161,7 @@ class CommandSubmitter:
         pause_s = POLL_INITIAL_S
         while True:
             left_s = until_s - _now_s()
-            is_over = left_s <= 0 or is_gone()
+            is_over = left_s <= 0 or must_end()
             try:
                 found = await self.find_outcome(command.command_id)
                 _check_same_command(command, is_own=not found.is_of_another_command(command.digest))

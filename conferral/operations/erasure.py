@@ -208,6 +208,7 @@ class SessionErasure:
         log.info("session_forgotten", session_id=session_id, count=sum(plan.counts.values()))
 
     async def _require_erasable(self, plan: ErasurePlan) -> None:
+        """Raise ErasureRefused for a session that is live, or not yet at rest."""
         session_id = plan.session_id
         if plan.is_live and not plan.is_damaged:
             raise ErasureRefused(

@@ -123,6 +123,7 @@ def _summary(
     full: bool,
     clock: Callable[[int], str],
 ) -> list[str]:
+    """Return sentences about the session's state, parties, and transfer."""
     if session.is_ended:
         return _summary_of_ended(session, log, moments, full=full, clock=clock)
     since_ms = state_or_field_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
@@ -171,7 +172,7 @@ def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: 
     """Return the party whose removal ended it, and the command; or empty."""
     party = reason.removesuffix("-left").removesuffix("-failed")  # a removed party that still rang counts as failed
     for entry, moment in zip(reversed(log), reversed(moments), strict=True):
-        if wording.details(entry)["party"] != party:
+        if wording.details_of(entry)["party"] != party:
             continue
         if moment.event == "remove" and moment.outcome != "refused":
             return party, moment.text
@@ -195,6 +196,7 @@ def _capitalized(text: str) -> str:
 
 
 def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
+    """Return a sentence about what is awaited, and when it is due."""
     if wait.by == "sweep":
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
@@ -261,6 +263,7 @@ def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
+    """Return what an entry that shows a failure or a refusal says."""
     reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):

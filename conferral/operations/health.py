@@ -106,6 +106,7 @@ def rates(before: Health, after: Health) -> Rates | None:
 
     failures: dict[str, float] = {}
     for old, new in pairs:
+        # A process reports only its most frequent codes. If one was not reported before, count what is certain.
         for code, number in new.failures.items():
             if (more := number - old.failures.get(code, _unlisted_failures(old))) > 0:
                 failures[code] = failures.get(code, 0) + more / seconds

@@ -38,17 +38,19 @@ def _limit_destinations(parsed: ParsedCommand, token: Token) -> ParsedCommand:
     """
     if (resolve := token.address_of) is None:
         return parsed
-    found: dict[str, Value] = {}
+    resolved: dict[str, Value] = {}
     try:
         for name, destinations in parsed.destinations.items():
-            found[name] = ",".join(map(resolve, destinations))
-        if given := str(parsed.values.get((name := "fallback"), "")):
+            resolved[name] = ",".join(map(resolve, destinations))
+        if fallback := str(parsed.values.get((name := "fallback"), "")):
             # Words name no destination, and URLs have a list of their own.
-            places = split_places(given)
-            found[name] = ",".join(one if one in tuple(Place) or is_url(one) else resolve(one) for one in places)
+            places = split_places(fallback)
+            resolved[name] = ",".join(
+                place if place in tuple(Place) or is_url(place) else resolve(place) for place in places
+            )
     except ConferralError as error:
         raise token.refusal(f"may not name this destination in {name}: {error}") from None
-    return replace(parsed, values={**parsed.values, **found})
+    return replace(parsed, values={**parsed.values, **resolved})
 
 
 async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand, token: Token) -> SubmittedCommand:

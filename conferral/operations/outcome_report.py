@@ -91,6 +91,7 @@ class OutcomeReport:
             self._count(*parsed)
 
     def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt]) -> None:
+        """Add one outcome, and the attempts of its transfer, to the totals."""
         kind, result, reason = outcome["kind"], outcome.get("result") or "unknown", outcome.get("reason") or "unknown"
         self.kinds[kind] += 1
         if kind == "transfer":
@@ -184,8 +185,8 @@ def _local(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone().isoformat()
 
 
-def _shown(at: str) -> str:
-    return datetime.fromisoformat(at).isoformat(" ", "minutes")
+def _shown(iso_time: str) -> str:
+    return datetime.fromisoformat(iso_time).isoformat(" ", "minutes")
 
 
 def period_line(data: Mapping[str, Any]) -> str:
@@ -268,13 +269,16 @@ def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:
     return Table(name, title, ("", ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
 
 
-def _worded(counts: Mapping[str, int], known: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
-    """Return counts by words, most first. A comma separates several words."""
-    found: Counter[str] = Counter()
+def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool = False) -> dict[str, int]:
+    """Return the counts of reasons by their texts, the highest first.
+
+    A reason may have several parts, separated by commas. A part without a text is an address.
+    """
+    by_text: Counter[str] = Counter()
     for reason, count in counts.items():
-        texts = (known.get(one) or wording.display_address(one, full=full) for one in reason.split(","))
-        found[", ".join(texts)] += count
-    return dict(found.most_common())
+        parts = (texts.get(part) or wording.display_address(part, full=full) for part in reason.split(","))
+        by_text[", ".join(parts)] += count
+    return dict(by_text.most_common())
 
 
 def _cut(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -34,12 +34,14 @@ def list_waits(
     The log, oldest first, shows when waits began whose start the session does not store. `pending` has no outcome yet.
     """
     since_ms = state_or_field_changed_ms(log, "phase", "transfer.status")
-    asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms or since_ms, 0, "twilio") for one in pending]
+    twilio_waits = [
+        Wait(f"Twilio's answer: {one.text}", one.requested_at_ms or since_ms, 0, "twilio") for one in pending
+    ]
     if not session.is_live:
-        return tuple(asked)
+        return tuple(twilio_waits)
     waits = [*_waits_for_parties(session, since_ms), *_waits_for_commands(session, log)]
     waits = waits or _waits_for_people(session, log, since_ms)
-    waits += asked
+    waits += twilio_waits
     due = sorted(session.timers.items(), key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
@@ -63,6 +65,7 @@ def timer_effect(timer: str, session: Session) -> str:
 
 
 def _waits_for_parties(session: Session, since_ms: int) -> list[Wait]:
+    """Return waits for answers, joins, and updates of parties."""
     found = []
     dialed_next = session_summary.next_dialed_party(session)
     # A leg dialed by TwiML has no dial time, so the session's start counts.
@@ -101,9 +104,9 @@ def _waits_for_commands(session: Session, log: Sequence[LogEntry]) -> list[Wait]
         Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
         for command in session_summary.pending_command_labels(session.pending_commands)
     ]
-    if session.recording is not None and (asked := session.recording.pending_update):
+    if session.recording is not None and (pending_update := session.recording.pending_update):
         since_ms = field_changed_ms("recording.pending_update", log)
-        found.append(Wait(f"Twilio's answer: {asked} the recording", since_ms, 0, "twilio"))
+        found.append(Wait(f"Twilio's answer: {pending_update} the recording", since_ms, 0, "twilio"))
     return found
 
 
@@ -153,6 +156,7 @@ def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
 
 
 def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
+    """Return waits for what only a person can do, such as to unhold."""
     if session.phase == Phase.PARKED:
         return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:

@@ -67,7 +67,7 @@ class SessionFollower(ABC, Generic[T]):
 
     @abstractmethod
     def on_change(self, name: str, followed: T | None, /) -> None:
-        """Handle a change, the last of which is the end; None if Redis lost it."""
+        """Called with each change, the end last; with None if Redis lost it."""
 
     def subscribe(self, wake: asyncio.Event) -> None:
         """Set `wake` at every change; the first subscriber starts polling."""

@@ -264,10 +264,12 @@ class ChangeFeed:
         for name in (*await self.reader.live_ids(), *recent):
             self.positions.setdefault(name, "")
         # Drop the positions of sessions that ended long ago. Recently ended ones would repeat without theirs.
-        self.positions = {name: place for name, place in self.positions.items() if place != "+" or name in recent}
+        self.positions = {
+            name: position for name, position in self.positions.items() if position != "+" or name in recent
+        }
         changes = []
-        open_places = {name: place for name, place in self.positions.items() if place != "+"}
-        for name, entries in (await self.reader.logs(open_places)).items():
+        open_positions = {name: position for name, position in self.positions.items() if position != "+"}
+        for name, entries in (await self.reader.logs(open_positions)).items():
             for entry in entries:
                 self.positions[name] = "+" if is_end(entry) else entry.entry_id
                 changes.append(Change(name, entry))

@@ -48,6 +48,7 @@ def audibility(session: Session) -> tuple[AudibleParties, ...]:
 
 
 def _audible_to(party: Party, present: Mapping[str, Party], wait_word: str) -> AudibleParties:
+    """Return whom a party hears, in the conference or in a bridge."""
     name = party.name
     if not party.is_connected:
         return AudibleParties(name, (), f"{name} {words.CONNECTING.get(party.status, 'hears silence')}")
@@ -70,6 +71,7 @@ def _wait_word(session: Session, party: Party) -> str:
 
 
 def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudibleParties:
+    """Return whom the customer or the agent of a plain `<Dial>` hears."""
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(name, "")
     partner = present.get(other)
     if partner is None:

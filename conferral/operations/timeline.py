@@ -148,21 +148,23 @@ def effect_results(moment: TimelineEntry) -> str:
     return "; ".join(f"{one.text}: {effect_result(one)}" if named else effect_result(one) for one in known)
 
 
-def effect_result(asked: EffectRequest) -> str:
+def effect_result(request: EffectRequest) -> str:
     """Describe a request's result and duration; empty while it has none."""
-    if asked.took_ms is None:
+    if request.took_ms is None:
         return ""
-    failed = "refused" if asked.is_refused else "not done"
-    word = {"succeeded": "done", "failed": failed, "unknown": "outcome unknown"}.get(asked.outcome, asked.outcome)
-    more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
-    when = "in" if asked.outcome == "succeeded" else "after"
-    return f"{word} {when} {asked.took_ms} ms{f' ({more})' if more else ''}"
+    failed = "refused" if request.is_refused else "not done"
+    word = {"succeeded": "done", "failed": failed, "unknown": "outcome unknown"}.get(request.outcome, request.outcome)
+    more = ", ".join(
+        filter(None, (f"code {request.twilio_code}" if request.twilio_code else "", request.attempts_note))
+    )
+    when = "in" if request.outcome == "succeeded" else "after"
+    return f"{word} {when} {request.took_ms} ms{f' ({more})' if more else ''}"
 
 
 def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
     """Return requests without an outcome; a session's end drops unsent ones."""
-    ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)
-    return tuple(asked for one in moments[ended_at:] for asked in one.effects if not asked.outcome)
+    ended_at = next((index for index, one in enumerate(moments) if is_end(one)), 0)
+    return tuple(request for one in moments[ended_at:] for request in one.effects if not request.outcome)
 
 
 def is_end(moment: TimelineEntry) -> bool:
@@ -182,7 +184,7 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if entry["outcome"] == "stale" or entry["event"] == "end":  # what an `end` interrupts did not fail by itself
         return False
-    event, details = entry["event"], wording.details(entry)
+    event, details = entry["event"], wording.details_of(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
     if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
@@ -217,7 +219,7 @@ def is_transfer_failure(entry: LogEntry) -> bool:
 
 def twilio_code(entry: LogEntry) -> int:
     """Return Twilio's error code of a failed effect or `<Dial>`; 0 for none."""
-    code = wording.details(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
+    code = wording.details_of(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
     return int(code) if _TWILIO_CODE.fullmatch(code) else 0
 
 
@@ -235,12 +237,12 @@ def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
     )
 
 
-def _with_outcome(asked: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRequest:
+def _with_outcome(request: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRequest:
     return replace(
-        asked,
+        request,
         outcome=_EFFECT_RESULTS[entry["event"]],
-        took_ms=max(0, at_ms - asked.requested_at_ms),
-        is_refused=entry["event"] == "effect_failed" and bool(wording.details(entry)["http_status"]),
+        took_ms=max(0, at_ms - request.requested_at_ms),
+        is_refused=entry["event"] == "effect_failed" and bool(wording.details_of(entry)["http_status"]),
         twilio_code=twilio_code(entry),
         attempts=wording.effect_attempt_count(entry),
         attempts_note=wording.describe_effect_attempts(entry),

@@ -130,9 +130,9 @@ def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
     return join_words(shown, "and")
 
 
-def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:
-    """Return the first of many notes, and the last as `and 2 more`."""
-    return list(notes) if len(notes) <= most + 1 else [*notes[:most], f"and {len(notes) - most} more"]
+def limit_notes(notes: Sequence[str], limit: int = LISTED_MAX) -> list[str]:
+    """Return the notes up to a limit, and then a note such as `and 2 more`."""
+    return list(notes) if len(notes) <= limit + 1 else [*notes[:limit], f"and {len(notes) - limit} more"]
 
 
 def transfer_failure(reason: str) -> str:
@@ -148,28 +148,28 @@ def transfer_failure(reason: str) -> str:
 
 def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its new state and reason."""
-    event, of = entry["event"], details(entry)
+    event, details = entry["event"], details_of(entry)
     if caller_gave_up(entry):
-        text = f"{of['party']} hung up before anyone answered"
+        text = f"{details['party']} hung up before anyone answered"
     elif event in _RENDERERS:
-        text = _RENDERERS[event](of) + _submitted_by(entry)
+        text = _RENDERERS[event](details) + _submitted_by(entry)
     elif event == "dial_overdue" and not gave_up_dial(entry):
         text = "due: check on the dialed call"
     elif event in words.EVENTS:
-        text = words.EVENTS[event].format_map(of) + _submitted_by(entry)
+        text = words.EVENTS[event].format_map(details) + _submitted_by(entry)
     elif event in COMMANDS_BY_NAME:
-        notes = (of["party"], of["mode"], of["action"], words.AUDIO.get(of["audio"], ""))
+        notes = (details["party"], details["mode"], details["action"], words.AUDIO.get(details["audio"], ""))
         text = _with_notes(f"{event} requested", *notes) + _submitted_by(entry)
     elif event == "calls_read":
         text = _calls_read(entry)
     elif event == "stage_overdue":
         text = _timed_out_step(_emitted_effects(entry))
     else:
-        text = " ".join((event.replace("_", " "), *of.values()))
+        text = " ".join((event.replace("_", " "), *details.values()))
     return "; ".join(filter(None, (text, describe_effect_attempts(entry))))
 
 
-def details(entry: LogEntry) -> defaultdict[str, str]:
+def details_of(entry: LogEntry) -> defaultdict[str, str]:
     """Return the event's own fields as text; a missing one is empty."""
     found = parse_object(entry["details"])
     return defaultdict(str, {name: str(value) for name, value in found.items() if isinstance(value, str | int)})
@@ -179,13 +179,13 @@ def caller_gave_up(entry: LogEntry) -> bool:
     """Whether a caller hung up unanswered; Twilio reports `no-answer`."""
     if entry["event"] != "call_progressed" or not entry["reason"].endswith("-left"):
         return False
-    of = details(entry)
-    return of["status"] == CallStatus.NO_ANSWER and entry["reason"] == f"{of['party']}-left"
+    details = details_of(entry)
+    return details["status"] == CallStatus.NO_ANSWER and entry["reason"] == f"{details['party']}-left"
 
 
 def describe_refusal(entry: LogEntry) -> str:
     """Describe a refusal, such as `hold customer was refused (by cli)`."""
-    return f"{' '.join(filter(None, (entry['event'], details(entry)['party'])))} was refused{_submitted_by(entry)}"
+    return f"{' '.join(filter(None, (entry['event'], details_of(entry)['party'])))} was refused{_submitted_by(entry)}"
 
 
 def _submitted_by(entry: LogEntry) -> str:
@@ -212,13 +212,13 @@ def _with_notes(text: str, *notes: str) -> str:
     return f"{text} ({shown})" if shown else text
 
 
-def agent_position(of: Details) -> str:
+def agent_position(details: Details) -> str:
     """Return which of several agents an entry is about; or empty."""
-    return f"agent {of['agent']} of {of['agents']}" if of["agents"] else ""
+    return f"agent {details['agent']} of {details['agents']}" if details["agents"] else ""
 
 
-def _agent_number(of: Details) -> str:
-    return f"agent number {of['agent']}" if of["agent"] and not of["agents"] else ""
+def _agent_number(details: Details) -> str:
+    return f"agent number {details['agent']}" if details["agent"] and not details["agents"] else ""
 
 
 def _call_status(who: str, status: str, sentences: Mapping[str, str] = words.CALL_STATUSES) -> str:
@@ -232,20 +232,20 @@ def dial_error(code: str) -> str:
     return words.DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
 
 
-def _dial_ended(of: Details) -> str:
-    cause = dial_error(of["code"])
-    if of["dial"] == "bridge":
-        agent = agent_position(of) or _agent_number(of)
-        return _with_notes(f"{of['party']}'s <Dial> ended", of["status"], cause, agent)
+def _dial_ended(details: Details) -> str:
+    cause = dial_error(details["code"])
+    if details["dial"] == "bridge":
+        agent = agent_position(details) or _agent_number(details)
+        return _with_notes(f"{details['party']}'s <Dial> ended", details["status"], cause, agent)
     # For a conference, "answered" says only that there was one.
-    status = "" if of["status"] == "answered" else of["status"]
-    return _with_notes(f"{of['party']}'s conference <Dial> ended", status, cause)
+    status = "" if details["status"] == "answered" else details["status"]
+    return _with_notes(f"{details['party']}'s conference <Dial> ended", status, cause)
 
 
-def _participant_left(of: Details) -> str:
-    if of["left_reason"] == "participant_add_failed":
-        return f"{of['party']} could not be added to the conference"
-    return _with_notes(f"{of['party']} left the conference", of["left_reason"].replace("_", " "))
+def _participant_left(details: Details) -> str:
+    if details["left_reason"] == "participant_add_failed":
+        return f"{details['party']} could not be added to the conference"
+    return _with_notes(f"{details['party']} left the conference", details["left_reason"].replace("_", " "))
 
 
 def _calls_read(entry: LogEntry) -> str:
@@ -265,45 +265,49 @@ def _calls_read(entry: LogEntry) -> str:
     return f"Twilio reports: {', '.join(parts)}" if parts else "Twilio lists none of the calls"
 
 
-def _recording_changed(of: Details) -> str:
-    whose = "conference" if of["of_conference"] else "call"
-    what = "the customer's message" if of["of_voicemail"] else f"the {whose}'s recording"
-    text = f"{what} {words.RECORDING.get(of['status'], of['status'])}"
-    return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
+def _recording_changed(details: Details) -> str:
+    whose = "conference" if details["of_conference"] else "call"
+    what = "the customer's message" if details["of_voicemail"] else f"the {whose}'s recording"
+    text = f"{what} {words.RECORDING.get(details['status'], details['status'])}"
+    return _with_notes(text, details["duration_s"] and f"{details['duration_s']} s")
 
 
-def _announcement_ended(of: Details) -> str:
-    whom = of["party"] or "everyone"
-    if not of["failed"]:
+def _announcement_ended(details: Details) -> str:
+    whom = details["party"] or "everyone"
+    if not details["failed"]:
         return f"{whom} heard the announcement"
-    return _with_notes(f"the announcement could not be played to {whom}", of["reason"])
+    return _with_notes(f"the announcement could not be played to {whom}", details["reason"])
 
 
 def is_flag_change(entry: LogEntry) -> bool:
     """Whether a callback confirms a conference flag: no one hears it."""
-    of = details(entry)
-    return entry["event"] == "participant_changed" and of["kind"] == "participant-modify" and not of["coaches"]
+    details = details_of(entry)
+    return (
+        entry["event"] == "participant_changed" and details["kind"] == "participant-modify" and not details["coaches"]
+    )
 
 
-def _participant_changed(of: Details) -> str:
-    party, kind = of["party"], of["kind"]
-    if of["coaches"]:
-        return f"{party} is heard only by {of['coaches']}"
+def _participant_changed(details: Details) -> str:
+    party, kind = details["party"], details["kind"]
+    if details["coaches"]:
+        return f"{party} is heard only by {details['coaches']}"
     update = kind.removeprefix("participant-")
     if party == "supervisor":  # mute and unmute are changes of mode
         update = {"mute": "monitor", "unmute": "barge"}.get(update, update)
         if update == "modify":  # no longer coaches anyone
-            update = "monitor" if of["muted"] else "barge"
+            update = "monitor" if details["muted"] else "barge"
     if update == "modify":
-        update = "set-end-on-exit" if of["end_on_exit"] else "clear-end-on-exit"
-    notes = (word for flag, word in words.FLAGS.items() if of[flag])
+        update = "set-end-on-exit" if details["end_on_exit"] else "clear-end-on-exit"
+    notes = (word for flag, word in words.FLAGS.items() if details[flag])
     return describe_update(update, party) or _with_notes(f"{party} {kind}", *notes)
 
 
-def _effect_outcome(text: str, of: Details) -> str:
-    what = describe_effect(of["kind"], of["party"], of["detail"])
-    status = f"HTTP {of['http_status']} code {of['code'] or 0}" if of["http_status"] else ""
-    return _with_notes(f"{text}: {what}", status, of["recording_sid"], words.LIMITS.get(of["reason"], of["reason"]))
+def _effect_outcome(text: str, details: Details) -> str:
+    what = describe_effect(details["kind"], details["party"], details["detail"])
+    status = f"HTTP {details['http_status']} code {details['code'] or 0}" if details["http_status"] else ""
+    return _with_notes(
+        f"{text}: {what}", status, details["recording_sid"], words.LIMITS.get(details["reason"], details["reason"])
+    )
 
 
 def describe_change(entry: LogEntry) -> str:
@@ -365,34 +369,38 @@ def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
 
 
 _RENDERERS: dict[str, Callable[[Details], str]] = {
-    "call_received": lambda of: _with_notes(
-        "call handed over" if of["handed_off"] else "incoming call",
-        of["mode"] if of["mode"] == "conference" else "",
-        of["agents"] and f"{of['agents']} agents",
+    "call_received": lambda details: _with_notes(
+        "call handed over" if details["handed_off"] else "incoming call",
+        details["mode"] if details["mode"] == "conference" else "",
+        details["agents"] and f"{details['agents']} agents",
     ),
-    "call_progressed": lambda of: _with_notes(
-        _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)
+    "call_progressed": lambda details: _with_notes(
+        _call_status(agent_position(details) or details["party"], details["status"]), _agent_number(details)
     ),
     "dial_ended": _dial_ended,
-    "gate_reached": lambda of: f"{of['party'] or words.CALLED_PARTY} answered; call screening started",
-    "gate_decided": lambda of: _call_status(of["party"] or words.CALLED_PARTY, of["decision"], words.GATE_DECISIONS),
+    "gate_reached": lambda details: f"{details['party'] or words.CALLED_PARTY} answered; call screening started",
+    "gate_decided": lambda details: _call_status(
+        details["party"] or words.CALLED_PARTY, details["decision"], words.GATE_DECISIONS
+    ),
     "participant_left": _participant_left,
     "participant_changed": _participant_changed,
-    "conference_ended": lambda of: _with_notes("conference ended", of["conference_reason"]),
+    "conference_ended": lambda details: _with_notes("conference ended", details["conference_reason"]),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
-    "account_swept": lambda of: words.SWEEP_FINDINGS.get(
-        of["finding"], _with_notes("sweep: Twilio's lists differ from the session", of["finding"])
+    "account_swept": lambda details: words.SWEEP_FINDINGS.get(
+        details["finding"], _with_notes("sweep: Twilio's lists differ from the session", details["finding"])
     ),
-    "conference_found": lambda of: (
-        f"found a Conferral conference without a session, with {of['participants']} "
-        f"participant{'s' if of['participants'] != '1' else ''}"
+    "conference_found": lambda details: (
+        f"found a Conferral conference without a session, with {details['participants']} "
+        f"participant{'s' if details['participants'] != '1' else ''}"
     ),
-    "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
-    "effect_failed": lambda of: _effect_outcome("Twilio refused" if of["http_status"] else "not done", of),
-    "effect_unknown": lambda of: _effect_outcome("outcome unknown", of),
-    "transfer": lambda of: _with_notes(
-        f"{of['mode']} transfer requested".strip(),
-        f"{of['targets']} target{'s' if of['targets'] != '1' else ''}" if of["targets"] else "",
+    "effect_succeeded": lambda details: _effect_outcome("Twilio confirmed", details),
+    "effect_failed": lambda details: _effect_outcome(
+        "Twilio refused" if details["http_status"] else "not done", details
+    ),
+    "effect_unknown": lambda details: _effect_outcome("outcome unknown", details),
+    "transfer": lambda details: _with_notes(
+        f"{details['mode']} transfer requested".strip(),
+        f"{details['targets']} target{'s' if details['targets'] != '1' else ''}" if details["targets"] else "",
     ),
 }

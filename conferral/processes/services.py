@@ -79,6 +79,7 @@ async def _serve(
     stop: asyncio.Event,
     draining: lifecycle.Draining,
 ) -> int:
+    """Run the webhooks and the control API until the stop."""
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
     client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)

@@ -55,19 +55,19 @@ class StoreClock:
         self._own_offset_ms = self._store_offset_ms
 
     def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> int:
-        """Note a reading of Redis's TIME; return its step since the last one.
+        """Update by a reading of Redis's TIME; return its step since the last one.
 
         Redis read its clock between `requested_at_s` (monotonic; None: now) and now. The step is in ms, 0 for none.
         """
         now_s = self._clock.monotonic_s()
-        least_ms = store_now_ms - now_s * 1000
-        most_ms = store_now_ms - min(now_s, requested_at_s if requested_at_s is not None else now_s) * 1000
+        offset_min_ms = store_now_ms - now_s * 1000
+        offset_max_ms = store_now_ms - min(now_s, requested_at_s if requested_at_s is not None else now_s) * 1000
         if not self._is_synced:
             self._is_synced = True
-            self._store_offset_ms = (least_ms + most_ms) / 2
+            self._store_offset_ms = (offset_min_ms + offset_max_ms) / 2
             self._own_offset_ms = self._store_offset_ms
             return 0
-        difference_ms = min(max(self._store_offset_ms, least_ms), most_ms) - self._store_offset_ms
+        difference_ms = min(max(self._store_offset_ms, offset_min_ms), offset_max_ms) - self._store_offset_ms
         self._store_offset_ms += difference_ms
         if abs(difference_ms) >= CLOCK_JUMP_MS:
             return round(difference_ms)
@@ -110,7 +110,7 @@ class RemoteClock:
         self._observed_at_s = 0.0
 
     def observe(self, reading_ms: int) -> None:
-        """Note a reading that has just arrived, Unix milliseconds."""
+        """Update the clock by a reading that has just arrived, Unix milliseconds."""
         now_s = self._clock.monotonic_s()
         offset_ms = reading_ms - now_s * 1000
         if self._offset_ms is not None and self._offset_ms - offset_ms < REMOTE_STEP_MS:

@@ -1,4 +1,4 @@
-"""What errors pass: an unexpected one is kept, Redis's are retried."""
+"""Error boundaries: keep an unexpected error; retry Redis's errors."""
 
 import asyncio
 import math
@@ -36,7 +36,7 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, (*self._passing, MemoryError)) or _is_generator_exit(error):
+        if error is None or isinstance(error, (*self._passing, MemoryError)) or _arose_while_closing(error):
             return False
         if not isinstance(error, Exception) and not _is_stray_cancellation(error):
             return False
@@ -44,8 +44,11 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
         return True
 
 
-def _is_generator_exit(error: BaseException) -> bool:
-    """Whether the error arose while its coroutine was closed: no one waits."""
+def _arose_while_closing(error: BaseException) -> bool:
+    """Whether the error was raised while its coroutine was being closed.
+
+    `close` raises GeneratorExit in it, and needs an error to come out; so does one raised by a cleanup meanwhile.
+    """
     link: BaseException | None = error
     for _ in range(_LINKS_MAX):
         if link is None:

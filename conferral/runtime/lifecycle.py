@@ -64,6 +64,7 @@ async def _run_with_signals(
     on_hangup: Callable[[], None] | None,
     draining: Draining | None,
 ) -> int:
+    """Run `main`; a signal, or an error such as MemoryError, stops it."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     fatal_errors: list[BaseException] = []

@@ -64,7 +64,7 @@ def cut_text(text: str, length_max: int) -> str:
     return text if len(text) <= length_max else _CUT_NUMBER.sub("", text[:length_max])
 
 
-def _mask(found: re.Match[str]) -> str:
+def _mask(number: re.Match[str]) -> str:
     """Mask a number; keep the example number, and IPv4 addresses."""
-    text = found.group()
-    return text if found["host"] or text == EXAMPLE else _keep_last_digits(text)
+    text = number.group()
+    return text if number["host"] or text == EXAMPLE else _keep_last_digits(text)

@@ -77,15 +77,15 @@ def describe_missing(name: str, field: Any) -> str:
     return f"{name}: missing; {field.description or ''}{example}"
 
 
-def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> str:
+def describe_invalid(name: str, value: object, field: Any, reason: str = "") -> str:
     """Return the line about a setting with an invalid value.
 
     `field` is None if only the name is known; `reason` is the specific problem, if known.
     """
     words, example = valid_values(name, field)
-    value = show_value(given, masked=is_secret(field))
-    found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
-    return f"{name}: {found}; it must be {words}, for example {name}={example}"
+    shown = show_value(value, masked=is_secret(field))
+    problem = f"{reason}; given: {shown}" if reason else f"{shown} is not valid"
+    return f"{name}: {problem}; it must be {words}, for example {name}={example}"
 
 
 def valid_values(name: str, field: Any) -> tuple[str, str]:
@@ -104,9 +104,9 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
         for name, word in (("ge", "from"), ("gt", "above"), ("le", "up to"))
         if hasattr(rule, name)
     }
-    least, most = limits.get("ge") or limits.get("gt", ""), limits.get("le", "")
+    lower, upper = limits.get("ge") or limits.get("gt", ""), limits.get("le", "")
     kind = "a whole number" if field.annotation is int else "a number"
-    return " ".join(filter(None, (kind, least, most))), str(field.default or 1)
+    return " ".join(filter(None, (kind, lower, upper))), str(field.default or 1)
 
 
 def is_secret(field: Any) -> bool:
@@ -114,13 +114,13 @@ def is_secret(field: Any) -> bool:
     return field is not None and "SecretStr" in str(field.annotation)
 
 
-def show_value(given: object, *, masked: bool = False) -> str:
+def show_value(value: object, *, masked: bool = False) -> str:
     """Return a value without secrets, phone numbers, and URL passwords.
 
     >>> show_value("redis://me:sec/ret@cache:port/0"), show_value("+1 415 555 0123"), show_value("x", masked=True)
     ('"redis://***@cache:port/0"', '"+…23"', 'the value (hidden, 1 character)')
     """
-    text = str(given)
+    text = str(value)
     if masked:
         return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
     # Whatever is wrong with a URL, all before its last @ and all after password=, also misspelled, may be a password.

@@ -427,11 +427,11 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
     return settings
 
 
-def _require_pair(**given: object) -> None:
+def _require_pair(**values: object) -> None:
     """Raise SettingsError if only one of two settings is given."""
-    missing = [name for name, value in given.items() if not value]
+    missing = [name for name, value in values.items() if not value]
     if len(missing) == 1:
-        raise SettingsError((f"{missing[0]}: missing; {' and '.join(given)} go together",))
+        raise SettingsError((f"{missing[0]}: missing; {' and '.join(values)} go together",))
 
 
 @cache

@@ -56,6 +56,7 @@ def exporting(process: str) -> Iterator[None]:
 
 
 def _make_tracer(process: str) -> "Tracer | None":
+    """Return a tracer; None, and a warning, if it can't be set up."""
     import structlog  # not at the start: `--help` stays fast
 
     log = structlog.get_logger()
@@ -82,17 +83,17 @@ def span(
 
 
 @contextmanager
-def consumer_spans(wanted: Iterable[tuple[str, str, Attributes, str]]) -> Iterator[dict[str, str]]:
+def consumer_spans(spans: Iterable[tuple[str, str, Attributes, str]]) -> Iterator[dict[str, str]]:
     """Open spans for a `with`, each given as key, name, attributes, parent.
 
     It yields each one's `traceparent` by its key; nothing while tracing is off.
     """
     with ExitStack() as stack:
-        found = {}
-        for key, name, attributes, parent in wanted if _tracer is not None else ():
+        traceparents = {}
+        for key, name, attributes, parent in spans if _tracer is not None else ():
             stack.enter_context(span(name, attributes, "consumer", parent))
-            found[key] = traceparent()
-        yield found
+            traceparents[key] = traceparent()
+        yield traceparents
 
 
 def within(traceparent: str) -> AbstractContextManager[object]:

@@ -234,6 +234,7 @@ class Faults:
         plan: CallbackPlan | RestPlan | FetchPlan,
         method: str = "",
     ) -> None:
+        """Add a fault for the next `count` requests that match."""
         for name in params:
             if not name[0].isupper():  # a misspelled argument would never match a request
                 raise TypeError(f"{name} is no parameter of Twilio's")

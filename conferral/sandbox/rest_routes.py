@@ -35,7 +35,7 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
-        if not slash:  # the account itself
+        if not slash:  # the account itself: a SID has 34 characters
             account_sid, slash, rest = account_sid.removesuffix(".json"), "", account_sid[34:]
         if not _is_authenticated(sandbox, request, account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
@@ -66,22 +66,25 @@ def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid
 
 
 async def _respond_with_faults(
-    sandbox: SandboxRuntime, request: web.Request, asked: RestRequest, entry: RestEntry
+    sandbox: SandboxRuntime, request: web.Request, parsed: RestRequest, entry: RestEntry
 ) -> web.StreamResponse:
-    """Return the model's response, or a fault; complete the log entry."""
-    plan = sandbox.faults.plan_rest(asked.method, asked.path, asked.params)
+    """Return the model's response or a planned fault; complete the log entry.
+
+    A fault comes before or after the model has applied the request (`plan.moment`), or cuts its response in half.
+    """
+    plan = sandbox.faults.plan_rest(parsed.method, parsed.path, parsed.params)
     entry.fault = plan.fault
     if plan.latency_s:
         await asyncio.sleep(plan.latency_s)
-    await _run_hook(sandbox, RestHookEvent("before", asked.method, asked.path, asked.params))
+    await _run_hook(sandbox, RestHookEvent("before", parsed.method, parsed.path, parsed.params))
     is_faulty = plan.cuts_connection or plan.status or plan.corruption == "html"
     if plan.moment == "before" and is_faulty:
         return _send_fault(sandbox, request, plan, entry)
-    answer = sandbox.apply(asked).rest
+    answer = sandbox.apply(parsed).rest
     if answer is None:
         raise RuntimeError("the exchange gave no answer")
     entry.applied = True
-    await _run_hook(sandbox, RestHookEvent("after", asked.method, asked.path, asked.params, answer))
+    await _run_hook(sandbox, RestHookEvent("after", parsed.method, parsed.path, parsed.params, answer))
     if is_faulty:
         return _send_fault(sandbox, request, plan, entry)
     entry.status = answer.status

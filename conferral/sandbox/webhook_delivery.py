@@ -35,7 +35,7 @@ class Target:
     read_ms: int = 15_000
     total_ms: int = 15_000
     retries: int = 1
-    retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read).
+    retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read), or `all`.
     fragment_error: str = ""
 
     def is_retried(self, failure: str) -> bool:
@@ -189,11 +189,14 @@ class WebhookSender:
         return await self.send(target, entry)
 
     async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
-        """Send until a response needs no retry; record attempts in the entry."""
+        """Send, with the URL's retries and time limit; record each attempt.
+
+        All attempts have the same idempotency token. Returns the last one's response, or its failure.
+        """
         self._sent_count += 1
         entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
         until_s = asyncio.get_running_loop().time() + target.total_ms / 1000
-        answer = WebhookResponse(0, error_code=11205, failure="ct")
+        answer = WebhookResponse(0, error_code=11205, failure="ct")  # no connection
         for _ in range(1 + target.retries):
             left_s = until_s - asyncio.get_running_loop().time()
             if left_s <= 0:

@@ -37,9 +37,12 @@ class CallIndex:
         """Index a call, unless it has a session."""
         return "SET", self.keys.call(call_sid), session_id, "NX", "EX", self.ttl_s
 
-    def claim_visit(self, call_sid: str, ended: str, wanted: str) -> Command:
-        """Make `wanted` a call's newest session if that is `ended`; return it."""
-        return scripts.claim_visit.command([self.keys.call(call_sid)], [ended, wanted, self.ttl_s])
+    def claim_visit(self, call_sid: str, ended_id: str, new_id: str) -> Command:
+        """Make `new_id` a call's newest session if that is `ended_id`.
+
+        Returns the newest session's id, which another claim may have set.
+        """
+        return scripts.claim_visit.command([self.keys.call(call_sid)], [ended_id, new_id, self.ttl_s])
 
     def expire(self, call_sid: str, session_id: str) -> Command:
         """Let a call expire after its session's end, unless it has a newer one."""

@@ -116,7 +116,7 @@ class OutcomeQueue:
         await self.delay(head, 0, now_ms)
 
     async def delay(self, head: QueuedOutcome, failures: int, due_ms: int) -> None:
-        """Send an outcome again later."""
+        """Set an outcome's failures and due time; without failures, remove it."""
         names = [self._keys.sending, self._keys.sending_due]
         await scripts.settle_outcome(self._client, names, [head.session, head.entry_id, failures, due_ms])
 
@@ -126,11 +126,11 @@ class OutcomeQueue:
         await self.settle(head, now_ms)
 
     async def stop(self, now_ms: int) -> None:
-        """Note that the receiver wants no more outcomes."""
+        """Store that the receiver wants no more outcomes."""
         await ask(self._client, "HSET", self._keys.sending_state, "stopped_at", now_ms)
 
     async def resume(self) -> None:
-        """Note that outcomes may be sent again."""
+        """Store that outcomes may be sent again."""
         await ask(self._client, "HDEL", self._keys.sending_state, "stopped_at")
 
     async def resend(self, entries: Sequence[StoredOutcome]) -> None:

@@ -94,7 +94,7 @@ class AccountSnapshot:
         if parent := text_of(record.parent_call_sid):
             others = (one for one in self.children.get(parent, ()) if one.call_sid != call_sid)
             self.children[parent] = (*others, ChildCall(call_sid, called, caller))
-            self._note_time(record)
+            self._add_creation_time(record)
 
     def add_conference(self, status: str, record: Any) -> None:
         """Add a record of the list of conferences with a status."""
@@ -103,9 +103,9 @@ class AccountSnapshot:
             sid = text_of(record.sid)
             self.conferences[sid] = name
             (self.waiting.add if status == NOT_STARTED else self.waiting.discard)(sid)
-            self._note_time(record)
+            self._add_creation_time(record)
 
-    def _note_time(self, record: Any) -> None:
+    def _add_creation_time(self, record: Any) -> None:
         if isinstance(record.date_created, datetime):  # the library has None or text for a bad date
             self.created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
 
@@ -135,8 +135,8 @@ class AccountListReader:
         self._metrics = metrics
         self._own_numbers = own_numbers
 
-    async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Read the lists; `check` runs before every request and may abort it.
+    async def read(self, require_ownership: Callable[[], None] = lambda: None) -> AccountSnapshot:
+        """Read the lists; `require_ownership` may raise before each request.
 
         The caller labels the requests.
         """
@@ -144,13 +144,15 @@ class AccountListReader:
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
             add_call = partial(account.add_call, status, own_numbers)
-            pages, has_all = await self._read_list(first, add_call, check)
+            pages, has_all = await self._read_list(first, add_call, require_ownership)
             account.call_pages += pages
             account.has_all_calls &= has_all
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                pages, has_all = await self._read_list(first, partial(account.add_conference, status), check)
+                pages, has_all = await self._read_list(
+                    first, partial(account.add_conference, status), require_ownership
+                )
                 account.conference_pages += pages
                 account.has_all_conferences &= has_all
             except ProviderRefusedError:
@@ -159,12 +161,15 @@ class AccountListReader:
         return account
 
     async def _read_list(
-        self, first: Callable[[], Awaitable[Page | None]], add: Callable[[Any], None], check: Callable[[], None]
+        self,
+        first: Callable[[], Awaitable[Page | None]],
+        add: Callable[[Any], None],
+        require_ownership: Callable[[], None],
     ) -> tuple[int, bool]:
         """Read a list; return its pages, and whether all of it was readable."""
         request, is_complete = first, True
         for count in range(1, PAGES_MAX + 1):
-            check()
+            require_ownership()
             page = await _read_page(request)
             if page is None:
                 return count, is_complete

@@ -339,7 +339,7 @@ class AllowList:
             self._check_cost(parsed)
 
     def _check_number(self, number: str) -> None:
-        """Check the kind (forbidden, emergency), then country, prefix, and cost."""
+        """Raise AddressError unless kind, country, prefix, and cost are allowed."""
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or is_possible(parsed)):
@@ -359,7 +359,7 @@ class AllowList:
         self._check_cost(parsed)
 
     def _check_cost(self, parsed: PhoneNumber) -> None:
-        """Refuse a costly number unless an entry lies inside its range."""
+        """Raise AddressError for a costly number, unless an entry is in its range."""
         if not (kind := kind_of_costly(parsed)):
             return
         number = e164(parsed)

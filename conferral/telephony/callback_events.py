@@ -175,7 +175,8 @@ def session_id_of(fields: Fields) -> str:
 def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller: str = "") -> CallReceived:
     """Parse a new call's request (Twilio docs, request parameters).
 
-    Your app hands over a call that it placed. `caller` is the number in the caller's SIP address, if there is one.
+    A call that was placed by REST is your app's, which hands it over. `caller` is the number in the caller's SIP
+    address, if there is one.
     """
     call_sid, from_ = call_sid_of(fields), customer_of(fields)
     placed_by_app, call_token = is_placed_by_rest(fields), fields.get("CallToken", "")

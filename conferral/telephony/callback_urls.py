@@ -323,10 +323,10 @@ def is_id(text: str) -> bool:
     return ID_PATTERN.fullmatch(text) is not None
 
 
-def _query_of(given: Mapping[str, Any]) -> str:
+def _query_of(fields: Mapping[str, Any]) -> str:
     """Return a query in alphabetical order, with its last field."""
     # Some requests arrive sorted, though the signature covers the order that we gave.
-    return urlencode([*sorted(given.items()), (_LAST, _LAST_VALUE)])
+    return urlencode([*sorted(fields.items()), (_LAST, _LAST_VALUE)])
 
 
 def _split_query(query: str) -> dict[str, str]:

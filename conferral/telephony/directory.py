@@ -251,15 +251,15 @@ def load_directory(settings: ServiceSettings) -> Directory:
     names, entries = read_file(path, allowed, settings.return_urls) if path else ({}, {})
     problems: list[str] = []
 
-    def parsed(name: str, given: str, parse: Callable[[str], str]) -> str:
+    def parsed(name: str, value: str, parse: Callable[[str], str]) -> str:
         try:
-            return parse(given)
+            return parse(value)
         except AddressError as error:
-            problems.append(setting_errors.describe_invalid(name, given, None, error.reason))
+            problems.append(setting_errors.describe_invalid(name, value, None, error.reason))
             return ""
 
-    def resolve(given: str) -> str:
-        return resolve_address(given, names, allowed).text
+    def resolve(value: str) -> str:
+        return resolve_address(value, names, allowed).text
 
     agents = (parsed("CONFERRAL_AGENT", settings.agent, resolve),) if settings.agent is not None else ()
     rules = FallbackRules(names, allowed, settings.return_urls)

@@ -49,6 +49,7 @@ class FallbackRules:
         return ",".join(found)
 
     def _resolve(self, place: str, without: frozenset[Place]) -> str:
+        """Return a word, a URL, or the address of a name; raise AddressError."""
         if place in without:
             raise AddressError(f"{place} is not possible here")
         if place in tuple(Place):

@@ -64,12 +64,12 @@ def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
         variable.set(before)
 
 
-def send_guard(holds: Callable[[], bool]) -> AbstractContextManager[None]:
-    """Send requests only while `holds()`; else raise ProviderUnreachableError.
+def send_guard(is_allowed: Callable[[], bool]) -> AbstractContextManager[None]:
+    """Send only while `is_allowed()`; else raise ProviderUnreachableError.
 
     Connecting takes time, and the process may be paused meanwhile, so the permission to send (the lease) may be gone.
     """
-    return _set(_send_allowed, holds)
+    return _set(_send_allowed, is_allowed)
 
 
 class _SendCancelledError(ProviderUnreachableError):
@@ -187,12 +187,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     code = errors.code_of(answer.body)
                     wait_s = errors.retry_after_s(answer.headers)
                     if code:
-                        self._note_time(answer)
+                        self._observe_twilio_time(answer)
                     raise errors.from_status(status, code, wait_s)
                 is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
                 if not is_readable:
                     raise OutcomeUnknownError(http_status=status)
-                self._note_time(answer)
+                self._observe_twilio_time(answer)
             except _SendCancelledError:
                 is_inconclusive = True
                 raise
@@ -211,7 +211,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                         observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
-    def _note_time(self, answer: "HttpAnswer") -> None:
+    def _observe_twilio_time(self, answer: "HttpAnswer") -> None:
         if (sent_at_ms := errors.sent_at_ms(answer.headers)) is not None:
             self.twilio_clock.observe(sent_at_ms)
 

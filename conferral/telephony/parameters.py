@@ -63,7 +63,11 @@ class PlacedCall:
 
 
 def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
-    """Raise ProviderRefusedError if the allow-list does not permit a dial."""
+    """Raise ProviderRefusedError if the allow-list does not permit a dial.
+
+    A party that called in from an address that Twilio signed (`is_signed_address`) may be called back there, whatever
+    its form and domain.
+    """
     try:
         if effect.is_signed_address:
             setup.allowed.check_signed_address(effect.to)

@@ -110,7 +110,10 @@ class TokenFile(Tokens):
 
 
 def load_tokens(path: Path | None, api_token: SecretStr | None, names: Names = dict) -> dict[str, Token]:
-    """Return the tokens by digest, `api` first; raise SettingsError."""
+    """Return the tokens by digest, `api` first; raise SettingsError.
+
+    `names` returns the directory's addresses by name: a token's destinations may be names.
+    """
     found: dict[str, Token] = {}
     tables = parse_toml(_SETTING, path, read_toml(_SETTING, path), _File, _Token).tokens if path else {}
     if api_token is not None:

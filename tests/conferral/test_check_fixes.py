@@ -5,14 +5,14 @@ from redis.exceptions import BusyLoadingError, MovedError, NoPermissionError, Re
 
 from conferral.check import redis_server
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.connection.errors import note_node
+from conferral.storage.connection.errors import set_redis_node
 
 
 class _Refusing:
     """A Redis that answers every command with an error."""
 
     def __init__(self, error, node=""):
-        note_node(error, node)
+        set_redis_node(error, node)
         self._error = error
 
     async def hmget(self, *_arguments):

@@ -98,8 +98,8 @@ class _Ingest:
             return None if self.facts.is_ended else NewestSession(self.facts.id, self.facts, has_ended=False)
         return NewestSession(call_sid, None, has_ended=True) if self.comes_back else None
 
-    async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
-        return wanted
+    async def claim_visit(self, call_sid: str, ended_id: str, new_id: str) -> str:
+        return new_id
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", gone: Sequence[str] = ()

@@ -18,7 +18,7 @@ from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import make_client, store_errors
-from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node, to_store_error
+from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, set_redis_node, to_store_error
 from tests.support.each import each
 
 
@@ -49,7 +49,7 @@ def test_timeout_is_called_one(error) -> None:
 
 def test_node_of_a_cluster_is_named() -> None:
     error = RedisTimeoutError("secret text")
-    note_node(error, "10.0.0.2:6379")
+    set_redis_node(error, "10.0.0.2:6379")
     ours = to_store_error(error)
     assert str(ours) == "Redis node 10.0.0.2:6379 did not answer in time"
     assert ours.node == "10.0.0.2:6379"

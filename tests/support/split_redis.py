@@ -8,7 +8,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
 from conferral.storage.connection.cluster import key_of
-from conferral.storage.connection.errors import note_node
+from conferral.storage.connection.errors import set_redis_node
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
 from tests.support.memory_redis.values import Reply
@@ -48,7 +48,7 @@ class SplitClient(MemoryClient):
                 try:
                     await self.result_of(asyncio.get_running_loop().create_future(), self.timeout_s)
                 except RedisTimeoutError as error:
-                    note_node(error, self.node_of(key))
+                    set_redis_node(error, self.node_of(key))
                     raise
         return await super().exchange(commands)
 

@@ -140,10 +140,10 @@ class FakeIngest:
         session_id = self.sessions.get(call_sid) or (call_sid if is_party else "")
         return NewestSession(session_id, self.facts, has_ended=False) if session_id else None
 
-    async def claim_visit(self, call_sid, ended, wanted):
+    async def claim_visit(self, call_sid, ended_id, new_id):
         await self._reach()
-        if self.ended.get(call_sid) == ended:
-            self.ended[call_sid] = wanted
+        if self.ended.get(call_sid) == ended_id:
+            self.ended[call_sid] = new_id
         return self.ended[call_sid]
 
     async def claim_gate(self, session_id, dial_id, call_sid, ring_group="", released_dials=()):

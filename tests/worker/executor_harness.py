@@ -334,7 +334,7 @@ class FakeRecords:
         self.reserved.append(effect.effect_id)
         return self.refused_by.get(effect.effect_id, "")
 
-    async def has_come_back(self, effect: CallEffect) -> bool:
+    async def has_later_session(self, effect: CallEffect) -> bool:
         return effect.call_sid in self.come_back
 
     async def session_awaits(self, effect: Effect) -> bool:

@@ -48,9 +48,9 @@ async def test_the_missing_callback_corrects_and_releases_outcomes_in_order(loop
     published = Published()
     published.late.add(outcome(1), UNREPORTED)
     published.late.add(outcome(2, ended_at_ms=4_000), UNREPORTED)  # would lack nothing by itself
-    published.late.note(Session("another"))
+    published.late.correct(Session("another"))
     assert published.found == []
-    published.late.note(REPORTED)
+    published.late.correct(REPORTED)
     assert published.found == [("S:1", 2_000), ("S:2", 2_000)]
     await asyncio.sleep(WAIT_MAX_S + 1)  # a delay: in virtual time
     assert len(published.found) == 2
@@ -73,7 +73,7 @@ async def test_after_a_stop_the_next_holder_publishes_them(loop) -> None:
     published = Published()
     published.late.add(outcome(1), UNREPORTED)
     published.late.stop()
-    published.late.note(REPORTED)
+    published.late.correct(REPORTED)
     await asyncio.sleep(WAIT_MAX_S + 1)  # a delay: in virtual time
     assert published.found == []
     successor = Published()

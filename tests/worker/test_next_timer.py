@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conferral.statemachine.policy import Policy
-from conferral.worker.consumer.partition_consumer import PartitionTimers, longest_timers_ms
+from conferral.worker.consumer.partition_consumer import PartitionTimers, max_timer_lengths_ms
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 
 
@@ -19,7 +19,7 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
 
     async def fire_timers(*_given: object) -> tuple[int, int | None]:
         for due_ms in set_while_firing:
-            timers.note_set(due_ms)
+            timers.add_due(due_ms)
         return 0, due_in_redis.pop(0)
 
     nothing: Any = None
@@ -30,7 +30,7 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
     waiting = asyncio.create_task(timers.wait_until_due())
     for wait_s, due_ms in ((60.0, 60_700), (0.1, 700), (0.0, 800)):
         await asyncio.sleep(wait_s)  # a delay: virtual time
-        timers.note_set(due_ms + 60_000)
+        timers.add_due(due_ms + 60_000)
     await waiting
     assert loop.time() == pytest.approx(60.3), "an earlier one ends the wait, a later one does not prolong it"
 
@@ -41,5 +41,5 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
 
 
 def test_timer_of_a_hold_that_is_not_due_for_hours_is_not_taken_for_one_left_by_another_clock() -> None:
-    longest_ms = longest_timers_ms(Policy(hold_limit_ms=7_200_000))
+    longest_ms = max_timer_lengths_ms(Policy(hold_limit_ms=7_200_000))
     assert (longest_ms["hold"], longest_ms["hold_notice"], longest_ms["lone"]) == (7_200_000, 7_200_000, 60_000)

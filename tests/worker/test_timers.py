@@ -39,7 +39,7 @@ async def fail_partitions(
     access.fire_timers = fire_timers
     for number in SILENT:
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
-        member.keeper.consumers[number].timers.note_set(0)
+        member.keeper.consumers[number].timers.add_due(0)
 
 
 @of_one
@@ -53,7 +53,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
         due_ms = member.context.core.store_clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
-        member.keeper.consumers[HEARD].timers.note_set(due_ms)
+        member.keeper.consumers[HEARD].timers.add_due(due_ms)
         await team.passes(2.0)
         assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     assert set(asked) == {*SILENT}
@@ -72,6 +72,6 @@ async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: Worker
 
     access.fire_timers = fire_timers
     due_ms = member.context.core.store_clock.now_ms() + 700
-    consumer.timers.note_set(due_ms)
+    consumer.timers.add_due(due_ms)
     await team.passes(1.0)
     assert fired_at_ms[0] == due_ms

@@ -156,9 +156,11 @@ def _authorize(request: web.Request, route: Route, bearer: BearerAuthenticator |
 
 
 async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
+    """Return the request's parameters, or raise RequestError."""
     token = _authorize(request, route, bearer) if route.needs_token else NO_TOKEN
 
-    def is_gone() -> bool:
+    def must_end() -> bool:
+        """Whether to stop a wait or a stream: the client left, or lost its token."""
         is_closing = request.transport is None or request.transport.is_closing()
         return is_closing or (bearer is not None and route.needs_token and not bearer.tokens.have(token))
 
@@ -167,7 +169,7 @@ async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthe
         query=parse_query(request, route.query),
         body=await read_json_object(request) if route.body else {},
         key=idempotency_key_of(request) if route.accepts_idempotency_key else "",
-        is_gone=is_gone,
+        must_end=must_end,
         token=token,
         http=request,
     )

@@ -78,8 +78,8 @@ class ApiRequest:
     body: Mapping[str, Any]
     #: The command's id from the Idempotency-Key header; empty without one.
     key: str
-    #: Whether no one may have the answer anymore: the client has left, or its token was removed or changed.
-    is_gone: Callable[[], bool]
+    #: Whether to stop a wait or a stream: the client has left, or its token was removed or changed.
+    must_end: Callable[[], bool]
     #: Who asks; `NO_TOKEN` if the route needs none.
     token: Token
     http: web.Request
@@ -139,7 +139,7 @@ class Handlers:
             _refuse_pages(request)
             return await self._streams.send_sessions(
                 request.http,
-                request.is_gone,
+                request.must_end,
                 lambda session: state in (None, session.state) and is_wanted(session),
             )
         where = is_wanted if party or ref else None
@@ -162,7 +162,7 @@ class Handlers:
             _refuse_pages(request)
             last_id = last_event_id_of(request.http)
             unknown = _unknown_session(request)
-            return await self._streams.send_log(request.http, request.is_gone, session_id, last_id, unknown)
+            return await self._streams.send_log(request.http, request.must_end, session_id, last_id, unknown)
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.
@@ -196,7 +196,7 @@ class Handlers:
         parsed = _parsed_command(request, session=named)
         command = await http_commands.submit_command(self._submitter, parsed, request.token)
         wait_s = request.query["wait"]
-        outcome = await self._wait_for_outcome(command, wait_s, request.is_gone) if wait_s else None
+        outcome = await self._wait_for_outcome(command, wait_s, request.must_end) if wait_s else None
         if outcome is None or not outcome.is_final:
             return _response(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
@@ -216,14 +216,14 @@ class Handlers:
         return _response(200, _outcome(found))
 
     async def _wait_for_outcome(
-        self, command: SubmittedCommand, wait_s: float, is_gone: Callable[[], bool]
+        self, command: SubmittedCommand, wait_s: float, must_end: Callable[[], bool]
     ) -> command_stream.CommandOutcome | None:
         """Return the final or last outcome; None if Redis is unreachable."""
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
         self._waiting += 1
         try:
-            return await self._submitter.wait_for_outcome(command, wait_s, lambda: self._is_closing or is_gone())
+            return await self._submitter.wait_for_outcome(command, wait_s, lambda: self._is_closing or must_end())
         except StoreUnreachableError as error:
             _log_unreachable(error)
             return None
@@ -277,7 +277,7 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
     return http_commands.parse_command(fields)
 
 
-def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
+def _outcome(outcome: command_stream.CommandOutcome) -> models.CommandOutcome:
     return models.CommandOutcome(
-        command=found.command_id, status=found.status, reason=found.reason, session=found.session, by=found.by
+        command=outcome.command_id, status=outcome.status, reason=outcome.reason, session=outcome.session, by=outcome.by
     )

@@ -60,11 +60,11 @@ class _Followed(FollowedSession):
 class _Reader:
     """A stream's other end."""
 
-    def __init__(self, request: web.Request, is_gone: Callable[[], bool]) -> None:
+    def __init__(self, request: web.Request, must_end: Callable[[], bool]) -> None:
         self.wake = asyncio.Event()
         self.response = web.StreamResponse(headers=_HEADERS)
         self._request = request
-        self._is_gone = is_gone
+        self._must_end = must_end
         self._is_over = self._is_stalled = False
         self._sent_s = asyncio.get_running_loop().time()
 
@@ -77,7 +77,7 @@ class _Reader:
 
     async def send(self, events: bytes) -> None:
         """Send as fast as the reader takes it; raise ConnectionError at the end."""
-        self._check()
+        self._raise_if_over()
         self._is_stalled = True
         await self.response.write(events)
         self._is_stalled = False
@@ -86,7 +86,7 @@ class _Reader:
 
     async def wait(self) -> None:
         """Wait for `wake`, for a while, and send a comment if one is due."""
-        self._check()
+        self._raise_if_over()
         if asyncio.get_running_loop().time() - self._sent_s >= COMMENT_EVERY_S:
             await self.send(b":\n\n")
         with suppress(TimeoutError):
@@ -101,8 +101,8 @@ class _Reader:
         if self._is_stalled and self._request.transport is not None:
             self._request.transport.abort()
 
-    def _check(self) -> None:
-        if self._is_over or self._is_gone():
+    def _raise_if_over(self) -> None:
+        if self._is_over or self._must_end():
             raise ConnectionResetError
 
 
@@ -110,9 +110,9 @@ class _SessionsReader(_Reader):
     """Gets each change of the sessions that it wants."""
 
     def __init__(
-        self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+        self, request: web.Request, must_end: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
     ) -> None:
-        super().__init__(request, is_gone)
+        super().__init__(request, must_end)
         self._is_wanted = is_wanted
         #: Ids of the wanted sessions that were sent.
         self._shown: set[str] = set()
@@ -161,13 +161,13 @@ class EventStreams(SessionFollower[_Followed]):
             reader.end()
 
     async def send_sessions(
-        self, request: web.Request, is_gone: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+        self, request: web.Request, must_end: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
     ) -> web.StreamResponse:
         """Send the live sessions, then their changes; may raise StoreError.
 
-        `is_gone`: whether the reader has left, or may read no more.
+        `must_end`: whether the client has left, or lost its token.
         """
-        reader = _SessionsReader(request, is_gone, is_wanted)
+        reader = _SessionsReader(request, must_end, is_wanted)
         with self._opened(reader):
             await self._wait_for_poll()
             # From here on, the reader gets each change.
@@ -183,7 +183,7 @@ class EventStreams(SessionFollower[_Followed]):
     async def send_log(
         self,
         request: web.Request,
-        is_gone: Callable[[], bool],
+        must_end: Callable[[], bool],
         session_id: str,
         last_id: str,
         unknown: RequestError,
@@ -192,7 +192,7 @@ class EventStreams(SessionFollower[_Followed]):
 
         Raise `unknown` if there is neither, or StoreError.
         """
-        reader, read = _Reader(request, is_gone), self._redis.limiter
+        reader, read = _Reader(request, must_end), self._redis.limiter
         with self._opened(reader):
             reads = await self._redis.reader()
             while True:

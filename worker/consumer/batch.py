@@ -146,6 +146,7 @@ def discard(entries: Iterable[Entry], reports: Sequence[ReportCommand], now_ms: 
 
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+    """Add a decision's effects, writes, and timers to the commit."""
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
         batch.outbox_remove.append(effect_id)

@@ -61,11 +61,12 @@ class BatchProcessor:
         """
         parsed = await self._parse(entries)
         admitted = self._first_reads.admit(parsed)
-        await self._first_reads.ask_waiting()
+        await self._first_reads.request_reads_of_waiting()
         await self._process(admitted)
         return len(admitted) < len(parsed)
 
     async def _process(self, events: Events, *, is_alone: bool = False) -> None:
+        """Decide and commit events; if that fails, each alone, or dead-letter it."""
         events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)

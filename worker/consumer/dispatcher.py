@@ -79,14 +79,14 @@ class PostCommitWrites:
             for write in writes:
                 error = failed.get(write.write_id)
                 if error is not None and not isinstance(error, StoreUnreachableError):
-                    await self._handle_refusal(write, error)
+                    await self._keep_or_drop_refused(write, error)
         except StoreUnreachableError:
             return writes
         except StoreError:
             return []  # they stay in the outbox
         return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
 
-    async def _handle_refusal(self, write: PostCommitWrite, error: StoreError) -> None:
+    async def _keep_or_drop_refused(self, write: PostCommitWrite, error: StoreError) -> None:
         """Keep a refused outcome for a later attempt; drop other writes."""
         if isinstance(write, PublishOutcome):  # its stream may take entries again
             self._metrics.writes_refused.labels("outcomes").inc()
@@ -113,7 +113,7 @@ class Dispatcher:
         partition: int,
         lease: Lease,
         context: WorkerContext,
-        note_timer: Callable[[int], None],
+        add_due_timer: Callable[[int], None],
         quarantine: Quarantine,
     ) -> None:
         self._partition = partition
@@ -121,7 +121,7 @@ class Dispatcher:
         self._context = context
         self._clock = context.core.store_clock
         #: Called with the earliest due time of a commit, Unix milliseconds.
-        self._note_timer = note_timer
+        self._add_due_timer = add_due_timer
         #: In the outbox, by id.
         self._open_effects: dict[str, Effect] = {}
         self.writes = PostCommitWrites(partition, context)
@@ -197,7 +197,10 @@ class Dispatcher:
         )
 
     def dispatch(self, decided: DecidedBatch) -> None:
-        """Act on a commit: effects first, because callers wait for them."""
+        """Start what was committed: effects first, because callers wait for them.
+
+        Outcomes of commands may wait for a callback that corrects them (`LateOutcomes`); other writes start now.
+        """
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for decision in decided.decisions:
             if decision.ends_session:
@@ -210,14 +213,14 @@ class Dispatcher:
         self._context.on_committed(decided.decisions)
         self.writes.start([one for one in decided.post_commit_writes if not isinstance(one, PublishOutcome)])
         for session in sessions.values():
-            self._late_outcomes.note(session)
+            self._late_outcomes.correct(session)
         for write in decided.post_commit_writes:
             if isinstance(write, PublishOutcome):
                 self._late_outcomes.add(write, sessions[write.session_id])
         for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
-            self._note_timer(min(due))
+            self._add_due_timer(min(due))
         now_ms, metrics = self._clock.store_now_ms(), self._context.core.metrics
         log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
 

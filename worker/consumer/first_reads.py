@@ -65,7 +65,7 @@ class FirstReads:
         self._metrics = context.core.metrics
         #: Called with each session that may go on.
         self._on_read = on_read
-        #: When each was last asked to read, monotonic seconds; None before.
+        #: By session that must read: when its read was last requested, monotonic seconds; None before.
         self._unread: dict[str, float | None] = {}
         #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
@@ -74,7 +74,7 @@ class FirstReads:
         self._newest_id = parse_entry_id(lease.newest_id)
         self._task: asyncio.Task[None] | None = None
         #: Requests for reads so far (count).
-        self._asked = 0
+        self._request_count = 0
 
     async def begin(self) -> None:
         """Make live sessions read Twilio; none if Redis lacks nothing."""
@@ -83,7 +83,7 @@ class FirstReads:
             read_at = await self._store.verified_entry_ids(live)
             self._verified = {name for name, entry_id in read_at.items() if parse_entry_id(entry_id) > self._newest_id}
             self._unread = {name: None for name in live if name not in self._verified}
-            self._task = asyncio.get_running_loop().create_task(self._ask_all())
+            self._task = asyncio.get_running_loop().create_task(self._request_all())
             if self._unread:
                 log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
 
@@ -122,13 +122,17 @@ class FirstReads:
         for entry, event in events:
             if isinstance(event, CallsRead) and self.is_unread(event.session_id) and self._is_old(entry):
                 event = _without_result(event)
-            if self._may_pass(entry, event):
+            if self._may_be_decided(entry, event):
                 admitted.append((entry, event))
             else:
                 self._waiting[event.session_id].append((entry, event))
         return admitted
 
-    def _may_pass(self, entry: Entry, event: Event) -> bool:
+    def _may_be_decided(self, entry: Entry, event: Event) -> bool:
+        """Whether its session need not read first, or it is part of the read.
+
+        An old entry may show that a session must read after all.
+        """
         session_id = event.session_id
         if session_id not in self._unread:
             if not self._is_old(entry):
@@ -141,11 +145,12 @@ class FirstReads:
             self._verified.discard(session_id)
             self._unread[session_id] = None
         if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
-            self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # ask again soon
+            self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # request it again soon
             return True
         return isinstance(event, AccountSwept | CallsRead)
 
     def _is_old(self, entry: Entry) -> bool:
+        """Whether an entry is from before the rollback was noticed."""
         return parse_entry_id(entry.entry_id) <= self._newest_id
 
     def end(self, decision: Decision) -> Events:
@@ -204,28 +209,29 @@ class FirstReads:
             if event.sequence is not None and event.sequence < newest[event.source] and self._is_old(entry)
         ]
 
-    async def _ask_all(self) -> None:
-        """Make sessions read, some at a time, until all have."""
+    async def _request_all(self) -> None:
+        """Request reads, some at a time, until all sessions have read."""
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
             while self._unread and self._lease.is_verifying(self._clock):
                 now_s = self._clock.monotonic_s()
                 due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
                 due.sort(key=lambda name: name not in self._waiting)
-                await self._ask(due[:READS_AT_A_TIME])
+                await self._request(due[:READS_AT_A_TIME])
                 await asyncio.sleep(READS_PAUSE_S)
 
-    async def ask_waiting(self) -> None:
-        """Make sessions with waiting entries read, unless they were asked."""
-        if unasked := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
-            await self._ask(unasked)
+    async def request_reads_of_waiting(self) -> None:
+        """Request the reads of sessions with waiting entries, once each."""
+        if unrequested := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
+            await self._request(unrequested)
 
-    async def _ask(self, session_ids: Iterable[str]) -> None:
+    async def _request(self, session_ids: Iterable[str]) -> None:
+        """Publish the event that makes sessions read Twilio."""
         now_s = self._clock.monotonic_s()
         events = []
         for session_id in session_ids:
             # A former holder's read may have died with it, so its request does not count; an answer that it got does.
-            self._asked += 1
-            token = f"{ROLLED_BACK}:{self._lease.holder}:{self._asked}"
+            self._request_count += 1
+            token = f"{ROLLED_BACK}:{self._lease.holder}:{self._request_count}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
             self._unread[session_id] = now_s
         try:

@@ -43,12 +43,12 @@ class LateOutcomes:
         """Publish an outcome when no callback may correct it, or after a time."""
         loop, wait_s = asyncio.get_running_loop(), max(0.0, self._wait_max_s - waited_s)
         self._waiting.setdefault(session.id, []).append(_LateOutcome(write, loop.time() + wait_s))
-        self.note(session)
+        self.correct(session)
         if session.id in self._waiting:
             loop.call_later(wait_s, self._publish_ready, session.id)
 
-    def note(self, session: Session) -> None:
-        """Correct a session's outcomes after a commit."""
+    def correct(self, session: Session) -> None:
+        """Add what a commit revealed to a session's outcomes; publish final ones."""
         for one in self._waiting.get(session.id, ()):
             with catch_unexpected() as correcting:
                 record = with_durations(one.write.outcome_record, session)

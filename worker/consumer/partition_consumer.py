@@ -51,7 +51,7 @@ CONFIRM_EVERY_S = 1.5
 TIMER_PAUSE_S = 0.5
 
 
-def longest_timers_ms(policy: Policy) -> dict[str, int]:
+def max_timer_lengths_ms(policy: Policy) -> dict[str, int]:
     """Return how long each kind of timer can be, milliseconds."""
     others_ms = max(OTHERS_MAX_MS, policy.convert_timeout_ms, policy.lone_grace_ms)
     return dict.fromkeys((kind.timer for kind in TIMERS), others_ms) | {
@@ -89,20 +89,21 @@ class PartitionTimers:
                 self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000)
             )
 
-    async def fire(self, longest: Mapping[str, int] | None = None) -> None:
-        """Move due timers onto the stream; note when the next one is due.
+    async def fire(self, max_lengths_ms: Mapping[str, int] | None = None) -> None:
+        """Move due timers onto the stream, and store when the next one is due.
 
-        After a takeover, `longest` says how long each kind can be: one due later counts as due, since someone has set
-        Redis's clock back.
+        Args:
+            max_lengths_ms: After a takeover, the maximum length of each kind of timer. One that is due later than this
+                from now counts as due: Redis's clock was set back after it was stored.
         """
         self._set_while_firing_ms = math.inf
         now_ms = self._clock.now_ms()
-        _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, longest or {})
-        # The script's answer misses timers that were committed after it ran.
+        _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, max_lengths_ms or {})
+        # The script's answer misses timers that were committed after the script ran.
         self._next_ms = min(math.inf if next_due_ms is None else next_due_ms, self._set_while_firing_ms)
 
-    def note_set(self, due_ms: int) -> None:
-        """Note a committed timer; `due_ms` is Unix milliseconds."""
+    def add_due(self, due_ms: int) -> None:
+        """Add the due time of a committed timer, Unix milliseconds."""
         self._set_while_firing_ms = min(self._set_while_firing_ms, due_ms)
         if due_ms < self._next_ms:
             self._next_ms = due_ms
@@ -135,7 +136,7 @@ class PartitionConsumer:
         self._is_after_death = is_after_death
         self._has_taken_over = False
         self._quarantine = Quarantine(number, context)
-        self._dispatcher = Dispatcher(number, lease, context, self.timers.note_set, self._quarantine)
+        self._dispatcher = Dispatcher(number, lease, context, self.timers.add_due, self._quarantine)
         self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
         self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
         self.sessions = self._batches.sessions
@@ -180,7 +181,7 @@ class PartitionConsumer:
         self._context.partition_store.stop_reading(self.number)
 
     def mark_lost(self) -> None:
-        """Note that another worker has the lease."""
+        """Stop reading: this lease has ended."""
         self.is_lost = True
         self._context.partition_store.stop_reading(self.number)
 
@@ -205,7 +206,7 @@ class PartitionConsumer:
         """Takeover: restore timers, outbox, and quarantine, before any entry."""
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
-        await self.timers.fire(longest_timers_ms(self._context.policy()))
+        await self.timers.fire(max_timer_lengths_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = BATCH_MAX if self._is_after_death else 0
         await self._quarantine.begin(after_death=self._is_after_death)

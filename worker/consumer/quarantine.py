@@ -97,8 +97,9 @@ class Quarantine:
         deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
         for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_MAX]:
             await self._dead_letter(effect.effect_id, bodies[effect.effect_id], KILLER_REASON, effect)
-        first = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
-        await self._save(first)
+        # All that were in flight at one death run together now, and alone after a second.
+        one_death = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
+        await self._save(one_death)
         # No await from here on, so that no job is submitted twice.
         suspects = {name for name, count in deaths.items() if count == ALONE_AFTER_DEATHS}
         suspected = {job.effect.session_id for job in jobs if job.effect.effect_id in suspects}
@@ -144,6 +145,7 @@ class Quarantine:
         suspects: AbstractSet[str],
         open_effects: Container[str],
     ) -> None:
+        """Run jobs in turn; a suspect counts a death until it is seen to survive."""
         with contain(
             ItemKind.TASK, self._core.metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
         ):

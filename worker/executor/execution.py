@@ -33,7 +33,7 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.core import WorkerCore, no_checkpoint, note_refused_dials
+from conferral.worker.core import WorkerCore, no_checkpoint, report_refused_dials
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
@@ -167,7 +167,7 @@ class Execution:
         return self.is_unsent or self.state is ExecutionState.VERIFYING
 
     @property
-    def can_be_left(self) -> bool:
+    def can_be_handed_over(self) -> bool:
         """Whether the next holder can continue; a mark makes the outcome unknown."""
         return self.is_between_requests and not self.must_not_be_sent
 
@@ -197,7 +197,7 @@ class Execution:
             try:
                 outcome = await (self._verify() if is_verifying else self._send())
             except ProviderError as error:
-                outcome = await self._handle_error(error, is_verifying=is_verifying)
+                outcome = await self._outcome_after_error(error, is_verifying=is_verifying)
             if outcome is not None:
                 self.state = ExecutionState.FINISHED
                 return outcome
@@ -256,7 +256,7 @@ class Execution:
             raise OutcomeUnknownError from None
 
     async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
-        """Return an outcome if it is not sent; else mark a dial or announcement."""
+        """Return an outcome instead of sending, or None; mark what is sent once."""
         outbox = self.context.outbox
         match effect:
             case Dial():
@@ -266,10 +266,10 @@ class Execution:
                 if not status.is_wanted:
                     return self._give_up()
                 if limit := await outbox.reserve_dial(effect):
-                    note_refused_dials(self.context.core.metrics, limit, 1, **log_fields(effect), party=effect.party)
+                    report_refused_dials(self.context.core.metrics, limit, 1, **log_fields(effect), party=effect.party)
                     return replace(failed(effect, None), reason=DIAL_LIMIT)
             case CallEffect(is_ending=True):
-                if await outbox.has_come_back(effect):
+                if await outbox.has_later_session(effect):
                     log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
                     return succeeded(effect, was_over=True)  # for this session, it is
             case ChangeRecording(status=RecordingStatus.STOPPED):
@@ -288,7 +288,7 @@ class Execution:
         return await self._mark(effect) if is_marked else None
 
     async def _mark(self, effect: Effect) -> JobOutcome | None:
-        """Mark it as sent; return an outcome if it may have been before."""
+        """Mark the effect as sent; return an outcome if it may have been before."""
         if self._sent_at_ms is None:
             self._sent_at_ms = await self.context.fetch_twilio_now_ms()
             if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
@@ -314,7 +314,7 @@ class Execution:
         return self._is_at_most_once and self._sent_at_ms is not None
 
     def _mark_unknown(self, since_s: float) -> None:
-        """Note that a request, sent by `since_s`, may have taken effect."""
+        """Record that a request, sent by `since_s`, may have taken effect."""
         self._may_have_happened = True
         if isinstance(self.job.effect, VERIFIABLE):
             self.state = ExecutionState.VERIFYING
@@ -356,8 +356,8 @@ class Execution:
                 await context.sleep(VERIFY_INTERVAL_S)
                 return None
 
-    async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
-        """Return an outcome, or None after the backoff: retry, or verify again."""
+    async def _outcome_after_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
+        """Return the final outcome; None, after the backoff, to go on."""
         context = self.context
         self._consecutive_failures += 1
         wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
@@ -403,6 +403,7 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
+        """Return the outcome without another request: unknown, or failed."""
         if self._may_have_happened:
             return unknown(self.job.effect)
         awaited_redis = self._last_error is None and self._lease_wait_s >= LONG_LEASE_WAIT_S
@@ -419,16 +420,17 @@ class Execution:
         return succeeded(effect, call_sid, queue_ms + self.dial_wait_ms)
 
 
-def _outcome_of(effect: Effect, found: object) -> JobOutcome:
-    match found:
+def _outcome_of(effect: Effect, result: object) -> JobOutcome:
+    """Return the outcome for what a request returned or a verification found."""
+    match result:
         case RecordingFound():
-            return succeeded(effect, recording_sid=found.recording_sid, duration_s=found.duration_s)
+            return succeeded(effect, recording_sid=result.recording_sid, duration_s=result.duration_s)
         case HangUpResult():
-            return succeeded(effect, was_over=found.was_over)
+            return succeeded(effect, was_over=result.was_over)
         case CallsRead():
-            return found
+            return result
         case _:
-            return succeeded(effect, is_confirmed=bool(found))
+            return succeeded(effect, is_confirmed=bool(result))
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:

@@ -96,7 +96,7 @@ class Executor:
     def leave_partition(self, partition: int) -> None:
         """Drop a partition's jobs that its next holder can execute immediately."""
         for session_id in [*self._tasks]:
-            self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_left)
+            self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_handed_over)
 
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""

@@ -12,8 +12,8 @@ from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceed
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
-#: Twilio also returns them for a while after credentials change.
-DENIED_STATUSES = frozenset({401, 403})
+#: Unauthorized and forbidden. Twilio also returns them for a while after credentials change.
+AUTH_FAILURE_STATUSES = frozenset({401, 403})
 _DOUBLINGS_MAX = 16
 
 
@@ -34,7 +34,7 @@ class RetryPolicy:
     wait_max_s: float = 2.0
     #: Upper bound of the first backoff: most refusals under load end soon.
     first_wait_s: float = 0.25
-    #: Refusals of the credentials, and those without a Twilio code, which a proxy answered.
+    #: Whether to retry refusals that may pass: of the credentials, and those without a Twilio code, from a proxy.
     retries_passing_refusals: bool = False
 
 
@@ -73,7 +73,8 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
-    may_pass = error.http_status in DENIED_STATUSES or (error.http_status > 0 and not error.code)
+    is_from_proxy = error.http_status > 0 and not error.code
+    may_pass = error.http_status in AUTH_FAILURE_STATUSES or is_from_proxy
     if isinstance(error, ProviderRefusedError) and not (may_pass and policy.retries_passing_refusals):
         return None
     if error.retry_after_s > 0:
@@ -120,9 +121,9 @@ def log_fields(effect: Effect) -> dict[str, Any]:
     return {"effect": effect.kind, "effect_id": effect.effect_id, "session_id": effect.session_id}
 
 
-def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, **found: Any) -> EffectSucceeded:
-    """Return a success, with what it made or what the response showed."""
-    return EffectSucceeded(**_effect_fields(effect), call_sid=call_sid, queue_ms=queue_ms, **found)
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, **shown: Any) -> EffectSucceeded:
+    """Return a success, with the call it made or what the response showed."""
+    return EffectSucceeded(**_effect_fields(effect), call_sid=call_sid, queue_ms=queue_ms, **shown)
 
 
 def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:

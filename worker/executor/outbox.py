@@ -131,9 +131,9 @@ class OutboxWriter:
         # If the key is another program's, someone may still wait for the dial.
         return await self._retry(session_id, reserve, on_refusal=lambda _error: "")
 
-    async def has_come_back(self, effect: CallEffect) -> bool:
+    async def has_later_session(self, effect: CallEffect) -> bool:
         """Whether the call has a later session than the effect's, not yet ended."""
-        return await self._retry(effect.session_id, self._store.has_come_back, effect.session_id, effect.call_sid)
+        return await self._retry(effect.session_id, self._store.has_later_session, effect.session_id, effect.call_sid)
 
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether the session waits for this redirect or update; not if damaged."""

@@ -194,8 +194,8 @@ class DueFindings:
         due = [one for one in found if self._reported.get(one.sid, (0, 1))[0] <= interval_number]
         return due[:FINDINGS_MAX]
 
-    def note_published(self, findings: Iterable[Finding], interval_number: int) -> None:
-        """Remember what was published; the rest is selected again."""
+    def mark_published(self, findings: Iterable[Finding], interval_number: int) -> None:
+        """Delay the next report of what was published; the rest is selected again."""
         for finding in findings:
             if finding.is_of_ended:
                 _, sweeps = self._reported.get(finding.sid, (0, 1))

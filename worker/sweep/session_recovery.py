@@ -77,6 +77,7 @@ class SessionRecovery:
                 self._queue_search(event)
 
     def _queue_search(self, event: Event) -> None:
+        """Queue the search for an event's session, if it can be found."""
         before = self._waiting.get(event.session_id)
         if before is None and len(self._waiting) >= WAITING_MAX:
             return
@@ -98,6 +99,7 @@ class SessionRecovery:
             await wait_at_most(stop, PAUSE_S if self._waiting else SETTLE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
+        """Search once, unless the session is known by now; retry after errors."""
         try:
             if not await self._reader.read_sessions([session_id]):
                 await self._search(session_id, search)
@@ -112,6 +114,7 @@ class SessionRecovery:
             self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
     async def _search(self, session_id: str, search: _Search) -> None:
+        """Find the session's conference at Twilio, and adopt it if it is ours."""
         sid = search.conference_sid
         found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
         if found is None or not _is_of_session(found, session_id, self._session_of):
@@ -128,10 +131,10 @@ class SessionRecovery:
         await self._adopt(event)
 
 
-def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
+def _is_of_session(conference: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
     """Whether a conference is the session's: its name, and a label of ours.
 
     The name alone proves nothing.
     """
-    has_name = session_id in (found.name, session_of(found.name))
-    return has_name and any(is_label(participant.label) for participant in found.participants)
+    has_name = session_id in (conference.name, session_of(conference.name))
+    return has_name and any(is_label(participant.label) for participant in conference.participants)

@@ -143,6 +143,7 @@ class Sweeper:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
     async def _sweep_tolerantly(self, started_s: float) -> None:
+        """Sweep once; after an error, count it, and sweep again soon."""
         self._next_sweep_s = started_s + self._times.interval_s
         is_soon = True
         try:
@@ -187,6 +188,7 @@ class Sweeper:
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
     async def _sweep(self, started_s: float) -> None:
+        """Read the account, compare it with the sessions, and publish findings."""
         started_ms = self._core.store_clock.now_ms()
         account = await self._read_account()
         await wait_at_most(self._stop, self._times.settle_s)
@@ -207,7 +209,7 @@ class Sweeper:
         for batch in self._chunks(findings):
             with self._contained() as boundary:
                 await append_events(self._client, self._keys, [one.event(interval_number) for one in batch])
-                self._due_findings.note_published(batch, interval_number)
+                self._due_findings.mark_published(batch, interval_number)
             sweep.is_complete &= boundary.unexpected is None
         # If callbacks are being lost, the next one may leave someone alone.
         has_loss = any(not finding.is_of_ended for finding in findings)
@@ -216,6 +218,7 @@ class Sweeper:
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
     async def _read_account(self) -> AccountSnapshot:
+        """Read Twilio's lists; raise LeaseLostError at a stop."""
         reading = asyncio.ensure_future(self._account_lists.read(self._require_ownership))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -227,7 +230,7 @@ class Sweeper:
         return reading.result()
 
     async def _compare(self, sweep: _Sweep) -> None:
-        """Compare every live session; note the skipped partitions."""
+        """Compare every live session; add skipped partitions to `sweep.behind`."""
         count = self._keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((sweep.interval_number + step) % count for step in range(count)):
@@ -306,17 +309,17 @@ class Sweeper:
             self._require_ownership()
             await self._open_bridge(one, last[one.call_sid])
 
-    async def _open_bridge(self, bridge: UnknownBridge, ended: str) -> None:
+    async def _open_bridge(self, bridge: UnknownBridge, ended_id: str) -> None:
         """Publish an unknown bridge, unless a request has opened its session.
 
-        `ended` is the call's last session, empty if it is the first.
+        `ended_id` is the call's last session, empty if it is the first.
         """
         session_id = bridge.call_sid
-        if ended:
-            session_id = wanted = next_visit_id(bridge.call_sid, ended)
-            claim = self._core.call_index.claim_visit(bridge.call_sid, ended, wanted)
+        if ended_id:
+            session_id = new_id = next_visit_id(bridge.call_sid, ended_id)
+            claim = self._core.call_index.claim_visit(bridge.call_sid, ended_id, new_id)
             (claimed,) = await run_or_raise(self._client, claim)
-            if claimed.decode(errors="replace") != wanted:
+            if claimed.decode(errors="replace") != new_id:
                 return
         await _open_session(self._core, bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
         self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
@@ -347,6 +350,7 @@ class Sweeper:
                 await self._recover_conference(sweep, conference_sid, sessions[conference_sid])
 
     async def _recover_conference(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
+        """Adopt a conference if its participants show that it is ours."""
         account = sweep.account
         participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
         if not is_own_conference(participants, account.own_calls):
@@ -366,6 +370,7 @@ class Sweeper:
         await adopt_conference(self._core, found)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
+        """Return the sessions that have ended, except of partitions behind."""
         names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in sweep.behind]
         found = await self._reader.read_sessions(names)
         return {name: one for name, one in found.items() if not one.is_live and one.ended_at_ms}
@@ -393,15 +398,15 @@ class Sweeper:
         )
 
 
-async def adopt_conference(core: WorkerCore, found: ConferenceFound) -> None:
-    """Publish a lost session's conference."""
-    await _open_session(core, [found], [participant.call_sid for participant in found.participants])
+async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:
+    """Publish the conference of a lost session, which restores the session."""
+    await _open_session(core, [event], [participant.call_sid for participant in event.participants])
     core.metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
     log.warning(
         "conference_recovered",
-        session_id=found.session_id,
-        conference_sid=found.conference_sid,
-        count=len(found.participants),
+        session_id=event.session_id,
+        conference_sid=event.conference_sid,
+        count=len(event.participants),
     )
 
 

@@ -56,12 +56,15 @@ class BearerAuthenticator:
         self.tokens = tokens
         self._limiter = WrongTokenLimiter(clock)
 
-    def find(self, given: str, request: web.Request) -> Token | None:
-        """Return the token, or raise RequestError after too many wrong ones."""
-        if not given:
+    def authenticate(self, text: str, request: web.Request) -> Token | None:
+        """Return the valid token with this text, or None.
+
+        Raise RequestError after too many wrong ones.
+        """
+        if not text:
             return None
         # How long a look-up takes may depend on the digest, from which no one can tell the token.
-        if token := self.tokens.current.get(digest_of(given)):
+        if token := self.tokens.current.get(digest_of(text)):
             return token
         if wait_s := self._limiter.record(request.remote or ""):
             raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))
@@ -72,4 +75,4 @@ class BearerAuthenticator:
         # Source: RFC 6750, section 2.1.
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        return self.find(given.strip(" "), request) if scheme.lower() == "bearer" else None
+        return self.authenticate(given.strip(" "), request) if scheme.lower() == "bearer" else None

@@ -97,12 +97,12 @@ class Guard(asyncio.Protocol):
                 self.abort()
 
     def begin_request(self) -> None:
-        """Note that the head of a request is complete."""
+        """Start the request: its head is complete, within the deadline."""
         self.is_in_request = True
         self._head_since_s = None
 
     def end_request(self) -> None:
-        """Note that a handler is done; the connection is the newest idle one."""
+        """End the request; the connection becomes the newest idle one."""
         self.is_in_request = False
         if self in self._connections:
             self._connections[self] = self._connections.pop(self)

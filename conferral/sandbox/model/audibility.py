@@ -57,6 +57,7 @@ def _sound_of_prompt(call: Call) -> Sound:
 
 
 def _sound_in_conference(state: State, call: Call) -> Sound:
+    """Return what a participant hears: announcement, music, or parties."""
     conference = state.conferences[call.conference_sid]
     me = conference.participants[call.sid]
     announced = _announcement_sound(me.announcement) or (

@@ -293,7 +293,7 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
-    """Handle an answer after the conference has ended (`late_answer`)."""
+    """After an answer to an ended conference, open a new one or hang up."""
     call.conference_sid = ""
     if transaction.behavior.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
         reserve(transaction, call, settings)

@@ -99,6 +99,7 @@ def subscription(noun: Verb, base_url: str, attribute: str, default_events: str)
 
 
 def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
+    """Join the `<Conference>` of a `<Dial>`, or finish the `<Dial>` as failed."""
     assert call.dial is not None  # set by start()
     calls.answer(transaction, call)
     settings = join_settings(noun, call.dial.base_url)
@@ -160,7 +161,7 @@ def cut_short(transaction: Transaction, call: Call) -> None:
 
 
 def on_child_left(transaction: Transaction, child: Call) -> None:
-    """Handle a dialed leg that ended or was redirected."""
+    """Remove a leg that ended or was redirected; finish its Dial if it can."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or parent.is_final:

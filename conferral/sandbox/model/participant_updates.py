@@ -69,6 +69,7 @@ def _hold_or_unhold(
     form: Form,
     hold_method: str,
 ) -> None:
+    """Set a participant's hold, if given, and its hold audio."""
     wanted = participant.is_held if hold is None else hold
     changed = wanted != participant.is_held
     participant.is_held = wanted
@@ -84,7 +85,7 @@ def _hold_or_unhold(
 
 
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
-    """Handle a wait, hold, or announce document: TwiML, or audio that loops."""
+    """Play a wait, hold, or announce document: TwiML, or audio that loops."""
     try:
         verbs = _playable_verbs(content_type, body, base_url, loops=fetch.purpose != "announce")
     except TwimlError as error:
@@ -120,7 +121,7 @@ def _requested_by(transaction: Transaction, fetch: Fetch) -> tuple[Channel, Wait
 
 
 def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError) -> None:
-    """Handle a failed document: drop the waiter, play music, or report it."""
+    """Drop the waiter, play music, or report: their document failed."""
     found = _requested_by(transaction, fetch)
     if found is None:
         return

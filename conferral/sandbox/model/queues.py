@@ -38,6 +38,7 @@ def request_wait_document(transaction: Transaction, call: Call, stay: QueueStay)
 
 
 def _wait_parameters(transaction: Transaction, stay: QueueStay) -> Params:
+    """Return what a request for the wait document says of the queue."""
     stays = [one for sid in transaction.state.live_calls if (one := transaction.state.calls[sid].queue_stay)]
     waited_s = [transaction.now_s - one.since_s for one in stays if one.queue_sid == stay.queue_sid]
     own_s = transaction.now_s - stay.since_s

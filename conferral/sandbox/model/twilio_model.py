@@ -54,10 +54,10 @@ class TwilioModel:
         """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
 
-    def prune_finished(self, most: int, referenced: Set[str] = frozenset()) -> set[str]:
+    def prune_finished(self, limit: int, referenced: Set[str] = frozenset()) -> set[str]:
         """Remove the oldest of what has ended; return the calls' SIDs.
 
-        Keeps `most` finished calls and conferences each, `referenced` calls, and what live state mentions.
+        Keeps `limit` finished calls and conferences each, `referenced` calls, and what live state mentions.
         """
         state = self.state
         live = [state.calls[sid] for sid in state.live_calls]
@@ -66,9 +66,9 @@ class TwilioModel:
         mentioned = repr((live, live_conferences, kept, state.timers, state.fetches))
         needed = {*_SID.findall(mentioned), *referenced}
         ended = [sid for sid, call in state.calls.items() if call.is_final and sid not in needed]
-        calls = set(ended[: max(0, len(state.calls) - len(live) - most)])
+        calls = set(ended[: max(0, len(state.calls) - len(live) - limit)])
         over = [sid for sid, it in state.conferences.items() if it.status == "completed" and sid not in needed]
-        removed = {*calls, *over[: max(0, len(state.conferences) - len(live_conferences) - most)]}
+        removed = {*calls, *over[: max(0, len(state.conferences) - len(live_conferences) - limit)]}
         for sid in removed:
             state.calls.pop(sid, None)
             state.conferences.pop(sid, None)
@@ -138,6 +138,7 @@ class TwilioModel:
         return None, ""
 
     def _on_phone_event(self, transaction: Transaction, input_: messages.PhoneEvent) -> None:
+        """Apply what a phone does, such as answer or press keys, to its call."""
         if input_.call_sid not in self.state.live_calls:
             return
         call = transaction.call(input_.call_sid)
@@ -219,6 +220,7 @@ class TwilioModel:
                 assert_never(task.kind)
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
+        """Release what an ended call took part in, such as its conference."""
         call.gather = None
         if call.record is not None:
             recorder.finish(transaction, call, "hangup")
@@ -235,7 +237,7 @@ class TwilioModel:
         call.activity = "idle"
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
-        """Handle a timer: `processed` of a recording, else one of `calls.TIMERS`."""
+        """Do what a timer, of a call or a recording (`processed`), was set for."""
         if name in conferences.AUDIO_FIELDS:
             participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
             return

@@ -162,6 +162,7 @@ def run(transaction: Transaction, call: Call) -> None:
 
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
+    """After the last verb: bridge a whispered call, wait on, or hang up."""
     if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
         transaction.tasks.append(Task("bridge", call.sid))
         return
@@ -173,6 +174,7 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
 
 
 def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
+    """Start one verb of a call's document."""
     if verb.name in {"Say", "Play", "Pause"}:
         _start_timed_verb(transaction, call, verb)
     elif verb.name == "Dial" and program.whisper:

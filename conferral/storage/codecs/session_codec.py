@@ -84,20 +84,22 @@ class RecordCodec:
         }
 
     def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
-        """Return the fields that differ; None for one that is omitted now."""
-        found: dict[str, str | None] = {}
+        """Return the fields that differ; None for one that is now omitted."""
+        changed: dict[str, str | None] = {}
         values, earlier = astuple(record), astuple(before)
-        for at in compress(range(len(self._fields)), map(is_not, values, earlier)):  # most are the same objects
-            field, value = self._fields[at], values[at]
-            if field is not None and value != earlier[at]:
-                is_there = field.is_always or value != field.default
-                found[field.name] = field.encode(value) if is_there else None
-        return found
+        for index in compress(range(len(self._fields)), map(is_not, values, earlier)):  # most are the same objects
+            field, value = self._fields[index], values[index]
+            if field is not None and value != earlier[index]:
+                is_present = field.is_always or value != field.default
+                changed[field.name] = field.encode(value) if is_present else None
+        return changed
 
     def decode(self, fields: Mapping[str, str], prefix: str, damaged: list[str]) -> dict[str, Any]:
-        """Return the record's attributes; never fail, but add damaged fields.
+        """Return the record's attributes; never fail, but add to `damaged`.
 
-        Damaged required attributes are empty, other invalid or absent ones missing; unknown words stay.
+        `damaged` gets the names of fields that are invalid, or required and absent. An optional one is left out of the
+        result, so the attribute has its default. A required one is empty, but a word that this version does not know
+        stays.
         """
         values: dict[str, Any] = {}
         for field in filter(None, self._fields):
@@ -308,7 +310,10 @@ def _encode(record: msgspec.Struct | None, prefix: str) -> dict[str, str]:
 
 
 def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Return a session's attributes, and its first damaged field, or empty."""
+    """Return a session's attributes, and its first damaged field, or empty.
+
+    The parties are in their stored order; those that it lacks follow, by name.
+    """
     damaged: list[str] = []
     values = _CODECS[""].decode(fields, "", damaged)
 
@@ -317,7 +322,7 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
 
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
-    elif "inbound_fallback.status" in fields:
+    elif "inbound_fallback.status" in fields:  # a transfer to the state machine, but not to those who read the hash
         values["transfer"] = decode_record(TransferState, "inbound_fallback.")
     if "recording.status" in fields:
         values["recording"] = decode_record(Recording, "recording.")

@@ -17,7 +17,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 
-from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
+from conferral.storage.connection.errors import NoClusterError, NoNodeError, set_redis_node
 from conferral.storage.connection.redis_classes import as_connection_error, connection_class
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
@@ -63,7 +63,7 @@ class ClusterClient(RedisCluster):
 
     async def run_all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """Send commands in one pipeline per node; return answers and errors."""
-        return await self._run([PipelineCommand(place, *arguments) for place, arguments in enumerate(commands)])
+        return await self._run([PipelineCommand(index, *arguments) for index, arguments in enumerate(commands)])
 
     def node_of(self, key: str) -> str:
         """Return a key's primary by the last slot map; empty if unknown."""
@@ -100,15 +100,16 @@ class ClusterClient(RedisCluster):
 
     @contextmanager
     def _as_no_node_error(self) -> Iterator[None]:
-        """Raise NoNodeError, a RedisError, if no known node answers.
+        """Raise NoNodeError if no known node answers, or NoClusterError.
 
-        Next time, start from the URL, whose host name may resolve to new nodes.
+        Adds the URL's nodes for the next time: their host name may resolve to new nodes.
         """
         try:
             yield
         except redis_errors.RedisClusterException as error:
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
+            # redis-py replaces an error that a node answered, which is then its error's context.
             refusal = error.__cause__ and (error.__cause__.__context__ or error.__cause__)
             if "cluster support disabled" in str(refusal):
                 raise NoClusterError("not a cluster") from error
@@ -184,7 +185,7 @@ class ClusterClient(RedisCluster):
                 command.result = error
         failures = [command.result for command in commands if isinstance(command.result, _FAILURES)]
         for failure in failures:
-            note_node(failure, node.name)
+            set_redis_node(failure, node.name)
         if any(not isinstance(one, redis_errors.MaxConnectionsError) for one in failures):
             await self._invalidate_node(node)
 

@@ -61,7 +61,7 @@ class NoClusterError(NoNodeError):
     """The server is not part of a cluster."""
 
 
-def note_node(error: Exception, node: str) -> None:
+def set_redis_node(error: Exception, node: str) -> None:
     """Store in an error which node of a cluster it comes from."""
     error.redis_node = node  # type: ignore[attr-defined]
 

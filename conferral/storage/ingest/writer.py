@@ -60,7 +60,7 @@ class ServerWatch:
         self._is_unknown = True
 
     def mark_unknown(self) -> None:
-        """Note that the server did not answer, so another one may have its role."""
+        """Expect another server: this one did not answer, so it may be replaced."""
         self._is_unknown = True
 
     def has_changed_recently(self) -> bool:
@@ -70,7 +70,7 @@ class ServerWatch:
         return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Check until the process stops."""
+        """Check at intervals which server answers, until the process stops."""
         while not stop.is_set():
             try:
                 await self.check()
@@ -195,9 +195,12 @@ class BatchingIngest:
         has_ended = 0 <= int(left_ms) < (self._call_index.ttl_s - NEW_CALL_S) * 1000
         return NewestSession(session_id, view, has_ended if view is None else view.is_ended)
 
-    async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
-        """Make `wanted` a call's newest session if that is `ended`; return it."""
-        (claimed,) = await self._queue.run(self._call_index.claim_visit(call_sid, ended, wanted))
+    async def claim_visit(self, call_sid: str, ended_id: str, new_id: str) -> str:
+        """Make `new_id` a call's newest session if that is `ended_id`.
+
+        Returns the newest session's id, which another claim may have set.
+        """
+        (claimed,) = await self._queue.run(self._call_index.claim_visit(call_sid, ended_id, new_id))
         return str(claimed.decode(errors="replace"))
 
     async def claim_gate(

@@ -241,7 +241,7 @@ class PartitionStore:
         state = await ask(self._client, "HGET", self._keys.session(session_id), "state")
         return bool(state == State.ENDED.value.encode())
 
-    async def has_come_back(self, session_id: str, call_sid: str) -> bool:
+    async def has_later_session(self, session_id: str, call_sid: str) -> bool:
         """Whether a call has a later session than this one, not yet ended."""
         newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
         if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:

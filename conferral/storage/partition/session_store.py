@@ -127,7 +127,7 @@ class SessionStore:
             case CommitResult.WRONG_TYPE:
                 raise StoreError("a key of the partition is of the wrong type: another program writes here")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(batch.sessions[place - 1].after.id for place in conflicting))
+                raise CommitConflictError(tuple(batch.sessions[number - 1].after.id for number in conflicting))
             case CommitResult.OK | CommitResult.ALREADY:
                 lease.commit += 1
                 return result

@@ -191,25 +191,25 @@ class SessionReader:
         start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state is State.ENDED else FIRST_LIVE
         with_ended = not live_only and state in (None, State.ENDED)
 
-        def is_wanted(place: SessionCursor, session: StoredSession) -> bool:
-            is_in_list = place.ended_ms is None or session.is_ended
+        def is_wanted(cursor: SessionCursor, session: StoredSession) -> bool:
+            is_in_list = cursor.ended_ms is None or session.is_ended
             return is_in_list and state in (None, session.state) and (where is None or where(session))
 
         found: list[tuple[SessionCursor, StoredSession]] = []
         scanned = 0
         # Without a filter, read no more than needed.
-        async for places in self._places(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
-            sessions = await self.read_sessions(place.after for place in places)
-            read = ((place, sessions[place.after]) for place in places if place.after in sessions)
+        async for cursors in self._cursors(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
+            sessions = await self.read_sessions(cursor.after for cursor in cursors)
+            read = ((cursor, sessions[cursor.after]) for cursor in cursors if cursor.after in sessions)
             found += (one for one in read if is_wanted(*one))
-            scanned += len(places)
+            scanned += len(cursors)
             if len(found) > limit:
                 return Page([session for _, session in found[:limit]], found[limit - 1][0].text)
             if scanned >= SCANNED_MAX:
-                return Page([session for _, session in found], places[-1].text)
+                return Page([session for _, session in found], cursors[-1].text)
         return Page([session for _, session in found])
 
-    async def _places(
+    async def _cursors(
         self, start: SessionCursor, count: int, *, with_ended: bool
     ) -> AsyncIterator[Sequence[SessionCursor]]:
         """Yield the positions after one, in the order of the list, in chunks."""
@@ -219,11 +219,11 @@ class SessionReader:
                 yield [SessionCursor(None, name) for name in names[at : at + count]]
             start = FIRST_ENDED
         while with_ended:
-            places = await self._ended_places(start, count)
-            if not places:
+            cursors = await self._ended_places(start, count)
+            if not cursors:
                 return
-            yield places
-            start = places[-1]
+            yield cursors
+            start = cursors[-1]
 
     async def _ended_places(self, start: SessionCursor, count: int) -> list[SessionCursor]:
         """Return the positions after one among the ended sessions."""
@@ -259,14 +259,14 @@ class SessionReader:
         (found,) = await run_each(self.client, [("XINFO STREAM", stream)])
         if found is None:
             return False
-        place = parse_entry_id(entry_id)
-        if place >= parse_entry_id(found["last-generated-id"].decode()):
+        position = parse_entry_id(entry_id)
+        if position >= parse_entry_id(found["last-generated-id"].decode()):
             return False
         # Before Redis 7, the number of entries ever added is unknown.
         if found.get("entries-added", found["length"] if entry_id == FIRST_ID else None) == found["length"]:
             return False
         first = found["first-entry"]
-        return first is None or place < parse_entry_id(first[0].decode())
+        return first is None or position < parse_entry_id(first[0].decode())
 
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:
         """Return the id of each session's newest log entry; empty without one."""

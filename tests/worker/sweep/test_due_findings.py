@@ -7,7 +7,7 @@ from conferral.worker.sweep.diff import Difference, DueFindings, Finding
 
 def published(findings: DueFindings, found: list[Finding], number: int) -> list[Finding]:
     due = findings.select(found, number)
-    findings.note_published(due, number)
+    findings.mark_published(due, number)
     return due
 
 
@@ -42,5 +42,5 @@ def test_finding_that_could_not_be_published_is_selected_again() -> None:
     live, findings = Finding(Difference.CALL_LIVE, "over", "CA1"), DueFindings()
     assert findings.select([live], 100) == [live]
     assert findings.select([live], 100) == [live]
-    findings.note_published([live], 100)
+    findings.mark_published([live], 100)
     assert findings.select([live], 100) == []

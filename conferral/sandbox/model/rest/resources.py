@@ -97,7 +97,9 @@ def participant_resource(state: State, conference: Conference, participant: Part
 
 def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
     """Return a recording of a call or of a conference."""
-    place = f"Conferences/{recording.conference_sid}" if recording.conference_sid else f"Calls/{recording.call_sid}"
+    owner_path = (
+        f"Conferences/{recording.conference_sid}" if recording.conference_sid else f"Calls/{recording.call_sid}"
+    )
     shown: dict[str, Any] = {
         **dict.fromkeys(("encryption_details", "price", "price_unit")),
         "account_sid": state.account_sid,
@@ -113,7 +115,7 @@ def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
         "channels": recording.settings.channels,
         "source": recording.settings.source,
         "error_code": recording.error_code or None,
-        "uri": f"{account_uri(state)}/{place}/Recordings/{recording.sid}.json",
+        "uri": f"{account_uri(state)}/{owner_path}/Recordings/{recording.sid}.json",
     }
     if not recording.conference_sid:
         shown["track"] = recording.settings.track

@@ -42,7 +42,7 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
 
 
 def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer | None:
-    """Handle `/Calls[/sid[/part[/key]]]`; None if it lacks the method."""
+    """Route `/Calls[/sid[/part[/key]]]`; None if it lacks the method."""
     form = Form(request.params)
     if not sid:
         if request.method == "POST":
@@ -65,7 +65,7 @@ def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: 
 def _route_conference(
     transaction: Transaction, request: RestRequest, sid: str, part: str, key: str
 ) -> RestAnswer | None:
-    """Handle `/Conferences[/sid[/part[/key]]]`; None if it lacks the method."""
+    """Route `/Conferences[/sid[/part[/key]]]`; None if it lacks the method."""
     form = Form(request.params)
     if not sid:
         return conference_routes.list_conferences(transaction, request) if request.method == "GET" else None
@@ -88,6 +88,11 @@ def _route_conference(
 def _route_participant(
     transaction: Transaction, request: RestRequest, conference: Conference, key: str
 ) -> RestAnswer | None:
+    """Route a conference's participants, or the one `key`; None: no method.
+
+    Args:
+        key: The participant's call SID or label; empty for the list.
+    """
     if not key and request.method == "GET":
         return conference_routes.list_participants(transaction, conference, request)
     participant = conference_routes.find_participant(transaction, conference, key, request.path)
@@ -104,7 +109,7 @@ def _route_participant(
 def _route_recordings(
     transaction: Transaction, request: RestRequest, key: str, owner_sid: str = ""
 ) -> RestAnswer | None:
-    """Handle the recordings of a call or conference, or all, or the one `key`.
+    """Route the recordings of a call or conference, or all, or the one `key`.
 
     Source: Twilio docs, Recordings resource: list; fetch; delete.
     """
