@@ -8,7 +8,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait
-from tests.webhooks.documents import action_of, conference_of
+from tests.webhooks.documents import action_of, conference_of, verbs
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post
 
 DIRECTORY = """
@@ -145,3 +145,11 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
     assert conference_of(document).get("startConferenceOnEnter") == "false"
     assert "audio=music" in conference_of(document).get("waitUrl")
+
+
+async def test_the_fallback_of_a_caller_who_was_in_the_conference_ends_the_call(client, ingest):
+    ingest.facts = facts("conferenced")
+
+    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference"))
+
+    assert verbs(document) == ["Hangup"]
