@@ -173,6 +173,6 @@ async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: Vir
     await asyncio.sleep(1.0)  # a delay: virtual time
     assert "".join(store.asked) == "eabcdeae", "its read failed"
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
-    await first_reads.ask_waiting()
+    await first_reads.request_reads_of_waiting()
     assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
     first_reads.stop()
