@@ -260,7 +260,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
 
 
-def check_session(draft: Draft, event: events.AccountSwept) -> None:
+def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
     """Read Twilio: the sweep found a difference, or Redis was rolled back."""
     party = draft.session.subject_of(event)
     if party is not None and party.is_gone:

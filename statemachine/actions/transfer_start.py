@@ -91,7 +91,7 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
-def let_agent_leave(draft: Draft, _event: Event) -> None:
+def mark_agent_leaving(draft: Draft, _event: Event) -> None:
     """Mark the agent as leaving, to be disconnected once they can be."""
     agent = draft.session.agent
     if not agent.is_gone:

@@ -145,7 +145,7 @@ class AccountSwept(Event, frozen=True, kw_only=True):
 
     #: Such as `call-missing`; `call-live`, for an ended session; or `rolled-back`.
     finding: str
-    #: Either the call or the conference concerned; the other is empty.
+    #: Either the call or the conference concerned; after a rollback of Redis, neither.
     call_sid: str = ""
     conference_sid: str = ""
 

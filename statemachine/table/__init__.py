@@ -10,16 +10,18 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
   rows; what a state can't have asked for is `ignore_late`.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
-- Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
-  is on hold), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`, and `RECALL` have no agent either.
-  No column shows the next phase: actions set it.
+- Phase: how the customer is served. A transfer begins as `WARM` (all three talk), `CONSULT` (agent and target talk, the
+  customer is on hold until a `swap` or `merge`), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`,
+  `RECALL`, `FALLBACK`, and `VOICEMAIL` have no agent either. A bridge is `RINGING`, then `CONNECTED`. `SETTLED` is no
+  phase: no one waits, and no transfer runs. No column shows the next phase: actions set it.
+- The transfer's status, which few rows need: after a `merge`, the phase stays `CONSULT` (`when.is_merged`).
 - Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
   requests one update per party. `held` is what Twilio has confirmed, and only that lets a transfer go on.
 
 `step` decides an event in this order:
 
 1. An unknown session accepts only the events that open it. A duplicate changes nothing, nor does an event that
-   no state uses.
+   no state uses. A command that was refused earlier, such as for its destination, is only reported.
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
 3. Of the event's rows for the state, the first whose stage, phase, and guards hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.

@@ -118,7 +118,7 @@ READS: tuple[Row, ...] = (
     Row(E,       ANY, on.CallsRead,       None,                                   STAY,              do.log_only),
 
     # AccountSwept: the sweep found a difference between Twilio's lists and the session
-    Row(LIVE,    ANY, on.AccountSwept,    None,                                   STAY,              do.check_session),
+    Row(LIVE,    ANY, on.AccountSwept,    None,                                   STAY,              do.read_after_finding),
     Row(E,       ANY, on.AccountSwept,    when.finds_call_of_another_app,         STAY,              do.log_only),
     Row(E,       ANY, on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
     Row(E,       ANY, on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
@@ -163,7 +163,7 @@ TIMERS: tuple[Row, ...] = (
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
-    Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.let_agent_leave),
+    Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.mark_agent_leaving),
     *TIMEOUTS,
     Row(T,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.read_at_stage_timeout),
 

@@ -28,11 +28,11 @@ Stage = TransferStage | Opening
 Stages = tuple[Stage, ...]
 Source = frozenset[State] | Stage | Stages
 Phases = frozenset[Phase]
-#: Phases say who is with the customer: see `Phase`. They combine like states.
+#: In the order of `Phase`; they combine like states. `SETTLED` is `Phase.NONE`.
 RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, VOICEMAIL, SETTLED = (
     frozenset({phase}) for phase in Phase
 )
-#: The agent stays until the target answers.
+#: The agent takes part.
 WITH_AGENT = WARM | CONSULT
 #: The phase does not decide.
 ANY = None

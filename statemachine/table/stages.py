@@ -70,14 +70,14 @@ STAGES: tuple[Row | Limit, ...] = (
     # Twilio confirms that the customer is on hold, and for a consult, that a recording of the conference is paused. Only
     # then, a consult's target is dialed: they never hear each other.
     Row(  S.HOLDING_CUSTOMER,        CONSULT,        on.Automatic, when.consult_is_prepared,     S.DIALING,            do.dial_targets),
-    Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.let_agent_leave),
+    Row(  S.HOLDING_CUSTOMER,        PARK,           on.Automatic, when.customer_is_held,        S.PARKING,            do.mark_agent_leaving),
     # Before the dial, the agent is hung up: they must not hear a target who answers immediately.
-    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.customer_is_held,        S.DIALING,            (do.mark_agent_leaving, do.hang_up_leaving_parties, do.dial_targets)),
     # The target was dialed before the agent left, and answers first.
-    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.mark_agent_leaving)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
     Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,               "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.let_agent_leave, do.hang_up_leaving_parties, do.dial_targets)),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                        "hold_timeout_ms",            S.DIALING,            (do.mark_agent_leaving, do.hang_up_leaving_parties, do.dial_targets)),
 
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
@@ -90,7 +90,7 @@ STAGES: tuple[Row | Limit, ...] = (
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
-    Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.mark_agent_leaving)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
     Limit(S.DIALING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
@@ -108,7 +108,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Limit(S.UNHOLDING,               ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
-    Row(  S.COMPLETING,              ANY,            on.Automatic, when.talking_are_unheld,      S.RELEASING_AGENT,    do.let_agent_leave),
+    Row(  S.COMPLETING,              ANY,            on.Automatic, when.talking_are_unheld,      S.RELEASING_AGENT,    do.mark_agent_leaving),
     Limit(S.COMPLETING,              ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
     Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    (do.complete_transfer, do.settle_conference)),
     Limit(S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
