@@ -207,6 +207,10 @@ def test_announcement_of_unknown_outcome_may_still_report_its_end(begin):
     story.played().expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
+def test_party_who_is_being_hung_up_hears_no_announcement():
+    added().remove("lawyer").announce().expect("conferenced", "play to customer", "play to agent")
+
+
 @pytest.mark.parametrize("names", [("",), ("customer", "agent")])
 def test_end_of_another_announcement_ends_none(names):
     story = added()
