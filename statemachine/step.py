@@ -115,13 +115,13 @@ class Draft:
     now_ms: int
     policy: Policy
     state: State = field(init=False)
-    effects: list[Effect] = field(init=False, default_factory=list)
-    reports: list[CommandReport] = field(init=False, default_factory=list)
-    outcome_records: list[OutcomeRecord] = field(init=False, default_factory=list)
-    reason: str = field(init=False, default="")
-    refusal: str = field(init=False, default="")
+    effects: list[Effect] = field(default_factory=list)
+    reports: list[CommandReport] = field(default_factory=list)
+    outcome_records: list[OutcomeRecord] = field(default_factory=list)
+    reason: str = ""
+    refusal: str = ""
     #: If the state stays: `stayed`, unless an action says otherwise.
-    outcome: Outcome = field(init=False, default=Outcome.STAYED)
+    outcome: Outcome = Outcome.STAYED
 
     def __post_init__(self) -> None:
         self.state = self.session.state

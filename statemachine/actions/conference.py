@@ -72,7 +72,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
         in_conference=True,
         muted=party.is_supervisor,
         coaches="",
-        waits_for_start=not (starts or party.is_supervisor or draft.session.participants),
+        waits_for_start=not (party.is_supervisor or draft.session.participants),
         **_NOT_UPDATED,
     )
     for command in draft.session.pending_commands:

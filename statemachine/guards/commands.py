@@ -158,7 +158,7 @@ def has_no_audience(draft: Draft, _event: Announce) -> bool:
 def audience(session: Session) -> tuple[Party, ...]:
     """Return the parties who hear an announcement."""
     there = (one for one in session.participants if (one.answered or not one.dial_id) and not one.is_leaving)
-    return tuple(one for one in there if not (one.is_gone or one.held or one.desired_hold or one.waits_for_start))
+    return tuple(one for one in there if not (one.held or one.desired_hold or one.waits_for_start))
 
 
 # ---- after every event -------------------------------------------------------------------------------------------

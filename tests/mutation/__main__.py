@@ -156,6 +156,7 @@ class _Copy:
         return self._pytest.failure(tests, trial.mutant.path, trial.changed) if tests else ""
 
     def _failure_in_new_process(self, trial: _Trial, tests: list[str]) -> str:
+        self._pytest.failure([])  # by its answer, it has imported the file without the mutant
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))[:FILES_FIRST]
         first = [test for test in tests if test.partition("::")[0] in files]
         others = [test for test in tests if test.partition("::")[0] not in files]

@@ -95,7 +95,8 @@ def save(histories: list[History]) -> None:
     content = [
         {
             "session": one.session_id,
-            "policy": asdict(one.policy),
+            # Only what is not the default: another default then shows in the decisions.
+            "policy": {name: value for name, value in asdict(one.policy).items() if value != getattr(Policy(), name)},
             "decisions": [
                 [made.now_ms, made.event.entry_id, event_codec.encode(made.event), line]
                 for made, line in zip(one.decisions, one.lines(), strict=True)

@@ -8,7 +8,7 @@ from conferral.statemachine.parts import ConferenceAttributes, Recording
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from tests.statemachine.call_legs import Leg
-from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
@@ -74,6 +74,17 @@ def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app()
     story = conferenced().dial_ends("completed", dial="conference").fires(LoneOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.fires(LoneOverdue).expect("ended", "end room", reason="moved")
+
+
+def test_recording_ends_with_its_conference_and_one_of_a_call_goes_on():
+    of_call = ordering(conferenced).record("start").recorded()
+    for story, lasts in ((recorded_conference(), False), (of_call, True)):
+        story.transfer("warm").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+        assert (story.session.recording is not None) is lasts
+
+
+def test_one_who_joins_others_does_not_wait_for_the_start():
+    assert not any(party.waits_for_start for party in conferenced().joins("guest", starts=False).session.participants)
 
 
 def test_start_of_another_conference_does_not_move_the_session_there():

@@ -75,6 +75,15 @@ def test_one_who_remains_alone_on_hold_is_taken_off_once_someone_joins():
 def test_all_who_remain_on_hold_are_taken_off():
     story = added().hold("agent").confirms("agent").hold("lawyer", "hold-2").confirms("lawyer").leaves("customer")
     story.expect("conferenced", "unhold agent", "unhold lawyer")
+    added().hold("customer").leaves("agent").expect("conferenced", "unhold customer")
+    story = added().mute("customer").hold("customer").leaves("agent").expect("conferenced")
+    story.expect_command("hold-1", "accepted", "failed").confirms("customer").expect_held()
+    story.expect_command("mute-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("mode, effects", [("warm", ["dial target", "unhold lawyer"]), ("consult", ["hold customer"])])
+def test_party_on_hold_is_taken_off_if_all_talk_to_the_target(mode, effects):
+    added().hold("lawyer").confirms("lawyer").transfer(mode).expect("transferring", *effects)
 
 
 def gated(options: dict[str, object]) -> Orders:

@@ -32,6 +32,7 @@ def test_numbers_are_distinguished_among_those_kept_and_count_as_seen_below():
 def test_number_stays_known_until_enough_higher_ones_came():
     assert seen(2, *range(4, NUMBERS + 3)).contains(*numbered(2))
     assert not seen(*range(4, NUMBERS + 3)).contains(*numbered(2))
+    assert not seen(1, *range(3, NUMBERS + 2)).contains(*numbered(2)), "above the lowest that is kept"
     assert seen(5, 8, 7) == seen(5, 7, 8), "a late one is noted in its place"
     assert not seen(5, 8).contains(*numbered(7))
     assert seen(5, 8).with_event(*numbered(5)) == seen(5, 8)

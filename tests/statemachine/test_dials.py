@@ -198,6 +198,10 @@ def test_agent_whose_second_dial_fails_too_is_given_up():
     story.expect("bridged").fires(CallsOverdue).expect("ended", reason="agent-failed")
 
 
+def test_agent_of_an_outbound_call_is_not_dialed_again_by_the_bridge():
+    called().placed("agent").dial_ends("failed", **REFUSED).expect("bridged")
+
+
 TWO = {"other_agents": (BOB,)}
 
 

@@ -207,6 +207,24 @@ def test_announcement_of_unknown_outcome_may_still_report_its_end(begin):
     story.played().expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
+def test_party_who_is_being_hung_up_hears_no_announcement():
+    added().remove("lawyer").announce().expect("conferenced", "play to customer", "play to agent")
+
+
+@pytest.mark.parametrize("names", [("",), ("customer", "agent")])
+def test_end_of_another_announcement_ends_none(names):
+    story = added()
+    if names != ("",):
+        story.hold("lawyer").confirms("lawyer")
+    story.announce(url="https://example.com/one")
+    for name in names:
+        story.played(name, url="https://example.com/two").expect("conferenced")
+    story.expect_command("announce-1", "accepted").played("lawyer", url="https://example.com/one")
+    for name in names:
+        story.expect_command("announce-1", "accepted").played(name, url="https://example.com/one")
+    story.expect_command("announce-1", "accepted", "done")
+
+
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_lost_callback_is_recovered_by_a_read(command):
     story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")

@@ -223,6 +223,10 @@ def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
     assert story.session.parties["agent"].left_reason == "last-participant-left"
 
 
+def test_conference_that_the_customer_ended_ends_the_session_before_anyone_is_dialed():
+    conferenced().transfer("warm").conference_ends(by="customer").expect("ended", reason="customer-left")
+
+
 def test_completion_is_done_although_the_target_leaves_before_the_customer_is_back():
     story = talking("consult").complete().leaves("agent").leaves("target")
     story.expect("transferring", "dial agent to the gate", phase="recall")

@@ -4,11 +4,11 @@ import pytest
 
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from conferral.statemachine.parts import ConferenceAttributes
-from tests.statemachine.command_scenarios import ordering, recorded, supervised
+from tests.statemachine.command_scenarios import ordering, recorded, recorded_conference, supervised
 from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.test_recovery import with_leg
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, talking
 
 
 def test_start_of_another_conference_does_not_move_the_transfer_there():
@@ -65,6 +65,17 @@ def test_recording_that_was_refused_over_the_bridge_is_started_in_the_conference
     story = recorded("customer").expect("bridged", "record customer").not_recorded().expect("bridged")
     story.transfer("blind").dial_ends("completed").call("agent", "completed").joins("customer", starts=False)
     story.expect("transferring", "dial target", "record customer").recorded().expect_recording("in-progress")
+
+
+def test_recording_that_was_paused_for_a_consult_is_resumed_up_to_five_times():
+    story = ordering(recorded_conference).transfer("consult").confirms("agent", "customer").recorded()
+    story.takes_part("target").complete().confirms("customer").leaves("agent")
+    story.expect("conferenced", "in-progress recording", *FLAGS)
+    for effects in [["in-progress recording"]] * 4 + [[]]:
+        story.not_recorded().expect("conferenced", *effects)
+    ordering(conferenced).record("start").recorded().record("pause").recorded().record("resume").not_recorded().expect(
+        "conferenced"
+    )
 
 
 @pytest.mark.parametrize("party", ["target", "agent"])
