@@ -28,6 +28,13 @@ async def test_call_whose_session_has_ended_opens_the_next(client, ingest, child
     assert child_lookup.asked == [CALLER]
 
 
+async def test_twentieth_visit_opens(client, ingest):
+    ingest.ended = {CALLER: f"{CALLER}-19"}
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert action_of(document).session_id == f"{CALLER}-20"
+
+
 @ROUTES
 async def test_twenty_first_visit_is_turned_away_with_a_message(client, ingest, lines, route, moment):
     ingest.ended = {CALLER: f"{CALLER}-20"}
