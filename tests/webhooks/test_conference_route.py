@@ -149,7 +149,8 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
 async def test_the_fallback_of_a_caller_who_was_in_the_conference_ends_the_call(client, ingest):
     ingest.facts = facts("conferenced")
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
 
-    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference"))
+    _, document = await post(client, "/voice/fallback", form)
 
     assert verbs(document) == ["Hangup"]
