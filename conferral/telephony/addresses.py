@@ -211,7 +211,7 @@ def number_in(address: str, own_number: str) -> str:
     if _E164.fullmatch(address):
         return address
     uri = parse_uri(address)
-    return dialed_number(uri.user if uri else address, own_number) if uri or not address.startswith("client:") else ""
+    return dialed_number(uri.user if uri else address, own_number)
 
 
 def number_or_address(address: str, own_number: str) -> str:

@@ -104,6 +104,8 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
         b"foo": b"\xff\x00",
         b"": b"",
     }  # fmt: skip
+    larger_than_a_script_takes = Entry("7-1", {b"%d" % number: b"" for number in range(4_000)})
+    assert await append_dead_letter(client, keys, "s", larger_than_a_script_takes, "why") == ""
 
 
 async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, client, keys, lease):

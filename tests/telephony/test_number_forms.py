@@ -83,6 +83,11 @@ def test_what_a_phone_in_america_dials(text, number):
     assert dialed_number(text, OWN_NUMBER) == number
 
 
+def test_number_without_a_scheme_is_read_as_dialed_and_a_clients_name_never():
+    assert number_in("415 555 0101", OWN_NUMBER) == NUMBER
+    assert number_in("client:4155550101", OWN_NUMBER) == ""
+
+
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parsers(text):
     found = number_in(text, OWN_NUMBER)

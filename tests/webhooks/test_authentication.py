@@ -90,8 +90,11 @@ async def test_a_wrongly_signed_request_gets_403(client, ingest, lines, target):
     assert rejections(lines) == [(403, "wrong-signature")]
 
 
-async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines):
-    status, body = await post(client, AGENT_CALL, fields("agent_rings", AccountSid="AC" + "9" * 32))
+@each("target", ROUTES)
+async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines, target):
+    lines.clear()
+    form = fields("call_arrives" if "/voice/" in target else "agent_rings", AccountSid="AC" + "9" * 32)
+    status, body = await post(client, target, form)
 
     assert (status, body) == (403, "")
     assert ingest.events == []

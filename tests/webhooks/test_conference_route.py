@@ -139,7 +139,6 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     monkeypatch.setattr(ingest, "read", decided_by_now)
     ingest.facts = None if is_late else known
     form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
-
     _, document = await post(client, "/voice/fallback", form)
 
     assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
@@ -149,7 +148,6 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
 async def test_the_fallback_of_a_caller_who_was_in_the_conference_ends_the_call(client, ingest):
     ingest.facts = facts("conferenced")
-
     form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
     _, document = await post(client, "/voice/fallback", form)
 

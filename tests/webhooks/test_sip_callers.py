@@ -79,6 +79,13 @@ async def test_phone_reaches_what_its_user_dials(open_client, ingest, write_dire
         assert ingest.events[-1].customer_address == expected, user
 
 
+async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_names(open_client, ingest):
+    client = await open_client(**ALLOWED)
+    form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:bob@{HOME}", SessionID=None)
+    await post(client, "/voice/client", form)
+    assert ingest.events[-1].customer_address == f"sip:bob@{HOME}"
+
+
 @each("user", ["911", "9-1-1", "*67911", "p911", "112", "19005550143", "9005550143", "01119005550143", "1900FLOWERS",
                "0118812345678901"])  # fmt: skip
 async def test_phone_reaches_nothing_that_the_list_refuses(open_client, ingest, user):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.webhooks.documents import said, verbs
+from tests.webhooks.documents import action_of, said, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 
 
@@ -90,3 +90,10 @@ async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest, 
     ingest.claim_visit, ingest.read = claim, lambda _session_id: _none()
     await post(client, "/voice/inbound", fields("call_arrives"))
     assert claimed == [(CALLER, CALLER, f"{CALLER}-2")]
+
+
+async def test_twentieth_visit_opens(client, ingest):
+    ingest.ended = {CALLER: f"{CALLER}-19"}
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert action_of(document).session_id == f"{CALLER}-20"

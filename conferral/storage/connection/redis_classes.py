@@ -99,7 +99,8 @@ class _ConnectionMixin:
 
 def _cancellations() -> int:
     task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
+    assert task is not None, "a connection is used in a task"
+    return task.cancelling()
 
 
 def connection_class(base: type[Any]) -> type[Any]:

@@ -358,6 +358,7 @@ async def test_a_key_that_can_be_no_id_is_refused(api, store, key):
 async def test_a_command_has_one_id(api, store):
     assert await ask(api, COMMANDS, {"type": "end", "id": "c1"}, "c1") == (202, {"command": "c1"})
     assert (await ask(api, COMMANDS, {"type": "end"}, ""))[0] == 202  # as if there were none
+    assert await ask(api, COMMANDS, {"type": "end", "id": "c3"}, '"c3"') == (202, {"command": "c3"})
     before = await published(store)
 
     twice = await ask(api, COMMANDS, {"type": "end"}, "c1", "c1")

@@ -121,6 +121,8 @@ async def test_conference_and_transfer_of_a_session_are_objects(api, store):
     answer = (await get(api, f"/sessions/{CALLER}"))[1]
 
     assert answer["conference"] == {"sid": "CF1", "name": "C-1"}
+    await put(store, session("CA7", conference_sid="", conference_name="C-1"))
+    assert (await get(api, "/sessions/CA7"))[1]["conference"] == {"sid": None, "name": "C-1"}
     assert answer["transfer"] == {
         "mode": "blind", "to": "client:bob", "by": "api", "fallback": None, "status": "dialing", "reason": "busy",
     }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
-from conferral.webhooks.server import serve
+from conferral.webhooks.server import SHUTDOWN_MAX_S, serve
 from tests.support.ports import free_port
 from tests.webhooks import webhook_helpers
 from tests.webhooks.api.api_helpers import BEARER, KEYS, eventually, put, session, settings
@@ -100,6 +100,6 @@ async def test_of_a_thousand_stalled_readers_200_are_served_and_every_call_is_an
         assert answered == len(ingest.events) == READERS // 50 + 4
         assert slowest_s < CALL_S
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SHUTDOWN_MAX_S - 1):  # no stalled reader is waited for
             await server
     assert count("conferral_streams") == 0
