@@ -95,11 +95,6 @@ def transferring() -> ConferenceScenario:
     return story
 
 
-def test_transfer_that_redis_lost_is_no_group_of_more_than_its_three():
-    story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
-    assert not story.expect("transferring", phase="warm").session.is_group
-
-
 def test_two_parties_still_joining_are_in_a_transfer():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     story.legs["customer"].held = True
