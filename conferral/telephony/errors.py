@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import orjson
 from twilio.base.exceptions import TwilioException
@@ -92,6 +93,7 @@ def sent_at_ms(headers: Mapping[str, str]) -> int | None:
     return date_ms(headers.get("Date", ""))
 
 
+@lru_cache(64)  # Twilio's times are whole seconds, so many callbacks have the same
 def date_ms(text: str) -> int | None:
     """Return an RFC 5322 date as Unix milliseconds; None if it is none."""
     try:
