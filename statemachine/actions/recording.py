@@ -27,14 +27,15 @@ def _change_recording(draft: Draft, **changes: Any) -> None:
 
 def begin_recording_change(draft: Draft, event: events.Record) -> None:
     """Start, pause, resume, or stop the recording; it may be so already."""
-    if event.action == RecordAction.START:
+    action = RecordAction(event.action)
+    if action is RecordAction.START:
         start_recording(draft, event)
+    elif guards.recording_of(draft.session).status == _STATUS_AFTER[action]:
+        _change_recording(draft, wanted=_STATUS_AFTER[action].value)
+        draft.report(event.command_id, CommandStatus.DONE)
+        return
     else:
-        _change_recording(draft, wanted=_STATUS_AFTER[RecordAction(event.action)].value, failures=0)
-        if guards.next_recording_action(draft, event) is None:
-            draft.report(event.command_id, CommandStatus.DONE)
-            return
-        change_recording(draft, event)
+        _request_change(draft, action)
     accept_command(draft, event, effects=(guards.recording_of(draft.session).update_effect_id,))
 
 
@@ -69,6 +70,12 @@ def change_recording(draft: Draft, event: Event) -> None:
     _request_change(draft, not_none(guards.next_recording_action(draft, event)))
 
 
+def forget_recording_failures(draft: Draft, _event: Event) -> None:
+    """Let a consult pause the recording, however often a change has failed."""
+    if draft.session.recording is not None:
+        _change_recording(draft, failures=0)
+
+
 def _request_change(draft: Draft, action: RecordAction) -> None:
     recording = not_none(draft.session.recording)
     effect_id = draft.emit(
@@ -83,34 +90,36 @@ def _request_change(draft: Draft, action: RecordAction) -> None:
 
 def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record that Twilio made the change."""
-    recording = guards.recording_of(draft.session)
+    recording, commands = guards.recording_of(draft.session), _commands_of(draft, event)
     if recording.update_effect_id == event.effect_id:
+        status = _STATUS_AFTER[RecordAction(recording.pending_update)].value
         _change_recording(
             draft,
             sid=event.recording_sid or recording.sid,
-            status=_STATUS_AFTER[RecordAction(recording.pending_update)].value,
+            status=status,
+            wanted=status if commands else recording.wanted,
             pending_update="",
             update_effect_id="",
             failures=0,
         )
-    for command in _commands_of(draft, event):
+    for command in commands:
         finish_command(draft, command, CommandStatus.DONE)
 
 
 def note_recording_failed(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
     """Record that Twilio did not change the recording."""
-    recording = guards.recording_of(draft.session)
+    recording, commands = guards.recording_of(draft.session), _commands_of(draft, event)
     if recording.update_effect_id == event.effect_id:
         update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
         _change_recording(draft, pending_update="", update_effect_id="", failures=failures)
         if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
-        elif _commands_of(draft, event) and recording.status:
-            _change_recording(draft, wanted=recording.status)
-        elif update == RecordAction.PAUSE:
+        elif not commands and update == RecordAction.PAUSE and recording.wanted == RecordingStatus.IN_PROGRESS:
             _change_recording(draft, wanted=RecordingStatus.STOPPED.value)  # rather than record the consult
-    for command in _commands_of(draft, event):
+        elif not commands and update == RecordAction.STOP:
+            _change_recording(draft, wanted=RecordingStatus.IN_PROGRESS.value)  # the consult may still be paused for
+    for command in commands:
         finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
 
 

@@ -63,7 +63,7 @@ STAGES: tuple[Row | Limit, ...] = (
     # An agent who leaves before the target answers has handed over.
     Row(  BEFORE_ANSWER,             WITH_AGENT,     on.Automatic, when.agent_is_gone,           S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
     Row(  S.CLEARING_END_ON_EXIT,    WARM,           on.Automatic, when.agent_may_leave,         S.DIALING,            do.dial_targets),
-    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
+    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,        on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated, do.forget_recording_failures)),
     Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,   on.Automatic, when.agent_may_leave,         S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.CLEARING_END_ON_EXIT,    ANY,                          "hold_timeout_ms",            S.RETURNING_CUSTOMER, do.fail_and_return),
 

@@ -77,7 +77,7 @@ def test_recording_unknown_to_the_session_is_started_once_converted():
 
 @pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
 def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how):
-    story = getattr(getattr(pausing(), how)(), how)().expect("transferring", "stopped recording").fires(StageOverdue)
+    story = getattr(getattr(pausing(), how)(), how)().expect("transferring", "paused recording").fires(StageOverdue)
     story.expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="recording-failed").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(
@@ -106,6 +106,17 @@ def test_recording_cannot_be_resumed_in_a_consult(begin):
     story.confirms("customer").expect("transferring", "dial target")
     why = "agent and target are talking without the customer"
     refused_because(story.takes_part("target").record("resume"), "record-resume", why)
+
+
+@pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
+def test_recording_that_a_command_fails_to_stop_in_a_consult_resumes_afterward(how):
+    story = getattr(consulting_recorded().record("stop").expect("transferring", "stopped recording"), how)()
+    story.expect("transferring").merge().confirms("customer").expect("transferring", "in-progress recording")
+
+
+def test_pause_of_a_command_that_fails_for_the_recording_of_a_conference_stops_nothing():
+    story = recorded_conference().record("pause").expect("conferenced", "paused recording").not_recorded()
+    story.expect("conferenced").expect_command("record-pause", "accepted", "failed")
 
 
 def test_recording_stopped_in_a_consult_does_not_resume():

@@ -145,7 +145,7 @@ class OutboxWriter:
         A damaged one is new, too: nothing that it ordered is sent.
         """
         held = self._consumers.get(self._keys.partition_of(session_id))
-        if held is not None and session_id in held.sessions:
+        if held is not None and not held.is_lost and session_id in held.sessions:
             return held.sessions[session_id]
         loaded = (await self._retry(session_id, self._sessions.load, [session_id]))[session_id]
         return Session(session_id) if isinstance(loaded, CorruptHashError) else loaded
