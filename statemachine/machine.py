@@ -158,12 +158,11 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     draft.change(open_read_id="", unread_calls=())
     if not isinstance(event, events.CallsRead):
         return
-    # Another read follows for the calls that this one left out; or for all, if it is outdated or one was requested.
-    is_current = draft.session.facts_version <= event.read_version and not draft.session.reread_wanted
-    if is_current and event.unread:
+    # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
+    if event.unread and draft.session.facts_version <= event.read_version and not draft.session.reread_wanted:
         draft.change(unread_calls=event.unread, reread_wanted=True)
-    for party in draft.session.parties.values() if is_current and not event.unread else ():
-        if party.dial_check == "reading":
+    for party in draft.session.parties.values():
+        if party.dial_check == "reading" and not draft.session.reread_wanted:
             draft.change_party(party, dial_check="read")
 
 

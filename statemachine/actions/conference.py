@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_attempt_answered
-from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
@@ -170,12 +170,29 @@ def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
     return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 
 
+def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
+    """Record dialed parties that an outdated read shows for the first time."""
+    # The conference has reported nothing about them yet, so no later fact contradicts the read.
+    if event.conference_sid != draft.session.conference_sid:
+        return
+    joining = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
+    shown = replace(event, participants=tuple(
+        seen for seen, party in joining
+        if party is not None and party.dial_id and party.conference_sequence < 0
+        and not (party.in_conference or party.is_leaving)
+    ))  # fmt: skip
+    apply_presence(draft, shown)
+    apply_participants(draft, shown)  # a supervisor joins muted
+
+
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read made up for missing events of this conference."""
     session, sid = draft.session, draft.session.conference_sid
     if event.conference_sid == sid:
+        is_current = session.facts_version <= event.read_version
+        version = session.version + 1 if is_current else session.verified_version
         newest = max(session.seen.numbers.get(sid, ()), default=0)
-        draft.change(verified_sequence=newest, verified_version=session.version + 1, presence_reads=0)
+        draft.change(verified_sequence=newest, verified_version=version, presence_reads=0)
     elif len(event.participants) < 2:
         draft.change(presence_reads=session.presence_reads + 1)
 

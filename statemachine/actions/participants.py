@@ -274,7 +274,10 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    read_calls(draft, event)
+    if was_rolled_back and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+        read_until_known(draft, event)
+    else:
+        read_calls(draft, event)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
@@ -287,6 +290,12 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
         conference_sid=draft.session.conference_sid,
         read_version=draft.session.version + 1,
     )
+
+
+def read_until_known(draft: Draft, event: Event) -> None:
+    """Read Twilio until a read is as new as the known facts."""
+    read_calls(draft, event)
+    read_later(draft, event)
 
 
 def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:

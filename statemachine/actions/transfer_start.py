@@ -8,6 +8,7 @@ from conferral.statemachine.actions.participants import (
     apply_participants,
     read_calls,
     read_is_open,
+    read_until_known,
     unhold_all,
     want_hold,
     want_unhold,
@@ -127,19 +128,33 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
     draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
-    _note_calls_read(draft, event)
+    _note_calls_read(draft, event, is_outdated=False)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
 
 
-def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
+def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
+    """Apply what even an outdated read proves: ends, answers, and joins."""
+    _note_calls_read(draft, event, is_outdated=True)
+    conference.apply_first_joins(draft, event)
+    inside = {seen.call_sid for seen in event.participants}
+    if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
+        conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
+    if events.CallsOverdue.timer in draft.session.timers:
+        read_until_known(draft, event)  # a complete, current read is still owed
+
+
+def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool) -> None:
     """Record which calls a read shows as answered or over."""
     for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
+        # An outdated failure is no longer one if the party has answered since.
+        is_older = is_outdated and party.answered and status != CallStatus.COMPLETED
+        is_over = status in FINAL_CALL_STATUSES and not is_older
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
-        if status in FINAL_CALL_STATUSES:
+        if is_over:
             note_gone(draft, party.name, status)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
             dials.note_answered(draft, party, party.call_sid)

@@ -197,7 +197,7 @@ def shows_no_one_at_age_limit(draft: Draft, event: events.CallsRead) -> bool:
     session = draft.session
     is_due = draft.now_ms - session.created_at_ms >= draft.policy.age_max_ms
     goes_on = event.unread or event.participants or any(one.status not in FINAL_CALL_STATUSES for one in event.calls)
-    return is_due and not goes_on
+    return is_due and not goes_on and not is_outdated(draft, event)
 
 
 def child_in_read(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:

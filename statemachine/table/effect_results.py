@@ -77,10 +77,10 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 READS: tuple[Row, ...] = (
     #   in       phase event               when                                    to                 do
     # CallsRead, of every live session
-    Row(LIVE,    ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
     Row(LIVE,    ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
     # CallsRead, while bridged
+    Row(B,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_later),
     # A rollback of Redis lost the conversion.
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
@@ -92,6 +92,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
 
     # CallsRead, while converting
+    Row(V,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
@@ -102,6 +103,7 @@ READS: tuple[Row, ...] = (
     Row(V,       ANY, on.CallsRead,       None,                                   STAY,              do.log_only),
 
     # CallsRead, while conferenced or transferring
+    Row(C|T,     ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,       ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),
@@ -135,7 +137,8 @@ TIMERS: tuple[Row, ...] = (
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
-    Row(B|C|T,              ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_calls),
+    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_calls),
+    Row(C|T,                ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_until_known),
     Row(B|C|T,              ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
 
     # The conversion: ConvertOverdue, RepairOverdue

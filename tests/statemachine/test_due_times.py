@@ -80,6 +80,7 @@ def at_gate(**options: object) -> Scenario:
     (lambda: Scenario().answered().call("agent", "completed"), "calls", 2_000),
     (lambda: Scenario().answered().convert(), "convert", 5_000),
     (lambda: Scenario().answered().convert().fires(ConvertOverdue), "repair", 5_000),
+    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "calls", 10_000),
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=1_000), "stage", 4_000),
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=4_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),

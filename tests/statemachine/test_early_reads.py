@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.events import DialOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import dialing
 
@@ -98,15 +99,29 @@ def test_answered_phone_and_a_bridged_one_are_not_read_early():
 
 
 @pytest.mark.parametrize("mode", ["blind", "warm"])
-def test_read_that_the_callback_of_the_answer_overtook_is_repeated(mode):
+def test_join_in_a_read_counts_although_the_callback_of_the_answer_overtook_the_read(mode):
     story = dialing(mode, policy=Policy()).placed("target").fires(DialOverdue)
     began = story.session.version
     story.call("target", "in-progress")
-    shown = {"conference": CONFERENCE, "inside": ("customer", *(["agent"] if mode == "warm" else []), "target")}
-    story.reads(target="in-progress", version=began, **shown).expect("transferring", "look")
-    assert not story.session.parties["target"].takes_part
-    story.reads(target="in-progress", **shown)
+    inside = ("customer", "target") if mode == "blind" else ("customer", "agent", "target")
+    story.reads(target="in-progress", conference=CONFERENCE, inside=inside, version=began)
     assert story.session.parties["target"].takes_part
+
+
+def test_overtaken_read_says_nothing_of_one_who_is_known_to_have_joined():
+    story = ordering(dialing, "warm", policy=Policy()).placed("target").fires(DialOverdue)
+    began, shown = story.session.version, {"conference": CONFERENCE, "inside": ("customer", "agent", "target")}
+    story.call("target", "in-progress").reads(target="in-progress", version=began, **shown)
+    story.mute("target").update_answered("target").legs["target"].muted = False
+    story.reads(target="in-progress", version=began, **shown)
+    assert story.session.parties["target"].muted
+
+
+def test_answer_in_a_read_counts_although_another_callback_overtook_the_read():
+    story = dialing("blind", policy=Policy()).placed("target").fires(DialOverdue)
+    began = story.session.version
+    story.leaves("agent").reads(target="in-progress", conference=CONFERENCE, inside=("customer",), version=began)
+    assert story.session.parties["target"].answered
 
 
 def test_answer_in_an_overtaken_read_does_not_count_if_the_phone_has_stopped_ringing():

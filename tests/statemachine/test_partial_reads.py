@@ -81,6 +81,15 @@ def test_all_calls_are_read_next_when_another_read_was_wanted_meanwhile() -> Non
     assert set(last_read(story).call_sids) == set(SIDS[:40]) | set(SIDS[50:])
 
 
+def test_outdated_read_contributes_only_ended_calls() -> None:
+    """A call that was over is over, whatever has changed since; who is missing may have come."""
+    story = crowded()
+    reads(story, inside=1, over=SIDS[1:21], unread=SIDS[21:], version=0)
+    assert gone(story.session) == set(SIDS[1:21])
+    assert not story.session.unread_calls
+    assert set(last_read(swept(story)).call_sids) == {*SIDS} - {*SIDS[1:21]}
+
+
 def test_ring_with_early_media_is_read_even_if_the_conference_shows_it() -> None:
     story = conferenced().transfer("warm").confirms("agent")
     story.placed("target").call("target", "ringing")
