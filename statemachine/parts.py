@@ -25,7 +25,7 @@ class DialOptions(BaseRecord, frozen=True):
     #: 0 for `CONFERRAL_RING_TIMEOUT`.
     timeout_s: int = 0
     #: DTMF sent after the answer.
-    digits: str = ""
+    digits: Hidden[str] = ""
     #: A number in the account, E.164; empty for the default.
     caller_id: Hidden[str] = ""
     #: Data for a client or SIP phone, `name=value&…`, URL-encoded.

@@ -63,7 +63,7 @@ def _valid_destinations(value: object) -> AllowList:
 
 
 class _Token(Table):
-    sha256: Annotated[str, AfterValidator(_valid_digest)]
+    sha256: Annotated[str, AfterValidator(_valid_digest)] = Field(repr=False)
     may: Annotated[frozenset[str], BeforeValidator(_valid_permissions)]
     destinations: Annotated[AllowList | None, BeforeValidator(_valid_destinations)] = None
 

@@ -27,7 +27,7 @@ def read_toml(setting: str, path: Path) -> dict[str, Any]:
 class Table(BaseModel):
     """A table of such a file: only known keys, and no conversions."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 F = TypeVar("F", bound=Table)

@@ -12,12 +12,6 @@ from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
 from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
-_STATUS_AFTER = {
-    RecordAction.START: RecordingStatus.IN_PROGRESS,
-    RecordAction.PAUSE: RecordingStatus.PAUSED,
-    RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
-    RecordAction.STOP: RecordingStatus.STOPPED,
-}
 _STATUSES = frozenset(RecordingStatus)
 
 
@@ -30,8 +24,8 @@ def begin_recording_change(draft: Draft, event: events.Record) -> None:
     action = RecordAction(event.action)
     if action is RecordAction.START:
         start_recording(draft, event)
-    elif guards.recording_of(draft.session).status == _STATUS_AFTER[action]:
-        _change_recording(draft, wanted=_STATUS_AFTER[action].value)
+    elif guards.recording_of(draft.session).status == guards.STATUS_AFTER[action]:
+        _change_recording(draft, wanted=guards.STATUS_AFTER[action].value)
         draft.report(event.command_id, CommandStatus.DONE)
         return
     else:
@@ -83,7 +77,7 @@ def _request_change(draft: Draft, action: RecordAction) -> None:
         recording_sid=recording.sid,
         call_sid="" if recording.of_conference else draft.session.customer.call_sid,
         conference_sid=draft.session.conference_sid if recording.of_conference else "",
-        status=_STATUS_AFTER[action].value,
+        status=guards.STATUS_AFTER[action].value,
     )
     _change_recording(draft, pending_update=action.value, update_effect_id=effect_id)
 
@@ -92,7 +86,7 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record that Twilio made the change."""
     recording, commands = guards.recording_of(draft.session), _commands_of(draft, event)
     if recording.update_effect_id == event.effect_id:
-        status = _STATUS_AFTER[RecordAction(recording.pending_update)].value
+        status = guards.STATUS_AFTER[RecordAction(recording.pending_update)].value
         _change_recording(
             draft,
             sid=event.recording_sid or recording.sid,
@@ -118,7 +112,7 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         elif not commands and update == RecordAction.PAUSE and recording.wanted == RecordingStatus.IN_PROGRESS:
             _change_recording(draft, wanted=RecordingStatus.STOPPED.value)  # rather than record the consult
         elif not commands and update == RecordAction.STOP:
-            _change_recording(draft, wanted=RecordingStatus.IN_PROGRESS.value)  # the consult may still be paused for
+            _change_recording(draft, wanted=RecordingStatus.IN_PROGRESS.value)  # a consult may try a pause again
     for command in commands:
         finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
 

@@ -243,10 +243,14 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 
 #: Consecutive failures after which a recording stays as it is (count); each may take a request's longest time.
 _CHANGES_MAX = 5
-_ACTIONS: dict[str, RecordAction] = {
-    RecordingStatus.IN_PROGRESS: RecordAction.RESUME,
-    RecordingStatus.PAUSED: RecordAction.PAUSE,
-    RecordingStatus.STOPPED: RecordAction.STOP,
+STATUS_AFTER = {
+    RecordAction.START: RecordingStatus.IN_PROGRESS,
+    RecordAction.PAUSE: RecordingStatus.PAUSED,
+    RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
+    RecordAction.STOP: RecordingStatus.STOPPED,
+}
+_CHANGES: dict[str, RecordAction] = {
+    status: action for action, status in STATUS_AFTER.items() if action is not RecordAction.START
 }
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
@@ -324,7 +328,7 @@ def next_recording_action(draft: Draft, _event: Event) -> RecordAction | None:
     is_wanted = recording.wanted == RecordingStatus.IN_PROGRESS
     is_paused = is_wanted and recording.of_conference and consult_is_private(draft)
     wanted = RecordingStatus.PAUSED if is_paused else recording.wanted
-    return None if recording.status == wanted else _ACTIONS[wanted]
+    return None if recording.status == wanted else _CHANGES[wanted]
 
 
 def consult_is_private(draft: Draft) -> bool:

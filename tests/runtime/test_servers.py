@@ -1,6 +1,7 @@
 """The server that all processes share: a client that does not send its request's head is disconnected."""
 
 import asyncio
+from itertools import count
 
 import pytest
 from aiohttp import web
@@ -123,17 +124,21 @@ async def test_more_connections_than_allowed_push_out_the_longest_idle(app, monk
 # ---- one answer for everyone who asks within a second, in virtual time ---------------------------------------------
 
 
-@in_virtual_time
-async def test_everyone_who_asks_within_a_second_gets_one_answer() -> None:
-    asked = 0
+def counted(delay_s: float) -> SharedResult[int]:
+    """The answer is how often the question was really asked."""
+    questions = count(1)
 
     async def ask() -> int:
-        nonlocal asked
-        asked += 1
-        await asyncio.sleep(0.3)  # a delay: the answer takes its time
-        return asked
+        number = next(questions)
+        await asyncio.sleep(delay_s)  # a delay: the answer takes its time
+        return number
 
-    shared = SharedResult(ask)
+    return SharedResult(ask)
+
+
+@in_virtual_time
+async def test_everyone_who_asks_within_a_second_gets_one_answer() -> None:
+    shared = counted(0.3)
     assert await asyncio.gather(*(shared() for _ in range(100))) == [1] * 100
     assert await shared() == 1
     await asyncio.sleep(TTL_S)  # a delay: virtual time passes
@@ -142,15 +147,7 @@ async def test_everyone_who_asks_within_a_second_gets_one_answer() -> None:
 
 @in_virtual_time
 async def test_query_slower_than_its_cache_lifetime_is_not_issued_twice() -> None:
-    asked = 0
-
-    async def ask() -> int:
-        nonlocal asked
-        asked += 1
-        await asyncio.sleep(3 * TTL_S)  # a delay: the answer takes its time
-        return asked
-
-    shared = SharedResult(ask)
+    shared = counted(3 * TTL_S)
 
     async def later(wait_s: float) -> int:
         await asyncio.sleep(wait_s)  # a delay: virtual time passes

@@ -78,6 +78,9 @@ class CommandOutcome(CommandAccepted):
 
 
 class _Record(BaseModel):
+    #: Sessions hold addresses, so error messages must not repeat the input.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     @classmethod
     def of(cls, record: object, **others: object) -> Self:
         """Return the model of a session's record, in which nothing is empty."""
@@ -185,7 +188,7 @@ class LogReport(_LogPart):
 class LogEntry(BaseModel):
     """An event of a session, and what was decided."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
 
     entry: str = Field(description="the entry's id in the stream")
@@ -230,7 +233,7 @@ class LogPage(BaseModel):
 class OutcomeAttempt(BaseModel):
     """One who was rung."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     to: SkipValidation[str | None] = Field(None, description="the address")
     label: SkipValidation[str | None] = Field(None, description="its participant label at Twilio")
@@ -245,7 +248,7 @@ class Outcome(BaseModel):
     What is empty, or is not of this kind, is null. docs/commands.md explains the fields.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     id: str | None = Field(None, description="marks repetitions")
     kind: SkipValidation[OutcomeKind | None] = None
@@ -293,7 +296,7 @@ IDENTITY_MAX = 256
 class TokenRequest(BaseModel):
     """A request for an access token."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     #: Source: Twilio docs, Access Tokens (voice: letters, digits, and underscores only); error 31105 (256 at most).
     identity: str = Field(

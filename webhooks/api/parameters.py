@@ -12,7 +12,7 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import OutcomeKind, State
 from conferral.storage.commands.field_values import DESTINATION_MAX
-from conferral.storage.queries.session_reader import ENTRY_ID, LIMIT_MAX
+from conferral.storage.queries.session_reader import LIMIT_MAX, LOG_CURSOR
 
 
 class ErrorType(StrEnum):
@@ -134,7 +134,7 @@ AFTER = Parameter(
     "after",
     "only outcomes after this position; without it, from the oldest",
     "must be the cursor of an earlier answer",
-    TypeAdapter(Annotated[str, Field(pattern=f"^{ENTRY_ID.pattern}$")]),
+    TypeAdapter(Annotated[str, Field(pattern=f"^{LOG_CURSOR.pattern}$")]),
     "",
 )
 KIND = Parameter(
@@ -161,7 +161,7 @@ def wants_stream(request: web.Request) -> bool:
 def last_event_id_of(request: web.Request) -> str:
     """Return the Last-Event-ID, empty without one, or raise RequestError."""
     last_id = request.headers.get(LAST_ID_HEADER, "")
-    if last_id and not ENTRY_ID.fullmatch(last_id):
+    if last_id and not LOG_CURSOR.fullmatch(last_id):
         raise RequestError(ErrorType.INVALID, f"{LAST_ID_HEADER} must be the id of an event of this stream")
     return last_id
 

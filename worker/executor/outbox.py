@@ -1,4 +1,4 @@
-"""Outbox writes of the executor, and its questions to Redis before a send."""
+"""Outbox writes of the executor, and its questions before a request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

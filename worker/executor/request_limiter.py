@@ -95,7 +95,7 @@ class RequestLimiter:
         self._worker_count = worker_count
         self._clock = clock
         self._rng = rng
-        #: Slots in use, count.
+        #: Slots in use by priority, counts.
         self._held: Counter[Priority] = Counter()
         #: Each with its number, and its slot; a heap.
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []

@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 _SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{NAME_PATTERN.pattern})")
 #: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
-ENTRY_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+LOG_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class BadCursorError(ValueError):
@@ -78,7 +78,7 @@ FIRST_ID = "0-0"
 
 def check_log_cursor(text: str) -> str:
     """Return the id of a log entry; may raise BadCursorError."""
-    if ENTRY_ID.fullmatch(text) is None:
+    if LOG_CURSOR.fullmatch(text) is None:
         raise BadCursorError
     return text
 
@@ -191,16 +191,16 @@ class SessionReader:
         start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state is State.ENDED else FIRST_LIVE
         with_ended = not live_only and state in (None, State.ENDED)
 
-        def is_wanted(cursor: SessionCursor, session: StoredSession) -> bool:
-            is_in_list = cursor.ended_ms is None or session.is_ended
+        def is_wanted(position: SessionCursor, session: StoredSession) -> bool:
+            is_in_list = position.ended_ms is None or session.is_ended
             return is_in_list and state in (None, session.state) and (where is None or where(session))
 
         found: list[tuple[SessionCursor, StoredSession]] = []
         scanned = 0
         # Without a filter, read no more than needed.
         async for cursors in self._cursors(start, CHUNK if state or where else limit + 1, with_ended=with_ended):
-            sessions = await self.read_sessions(cursor.after for cursor in cursors)
-            read = ((cursor, sessions[cursor.after]) for cursor in cursors if cursor.after in sessions)
+            sessions = await self.read_sessions(one.after for one in cursors)
+            read = ((one, sessions[one.after]) for one in cursors if one.after in sessions)
             found += (one for one in read if is_wanted(*one))
             scanned += len(cursors)
             if len(found) > limit:
@@ -219,13 +219,13 @@ class SessionReader:
                 yield [SessionCursor(None, name) for name in names[at : at + count]]
             start = FIRST_ENDED
         while with_ended:
-            cursors = await self._ended_places(start, count)
+            cursors = await self._ended_cursors(start, count)
             if not cursors:
                 return
             yield cursors
             start = cursors[-1]
 
-    async def _ended_places(self, start: SessionCursor, count: int) -> list[SessionCursor]:
+    async def _ended_cursors(self, start: SessionCursor, count: int) -> list[SessionCursor]:
         """Return the positions after one among the ended sessions."""
         moment, ended = start.ended_ms, [self.keys.ended(number) for number in range(self.keys.partitions)]
         earlier = [("ZREVRANGEBYSCORE", key, f"({moment}", "-inf", "LIMIT", 0, count, "WITHSCORES") for key in ended]
@@ -273,10 +273,7 @@ class SessionReader:
         wanted = list(session_ids)
         reads = [("XREVRANGE", self.keys.log(name), "+", "-", "COUNT", 1) for name in wanted]
         answers = await run_each(self.client, reads)
-        newest = zip(wanted, answers, strict=True)
-        return dict.fromkeys(wanted, "") | {
-            name: entry_id.decode() for name, some in newest for entry_id, _ in some or ()
-        }
+        return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
 
 
 def _check_limit(limit: int) -> None:
