@@ -200,11 +200,12 @@ async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: typ
 
     system.calls.perform = performed  # type: ignore[method-assign]
     system.records.finish = finished  # type: ignore[method-assign]
-    with capture_logs():
+    with capture_logs() as lines:
         system.submit(MAKE[kind]("x"))
         await system.executor.drain(5)
     (outcome,) = system.outcomes
     assert isinstance(outcome, EffectUnknown)
+    assert (lines[-1]["event"], lines[-1]["reason"]) == ("effect_abandoned", "unexpected OverflowError")
     assert system.records.tried["x"] == (1, ("unexpected OverflowError",))
 
 

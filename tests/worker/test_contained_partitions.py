@@ -3,6 +3,7 @@
 In virtual time, on a Redis in memory. What a partition asks of Redis is counted, not listed.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from inspect import iscoroutinefunction
@@ -26,8 +27,8 @@ AGAIN_S = 8.0
 of_one = in_virtual_time_with("team, member", partial(cluster_of_one, partitions=2))
 
 
-async def publish(team: WorkerCluster, session_id: str) -> None:
-    event = CallProgressed(session_id=session_id, token=session_id, party="agent", call_sid="CA1", status="completed")
+async def publish(team: WorkerCluster, session_id: str, token: str = "good") -> None:
+    event = CallProgressed(session_id=session_id, token=token, party="agent", call_sid="CA1", status="completed")
     stream = team.keys.events(team.keys.partition_of(session_id))
     await team.client.xadd(stream, event_codec.encode(event))  # type: ignore[arg-type]
 
@@ -40,29 +41,32 @@ async def undecided(team: WorkerCluster) -> int:
 async def test_any_error_in_a_decision_costs_its_entry_alone(
     monkeypatch: pytest.MonkeyPatch, team: WorkerCluster, member: ClusterMember
 ) -> None:
-    errors = {f"bad-{name}": make for name, make in ANY_ERRORS.items()}
-    decide = module.decide
+    """The batch's other entries are decided, and those of its session before and after it."""
+    decide, decided = module.decide, Counter[str]()
 
     def stumbles(events: list[Any], *rest: Any) -> Any:
         for event in events:
-            if event.session_id in errors:
-                error = errors[event.session_id]()
+            if event.token == "bad":
+                error = ANY_ERRORS[event.session_id]()
                 raise error
+        decided.update(event.session_id for event in events)
         return decide(events, *rest)
 
     monkeypatch.setattr(module, "decide", stumbles)
     with capture_logs() as lines:
-        for session_id in errors:
+        for session_id in ANY_ERRORS:
             await publish(team, session_id)
-            await publish(team, f"good-{session_id}")
+            await publish(team, session_id, "bad")
+            await publish(team, session_id)
         await team.passes(1.0)
     assert await undecided(team) == 0
+    assert decided == dict.fromkeys(ANY_ERRORS, 2)
     letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
-    assert {letter[b"session"].decode() for letter in letters} == errors.keys()
+    assert {letter[b"session"].decode() for letter in letters} == ANY_ERRORS.keys()
     assert {letter[b"dead_reason"] for letter in letters} == {b"processing failed"}
     logged = [line for line in lines if line["event"] == "unexpected_error"]
-    assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in errors}
-    assert len(logged) == len(errors)
+    assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in ANY_ERRORS}
+    assert len(logged) == len(letters) == len(ANY_ERRORS)
     assert [line for line in lines if line["event"] == "lease_lost"] == []
 
 

@@ -1,29 +1,25 @@
 """What the dispatcher passes to the executor about a new effect."""
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conferral.runtime.clock import StoreClock
-from conferral.runtime.errors import StoreError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
-from conferral.statemachine.step import Outcome, OutcomeRecord, Step
+from conferral.statemachine.step import Outcome, Step
 from conferral.storage.codecs import effect_codec
-from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PostCommitWrite, PublishOutcome
+from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, Decision
-from conferral.worker.consumer.dispatcher import Dispatcher, PostCommitWrites
+from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.executor.job import Job
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, update
 
@@ -94,32 +90,6 @@ async def test_effect_with_an_outcome_is_no_longer_open() -> None:
     assert one.open_effects_of("S1").keys() == {"d", "e"}
     one.dispatch(DecidedBatch([], Batch(outbox_remove=["d"])))
     assert one.open_effects_of("S1").keys() == {"e"}
-
-
-@in_virtual_time
-async def test_refused_outcomes_wait_together_and_other_refused_writes_are_dropped(loop: VirtualLoop) -> None:
-    tried: list[str] = []
-    dropped: list[str] = []
-
-    class Store:
-        async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
-            tried.append(" ".join(write.write_id for write in writes))
-            return {write.write_id: StoreError("WRONGTYPE") for write in writes if loop.time() < 40.0}
-
-        async def remove_from_outbox(self, _partition: int, write_id: str) -> None:
-            dropped.append(write_id)
-
-    context: Any = SimpleNamespace(partition_store=Store(), core=SimpleNamespace(metrics=Metrics()))
-    writes = PostCommitWrites(0, context)
-    writes.start([PublishOutcome(OutcomeRecord("1", "session", "s", "ended")), ExpireCalls("s", ("CA1",))])
-    await asyncio.sleep(20.0)  # a delay: virtual time
-    writes.start([PublishOutcome(OutcomeRecord("2", "session", "s", "ended"))])
-    for time_s, count in ((29.0, 2), (31.0, 3), (59.0, 3), (61.0, 4), (200.0, 4)):
-        await asyncio.sleep(time_s - loop.time())  # a delay: virtual time
-        assert len(tried) == count
-    assert tried == ["outcome:1 expire:s", "outcome:2", "outcome:1 outcome:2", "outcome:1 outcome:2"]
-    assert dropped == ["expire:s"]
-    assert context.core.metrics.registry.get_sample_value("conferral_writes_refused_total", {"kind": "outcomes"}) == 4
 
 
 def dispatched(event: Event, *, verifies: bool, session: Session | None = None) -> Job:

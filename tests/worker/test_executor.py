@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,6 +21,7 @@ from tests.worker.executor_harness import (
     START_MS,
     UNKNOWN,
     ExecutorHarness,
+    gated,
     hang_up,
     in_flight,
     read,
@@ -97,33 +99,47 @@ async def test_success_names_effect_kind_and_party(system: ExecutorHarness) -> N
     )
 
 
-@pytest.mark.parametrize(("ago_ms", "way_s"), [(0, 0.5), (-2_000, 0.0)])
-async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(
-    system: ExecutorHarness, ago_ms: int, way_s: float
+@pytest.mark.parametrize(("now_s", "time_s"), [(0.5, 0.5), (-5.0, 0.0)], ids=["later", "clock-set-back"])
+async def test_time_since_the_command_and_the_commit_is_measured(
+    system: ExecutorHarness, now_s: float, time_s: float
 ) -> None:
-    system.calls.script["a"].extend([BUSY, None])
-    system.time.s = 0.5
-
-    await system.run(redirect("a"), command_published_at_ms=START_MS - ago_ms)
-
-    def sample(name: str, **labels: str) -> float | None:
-        return system.metrics.registry.get_sample_value(name, labels)
-
-    assert sample("conferral_effects_total", kind="redirect_call", outcome="succeeded") == 1
-    assert sample("conferral_effect_retries_total", kind="redirect_call") == 1
-    assert sample("conferral_command_to_rest_seconds_count") == 1
-    assert sample("conferral_command_to_rest_seconds_sum") == way_s
-
-
-async def test_retry_is_logged_before_the_result(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([BUSY, None])
+    system.time.s = now_s
 
     with capture_logs() as lines:
-        await system.run(redirect("a"))
+        await system.run(redirect("a"), command_published_at_ms=START_MS)
 
-    expected = [("effect_retried", "warning"), ("effect_performed", "info")]
-    assert [(line["event"], line["log_level"]) for line in lines] == expected
-    assert all((line["effect_id"], line["session_id"], line["party"]) == ("a", "S1", "agent") for line in lines)
+    assert [line["duration_ms"] for line in lines] == [1_000 * time_s]
+    sample = system.metrics.registry.get_sample_value
+    assert sample("conferral_command_to_rest_seconds_count") == 1
+    assert sample("conferral_command_to_rest_seconds_sum") == time_s
+
+
+@pytest.mark.parametrize(
+    ("answer", "event", "level", "result", "status", "code"),
+    [
+        (None, "effect_performed", "info", "succeeded", 0, 0),
+        (GONE, "effect_performed", "info", "failed", 400, 21220),
+        (REFUSED, "effect_abandoned", "error", "failed", 400, 21211),
+        (UNKNOWN, "effect_abandoned", "error", "unknown", 0, 0),
+    ],
+)
+async def test_retries_and_then_the_outcome_are_logged_and_counted(
+    system: ExecutorHarness, answer: Any, event: str, level: str, result: str, status: int, code: int
+) -> None:
+    system.calls.script["d"].extend([BUSY, answer])
+
+    with capture_logs() as lines:
+        await system.run(gated("d"))
+
+    retried, done = lines
+    assert (retried["event"], retried["log_level"]) == ("effect_retried", "warning")
+    assert (done["event"], done["log_level"]) == (event, level)
+    assert all((line["effect_id"], line["session_id"], line["party"]) == ("d", "S1", "target") for line in lines)
+    assert (done["outcome"], done["status"], done["code"], done["attempt"]) == (result, status, code, 2)
+    assert "reason" not in done
+    sample = system.metrics.registry.get_sample_value
+    assert sample("conferral_effects_total", {"kind": "create_call", "outcome": result}) == 1
+    assert sample("conferral_effect_retries_total", {"kind": "create_call"}) == 1
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------

@@ -240,9 +240,12 @@ async def test_ending_is_sent_however_long_redis_was_away() -> None:
     assert away.calls.asked == ["a"]
 
 
-@pytest.mark.parametrize(("effect", "is_sent", "ended_at_s"), [(read("a"), True, 5.0), (update("a"), False, 4.0)])
+@pytest.mark.parametrize(
+    ("effect", "is_sent", "ended_at_s"),
+    [(hang_up("a"), True, 0.0), (read("a"), True, 5.0), (update("a"), False, 4.0), (straight("a"), True, 5.0)],
+)
 @in_virtual_time
-async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
+async def test_ending_passes_a_pause_read_outlasts_it_and_others_end_at_their_deadline(
     effect: Effect, is_sent: bool, ended_at_s: float, loop: VirtualLoop
 ) -> None:
     system = ExecutorHarness(
@@ -255,5 +258,5 @@ async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
     system.submit(effect)
     await system.executor.drain(30)
 
-    assert isinstance(system.outcomes[0], CallsRead if is_sent else EffectFailed)
+    assert isinstance(system.outcomes[0], CallsRead | EffectSucceeded if is_sent else EffectFailed)
     assert (round(loop.time(), 3), bool(system.calls.asked)) == (ended_at_s, is_sent)

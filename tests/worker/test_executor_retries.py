@@ -37,15 +37,6 @@ from tests.worker.test_retry import Highest
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
 
-async def test_retry_after_is_waited_out(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([RateLimitedError(http_status=429, retry_after_s=3), None])
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    (slept,) = system.time.sleeps
-    assert 3.0 <= slept <= 3.25
-
-
 @pytest.mark.parametrize("retry_after_s", [8, 9])
 async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarness, retry_after_s: float) -> None:
     system.calls.script["a"].append(RateLimitedError(http_status=429, code=20429, retry_after_s=retry_after_s))

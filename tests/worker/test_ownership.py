@@ -83,7 +83,9 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
 
 
 @with_4_partitions
-async def test_tasks_stay_with_their_worker_until_it_stands_by(team: WorkerCluster) -> None:
+async def test_worker_on_standby_gives_everything_up_until_it_is_accepted_again(team: WorkerCluster) -> None:
+    """Otherwise, tasks stay with their worker."""
+
     async def owners() -> set[tuple[str, int]]:
         found = await read_owners(team.client, team.keys)
         return {(found[task].name, found[task].epoch) for task in TASKS}
@@ -97,6 +99,8 @@ async def test_tasks_stay_with_their_worker_until_it_stands_by(team: WorkerClust
     await team.passes(3.0)
     assert await owners() == {(second.name, 2)}
     assert await team.shares() == [0, 4]
+    first.context.core.is_on_standby = False
+    await team.until_fair(6.0)
 
 
 @with_4_partitions

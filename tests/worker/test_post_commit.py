@@ -80,23 +80,25 @@ async def test_write_that_redis_refuses_for_good_is_dropped_alone() -> None:
 
 
 @in_virtual_time
-async def test_outcomes_that_redis_refuses_are_kept_for_the_next_attempt(loop: VirtualLoop) -> None:
-    access, metrics = Access(StoreError("refused"), StoreError("refused"), all_fail=False), Metrics()
+async def test_outcomes_that_redis_refuses_wait_together_for_the_next_attempt(loop: VirtualLoop) -> None:
+    access, metrics = Access(*[StoreError("refused")] * 3, all_fail=False), Metrics()
     context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=metrics))
     outcomes = [PublishOutcome(OutcomeRecord(f"o{number}", "session", "s", "ended")) for number in range(4)]
     ids = [one.write_id for one in outcomes]
     writes = PostCommitWrites(0, context)
     with capture_logs() as lines:
-        writes.start(outcomes)
+        writes.start(outcomes[:3])
         await asyncio.sleep(REFUSED_PAUSE_S - 1)  # a delay: virtual time
-        assert access.done == ids[1::2]
-        await asyncio.sleep(REFUSED_PAUSE_S)  # a delay: virtual time
-        assert sorted(access.done) == sorted(ids[1:])
+        writes.start(outcomes[3:])
+        await asyncio.sleep(0)
+        assert access.done == [ids[1]]
+        await asyncio.sleep(2)  # a delay: virtual time
+        assert access.done == [ids[1], ids[2]], "of the first, the third, and the fourth"
         await asyncio.sleep(REFUSED_PAUSE_S)  # a delay: virtual time
     assert sorted(access.done) == sorted(ids)
     assert access.dropped == []
-    assert [(line["event"], line["count"]) for line in lines] == [("outcomes_refused", 2), ("outcomes_refused", 1)]
-    assert value_of(metrics.writes_refused.labels("outcomes")) == 3
+    assert [(line["event"], line["count"]) for line in lines] == [("outcomes_refused", 3), ("outcomes_refused", 2)]
+    assert value_of(metrics.writes_refused.labels("outcomes")) == 5
 
 
 async def test_many_writes_are_done_in_several_pipelines() -> None:

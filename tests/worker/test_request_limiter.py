@@ -3,25 +3,21 @@
 import asyncio
 import random
 
+import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import request_limiter as limits
-from conferral.worker.executor.request_limiter import BreakerReason, Priority, RequestLimiter, refuses_credentials
+from conferral.worker.executor.request_limiter import BreakerReason, Priority, RequestLimiter
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
 from tests.worker.executor_harness import (
-    AWAY,
-    ExecutorHarness,
     FakeTime,
     LoopTime,
-    find,
-    hang_up,
-    redirect,
-    straight,
-    update,
 )
 
 
@@ -67,6 +63,15 @@ def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_for_endings(work
     bounds = Bounds(48)
     bounds.workers = workers
     assert (bounds.limiter.slots, bounds.slots) == slots
+
+
+@pytest.mark.redis
+async def test_live_workers_share_one_budget(redis_server: RedisServer) -> None:
+    async with LocalSystem(redis_server.url, workers=2) as system:
+        limiters = [worker.executor.limiter for worker in system.workers]
+        await system.eventually(lambda: asyncio.sleep(0, [one.slots for one in limiters]), "two share", equals=[24, 24])
+        await system.stop_worker(1)
+        await system.eventually(lambda: asyncio.sleep(0, limiters[0].slots), "the last one has it all", equals=48)
 
 
 # ---- 429 ---------------------------------------------------------------------------------------------------------
@@ -160,15 +165,6 @@ def test_probe_that_fails_makes_the_pause_last_and_endings_tried_meanwhile_do_no
 
 
 # ---- credentials -------------------------------------------------------------------------------------------------
-
-
-@each(
-    "status, code, is_meant",
-    [(401, 20003, True), (401, 0, True), (403, 20003, True), (403, 0, True), (403, 20403, False), (403, 21215, False),
-     (404, 20404, False), (200, 0, False)],
-)  # fmt: skip
-def test_refused_credentials_are_distinguished_from_a_refused_destination(status: int, code: int, is_meant: bool):
-    assert refuses_credentials(RequestResult(status, code, 0.0, 0.0)) == is_meant
 
 
 def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_are_taken_again():
@@ -336,24 +332,3 @@ async def test_request_past_its_deadline_proceeds_without_a_slot(loop: VirtualLo
     await asyncio.gather(one("four", 4.0), one("hour", 3600.0), one("one", 1.0))
     assert ended == {"one": (1.0, False), "four": (4.0, False), "hour": (5.0, True)}
     assert bounds.limiter.in_use == 0
-
-
-# ---- the executor ------------------------------------------------------------------------------------------------
-
-
-@in_virtual_time
-async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_only_probes_are_sent(loop: VirtualLoop):
-    system = ExecutorHarness(clock=LoopTime(loop), sleep=asyncio.sleep)
-    for effect in (redirect, straight, update, find):
-        system.calls.script[effect.__name__].append(AWAY)
-        system.submit(effect(effect.__name__, effect.__name__))
-    system.submit(hang_up("ending", "S9"))
-    while system.executor.executions:
-        for _ in range(limits.FAILURES_MAX):
-            system.executor.limiter.observe(RequestResult(0, 0, 0.0, loop.time()))
-        await asyncio.sleep(0.1)  # a delay: in virtual time
-    assert system.finished[0] == "ending"
-    assert sorted(system.finished) == ["ending", "find", "redirect", "straight", "update"]
-    assert loop.time() < 12, "ten seconds are the longest deadline"
-    assert system.calls.asked[0] == "ending"
-    assert system.executor.limiter.in_use == 0

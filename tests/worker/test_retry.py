@@ -12,7 +12,7 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
     RateLimitedError,
 )
-from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.job import AT_MOST_ONCE, ENDING, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
@@ -110,7 +110,3 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
     assert policy.retries_passing_refusals is effect.is_ending
-
-
-def test_each_kind_has_a_policy() -> None:
-    assert {effect for effect in EFFECTS if not effect.is_ending} == RETRIES.keys()

@@ -1,7 +1,5 @@
 """What must not make a worker forget or repeat anything: a mistake of ours, or a rolled-back Redis."""
 
-import asyncio
-
 import pytest
 
 from conferral.operations.dead_letters import DeadLetters
@@ -69,25 +67,3 @@ async def test_live_session_is_checked_once_after_a_rollback_and_timers_of_an_en
     await system.client.zadd(system.keys.timers(partition), {f"lone|{customer.sid}": 1})
     await system.client.hset(system.keys.lease(partition), "server", "0" * 40)  # the copy is another server's
     await system.settled()
-
-
-@pytest.mark.parametrize("repetitions_ms", [pytest.param(60_000, marks=pytest.mark.soak), 100])
-async def test_gated_dial_after_a_rollback_is_sent_at_most_once(system, monkeypatch, repetitions_ms):
-    """Soon after it, no search can find such a call: its outcome is unknown. Some time after it, it is sent at once."""
-    monkeypatch.setattr("conferral.worker.consumer.dispatcher.REDELIVERY_WINDOW_MS", repetitions_ms)
-    system.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
-    customer, _ = await system.converted()
-    lease = system.keys.lease(system.keys.partition_of(customer.sid))
-    holder = await system.client.hget(lease, "holder")
-    await system.client.hincrby(lease, "commit", -1)
-
-    async def was_noticed():
-        return await system.client.hget(lease, "holder") != holder
-
-    await system.eventually(was_noticed, "the worker has taken its lease anew")
-    await asyncio.sleep(0.2)  # a delay: the time after a rollback is over
-    outcome = await system.command("transfer", customer.sid, to="client:bob", mode="warm", confirm="true")
-    is_soon = repetitions_ms > 1_000
-    assert (outcome.status, outcome.reason) == (("failed", "unknown") if is_soon else ("done", ""))
-    assert len(system.sandbox.calls_of("client:bob")) == (0 if is_soon else 1)
-    await system.ended_by_command(customer.sid)

@@ -196,13 +196,3 @@ async def test_error_that_no_code_foresaw_costs_one_command(cluster: Cluster, mo
     assert outcome == [b"failed", b"dead-lettered: unexpected ZeroDivisionError"]
     assert any(line["event"] == "unexpected_error" for line in lines)
     assert await cluster.client.xlen(KEYS.commands) == 0
-
-
-@with_cluster
-async def test_silent_node_is_logged_once_a_minute(cluster: Cluster) -> None:
-    cluster.client.silent = {"a"}
-    with capture_logs() as lines:
-        for number in range(50):
-            await cluster.give(f"c{number}", SICK)
-        await asyncio.sleep(110)  # a delay: virtual time passes
-    assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2

@@ -39,18 +39,6 @@ def compared(account: AccountSnapshot, *sessions: Session) -> AccountDiff:
     return comparison
 
 
-def test_session_whose_calls_and_conference_are_listed_differs_in_nothing() -> None:
-    comparison = compared(IN_ORDER, SESSION)
-
-    assert comparison.findings == []
-    assert comparison.sessions == 1
-    assert (comparison.unmatched_calls, comparison.unmatched_conferences) == (set(), {})
-
-
-def test_session_without_a_conference_and_without_calls_misses_nothing() -> None:
-    assert compared(AccountSnapshot(), session_with({}, conference_sid="")).findings == []
-
-
 @pytest.mark.parametrize(
     "account, missing",
     [
@@ -139,16 +127,6 @@ def test_incomplete_listing_reports_nothing_as_missing() -> None:
     assert [finding.difference for finding in compared(cut, SESSION).findings] == [Difference.CONFERENCE_MISSING]
     cut = AccountSnapshot(has_all_conferences=False)
     assert {finding.difference for finding in compared(cut, SESSION).findings} == {Difference.CALL_MISSING}
-
-
-def test_second_conference_of_a_live_session_stays_strange() -> None:
-    """Its name is a live session's, so it is not reported: its joins are."""
-    account = replace(IN_ORDER, conferences={"CF1": "s1", "CF2": "s1"})
-
-    comparison = compared(account, SESSION)
-
-    assert comparison.unmatched_conferences == {"CF2": "s1"}
-    assert comparison.findings == []
 
 
 @pytest.mark.parametrize("ended_at_ms, is_reported", [(QUIET_MS, True), (QUIET_MS + 1, False)])
