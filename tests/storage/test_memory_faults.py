@@ -11,29 +11,20 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client
+from tests.support.hands import Hands
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
 NOW_MS = 1_797_000_000_000
 
 
-class Hands:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 @pytest.fixture
 def hands() -> Hands:
-    return Hands()
+    return Hands(wall_ms=NOW_MS)
 
 
 @pytest.fixture
 def memory(hands: Hands) -> MemoryServer:
-    return MemoryServer(hands)
+    return MemoryServer(hands.wall_ms)
 
 
 @pytest.fixture

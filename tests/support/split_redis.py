@@ -36,15 +36,12 @@ class SplitClient(MemoryClient):
         super().__init__(server, timeout_s=timeout_s or (BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S))
         self.node_of = split
         self.silent: set[str] = set()
-        #: The keys that were asked of a silent node, oldest first.
-        self.unanswered: list[str] = []
 
     async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
         """See `MemoryClient.exchange`."""
         for command in commands:
             key = _text(key_of([_text(command[0]), *map(_plain, command[1:])])) if len(command) > 1 else ""
             if key and self.node_of(key) in self.silent:
-                self.unanswered.append(key)
                 try:
                     await self.result_of(asyncio.get_running_loop().create_future(), self.timeout_s)
                 except RedisTimeoutError as error:

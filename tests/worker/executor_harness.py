@@ -46,7 +46,6 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobOutcome, RetryPolicy
 from conferral.worker.executor.outbox import DialStatus
-from tests.simulation.virtual_loop import VirtualLoop
 from tests.worker.cores import core_of
 
 BUSY = RateLimitedError(http_status=429, code=20429)
@@ -176,21 +175,6 @@ class FakeTime:
             await self.gate.wait()
         self.s += seconds
         await asyncio.sleep(0)
-
-
-class LoopTime:
-    """The time of the virtual loop."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def monotonic_s(self) -> float:
-        return self._loop.time()
-
-    def wall_ms(self) -> int:
-        return round(self._loop.time() * 1000)
-
-    now_ms = wall_ms
 
 
 Step = ProviderError | RedirectSeen | PlacedCall | str | asyncio.Event | None

@@ -7,35 +7,18 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.worker.executor import request_limiter
-from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
+from tests.worker.executor_harness import ExecutorHarness, straight, waiting
 
 
-class Ticks:
-    """Time in which everyone sleeps until the next tick."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        #: Who sleeps since the last tick (count).
-        self.sleeping = 0
-        self._tick = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.sleeping += 1
-        await self._tick.wait()
-
-    def tick(self) -> None:
-        self._tick.set()
-        self._tick = asyncio.Event()
-        self.sleeping = 0
-
-
-class Gates:
-    """A pace that grants a configured number of permits."""
+class Pacing(ExecutorHarness):
+    """Grants a configured number of permits to dial; each dial has a session, and sleeps until the next tick."""
 
     def __init__(self) -> None:
+        super().__init__(acquire_permit=self.ask)
+        self.time.gate = asyncio.Event()
         self.permits = 0
         self.asked: list[bool] = []
+        #: How often Redis is away from now on.
         self.broken = 0
 
     async def ask(self, urgent: bool) -> float:
@@ -48,99 +31,64 @@ class Gates:
         self.permits -= 1
         return 0.0
 
-
-class Dials:
-    """Dials that wait for their turn at one worker, and in which order they got it."""
-
-    def __init__(self, acquire_permit: AcquirePermit) -> None:
-        self.ticks = Ticks()
-        self.got: list[str] = []
-        self.waiting: dict[str, asyncio.Task[None]] = {}
-        self._pace = DialPace(acquire_permit, self.ticks.sleep)
-
-    def add(self, name: str, *, urgent: bool = True) -> None:
-        self.waiting[name] = asyncio.create_task(self._wait(name, urgent))
-
-    async def _wait(self, name: str, urgent: bool) -> None:
-        await self._pace.wait(urgent=urgent)
-        self.got.append(name)
-        del self.waiting[name]
-
-    def remove(self, *names: str) -> None:
+    async def dial(self, *names: str, urgent: bool = True) -> None:
         for name in names:
-            self.waiting.pop(name).cancel()
+            self.submit(straight(name, name, is_urgent=urgent))
+        await self.settle()
 
     async def tick(self) -> None:
-        await settle()
-        self.ticks.tick()
-        await settle()
-
-
-async def settle() -> None:
-    for _ in range(30):
-        await asyncio.sleep(0)
+        await self.settle()
+        before, self.time.gate = self.time.gate, asyncio.Event()
+        assert before is not None
+        before.set()
+        await self.settle()
 
 
 @pytest.fixture
-def gates() -> Gates:
-    return Gates()
+async def system() -> AsyncIterator[Pacing]:
+    system = Pacing()
+    yield system
+    await system.executor.drain(0)
 
 
-@pytest.fixture
-async def dials(gates: Gates) -> AsyncIterator[Dials]:
-    dials = Dials(gates.ask)
-    yield dials
-    dials.remove(*dials.waiting)
+async def test_first_who_waits_asks_for_all(system: Pacing) -> None:
+    await system.dial("a", "b", "c")
+    assert (system.asked, system.time.sleeps, waiting(system.executor)) == ([True], [0.5], 3)
+
+    system.permits = 2
+    await system.tick()
+    assert system.calls.asked == ["a", "b"]
+    assert len(system.asked) == 4
 
 
-async def test_first_who_waits_asks_for_all(dials: Dials, gates: Gates) -> None:
-    for name in "abc":
-        dials.add(name)
-    await settle()
-    assert (gates.asked, dials.ticks.slept, len(dials.waiting)) == ([True], [0.5], 3)
-
-    gates.permits = 2
-    await dials.tick()
-    assert dials.got == ["a", "b"]
-    assert len(gates.asked) == 4
-
-
-async def test_callers_who_wait_do_not_wait_for_other_dials(dials: Dials, gates: Gates) -> None:
+async def test_callers_who_wait_do_not_wait_for_other_dials(system: Pacing) -> None:
     """Redis grants a permit to the others only if no caller waits."""
-    dials.add("others-1", urgent=False)
-    dials.add("others-2", urgent=False)
-    await settle()
-    dials.add("caller-1")
-    dials.add("caller-2")
-    await settle()
-    assert gates.asked == [False, True]
+    await system.dial("others-1", "others-2", urgent=False)
+    await system.dial("caller-1", "caller-2")
+    assert system.asked == [False, True]
 
-    gates.permits = 4
-    await dials.tick()
-    assert [name for name in dials.got if "caller" in name] == ["caller-1", "caller-2"]
-    assert [name for name in dials.got if "others" in name] == ["others-1", "others-2"]
+    system.permits = 4
+    await system.tick()
+    assert [name for name in system.calls.asked if "caller" in name] == ["caller-1", "caller-2"]
+    assert [name for name in system.calls.asked if "others" in name] == ["others-1", "others-2"]
 
 
-async def test_removed_dials_free_their_places(dials: Dials, gates: Gates) -> None:
-    for name in "abc":
-        dials.add(name)
-    await settle()
-    dials.remove("a", "b")
+async def test_removed_dials_free_their_places(system: Pacing) -> None:
+    await system.dial("a", "b", "c")
+    for name in ("a", "b"):
+        system.executor.cancel_session(name)
 
-    gates.permits = 1
-    await dials.tick()
-    assert dials.got == ["c"]
-    dials.add("d")
-    await settle()
-    dials.remove("d")
-    await dials.tick()
-    assert (dials.got, len(gates.asked)) == (["c"], 3), "no one asks for no one"
+    system.permits = 1
+    await system.tick()
+    assert system.calls.asked == ["c"]
+    await system.dial("d")
+    system.executor.cancel_session("d")
+    await system.tick()
+    assert (system.calls.asked, len(system.asked)) == (["c"], 3), "no one asks for no one"
 
 
-async def test_redis_that_is_away_is_waited_for(dials: Dials, gates: Gates, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_redis_that_is_away_is_waited_for(system: Pacing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_limiter, "REDIS_PAUSE_S", 0)
-    gates.broken = 2
-    gates.permits = 1
-    dials.add("a")
-    await settle()
-    assert (gates.asked, dials.got) == ([True] * 3, ["a"])
+    system.broken, system.permits = 2, 1
+    await system.dial("a")
+    assert (system.asked, system.calls.asked) == ([True] * 3, ["a"])

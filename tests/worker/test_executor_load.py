@@ -15,7 +15,6 @@ from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     UNWANTED,
     ExecutorHarness,
-    LoopTime,
     Paced,
     both_ways,
     find,
@@ -29,6 +28,7 @@ from tests.worker.executor_harness import (
     update,
     waiting,
 )
+from tests.worker.worker_cluster import ClusterClock
 
 both_reads = pytest.mark.parametrize("read_effect", [read("look"), find("look")], ids=lambda one: one.kind)
 
@@ -250,7 +250,7 @@ async def test_ending_passes_a_pause_read_outlasts_it_and_others_end_at_their_de
 ) -> None:
     system = ExecutorHarness(
         retries={**RETRIES, ReadCalls: RetryPolicy(deadline_s=3, request_timeout_s=1)},
-        clock=LoopTime(loop),
+        clock=ClusterClock(loop, 0.0),
         sleep=asyncio.sleep,
     )
     system.executor.limiter.observe(RequestResult(401, 20003, 0.0, loop.time()))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import RateLimitedError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead
@@ -13,7 +14,8 @@ from conferral.telephony.http_client import RequestResult
 from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.execution import REQUESTS_MAX
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, LoopTime, in_flight, read, straight, waiting
+from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, straight, waiting
+from tests.worker.worker_cluster import ClusterClock
 
 #: How long Twilio takes for one read, seconds.
 LATENCY_S = 0.3
@@ -47,8 +49,8 @@ class SlowCalls(FakeCalls):
 
 
 def world_of(loop: VirtualLoop, calls: SlowCalls) -> ExecutorHarness:
-    time = LoopTime(loop)
-    system = ExecutorHarness(twilio=calls, clock=time, store_clock=time, sleep=asyncio.sleep)
+    clock = ClusterClock(loop, 0.0)
+    system = ExecutorHarness(twilio=calls, clock=clock, store_clock=StoreClock(clock), sleep=asyncio.sleep)
     system.calls = calls
     calls.note = system.executor.limiter.observe
     return system
@@ -118,7 +120,7 @@ async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
 
 @in_virtual_time
 async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd, loop: VirtualLoop) -> None:
-    system = ExecutorHarness(clock=LoopTime(loop), sleep=asyncio.sleep)
+    system = ExecutorHarness(clock=ClusterClock(loop, 0.0), sleep=asyncio.sleep)
     system.submit(read("r"))
     for _ in range(600):
         for _ in range(10):

@@ -4,13 +4,19 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 """
 
 import asyncio
+import random
 from functools import partial
+
+import pytest
 
 from conferral.storage.coordinator import TASKS, claim_partition, read_owners
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
-from tests.worker.worker_cluster import Work, WorkerCluster, running_cluster
+from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
+
+#: How long a partition may be without anyone who may send for it after one death with a quick Redis, seconds.
+GUARANTEE_S = 7.0
 
 with_16_partitions = in_virtual_time_with("team", running_cluster)
 with_4_partitions = in_virtual_time_with("team", partial(running_cluster, partitions=4))
@@ -205,3 +211,86 @@ def test_refused_ticks_are_repeated(fault: Fault) -> None:
         assert (await team.holders()).keys() == names.keys()
 
     world()
+
+
+# ---- all at once ---------------------------------------------------------------------------------------------------
+
+
+class Judge:
+    """No two workers may send for the same partition, or do a task; no partition is left without someone who may."""
+
+    def __init__(self, team: WorkerCluster, free_max_s: float) -> None:
+        self.team, self.free_max_s = team, free_max_s
+        self.asleep: set[str] = set()
+        self.served_at_s = dict.fromkeys(range(team.keys.partitions), team.loop.time())
+
+    async def passes(self, time_s: float) -> None:
+        until_s = self.team.loop.time() + time_s
+        while (now_s := self.team.loop.time()) < until_s:
+            awake = [member for name, member in self.team.alive.items() if name not in self.asleep]
+            for number, served_at_s in self.served_at_s.items():
+                senders = [member.name for member in awake if member.keeper.may_send(number)]
+                assert len(senders) <= 1, f"{number}: {senders} at {now_s}"
+                assert senders or now_s - served_at_s <= self.free_max_s, f"{number} is left at {now_s}"
+                if senders:
+                    self.served_at_s[number] = now_s
+            for task in TASKS:
+                assert sum(member.keeper.owns(task) for member in awake) <= 1, f"{task} at {now_s}"
+            await self.team.passes(0.05)
+
+
+async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
+    """Workers join, stop, die, and are paused, answers are late and lost, Redis's clock is set; then all is calm."""
+    chance = random.Random(seed)
+    # Several deaths, pauses, and lost answers add up.
+    judge = Judge(team, 2 * (GUARANTEE_S + 6 * round_trip_s))
+
+    async def pause(member: ClusterMember, for_s: float) -> None:
+        judge.asleep.add(member.name)
+        member.process.pause()
+        await team.passes(for_s)
+        judge.asleep.discard(member.name)
+        member.process.wake()
+
+    def latency(_name: str) -> tuple[float, float]:
+        there_s = chance.uniform(0.0, round_trip_s)
+        return there_s, round_trip_s - there_s
+
+    team.server.latency = latency
+    team.server.fault = lambda name: Fault.REPLY_LOST if name == "answer_tick" and chance.random() < 0.1 else None
+    for _ in range(chance.randint(2, 4)):
+        team.join()
+    pauses = []
+    for _ in range(15):
+        await judge.passes(chance.uniform(0.1, 4.0))
+        awake = [member for name, member in team.alive.items() if name not in judge.asleep]
+        has_others = len(team.alive) > 1
+        match chance.choice(("join", "die", "stop", "pause", "clock", "nothing")):
+            case "join" if len(team.alive) < 6:
+                team.join()
+            case "die" if has_others:
+                member = chance.choice([*team.alive.values()])
+                judge.asleep.discard(member.name)
+                team.kill(member)
+            case "stop" if has_others and awake:
+                await team.leave(chance.choice(awake))
+            case "pause" if has_others and awake:
+                pauses.append(asyncio.ensure_future(pause(chance.choice(awake), chance.uniform(0.5, 6.0))))
+            case "clock":
+                team.set_clock(chance.uniform(-7200.0, 7200.0))
+    await judge.passes(40.0)
+    await asyncio.gather(*pauses)
+    team.server.fault = None
+    await team.until_fair(20.0)
+
+
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(100, 140))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("round_trip_s", [0.002, 0.3, 1.5])
+@in_virtual_time_with("team", partial(running_cluster, partitions=8))
+async def test_workers_never_send_for_the_same_partition_and_leave_none(
+    team: WorkerCluster, round_trip_s: float, seed: int
+) -> None:
+    await play(team, seed, round_trip_s)

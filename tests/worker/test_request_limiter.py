@@ -17,8 +17,8 @@ from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 from tests.worker.executor_harness import (
     FakeTime,
-    LoopTime,
 )
+from tests.worker.worker_cluster import ClusterClock
 
 
 class Bounds:
@@ -300,7 +300,7 @@ async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
 
 def paused(loop: VirtualLoop) -> Bounds:
     """A limiter whose breaker has just opened for five seconds."""
-    bounds = Bounds(4, LoopTime(loop))
+    bounds = Bounds(4, ClusterClock(loop, 0.0))
     bounds.answer(401, code=20003)
     return bounds
 

@@ -27,18 +27,17 @@ EPOCH_MS = 1_800_000_000_000
 
 
 class ClusterClock:
-    """A worker's clocks: its own zero, and a wall clock that can be set."""
+    """A process's clocks: its own zero, and the virtual world's time."""
 
     def __init__(self, loop: VirtualLoop, zero_s: float) -> None:
         self._loop = loop
         self._zero_s = zero_s
-        self.wall_set_ms = 0
 
     def monotonic_s(self) -> float:
         return self._zero_s + self._loop.time()
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + round(self._loop.time() * 1000) + self.wall_set_ms
+        return EPOCH_MS + round(self._loop.time() * 1000)
 
 
 @dataclass
@@ -49,8 +48,6 @@ class Work:
     #: How long what is under way takes, seconds.
     request_s: float = 0.0
     drained: list[int] = field(default_factory=list)
-    #: How long what is under way was to be waited for, seconds.
-    drain_timeout_s: float = 0.0
     dropped: list[int] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
 
@@ -64,7 +61,6 @@ class Work:
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         self.drained.append(partition)
-        self.drain_timeout_s = timeout_s
         if partition in self.busy_partitions:
             await asyncio.sleep(min(self.request_s, timeout_s))  # a delay: virtual time
             self.busy_partitions.discard(partition)

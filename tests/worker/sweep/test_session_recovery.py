@@ -29,6 +29,7 @@ from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.each import each
 from tests.worker.cores import core_of
 from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterClock
 
 SETTLE_S, PAUSE_S, RETRY_AFTER_S, ATTEMPTS_MAX, WAITING_MAX = 2.0, 0.2, 3.0, 4, 1_000
 LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
@@ -37,16 +38,6 @@ AGENT = ParticipantFound(AGENT_CALL, "agent-1", address="client:alice")
 BOTH = LostConference(CONFERENCE, LOST, True, (CUSTOMER, AGENT))
 LEFT = ParticipantLeft(session_id=LOST, token="1", conference_sid=CONFERENCE, call_sid=LOST)
 COMPLETED = CallProgressed(session_id=LOST, token="2", party="agent", call_sid=AGENT_CALL, status="completed")
-
-
-class Clock:
-    """The loop's."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self.monotonic_s = loop.time
-
-    def wall_ms(self) -> int:
-        return 0
 
 
 @dataclass
@@ -63,7 +54,7 @@ class World:
         self.errors: list[ProviderError | StoreUnreachableError] = []
         self.metrics = Metrics()
         self.lost = SessionRecovery(
-            core_of(None, Keys("test", 4), Clock(self.loop), metrics=self.metrics),
+            core_of(None, Keys("test", 4), ClusterClock(self.loop, 0.0), metrics=self.metrics),
             finder=self, reader=self, adopt=self.adopt, session_of={"shop-4a": "shop"}.get,  # type: ignore[arg-type]
         )  # fmt: skip
 
