@@ -232,20 +232,6 @@ async def test_write_that_times_out_is_not_repeated(cluster) -> None:
     await impatient.aclose()
 
 
-async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster, client) -> None:
-    for partition in range(8):
-        await client.xadd(KEYS.events(partition), {"type": "end"})
-    for node in cluster.nodes:
-        node.ask("CONFIG", "RESETSTAT")
-    access = PartitionStore(client, BlockingReads(client), KEYS)
-    for partition in range(8):
-        await access.read(partition, 10)
-        await leases.claim_partition(client, KEYS, partition, "1:one", SystemClock())
-    stats = "".join(str(node.ask("INFO", "COMMANDSTATS")) for node in cluster.nodes)
-    assert "cmdstat_xread" in stats
-    assert "getkeys" not in stats
-
-
 # ---- a slot moves ----------------------------------------------------------------------------------------------------
 
 

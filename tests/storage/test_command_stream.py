@@ -69,26 +69,6 @@ async def test_command_id_belongs_to_the_entry_that_claimed_it_first(client, key
     assert await client.hget(keys.command("c"), "session") == b"s"
 
 
-@pytest.mark.redis
-async def test_command_can_be_claimed_for_no_session(client, keys):
-    async def claim():
-        return await scripts.claim_command(client, [keys.command("c")], ["1-0", "", "d", 100])
-
-    assert await claim() == [1, b""]
-    assert await claim() == [1, b""]
-
-
-@pytest.mark.redis
-async def test_outcome_of_another_command_is_recognized(client, keys):
-    await scripts.claim_command(client, [keys.command("c")], ["1-0", "s", command_stream.digest_of(TRANSFER), 100])
-    digest = command_stream.digest_of(CALL)
-    found = await command_stream.read_outcome(client, keys, "c")
-    assert found.is_of_another_command(digest)
-    assert not found.is_of_another_command(command_stream.digest_of({**TRANSFER, "id": "c"}))
-    unknown = await command_stream.read_outcome(client, keys, "d")
-    assert not unknown.is_of_another_command(digest)
-
-
 @pytest.mark.parametrize("changes", [{"to": "client:bob"}, {"mode": "blind"}, {"confirm": "true"}, {"session": "t"}])
 def test_digest_distinguishes_commands(changes):
     assert command_stream.digest_of(TRANSFER | changes) != command_stream.digest_of(TRANSFER)

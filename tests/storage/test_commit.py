@@ -329,12 +329,6 @@ async def test_group_is_made_again_after_everything_was_flushed(store, client, k
     assert (await client.xinfo_groups(keys.events(partition)))[0]["last-delivered-id"].decode() == ids[0]
 
 
-async def test_flushed_scripts_are_sent_again(store, client, keys, partition, lease):
-    await store.commit(partition, lease, Batch())
-    await client.script_flush()
-    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
-
-
 async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 2)
     async with full(client):
@@ -353,15 +347,6 @@ async def test_broken_record_differs_from_a_missing_one(store, client, keys):
     assert isinstance(loaded["odd"], CorruptHashError)
     assert isinstance(loaded["bytes"], CorruptHashError)
     assert loaded["none"] == Session("none")
-
-
-async def test_finished_effect_is_written_once(access, client, keys, partition):
-    assert not await access.finish_effect(partition, "e", OUTCOME), "nobody waits for it"
-    await client.hset(keys.outbox(partition), "e", b"{}")
-    assert await access.finish_effect(partition, "e", OUTCOME)
-    assert not await access.finish_effect(partition, "e", OUTCOME)
-    (entry,) = await access.read(partition, 10)
-    assert entry.event().effect_id == "e"
 
 
 async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(access, client, keys, partition):

@@ -3,16 +3,14 @@
 import asyncio
 import signal
 from dataclasses import replace
-from importlib import metadata
 
 import pytest
-from redis.asyncio.cluster import RedisCluster
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import SCHEMA_VERSION, read_warnings
-from conferral.storage.connection.client import make_client, run_or_raise, server_time_ms, store_errors
+from conferral.storage.connection.client import make_client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import ProcessStats
@@ -182,47 +180,12 @@ async def test_write_that_times_out_is_not_repeated(single, client):
     await slow.aclose()
 
 
-def test_cluster_is_selected_in_the_url():
-    assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
-
-
 def test_only_a_blocking_client_waits_longer_than_the_deadline_of_a_command():
     for is_blocking, answer_s in ((False, 2.0), (True, 4.0)):
         given = make_client("redis://localhost", blocking=is_blocking).connection_pool.connection_kwargs
         assert (given["socket_timeout"], given["socket_connect_timeout"]) == (answer_s, 2.0)
         assert (given["retry"].get_retries(), given["decode_responses"]) == (0, False)
     assert make_client("redis://localhost").connection_pool.max_connections == 64
-
-
-@pytest.mark.parametrize("url", ["redis://localhost", "unix:///redis.sock", "redis://localhost/?cluster=true"])
-def test_new_connection_reads_no_file(url, monkeypatch):
-    def version(_name):
-        raise AssertionError("redis-py reads its version from a file")
-
-    monkeypatch.setattr(metadata, "version", version)
-    client = make_client(url)
-    if isinstance(client, RedisCluster):
-        (node,) = client.nodes_manager.startup_nodes.values()
-        connection = node.acquire_connection()
-    else:
-        connection = client.connection_pool.make_connection()
-
-    assert connection.driver_info.formatted_name == "redis-py"
-
-
-async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_should(client):
-    """redis-py names some commands by two words; Redis wants them apart."""
-    await client.xgroup_create("stream", "workers", id="0", mkstream=True)
-    assert (await client.xinfo_groups("stream"))[0]["name"] == b"workers"
-    await client.set("k", b"\x00\xff")
-    await client.hset("hash", mapping={"a": "ü", "b": 7, "c": 1.5, "d": b""})
-    assert await client.get("k") == b"\x00\xff"
-    assert await client.hgetall("hash") == {b"a": "ü".encode(), b"b": b"7", b"c": b"1.5", b"d": b""}
-
-
-async def test_pipelines_are_packed_alike(client):
-    group = ("XGROUP CREATE", "stream", "workers", "0", "MKSTREAM")
-    assert (await run_or_raise(client, ("SET", "a", 1), group, ("GET", "a")))[-1] == b"1"
 
 
 async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_one(single, client, store, keys):

@@ -54,14 +54,6 @@ async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(clie
     assert effect_codec.decode(body) == replace(ENTRY, sent_at_ms=7_000)
 
 
-@pytest.mark.usefixtures("ordered")
-async def test_worker_that_lost_the_lease_marks_nothing(client, keys, clock, access, lease):
-    await leases.claim_partition(client, keys, PARTITION, "2:two", clock)
-
-    assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
-    assert await entry(client, keys) == ENTRY
-
-
 async def test_dial_no_one_waits_for_is_not_marked(client, keys, access, lease):
     assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
     assert not await client.exists(keys.outbox(PARTITION))
@@ -87,14 +79,6 @@ async def test_call_is_whose_notes_it_first(client, keys, access):
 
     assert await client.get(keys.call("CA1")) == b"S1"
     assert await client.ttl(keys.call("CA1")) > 86_400
-
-
-@pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, False)])
-async def test_session_counts_as_ended_only_if_it_says_so(client, keys, access, state, has_ended):
-    if state is not None:
-        await client.hset(keys.session("S1"), "state", state)
-
-    assert await access.has_ended("S1") is has_ended
 
 
 async def test_effect_without_a_commit_appears_in_the_outbox_once(client, keys, access):

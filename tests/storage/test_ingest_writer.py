@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import CallProgressed
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
@@ -97,11 +95,6 @@ async def test_calls_of_an_identity_expire_after_a_minute_and_no_key_contains_it
     assert await publisher.exceeds_call_limit(identity, "CA2", 1)
 
 
-async def test_session_of_a_call_is_found(publisher):
-    await publisher.publish(ringing(), call_sid="CA2")
-    assert (await publisher.session_of("CA2"), await publisher.session_of("CA3")) == (SESSION, None)
-
-
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, publisher, client, keys, monkeypatch):
     flights, run_all = [], command_queue.run_all
     monkeypatch.setattr(command_queue, "run_all", lambda to, batch: flights.append(len(batch)) or run_all(to, batch))
@@ -122,15 +115,6 @@ async def test_session_that_can_not_be_decoded_is_read_as_far_as_possible(publis
     await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.agent.status": "left", "version": "x"})
     found = await publisher.read(SESSION)
     assert (found.state, found.parties["agent"].is_gone) == (State.BRIDGED, True)
-
-
-async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client, keys):
-    other = next(f"s{n}" for n in range(100) if keys.partition_of(f"s{n}") != keys.partition_of(SESSION))
-    await client.set(keys.events(keys.partition_of(SESSION)), "of a wrong type")
-    good = CallProgressed(session_id=other, party="agent", call_sid="x", status="ringing")
-    results = await asyncio.gather(publisher.publish(ringing()), publisher.publish(good), return_exceptions=True)
-    assert isinstance(results[0], StoreError)
-    assert results[1] is None
 
 
 async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single, keys, clock):

@@ -5,10 +5,9 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client
@@ -102,12 +101,3 @@ async def test_writes_that_wait_are_bounded_and_most_of_them_decide(
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     sequences = sorted(event_in(fields).sequence for _, fields in entries)
     assert sequences == [1, 2, *range(10, 20), 31]
-
-
-async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(publisher, monkeypatch):
-    async def refuse(_client: object, _commands: object) -> None:
-        raise ResponseError("NOPERM this user has no permissions")
-
-    monkeypatch.setattr(command_queue, "run_all", refuse)
-    results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(2)), return_exceptions=True)
-    assert [repr(result) for result in results] == [repr(StoreError("Redis refused (NOPERM)"))] * 2

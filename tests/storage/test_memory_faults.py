@@ -56,17 +56,6 @@ async def test_fault_of_one_command(memory, client, fault, error, is_done) -> No
     assert await client.get("k") == (b"v" if is_done else None)
 
 
-async def test_scripts_are_reported_by_name(memory, client) -> None:
-    asked: list[str] = []
-    memory.fault = asked.append
-    await claim(client)
-    await client.xgroup_create("s", "workers", id="0", mkstream=True)
-    await client.eval("return 1", 0)
-    pipeline = client.pipeline()
-    await pipeline.get("k").hget("h", "f").execute(raise_on_error=False)
-    assert asked == ["claim_gate", "claim_gate", "XGROUP CREATE", "EVAL", "GET", "HGET"]
-
-
 @pytest.mark.parametrize(
     "fault, done", [(Fault.UNREACHABLE, [b"1", None, None]), (Fault.REPLY_LOST, [b"1", b"2", None])]
 )
@@ -211,21 +200,3 @@ async def test_ids_never_go_back_and_keys_expire_by_the_clock(client, hands) -> 
     assert (await client.exists("s", "k"), await client.dbsize()) == (1, 2)
     hands.now_ms += 5_000
     assert await client.dbsize() == 1
-
-
-async def test_time_advances_within_a_millisecond(client, hands) -> None:
-    times = [await client.time() for _ in range(1_200)]
-    assert times == sorted(times)
-    assert len(set(times)) == 1_000
-    assert {seconds * 1000 + microseconds // 1000 for seconds, microseconds in times} == {NOW_MS}
-    hands.now_ms += 1
-    assert await client.time() == ((NOW_MS + 1) // 1000, (NOW_MS + 1) % 1000 * 1000)
-
-
-async def test_sets_are_gone_through_in_the_order_in_which_members_came(client) -> None:
-    names = [b"%d" % (number * 7919 % 101) for number in range(100)]
-    await client.sadd("s", *names)
-    assert list(await client.smembers("s")) == names
-    await client.srem("s", names[0])
-    await client.sadd("s", names[0])
-    assert list(await client.smembers("s")) == [*names[1:], names[0]]

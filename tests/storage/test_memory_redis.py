@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.redis_comparison import IN_SCRIPTS, KEYS, Words, compare, limits
+from tests.support.redis_comparison import IN_SCRIPTS, KEYS, compare, limits
 
 pytestmark = pytest.mark.redis
 #: What one run of `make test` sees, and what `make soak` does.
@@ -123,21 +123,3 @@ def test_random_commands_get_the_same_replies_and_leave_the_same_keys(real, comm
 @given(commands=st.lists(any_command, min_size=1, max_size=60))
 def test_many_random_commands_get_the_same_replies_and_leave_the_same_keys(real, commands):
     compare(real, commands, KEYS)
-
-
-def any_of(*kinds: list[st.SearchStrategy[Words]]) -> st.SearchStrategy[list[Words]]:
-    return st.lists(st.one_of(*(one for kind in kinds for one in kind)), min_size=10, max_size=80)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kinds", [[PLAIN], [HASHES], [SETS], [STREAMS], [STREAMS, HASHES]])
-def test_commands_of_one_kind_get_the_same_replies(real, kinds):
-    """Long sequences that meet keys of their own type most of the time."""
-
-    @limits(EXAMPLES_SOAK // 3)
-    @given(commands=any_of(*kinds))
-    def agree(commands):
-        compare(real, commands, KEYS)
-
-    agree()

@@ -197,19 +197,6 @@ async def test_foreign_key_affects_only_its_own_session(reader, client, keys):
     assert sorted(ids((await all_of(reader.list_sessions))[0])) == ["S1", "S2"]
 
 
-@pytest.mark.redis
-async def test_redis_refusal_is_raised_as_a_store_error(reader, client, keys):
-    await client.set(keys.log("S1"), "text")
-    with pytest.raises(StoreError):
-        await reader.read_log("S1", limit=2)
-
-
-@pytest.mark.redis
-async def test_page_shows_no_phone_numbers(reader, client, keys):
-    await add_live(client, keys, "S1")
-    assert "0123" not in repr(await reader.list_sessions(limit=2))
-
-
 @pytest.mark.parametrize("limit", [0, -1, 501])
 async def test_limit_outside_its_bounds_is_refused(limit):
     reader = SessionReader(None, None)
