@@ -8,9 +8,9 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.effects import Effect
 from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
+from tests.support.broken_effects import Death
 from tests.support.entries import entry_of
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.worker.test_jobs_end_to_end import Death
 
 pytestmark = pytest.mark.redis
 STRAY = "CA" + "9" * 32

@@ -7,9 +7,9 @@ import pytest
 
 from conferral.runtime import tracing
 from tests.flows.command_channels import TOKEN, api_of
+from tests.support.broken_effects import Breaking
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.otlp_receiver import FOREIGN, FOREIGN_SPAN, FOREIGN_TRACE, OtlpReceiver
-from tests.worker.test_jobs_end_to_end import Breaking
 
 pytestmark = pytest.mark.redis
 

@@ -14,7 +14,6 @@ from conferral.storage.connection.client import make_client, server_time_ms, sto
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import ProcessStats
-from conferral.storage.queries.session_reader import SessionReader
 
 pytestmark = pytest.mark.redis
 
@@ -199,12 +198,3 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
     finally:
         await client.replicaof("NO", "ONE")
         await client.config_set("replica-serve-stale-data", "yes")
-
-
-async def test_reading_what_is_on_no_node_that_answers_fails():
-    away = make_client("redis://127.0.0.1:1/0")
-    with pytest.raises(StoreUnreachableError):
-        await SessionReader(away, Keys("test", 4)).live_ids()
-    with pytest.raises(StoreUnreachableError):
-        await config.check_eviction_policy(away)
-    await away.aclose()

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest import command_queue
 from conferral.storage.ingest.writer import BatchingIngest, GateClaim, NewestSession
-from tests.storage.server_uptime import up_for_long
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.tcp_relay import Relay
 
@@ -127,30 +125,5 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
         assert not await publisher.exceeds_call_limit("client:alice", "CA2", 1)
         assert relay.cut_off >= 2
         assert publisher.restarted_recently()
-        await publisher.close()
-        await client.aclose()
-
-
-async def test_restart_of_redis_is_noticed(single, keys, clock):
-    from tests.support.redis_server import RedisServer
-
-    with RedisServer(Path(single.program), append_only=True) as own:
-        client = make_client(own.url)
-        publisher = BatchingIngest(client, keys, clock)
-        stop = asyncio.Event()
-        assert publisher.restarted_recently(), "nothing is known yet"
-        await up_for_long(publisher)
-        assert not publisher.restarted_recently()
-        await publisher.publish(ringing(0))
-        own.kill()
-        own.start()
-        await publisher.publish(ringing(1))
-        watching = asyncio.create_task(publisher.server.run(stop))
-        async with asyncio.timeout(5):
-            while not publisher.restarted_recently():
-                await asyncio.sleep(0.01)
-        stop.set()
-        await watching
-        assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 2
         await publisher.close()
         await client.aclose()

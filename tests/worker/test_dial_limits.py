@@ -35,27 +35,16 @@ async def refusals(routing) -> list[str]:
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("name, reservations", [
-    ("call", ["c1#1"]), ("transfer", ["c1#1"]), ("retrieve", ["c1#1"]), ("add", ["c1#1"]), ("supervise", ["c1#1"]),
+@pytest.mark.parametrize("given, reservations", [
+    *(({**DIALING[name]}, ["c1#1"]) for name in DIALING),
+    (CALL | {"mode": "conference"}, ["c1#1", "c1#2"]),  # agent and customer
+    ({"type": "hold", "party": "agent"}, []), ({"type": "park"}, []), ({"type": "end"}, []),
+    (TRANSFER | {"to": "911"}, []),
 ])  # fmt: skip
-async def test_command_that_dials_makes_its_reservation(routing, name, reservations):
-    given = {**DIALING[name], "id": "c1"} | ({"session": "order-7"} if name == "call" else {})
-    await routing.give(**given)
-    assert await reserved(routing, "order-7" if name == "call" else CALL_SID) == reservations
-    assert await refusals(routing) == [""]
-
-
-@pytest.mark.redis
-async def test_call_into_a_conference_makes_reservations_for_agent_and_customer(routing):
-    await routing.give(**CALL, id="c1", session="order-7", mode="conference")
-    assert await reserved(routing, "order-7") == ["c1#1", "c1#2"]
-
-
-@pytest.mark.redis
-@pytest.mark.parametrize("fields", [{"type": "hold", "party": "agent"}, {"type": "park"}, {"type": "end"}])
-async def test_command_that_dials_no_one_reserves_nothing(routing, fields):
-    await routing.give(**fields, id="c1", session=CALL_SID)
-    assert await reserved(routing) == []
+async def test_command_makes_a_reservation_for_each_of_its_dials(routing, given, reservations):
+    session = "order-7" if given["type"] == "call" else CALL_SID
+    await routing.give(**given | {"id": "c1", "session": session})
+    assert await reserved(routing, session) == reservations
 
 
 @pytest.mark.redis
@@ -104,19 +93,6 @@ async def test_supervisor_who_is_there_may_switch_the_mode_beyond_the_limit(rout
         await routing.client.hset(routing.keys.session(CALL_SID), "party.supervisor.status", status)
     await routing.give(**DIALING["supervise"], id="c2")
     assert await refusals(routing) == ["", refused]
-
-
-@pytest.mark.redis
-async def test_refused_destination_reserves_nothing(routing):
-    await routing.give(**{**TRANSFER, "to": "911"}, id="c1")
-    assert await reserved(routing) == []
-
-
-@pytest.mark.redis
-async def test_without_limits_the_router_reserves_nothing(routing):
-    routing.limits = DialLimits(None, routing.keys)
-    await routing.give(**TRANSFER, id="c1")
-    assert await refusals(routing) == [""]
 
 
 # ---- the request ---------------------------------------------------------------------------------------------------

@@ -47,17 +47,6 @@ async def test_effects_of_one_session_run_one_after_the_other(system: ExecutorHa
     assert system.counts == (3, 0, 0, 0)
 
 
-async def test_order_is_kept_while_the_first_is_repeated(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([BUSY, AWAY, None])
-
-    system.submit(redirect("a"))
-    system.submit(redirect("b"))
-    await system.settle()
-
-    assert system.calls.asked == ["a", "a", "a", "b"]
-    assert system.counts == (2, 2, 0, 0)
-
-
 async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_their_own() -> None:
     system = ExecutorHarness(requests_max=4)
     answer = asyncio.Event()
@@ -159,18 +148,6 @@ async def test_drain_waits_for_everything_taken_on(system: ExecutorHarness) -> N
 
     assert system.finished == ["a", "b"]
     assert system.counts == (2, 0, 0, 1)
-
-
-async def test_drain_leaves_the_rest_to_the_successor(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(asyncio.Event())
-    system.submit(redirect("a"))
-    system.submit(redirect("b"))
-    await system.settle()
-
-    await system.executor.drain(0.005)
-
-    assert (system.calls.asked, system.outcomes) == (["a"], [])
-    assert system.counts == (0, 0, 0, 2)
 
 
 @pytest.mark.parametrize("of_partition", [False, True])

@@ -57,15 +57,6 @@ async def test_effect_of_unknown_outcome_is_unknown_at_once(
     assert system.time.s == 0.0
 
 
-@each_kind
-async def test_effect_that_is_unknown_after_a_definite_no_is_unknown(system: ExecutorHarness, effect: Effect) -> None:
-    system.calls.script["e"].extend([BUSY, UNKNOWN])
-
-    assert isinstance(await system.run(effect), EffectUnknown)
-
-    assert system.calls.asked == ["e", "e"]
-
-
 @pytest.mark.parametrize(("effect", "timeout_s"), [(DIAL, 10), (ANNOUNCEMENT, 5)], ids=[DIAL.kind, ANNOUNCEMENT.kind])
 async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, effect: Effect, timeout_s: int) -> None:
     """Cut short, its outcome would be unknown, and it may never be sent again."""

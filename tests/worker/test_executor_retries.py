@@ -13,6 +13,7 @@ from tests.worker.executor_harness import (
     BUSY,
     DENIED,
     ELSEWHERE,
+    GONE,
     IN_CONFERENCE,
     OF_A_PROXY,
     OVER,
@@ -224,6 +225,32 @@ async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_se
 
     assert system.calls.asked == ["a"]
     assert isinstance(system.outcomes[-1], EffectFailed)
+
+
+# ---- a change of a recording in doubt --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script, outcome",
+    [([REFUSED], EffectFailed), ([BUSY, REFUSED], EffectFailed), ([UNKNOWN, REFUSED], EffectUnknown)],
+    ids=["at-once", "after-a-definite-no", "after-an-unclear-answer"],
+)
+async def test_refused_change_of_a_recording_has_failed_unless_it_may_have_happened_before(
+    system: ExecutorHarness, script: list[ProviderError], outcome: type[object]
+) -> None:
+    """What is paused already can't be paused: the refusal may be the first request's success."""
+    system.calls.script["c"].extend(script)
+
+    assert isinstance(await system.run(change("c")), outcome)
+
+
+async def test_change_of_a_gone_recording_is_reported_as_gone(system: ExecutorHarness) -> None:
+    system.calls.script["c"].extend([UNKNOWN, GONE])
+
+    outcome = await system.run(change("c"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.gone
 
 
 # ---- a redirect in doubt ---------------------------------------------------------------------------------------------

@@ -264,18 +264,6 @@ async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
     await ordinary.leave()
 
 
-async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
-    limiter = Bounds(2).limiter
-    first, second, third = await holders(limiter, "ooo")
-    first.task.cancel()
-    second.task.cancel()
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert shown([third]) == "x"
-    await third.leave()
-    assert limiter.in_use == 0
-
-
 async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
     limiter = Bounds(3).limiter
     those: list[Holder] = []
@@ -303,20 +291,6 @@ def paused(loop: VirtualLoop) -> Bounds:
     bounds = Bounds(4, ClusterClock(loop, 0.0))
     bounds.answer(401, code=20003)
     return bounds
-
-
-@in_virtual_time
-async def test_in_a_pause_endings_begin_and_others_when_it_is_over(loop: VirtualLoop) -> None:
-    bounds = paused(loop)
-    began: list[tuple[str, float]] = []
-
-    async def one(name: str, *, ending: bool) -> None:
-        async with bounds.limiter.slot(Priority.ENDING if ending else Priority.CHANGE):
-            began.append((name, round(loop.time(), 3)))
-
-    await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
-    assert began == [("ending", 0.0), ("ordinary", 5.0), ("another", 5.0)]
-    assert bounds.limiter.in_use == 0
 
 
 @in_virtual_time
