@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.config import SCHEMA_VERSION, read_warnings
+from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warnings
 from conferral.storage.connection.client import make_client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -198,3 +198,13 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
     finally:
         await client.replicaof("NO", "ONE")
         await client.config_set("replica-serve-stale-data", "yes")
+
+
+def test_version_that_is_written_bounds_what_a_process_writes():
+    schema = SchemaVersion(2)
+    assert schema.writes_at == 2
+    schema.written = 1
+    assert (schema.writes_at, schema.is_too_new, schema.problem) == (1, False, "")
+    schema.written = 3
+    assert (schema.writes_at, schema.is_too_new) == (2, True)
+    assert schema.problem == "schema: Redis has version 3, this release supports 2: update it"

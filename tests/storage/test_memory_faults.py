@@ -68,20 +68,6 @@ async def test_pipeline_is_cut_where_the_connection_breaks(memory, client, fault
     assert [await client.get(name) for name in "abc"] == done
 
 
-async def test_full_server_lets_scripts_through_that_free_memory_first(memory, client) -> None:
-    await client.hset("outbox", "e", "{}")
-    memory.is_full = True
-    with pytest.raises(OutOfMemoryError):
-        await client.xadd("s", {"a": 1})
-    assert await scripts.finish_effect(client, ["outbox", "s"], ["e", "a", 1]) == 1
-    with pytest.raises(OutOfMemoryError):
-        await client.eval("return redis.call('SET', KEYS[1], 1)", 1, "k")
-    memory.is_full, memory.is_read_only = False, True
-    with pytest.raises(ReadOnlyError, match="script:"):
-        await client.eval("return redis.call('SET', KEYS[1], 1)", 1, "k")
-    assert await client.exists("k") == 0
-
-
 async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory, client) -> None:
     await claim(client)
     run_id = (await client.info("server"))["run_id"]
@@ -153,17 +139,6 @@ async def test_command_of_a_cancelled_client_is_still_executed(memory, client) -
     memory.latency = None
     await asyncio.sleep(0.03)  # a delay: longer than the latency of the fake server
     assert await client.xlen("s") == 2
-
-
-async def test_paused_server_executes_abandoned_commands_later(memory, client) -> None:
-    memory.pause()
-    with pytest.raises(RedisTimeoutError):
-        await client.set("k", "v")
-    waiting = asyncio.ensure_future(memory.client().get("k"))
-    await asyncio.sleep(0.01)  # a delay: nothing may happen for this long
-    assert not waiting.done()
-    memory.resume()
-    assert await waiting == b"v"
 
 
 async def test_answers_take_their_time(memory, client) -> None:

@@ -30,6 +30,6 @@ async def system() -> AsyncIterator[ExecutorHarness]:
 @pytest.fixture
 async def paced() -> AsyncIterator[Paced]:
     """An executor whose dials wait for their turn, with nothing left to do at the end of the test."""
-    system = Paced()
-    yield system
-    assert system.executor.executions == []
+    paced = Paced()
+    yield paced
+    assert paced.executor.executions == []

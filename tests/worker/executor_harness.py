@@ -5,7 +5,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +16,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
     RateLimitedError,
+    StoreUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
@@ -65,77 +66,36 @@ TWILIO_AHEAD_MS = 7_200_000
 UNWANTED = DialStatus(is_wanted=False)
 
 
-def redirect(name: str, session: str = "S1") -> RedirectCall:
-    return RedirectCall(
-        effect_id=name, session_id=session, party="agent", call_sid="CA2", conference=session, label="agent-1"
-    )
+E = TypeVar("E", bound=Effect)
 
 
-def hang_up(name: str, session: str = "S1") -> HangUpCall:
-    return HangUpCall(effect_id=name, session_id=session, party="agent", call_sid="CA2")
+def maker(kind: type[E], **fields: Any) -> Callable[..., E]:
+    """Return what makes effects of a kind: a test names each, and may say of which session it is."""
+
+    def make(name: str, session: str = "S1", **more: Any) -> E:
+        return kind(effect_id=name, session_id=session, **fields | more)
+
+    return make
 
 
-def read(name: str, session: str = "S1") -> ReadCalls:
-    return ReadCalls(effect_id=name, session_id=session, parent_call_sid="CA1", read_version=3)
-
-
-def straight(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateParticipant:
-    return CreateParticipant(
-        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, conference="CF1",
-        label="target-2", early_media=False, is_urgent=is_urgent,
-    )  # fmt: skip
-
-
-def gated(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateCall:
-    return CreateCall(
-        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, is_urgent=is_urgent
-    )
-
-
-def find(name: str, session: str = "S1") -> FindCall:
-    return FindCall(effect_id=name, session_id=session, party="target", dial_id="d", to="client:bob", since_ms=START_MS)
-
-
-def update(name: str, session: str = "S1") -> UpdateParticipant:
-    return UpdateParticipant(
-        effect_id=name, session_id=session, party="customer", call_sid="CA1", conference_sid="CF1", update="hold"
-    )
-
-
-def say(name: str, session: str = "S1") -> SayAndHangUp:
-    return SayAndHangUp(
-        effect_id=name, session_id=session, party="customer", call_sid="CA1", sentence="transfer-failed"
-    )
-
-
-def away(name: str, session: str = "S1") -> RedirectToUrl:
-    return RedirectToUrl(
-        effect_id=name, session_id=session, party="customer", call_sid="CA1", url="https://example.com/survey"
-    )
-
-
-def voicemail(name: str, session: str = "S1") -> RedirectToVoicemail:
-    return RedirectToVoicemail(effect_id=name, session_id=session, party="customer", call_sid="CA1")
-
-
-def message(name: str, session: str = "S1") -> FindMessage:
-    return FindMessage(effect_id=name, session_id=session, party="customer", call_sid="CA1")
-
-
-def announcement(name: str, session: str = "S1", call_sid: str = "") -> PlayAnnouncement:
-    return PlayAnnouncement(
-        effect_id=name, session_id=session, conference_sid="CF1", call_sid=call_sid, command_id="c1"
-    )
-
-
-def recording(name: str, session: str = "S1") -> StartRecording:
-    return StartRecording(effect_id=name, session_id=session, party="customer", call_sid="CA1")
-
-
-def change(name: str, session: str = "S1", status: str = "paused") -> ChangeRecording:
-    return ChangeRecording(
-        effect_id=name, session_id=session, party="customer", recording_sid="RE1", call_sid="CA1", status=status
-    )
+TARGET: dict[str, Any] = {"party": "target", "to": "client:bob"}
+CUSTOMER: dict[str, Any] = {"party": "customer", "call_sid": "CA1"}
+redirect = maker(RedirectCall, party="agent", call_sid="CA2", conference="S1", label="agent-1")
+hang_up = maker(HangUpCall, party="agent", call_sid="CA2")
+read = maker(ReadCalls, parent_call_sid="CA1", read_version=3)
+straight = maker(
+    CreateParticipant, **TARGET, timeout_s=30, conference="CF1", label="target-2", early_media=False, is_urgent=True
+)
+gated = maker(CreateCall, **TARGET, timeout_s=30, is_urgent=True)
+find = maker(FindCall, **TARGET, dial_id="d", since_ms=START_MS)
+update = maker(UpdateParticipant, **CUSTOMER, conference_sid="CF1", update="hold")
+say = maker(SayAndHangUp, **CUSTOMER, sentence="transfer-failed")
+away = maker(RedirectToUrl, **CUSTOMER, url="https://example.com/survey")
+voicemail = maker(RedirectToVoicemail, **CUSTOMER)
+message = maker(FindMessage, **CUSTOMER)
+announcement = maker(PlayAnnouncement, conference_sid="CF1", command_id="c1")
+recording = maker(StartRecording, **CUSTOMER)
+change = maker(ChangeRecording, **CUSTOMER, recording_sid="RE1", status="paused")
 
 
 def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
@@ -441,27 +401,39 @@ class ExecutorHarness:
         return self.submitted + self.records.follow_ups - len(self.outcomes) - left
 
 
-class Permits:
-    """Permits to dial, given when the test says so."""
-
-    def __init__(self) -> None:
-        self._given = asyncio.Semaphore(0)
-
-    async def __call__(self, _urgent: bool) -> float:
-        await self._given.acquire()
-        return 0.0
-
-    def give(self, count: int = 1) -> None:
-        for _ in range(count):
-            self._given.release()
-
-
 class Paced(ExecutorHarness):
-    """A world in which dials wait for their turn."""
+    """Grants a configured number of permits to dial; whoever sleeps does so until the next tick."""
 
     def __init__(self, **more: Any) -> None:
-        self.permits = Permits()
-        super().__init__(acquire_permit=self.permits, **more)
+        super().__init__(acquire_permit=self.ask, **more)
+        self.time.gate = asyncio.Event()
+        self.permits = 0
+        #: Whether a caller waited, each time that a permit was asked for.
+        self.permits_asked: list[bool] = []
+        #: How often Redis is away from now on.
+        self.broken = 0
+
+    async def ask(self, urgent: bool) -> float:
+        self.permits_asked.append(urgent)
+        if self.broken:
+            self.broken -= 1
+            raise StoreUnreachableError("Redis can't be reached")
+        if not self.permits:
+            return 0.5
+        self.permits -= 1
+        return 0.0
+
+    async def give(self, count: int = 1) -> None:
+        """Permits are there at the next tick."""
+        self.permits = count
+        await self.tick()
+
+    async def tick(self) -> None:
+        await self.settle()
+        before, self.time.gate = self.time.gate, asyncio.Event()
+        assert before is not None
+        before.set()
+        await self.settle()
 
 
 def same_retries(deadline_s: float, request_timeout_s: float) -> dict[type[Effect], RetryPolicy]:

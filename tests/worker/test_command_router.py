@@ -1,12 +1,14 @@
 """The router: who may not be dialed is turned away before anything was published, and each command is routed once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
-from twilio.rest import Client
+from twilio.rest import Client as Twilio
 
-from conferral.runtime.clock import SystemClock
+from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
@@ -14,7 +16,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
-from conferral.storage.connection.client import BlockingReads, server_time_ms
+from conferral.storage.connection.client import BlockingReads, Client, server_time_ms
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
@@ -35,28 +37,28 @@ TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBE
 class Routing:
     """A router on a Redis, and what operators see of it."""
 
-    def __init__(self, server: AnyServer) -> None:
-        self.client, self.blocking = client_of(server), client_of(server, blocking=True)
-        self.keys = Keys("test", 4)
+    def __init__(self, client: Client, blocking: Client, keys: Keys, clock: Clock) -> None:
+        self.client, self.blocking, self.keys, self.clock = client, blocking, keys, clock
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
         self.names: dict[str, str] = {}
         self.metrics = Metrics()
-        self.caller_ids = CallerIdChecker(Client("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
+        self.caller_ids = CallerIdChecker(Twilio("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
         self.limits = DialLimits(self.client, self.keys)
 
-    async def run(self, until) -> None:
-        """Routes until the condition holds."""
-        core = core_of(self.client, self.keys, SystemClock(), "router", metrics=self.metrics)
+    def router(self) -> CommandRouter:
+        core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
         rules = CommandRules(
             destinations=lambda: FallbackRules(self.names, self.allowed),
             conference_names=NAMES,
             caller_ids=self.caller_ids,
             dial_limits=self.limits,
         )
-        reads = BlockingReads(self.blocking)
-        router = CommandRouter(core, reads, rules, owns_router=lambda: True)
+        return CommandRouter(core, BlockingReads(self.blocking), rules, owns_router=lambda: True)
+
+    async def run(self, until) -> None:
+        """Routes until the condition holds."""
         stop = asyncio.Event()
-        running = asyncio.create_task(router.run(stop))
+        running = asyncio.create_task(self.router().run(stop))
         async with asyncio.timeout(60):
             while not await until():
                 await asyncio.sleep(0.005)
@@ -90,13 +92,19 @@ class Routing:
         await self.client.hset(self.keys.session(session_id), mapping={"id": session_id, "version": "1"})
 
 
-@pytest.fixture
-async def routing(any_redis):
-    routing = Routing(any_redis)
+@asynccontextmanager
+async def routing_on(server: AnyServer) -> AsyncIterator[Routing]:
+    routing = Routing(client_of(server), client_of(server, blocking=True), Keys("test", 4), SystemClock())
     await config.ensure(routing.client, "test", 4, account_sid=ACCOUNT_SID)
     yield routing
     await routing.client.aclose()
     await routing.blocking.aclose()
+
+
+@pytest.fixture
+async def routing(any_redis):
+    async with routing_on(any_redis) as routing:
+        yield routing
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,20 @@ from structlog.testing import capture_logs
 
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import DIAL_LIMIT, EffectFailed
-from conferral.storage import config
 from conferral.storage.dial_limits import DialLimits
 from tests.support.metric_values import value_of
 from tests.worker.executor_harness import BUSY, ExecutorHarness, both_ways, straight
-from tests.worker.test_command_router import ACCOUNT_SID, CALL, CALL_SID, DIALING, TRANSFER, Routing
+from tests.worker.test_command_router import CALL, CALL_SID, DIALING, TRANSFER, routing_on
 
 # ---- the router ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 async def routing(any_redis):
-    routing = Routing(any_redis)
-    await config.ensure(routing.client, "test", 4, account_sid=ACCOUNT_SID)
-    routing.limits = DialLimits(routing.client, routing.keys, per_session=2, per_minute=3)
-    await routing.know(CALL_SID)
-    yield routing
-    await routing.client.aclose()
-    await routing.blocking.aclose()
+    async with routing_on(any_redis) as routing:
+        routing.limits = DialLimits(routing.client, routing.keys, per_session=2, per_minute=3)
+        await routing.know(CALL_SID)
+        yield routing
 
 
 async def reserved(routing, session: str = CALL_SID) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Dial, Effect
-from conferral.statemachine.events import EffectFailed
+from conferral.statemachine.events import EffectFailed, EffectSucceeded
 from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.outbox import DialStatus
 from tests.worker.executor_harness import (
@@ -24,6 +24,7 @@ from tests.worker.executor_harness import (
     both_ways,
     find,
     gated,
+    hang_up,
     recording,
     redirect,
     straight,
@@ -223,3 +224,52 @@ async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     for name, outcome in outcomes.items():
         if isinstance(outcome, EffectFailed):
             assert name not in placed
+
+
+# ---- no one waits any more ------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(system: ExecutorHarness, dial: Dial) -> None:
+    answer = asyncio.Event()
+    system.calls.script["d"].extend([answer, PlacedCall("CA7")])
+    system.calls.script["stray CA7"].extend([UNKNOWN, BUSY, DENIED, None])
+    system.submit(dial)
+    await system.settle()
+
+    system.submit(hang_up("h"))
+    system.records.gone.add("d")
+    answer.set()
+    await system.settle()
+
+    assert system.calls.asked == ["d", "h", *["stray CA7"] * 4]
+    assert system.finished == ["h", "d", "stray CA7"]
+    assert isinstance(system.outcomes[-1], EffectSucceeded)
+
+
+async def test_dial_of_unknown_outcome_and_ended_session_is_searched_for_and_hung_up(system: ExecutorHarness) -> None:
+    system.calls.script["d"].append(UNKNOWN)
+    system.calls.reads["d"].extend(["", "CA7"])
+    system.time.gate = asyncio.Event()
+    system.submit(straight("d"))
+    await system.settle()
+
+    system.executor.cancel_session("S1")
+    system.records.gone.add("d")
+    system.time.gate.set()
+    await system.settle()
+
+    assert system.calls.asked == ["d", "look d", "look d", "stray CA7"]
+
+
+async def test_hang_up_of_an_unwanted_dial_affects_nothing_else(system: ExecutorHarness) -> None:
+    answer = system.hold_answer("d")
+    system.submit(straight("d"))
+    system.submit(update("u"))
+    await system.settle()
+    system.records.gone.add("d")
+    answer.set()
+    await system.settle()
+
+    assert sorted(system.finished) == ["d", "stray CA-d", "u"]
+    assert system.dropped == 0

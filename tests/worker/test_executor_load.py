@@ -134,8 +134,7 @@ async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, di
     assert (paced.calls.asked, paced.finished) == ([], ["d"])
     assert isinstance(paced.outcomes[0], EffectFailed)
     assert paced.dropped == 0
-    paced.permits.give()
-    await paced.settle()
+    await paced.give()
     assert paced.calls.asked == ["other"]
 
 
@@ -168,9 +167,8 @@ async def test_wanted_dial_keeps_waiting(paced: Paced, dial: Dial) -> None:
     await paced.settle()
 
     assert waiting(paced.executor) == 1
-    paced.permits.give()
-    await paced.settle()
-    assert paced.outcomes == [succeeded(dial, "CA-d")]
+    await paced.give()
+    assert paced.outcomes == [succeeded(dial, "CA-d", queue_ms=500)]
 
 
 async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: Paced) -> None:

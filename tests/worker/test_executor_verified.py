@@ -7,6 +7,9 @@ import pytest
 
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.telephony.twilio_queries import RedirectSeen
+from conferral.worker.executor.verification import Verdict, Verification, verify
+from tests.support.each import each
 from tests.worker.executor_harness import (
     ELSEWHERE,
     IN_CONFERENCE,
@@ -14,6 +17,7 @@ from tests.worker.executor_harness import (
     START_MS,
     UNKNOWN,
     ExecutorHarness,
+    FakeCalls,
     Step,
     recording,
     redirect,
@@ -129,3 +133,38 @@ async def test_effect_of_a_stopped_worker_is_sent_two_seconds_after_its_last_mom
     assert outcome == kind.sent
     assert system.calls.asked == [*["look e"] * (1 + int(2 * sent_at_s)), "e"]
     assert system.time.s == sent_at_s
+
+
+@each(
+    "call_status, in_conference, elapsed_s, expected",
+    [
+        ("in-progress", True,  0.0, Verdict.HAPPENED),
+        ("completed",   True,  0.0, Verdict.HAPPENED),
+        ("completed",   False, 0.0, Verdict.GONE),
+        ("busy",        False, 9.0, Verdict.GONE),
+        ("no-answer",   False, 9.0, Verdict.GONE),
+        ("failed",      False, 9.0, Verdict.GONE),
+        ("canceled",    False, 9.0, Verdict.GONE),
+        ("in-progress", False, 0.0, Verdict.WAIT),
+        ("in-progress", False, 1.9, Verdict.WAIT),
+        ("in-progress", False, 2.0, Verdict.NOT_HAPPENED),
+        ("ringing",     False, 9.0, Verdict.WAIT),
+        ("queued",      False, 9.0, Verdict.WAIT),
+        ("",            False, 9.0, Verdict.WAIT),
+        ("unheard-of",  False, 9.0, Verdict.WAIT),
+    ],
+)  # fmt: skip
+async def test_verdict_on_a_redirect(
+    call_status: str, in_conference: bool, elapsed_s: float, expected: Verdict
+) -> None:
+    calls = FakeCalls()
+    calls.reads["a"].append(RedirectSeen(call_status=call_status, in_conference=in_conference))
+
+    found = await verify(
+        redirect("a"),
+        calls,
+        elapsed_s=elapsed_s,
+        search_from_ms=START_MS,
+    )
+
+    assert found == Verification(expected)

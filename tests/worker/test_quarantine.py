@@ -10,23 +10,24 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
+import pytest
+
+from conferral.operations.dead_letters import DeadLetters
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.keys import Keys
-from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
+from conferral.worker.consumer.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
 from conferral.worker.executor.job import Job
+from tests.worker.executor_harness import hang_up
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
 
 #: A dead worker's leases run out, and the next one takes them.
 TAKE_OVER_S = 8.0
-
-
-def hang_up(name: str, session_id: str) -> HangUpCall:
-    return HangUpCall(effect_id=name, session_id=session_id, call_sid="CA1")
 
 
 @dataclass
@@ -224,3 +225,41 @@ async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are
     context: Any = SimpleNamespace(partition_store=None, executor=None, core=core)
     good = OutboxEntry(hang_up("e2", "s1"), 1)
     assert await Quarantine(0, context).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]
+
+
+# ---- entries that can't be read --------------------------------------------------------------------------------------
+
+SESSION = "CA" + "1" * 32
+
+
+def broken(**given: Any) -> bytes:
+    """An effect that lacks what its kind needs."""
+    return orjson.dumps({"committed_at_ms": 1, "kind": "hang_up_call", "work": {}} | given)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\x00",
+        b"[]",
+        b'{"committed_at_ms": 1, "kind": "report_command"}',
+        broken(kind=["hang_up_call"]),
+        broken(kind="ring_the_moon"),
+        broken(committed_at_ms="soon"),
+        broken(work={"session_id": SESSION}),
+    ],
+)
+@of_team
+async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(body: bytes, team: WorkerCluster) -> None:
+    outbox = team.keys.outbox(0)
+    good = HangUpCall(effect_id="e2", session_id="s1", call_sid="CA1")
+    await team.client.hset(outbox, "e1", body)
+    await team.client.hset(outbox, "e2", effect_codec.encode(OutboxEntry(good, 1)))
+    work = Deadly()
+    member = await lives(team, work)
+    assert work.taken == ["e2"]
+    assert set(await team.client.hkeys(outbox)) == {b"e2"}
+    (letter,) = await DeadLetters(team.client, team.keys).newest(2)
+    assert (letter.type, letter.reason, letter.entry_id) == ("effect", UNREADABLE_REASON, "e1")
+    registry = member.metrics.registry
+    assert registry.get_sample_value("conferral_dead_letters_total", {"reason": UNREADABLE_REASON}) == 1

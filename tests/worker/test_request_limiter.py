@@ -210,76 +210,29 @@ def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
 # ---- slots -------------------------------------------------------------------------------------------------------
 
 
-class Holder:
-    """A user who takes a slot and keeps it until released."""
-
-    def __init__(self, limiter: RequestLimiter, kind: str) -> None:
-        self.is_in = False
-        self.leaves = asyncio.Event()
-        self.task = asyncio.create_task(self._hold(limiter, kind))
-
-    async def _hold(self, limiter: RequestLimiter, kind: str) -> None:
-        async with limiter.slot(Priority.ENDING if kind == "e" else Priority.CHANGE):
-            self.is_in = True
-            await self.leaves.wait()
-        self.is_in = False
-
-    async def leave(self) -> None:
-        self.leaves.set()
-        await self.task
-        await asyncio.sleep(0)
-
-
-async def holders(limiter: RequestLimiter, kinds: str) -> list[Holder]:
-    """One for each letter: e for an ending, o for an ordinary effect."""
-    result = []
-    for kind in kinds:
-        result.append(Holder(limiter, kind))
-        await asyncio.sleep(0)
-    return result
-
-
-def shown(those: list[Holder]) -> str:
-    return "".join("x" if holder.is_in else "." for holder in those)
-
-
-async def test_ordinary_effects_leave_the_reserved_slots_to_endings() -> None:
-    for kinds, inside in (("ooooo", "xx..."), ("eeeee", "xxx.."), ("eoooo", "xxx.."), ("oooee", "xx.x.")):
-        limiter = Bounds(3).limiter
-        those = await holders(limiter, kinds)
-        assert shown(those) == inside
-        for holder in those:
-            holder.task.cancel()
-        await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
-        assert limiter.in_use == 0
-
-
-async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
-    first, other, ordinary, ending = await holders(Bounds(2).limiter, "eooe")
-    await first.leave()
-    assert shown([other, ordinary, ending]) == "x.x"
-    await other.leave()
-    assert shown([ordinary, ending]) == "xx"
-    await ending.leave()
-    await ordinary.leave()
-
-
 async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
     limiter = Bounds(3).limiter
-    those: list[Holder] = []
+    holders: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+
+    async def hold(priority: Priority, leaves: asyncio.Event) -> None:
+        async with limiter.slot(priority):
+            await leaves.wait()
+
     for _ in range(1_000):
-        those.append(Holder(limiter, chance.choice("eo")))
-        for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
+        leaves = asyncio.Event()
+        priority = chance.choice((Priority.ENDING, Priority.CHANGE))
+        holders.append((asyncio.create_task(hold(priority, leaves)), leaves))
+        for task, leaves in chance.sample(holders, chance.randrange(min(4, len(holders)))):
             if chance.random() < 0.5:
-                holder.task.cancel()
+                task.cancel()
             else:
-                holder.leaves.set()
+                leaves.set()
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
         assert limiter.in_use <= 3
-    for holder in those:
-        holder.leaves.set()
-    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+    for _, leaves in holders:
+        leaves.set()
+    await asyncio.gather(*(task for task, _ in holders), return_exceptions=True)
     assert limiter.in_use == 0
 
 

@@ -8,32 +8,21 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from twilio.rest import Client as TwilioClient
 
-from conferral.runtime.clock import SystemClock
-from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
-from conferral.storage.config import SchemaVersion
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker import router as command_router
-from conferral.worker.core import WorkerCore
-from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
-from tests.worker.cores import core_of
+from tests.worker.test_command_router import Routing
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 KEYS = Keys("test", 2)
-ALLOWED, CONFERENCE_NAMES = AllowList.from_setting("US,client:", "+14155550100"), ConferenceNames(["secret"], "test")
 #: One session in each partition.
 SICK = next(name for name in map("sick{}".format, range(9)) if KEYS.partition_of(name) == 0)
 WELL = next(name for name in map("well{}".format, range(9)) if KEYS.partition_of(name) == 1)
@@ -44,31 +33,20 @@ def split(key: str) -> str:
     return "c" if "{dials}" in key else "a" if "{0}" in key or "sick" in key else "b"
 
 
-class Cluster:
-    """A router on two nodes, and what operators see of it."""
+class Cluster(Routing):
+    """A router on these nodes, in virtual time."""
+
+    client: SplitClient
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000))
-        self.client, self.blocking = SplitClient(server, split), SplitClient(server, split, blocking=True)
-        self.metrics, self.schema = Metrics(), SchemaVersion()
+        clients = SplitClient(server, split), SplitClient(server, split, blocking=True)
+        super().__init__(*clients, KEYS, ClusterClock(loop, 1_000.0))
+        self.limits = DialLimits(self.client, KEYS, per_session=30)
         self.stop = asyncio.Event()
-        self.caller_ids = CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock())
-        self.rules = CommandRules(
-            destinations=lambda: FallbackRules({}, ALLOWED),
-            conference_names=CONFERENCE_NAMES,
-            caller_ids=self.caller_ids,
-            dial_limits=DialLimits(self.client, KEYS, per_session=30),
-        )
 
-    def router(self, name: str = "one") -> CommandRouter:
-        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, owns_router=lambda: True)
-
-    def _core(self, name: str) -> WorkerCore:
-        clock = ClusterClock(self.loop, 1_000.0)
-        return core_of(self.client, KEYS, clock, name, metrics=self.metrics, schema=self.schema)
-
-    async def give(self, command_id: str, session: str = WELL, type: str = "end", **fields: str) -> None:  # noqa: A002
+    async def publish(self, command_id: str, session: str = WELL, type: str = "end", **fields: str) -> None:  # noqa: A002
         await self.client.xadd(KEYS.commands, {"type": type, "session": session, "id": command_id, **fields})
 
     async def tokens(self, session: str) -> list[str]:
@@ -98,7 +76,7 @@ async def routing_cluster(loop: VirtualLoop) -> AsyncIterator[Cluster]:
     for session in (SICK, WELL):
         await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     running = asyncio.create_task(cluster.router().run(cluster.stop))
-    await cluster.give("first")
+    await cluster.publish("first")
     await cluster.until_routed(WELL, "first")
     yield cluster
     cluster.stop.set()
@@ -112,9 +90,9 @@ with_cluster = in_virtual_time_with("cluster", routing_cluster)
 async def test_commands_for_healthy_nodes_continue_while_another_node_is_silent(cluster: Cluster) -> None:
     cluster.client.silent = {"a"}
     for number in range(300):
-        await cluster.give(f"c{number}", SICK)
+        await cluster.publish(f"c{number}", SICK)
     for number in range(20):
-        await cluster.give(f"d{number}")
+        await cluster.publish(f"d{number}")
         # At most two timeouts of a command: one may be running.
         assert await cluster.until_routed(WELL, f"d{number}") < 5.0
     assert await cluster.tokens(SICK) == []
@@ -131,8 +109,8 @@ async def test_commands_that_dial_no_one_continue_while_the_node_with_the_limits
         await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     cluster.client.silent = {"c"}
     for session in sessions:
-        await cluster.give(f"dial-{session}", session, "transfer", to="client:bob", mode="warm")
-    await cluster.give("d1")
+        await cluster.publish(f"dial-{session}", session, "transfer", to="client:bob", mode="warm")
+    await cluster.publish("d1")
     # At most two timeouts of a command: one may be running.
     assert await cluster.until_routed(WELL, "d1") < 5.0
     assert await cluster.tokens(sessions[-1]) == []
@@ -146,8 +124,8 @@ async def test_commands_that_dial_no_one_continue_while_the_node_with_the_limits
 async def test_command_that_met_a_silent_node_is_routed_once_when_it_answers(cluster: Cluster, broken: str) -> None:
     command_id = "sick-claim" if broken == "claim" else "c1"
     cluster.client.silent = {"a"}
-    await cluster.give(command_id, WELL if broken == "claim" else SICK)
-    await cluster.give("later", WELL)
+    await cluster.publish(command_id, WELL if broken == "claim" else SICK)
+    await cluster.publish("later", WELL)
     if broken == "events":
         assert await cluster.until_routed(WELL, "later") < 5.0
     else:
@@ -188,8 +166,8 @@ async def test_error_that_no_code_foresaw_costs_one_command(cluster: Cluster, mo
 
     monkeypatch.setattr(command_router, "resolve_destinations", fail)
     with capture_logs() as lines:
-        await cluster.give("c1", SICK)
-        await cluster.give("c2")
+        await cluster.publish("c1", SICK)
+        await cluster.publish("c2")
         await cluster.until_routed(WELL, "c2")
     assert await cluster.client.xlen(KEYS.dead) == 1
     outcome = await cluster.client.hmget(KEYS.command("c1"), "status", "reason")
