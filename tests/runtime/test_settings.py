@@ -37,22 +37,6 @@ def problems(**changes: str) -> tuple[str, ...]:
     return wrong.value.problems
 
 
-def test_defaults_are_those_of_the_documentation():
-    settings = load(ServiceSettings, GOOD)
-    assert settings.redis_url == "redis://localhost:6379/0"
-    assert (settings.prefix, settings.partitions) == ("conferral", 16)
-    assert (settings.ring_timeout_s, settings.convert_timeout_s, settings.lone_grace_s) == (30, 5, 2)
-    assert settings.session_ttl_s == 86_400
-    assert (settings.calls_per_second, settings.confirm) == (0, "asked")
-    assert (settings.transfer_fallback, settings.transfer_caller_id) == ("recall", "business")
-    assert (settings.park_timeout_s, settings.sweep_interval_s, settings.hold_limit_s) == (300, 30, 1800)
-    assert (settings.dials_per_session, settings.dials_per_minute) == (30, 0)
-    assert (settings.record, settings.speaker_events, settings.greeting) == ("false", False, None)
-    assert (settings.directory, settings.api_token, settings.twiml_app_sid) == (None, None, None)
-    assert settings.public_url == "https://voice.example.com/conferral"
-    assert settings.api_url == "https://api.twilio.com"
-
-
 def test_every_missing_setting_is_named_at_once():
     with pytest.raises(SettingsError) as wrong:
         load(ServiceSettings, {})
@@ -235,10 +219,6 @@ def test_an_env_file_that_can_not_be_read_is_a_wrong_setting(monkeypatch, tmp_pa
     with pytest.raises(SettingsError) as wrong:
         load(StoreSettings)
     assert wrong.value.problems == (".env: can't be read (not UTF-8)",)
-
-
-def test_operators_commands_need_nothing_of_twilio():
-    assert load(StoreSettings, {"REDIS_URL": "unix:///tmp/x"}).redis_url == "unix:///tmp/x"
 
 
 def test_empty_value_counts_as_not_given():

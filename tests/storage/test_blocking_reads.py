@@ -44,12 +44,6 @@ async def test_interrupted_read_returns_nothing_and_the_next_one_its_entries(cli
         assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b"})]
 
 
-async def test_read_waits_for_an_entry(client, reads) -> None:
-    waiting = await begun(client, reads)
-    await client.xadd("stream", {"a": "b"}, id="5-1")
-    assert await waiting == [(b"5-1", {b"a": b"b"})]
-
-
 async def test_read_after_an_entry_returns_only_later_ones(client, reads) -> None:
     await client.xadd("stream", {"a": "b"}, id="5-1")
     await client.xadd("stream", {"c": "d"}, id="5-2")

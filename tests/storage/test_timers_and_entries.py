@@ -70,10 +70,6 @@ async def test_former_holder_fires_nothing(access, client, keys, lease):
     assert await client.zcard(keys.timers(P)) == 1
 
 
-async def test_no_timers_means_no_next_one(access, lease):
-    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (0, None)
-
-
 async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
     """Stream ids may go back after a failover; a reader that keeps a position would pass over what came then."""
     await client.xadd(keys.events(P), {"n": "high"}, id="5000-0")

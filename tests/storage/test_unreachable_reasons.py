@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis.exceptions import AuthenticationError, MaxConnectionsError, MovedError, NoScriptError, ResponseError
+from redis.exceptions import AuthenticationError, MaxConnectionsError, NoScriptError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -116,12 +116,6 @@ def test_connection_that_broke_after_an_answer_is_not_taken_for_a_refusal() -> N
     error = RedisConnectionError("secret text")
     error.__context__ = NoScriptError("NOSCRIPT No matching script.")
     assert (error_word(error), to_store_error(error).state) == ("", "no answer")
-
-
-def test_redirection_names_the_missing_setting() -> None:
-    ours = to_store_error(MovedError("5061 10.0.0.2:6379", status_code="MOVED"))
-    assert str(ours) == "Redis is a cluster: add ?cluster=true to REDIS_URL"
-    assert not isinstance(ours, StoreUnreachableError), "waiting does not help"
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events import EffectSucceeded
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     AWAY,
@@ -80,12 +79,6 @@ async def test_endings_come_before_others_that_have_waited_longer() -> None:
 
 
 # ---- outcomes ------------------------------------------------------------------------------------------------------
-
-
-async def test_success_names_effect_kind_and_party(system: ExecutorHarness) -> None:
-    assert await system.run(redirect("a")) == EffectSucceeded(
-        session_id="S1", token="a:outcome", effect_id="a", kind="redirect_call", party="agent"
-    )
 
 
 @pytest.mark.parametrize(("now_s", "time_s"), [(0.5, 0.5), (-5.0, 0.0)], ids=["later", "clock-set-back"])

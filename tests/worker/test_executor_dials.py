@@ -62,19 +62,15 @@ async def test_refusal_is_final(system: ExecutorHarness, effect: Effect, error: 
     assert system.calls.asked == ["d"]
 
 
-async def test_search_returns_the_call_it_found(system: ExecutorHarness) -> None:
-    system.calls.script["f"].append(PlacedCall("CA7"))
-
-    assert await system.run(find("f")) == succeeded(find("f"), "CA7")
-    assert system.records.owners == {"CA7": "S1"}
-
-
-async def test_search_that_finds_the_call_of_another_session_has_found_none(system: ExecutorHarness) -> None:
+@pytest.mark.parametrize(("owner", "found"), [("S1", "CA7"), ("S2", "")])
+async def test_search_returns_the_call_it_found_unless_another_session_has_it(
+    system: ExecutorHarness, owner: str, found: str
+) -> None:
     """Two sessions may dial the same address at the same time."""
-    system.records.owners["CA7"] = "S2"
+    system.records.owners["CA7"] = owner
     system.calls.script["f"].append(PlacedCall("CA7"))
 
-    assert await system.run(find("f")) == succeeded(find("f"), "")
+    assert await system.run(find("f")) == succeeded(find("f"), found)
 
 
 # ---- straight: verified before it is repeated ------------------------------------------------------------------------
@@ -114,33 +110,27 @@ async def test_dial_without_twilio_s_time_is_not_sent(system: ExecutorHarness) -
     assert (outcome.code, answers, system.calls.asked) == (REFUSED.code, [], [])
 
 
-async def test_restored_dial_is_searched_for_since_it_was_sent(system: ExecutorHarness) -> None:
-    """However wrong the partition's time is: it may have been set back while its worker died."""
-    system.calls.reads["d"].extend([""] * 9)
-    system.calls.gone_calls = ("CA7",)
-    dial = straight("d")
-
-    assert await system.run(dial, may_have_been_sent=True, sent_at_ms=12_345) == succeeded(dial, "CA7")
-
-    assert system.calls.gone_since_ms == [12_345]
-
-
 async def _raises(error: ProviderError | None) -> int:
     assert error is not None
     raise error
 
 
-@pytest.mark.parametrize("since_ms, asked_ms", [(None, START_MS), (START_MS - 9_000, START_MS - 9_000)])
-async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
-    system: ExecutorHarness, since_ms: int | None, asked_ms: int
+@pytest.mark.parametrize("known, asked_ms", [
+    ({}, START_MS + TWILIO_AHEAD_MS),
+    ({"sent_since_ms": START_MS - 9_000}, START_MS - 9_000 + TWILIO_AHEAD_MS),
+    ({"sent_at_ms": 12_345}, 12_345),
+], ids=["lost-in-a-rollback", "ordered-since", "marked"])  # fmt: skip
+async def test_restored_dial_is_searched_for_since_it_may_have_been_sent(
+    system: ExecutorHarness, known: dict[str, int], asked_ms: int
 ) -> None:
+    """By its mark, however wrong the partition's time is: it may have been set back while its worker died."""
     system.calls.reads["d"].extend([""] * 9)
     system.calls.gone_calls = ("CA7",)
-
     dial = straight("d")
-    assert await system.run(dial, may_have_been_sent=True, sent_since_ms=since_ms) == succeeded(dial, "CA7")
 
-    assert system.calls.gone_since_ms == [asked_ms + TWILIO_AHEAD_MS]
+    assert await system.run(dial, may_have_been_sent=True, **known) == succeeded(dial, "CA7")
+
+    assert system.calls.gone_since_ms == [asked_ms]
     assert "d" not in system.calls.asked
 
 

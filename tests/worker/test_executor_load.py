@@ -24,7 +24,6 @@ from tests.worker.executor_harness import (
     read,
     redirect,
     straight,
-    succeeded,
     update,
     waiting,
 )
@@ -156,19 +155,6 @@ async def test_unwanted_dial_fails_before_its_queue_has_moved(
     answer.set()
     await system.settle()
     assert system.calls.asked == ["u", "v"]
-
-
-@both_ways
-async def test_wanted_dial_keeps_waiting(paced: Paced, dial: Dial) -> None:
-    paced.submit(dial)
-    await paced.settle()
-
-    review(paced, session(), session("S2", is_leaving=True))
-    await paced.settle()
-
-    assert waiting(paced.executor) == 1
-    await paced.give()
-    assert paced.outcomes == [succeeded(dial, "CA-d", queue_ms=500)]
 
 
 async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: Paced) -> None:

@@ -1,6 +1,7 @@
 """What may never happen twice is marked before it is sent: dials to the gate, and announcements."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -74,12 +75,19 @@ async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, ef
 
 
 @each_kind
-async def test_effect_taken_over_that_was_marked_is_unknown_without_being_sent(
-    system: ExecutorHarness, effect: Effect
+@pytest.mark.parametrize("known", [
+    {"may_have_been_sent": True, "sent_at_ms": START_MS - 60_000},
+    {"may_have_been_sent": True, "mark_may_be_lost": True},
+    {},
+], ids=["taken-over", "lost-in-a-rollback", "in-redis"])  # fmt: skip
+async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
+    system: ExecutorHarness, effect: Effect, known: dict[str, Any]
 ) -> None:
-    outcome = await system.run(effect, may_have_been_sent=True, sent_at_ms=START_MS - 60_000)
+    if not known:
+        system.records.marked.add("e")
 
-    assert isinstance(outcome, EffectUnknown)
+    assert isinstance(await system.run(effect, **known), EffectUnknown)
+
     assert system.calls.asked == []
     assert system.counts == (0, 0, 1, 0)
 
@@ -87,22 +95,6 @@ async def test_effect_taken_over_that_was_marked_is_unknown_without_being_sent(
 @each_kind
 async def test_effect_taken_over_that_was_not_marked_is_sent(system: ExecutorHarness, effect: Effect) -> None:
     assert await system.run(effect, may_have_been_sent=True) == SENT[effect.kind]
-
-
-@each_kind
-async def test_effect_whose_mark_may_be_lost_is_not_sent(system: ExecutorHarness, effect: Effect) -> None:
-    assert isinstance(await system.run(effect, may_have_been_sent=True, mark_may_be_lost=True), EffectUnknown)
-
-    assert system.calls.asked == []
-
-
-@each_kind
-async def test_effect_already_marked_is_not_sent(system: ExecutorHarness, effect: Effect) -> None:
-    system.records.marked.add("e")
-
-    assert isinstance(await system.run(effect), EffectUnknown)
-
-    assert system.calls.asked == []
 
 
 @each_kind

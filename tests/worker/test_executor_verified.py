@@ -53,25 +53,16 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.effect.
 
 
 @each_kind
-async def test_effect_that_is_found_is_not_repeated(system: ExecutorHarness, kind: Verified) -> None:
+@pytest.mark.parametrize("late", [0, 3])
+async def test_effect_that_is_found_is_not_repeated(system: ExecutorHarness, kind: Verified, late: int) -> None:
     system.calls.script["e"].append(UNKNOWN)
-    system.calls.reads["e"].append(kind.there)
+    system.calls.reads["e"].extend([*[kind.nowhere] * late, kind.there])
 
     assert await system.run(kind.effect) == kind.found
 
-    assert system.calls.asked == ["e", "look e"]
-    assert system.time.sleeps == []
+    assert system.calls.asked == ["e", *["look e"] * (late + 1)]
+    assert len(system.time.sleeps) == late
     assert system.records.owners == kind.owners
-
-
-@each_kind
-async def test_effect_that_shows_late_is_not_repeated(system: ExecutorHarness, kind: Verified) -> None:
-    system.calls.script["e"].append(UNKNOWN)
-    system.calls.reads["e"].extend([kind.nowhere, kind.nowhere, kind.nowhere, kind.there])
-
-    assert await system.run(kind.effect) == kind.found
-
-    assert system.calls.asked == ["e", *["look e"] * 4]
 
 
 @each_kind

@@ -185,11 +185,6 @@ async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:
     assert await desk.recorder("mark_sent").mark_sent(gated("d"), SENT_MS)
 
 
-async def test_order_that_is_in_no_outbox_is_not_to_be_sent(desk: Desk) -> None:
-    with pytest.raises(JobObsoleteError):
-        await desk.recorder().mark_sent(gated("d"), SENT_MS)
-
-
 async def test_effect_of_a_partition_held_by_another_worker_is_not_sent(desk: Desk) -> None:
     await desk.order(gated("d"))
     await desk.client.hset(desk.keys.lease(0), "holder", "2:two")

@@ -4,7 +4,6 @@ In virtual time, on a Redis in memory; the executor is played, and dies of one e
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -129,21 +128,6 @@ async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only
 
 
 @of_team
-async def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer(team: WorkerCluster) -> None:
-    """Twilio may be slow while a worker dies of something else."""
-    await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    slow = Deadly(is_answered=False)
-    member = await lives(team, slow)
-    for outcome in slow.running:
-        outcome.set_result(None)
-    await team.passes(1.0)
-    team.kill(member)
-    await assert_carried_out(team, "e1", "e2")
-
-
-@of_team
 async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(team: WorkerCluster) -> None:
     """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
     await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
@@ -168,27 +152,22 @@ async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> N
     await assert_carried_out(team, "e1")
 
 
-class Store:
-    """Counts two deaths over `e1`; runs what a test does when a count is stored."""
-
-    def __init__(self, on_count: Callable[[], None] = lambda: None) -> None:
-        self.counts: list[dict[str, int]] = []
-        self._on_count = on_count
-
-    async def deaths(self, _partition: int) -> dict[str, int]:
-        return {"e1": 2}
-
-    async def set_deaths(self, _partition: int, deaths: dict[str, int]) -> None:
-        if deaths:
-            self.counts.append(deaths)
-            self._on_count()
-
-
-async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: bool = False) -> list[Job]:
-    """The jobs that a partition with one suspect submits."""
+async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted() -> None:
+    open_effects: dict[str, Effect] = {"e1": hang_up("e1", "s1")}
+    counts: list[dict[str, int]] = []
     submitted: list[Job] = []
+
+    class Store:
+        async def deaths(self, _partition: int) -> dict[str, int]:
+            return {"e1": 2}
+
+        async def set_deaths(self, _partition: int, deaths: dict[str, int]) -> None:
+            if deaths:
+                counts.append(deaths)
+                open_effects.clear()
+
     context: Any = SimpleNamespace(
-        partition_store=store,
+        partition_store=Store(),
         executor=SimpleNamespace(submit=submitted.append),
         core=SimpleNamespace(metrics=Metrics()),
     )
@@ -196,25 +175,11 @@ async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: b
     await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
     await quarantine.submit_all([job], {}, open_effects)
-    if stops:
-        quarantine.stop()
     for _ in range(10):
         await asyncio.sleep(0)
     quarantine.stop()
-    return submitted
-
-
-async def test_stop_before_the_first_trial_submits_nothing() -> None:
-    store = Store()
-    assert await try_suspect(store, {"e1": hang_up("e1", "s1")}, stops=True) == []
-    assert store.counts == []
-
-
-async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted() -> None:
-    open_effects: dict[str, Effect] = {"e1": hang_up("e1", "s1")}
-    store = Store(open_effects.clear)
-    assert await try_suspect(store, open_effects) == []
-    assert store.counts == [{"e1": 3}, {"e1": 0}]
+    assert submitted == []
+    assert counts == [{"e1": 3}, {"e1": 0}]
 
 
 async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are_out_of_reach() -> None:

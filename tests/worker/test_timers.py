@@ -68,22 +68,6 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
     assert len(asked) <= len(SILENT) * (team.loop.time() / SILENCE_S)
 
 
-@of_one
-async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: WorkerCluster, member: ClusterMember) -> None:
-    consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
-    access: Any = member.context.partition_store
-
-    async def fire_timers(_partition: int, _lease: Lease, now_ms: int, _longest_ms: dict[str, int]) -> tuple[int, None]:
-        fired_at_ms.append(now_ms)
-        return 1, None
-
-    access.fire_timers = fire_timers
-    due_ms = member.context.core.store_clock.now_ms() + 700
-    consumer.timers.add_due(due_ms)
-    await team.passes(1.0)
-    assert fired_at_ms[0] == due_ms
-
-
 @in_virtual_time
 async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(loop: VirtualLoop) -> None:
     due_in_redis: list[int | None] = [None, 900, 500, 500]

@@ -9,7 +9,7 @@ from typing import Any
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import AccountSwept, ParticipantFound
+from conferral.statemachine.events import AccountSwept, Event, ParticipantFound
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_codec
@@ -132,16 +132,19 @@ class SweepHarness:
     def sweeps(self, result: str = "done") -> int:
         return int(value_of(self.metrics.sweeps.labels(result)))
 
-    async def published(self) -> list[AccountSwept]:
+    async def events(self) -> list[Event]:
+        """What was published, each to its session's partition."""
         found = []
         for partition in range(PARTITIONS):
             for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
                 text = {name.decode(): value.decode() for name, value in fields.items()}
                 event = event_codec.decode(text, entry_id.decode())
                 assert self.keys.partition_of(event.session_id) == partition
-                assert isinstance(event, AccountSwept)
                 found.append(event)
         return found
+
+    async def published(self) -> list[AccountSwept]:
+        return [event for event in await self.events() if isinstance(event, AccountSwept)]
 
     async def decide_all(self) -> None:
         """What stands on the streams is decided, and leaves them."""
