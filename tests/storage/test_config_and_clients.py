@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from dataclasses import replace
 
 import pytest
 
@@ -13,7 +12,6 @@ from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warning
 from conferral.storage.connection.client import make_client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import ProcessStats
 
 pytestmark = pytest.mark.redis
 
@@ -121,17 +119,6 @@ async def test_level_never_goes_back(client):
 async def running(client):
     now_ms, keys = await server_time_ms(client, "test"), Keys("test", 8)
     return [one for one in await process_registry.read_processes(client, keys, now_ms) if one.is_running]
-
-
-async def test_processes_show_themselves_until_they_stop(client):
-    keys = Keys("test", 8)
-    worker = process_registry.Process("w1", "worker", 2, "0.2.0", ProcessStats(events=7, failures={"20429": 1}))
-    webhooks = process_registry.Process("h1", "webhooks", 1, "0.1.0")
-    for process in (worker, webhooks, worker):
-        await process_registry.register(client, keys, process)
-    assert [replace(one, seen_ms_ago=0) for one in await running(client)] == [webhooks, worker]
-    await process_registry.deregister(client, keys, "h1")
-    assert [one.name for one in await running(client)] == ["w1"]
 
 
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State
-from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, WRONG_TYPE
 from conferral.storage.partition import partition_store
 from conferral.storage.queries import session_reader
 from conferral.storage.queries.session_reader import BadCursorError, SessionCursor, SessionReader
 from tests.support.each import each
+from tests.support.entries import event_in
 
 NUMBER = "+14155550123"
 
@@ -232,9 +232,7 @@ async def test_events_are_appended_to_their_sessions_partitions_in_order(client,
     await partition_store.append_events(client, keys, events)
     found = []
     for partition in range(keys.partitions):
-        for entry_id, fields in await client.xrange(keys.events(partition)):
-            text = {name.decode(): value.decode() for name, value in fields.items()}
-            found.append((partition, event_codec.decode(text, entry_id.decode())))
+        found += [(partition, event_in(fields)) for _, fields in await client.xrange(keys.events(partition))]
     assert {(keys.partition_of(event.session_id), event.token) for event in events} == {
         (partition, event.token) for partition, event in found
     }

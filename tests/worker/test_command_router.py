@@ -13,7 +13,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
 from conferral.storage import config
-from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.client import BlockingReads, Client, server_time_ms
@@ -23,6 +22,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
+from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 
@@ -81,9 +81,8 @@ class Routing:
     async def events(self) -> list:
         found = []
         for partition in range(self.keys.partitions):
-            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
-                text = {name.decode(): value.decode() for name, value in fields.items()}
-                event = event_codec.decode(text, entry_id.decode())
+            for _, fields in await self.client.xrange(self.keys.events(partition)):
+                event = event_in(fields)
                 assert self.keys.partition_of(event.session_id) == partition
                 found.append(event)
         return found

@@ -1,14 +1,20 @@
-"""A worker's partitions when things are not as they should be: records that are broken, versions that conflict,
-and caches that forget."""
+"""A worker's partitions when things are not as they should be: records that are broken, versions that conflict, caches
+that forget, a mistake of ours, a rolled-back Redis, and one that refuses a stream for good."""
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
+from conferral.operations.dead_letters import DeadLetters
 from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
+from conferral.worker import process
+from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem
+from tests.support.outcomes import wait_for_outcome
 
 pytestmark = pytest.mark.redis
 
@@ -126,3 +132,117 @@ async def test_keys_of_an_ended_call_expire(system):
     for call in (customer, agent):
         assert system.settings.session_ttl_s < await client.ttl(keys.call(call.sid)) <= system.settings.replay_window_s
     assert await client.zscore(keys.ended(keys.partition_of(customer.sid)), customer.sid)
+
+
+# ---- a mistake of ours, and a rollback -------------------------------------------------------------------------------
+
+
+def stumble_over(monkeypatch, is_bad) -> None:
+    """From now on, a decision of such an event is a mistake of ours."""
+    decide = batch_processor.decide
+
+    def stumbles(events, *rest):
+        if any(map(is_bad, events)):
+            raise KeyError("a mistake of ours")
+        return decide(events, *rest)
+
+    monkeypatch.setattr(batch_processor, "decide", stumbles)
+
+
+async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):
+    customer, agent = await system.talking()
+    stumble_over(monkeypatch, lambda event: event.name == "convert")
+    assert (await system.command("convert", customer.sid, id="c1")).status == "failed"
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
+    letters = DeadLetters(system.client, system.keys)
+    # Back on its stream, and dead-lettered again: a retry does not fix the cause.
+    assert (await letters.retry_all("processing failed", 1)).done == 1
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter again")
+    monkeypatch.undo()
+    assert (await letters.retry_all()).done == 1
+    assert (await wait_for_outcome(system.client, system.keys, "c1", 10)).status == "done"
+    assert system.redirects_of(agent) == 1
+    assert await letters.count() == 0
+    await system.ended_by_command(customer.sid)
+
+
+async def test_live_session_is_checked_once_after_a_rollback_and_timers_of_an_ended_one_are_dropped(system):
+    """No call is missing, and no caller is alone; Twilio is asked all the same."""
+    customer, _ = await system.converted()
+    await system.client.hincrby(system.keys.lease(system.keys.partition_of(customer.sid)), "commit", -1)
+
+    async def events_since_check() -> list[str]:
+        log = await system.log(customer.sid)
+        checks = [number for number, entry in enumerate(log) if "rolled-back" in entry.get("details", "")]
+        return [entry["event"] for entry in log[checks[0] :]] if checks else []
+
+    async def was_checked() -> bool:
+        return "calls_read" in await events_since_check()
+
+    await system.eventually(was_checked, "Twilio was asked")
+    assert (await events_since_check()).count("account_swept") == 1
+    await system.ended_by_command(customer.sid)
+
+    # An older copy of Redis has a timer of it. Nothing is committed any more, so only a read shows that.
+    partition = system.keys.partition_of(customer.sid)
+    await system.client.zadd(system.keys.timers(partition), {f"lone|{customer.sid}": 1})
+    await system.client.hset(system.keys.lease(partition), "server", "0" * 40)  # the copy is another server's
+    await system.settled()
+
+
+# ---- streams that Redis refuses, and calls that it may evict ---------------------------------------------------------
+
+
+async def refuse_entries(system: LocalSystem, how: str, key: str) -> None:
+    """From now on, a stream takes no entries."""
+    await system.client.delete(key)
+    if how == "foreign":
+        await system.client.set(key, "another program's")
+    else:
+        await system.client.xadd(key, {"type": "last"}, id=f"{2**64 - 1}-{2**64 - 1}")
+
+
+@pytest.mark.parametrize("how", ["foreign", "exhausted"])
+async def test_refused_dead_letters_stop_no_partition(system, how):
+    customer, agent = await system.talking()
+    await refuse_entries(system, how, system.keys.dead)
+    streams = [system.keys.events(number) for number in range(system.keys.partitions)]
+    with capture_logs() as lines:
+        for stream in streams:
+            await system.client.xadd(stream, {"type": "nonsense"})
+        await system.client.xadd(system.keys.commands, {"odd": "1"})
+        assert (await system.command("convert", customer.sid)).status == "done"
+        assert system.redirects_of(agent) == 1
+        for stream in (*streams, system.keys.commands):
+            await system.eventually(partial(is_empty, system, stream), "the bad entry is dropped")
+    refused = [line for line in lines if line["event"] == "dead_letter_refused"]
+    assert len(refused) == len(streams) + 1
+    assert not [line for line in lines if line["event"] in ("lease_lost", "partition_abandoned")]
+    metrics = system.workers[0].metrics.registry
+    assert metrics.get_sample_value("conferral_writes_refused_total", {"kind": "dead"}) == len(refused)
+    assert any(system.keys.dead in line for line in await system.workers[0].warnings())
+    await system.ended_by_command(customer.sid)
+
+
+async def is_empty(system: LocalSystem, stream: str) -> bool:
+    return not await system.client.xlen(stream)
+
+
+async def test_eviction_policy_set_at_run_time_is_noticed(system, monkeypatch):
+    monkeypatch.setattr(process, "WARN_EVERY_S", 0.1)
+    metrics = system.workers[0].metrics.registry
+
+    async def is_shown(shown: float) -> bool:
+        return metrics.get_sample_value("conferral_redis_warnings", {"kind": "eviction"}) == shown
+
+    await system.eventually(partial(is_shown, 0), "all is well")
+    await system.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with capture_logs() as lines:
+            await system.eventually(partial(is_shown, 1), "the metric shows it")
+        assert "maxmemory-policy allkeys-lru" in (await system.workers[0].warnings())[0]
+        assert any(line["event"] == "redis_warning" for line in lines)
+        assert await system.workers[0].problems() == []
+        assert "maxmemory-policy allkeys-lru" in (await system.publisher.redis_warnings())[0]
+    finally:
+        await system.client.config_set("maxmemory-policy", "noeviction")

@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.codecs import event_codec
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.worker import router as command_router
 from tests.simulation.virtual_loop import VirtualLoop
+from tests.support.entries import event_in
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 from tests.worker.test_command_router import Routing
@@ -56,8 +56,7 @@ class Cluster(Routing):
             entries = await self.client.xrange(KEYS.events(KEYS.partition_of(session)))
         finally:
             self.client.silent = silent
-        texts = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
-        return [event_codec.decode(text, "1-0").token for text in texts]  # type: ignore[attr-defined]
+        return [event_in(fields).token for _, fields in entries]
 
     async def until_routed(self, session: str, *ids: str) -> float:
         """When the commands are on the session's partition, seconds from now."""

@@ -12,12 +12,13 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, Event, ParticipantFound
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.codecs import session_codec
 from conferral.storage.keys import Keys
 from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from tests.support.entries import event_in
 from tests.support.metric_values import value_of
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
@@ -136,9 +137,8 @@ class SweepHarness:
         """What was published, each to its session's partition."""
         found = []
         for partition in range(PARTITIONS):
-            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
-                text = {name.decode(): value.decode() for name, value in fields.items()}
-                event = event_codec.decode(text, entry_id.decode())
+            for _, fields in await self.client.xrange(self.keys.events(partition)):
+                event = event_in(fields)
                 assert self.keys.partition_of(event.session_id) == partition
                 found.append(event)
         return found
