@@ -130,64 +130,33 @@ async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
 # ---- workers that died ---------------------------------------------------------------------------------------------
 
 
-class Observer:
-    """Sets heartbeats and leases, and what a reading at that time shows."""
+@pytest.mark.redis
+async def test_worker_that_died_is_named_until_its_heartbeat_is_deleted(redis_server, client, monkeypatch):
+    """One that stopped, or is silent but renews, is not lost."""
+    times_ms, reader = [NOW_MS], SessionQueries(client, KEYS)
 
-    def __init__(self, redis, reader, monkeypatch):
-        self.now_ms = NOW_MS
-        self.redis, self._reader = redis, reader
+    async def now_ms(_client, _key):
+        return times_ms[0]
 
-        async def now_ms(_client, _key):
-            return self.now_ms
-
-        monkeypatch.setattr(health, "server_time_ms", now_ms)
-
-    def beat(self, *names):
-        self.redis.zadd(KEYS.workers, dict.fromkeys(names, self.now_ms))
-
-    def hold(self, **numbers):
-        """Let workers renew these partitions' leases."""
-        for name, held in numbers.items():
-            for number in held:
-                self.redis.hset(KEYS.owners, str(number), owned_by(name, self.now_ms))
-
-    async def after(self, wait_ms):
-        self.now_ms += wait_ms
-        return await read_lost_workers(self._reader)
-
-
-@pytest.fixture
-def observer(redis_server, client, monkeypatch):
+    monkeypatch.setattr(health, "server_time_ms", now_ms)
     with redis_server.client() as redis:
-        observer = Observer(redis, SessionQueries(client, KEYS), monkeypatch)
-        observer.beat("one", "two")
-        observer.hold(one=[0, 1], two=[2])
-        yield observer
 
+        def hold(name, *numbers):
+            for number in numbers:
+                redis.hset(KEYS.owners, str(number), owned_by(name, times_ms[0]))
 
-@pytest.mark.redis
-async def test_worker_that_died_is_named_until_its_heartbeat_is_deleted(observer):
-    assert await observer.after(0) is None
-    observer.now_ms += SHOWN_DEAD_AFTER_MS + 1
-    observer.beat("two")
-    observer.hold(two=[2])
-    assert await observer.after(0) == LostWorkers(["one"], [0, 1])
-    observer.hold(two=[0, 1])
-    assert await observer.after(0) == LostWorkers(["one"], [])
-    observer.redis.zrem(KEYS.workers, "one")
-    assert await observer.after(0) is None
-
-
-@pytest.mark.redis
-async def test_silent_worker_that_renews_is_not_lost(observer):
-    observer.now_ms += SHOWN_DEAD_AFTER_MS + 1
-    observer.hold(one=[0])
-    observer.beat("two")
-    assert await observer.after(0) is None
-
-
-@pytest.mark.redis
-async def test_worker_that_stops_is_not_lost(observer):
-    observer.redis.zrem(KEYS.workers, "one")
-    observer.hold(**{"": [0, 1]})
-    assert await observer.after(SHOWN_DEAD_AFTER_MS) is None
+        redis.zadd(KEYS.workers, dict.fromkeys(("one", "two", "silent", "stopped"), NOW_MS))
+        hold("one", 0, 1)
+        hold("silent", 2)
+        assert await read_lost_workers(reader) is None
+        redis.zrem(KEYS.workers, "stopped")
+        times_ms[0] += SHOWN_DEAD_AFTER_MS
+        assert await read_lost_workers(reader) is None
+        times_ms[0] += 1
+        redis.zadd(KEYS.workers, {"two": times_ms[0]})
+        hold("silent", 2)
+        assert await read_lost_workers(reader) == LostWorkers(["one"], [0, 1])
+        hold("two", 0, 1)
+        assert await read_lost_workers(reader) == LostWorkers(["one"], [])
+        redis.zrem(KEYS.workers, "one")
+        assert await read_lost_workers(reader) is None
