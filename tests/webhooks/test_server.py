@@ -19,15 +19,6 @@ from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields,
 DEADLINE_S = 15.0
 
 
-async def connect(port):
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                return await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 def make(child_lookup, metrics):
     return lambda ingest: make_app(settings(), ingest, child_lookup, metrics, SystemClock())
@@ -38,11 +29,23 @@ def app(ingest, make):
     return make(ingest)
 
 
+async def connect(port):
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
-async def serving(app):
+async def serving(app, metrics=None):
+    """The webhooks as a process runs them: their port, what stops them, and the task that ends then."""
     stop, port = asyncio.Event(), free_port()
-    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
+    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop, metrics))
     try:
+        _, probe = await connect(port)
+        probe.close()
         yield port, stop, server
     finally:
         stop.set()

@@ -4,10 +4,10 @@ import asyncio
 
 import aiohttp
 import pytest
-from aiohttp import web
 from multidict import CIMultiDict
 
 from conferral.operations.command_submission import CommandSubmitter
+from conferral.runtime.web.server import run_server
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
@@ -289,18 +289,15 @@ async def test_wait_for_outcome_stops_when_the_client_disconnects(store, metrics
 
     monkeypatch.setattr(CommandSubmitter, "wait_for_outcome", noted)
     # As the process serves it: a handler outlives its client.
-    runner = web.AppRunner(app_of(store, metrics), handler_cancellation=False, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=BEARER) as client:
-        waiting = asyncio.create_task(ask(client, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
-        await eventually(lambda: take_up(store))
-        waiting.cancel()
-        await asyncio.wait({waiting})
+    async with run_server(app_of(store, metrics), "127.0.0.1", 0, shutdown_s=0.1) as port:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=BEARER) as client:
+            waiting = asyncio.create_task(ask(client, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
+            await eventually(lambda: take_up(store))
+            waiting.cancel()
+            await asyncio.wait({waiting})
 
-    async with asyncio.timeout(5):
-        await over.wait()
-    await runner.cleanup()
+        async with asyncio.timeout(5):
+            await over.wait()
 
 
 async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store, monkeypatch):

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -12,11 +12,11 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
-from conferral.webhooks.server import SHUTDOWN_MAX_S, serve
-from tests.support.ports import free_port
+from conferral.webhooks.server import SHUTDOWN_MAX_S
 from tests.webhooks import webhook_helpers
 from tests.webhooks.api.api_helpers import BEARER, KEYS, eventually, put, session, settings
 from tests.webhooks.api.test_streams import Stream
+from tests.webhooks.test_server import serving
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, FakeTwilioQueries, fields, signed
 
 pytestmark = pytest.mark.redis
@@ -27,26 +27,6 @@ REQUEST = (
 READERS = 1_000
 #: Longest that a call's request may take, seconds: Twilio gives up after 15.
 CALL_S = 2.0
-
-
-@asynccontextmanager
-async def serving(store, metrics, ingest):
-    app = make_app(webhook_helpers.settings(), ingest, FakeTwilioQueries(), metrics, SystemClock())
-    add_api(app, settings(), store, KEYS, metrics, SystemClock())
-    stop, port = asyncio.Event(), free_port()
-    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop, metrics))
-    try:
-        async with asyncio.timeout(15):
-            while True:
-                try:
-                    (await asyncio.open_connection("127.0.0.1", port))[1].close()
-                    break
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.01)
-        yield port, stop, server
-    finally:
-        stop.set()
-        await server
 
 
 async def stalled(port):
@@ -65,7 +45,9 @@ async def test_of_a_thousand_stalled_readers_200_are_served_and_every_call_is_an
     count = metrics.registry.get_sample_value
     sessions = [session(f"s-{number}") for number in range(50)]
     await put(store, *sessions)
-    async with AsyncExitStack() as stack, serving(store, metrics, ingest) as (port, stop, server):
+    app = make_app(webhook_helpers.settings(), ingest, FakeTwilioQueries(), metrics, SystemClock())
+    add_api(app, settings(), store, KEYS, metrics, SystemClock())
+    async with AsyncExitStack() as stack, serving(app, metrics) as (port, stop, server):
         client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         # A new connection for each request, as when many calls arrive at once.
         headers = {**signed(AGENT_CALL, fields("agent_rings")), "Content-Type": FORM, "Connection": "close"}
