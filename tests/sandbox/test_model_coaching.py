@@ -71,17 +71,6 @@ def test_coaching_a_held_participant_is_refused(story: ModelScenario) -> None:
     assert story.refused("POST", story.participants(), *added) == (400, 16027)
 
 
-def test_coach_who_answers_when_the_coached_has_gone_is_an_ordinary_member(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
-    story.hangs_up(agent)
-
-    story.answers(lead)
-
-    assert story.hears(customer) == {lead}
-    assert story.event("participant-join", CallSid=lead)["Coaching"] == "false"
-
-
 def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused(story: ModelScenario) -> None:
     sid = story.participant(
         "client:carol", ("JitterBufferSize", "small"), ("Beep", "onEnter"), ("Region", "ie1"), ("MaxParticipants", "3")

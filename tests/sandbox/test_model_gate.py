@@ -6,11 +6,6 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 
-GATHER = (
-    "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"
-    "<Say>Press one</Say></Gather></Response>"
-)
-
 
 def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+14155550199") -> str:
     status, body = story.rest(
@@ -30,33 +25,6 @@ def test_finishing_key_is_reported(story: ModelScenario) -> None:
     story.presses(sid, "12#")
 
     assert [story.sent_to("/key")[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
-
-
-@pytest.mark.parametrize(
-    ("moment", "status"),
-    [("queued", "canceled"), ("ringing", "canceled"), ("asking", "completed"), ("gathering", "completed")],
-)
-def test_leg_that_has_not_joined_is_hung_up_by_the_api_wherever_it_is(moment: str, status: str) -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.dial("client:bob")
-    sid = dial_to_gate(story)
-    if moment != "queued":
-        story.passes(1.0)
-        story.happens(PhoneRings(sid))
-    if moment in {"asking", "gathering"}:
-        story.happens(PhoneAnswers(sid))
-    if moment == "gathering":
-        story.serve("/gate", GATHER)
-
-    shown = story.complete(sid)
-    if moment == "asking":
-        story.serve("/gate", GATHER)
-    story.passes(30.0)
-
-    assert (shown["status"], story.status(sid)) == (status, status)
-    assert story.event("completed", CallSid=sid)["CallStatus"] == status
-    assert story.asked_paths() == []
-    assert story.refused("POST", f"/Calls/{sid}.json", ("Status", "completed")) == (400, 21220)
 
 
 @pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
@@ -156,14 +124,3 @@ def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> N
     assert story.asked_paths() == ["/gate", "/gate"]
     form = (("To", "client:bob"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("MachineDetection", "Perhaps"))
     assert story.refused("POST", "/Calls.json", *form) == (400, 20001)
-
-
-def test_call_that_is_moved_or_hung_up_during_detection_requests_nothing(story: ModelScenario) -> None:
-    moved, left = dial_to_gate(story, DETECTS), dial_to_gate(story, DETECTS)
-    for sid in (moved, left):
-        story.answers(sid)
-    story.redirect(moved, "<Response><Pause length='60'/></Response>")
-    story.hangs_up(left)
-    story.passes(10.0)
-
-    assert (story.asked_paths(), story.call(moved).activity, story.status(left)) == ([], "pausing", "completed")

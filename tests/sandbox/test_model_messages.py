@@ -140,12 +140,3 @@ def test_message_is_listed_and_can_be_deleted_once(story: ModelScenario) -> None
     assert (listed["source"], listed["call_sid"], listed["status"]) == ("RecordVerb", sid, "completed")
     path = f"/Recordings/{listed['sid']}.json"
     assert [story.rest("DELETE", path)[0] for _ in range(2)] == [204, 404]
-
-
-def test_message_deleted_while_it_is_recorded_has_no_action(story: ModelScenario) -> None:
-    sid = leave_message(story)
-    story.rest("DELETE", f"/Recordings/{only(story).sid}.json")
-    says(story, sid)
-    story.passes(8.0)
-
-    assert (story.asked_paths(), story.hears(sid)) == ([], "speech")

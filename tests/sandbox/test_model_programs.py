@@ -3,9 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.messages import InboundCall
-from conferral.sandbox.model.state import Number
 from conferral.sandbox.model.twilio_model import UnknownNumberError
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+from tests.sandbox.model_scenario import APP, ModelScenario
 from tests.support.each import each
 
 
@@ -80,28 +79,6 @@ def test_document_that_cannot_be_run_leads_to_an_application_error(body: str, co
     assert story.hears(sid) == "speech"
     story.passes(10.0)
     assert story.status(sid) == "completed"
-
-
-def test_failing_voice_url_is_followed_by_the_fallback_with_the_error(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(BUSINESS, f"{APP}/voice", voice_fallback_url=f"{APP}/fallback"))
-    sid = story.call_in()
-
-    story.serve("/voice", "", status=503)
-
-    fields = story.sent_to("/fallback")
-    assert (fields["ErrorCode"], fields["ErrorUrl"], fields["CallSid"]) == ("11200", f"{APP}/voice", sid)
-    story.serve("/fallback", "<Response><Say>Hello</Say></Response>")
-    assert story.status(sid) == "in-progress"
-
-
-def test_answer_to_a_request_that_is_no_longer_waited_for_is_ignored(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Say>Hello</Say><Redirect>/old</Redirect></Response>")
-    story.passes(1.0)
-    story.redirect(sid, "<Response><Pause length='60'/></Response>")
-
-    story.serve("/old", "<Response><Hangup/></Response>")
-
-    assert story.call(sid).activity == "pausing"
 
 
 def test_number_that_was_never_added_cannot_be_called(story: ModelScenario) -> None:

@@ -56,20 +56,6 @@ async def test_ledger_is_shown(app: WebhookApp, sandbox: Sandbox, control: Contr
     assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
 
 
-async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -> None:
-    status, body = await control.post(
-        "/faults",
-        callback_loss=0.5,
-        callback_delay_s=[0, 0.1],
-        once=[{"what": "next_rest", "method": "POST", "path": "/Calls", "cut": "after"}],
-    )
-
-    assert (status, body["callback_loss"], body["callback_delay_s"]) == (200, 0.5, [0, 0.1])
-    assert (sandbox.faults.callback_loss, len(sandbox.faults.pending_faults())) == (0.5, 1)
-    await control.post("/faults", clear=True)
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending_faults()) == (0.0, [])
-
-
 async def test_bot_hands_over_as_its_script_says(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     app.on(
         "/voice", "<Response><Connect action='/over'><ConversationRelay url='wss://bot.example'/></Connect></Response>"
