@@ -85,13 +85,6 @@ async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest,
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
-async def test_a_call_is_put_into_the_index_once(client, ingest):
-    for moment in ("agent_is_called", "agent_rings", "agent_answers"):
-        await post(client, AGENT_CALL, fields(moment))
-
-    assert ingest.indexed == [(AGENT, CALLER)]
-
-
 async def test_after_a_restart_of_redis_the_index_is_written_again(client, ingest):
     await post(client, AGENT_CALL, fields("agent_is_called"))
     ingest.old = True

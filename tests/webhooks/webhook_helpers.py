@@ -196,8 +196,6 @@ class FakeTwilioQueries:
         self.alone = True
         #: Whether a conference of the session's name has started.
         self.started = False
-        #: Whether a phone may be shown a SIP caller's number.
-        self.shows = False
         self.live = True
         self.error = None
         self.asked = []
@@ -213,12 +211,6 @@ class FakeTwilioQueries:
         if self.error:
             raise self.error
         return self.started
-
-    async def may_show(self, number, sip_domain_sid):
-        self.asked.append((number, sip_domain_sid))
-        if self.error:
-            raise self.error
-        return self.shows
 
     async def is_live(self, call_sid):
         self.asked.append(call_sid)

@@ -185,18 +185,6 @@ def entry(number, **fields):
     return reported | fields
 
 
-async def test_log_is_returned_page_by_page_oldest_first(api, store):
-    await put(store, session())
-    for number in range(7):
-        await store.xadd(KEYS.log(CALLER), entry(number))
-
-    _, first = await get(api, f"/sessions/{CALLER}/log?limit=4")
-    _, second = await get(api, f"/sessions/{CALLER}/log?limit=4&cursor={first['cursor']}")
-
-    assert [one["version"] for one in first["entries"] + second["entries"]] == [str(number) for number in range(7)]
-    assert (len(first["entries"]), second["cursor"]) == (4, None)
-
-
 async def test_log_entry_is_returned_with_all_its_fields(api, store):
     await put(store, session())
     effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
