@@ -62,10 +62,6 @@ async def test_another_period_is_refused_with_what_is_possible(console, query):
     assert "?day=yesterday; for other periods: conferral report" in error["reason"]
 
 
-async def test_full_numbers_are_shown_on_request(console, today):
-    assert PHONE in await (await console.get("/report?full=1")).text()
-
-
 async def test_only_the_pages_own_style_is_allowed(console):
     answer = await console.get("/report")
 

@@ -69,17 +69,6 @@ async def test_another_view_replaces_the_one_before(console, quick_ticks, bridge
     assert {message["about"] for message in page.heard[heard:]} - {"summary"} == {"tick"}
 
 
-async def test_tick_carries_redis_time_and_the_age_of_the_page(console, redis, quick_ticks):
-    page = await Page.open(console, {"view": "sessions"})
-    await page.next("sessions")
-
-    tick = await page.next("tick")
-
-    assert tick["trouble"] == ""
-    assert tick["now"].endswith("Z")
-    assert tick["as_of"] <= tick["now"]
-
-
 async def test_page_gets_ticks_while_redis_is_slow(console, redis, quick_ticks, monkeypatch):
     """A page that hears nothing takes its server for gone; and pages wait for Redis one after another."""
     answered = asyncio.Event()
