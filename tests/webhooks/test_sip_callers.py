@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.each import each
+from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import fields, post
 
 SALES = "+14155550101"
@@ -31,3 +33,11 @@ async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_nam
     form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:bob@{HOME}", SessionID=None)
     await post(client, "/voice/client", form)
     assert ingest.events[-1].customer_address == f"sip:bob@{HOME}"
+
+
+@each("user", ["911", "*67911", "p911", "9005550143", "1900FLOWERS"])
+async def test_phone_reaches_nothing_that_the_list_refuses(open_client, ingest, user):
+    client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,sip:{HOME}")
+    form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:{user}@{HOME}", SessionID=None)
+    _, document = await post(client, "/voice/client", form)
+    assert (verbs(document), ingest.events) == (["Say", "Hangup"], [])

@@ -48,6 +48,11 @@ async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest)
 # ---- who and whom ------------------------------------------------------------------------------------------------
 
 
+async def test_bare_name_is_a_browsers(client, ingest):
+    await post(client, "/voice/client", calls(To="bob"))
+    assert ingest.events[-1].customer_address == "client:bob"
+
+
 @each(
     "changes, words",
     [
