@@ -1,8 +1,6 @@
 """Form bodies as Twilio sends them, each named after the moment; numbers, SIDs and places are made up."""
 
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -48,20 +46,12 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.directory import InboundRoute
 from tests.support.each import each
+from tests.webhooks.webhook_helpers import AGENT, BODIES, CALLER, CONFERENCE, fields
 
-BODIES = Path(__file__).parent / "bodies"
-CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
 SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
-CONFERENCE = "CF" + "3" * 32
 OWN_NUMBER = "+14155550100"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
 GATE = Gate(CALLER, "d1")
-
-
-def fields(name, **changes):
-    form = dict(parse_qsl((BODIES / f"{name}.txt").read_text(), keep_blank_values=True))
-    form |= changes
-    return {name: value for name, value in form.items() if value is not None}
 
 
 def status(form):
