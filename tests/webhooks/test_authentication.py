@@ -299,18 +299,6 @@ async def test_signature_of_the_fields_decides_whatever_the_content_type(client,
     assert (await post(client, AGENT_CALL, fields("agent_rings"), headers=headers, token=token))[0] == status
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
-async def test_a_packed_body_is_refused_unread(client, ingest, lines, encoding):
-    headers = signed(AGENT_CALL, fields("agent_rings")) | {"Content-Encoding": encoding}
-
-    async with client.post(
-        AGENT_CALL, data=urlencode(fields("agent_rings")).encode(), headers=headers, skip_auto_headers=["Accept"]
-    ) as response:
-        assert response.status == 403
-
-    assert (ingest.events, rejections(lines)) == ([], [(403, "content-encoding")])
-
-
 @each("name", ["CallSid", "CallStatus", "From", "AccountSid"])
 async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, ingest, lines, name):
     lines.clear()

@@ -39,10 +39,10 @@ async def connect(port):
 
 
 @asynccontextmanager
-async def serving(app, metrics=None):
+async def serving(app):
     """The webhooks as a process runs them: their port, what stops them, and the task that ends then."""
     stop, port = asyncio.Event(), free_port()
-    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop, metrics))
+    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
     try:
         _, probe = await connect(port)
         probe.close()

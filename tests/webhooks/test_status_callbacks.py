@@ -19,18 +19,10 @@ RECORDING = f"/callbacks/recording?session={CALLER}&v=1"
     ("target", "moment", "name", "indexed"),
     [
         (AGENT_CALL, "agent_rings", "call_progressed", [(AGENT, CALLER)]),
-        (AGENT_CALL, "agent_hangs_up", "call_progressed", [(AGENT, CALLER)]),
         ("/voice/status", "caller_has_hung_up", "call_progressed", [(CALLER, CALLER)]),
         (CONFERENCE_URL, "agent_joins", "participant_joined", [(AGENT, CALLER)]),
-        (CONFERENCE_URL, "agent_leaves", "participant_left", []),
-        (CONFERENCE_URL, "conference_starts", "conference_started", []),
         (CONFERENCE_URL, "conference_ends", "conference_ended", []),
-        (CONFERENCE_URL, "customer_is_held", "participant_changed", []),
-        (CONFERENCE_URL, "supervisor_whispers", "participant_changed", []),
-        (CONFERENCE_URL, "announcement_ends", "announcement_ended", []),
-        (CONFERENCE_URL, "announcement_to_one_fails", "announcement_ended", []),
         (CONFERENCE_URL, "customer_speaks", "conference_event_ignored", []),
-        (RECORDING, "conference_is_recorded", "recording_changed", []),
         (RECORDING, "customers_call_was_recorded", "recording_changed", []),
     ],
 )

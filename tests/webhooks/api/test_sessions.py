@@ -107,13 +107,6 @@ async def test_a_session_is_found_by_any_of_its_calls(api, store):
     assert (await get(api, f"/sessions/{ALICE}"))[1]["id"] == CALLER
 
 
-async def test_call_token_is_never_returned(api, store):
-    await put(store, replace(session(), call_token="a-token-with-a-number"))
-
-    for path in (f"/sessions/{CALLER}", "/sessions"):
-        assert "a-token-with-a-number" not in str(await get(api, path))
-
-
 async def test_conference_and_transfer_of_a_session_are_objects(api, store):
     transfer = TransferState(1, TransferMode.BLIND, "client:bob", reason="busy", by="api")
     await put(store, session(conference_sid="CF1", conference_name="C-1", transfer=transfer, end_reason=""))

@@ -309,6 +309,14 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
     await eventually(is_served)
 
 
+async def test_process_shutdown_ends_streams(api, store):
+    await put(store, session())
+    async with opened(api, "/sessions") as stream, opened(api, f"/sessions/{CALLER}/log") as log:
+        await stream.until("ready")
+        await api.server.app.shutdown()
+        assert (await stream.rest(), await log.rest()) == ([], [])
+
+
 async def test_nothing_is_kept_of_readers_that_have_left_even_if_no_call_changes(api, metrics):
     for _ in range(5):
         async with opened(api, "/sessions") as stream:
