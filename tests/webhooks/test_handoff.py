@@ -169,6 +169,10 @@ async def test_a_caller_who_hung_up_on_the_bot_rings_no_one(client, ingest):
     assert not ingest.events
 
 
+async def test_a_failed_bot_session_hands_off_like_any_other(client, ingest):
+    await received(client, ingest, SessionStatus="failed", ErrorCode="64105")
+
+
 async def test_a_repeated_request_asks_again_with_the_same_options(client, ingest):
     ingest.facts = facts("bridged", phase="connected")
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
@@ -288,6 +292,10 @@ async def rings_bob(open_client, ingest, write_directory):
     _, document = await post(client, f"{HANDOFF}?{query}", arrives(To="+14155550100"))
     assert rung(document) == "bob"
     return client, document
+
+
+async def test_without_redis_the_caller_is_bridged_to_the_destination(rings_bob):
+    assert rung(rings_bob[1]) == "bob"
 
 
 async def test_no_agent_of_the_directory_follows_whom_a_hand_off_named(rings_bob, ingest):
