@@ -14,16 +14,6 @@ def test_settings_of_the_first_participant_hold_for_all(story: ModelScenario) ->
     assert story.events() == []
 
 
-def test_conference_sid_of_an_ended_conference_is_refused(story: ModelScenario) -> None:
-    story.hangs_up(story.member())
-
-    sid = story.member(name=story.conference())
-
-    assert story.error_codes() == [13236]
-    assert story.sent_to("/after")["DialCallStatus"] == "failed"
-    assert story.status(sid) == "in-progress"
-
-
 @pytest.mark.parametrize(
     ("attributes", "code"),
     [

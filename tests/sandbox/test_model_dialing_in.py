@@ -17,26 +17,6 @@ def dialed(story: ModelScenario, *params: tuple[str, str]) -> str:
     return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, conference=story.conference())
 
 
-def test_participant_status_goes_from_queued_to_connected() -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.member()
-    story.dial("client:bob")
-    target = dialed(story)
-
-    def shown() -> str:
-        return str(story.rest("GET", story.participants("target"))[1]["status"])
-
-    seen = [shown()]
-    story.passes(1.0)
-    seen.append(shown())
-    story.happens(PhoneRings(target))
-    seen.append(shown())
-    story.answers(target)
-    seen.append(shown())
-
-    assert seen == ["queued", "connecting", "ringing", "connected"]
-
-
 @pytest.mark.parametrize("early_media", ["true", "false"])
 def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_media: str) -> None:
     story = ModelScenario(Behavior(early_media_counts_as_join=True))

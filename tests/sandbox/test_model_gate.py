@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 
 
@@ -33,22 +33,6 @@ def test_digits_that_cannot_be_sent_are_refused(story: ModelScenario, digits: st
         "POST", "/Calls.json", ("To", CUSTOMER), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("SendDigits", digits)
     ) == (400, 20001)
     assert story.rings == []
-
-
-def test_ring_time_of_a_call_is_its_timeout_and_begins_behind_the_queue() -> None:
-    story = ModelScenario(Behavior(calls_per_second=0.1))
-    story.dial("client:bob")
-    sid = dial_to_gate(story, ("Timeout", "5"))
-
-    story.passes(9.0)
-    assert (story.status(sid), story.call(sid).queue_ms) == ("queued", 10_000)
-    story.passes(1.0)
-    story.happens(PhoneRings(sid))
-    story.passes(4.9)
-    assert story.status(sid) == "ringing"
-    story.passes(0.1)
-
-    assert story.event("completed", CallSid=sid)["CallStatus"] == "no-answer"
 
 
 @pytest.mark.parametrize(("accepted", "status", "code"), [(True, 201, None), (False, 400, 21210)])
@@ -101,19 +85,6 @@ def test_document_is_requested_once_it_is_known_what_answered(
     assert "AnsweredBy" not in story.sent_to("/key")
     story.hangs_up(sid)
     assert story.event("completed")["AnsweredBy"] == answered_by
-
-
-@pytest.mark.parametrize(
-    "params",
-    [(), (DETECTS, ("AsyncAmd", "true")), (("MachineDetection", "DetectMessageEnd"),)],
-    ids=["not asked", "in the background", "end of the greeting"],
-)
-def test_document_is_requested_at_once_without_detection(
-    story: ModelScenario, params: tuple[tuple[str, str], ...]
-) -> None:
-    story.answers(dial_to_gate(story, *params))
-
-    assert "AnsweredBy" not in story.sent_to("/gate")
 
 
 def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> None:

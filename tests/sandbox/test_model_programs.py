@@ -45,18 +45,6 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
 
 
-def test_gather_ends_with_the_finishing_key_or_after_a_silence(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Gather action='/key'/></Response>")
-    story.presses(sid, "42#")
-    assert story.sent_to("/key")["Digits"] == "42"
-
-    story.serve("/key", "<Response><Gather action='/more' timeout='3'/></Response>")
-    story.presses(sid, "7")
-    story.passes(3.0)
-
-    assert story.sent_to("/more")["Digits"] == "7"
-
-
 @each(
     "body, content_type, code",
     [

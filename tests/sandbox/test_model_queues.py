@@ -77,12 +77,6 @@ def test_leave_ends_the_stay_and_the_action_follows(story: ModelScenario) -> Non
     assert story.said(sid) == "Bye"
 
 
-def test_leave_without_an_action_goes_on_after_the_enqueue(story: ModelScenario) -> None:
-    sid = enqueue(story, QUEUE.replace("action='/left'", ""))
-    story.serve("/wait", LEAVE)
-    assert story.said(sid) == "Closed"
-
-
 @pytest.mark.parametrize("has_action", [True, False])
 def test_request_moves_the_caller_out_and_its_document_wins(story: ModelScenario, has_action: bool) -> None:
     sid = enqueue(story, QUEUE if has_action else QUEUE.replace("action='/left'", ""))

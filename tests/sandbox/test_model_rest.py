@@ -95,30 +95,6 @@ def test_events_joined_by_spaces_are_no_subscription(story: ModelScenario) -> No
     assert story.events("call") == []
 
 
-def test_status_callback_may_be_requested_by_get(story: ModelScenario) -> None:
-    _, body = story.rest(
-        "POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial?x=1#rc=2"), ("StatusCallbackMethod", "GET")
-    )
-
-    story.hangs_up(body["sid"])
-
-    (callback,) = story.callbacks
-    assert (callback.method, callback.params) == ("GET", ())
-    assert callback.url.startswith(f"{APP}/dial?x=1&Called=")
-    assert callback.url.endswith("#rc=2")
-
-
-def test_unknown_resources_are_not_found(story: ModelScenario) -> None:
-    paths = (
-        "/Calls/CA1.json", "/Conferences/CF1.json", f"/Conferences/CF{'0' * 32}/Participants.json",
-        "/Recordings/RE1.json",
-        "/Calls/Recordings.json", "/Conferences/Participants.json",
-    )  # fmt: skip
-    for path in paths:
-        status, body = story.rest("GET", path)
-        assert (status, body["code"], body["more_info"]) == (404, 20404, "https://www.twilio.com/docs/errors/20404")
-
-
 def test_paths_that_are_not_modeled_say_so(story: ModelScenario) -> None:
     sid = story.dial()
 
