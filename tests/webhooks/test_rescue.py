@@ -200,19 +200,6 @@ async def test_an_error_anywhere_in_a_report_gets_500_so_that_it_is_repeated(cli
         assert count_of(metrics) == before + 1
 
 
-async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(client, ingest, lines, monkeypatch):
-    def fail(*_args, **_options):
-        raise UnforeseenError
-
-    monkeypatch.setattr("conferral.webhooks.voice.call_received", fail)
-
-    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
-
-    assert (status, verbs(document)) == (200, ["Dial"])
-    assert "+14155550123" in document
-    assert CALLER in document
-
-
 async def test_after_a_message_an_error_hangs_up(client, ingest, lines, monkeypatch):
     def fail(*_args, **_options):
         raise UnforeseenError

@@ -99,15 +99,11 @@ async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, in
     [
         ("/callbacks/recording", fields("conference_is_recorded")),
         (RECORDING, fields("conference_is_recorded", RecordingSid=None)),
-        ("/callbacks/call", fields("agent_rings")),
         ("/callbacks/conference?session=&v=1", fields("agent_joins")),
-        (AGENT_CALL, fields("agent_rings", CallStatus=None)),
         (CONFERENCE_URL, fields("agent_joins", ConferenceSid=None)),
         ("/voice/status", fields("caller_has_hung_up", CallSid=None)),
-        ("/voice/dial-action", fields("dial_ends_answered")),
         ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge&v=1", fields("dial_ends_answered")),
         (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),
-        (DIAL_ACTION + "&party=agent", fields("dial_ends_answered")),
     ],
 )
 async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, target, form):

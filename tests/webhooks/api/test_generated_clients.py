@@ -1,4 +1,4 @@
-"""Clients of two generators: no odd types, the TypeScript one compiles, and the Python one talks to a real server."""
+"""Generated clients: the description leads to no odd types, and the TypeScript client compiles."""
 
 import json
 import os
