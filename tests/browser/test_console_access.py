@@ -1,6 +1,5 @@
 """Who is let into the console, what a reader may do, and what a page says when no one answers it."""
 
-import json
 import re
 import time
 
@@ -98,18 +97,6 @@ async def test_a_lost_worker_is_named_until_others_have_taken_over(redis, consol
     renewed = owned_by("worker-2", round(time.time() * 1000) + 3_000)
     redis.hset(KEYS.owners, mapping={str(number): renewed for number in range(KEYS.partitions)})
     await expect(page.get_by_text("Other workers took over all calls.")).to_be_visible()
-
-
-@pytest.mark.soak
-async def test_failed_requests_of_all_processes_are_counted_by_code(redis, console, windows):
-    for name, failures in (("one", {"20429": 1200, "no-answer": 1}), ("two", {"20429": 34})):
-        record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": {"failures": failures}}
-        redis.hset(KEYS.processes, name, f"{redis.time()[0]}000 {json.dumps(record)}")
-    page = await browser_actions.signed_in(windows, console)
-    await page.goto(f"{console.address}#health")
-    rows = page.get_by_role("region", name="Failed Twilio requests").get_by_role("row")
-    await expect(rows.nth(1)).to_contain_text("1,234")
-    await expect(rows.nth(2)).to_contain_text("no reply from Twilio")
 
 
 @pytest.mark.soak

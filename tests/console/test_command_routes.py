@@ -110,6 +110,18 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
     assert third["letters"][0]["fields"]["to"] == "+14155550123"
 
 
+async def test_letters_of_a_reason_are_put_back_if_there_are_as_many_as_was_said(console, redis):
+    dead_letter(redis, "kept failing", type="end", session=CALL, id="c0")
+    asked = {"act": "retry", "reason": "kept failing"}
+
+    status, error = await refusal(await console.post("/dead", json={**asked, "count": 2}))
+    assert (status, error["type"], error["count"]) == (409, "changed", 1)
+
+    answer = await console.post("/dead", json={**asked, "count": 1})
+    assert (await answer.json()) == {"done": 1, "left": 0, "refused": {}}
+    assert [entry["id"] for entry in published(redis)] == ["c0"]
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"act": "burn", "ids": []}, {"act": "drop"}, {"act": "drop", "ids": "1-1"}, {"act": "drop", "ids": [1]},

@@ -80,14 +80,6 @@ async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(open
     assert refused == [("forbidden", "robot")]
 
 
-async def test_named_tokens_do_without_the_first(opened):
-    browser, _ = await opened(WALL, token="")
-    assert (await sign_in(browser, secret_of("wall"))).status == 204
-    assert (await sign_in(browser)).status == 401
-    page = await Page.open(browser, headers=origin(browser))
-    assert (await page.next("hello"))["token"] == "wall"
-
-
 async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_console, path):
     """Without the first token, the key of cookies is random: it is in no file."""
     browser, tokens = await opened(WALL, token="")
