@@ -1,7 +1,5 @@
 """Who is let into the console, what a reader may do, and what a page says when no one answers it."""
 
-import asyncio
-import json
 import re
 import time
 
@@ -17,7 +15,6 @@ from tests.support.owners import owned_by
 from tests.support.token_files import secret_of, table, write_tokens
 
 GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
-TABS = 8
 
 
 def fill(redis, count: int, *, first: int = 0) -> None:
@@ -89,28 +86,6 @@ async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(co
     await expect(page.get_by_role("alert")).to_contain_text("This browser is still signed in")
 
 
-async def list_items(page: Page) -> list[str]:
-    """The list items of a session's page, without their ages."""
-    lines = page.get_by_role("main").get_by_role("listitem")
-    await expect(lines.filter(has_text="customer").first).to_be_visible()
-    return [re.sub(r"\b\d+ (ms|s|min)\b", "a while", text) for text in await lines.all_inner_texts()]
-
-
-@pytest.mark.soak
-async def test_the_session_that_was_open_is_open_after_a_restart(redis, console, windows):
-    windows.allow(GONE)
-    fill(redis, 1)
-    page = await browser_actions.signed_in(windows, console)
-    await browser_actions.open_session(page, session_id(0))
-    before = await list_items(page)
-    await console.stop()
-    await expect(page.get_by_text("Disconnected for")).to_be_visible()
-    await console.start()
-    await page.reload()
-    await expect(page.get_by_role("button", name=f"Copy the call's id {session_id(0)}")).to_be_visible()
-    assert await list_items(page) == before
-
-
 @pytest.mark.soak
 async def test_a_lost_worker_is_named_until_others_have_taken_over(redis, console, windows):
     fill(redis, 1)
@@ -122,18 +97,6 @@ async def test_a_lost_worker_is_named_until_others_have_taken_over(redis, consol
     renewed = owned_by("worker-2", round(time.time() * 1000) + 3_000)
     redis.hset(KEYS.owners, mapping={str(number): renewed for number in range(KEYS.partitions)})
     await expect(page.get_by_text("Other workers took over all calls.")).to_be_visible()
-
-
-@pytest.mark.soak
-async def test_failed_requests_of_all_processes_are_counted_by_code(redis, console, windows):
-    for name, failures in (("one", {"20429": 1200, "no-answer": 1}), ("two", {"20429": 34})):
-        record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": {"failures": failures}}
-        redis.hset(KEYS.processes, name, f"{redis.time()[0]}000 {json.dumps(record)}")
-    page = await browser_actions.signed_in(windows, console)
-    await page.goto(f"{console.address}#health")
-    rows = page.get_by_role("region", name="Failed Twilio requests").get_by_role("row")
-    await expect(rows.nth(1)).to_contain_text("1,234")
-    await expect(rows.nth(2)).to_contain_text("no reply from Twilio")
 
 
 @pytest.mark.soak
@@ -220,16 +183,3 @@ async def test_a_named_token_sees_only_what_it_may_do_and_is_out_once_it_is_remo
     write_tokens(path, table("wall", ["read"]))
     console.tokens.reload()
     await expect(page.get_by_label("Token")).to_be_visible()
-
-
-async def watched(page: Page) -> None:
-    await expect(browser_actions.sessions(page)).to_have_count(2)
-
-
-@pytest.mark.soak
-async def test_eight_tabs_of_a_browser_all_live(redis, console, windows):
-    fill(redis, 1)
-    first = await browser_actions.signed_in(windows, console)
-    others = [await windows.open(console.address, context=first.context) for _ in range(TABS - 1)]
-    fill(redis, 1, first=1)
-    await asyncio.gather(*(watched(page) for page in (first, *others)))

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import expect
 
-from conferral.statemachine.states import Phase, State
-from tests.browser.axe import cut_off, too_wide
+from conferral.statemachine.states import State
 from tests.browser.browser_actions import open_session, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
-from tests.browser.windows import NARROW, WIDE
+from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
 
 MANY = 5_000
@@ -51,26 +50,6 @@ async def test_thousands_of_sessions_are_a_short_document(redis, console, window
     await expect(sessions(page).first).to_contain_text("muted")
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-async def test_every_filter_fits_its_box(redis, console, windows, size):
-    put_all(redis, crowd(3, await now_ms(redis)))
-    page = await signed_in(windows, console, size=size)
-    await expect(sessions(page)).to_have_count(3)
-    filters = page.get_by_role("search")
-    selects = filters.get_by_role("combobox")
-    assert await cut_off(page) == []
-    if size is WIDE:
-        tops = await filters.evaluate("form => [...form.children].map((one) => one.getBoundingClientRect())")
-        middles = [top["y"] + top["height"] / 2 for top in tops]
-        assert max(middles) - min(middles) < 5, f"the filters take more than one line: {middles}"
-    for number in range(await selects.count()):
-        for option in range(await selects.nth(number).locator("option").count()):
-            await selects.nth(number).select_option(index=option)
-            assert await cut_off(page) == []
-    assert await too_wide(page) == []
-
-
 async def test_names_from_outside_do_nothing_but_show(redis, console, windows):
     at_ms = await now_ms(redis)
     put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE)])
@@ -88,27 +67,6 @@ async def test_names_from_outside_do_nothing_but_show(redis, console, windows):
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= NARROW["width"], f"{HOSTILE[number][:20]!r} makes the page {width} px wide"
     assert await page.locator("img").count() == 0
-
-
-@pytest.mark.soak
-async def test_a_key_between_render_and_paint_is_the_new_views(redis, console, windows):
-    put_all(redis, crowd(2, await now_ms(redis)))
-    page = await signed_in(windows, console)
-    await expect(sessions(page)).to_have_count(2)
-    is_rendered = await page.evaluate(
-        """async (id) => {
-            const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
-            location.hash = `#session/${id}`;
-            await changed;
-            for (let turn = 0; turn < 20; turn++) await Promise.resolve(); // Preact renders in a microtask
-            const isRendered = document.getElementById("search") === null;
-            document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
-            return isRendered;
-        }""",
-        session_id(1),
-    )
-    assert is_rendered, "the key came before the new view"
-    await expect(sessions(page)).to_have_count(2)
 
 
 @pytest.mark.soak
@@ -188,51 +146,6 @@ async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid
     await expect(sessions(page).first).to_have_attribute("data-id", by_sid.id)
     await page.get_by_role("searchbox").fill("CAab")
     await expect(sessions(page).first).to_have_attribute("data-id", by_sid.id)
-
-
-@pytest.mark.soak
-async def test_many_changes_a_second_leave_the_page_free(redis, console, windows, report_figure):
-    """60 changes a second of 5,000 sessions; how long they block the page's thread is reported, not asserted."""
-    people = crowd(MANY, await now_ms(redis))
-    await asyncio.to_thread(put_all, redis, people)
-    page = await signed_in(windows, console)
-    await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
-    await page.evaluate("""() => {
-      window.longest = 0; window.frames = 0;
-      let before = performance.now();
-      const frame = (now) => {
-        window.longest = Math.max(window.longest, now - before); before = now; window.frames += 1;
-        requestAnimationFrame(frame);
-      };
-      requestAnimationFrame(frame);
-    }""")
-    for turn in range(100):
-        moved = [changed(people[(turn * 6 + number) % MANY], await now_ms(redis)) for number in range(6)]
-        for session in moved:
-            people[people.index(next(one for one in people if one.id == session.id))] = session
-        await asyncio.to_thread(put_all, redis, moved)
-        await asyncio.sleep(0.1)  # a delay: paces the changes
-    longest, frames = await page.evaluate("[window.longest, window.frames]")
-    report_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
-    assert await sessions(page).count() < DRAWN_MAX
-
-
-@pytest.mark.soak
-async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis):
-    (made,) = crowd(1, await now_ms(redis))
-    guests = {
-        f"guest-{number}": replace(made.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
-        for number in range(248)
-    }
-    put_all(redis, [replace(made, state=State.CONFERENCED, phase=Phase.NONE, parties=made.parties | guests)])
-    page = await signed_in(windows, console)
-    await open_session(page, made.id)
-    more = page.get_by_text("Show 238 more parties")
-    await expect(more).to_be_visible()
-    assert await page.evaluate("document.documentElement.scrollHeight") < 5_000
-    await expect(page.get_by_label("Copy the label guest-200")).to_be_hidden()
-    await more.click()
-    await expect(page.get_by_label("Copy the label guest-200")).to_be_visible()
 
 
 @pytest.mark.soak

@@ -126,15 +126,6 @@ async def test_a_refused_transfer_leaves_a_quiet_mark_in_the_list(redis, console
 
 
 @pytest.mark.soak
-async def test_suggested_actions_repeat_no_redis_url(redis, console, windows):
-    put_all(redis, [conferenced(session_id(1))])
-    page = await signed_in(windows, console)
-    await open_session(page, session_id(1))
-    await expect(page.locator(".suggestions")).to_contain_text(f"conferral transfer {session_id(1)}")
-    await expect(page.locator(".suggestions")).not_to_contain_text("redis")
-
-
-@pytest.mark.soak
 async def test_without_live_calls_list_and_agents_show_the_newest_ended(redis, console, windows):
     at_ms = now_ms(redis)
     put_all(redis, [over(make_session(session_id(1)), at_ms - 90_000, lasted_ms=60_000)])

@@ -89,17 +89,6 @@ def current_state(page: Page) -> Locator:
 
 
 @pytest.mark.soak
-async def test_a_damaged_session_offers_no_commands_and_says_why(redis, console, windows):
-    put_all(redis, [conferenced(session_id(1))])
-    redis.hset(KEYS.session(session_id(1)), "version", "garbage")
-    page = await browser_actions.signed_in(windows, console)
-    await browser_actions.open_session(page, session_id(1))
-    await expect(page.get_by_text("No commands available: the call's stored state is damaged")).to_be_visible()
-    end = page.get_by_role("button", name="End", exact=True)
-    await expect(end).to_have_accessible_description("the call's stored state is damaged")
-
-
-@pytest.mark.soak
 async def test_an_address_without_a_possible_id_opens_no_call(console, windows):
     page = await browser_actions.signed_in(windows, console)
     await page.evaluate("location.hash = '#session/+…23'")

@@ -8,6 +8,7 @@ from aiohttp import web
 from playwright.async_api import expect
 
 from conferral.runtime.web.pages import add_headers, page, static_routes
+from conferral.runtime.web.server import run_server
 from tests.browser.windows import Windows
 
 COUNTER = """
@@ -39,14 +40,9 @@ async def served(windows: Windows, folder: Path, *, script: str, extra: str = ""
     app = web.Application()
     app.on_response_prepare.append(add_headers)
     app.add_subapp("/some/path", below)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/some/path/"
-    finally:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        yield f"http://127.0.0.1:{port}/some/path/"
         await windows.close()
-        await runner.cleanup()
 
 
 async def test_a_page_runs_its_libraries_below_any_path(windows, tmp_path):

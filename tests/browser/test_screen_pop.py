@@ -1,15 +1,14 @@
 """The example of a page of one's own that follows an agent's calls, as its reader would run it."""
 
 import importlib.util
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from playwright.async_api import expect
 
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.server import run_server
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX
@@ -21,15 +20,8 @@ from tests.webhooks.api.test_streams import ended
 EXAMPLE = Path(__file__).parents[2] / "examples" / "screen_pop.py"
 
 
-@asynccontextmanager
-async def served(app, port=0):
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+def served(app, port=0):
+    return run_server(app, "127.0.0.1", port, shutdown_s=0.1)
 
 
 @pytest.fixture
@@ -52,13 +44,13 @@ async def test_calls_of_the_agent_come_and_go_on_a_page_of_ones_own(
         return app_of(store, Metrics(), CONFERRAL_TOKENS=str(tokens), CONFERRAL_API_TOKEN=None)
 
     async with served(example.make_app()) as shown:
-        async with served(api(), port) as url:
-            monkeypatch.setenv("API", url)
+        async with served(api(), port):
+            monkeypatch.setenv("API", f"http://127.0.0.1:{port}")
             first, other = replace(session("CA-one"), ref="order 7"), session("CA-two")
             await commit(store, first)
             bob = replace(other.parties["agent"], address="client:bob")
             await commit(store, replace(other, parties=other.parties | {"agent": bob}))
-            page = await windows.open(shown)
+            page = await windows.open(f"http://127.0.0.1:{shown}")
             calls = page.get_by_role("listitem")
 
             await expect(calls).to_have_text(["+14155550199 order 7"])

@@ -1,6 +1,5 @@
 """Transfers played by hand: every phone and every command by clicks, and each page says what has become of it."""
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import browser_actions
@@ -115,18 +114,3 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
         transfer = console.get_by_role("button", name="Transfer…")
         await expect(transfer).not_to_have_attribute("aria-disabled", "true")
     await camera.take(console, "session")
-
-
-@pytest.mark.soak
-async def test_blind_transfer_to_busy_target_rings_agent_back(stage, windows: Windows):
-    stage.sandbox.phone(TARGET).script(outcome="busy")
-    phones = await windows.open(stage.phones_url)
-    console = await browser_actions.signed_in(windows, stage.console)
-    await browser_actions.call_alice(phones)
-    await browser_actions.sessions(console).first.get_by_role("link").click()
-    await browser_actions.give(console, "Transfer", to=TARGET, choices=["blind"])
-    await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
-    await expect(console.get_by_text("First failure:").locator("..")).to_contain_text("busy")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
-    await stands(console, "conferenced", "customer hears agent", "agent hears customer")
-    await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")

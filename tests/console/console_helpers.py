@@ -11,10 +11,9 @@ from conferral.console.app import ConsoleOptions, make_app
 from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
-from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.telephony.token_file import TokenFile
-from tests.conferral.cli_helpers import KEYS
+from tests.conferral.cli_helpers import KEYS, put
 
 TOKEN = "a-token.of~letters_and+1/2=="
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -59,19 +58,10 @@ async def sign_in(client, token=TOKEN):
 
 def commit(redis, session, *log):
     """What a worker's commit does to be seen: the record, its log, and the lease's number."""
-    partition = KEYS.partition_of(session.id)
-    pipeline = redis.pipeline(transaction=True)
-    pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
-    for entry in log:
-        pipeline.xadd(KEYS.log(session.id), entry)
-    if session.ended_at_ms:
-        pipeline.srem(KEYS.live(partition), session.id)
-        pipeline.zadd(KEYS.ended(partition), {session.id: session.ended_at_ms})
-    else:
-        pipeline.sadd(KEYS.live(partition), session.id)
-    pipeline.hsetnx(KEYS.lease(partition), "holder", "1:worker")
-    pipeline.hincrby(KEYS.lease(partition), "commit", 1)
-    pipeline.execute()
+    put(redis, session, log=log)
+    lease = KEYS.lease(KEYS.partition_of(session.id))
+    redis.hsetnx(lease, "holder", "1:worker")
+    redis.hincrby(lease, "commit", 1)
 
 
 class Page:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from conferral.console.access import COOKIE_LIFETIME_S
-from conferral.runtime.web.bearer import WRONG_MAX, WRONG_WITHIN_S
+from conferral.runtime.web.bearer import WRONG_MAX
 from conferral.runtime.web.pages import HEADERS
 from tests.conferral.cli_helpers import CALL
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
@@ -50,16 +50,6 @@ async def test_any_other_token_is_refused(browser, given, lines):
     assert [line["event"] for line in lines] == [*counted, "console_refused"]
 
 
-async def test_signed_in_browser_may_view_and_send_commands(browser, bridged):
-    await sign_in(browser)
-
-    answer = await browser.post("/commands", json=END, headers=origin(browser) | OWN)
-    page = await Page.open(browser, {"view": "sessions"}, headers=origin(browser))
-
-    assert answer.status == 202
-    assert (await page.next("sessions"))["rows"][0]["id"] == CALL
-
-
 async def test_signing_out_requires_the_token_again(browser, redis):
     await sign_in(browser)
     assert (await browser.post("/sign-out", headers=origin(browser))).status == 204
@@ -68,13 +58,6 @@ async def test_signing_out_requires_the_token_again(browser, redis):
     await page.socket.receive()
 
     assert page.socket.close_code == 4401
-
-
-async def test_page_that_is_not_signed_in_gets_only_close_code_4401(browser, bridged):
-    page = await Page.open(browser, {"view": "sessions"})
-    message = await page.socket.receive()
-
-    assert message.data == page.socket.close_code == 4401
 
 
 async def test_a_cookie_holds_for_a_week_and_then_closes_the_socket_too(open_console):
@@ -116,24 +99,16 @@ async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_chan
         assert await status_of(browser, {"Cookie": cookie}) == 401, cookie
 
 
-async def test_wrong_tokens_are_answered_so_many_a_minute_and_the_right_one_always(open_console):
-    clock = Hands()
-    browser = await open_console(headers={}, clock=clock)
-
+async def test_wrong_tokens_are_limited_where_they_are_entered_and_in_headers_together(browser):
     tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_MAX)]
     refused = await sign_in(browser, "wrong again")
-    by_header = await status_of(browser, {"Authorization": "Bearer wrong"})
-    right_by_header = await status_of(browser, {"Authorization": f"Bearer {TOKEN}"})
-    right = await sign_in(browser)
-    with_cookie = await status_of(browser, {"Authorization": "Bearer wrong"})
-    clock.now_s += WRONG_WITHIN_S
-    later = await sign_in(browser, "wrong later")
 
-    assert tried == [401] * WRONG_MAX
-    assert (refused.status, by_header, with_cookie, later.status) == (429, 429, 429, 401)
+    assert (tried, refused.status) == ([401] * WRONG_MAX, 429)
+    assert int(refused.headers["Retry-After"]) > 0
+    assert await status_of(browser, {"Authorization": "Bearer wrong"}) == 429
     # Who knows the token can't be kept out by those who don't.
-    assert (right_by_header, right.status) == (422, 204)
-    assert refused.headers["Retry-After"] == str(int(WRONG_WITHIN_S))
+    assert await status_of(browser, {"Authorization": f"Bearer {TOKEN}"}) == 422
+    assert (await sign_in(browser)).status == 204
 
 
 @pytest.mark.parametrize(

@@ -37,25 +37,11 @@ async def test_command_is_by_the_console_unless_the_page_says_who(console, redis
     assert [one["by"] for one in published(redis)] == [shown]
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "kind", "word"),
-    [
-        ({"type": "end", "session": "CA9"}, 404, "unknown", "no call CA9 found"),
-        ({"type": "hold", "session": CALL}, 422, "invalid", 'hold: missing field "party"'),
-        (
-            {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
-            422,
-            "invalid",
-            "session must not have the form of a SID",
-        ),
-        ([], 422, "invalid", "JSON object"),
-    ],
-)
-async def test_invalid_command_is_refused_with_the_shared_messages(console, redis, body, status, kind, word, bridged):
-    found, error = await refusal(await console.post("/commands", json=body))
+async def test_invalid_command_is_refused_with_the_shared_messages(console, redis, bridged):
+    status, error = await refusal(await console.post("/commands", json={"type": "hold", "session": CALL}))
 
-    assert (found, error["type"]) == (status, kind)
-    assert word in error["reason"]
+    assert (status, error["type"]) == (422, "invalid")
+    assert 'hold: missing field "party"' in error["reason"]
     assert published(redis) == []
 
 
@@ -124,27 +110,23 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
     assert third["letters"][0]["fields"]["to"] == "+14155550123"
 
 
-async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(console, redis):
-    for number in range(3):
-        dead_letter(redis, "kept failing", type="end", session=CALL, id=f"c{number}")
-    dead_letter(redis, "other", type="end", session=CALL)
+async def test_letters_of_a_reason_are_put_back_if_there_are_as_many_as_was_said(console, redis):
+    dead_letter(redis, "kept failing", type="end", session=CALL, id="c0")
+    asked = {"act": "retry", "reason": "kept failing"}
 
-    status, error = await refusal(
-        await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 2})
-    )
-    assert (status, error["type"], error["count"]) == (409, "changed", 3)
-    assert published(redis) == []
+    status, error = await refusal(await console.post("/dead", json={**asked, "count": 2}))
+    assert (status, error["type"], error["count"]) == (409, "changed", 1)
 
-    answer = await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 3})
-    assert (await answer.json()) == {"done": 3, "left": 1, "refused": {}}
-    assert [entry["id"] for entry in published(redis)] == ["c0", "c1", "c2"]
+    answer = await console.post("/dead", json={**asked, "count": 1})
+    assert (await answer.json()) == {"done": 1, "left": 0, "refused": {}}
+    assert [entry["id"] for entry in published(redis)] == ["c0"]
 
 
 @pytest.mark.parametrize(
     "body",
     [{}, {"act": "burn", "ids": []}, {"act": "drop"}, {"act": "drop", "ids": "1-1"}, {"act": "drop", "ids": [1]},
      {"act": "drop", "reason": 1, "count": 1}, {"act": "drop", "reason": "", "count": True},
-     {"act": "drop", "reason": ""}],
+     {"act": "drop", "reason": ""}, {"act": "resend", "ids": [1]}],
 )  # fmt: skip
 async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
     dead_letter(redis, "missing field type")
@@ -153,16 +135,3 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 
     assert (status, error["type"]) == (422, "invalid")
     assert redis.xlen(KEYS.dead) == 1
-
-
-# ---- health ------------------------------------------------------------------------------------------------------
-
-
-async def test_undelivered_outcomes_are_sent_again(console, redis):
-    ids = [redis.xadd(KEYS.outcomes, {"id": f"o{number}", "session": CALL}) for number in range(2)]
-    redis.zadd(KEYS.undelivered, dict.fromkeys(ids, 1))
-    for body, done, left in (({"ids": ids[:1]}, 1, 1), ({}, 1, 0)):
-        answer = await console.post("/dead", json={"act": "resend", **body})
-        assert (await answer.json(), redis.zcard(KEYS.undelivered)) == ({"done": done}, left)
-    assert (await refusal(await console.post("/dead", json={"act": "resend", "ids": [1]})))[0] == 422
-    assert redis.hget(KEYS.sending, CALL) == f"0 {ids[0]} {ids[1]}"

@@ -19,29 +19,6 @@ def test_the_drawing_is_well_formed_and_names_its_parts():
     assert any(title.startswith("From bridged to converting: ") for title in titles)
 
 
-def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_forbid():
-    drawing = ElementTree.fromstring(diagram.svg(is_standalone=False))
-    ids = {element.get("id", "") for element in drawing.iter()}
-
-    assert {f"state-{state}" for state in State} <= ids
-    assert {f"edge-{source}-{target}" for source, target in diagram.LINES} <= ids
-    assert not list(drawing.iter("{http://www.w3.org/2000/svg}style"))
-
-
-def test_every_edge_shows_its_events_when_the_pointer_is_near():
-    svg = "{http://www.w3.org/2000/svg}"
-    drawing = ElementTree.fromstring(diagram.svg(is_standalone=False))
-    edges = {element.get("id", ""): element for element in drawing.iter(f"{svg}g")}
-
-    for (source, target), names in diagram.edge_labels().items():
-        edge = edges[f"edge-{source}-{target}"]
-        line, reach = edge.findall(f"{svg}path")
-        assert edge.find(f"{svg}title").text == f"From {source} to {target}: {', '.join(names)}"
-        assert reach.get("d") == line.get("d")
-        assert reach.get("stroke") is None
-        assert float(reach.get("stroke-width")) > float(line.get("stroke-width"))
-
-
 def test_the_drawing_refuses_a_transition_that_has_no_place(monkeypatch):
     monkeypatch.delitem(diagram.LINES, (State.BRIDGED, State.CONVERTING))
 

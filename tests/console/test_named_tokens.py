@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
-from conferral.telephony.token_file import EVERYTHING, TokenFile
+from conferral.telephony.token_file import TokenFile
 from tests.conferral.cli_helpers import CALL
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
 from tests.support.token_files import bearer_of, secret_of, table, write_tokens
@@ -67,12 +67,6 @@ async def test_a_token_that_may_read_signs_in_and_its_cookie_names_it(opened, br
     assert secret_of("desk") not in str(lines)
 
 
-async def test_the_first_token_is_named_api_and_may_do_everything(opened):
-    browser, _ = await opened(DESK, headers=BEARER)
-    hello = await (await Page.open(browser)).next("hello")
-    assert (hello["token"], hello["may"]) == ("api", sorted(EVERYTHING))
-
-
 async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(opened, lines):
     browser, _ = await opened(table("robot", ["hold"]))
 
@@ -84,23 +78,6 @@ async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(open
     assert await closed(page) == 4401
     refused = [(line["reason"], line["token_name"]) for line in lines if line["event"] == "console_refused"]
     assert refused == [("forbidden", "robot")]
-
-
-async def test_a_cookie_of_one_token_is_not_made_anothers(opened):
-    browser, _ = await opened(DESK, table("admin", ["all"]))
-    cookie = (await sign_in(browser, secret_of("desk"))).headers["Set-Cookie"].partition(";")[0]
-    browser.session.cookie_jar.clear()
-    for name, status in (("desk", 403), ("admin", 401), ("api", 401)):
-        headers = OWN | origin(browser) | {"Cookie": cookie.replace("=desk.", f"={name}.")}
-        assert (await browser.post("/dead", json={"act": "retry"}, headers=headers)).status == status, name
-
-
-async def test_named_tokens_do_without_the_first(opened):
-    browser, _ = await opened(WALL, token="")
-    assert (await sign_in(browser, secret_of("wall"))).status == 204
-    assert (await sign_in(browser)).status == 401
-    page = await Page.open(browser, headers=origin(browser))
-    assert (await page.next("hello"))["token"] == "wall"
 
 
 async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_console, path):
@@ -195,28 +172,3 @@ async def test_a_token_that_was_removed_is_signed_out_at_once(opened, path, brid
     answer = await browser.post("/commands", json={"type": "hold", "session": CALL, "party": "agent"}, headers=OWN)
     assert answer.status == 401
     assert (await sign_in(browser, secret_of("desk"))).status == 401
-
-
-async def test_a_token_that_may_less_learns_it_when_its_page_connects_again(opened, path, bridged):
-    browser, tokens = await opened(DESK)
-    await sign_in(browser, secret_of("desk"))
-    page = await Page.open(browser, SESSION, headers=origin(browser))
-    await page.next("session")
-
-    write_tokens(path, table("desk", ["read"]))
-    tokens.reload()
-
-    assert await closed(page) == 1012
-    again = await Page.open(browser, SESSION, headers=origin(browser))
-    assert (await again.next("hello"))["may"] == ["read"]
-    assert (await again.next("session"))["buttons"] == []
-
-
-async def test_a_reload_that_changes_nothing_disturbs_no_page(opened, quick_ticks, bridged):
-    browser, tokens = await opened(DESK)
-    page = await Page.open(browser, SESSION, headers=bearer_of("desk"))
-    await page.next("session")
-    tokens.reload()
-    await page.next("tick")
-    await page.next("tick")
-    assert not page.socket.closed

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from conferral.operations import report_page
 from tests.conferral.cli_helpers import KEYS
 from tests.console.console_helpers import sign_in
 from tests.support.outcome_entries import attempt, transfer
@@ -62,10 +61,6 @@ async def test_another_period_is_refused_with_what_is_possible(console, query):
     assert "?day=yesterday; for other periods: conferral report" in error["reason"]
 
 
-async def test_full_numbers_are_shown_on_request(console, today):
-    assert PHONE in await (await console.get("/report?full=1")).text()
-
-
 async def test_only_the_pages_own_style_is_allowed(console):
     answer = await console.get("/report")
 
@@ -81,26 +76,3 @@ async def test_signing_in_is_required(browser, today):
     assert (await browser.get("/report")).status == 401
     await sign_in(browser)
     assert (await browser.get("/report")).status == 200
-
-
-async def test_a_day_is_read_once_for_many(console, today, redis):
-    first = await (await console.get("/report")).text()
-    redis.delete(KEYS.outcomes)
-    assert await (await console.get("/report?full=0")).text() == first
-
-
-async def test_without_the_extra_the_page_says_how_to_get_plots(console, today, monkeypatch):
-    monkeypatch.setattr(report_page, "find_spec", lambda _name: None)
-    text = await (await console.get("/report")).text()
-
-    assert "For plots: pip install &#x27;conferral[report]&#x27;" in text
-    assert "<svg" not in text
-    assert "+…23" in text
-
-
-async def test_redis_that_is_away_is_named(console, redis_server):
-    redis_server.kill()
-    try:
-        assert (await console.get("/report")).status == 503
-    finally:
-        redis_server.start()

@@ -52,16 +52,6 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert reported["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
-async def test_session_waits_for_a_worker_while_none_is_live(console, redis):
-    consult(redis)
-    page = await Page.open(console, SESSION)
-
-    reported = await page.next("session", lambda one: one["waits"][0]["by"] == "worker")
-
-    assert reported["waits"][0]["for"] == "a worker to start: none is live"
-    assert not any(wait["by"] == "person" for wait in reported["waits"])
-
-
 async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
     consult(redis)
     commit(redis, Session("CA" + "7" * 32, parties={

@@ -6,12 +6,11 @@ import pytest
 
 from conferral.console import session_feed
 from conferral.console.messages import row
-from conferral.operations import statistics
 from conferral.operations.attention import attention_of
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.keys import Keys
-from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, ended, make_session, put, stored_fields
+from tests.conferral.cli_helpers import CALL, KEYS, conferenced, ended, make_session, put
 from tests.console.console_helpers import Page, commit, console_over
 from tests.support.owners import owned_by
 from tests.support.redis_server import RedisServer
@@ -73,24 +72,6 @@ async def test_newest_ended_calls_fill_a_list_without_live_ones(console, redis):
     await page.until(lambda page: page.rows.keys() == {name(2)})
 
 
-async def test_the_summary_counts_as_every_other_surface_does(console, redis):
-    consult(redis)
-    for number in range(3):
-        put(redis, make_session(name(number)))
-    put(redis, conferenced(name(4)))
-    put(redis, ended(name(5)))
-    page = await Page.open(console, SESSIONS)
-
-    reported = await page.next("summary")
-
-    hashes = [stored_fields(redis, one) for one in [CALL, *(name(number) for number in range(6))]]
-    expected = statistics.count_sessions((stored_session(one), None) for one in hashes)
-    assert reported["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
-    assert (reported["counts"]["live"], reported["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
-    assert (reported["dead"], reported["lost_workers"]) == (0, None)
-    assert reported["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
-
-
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
 async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(
     console, redis, quick_ticks, monkeypatch, view, bridged
@@ -136,17 +117,6 @@ async def test_overdue_timer_is_reported_without_a_commit(console, redis, quick_
 
     assert page.rows[CALL]["trouble"]["rank"] == 1
     assert page.rows[CALL]["version"] == 4
-
-
-async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks, bridged):
-    page = await Page.open(console, SESSIONS)
-    await page.until(lambda page: CALL in page.rows)
-    redis.config_resetstat()
-
-    for _ in range(5):
-        await page.next("tick")
-
-    assert "cmdstat_hgetall" not in redis.info("commandstats")
 
 
 async def test_nothing_is_read_while_no_one_watches(console, redis):

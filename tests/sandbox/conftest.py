@@ -9,6 +9,7 @@ from aiohttp import web
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
+from conferral.runtime.web.server import run_server
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, ModelScenario
@@ -27,12 +28,9 @@ async def app() -> AsyncIterator[WebhookApp]:
     it = WebhookApp()
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", it.handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield it
-    await runner.cleanup()
+    async with run_server(application, "127.0.0.1", 0, shutdown_s=0.1) as port:
+        it.url = f"http://127.0.0.1:{port}"
+        yield it
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario
 
 SAY = "<Response><Say>We close soon</Say></Response>"
@@ -33,18 +32,6 @@ def test_announcement_callback_names_a_participant_only_when_sent_to_one(story: 
     assert fields["AnnounceUrl"] == f"{APP}/announce?to=1"
 
 
-@pytest.mark.parametrize(("method", "params"), [("POST", ()), ("GET", (("AnnounceMethod", "GET"),))])
-def test_document_is_fetched_with_the_requested_method(
-    story: ModelScenario, method: str, params: tuple[tuple[str, str], ...]
-) -> None:
-    story.member()
-    story.member()
-
-    announce(story, *TO_ALL, *params)
-
-    assert story.asked("/announce").method == method
-
-
 def test_announcement_follows_a_redirect_and_names_the_address_that_was_given(story: ModelScenario) -> None:
     first = story.member()
     story.member()
@@ -58,15 +45,6 @@ def test_announcement_follows_a_redirect_and_names_the_address_that_was_given(st
     story.passes(5.0)
 
     assert story.event("announcement-end")["AnnounceUrl"] == f"{APP}/announce"
-
-
-def test_others_are_heard_in_the_pauses_of_an_announcement(story: ModelScenario) -> None:
-    first, second = story.member(), story.member()
-    announce(story)
-
-    story.serve("/announce", "<Response><Pause length='5'/><Say>Hello</Say></Response>")
-
-    assert story.hears(first) == {second}
 
 
 def test_second_announcement_takes_the_place_of_the_first(story: ModelScenario) -> None:
@@ -100,16 +78,6 @@ def test_announcement_that_cannot_be_fetched_is_reported_failed(story: ModelScen
     params = story.event("announcement-fail")
     assert (params["AnnounceUrl"], bool(params["ReasonAnnouncementFailed"])) == (f"{APP}/announce", True)
     assert (story.hears(first), "CallSid" in params, len(story.errors)) == ({second}, False, 1)
-
-
-def test_announcement_failure_may_go_unreported() -> None:
-    story = ModelScenario(Behavior(announcement_failure="unreported"))
-    first, second = story.member(), story.member()
-    announce(story)
-
-    story.fail("/announce")
-
-    assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
 
 
 def test_announcement_to_all_continues_when_the_first_listener_leaves(story: ModelScenario) -> None:

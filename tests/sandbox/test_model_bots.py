@@ -41,13 +41,6 @@ def test_bot_says_its_sentences_and_hands_over_with_its_data(story: ModelScenari
     assert story.said(sid) == "Please wait"
 
 
-def test_bot_without_a_script_ends_with_an_empty_handoff(story: ModelScenario) -> None:
-    story.call_in(BOT)
-    story.passes(5.0)
-
-    assert (ending(story)["SessionStatus"], "HandoffData" in ending(story)) == ("ended", False)
-
-
 def test_broken_websocket_fails_the_session_and_not_the_call(story: ModelScenario) -> None:
     talk(story, BotScript(ends="failed", handoff_data="lost"))
     story.passes(5.0)
@@ -75,11 +68,3 @@ def test_without_an_action_the_next_verb_follows(story: ModelScenario) -> None:
     story.passes(0.5)
 
     assert (story.said(sid), story.asked_paths()) == ("Bye", [])
-
-
-def test_moved_call_leaves_the_bot_without_its_action(story: ModelScenario) -> None:
-    sid = talk(story, BotScript())
-    story.redirect(sid, "<Response><Pause length='60'/></Response>")
-    story.passes(30.0)
-
-    assert (story.asked_paths(), story.call(sid).activity) == ([], "pausing")

@@ -1,11 +1,8 @@
 """Bridged calls: what becomes of both legs when one of them is redirected, completed or hung up."""
 
-from typing import Literal
-
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import PhoneRefuses, PhoneRings
+from conferral.sandbox.model.messages import PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
 
 
@@ -13,48 +10,10 @@ def action(story: ModelScenario) -> dict[str, str]:
     return story.sent_to("/action")
 
 
-def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters(story: ModelScenario) -> None:
-    sid = story.call_in()
-
-    fetch = story.asked("/voice")
-    params = dict(fetch.params)
-    assert (fetch.method, params["CallSid"], params["CallStatus"]) == ("POST", sid, "ringing")
-    assert params["From"] == params["Caller"] == CUSTOMER
-    assert params["To"] == params["Called"] == BUSINESS
-    assert (params["Direction"], params["ApiVersion"]) == ("inbound", "2010-04-01")
-    assert (params["FromCountry"], params["FromCity"]) == ("US", "")
-    assert params["CallToken"].startswith("%7B")
-    assert [name for name, _ in fetch.params] != sorted(params)
-
-
 def test_without_answer_on_bridge_the_caller_is_answered_at_once(story: ModelScenario) -> None:
     parent = story.call_in(bridge_twiml(attributes=""))
 
     assert (story.status(parent), story.hears(parent)) == ("in-progress", "ringback")
-
-
-def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old_action(story: ModelScenario) -> None:
-    parent, child = story.bridged()
-
-    story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
-
-    assert story.status(child) == "completed"
-    assert story.asked_paths() == []
-    story.passes(0.32)
-    assert story.asked_paths() == ["/action"]
-    assert action(story)["CallStatus"] == "in-progress"
-    story.passes(0.33)
-    assert story.asked_paths() == ["/action", "/target"]
-
-
-def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
-    story = ModelScenario(Behavior(old_action_on_redirect=False))
-    parent, child = story.bridged()
-
-    story.redirect(parent, conference_twiml())
-
-    assert (story.status(child), story.call(parent).activity) == ("completed", "conference")
-    assert "/action" not in story.asked_paths()
 
 
 def test_redirect_after_the_dial_of_a_moved_parent_is_requested_in_vain(story: ModelScenario) -> None:
@@ -66,32 +25,6 @@ def test_redirect_after_the_dial_of_a_moved_parent_is_requested_in_vain(story: M
     story.serve("/next", "<Response><Hangup/></Response>")
 
     assert (story.status(parent), story.call(parent).activity) == ("in-progress", "conference")
-
-
-@pytest.mark.parametrize(("sip_code", "status"), [(486, "busy"), (603, "busy"), (404, "failed")])
-def test_unanswered_child_call_is_reported_to_the_action(
-    story: ModelScenario, sip_code: Literal[404, 486, 603], status: str
-) -> None:
-    noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
-    parent, child = story.bridging(to=noun)
-
-    story.happens(PhoneRefuses(child, sip_code))
-
-    assert story.event("completed")["SipResponseCode"] == str(sip_code)
-    params = action(story)
-    assert (params["DialCallStatus"], params["CallStatus"], params["DialBridged"]) == (status, "ringing", "false")
-    assert "DialCallDuration" not in params
-    assert story.status(parent) == "ringing"
-
-
-def test_dial_without_action_continues_with_the_next_verb(story: ModelScenario) -> None:
-    parent = story.call_in("<Response><Dial><Client>alice</Client></Dial><Say>Goodbye</Say></Response>")
-
-    story.happens(PhoneRefuses(story.rings[-1].call_sid, 486))
-
-    assert story.hears(parent) == "speech"
-    story.passes(60.0)
-    assert story.status(parent) == "completed"
 
 
 def test_time_limit_of_a_dial_hangs_the_child_up(story: ModelScenario) -> None:

@@ -37,18 +37,6 @@ def test_coach_whose_agent_left_may_be_heard_by_no_one() -> None:
     assert (story.hears(customer), story.hears(lead)) == ("silence", {customer})
 
 
-def test_coach_callbacks_carry_the_coaching_state(story: ModelScenario) -> None:
-    _customer, agent, lead = coached(story)
-
-    fields = [dict(it.params) for it in story.callbacks if it.call_sid == lead][1:]
-
-    shown = ("StatusCallbackEvent", "Muted", "Coaching", "CallSidToCoach", "StartConferenceOnEnter")
-    assert [tuple(it.get(name) for name in shown) for it in fields] == [
-        ("participant-modify", "true", "true", agent, "false"),
-        ("participant-unmute", "false", "true", agent, "false"),
-    ]
-
-
 @pytest.mark.parametrize("sid", ["nobody", "self", "ringing"])
 @pytest.mark.parametrize("coaching", [(), (("Coaching", "true"),)], ids=["call alone", "with Coaching"])
 def test_coaching_self_or_a_ringing_or_unknown_call_is_refused(
@@ -69,17 +57,6 @@ def test_coaching_a_held_participant_is_refused(story: ModelScenario) -> None:
     assert story.refused("POST", story.participants(lead), *coach) == (400, 16027)
     added = (("To", "client:lead"), ("From", BUSINESS), *coach)
     assert story.refused("POST", story.participants(), *added) == (400, 16027)
-
-
-def test_coach_who_answers_when_the_coached_has_gone_is_an_ordinary_member(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
-    story.hangs_up(agent)
-
-    story.answers(lead)
-
-    assert story.hears(customer) == {lead}
-    assert story.event("participant-join", CallSid=lead)["Coaching"] == "false"
 
 
 def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused(story: ModelScenario) -> None:

@@ -6,52 +6,12 @@ from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
-def test_lone_caller_is_joined_but_the_conference_has_not_started(story: ModelScenario) -> None:
-    sid = story.member("participantLabel='customer'")
-
-    assert story.events() == ["participant-join"]
-    fields = story.event("participant-join")
-    assert fields["CallSid"] == sid
-    assert (fields["ParticipantLabel"], fields["SequenceNumber"], fields["FriendlyName"]) == ("customer", "1", "room")
-    assert (fields["Muted"], fields["Hold"], fields["Coaching"]) == ("false", "false", "false")
-    assert (fields["StartConferenceOnEnter"], fields["EndConferenceOnExit"]) == ("true", "false")
-    assert story.hears(sid) == "music"
-
-
-def test_wait_document_without_a_redirect_is_requested_again(story: ModelScenario) -> None:
-    sid = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'")
-    story.serve("/greeting", "<Response><Say>Welcome to all of you</Say></Response>")
-
-    story.passes(5.0)
-
-    assert (story.asked_paths(), story.hears(sid)) == (["/greeting"], "silence")
-
-
 def test_settings_of_the_first_participant_hold_for_all(story: ModelScenario) -> None:
     story.call_in("<Response><Dial><Conference>room</Conference></Dial></Response>")
 
     story.member()
 
     assert story.events() == []
-
-
-def test_conference_sid_joins_the_live_conference(story: ModelScenario) -> None:
-    first = story.member()
-
-    second = story.member(name=story.conference())
-
-    assert story.hears(first) == {second}
-    assert len(story.exchange.state.conferences) == 1
-
-
-def test_conference_sid_of_an_ended_conference_is_refused(story: ModelScenario) -> None:
-    story.hangs_up(story.member())
-
-    sid = story.member(name=story.conference())
-
-    assert story.error_codes() == [13236]
-    assert story.sent_to("/after")["DialCallStatus"] == "failed"
-    assert story.status(sid) == "in-progress"
 
 
 @pytest.mark.parametrize(
@@ -81,16 +41,6 @@ def test_full_conference_admits_no_one(story: ModelScenario) -> None:
     action = story.sent_to("/after")
     assert (story.error_codes(), action["CallSid"], action["DialCallStatus"]) == ([16020], extra, "failed")
     assert len(story.exchange.state.conferences[story.conference()].participants) == 2
-
-
-def test_empty_wait_document_is_not_requested_without_pause(story: ModelScenario) -> None:
-    story.member(f"waitUrl='{APP}/wait'")
-    story.serve("/wait", "<Response/>")
-    assert story.asked_paths() == []
-
-    story.passes(1.0)
-
-    assert story.asked_paths() == ["/wait"]
 
 
 def test_audio_as_wait_document_plays_on(story: ModelScenario) -> None:

@@ -1,12 +1,9 @@
 """Dialing someone into a conference by the Participants API: ringing heard or not, and every way it can fail."""
 
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import Input, PhoneHangsUp, PhoneRefuses, PhoneRings
+from conferral.sandbox.model.messages import PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 CALLBACKS = (
@@ -18,90 +15,6 @@ CALLBACKS = (
 def dialed(story: ModelScenario, *params: tuple[str, str]) -> str:
     """A target who is being dialed into the conference, by its SID, as an application would."""
     return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, conference=story.conference())
-
-
-def no_answer(story: ModelScenario, sid: str) -> None:
-    story.happens(PhoneRings(sid))
-    story.passes(20.0)
-
-
-def phone(act: Callable[[str], Input]) -> Callable[[ModelScenario, str], None]:
-    return lambda story, sid: (story.happens(act(sid)), None)[1]
-
-
-@pytest.mark.parametrize(
-    ("fails", "status", "sip_code"),
-    [
-        (phone(partial(PhoneRefuses, sip_code=486)), "busy", "486"),
-        (phone(partial(PhoneRefuses, sip_code=603)), "busy", "603"),
-        (phone(partial(PhoneRefuses, sip_code=404)), "failed", "404"),
-        (phone(PhoneHangsUp), "no-answer", "487"),
-        (no_answer, "no-answer", "487"),
-    ],
-    ids=["busy", "refused", "failed", "hung up", "timed out"],
-)
-def test_unanswered_dial_is_reported_by_the_call_and_by_the_conference(
-    story: ModelScenario, fails: Callable[[ModelScenario, str], None], status: str, sip_code: str
-) -> None:
-    customer, agent = story.member(), story.member()
-    target = dialed(story, ("Timeout", "20"))
-
-    fails(story, target)
-
-    ended = story.event("completed", CallSid=target)
-    assert (ended["CallStatus"], ended["SipResponseCode"], ended["CallDuration"]) == (status, sip_code, "0")
-    assert story.left(CallSid=target, ParticipantLabel="target") == ("participant_add_failed", status)
-    assert "participant-join" not in [it.event for it in story.callbacks if it.call_sid == target]
-    assert story.rest("GET", story.participants("target"))[0] == 404
-    assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
-
-
-def test_ring_time_counts_from_the_ringing_and_may_have_twilios_buffer() -> None:
-    story = ModelScenario(Behavior(ring_buffer_s=5.0))
-    story.member()
-    target = dialed(story, ("Timeout", "10"))
-    story.passes(8.0)
-    story.happens(PhoneRings(target))
-
-    story.passes(14.9)
-    assert story.status(target) == "ringing"
-    story.passes(0.2)
-
-    assert story.status(target) == "no-answer"
-
-
-def test_participant_status_goes_from_queued_to_connected() -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.member()
-    story.dial("client:bob")
-    target = dialed(story)
-
-    def shown() -> str:
-        return str(story.rest("GET", story.participants("target"))[1]["status"])
-
-    seen = [shown()]
-    story.passes(1.0)
-    seen.append(shown())
-    story.happens(PhoneRings(target))
-    seen.append(shown())
-    story.answers(target)
-    seen.append(shown())
-
-    assert seen == ["queued", "connecting", "ringing", "connected"]
-
-
-def test_queue_time_counts_calls_and_participants_together() -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.member()
-    story.dial("client:bob")
-
-    status, participant = story.rest("POST", story.participants(), ("To", "client:carol"), ("From", BUSINESS))
-    _, call = story.rest(
-        "POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("Timeout", "20")
-    )
-
-    assert (status, participant["queue_time"], call["queue_time"]) == (201, "1000", "2000")
-    assert (participant["status"], call["status"]) == ("queued", "queued")
 
 
 @pytest.mark.parametrize("early_media", ["true", "false"])

@@ -3,13 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneKind
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
-
-GATHER = (
-    "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"
-    "<Say>Press one</Say></Gather></Response>"
-)
 
 
 def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+14155550199") -> str:
@@ -32,55 +27,12 @@ def test_finishing_key_is_reported(story: ModelScenario) -> None:
     assert [story.sent_to("/key")[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
 
 
-@pytest.mark.parametrize(
-    ("moment", "status"),
-    [("queued", "canceled"), ("ringing", "canceled"), ("asking", "completed"), ("gathering", "completed")],
-)
-def test_leg_that_has_not_joined_is_hung_up_by_the_api_wherever_it_is(moment: str, status: str) -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.dial("client:bob")
-    sid = dial_to_gate(story)
-    if moment != "queued":
-        story.passes(1.0)
-        story.happens(PhoneRings(sid))
-    if moment in {"asking", "gathering"}:
-        story.happens(PhoneAnswers(sid))
-    if moment == "gathering":
-        story.serve("/gate", GATHER)
-
-    shown = story.complete(sid)
-    if moment == "asking":
-        story.serve("/gate", GATHER)
-    story.passes(30.0)
-
-    assert (shown["status"], story.status(sid)) == (status, status)
-    assert story.event("completed", CallSid=sid)["CallStatus"] == status
-    assert story.asked_paths() == []
-    assert story.refused("POST", f"/Calls/{sid}.json", ("Status", "completed")) == (400, 21220)
-
-
 @pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
 def test_digits_that_cannot_be_sent_are_refused(story: ModelScenario, digits: str) -> None:
     assert story.refused(
         "POST", "/Calls.json", ("To", CUSTOMER), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("SendDigits", digits)
     ) == (400, 20001)
     assert story.rings == []
-
-
-def test_ring_time_of_a_call_is_its_timeout_and_begins_behind_the_queue() -> None:
-    story = ModelScenario(Behavior(calls_per_second=0.1))
-    story.dial("client:bob")
-    sid = dial_to_gate(story, ("Timeout", "5"))
-
-    story.passes(9.0)
-    assert (story.status(sid), story.call(sid).queue_ms) == ("queued", 10_000)
-    story.passes(1.0)
-    story.happens(PhoneRings(sid))
-    story.passes(4.9)
-    assert story.status(sid) == "ringing"
-    story.passes(0.1)
-
-    assert story.event("completed", CallSid=sid)["CallStatus"] == "no-answer"
 
 
 @pytest.mark.parametrize(("accepted", "status", "code"), [(True, 201, None), (False, 400, 21210)])
@@ -135,19 +87,6 @@ def test_document_is_requested_once_it_is_known_what_answered(
     assert story.event("completed")["AnsweredBy"] == answered_by
 
 
-@pytest.mark.parametrize(
-    "params",
-    [(), (DETECTS, ("AsyncAmd", "true")), (("MachineDetection", "DetectMessageEnd"),)],
-    ids=["not asked", "in the background", "end of the greeting"],
-)
-def test_document_is_requested_at_once_without_detection(
-    story: ModelScenario, params: tuple[tuple[str, str], ...]
-) -> None:
-    story.answers(dial_to_gate(story, *params))
-
-    assert "AnsweredBy" not in story.sent_to("/gate")
-
-
 def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> None:
     story.answers(dial_to_gate(story, DETECTS, ("SendDigits", "1")))
     story.answers(dial_to_gate(story, DETECTS, to="client:bob"))
@@ -156,14 +95,3 @@ def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> N
     assert story.asked_paths() == ["/gate", "/gate"]
     form = (("To", "client:bob"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("MachineDetection", "Perhaps"))
     assert story.refused("POST", "/Calls.json", *form) == (400, 20001)
-
-
-def test_call_that_is_moved_or_hung_up_during_detection_requests_nothing(story: ModelScenario) -> None:
-    moved, left = dial_to_gate(story, DETECTS), dial_to_gate(story, DETECTS)
-    for sid in (moved, left):
-        story.answers(sid)
-    story.redirect(moved, "<Response><Pause length='60'/></Response>")
-    story.hangs_up(left)
-    story.passes(10.0)
-
-    assert (story.asked_paths(), story.call(moved).activity, story.status(left)) == ([], "pausing", "completed")

@@ -31,18 +31,6 @@ def test_ringback_file_is_reported_as_ringback() -> None:
     assert str(Sound("music")) == "music"
 
 
-def test_sounds_heard_are_kept_after_the_call(story: ModelScenario) -> None:
-    parent, child = story.bridged()
-    bridged_s = story.now_s
-    story.passes(2.0)
-    story.hangs_up(parent)
-
-    hearing = story.exchange.audibility
-    last = hearing.intervals(parent)[-1]
-    assert (last.since_s, last.until_s, last.sound.parties) == (bridged_s, story.now_s, {child})
-    assert (hearing.current(parent), hearing.current(child)) == (None, None)
-
-
 def test_sounds_due_in_one_step_are_heard_at_their_own_times(story: ModelScenario) -> None:
     began_s = story.now_s
     sid = story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play><Pause length='3'/></Response>")
@@ -52,14 +40,3 @@ def test_sounds_due_in_one_step_are_heard_at_their_own_times(story: ModelScenari
     spans = [(it.since_s - began_s, str(it.sound)) for it in story.exchange.audibility.intervals(sid)]
     assert spans == [(0.0, "silence"), (2.0, "music"), (7.0, "silence")]
     assert story.call(sid).ended_at_s == began_s + 10.0
-
-
-def test_zero_length_sound_does_not_split_a_silence(story: ModelScenario) -> None:
-    began_s = story.now_s
-    caller = story.call_in()
-    story.passes(1.0)
-    story.serve("/voice", "<Response><Play>tune.mp3</Play></Response>")
-    story.redirect(caller, "<Response><Pause length='2'/></Response>")
-    story.passes(2.0)
-
-    assert [it.since_s for it in story.exchange.audibility.intervals(caller)] == [began_s]

@@ -7,7 +7,6 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
-LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"
 HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
 FLAGS = ("Hold", "Muted", "EndConferenceOnExit", "Coaching", "StartConferenceOnEnter")
 
@@ -64,19 +63,6 @@ def test_callbacks_of_updates_carry_how_the_participant_is_now(story: ModelScena
     assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in fields} == {(agent, "agent", "room")}
 
 
-def test_lone_participant_can_be_held_before_the_start_where_twilio_accepts_that() -> None:
-    story = ModelScenario(Behavior(update_before_start="taken"))
-    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
-    story.serve("/wait", "<Response><Play loop='0'>/music.wav</Play></Response>")
-
-    story.update(customer, *HELD)
-    story.serve("/hold", LOOP)
-    assert (story.said(customer), story.event("participant-hold")["CallSid"]) == (f"{APP}/ringback.wav", customer)
-    story.update(customer, ("Hold", "false"))
-
-    assert story.said(customer) == f"{APP}/music.wav"
-
-
 # ---- waiting -----------------------------------------------------------------------------------------------------
 
 
@@ -110,7 +96,6 @@ def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
     ("goes_by", "left_reason", "call_status", "how"),
     [
         ("hang-up", "participant_hung_up", "completed", "left"),
-        ("api hang-up", "participant_hung_up", "completed", "left"),
         ("redirect", "participant_updated_via_api", "in-progress", "left"),
         ("kick", "participant_updated_via_api", "in-progress", "kicked"),
     ],
@@ -126,8 +111,6 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
     match goes_by:
         case "hang-up":
             story.hangs_up(goes)
-        case "api hang-up":
-            story.complete(goes)
         case "redirect":
             story.redirect(goes, "<Response><Pause length='60'/></Response>")
         case _:

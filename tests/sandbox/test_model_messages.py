@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
+from conferral.sandbox.model.messages import PhoneSpeaks
 from conferral.sandbox.model.state import Recording
 from tests.sandbox.model_scenario import APP, ModelScenario
 
@@ -40,20 +40,6 @@ def test_message_ends_after_five_seconds_of_silence_and_its_silence_is_trimmed(s
     assert (sent["CallStatus"], story.event("recording-completed")["RecordingDuration"]) == ("in-progress", "3")
     story.serve("/recorded", "<Response><Hangup/></Response>")
     assert story.status(sid) == "completed"
-
-
-@pytest.mark.parametrize(("trim", "duration"), [("trim-silence", "3"), ("do-not-trim", "10")])
-def test_speech_without_text_lasts_until_the_caller_falls_silent(
-    story: ModelScenario, trim: str, duration: str
-) -> None:
-    sid = leave_message(story, f"timeout='5' trim='{trim}'")
-    story.passes(2.0)
-    says(story, sid, "")
-    story.passes(3.0)
-    story.happens(PhoneFallsSilent(sid))
-    story.passes(5.0)
-
-    assert story.sent_to("/recorded")["RecordingDuration"] == duration
 
 
 def test_message_is_cut_at_its_maximum_length(story: ModelScenario) -> None:
@@ -120,15 +106,6 @@ def test_redirect_ends_the_message_without_its_action(story: ModelScenario) -> N
     assert story.event("recording-completed")["RecordingDuration"] == "1"
 
 
-def test_message_without_an_action_requests_its_document_again(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Record/></Response>")
-    says(story, sid)
-    story.passes(1.0)
-    story.presses(sid, "1")
-
-    assert story.sent_to("/voice")["Digits"] == "1"
-
-
 def test_message_is_listed_and_can_be_deleted_once(story: ModelScenario) -> None:
     sid = leave_message(story)
     says(story, sid)
@@ -140,12 +117,3 @@ def test_message_is_listed_and_can_be_deleted_once(story: ModelScenario) -> None
     assert (listed["source"], listed["call_sid"], listed["status"]) == ("RecordVerb", sid, "completed")
     path = f"/Recordings/{listed['sid']}.json"
     assert [story.rest("DELETE", path)[0] for _ in range(2)] == [204, 404]
-
-
-def test_message_deleted_while_it_is_recorded_has_no_action(story: ModelScenario) -> None:
-    sid = leave_message(story)
-    story.rest("DELETE", f"/Recordings/{only(story).sid}.json")
-    says(story, sid)
-    story.passes(8.0)
-
-    assert (story.asked_paths(), story.hears(sid)) == ([], "speech")

@@ -3,9 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.messages import InboundCall
-from conferral.sandbox.model.state import Number
 from conferral.sandbox.model.twilio_model import UnknownNumberError
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+from tests.sandbox.model_scenario import APP, ModelScenario
 from tests.support.each import each
 
 
@@ -46,18 +45,6 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
 
 
-def test_gather_ends_with_the_finishing_key_or_after_a_silence(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Gather action='/key'/></Response>")
-    story.presses(sid, "42#")
-    assert story.sent_to("/key")["Digits"] == "42"
-
-    story.serve("/key", "<Response><Gather action='/more' timeout='3'/></Response>")
-    story.presses(sid, "7")
-    story.passes(3.0)
-
-    assert story.sent_to("/more")["Digits"] == "7"
-
-
 @each(
     "body, content_type, code",
     [
@@ -80,28 +67,6 @@ def test_document_that_cannot_be_run_leads_to_an_application_error(body: str, co
     assert story.hears(sid) == "speech"
     story.passes(10.0)
     assert story.status(sid) == "completed"
-
-
-def test_failing_voice_url_is_followed_by_the_fallback_with_the_error(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(BUSINESS, f"{APP}/voice", voice_fallback_url=f"{APP}/fallback"))
-    sid = story.call_in()
-
-    story.serve("/voice", "", status=503)
-
-    fields = story.sent_to("/fallback")
-    assert (fields["ErrorCode"], fields["ErrorUrl"], fields["CallSid"]) == ("11200", f"{APP}/voice", sid)
-    story.serve("/fallback", "<Response><Say>Hello</Say></Response>")
-    assert story.status(sid) == "in-progress"
-
-
-def test_answer_to_a_request_that_is_no_longer_waited_for_is_ignored(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Say>Hello</Say><Redirect>/old</Redirect></Response>")
-    story.passes(1.0)
-    story.redirect(sid, "<Response><Pause length='60'/></Response>")
-
-    story.serve("/old", "<Response><Hangup/></Response>")
-
-    assert story.call(sid).activity == "pausing"
 
 
 def test_number_that_was_never_added_cannot_be_called(story: ModelScenario) -> None:

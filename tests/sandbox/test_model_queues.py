@@ -77,32 +77,6 @@ def test_leave_ends_the_stay_and_the_action_follows(story: ModelScenario) -> Non
     assert story.said(sid) == "Bye"
 
 
-def test_leave_without_an_action_goes_on_after_the_enqueue(story: ModelScenario) -> None:
-    sid = enqueue(story, QUEUE.replace("action='/left'", ""))
-    story.serve("/wait", LEAVE)
-    assert story.said(sid) == "Closed"
-
-
-def test_leave_outside_a_queue_has_no_effect(story: ModelScenario) -> None:
-    assert story.said(story.call_in(f"<Response><Leave/>{THEN}</Response>")) == "Closed"
-
-
-def test_key_in_the_queue_leads_out_of_it(story: ModelScenario) -> None:
-    sid = enqueue(story)
-    story.serve("/wait", "<Response><Gather action='/menu' numDigits='1'><Say>Press 1</Say></Gather></Response>")
-    story.presses(sid, "1")
-    story.serve("/menu", LEAVE)
-    assert queue_parameters(story, "/left")["QueueResult"] == "leave"
-
-
-def test_redirect_in_the_queue_returns_to_the_wait_url(story: ModelScenario) -> None:
-    enqueue(story)
-    story.serve("/wait", "<Response><Redirect>/more</Redirect></Response>")
-    story.serve("/more", WAIT)
-    story.passes(5.0)
-    assert story.asked_paths() == ["/wait"]
-
-
 @pytest.mark.parametrize("has_action", [True, False])
 def test_request_moves_the_caller_out_and_its_document_wins(story: ModelScenario, has_action: bool) -> None:
     sid = enqueue(story, QUEUE if has_action else QUEUE.replace("action='/left'", ""))
@@ -132,9 +106,3 @@ def test_wait_document_with_another_verb_is_an_error(story: ModelScenario) -> No
     story.serve("/wait", "<Response><Dial>+14155550199</Dial></Response>")
     assert story.error_codes() == [12200]
     assert story.sent_to("/left")["QueueResult"] == "error"
-
-
-def test_failed_wait_document_is_an_error(story: ModelScenario) -> None:
-    sid = enqueue(story, QUEUE.replace("action='/left'", ""))
-    story.fail("/wait")
-    assert (story.error_codes(), story.said(sid)) == ([11205], "Closed")

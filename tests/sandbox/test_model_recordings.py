@@ -12,7 +12,8 @@ ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-pro
 CALLBACK = (("RecordingStatusCallback", f"{APP}/recording"), *ALL_EVENTS)
 RECORDED = f"record='record-from-start' recordingStatusCallback='{APP}/recording' "
 EVENTS = "recordingStatusCallbackEvent='in-progress completed absent'"
-JOINS = "<Response><Dial><Conference>room</Conference></Dial></Response>"
+
+
 SKIP = (("Status", "paused"), ("PauseBehavior", "skip"))
 
 
@@ -73,17 +74,6 @@ def test_paused_conference_recording_has_nothing_of_the_pause(story: ModelScenar
     fields = story.event("recording-completed")
     assert (fields["RecordingChannels"], fields["RecordingDuration"]) == ("2", "8")
     assert (fields["ConferenceSid"], fields["RecordingSource"]) == (story.conference(), "Conference")
-
-
-def test_pause_with_silence_counts_as_length_but_has_no_voices(story: ModelScenario) -> None:
-    sid, recording = dialed(story)
-    story.passes(2.0)
-    story.rest("POST", f"/Calls/{sid}/Recordings/{recording.sid}.json", ("Status", "paused"))
-    story.passes(10.0)
-    story.hangs_up(sid)
-
-    assert story.event("recording-completed")["RecordingDuration"] == "12"
-    assert spans(recording) == [(0.0, 2.0, frozenset({sid}))]
 
 
 def test_conference_recording_excludes_muted_held_and_coaching_participants(story: ModelScenario) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import InboundCall, PhoneRefuses, PhoneRings
+from conferral.sandbox.model.messages import InboundCall, PhoneRefuses
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 from tests.support.each import each
@@ -95,30 +95,6 @@ def test_events_joined_by_spaces_are_no_subscription(story: ModelScenario) -> No
     assert story.events("call") == []
 
 
-def test_status_callback_may_be_requested_by_get(story: ModelScenario) -> None:
-    _, body = story.rest(
-        "POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial?x=1#rc=2"), ("StatusCallbackMethod", "GET")
-    )
-
-    story.hangs_up(body["sid"])
-
-    (callback,) = story.callbacks
-    assert (callback.method, callback.params) == ("GET", ())
-    assert callback.url.startswith(f"{APP}/dial?x=1&Called=")
-    assert callback.url.endswith("#rc=2")
-
-
-def test_unknown_resources_are_not_found(story: ModelScenario) -> None:
-    paths = (
-        "/Calls/CA1.json", "/Conferences/CF1.json", f"/Conferences/CF{'0' * 32}/Participants.json",
-        "/Recordings/RE1.json",
-        "/Calls/Recordings.json", "/Conferences/Participants.json",
-    )  # fmt: skip
-    for path in paths:
-        status, body = story.rest("GET", path)
-        assert (status, body["code"], body["more_info"]) == (404, 20404, "https://www.twilio.com/docs/errors/20404")
-
-
 def test_paths_that_are_not_modeled_say_so(story: ModelScenario) -> None:
     sid = story.dial()
 
@@ -130,18 +106,6 @@ def test_paths_that_are_not_modeled_say_so(story: ModelScenario) -> None:
         status, body = story.rest("GET", path)
         assert (status, body["code"], body["status"]) == (404, 20404, 404)
         assert body["more_info"].startswith("the sandbox does not model this path")
-
-
-@pytest.mark.parametrize("status", ["completed", "canceled", ""])
-def test_finished_call_cannot_be_updated(story: ModelScenario, status: str) -> None:
-    sid = story.dial()
-    story.answers(sid)
-    story.hangs_up(sid)
-
-    form = (("Status", status),) if status else (("Twiml", "<Response/>"),)
-    code, body = story.rest("POST", f"/Calls/{sid}.json", *form)
-
-    assert (code, body["code"]) == (400, 21220)
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
@@ -285,16 +249,6 @@ def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it(story
     assert story.exchange.state.conferences[story.conference("new")].status == "completed"
 
 
-@pytest.mark.parametrize("events", [["ringing answered"], ["ringing", "answered"]], ids=["one field", "several"])
-def test_participant_call_events_may_come_in_one_field_or_several(story: ModelScenario, events: list[str]) -> None:
-    fields = [("StatusCallbackEvent", event) for event in events]
-    sid = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), *fields)
-
-    story.answers(sid)
-
-    assert story.events("call") == ["ringing", "answered"]
-
-
 @pytest.mark.parametrize(
     ("field", "code"), [(("Label", "target"), 16026), (("StatusCallback", "not-a-url"), 21609)], ids=["label", "url"]
 )
@@ -305,60 +259,6 @@ def test_refused_participant_is_not_dialed(story: ModelScenario, field: tuple[st
         "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), field
     ) == (400, code)
     assert list(story.exchange.state.live_calls) == [carol]
-
-
-@pytest.mark.parametrize("gone", ["call ended", "conference ended", "moved to other TwiML"])
-def test_participant_that_is_gone_is_not_found(story: ModelScenario, gone: str) -> None:
-    sid = story.member()
-    story.member()
-    path = story.participants(sid)
-
-    match gone:
-        case "call ended":
-            story.hangs_up(sid)
-        case "conference ended":
-            story.update_conference(("Status", "completed"))
-        case _:
-            story.redirect(sid, "<Response><Pause length='9'/></Response>")
-
-    for method in ("GET", "POST", "DELETE"):
-        assert story.refused(method, path) == (404, 20404)
-
-
-def test_repeated_hold_changes_nothing_and_says_nothing(story: ModelScenario) -> None:
-    customer = story.member()
-    story.member()
-
-    for _ in range(2):
-        story.update(customer, ("Hold", "true"))
-
-    assert story.events().count("participant-hold") == 1
-
-
-def test_last_member_removed_is_a_reason_of_its_own(story: ModelScenario) -> None:
-    sid, other = story.member(), story.member()
-    story.hangs_up(other)
-
-    story.rest("DELETE", story.participants(sid))
-
-    assert story.event("conference-end")["ReasonConferenceEnded"] == "last-participant-kicked"
-
-
-def test_conference_completed_by_the_api_names_no_call(story: ModelScenario) -> None:
-    twiml_leg = story.member()
-    rest_leg = story.participant("client:carol")
-    story.answers(rest_leg)
-    ringing = story.participant("client:dan")
-    story.happens(PhoneRings(ringing))
-
-    body = story.update_conference(("Status", "completed"))
-
-    assert (body["status"], body["reason_conference_ended"]) == ("completed", "conference-ended-via-api")
-    params = story.event("conference-end")
-    assert "CallSidEndingConference" not in params
-    assert story.event("participant-leave")["ReasonParticipantLeft"] == "conference_ended_via_api"
-    assert (story.status(twiml_leg), story.status(rest_leg)) == ("in-progress", "completed")
-    assert story.status(ringing) == "ringing"
 
 
 def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:

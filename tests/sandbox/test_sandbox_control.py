@@ -56,20 +56,6 @@ async def test_ledger_is_shown(app: WebhookApp, sandbox: Sandbox, control: Contr
     assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
 
 
-async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -> None:
-    status, body = await control.post(
-        "/faults",
-        callback_loss=0.5,
-        callback_delay_s=[0, 0.1],
-        once=[{"what": "next_rest", "method": "POST", "path": "/Calls", "cut": "after"}],
-    )
-
-    assert (status, body["callback_loss"], body["callback_delay_s"]) == (200, 0.5, [0, 0.1])
-    assert (sandbox.faults.callback_loss, len(sandbox.faults.pending_faults())) == (0.5, 1)
-    await control.post("/faults", clear=True)
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending_faults()) == (0.0, [])
-
-
 async def test_bot_hands_over_as_its_script_says(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     app.on(
         "/voice", "<Response><Connect action='/over'><ConversationRelay url='wss://bot.example'/></Connect></Response>"
@@ -99,25 +85,19 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
     [
         ("/calls", {"from": CUSTOMER}, 422, "to: Field required"),
         ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
-        ("/calls", {"from": ["a"], "to": BUSINESS}, 422, "from: "),
         ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom: "),
         ("/calls/CA1/answer", {}, 404, "CA1"),
         ("/browser-calls", {"to": "client:b"}, 422, "identity: "),
         ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
-        ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s: "),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
         ("/phones", {"address": "client:a", "kind": "parrot"}, 422, "kind: "),
         ("/bots", {"ends": "never"}, 422, "ends: "),
-        ("/bots", {"says": "Hello"}, 422, "says: "),
-        ("/bots", {"handoff_data": 5}, 422, "handoff_data"),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
-        ("/faults", {"callback_delay_s": [1]}, 422, "callback_delay_s"),
         ("/faults", {"once": [5]}, 422, "once"),
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
         ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s: "),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "status": 999}]}, 422, "status: "),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "cut": "between"}]}, 422, "cut: "),
         ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "To": 5}]}, 422, "To: "),
     ],

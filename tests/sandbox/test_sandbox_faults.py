@@ -1,5 +1,7 @@
 """Faults on demand: what is lost, doubled, delayed or cut, by seed or by name."""
 
+from typing import Any
+
 import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
@@ -38,12 +40,16 @@ async def test_callback_held_back_is_overtaken_by_the_next(app: WebhookApp, sand
     ("how", "error", "status", "fault", "calls"),
     [
         pytest.param({"cut": "before"}, aiohttp.ClientError, 0, "cut-before", 0, id="cut before the effect"),
+        pytest.param({"status": 500}, TwilioRestException, 500, "500-before", 0, id="500 before the effect"),
+        pytest.param(
+            {"status": 500, "moment": "after"}, TwilioRestException, 500, "500-after", 1, id="500 after the effect"
+        ),
         pytest.param({"cut": "after"}, aiohttp.ClientError, 0, "cut-after", 1, id="cut after the effect"),
         pytest.param({"mangled": "half"}, aiohttp.ClientPayloadError, 201, "half-after", 1, id="half an answer"),
     ],
 )
 async def test_connection_may_break_before_or_after_the_effect_or_in_the_answer(
-    sandbox: Sandbox, twilio: Client, how: dict[str, str], error: type[Exception], status: int, fault: str, calls: int
+    sandbox: Sandbox, twilio: Client, how: dict[str, Any], error: type[Exception], status: int, fault: str, calls: int
 ) -> None:
     sandbox.faults.next_rest("POST", "/Calls.json", **how)
 
@@ -85,18 +91,6 @@ async def test_page_of_a_proxy_may_come_in_place_of_an_answer(
     assert sandbox.request_log.rest[-1].fault == f"html-{moment}"
 
 
-@pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
-async def test_server_error_may_come_before_or_after_the_effect(
-    sandbox: Sandbox, twilio: Client, moment: str, calls: int
-) -> None:
-    sandbox.faults.next_rest("POST", "/Calls.json", status=500, moment=moment)
-
-    with pytest.raises(TwilioRestException) as refused:
-        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
-
-    assert (refused.value.status, len(sandbox.live_calls())) == (500, calls)
-
-
 async def test_hook_sees_each_request_before_and_after_its_effect(sandbox: Sandbox, twilio: Client) -> None:
     seen: list[tuple[str, str, int]] = []
 
@@ -128,16 +122,6 @@ def test_same_seed_decides_alike() -> None:
     assert decide(7) == decide(7)
     assert decide(7) != decide(8)
     assert {plan.fault for plan in decide(7)} >= {"lost", "doubled", "429", "500-before", "500-after", "cut-after"}
-
-
-def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
-    faults = Faults(callback_loss=1.0, cut_before=1.0, latency_s=(1.0, 2.0))
-    faults.lose_callbacks("*", count=3)
-
-    faults.clear()
-
-    assert (faults.plan_callback(a_callback(1)).fault, faults.plan_rest("GET", "/Calls.json").fault) == ("", "")
-    assert faults.rates() == {}
 
 
 async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:

@@ -10,20 +10,6 @@ from tests.sandbox.webhook_app import WebhookApp
 from tests.support.phones import dialed
 
 
-async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sandbox: Sandbox) -> None:
-    sandbox.phone("client:alice").script(answer_after_s=2.0, hang_up_after_s=4.0)
-
-    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: caller.status == "completed")
-    await sandbox.wait_until_idle()
-
-    (alice,) = sandbox.calls_of("client:alice")
-    assert (alice.status, alice.has_heard(caller), caller.has_heard(alice)) == ("completed", True, True)
-    assert bridging.at("/action")[0].params["DialCallDuration"] == "4"
-    kinds = [str(it.sound) for it in caller.sounds_heard]
-    assert kinds[:3] == ["silence", "ringback", alice.sid]
-
-
 async def test_script_for_one_call_gives_way_to_the_usual_one(bridging: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.phone("client:alice").script(answer_after_s=0.1).script(outcome="busy", times=1)
 

@@ -1,8 +1,6 @@
 """Form bodies as Twilio sends them, each named after the moment; numbers, SIDs and places are made up."""
 
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -48,20 +46,12 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.directory import InboundRoute
 from tests.support.each import each
+from tests.webhooks.webhook_helpers import AGENT, BODIES, CALLER, CONFERENCE, fields
 
-BODIES = Path(__file__).parent / "bodies"
-CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
 SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
-CONFERENCE = "CF" + "3" * 32
 OWN_NUMBER = "+14155550100"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
 GATE = Gate(CALLER, "d1")
-
-
-def fields(name, **changes):
-    form = dict(parse_qsl((BODIES / f"{name}.txt").read_text(), keep_blank_values=True))
-    form |= changes
-    return {name: value for name, value in form.items() if value is not None}
 
 
 def status(form):
@@ -297,31 +287,18 @@ def test_a_time_that_cannot_be_read_is_no_reason_to_refuse(timestamp):
     "read, moment, changes, field",
     [
         (progressed, "agent_rings", {"CallSid": None}, "CallSid"),
-        (progressed, "agent_rings", {"CallSid": ""}, "CallSid"),
-        (progressed, "agent_rings", {"CallSid": "CA1\n"}, "CallSid"),
         (progressed, "agent_rings", {"CallSid": "{x}"}, "CallSid"),
         (progressed, "agent_rings", {"CallSid": "C" * 65}, "CallSid"),
-        (progressed, "agent_rings", {"CallStatus": None}, "CallStatus"),
         (progressed, "agent_rings", {"CallStatus": "in progress"}, "CallStatus"),
         (progressed, "agent_rings", {"SequenceNumber": "-1"}, "SequenceNumber"),
-        (progressed, "agent_rings", {"SequenceNumber": "1" * 10}, "SequenceNumber"),
         (progressed, "agent_rings", {"SequenceNumber": "\u0661"}, "SequenceNumber"),
         (progressed, "agent_rings", {"SipResponseCode": "busy"}, "SipResponseCode"),
         (conference, "agent_joins", {"ConferenceSid": None}, "ConferenceSid"),
         (conference, "agent_joins", {"StatusCallbackEvent": None}, "StatusCallbackEvent"),
-        (conference, "agent_joins", {"CallSid": None}, "CallSid"),
-        (conference, "agent_joins", {"CallSid": "a b"}, "CallSid"),
         (conference, "agent_joins", {"ParticipantLabel": "a\r\nb"}, "ParticipantLabel"),
-        (conference, "agent_joins", {"SequenceNumber": "x"}, "SequenceNumber"),
-        (recording, "customers_call_was_recorded", {"RecordingSid": None}, "RecordingSid"),
         (recording, "customers_call_was_recorded", {"RecordingSid": "{x}"}, "RecordingSid"),
-        (recording, "customers_call_was_recorded", {"RecordingStatus": None}, "RecordingStatus"),
         (recording, "customers_call_was_recorded", {"RecordingStatus": "a b"}, "RecordingStatus"),
-        (recording, "customers_call_was_recorded", {"CallSid": "a b"}, "CallSid"),
-        (recording, "customers_call_was_recorded", {"ConferenceSid": "a b"}, "ConferenceSid"),
         (lambda form: gate_reached(form, GATE), "target_answers_at_the_gate", {"CallSid": "{x}"}, "CallSid"),
-        (lambda form: gate_decided(form, GATE, GateDecision.TAKEN), "target_answers_at_the_gate", {"CallSid": "{x}"},
-         "CallSid"),
         *((session_id_of, "browser_calls_somebody", {"SessionID": named}, "SessionID")
           for named in ("a b", "{x}", "a" * 65, "\u0661")),
     ],

@@ -7,7 +7,6 @@ import pytest
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderError,
     ProviderRefusedError,
 )
 from conferral.statemachine.effects import (
@@ -161,21 +160,6 @@ async def test_a_dial_whose_answer_names_no_call_has_an_unknown_outcome(effect: 
 
     with pytest.raises(OutcomeUnknownError):
         await calls.perform(effect)
-
-
-@pytest.mark.parametrize("effect, name", DIALS)
-@pytest.mark.parametrize("error", [
-    from_status(400, 16025), from_status(400, 16024), from_status(400, 21211), from_status(400, 21210),
-    from_status(403, 20403), GONE, from_status(429, 20429), from_status(503), OutcomeUnknownError(),
-])  # fmt: skip
-async def test_dial_error_is_raised_unchanged_after_one_request(effect: Dial, name: str, error: ProviderError) -> None:
-    calls, http = calls_with({name: error}, SETUP)
-
-    with pytest.raises(type(error)) as caught:
-        await calls.perform(effect)
-
-    assert caught.value is error
-    assert len(http.requests) == 1
 
 
 # ---- the allow-list ----------------------------------------------------------------------------------------------

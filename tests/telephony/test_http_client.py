@@ -5,12 +5,9 @@ import base64
 import gzip
 import random
 import tracemalloc
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 from urllib.parse import parse_qsl
 
-import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
@@ -30,7 +27,6 @@ from conferral.telephony import http_client as client_module
 from conferral.telephony.http_client import (
     PooledHttpClient,
     RequestResult,
-    http_client,
     label_requests,
     rest_client,
     send_guard,
@@ -102,30 +98,6 @@ async def test_api_key_is_used_where_one_is_set(
     (request,) = twilio.requests
     assert request.headers["Authorization"] == "Basic " + base64.b64encode(expected.encode()).decode()
     assert f"/Accounts/{ACCOUNT}/" in request.target
-
-
-async def test_client_from_settings_goes_to_the_configured_url(
-    twilio: ScriptedTwilio, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: dict[str, Any] = {}
-
-    def noting(factory: Callable[..., Any]) -> Callable[..., Any]:
-        def make(**options: Any) -> Any:
-            given.update(options)
-            return factory(**options)
-
-        return make
-
-    monkeypatch.setattr(aiohttp, "ClientSession", noting(aiohttp.ClientSession))
-    monkeypatch.setattr(aiohttp, "TCPConnector", noting(aiohttp.TCPConnector))
-    client = http_client(settings_with(TWILIO_API_URL=twilio.url), clock=SystemClock(), metrics=metrics)
-
-    await calls_over(client).perform(HANG_UP)
-    await client.close()
-
-    assert given["timeout"] == aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3)
-    assert (given["limit"], given["keepalive_timeout"]) == (96, 15)
-    assert len(twilio.requests) == 1
 
 
 @pytest.mark.parametrize("second", [[False], [True, False]], ids=["connected", "about to leave"])

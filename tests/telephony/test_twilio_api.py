@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from twilio.rest import Client
@@ -368,16 +368,6 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
     seen = await calls.find_redirect(replace(REDIRECT, **redirect))
 
     assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
-
-
-async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
-    class Whistle(Effect, frozen=True, kw_only=True):
-        kind: ClassVar[str] = "whistle"
-
-    calls, _ = calls_with({})
-
-    with pytest.raises(TypeError, match="whistle"):
-        await calls.perform(Whistle(effect_id="e9", session_id="S1"))
 
 
 # ---- what the action of a <Dial> reads -----------------------------------------------------------------------------

@@ -1,9 +1,7 @@
-import inspect
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
-from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from conferral.runtime.settings import BASE_URL_MAX
 from conferral.statemachine.effects import Sentence
@@ -151,14 +149,6 @@ def test_only_the_customers_time_is_bounded(party):
     assert conference.get("region") == "ie1"
 
 
-def test_every_attribute_that_is_sent_is_one_of_the_librarys():
-    known = set(inspect.signature(Dial.conference).parameters) | set(inspect.signature(VoiceResponse.dial).parameters)
-    dial, conference = join(attributes=SET_UP, wait_audio="music", supervises=True)
-
-    sent = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in (*dial.keys(), *conference.keys())}
-    assert sent <= known
-
-
 def test_every_join_of_a_session_names_the_same_callbacks():
     joins = [
         join("target", label="target-3"),
@@ -253,49 +243,10 @@ def test_gate_takes_one_key_and_is_also_notified_of_none():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "request_url",
-    [
-        pytest.param(Gate(SESSION, "d1", 2).next_request("1"), id="gate"),
-        pytest.param(DialAction(SESSION, "customer", DialKind.BRIDGE).next_request("completed"), id="dial-action"),
-    ],
-)
-def test_waiting_is_a_pause_and_the_same_question_again(request_url):
-    pause, redirect = ET.fromstring(DOCUMENTS.retry(request_url))
-
-    assert pause.attrib == {"length": "1"}
-    assert redirect.get("method") == "POST"
-    assert type(request_url).parse(query_of(redirect.text)) == request_url
-
-
 def test_words_that_no_document_could_hold_do_not_break_it():
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, brief="Smith & <Sons>\x00\x0b\ud800"))
 
     assert gather[0].text == "Smith & <Sons>   "
-
-
-def test_wait_audio_is_played_once_then_requested_again():
-    wait = Wait(SESSION, "customer", WaitAudio.MUSIC)
-
-    play, redirect = ET.fromstring(DOCUMENTS.hold_music(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
-
-    assert (play.tag, play.text, play.attrib) == ("Play", "https://example.com/a.wav?x=1&y=2", {})
-    assert (redirect.tag, redirect.get("method")) == ("Redirect", "POST")
-    assert Wait.parse(query_of(redirect.text)) == wait
-
-
-def test_greeting_is_said_once_before_wait_audio_is_requested_and_nothing_without_one():
-    wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
-    documents = TwimlBuilder(URLS, language="de-DE", voice="Polly.Vicki")
-
-    say, redirect = ET.fromstring(documents.greeting(wait, "Smith & <Sons>\x00"))
-    (at_once,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
-
-    assert (say.text, say.attrib) == ("Smith & <Sons> ", {"language": "de-DE", "voice": "Polly.Vicki"})
-    assert redirect.get("method") == "POST"
-    assert wait.after_greeting() == Wait(SESSION, "customer", WaitAudio.MUSIC)
-    for following in (redirect, at_once):
-        assert Wait.parse(query_of(following.text)) == wait.after_greeting()
 
 
 def test_an_announcement_is_said_and_nothing_else_and_one_of_nothing_is_a_moment_of_silence():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conferral.telephony.callback_events import conference_event, recording_changed
 from conferral.telephony.callback_fields import STORED_BYTES_MAX, summarize_unknown
 from tests.support.each import each
-from tests.telephony.test_callback_events import BODIES, CALLER, fields
+from tests.webhooks.webhook_helpers import BODIES, CALLER, fields
 
 KNOWN = frozenset({"CallSid"})
 

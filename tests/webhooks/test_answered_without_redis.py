@@ -1,17 +1,16 @@
 """A call that was answered without Redis: what comes once it is back opens the session, if the call is live."""
 
-from dataclasses import replace
-
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError
 from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
-from tests.webhooks.documents import action_of, next_url, rung
+from tests.webhooks.documents import action_of, next_url
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
 
 CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", without_redis=True).query()
 ACTION = "/voice/dial-action?" + DialAction(CALLER, "customer", DialKind.BRIDGE, without_redis=True).query()
-DIRECTORY = '[inbound."+14155550100"]\nagents = ["+14155550123", "client:bob"]\n'
+
+
 VISIT = f"{CALLER}-2"
 
 
@@ -78,28 +77,6 @@ async def test_later_callback_goes_to_the_session_that_was_opened(client, ingest
 
     assert opened(ingest) == [("call_progressed", VISIT)]
     assert child_lookup.asked == []
-
-
-async def test_call_that_rings_the_next_agent_has_a_session(open_client, ingest, write_directory, session_id):
-    client = await open_client(**write_directory(DIRECTORY))
-    form = fields("dial_ends_busy", To="+14155550100")
-    ingest.publish_and_read = lambda event, call_sid: ingest.publish(event, call_sid=call_sid)
-
-    _, document = await post(client, ACTION, form)
-
-    assert rung(document) == "bob"
-    assert action_of(document) == replace(DialAction.parse(ACTION.partition("?")[2]), session_id=session_id,
-                                          without_redis=False, agent_number=1)  # fmt: skip
-    assert opened(ingest) == [("call_received", session_id), ("dial_ended", session_id)]
-
-
-async def test_call_that_rings_the_next_agent_without_redis_still_names_the_call(open_client, ingest, write_directory):
-    client = await open_client(**write_directory(DIRECTORY))
-    ingest.away = True
-
-    _, document = await post(client, ACTION, fields("dial_ends_busy", To="+14155550100"))
-
-    assert (rung(document), action_of(document).without_redis) == ("bob", True)
 
 
 async def test_action_is_answered_by_the_session_that_was_opened(client, ingest):

@@ -5,42 +5,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.parts import ConferenceAttributes
-from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait
 from tests.webhooks.documents import action_of, conference_of, verbs
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post
 
-DIRECTORY = """
-[destinations]
-sales = "client:sales"
-
-[inbound."+14155550100"]
-agents = ["client:alice", "sales", "+14155550124"]
-mode = "conference"
-beep = "onEnter"
-jitter_buffer_size = "small"
-max_participants = 10
-record = "true"
-greeting = "Good morning."
-after = "https://example.com/survey"
-time_limit = 600
-hangup_on_star = true
-
-[inbound."+14155550101"]
-mode = "bridge"
-agents = ["client:bob"]
-"""
-WHOLE = ConferenceAttributes(
-    record="true",
-    beep="onEnter",
-    jitter_buffer_size="small",
-    greeting="Good morning.",
-    max_participants=10,
-    time_limit_s=600,
-    hangup_on_star=True,
-    after_url="https://example.com/survey",
-)
+DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "+14155550124"]\nmode = "conference"\n'
 
 
 # ---- /voice/conference -------------------------------------------------------------------------------------------
@@ -78,30 +47,6 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
 
 
 # ---- the directory -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference"])
-@pytest.mark.parametrize(
-    ("called", "mode", "agents", "attributes"),
-    [
-        ("+14155550100", SessionMode.CONFERENCE, ("client:alice", "client:sales", "+14155550124"), WHOLE),
-        ("+14155550101", SessionMode.BRIDGE, ("client:bob",), ConferenceAttributes()),
-        ("+14155550102", None, ("+14155550123",), ConferenceAttributes()),
-    ],
-)
-async def test_the_called_number_decides_who_answers_and_how(
-    open_client, ingest, write_directory, route, called, mode, agents, attributes
-):
-    client = await open_client(**write_directory(DIRECTORY))
-
-    _, document = await post(client, route, fields("call_arrives", To=called))
-
-    own_mode = SessionMode.CONFERENCE if route == "/voice/conference" else SessionMode.BRIDGE
-    (event,) = ingest.events
-    assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
-        mode or own_mode, agents[0], agents[1:], attributes,
-    )  # fmt: skip
-    assert (conference_of(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
 
 
 async def test_a_browser_opens_no_other_numbers_routing_by_what_it_says_that_it_calls(

@@ -25,11 +25,7 @@ JOIN, BY_NAME, HANG_UP, ASK = (
     DialActionAnswer.HANG_UP,
     DialActionAnswer.READ_CHILD_CALL,
 )
-IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
-    DialActionAnswer.WAIT_IN_CONFERENCE,
-    DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
-    DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
-)
+IN_ANOTHER, NO_WAIT_AUDIO = DialActionAnswer.WAIT_IN_NEW_CONFERENCE, DialActionAnswer.WAIT_WITH_TWILIO_MUSIC
 NEXT, WAIT = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.WAIT
 SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
 BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_ANSWER, DialActionAnswer.SAY_UNREACHABLE
@@ -87,42 +83,6 @@ def agent(**known):
 )  # fmt: skip
 def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
     assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
-
-
-@each(
-    "direction, state, party, dial, expected",
-    [
-        # Inbound, the customer is the parent and the agent the child.
-        ("inbound",  "bridged",      agent(), BRIDGE, HANG_UP),
-        ("inbound",  "converting",   agent(), CONF,   BY_NAME),
-        ("inbound",  "conferenced",  agent(), CONF,   HANG_UP),
-        ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # left, or EndConferenceOnExit ended the conference
-        ("inbound",  "transferring", customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, IN_CONFERENCE),   # blind, bridged
-        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    BRIDGE, IN_CONFERENCE),
-        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    CONF,   IN_ANOTHER),
-        ("inbound",  "converting",   customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
-        ("inbound",  "conferenced",  customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
-        ("inbound",  "bridged",      customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, HANG_UP),
-        # Outbound, the agent is.
-        ("outbound", "bridged",      agent(), BRIDGE, HANG_UP),    # the customer has hung up
-        ("outbound", "converting",   agent(), BRIDGE, JOIN),
-        ("outbound", "conferenced",  agent(), BRIDGE, JOIN),
-        ("outbound", "transferring", agent(), BRIDGE, JOIN),
-        ("outbound", "transferring", agent(wait_audio=WaitAudio.MUSIC), BRIDGE, JOIN),   # only a customer waits
-        ("outbound", "transferring", agent(is_leaving=True), BRIDGE, HANG_UP),      # blind: the customer was moved
-        ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
-        ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
-        ("outbound", "transferring", customer(wait_audio=WaitAudio.RINGBACK), CONF, IN_ANOTHER),
-        # Other participants hang up when the conference is over.
-        ("inbound",  "transferring", a_party(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
-        ("inbound",  "conferenced",  a_party(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
-    ],
-)  # fmt: skip
-def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, state, party, dial, expected):
-    name = party.label.rpartition("-")[0]
-    given = facts(state, direction=direction, **{name: party})
-
-    assert decide(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
 
 
 @each("state", State)

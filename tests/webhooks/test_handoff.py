@@ -64,15 +64,6 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
     assert event.options.confirm
 
 
-async def test_a_bridge_has_no_conference(client, ingest):
-    _, document = await post(client, f"{HANDOFF}?mode=bridge&to=client:bob&params=id%3D7&brief=Hi", arrives())
-    callee = dial_of(document).find("Client")
-    assert callee.find("Identity").text == "bob"
-    assert [(one.get("name"), one.get("value")) for one in callee.findall("Parameter")] == [("id", "7")]
-    assert "/voice/gate?" in callee.get("url")
-    assert ingest.events[0].mode == "bridge"
-
-
 @each("query, data", [
     ("to=%2B447700900123", None),  # not on the allow-list
     ("to=nobody", None),
@@ -176,11 +167,6 @@ async def test_a_caller_who_hung_up_on_the_bot_rings_no_one(client, ingest):
     _, document = await post(client, HANDOFF, arrives({"to": "client:bob"}, CallStatus="completed"))
     assert verbs(document) == []
     assert not ingest.events
-
-
-async def test_the_customer_of_a_call_that_the_app_placed_is_who_was_called(client, ingest):
-    event = await received(client, ingest, Direction="outbound-api", From="+14155550100", To="+14155550199")
-    assert (event.customer_address, event.direction, event.has_caller_id) == ("+14155550199", "outbound", True)
 
 
 async def test_a_failed_bot_session_hands_off_like_any_other(client, ingest):

@@ -1,4 +1,3 @@
-import asyncio
 import inspect
 import json
 from unittest.mock import AsyncMock
@@ -6,7 +5,6 @@ from unittest.mock import AsyncMock
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.web import server
 from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.twilio_queries import TwilioQueries
@@ -69,29 +67,6 @@ def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
             continue  # the webhooks use a few of Twilio's reads
         assert list(inspect.signature(getattr(fake, name)).parameters) == list(inspect.signature(method).parameters)
         assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)
-
-
-async def test_concurrent_health_checks_query_redis_and_the_metrics_once(client, ingest, metrics, monkeypatch):
-    asked = {"redis": 0, "metrics": 0}
-    trouble, exposition = ingest.redis_error, metrics.exposition
-
-    async def counted_trouble():
-        asked["redis"] += 1
-        return await trouble()
-
-    def counted_exposition():
-        asked["metrics"] += 1
-        return exposition()
-
-    monkeypatch.setattr(ingest, "redis_error", counted_trouble)
-    monkeypatch.setattr(metrics, "exposition", counted_exposition)
-    monkeypatch.setattr(server, "TTL_S", 3600)
-
-    for path in ("/readyz", "/metrics"):
-        answers = await asyncio.gather(*(read(client, path) for _ in range(50)))
-        assert {status for status, _, _ in answers} == {200}
-
-    assert asked == {"redis": 1, "metrics": 1}
 
 
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):

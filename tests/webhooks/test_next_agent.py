@@ -1,12 +1,9 @@
 """The agent of a bridge could not be had: the next one is rung, without waiting for anyone."""
 
-from urllib.parse import urlsplit
-
 import pytest
 
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase
-from conferral.telephony.callback_urls import CallCallback
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, rung, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
@@ -20,22 +17,6 @@ def unanswered(status="no-answer", **changes):
 
 def target_of(number):
     return DIAL_ACTION.replace("&v=1", f"&agent={number}&v=1") if number else DIAL_ACTION
-
-
-@pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
-async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, ingest, status):
-    ingest.facts = facts("bridged", agents=AGENTS)
-
-    _, document = await post(client, target_of(0), unanswered(status))
-
-    dial, action = dial_of(document), action_of(document)
-    assert (rung(document), dial.get("callerId"), dial.get("timeout")) == ("bob", "+14155550199", "30")
-    assert dial.get("answerOnBridge") == "true"
-    assert (action.session_id, action.party, action.agent_number) == (CALLER, "customer", 1)
-    assert action.dial.value == "bridge"
-    params = CallCallback.parse(urlsplit(dial.find("Client").get("statusCallback")).query)
-    assert (params.session_id, params.party, params.agent_number) == (CALLER, "agent", 1)
-    assert [event.agent_number for event in ingest.events] == [0]
 
 
 @pytest.mark.parametrize(
@@ -55,12 +36,6 @@ async def test_no_one_else_rings(open_client, ingest, write_directory, known, is
     target = f"/voice/dial-action?session={CALLER}&party={party}&dial=bridge&attempt=1&v=1"
 
     assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
-
-
-async def test_a_caller_who_was_moved_meanwhile_goes_to_the_conference(client, ingest):
-    ingest.facts = facts("converting", agents=AGENTS)
-
-    assert conference_of((await post(client, target_of(0), unanswered()))[1]).text == CONFERENCE
 
 
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])

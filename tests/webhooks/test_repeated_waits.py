@@ -3,12 +3,8 @@
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
-from conferral.statemachine.parts import ConferenceAttributes
-from tests.webhooks.documents import action_of, conference_of, follow, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
-
-#: Of the two who may wait first: whose call it is, and the direction of the session.
-CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, "outbound")
+from tests.webhooks.documents import conference_of, follow, verbs
+from tests.webhooks.webhook_helpers import CALLER, a_party, facts, fields
 
 
 def left(party, attempt=1):
@@ -17,24 +13,6 @@ def left(party, attempt=1):
 
 def form(call_sid=CALLER, **changes):
     return fields("dial_into_conference_ends", CallSid=call_sid, **changes)
-
-
-@pytest.mark.parametrize("opening", ["arriving", "dialing-party"])
-@pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
-async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, ingest, party, sid, direction, opening):
-    attributes = ConferenceAttributes(max_participants=7)
-    ingest.facts = facts("conferenced", direction=direction, opening=opening, attributes=attributes)
-
-    _, document = await post(client, left(party), form(sid))
-
-    conference = conference_of(document)
-    # By name: the conference that it was in may be over.
-    assert (conference.text, conference.get("participantLabel")) == (CALLER, f"{party}-1")
-    # Without a wait URL, Twilio plays its own music.
-    assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
-    assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
-    assert action_of(document).attempt == 2
-    assert [event.dial for event in ingest.events] == ["conference"]
 
 
 @pytest.mark.parametrize(("party", "starts"), [("customer", "false"), ("agent", "true")])

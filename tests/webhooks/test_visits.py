@@ -69,29 +69,6 @@ async def test_request_gets_the_same_answer_until_its_document_runs(client, inge
     assert verbs(second) == (["Dial"] if repeats else ["Pause", "Redirect"])
 
 
-@pytest.mark.parametrize(
-    "session",
-    [
-        facts("conferenced", customer=a_party(call_sid=CALLER, status="left")),
-        facts("bridged", phase="ringing", dial_call_status="canceled"),
-        facts("bridged", phase="connected", dial_call_status="completed"),
-    ],
-    ids=["left", "ringing", "connected"],
-)
-async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest, session):
-    """A bridged one may take 10 s to end: by then, the caller would hear that no one can be reached."""
-    ingest.facts, ingest.ended = session, {}
-    claimed = []
-
-    async def claim(call_sid, ended, wanted):
-        claimed.append((call_sid, ended, wanted))
-        return wanted
-
-    ingest.claim_visit, ingest.read = claim, lambda _session_id: _none()
-    await post(client, "/voice/inbound", fields("call_arrives"))
-    assert claimed == [(CALLER, CALLER, f"{CALLER}-2")]
-
-
 async def test_twentieth_visit_opens(client, ingest):
     ingest.ended = {CALLER: f"{CALLER}-19"}
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))

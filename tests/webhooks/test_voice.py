@@ -4,8 +4,6 @@ import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.parts import TransferState
-from conferral.statemachine.states import TransferMode, TransferStage
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
@@ -201,18 +199,3 @@ async def test_the_fallback_after_a_message_opens_nothing(client, ingest):
     _, document = await post(client, "/voice/fallback", form)
 
     assert (verbs(document), ingest.events) == (["Hangup"], [])
-
-
-async def test_a_caller_whose_voicemail_document_fails_waits_in_the_sessions_conference(client, ingest):
-    leaves_message = TransferState(1, TransferMode.INBOUND, "", stage=TransferStage.LEAVING_MESSAGE)
-    ingest.facts = facts("transferring", phase="voicemail", conference_name="room", transfer=leaves_message)
-    ingest.sessions[CALLER] = CALLER
-
-    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl="", ErrorCode="12100"))
-
-    joined = conference_of(document)
-    assert (joined.text, joined.get("participantLabel"), joined.get("startConferenceOnEnter")) == (
-        "room", "customer-1", "false"
-    )  # fmt: skip
-    assert f"session={CALLER}" in joined.get("statusCallback")
-    assert "/voice/wait?" in joined.get("waitUrl")

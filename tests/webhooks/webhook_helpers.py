@@ -196,34 +196,20 @@ class FakeTwilioQueries:
         self.alone = True
         #: Whether a conference of the session's name has started.
         self.started = False
-        #: Whether a phone may be shown a SIP caller's number.
-        self.shows = False
         self.live = True
         self.error = None
         self.asked = []
 
     async def child_status(self, parent_call_sid, child_call_sid=""):
-        self.asked.append(child_call_sid or parent_call_sid)
-        if self.error:
-            raise self.error
+        self._ask(child_call_sid or parent_call_sid)
         return self.status
 
     async def has_started(self, conference_name):
-        self.asked.append(conference_name)
-        if self.error:
-            raise self.error
+        self._ask(conference_name)
         return self.started
 
-    async def may_show(self, number, sip_domain_sid):
-        self.asked.append((number, sip_domain_sid))
-        if self.error:
-            raise self.error
-        return self.shows
-
     async def is_live(self, call_sid):
-        self.asked.append(call_sid)
-        if self.error:
-            raise self.error
+        self._ask(call_sid)
         return self.live
 
     async def live_call(self, call_sid):
@@ -231,7 +217,10 @@ class FakeTwilioQueries:
         return fields("call_arrives", CallSid=call_sid, Direction="inbound") if live else {}
 
     async def is_alone(self, conference_sid, call_sid):
-        self.asked.append((conference_sid, call_sid))
+        self._ask((conference_sid, call_sid))
+        return self.alone
+
+    def _ask(self, about):
+        self.asked.append(about)
         if self.error:
             raise self.error
-        return self.alone

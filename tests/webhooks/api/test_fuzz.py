@@ -3,12 +3,11 @@
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.web.server import run_server
 from conferral.storage.queries.session_reader import SessionCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
@@ -16,17 +15,6 @@ from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, repo
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
 
 pytestmark = pytest.mark.redis
-
-
-@asynccontextmanager
-async def served(app):
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 async def carry_out(store):
@@ -109,8 +97,8 @@ async def fuzzed(store, metrics, folder, seed):
     try:
         app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, SystemClock())
         add_api(app, settings(), store, KEYS, metrics, SystemClock())
-        async with served(app) as url:
-            return await run(url, folder, "--seed", str(seed), "--max-examples", "200")
+        async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
+            return await run(f"http://127.0.0.1:{port}", folder, "--seed", str(seed), "--max-examples", "200")
     finally:
         worker.cancel()
 

@@ -163,17 +163,6 @@ async def test_a_token_without_read_sees_its_own_commands_from_the_start_and_no_
     assert (await ask(api, "GET", "/commands/none", headers=bearer_of("desk")))[0] == 404
 
 
-async def test_a_repeated_command_stays_the_first_senders(opened, store):
-    api, _ = await opened(*(table(name, ["end"]) for name in ("desk", "desk-2")))
-    for name in ("desk", "desk-2"):
-        sent = ask(
-            api, "POST", f"/sessions/{CALLER}/commands", headers=bearer_of(name), json={"type": "end", "id": "c1"}
-        )
-        assert (await sent)[0] == 202
-    answers = [(await ask(api, "GET", "/commands/c1", headers=bearer_of(name)))[0] for name in ("desk", "desk-2")]
-    assert answers == [200, 403]
-
-
 # ---- destinations ------------------------------------------------------------------------------------------------
 
 

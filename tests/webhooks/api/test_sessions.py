@@ -107,13 +107,6 @@ async def test_a_session_is_found_by_any_of_its_calls(api, store):
     assert (await get(api, f"/sessions/{ALICE}"))[1]["id"] == CALLER
 
 
-async def test_call_token_is_never_returned(api, store):
-    await put(store, replace(session(), call_token="a-token-with-a-number"))
-
-    for path in (f"/sessions/{CALLER}", "/sessions"):
-        assert "a-token-with-a-number" not in str(await get(api, path))
-
-
 async def test_conference_and_transfer_of_a_session_are_objects(api, store):
     transfer = TransferState(1, TransferMode.BLIND, "client:bob", reason="busy", by="api")
     await put(store, session(conference_sid="CF1", conference_name="C-1", transfer=transfer, end_reason=""))
@@ -183,18 +176,6 @@ def entry(number, **fields):
         "outcome": "stayed", "version": str(number), "reason": "", "effects": "[]",
     }  # fmt: skip
     return reported | fields
-
-
-async def test_log_is_returned_page_by_page_oldest_first(api, store):
-    await put(store, session())
-    for number in range(7):
-        await store.xadd(KEYS.log(CALLER), entry(number))
-
-    _, first = await get(api, f"/sessions/{CALLER}/log?limit=4")
-    _, second = await get(api, f"/sessions/{CALLER}/log?limit=4&cursor={first['cursor']}")
-
-    assert [one["version"] for one in first["entries"] + second["entries"]] == [str(number) for number in range(7)]
-    assert (len(first["entries"]), second["cursor"]) == (4, None)
 
 
 async def test_log_entry_is_returned_with_all_its_fields(api, store):
