@@ -23,7 +23,7 @@ IN_SCRIPTS = (
     "return redis.call(unpack(ARGV))",
     """
       local answer = redis.pcall(unpack(ARGV))
-      return type(answer) == 'table' and answer.err or answer
+      return type(answer) == 'table' and answer.err and string.match(answer.err, '%S+') or answer
     """,
     "redis.call('HDEL', KEYS[1], 'f')\nreturn redis.call(unpack(ARGV))",
 )
@@ -84,7 +84,7 @@ def comparable(one: Words, reply: Any) -> Any:
 
 def plain(reply: Any) -> Any:
     if isinstance(reply, Exception):
-        return type(reply).__name__, str(reply)
+        return type(reply).__name__
     if isinstance(reply, (list, tuple)):
         return [plain(part) for part in reply]
     if isinstance(reply, dict):
