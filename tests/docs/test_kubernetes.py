@@ -78,13 +78,6 @@ def test_webhooks_without_redis_keep_getting_requests() -> None:
     assert container_of("webhooks")["readinessProbe"]["httpGet"]["path"] == "/healthz"
 
 
-def test_webhooks_and_workers_are_two_and_one_of_each_is_disrupted_at_a_time() -> None:
-    replicas = {one["metadata"]["name"]: one["spec"]["replicas"] for one in BY_KIND["Deployment"]}
-    assert replicas == {"conferral-webhooks": 2, "conferral-worker": 2, "conferral-console": 1}
-    budgets = {one["metadata"]["name"]: one["spec"]["maxUnavailable"] for one in BY_KIND["PodDisruptionBudget"]}
-    assert budgets == {"conferral-webhooks": 1, "conferral-worker": 1}
-
-
 def test_selectors_find_the_pods_and_metrics_are_at_their_ports() -> None:
     pods = {one["metadata"]["name"]: one["spec"]["template"]["metadata"] for one in BY_KIND["Deployment"]}
     for one in (*BY_KIND["Deployment"], *BY_KIND["PodDisruptionBudget"]):

@@ -16,12 +16,6 @@ RELEASE = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_t
 JOBS: dict[str, dict[str, Any]] = RELEASE["jobs"]
 
 
-def step(job: str, action: str) -> dict[str, Any]:
-    """A step's options, by its action."""
-    (found,) = (one for one in JOBS[job]["steps"] if one.get("uses", "").startswith(f"{action}@"))
-    return dict(found.get("with", {}))
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_actions_are_pinned_by_commit_and_steps_write_only_where_a_job_may(file: Path) -> None:
     workflow = yaml.safe_load(file.read_text("utf-8"))
@@ -48,17 +42,6 @@ def test_release_starts_from_a_tag_that_is_the_version(tmp_path: Path) -> None:
     assert checked("v0.0.1") != 0
     assert checked(f"v{version}") == 0
     assert (tmp_path / "output").read_text() == f"version={version}\n"
-
-
-def test_release_publishes_without_a_token_and_with_provenance() -> None:
-    assert JOBS["package"]["permissions"] == {"id-token": "write", "attestations": "write"}
-    assert step("package", "pypa/gh-action-pypi-publish") == {"attestations": True}
-    assert step("package", "actions/attest-build-provenance")["subject-path"] == "dist/*"
-    built = step("image", "docker/build-push-action")
-    assert (built["provenance"], built["sbom"], built["push"]) == ("mode=max", True, True)
-    assert (ROOT / built["context"] / "Dockerfile").exists()
-    for job in ("package", "image"):
-        assert JOBS[job]["needs"] == "build"
 
 
 def test_release_installs_from_a_lock_that_has_what_builds() -> None:

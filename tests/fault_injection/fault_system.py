@@ -1,4 +1,4 @@
-"""A local system that records, for faults: what Redis executed, what was decided, and who was alone for how long."""
+"""A local system that records, for faults: what was decided, and who was alone for how long."""
 
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
@@ -10,7 +10,6 @@ from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import DEADLINE_S, FAST, LocalSystem
-from tests.support.redis_history import RedisHistory
 from tests.support.redis_server import RedisServer
 
 #: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
@@ -45,15 +44,12 @@ class FaultSystem(LocalSystem):
         **options: Any,
     ) -> None:
         super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
-        #: What the Redis has carried out.
-        self.history = RedisHistory(server.socket)
         self.decisions = Decisions()
         if worker_url:
             self.worker_options["redis"] = elsewhere(worker_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as keeping_on:
-            await keeping_on.enter_async_context(self.history)
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
             self._until_the_end = keeping_on.pop_all()

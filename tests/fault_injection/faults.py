@@ -15,11 +15,11 @@ class Fault(NamedTuple):
     played_in: str = ""
 
 
-WORLDS = "simulation/test_simulation.py"
+WORLDS, COMMITS = "simulation/test_simulation.py", "storage/test_commit.py"
 #: By number. Numbers never change their meaning; new faults get new ones.
 FAULTS: dict[int, Fault] = {
     1: Fault("a commit is stored, its reply is lost", "recognized as our own: nothing is decided or done twice"),
-    2: Fault("a commit reaches Redis twice", "the second changes nothing"),
+    2: Fault("a commit reaches Redis twice", "the second changes nothing", COMMITS),
     3: Fault("a callback is on the stream twice", "one decision; the other entry is stale"),
     4: Fault("the reply to a read is lost", "read again, decided once; the stream ends up empty"),
     5: Fault("a worker is killed before the commit", "the next one decides, one effect"),
@@ -30,7 +30,7 @@ FAULTS: dict[int, Fault] = {
     10: Fault("a worker is paused in the middle of a request", "only the holder uses a late answer", WORLDS),
     11: Fault("a worker's event loop is blocked for longer than its lease", "as if it was paused", WORLDS),
     12: Fault("the lease is lost between two commits", "the first is kept, the second is refused", WORLDS),
-    13: Fault("two workers have the same epoch", "the full holder name decides which commits"),
+    13: Fault("two workers have the same epoch", "the full holder name decides which commits", COMMITS),
     14: Fault("Redis is killed and restarted", "nothing acknowledged is lost; scripts are sent again"),
     15: Fault("Redis restarts with a torn append-only file", "a commit is complete or absent"),
     16: Fault("Redis comes back from an older file", "detected; verified before anything is sent; no one is stranded"),
@@ -38,7 +38,7 @@ FAULTS: dict[int, Fault] = {
     18: Fault("the primary is demoted during a connection", "reconnects to the primary"),
     19: Fault("Redis is emptied in operation", "groups are recreated; sessions come back from callbacks and the sweep"),
     20: Fault("a stream is deleted while it is read", "recreated; no busy loop"),
-    21: Fault("Redis forgets its scripts", "sent again, without an effect on calls"),
+    21: Fault("Redis forgets its scripts", "sent again, without an effect on calls", COMMITS),
     22: Fault("Redis is full", "callers are connected, the backlog drains, and work continues when there is memory"),
     23: Fault("Redis may evict keys", "`conferral check` fails"),
     24: Fault(
@@ -46,9 +46,13 @@ FAULTS: dict[int, Fault] = {
         "nothing is half done, `/readyz` answers 503, callers are connected",
     ),
     25: Fault("Redis is silent, the connection open", "every request ends at its deadline; TwiML is answered in time"),
-    26: Fault("Redis is slow", "lower throughput; no lease is lost"),
-    27: Fault("a connection breaks in the middle of a reply", "reconnects; no reply is matched to another request"),
-    28: Fault("a task is canceled at any await", "no wrong reply, no connection lost"),
+    26: Fault("Redis is slow", "lower throughput; no lease is lost", "simulation/test_slow_redis.py"),
+    27: Fault(
+        "a connection breaks in the middle of a reply",
+        "reconnects; no reply is matched to another request",
+        "storage/test_error_mapping.py",
+    ),
+    28: Fault("a task is canceled at any await", "no wrong reply, no connection lost", "storage/test_error_mapping.py"),
     29: Fault("another tenant's script keeps Redis busy", "waits, then continues"),
     30: Fault("a cluster's slot moves under load", "followed, nothing lost", "soak/test_cluster.py"),
     31: Fault("a cluster's node dies, a replica is promoted", "as with a failover", "soak/test_cluster.py"),
@@ -75,7 +79,11 @@ FAULTS: dict[int, Fault] = {
     ),
     43: Fault("callbacks lost, repeated a hundred times, late, reversed", "agrees with Twilio after one sweep at most"),
     44: Fault("callbacks of another account, an unknown or ended session", "403, rebuilt, or ignored with a reason"),
-    45: Fault("a flood of wrong signatures", "403, nothing is published, valid ones are answered"),
+    45: Fault(
+        "a flood of wrong signatures",
+        "403, nothing is published, valid ones are answered",
+        "webhooks/test_authentication.py",
+    ),
     46: Fault(
         "huge bodies, slow senders, bombs, too many fields",
         "refused or cut off before they are read",
@@ -98,7 +106,11 @@ FAULTS: dict[int, Fault] = {
     53: Fault("no more file descriptors", "sheds load, recovers"),
     54: Fault("a worker runs out of memory", "as if it was killed"),
     55: Fault("commands that repeat or contradict each other", "one wins, the others are rejected; one outcome per id"),
-    56: Fault("braces, globs, and similar characters in ids", "rejected before they become part of a key"),
+    56: Fault(
+        "braces, globs, and similar characters in ids",
+        "rejected before they become part of a key",
+        "storage/test_command_parser.py",
+    ),
     57: Fault("no worker runs when a timer is due", "fires once, after the takeover"),
     58: Fault("the sweep runs during a change", "findings older than the newest fact are ignored"),
     59: Fault("a partition has no holder", "reported by `/readyz` and a metric"),

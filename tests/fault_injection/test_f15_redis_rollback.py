@@ -92,7 +92,7 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
         gone = live - {call.sid for call in system.sandbox.live_calls()}
         assert life.customer.sid not in gone, await system.report()
         assert system.dials_to(TARGET) <= 1
-        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
+        await all_hang_up(system, outage_s=AWAY_S)
 
 
 @pytest.mark.soak
@@ -120,4 +120,4 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         assert (outcome.status, outcome.reason.partition(";")[0]) == ("rejected", "another transfer is in progress")
         assert system.dials_to(TARGET) == 1
         await system.until_hears(life.customer, [life.agent, life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
+        await all_hang_up(system, outage_s=AWAY_S)

@@ -1,4 +1,4 @@
-"""Redis is there, but someone takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
+"""Redis is there, but someone takes away what lies in it, or keeps it busy."""
 
 import asyncio
 
@@ -9,19 +9,15 @@ from conferral.statemachine.events import Mute, Unmute
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET
-from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
 
 
 async def commands_within(system: FaultSystem, time_s: float) -> int:
     """How many commands Redis carries out in that time (count)."""
-    await system.history.caught_up()
-    before = sum(system.history.calls.values())
+    before = (await system.client.info("stats"))["total_commands_processed"]
     await asyncio.sleep(time_s)  # a delay: the period that is counted
-    await system.history.caught_up()
-    return sum(system.history.calls.values()) - before
+    return int((await system.client.info("stats"))["total_commands_processed"]) - int(before)
 
 
 @pytest.mark.system(CONFERRAL_PARTITIONS=1)
@@ -36,49 +32,6 @@ async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(system):
     assert [group["name"] for group in await system.client.xinfo_groups(system.keys.events(0))] == [b"workers"]
     assert system.redirects_of(agent) == 1
     await all_hang_up(system)
-
-
-async def test_fault_21_scripts_are_flushed_repeatedly(system):
-    forgotten, goes_on = 0, True
-
-    async def forget() -> None:
-        nonlocal forgotten
-        # Until it is reported: a cancellation can get lost inside the Redis client on Python 3.11.
-        while goes_on:
-            await system.client.script_flush()
-            forgotten += 1
-            await asyncio.sleep(0.002)
-
-    forgetting = asyncio.create_task(forget())
-    try:
-        customer, agent = await system.talking()
-        await transferred(system, customer)
-        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
-        await system.done("complete", customer.sid)
-    finally:
-        goes_on = False
-        await forgetting
-    await all_hang_up(system)
-    assert forgotten > 20
-    assert system.history.calls["EVAL"] > 5, "a forgotten script is sent again"
-
-
-@pytest.mark.parametrize("delay_s", [0.01, pytest.param(0.2, marks=pytest.mark.soak)])
-async def test_fault_26_redis_is_slow(redis_server, delay_s):
-    """Everything takes longer; no one loses a lease, and nothing is done twice."""
-    async with (
-        Relay(redis_server.socket) as relay,
-        FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
-    ):
-        customer, agent = await system.talking()
-        relay.delay_s = delay_s
-        await transferred(system, customer)
-        await system.done("complete", customer.sid)
-        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
-        await all_hang_up(system, outage_s=20 * delay_s)
-        holders = {commit.holder for commit in system.history.commits}
-        assert len(holders) == 1
-        assert {holder.split(":")[0] for holder in holders} == {"1"}
 
 
 def busy_script(client: "redis.Redis") -> str:

@@ -3,7 +3,6 @@
 import pytest
 
 from conferral.storage.commands import command_stream
-from conferral.storage.partition.partition_store import PartitionStore
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.test_sweep import waits_for_nothing
@@ -67,27 +66,4 @@ async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(syste
     await system.until(customer.sid, state="ended")  # who left first is unknown by now
     log = await system.log(customer.sid)
     assert events_of(log, "account_swept"), "the sweep has found it"
-    await all_hang_up(system)
-
-
-async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(
-    system: FaultSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was read is decided; that it is gone from the stream is what the commit wanted anyway."""
-    customer, agent = await system.talking()
-    stream = stream_of(system.keys, customer.sid)
-    trimmed: list[int] = []
-    read = PartitionStore.read
-
-    async def reads_and_trims(store: PartitionStore, partition: int, count: int, after_id: str = "0") -> object:
-        entries = await read(store, partition, count, after_id)
-        if entries and partition == system.keys.partition_of(customer.sid) and len(trimmed) < 3:
-            trimmed.append(await system.client.xtrim(stream, maxlen=0))
-        return entries
-
-    monkeypatch.setattr(PartitionStore, "read", reads_and_trims)
-
-    await system.done("convert", customer.sid)
-    assert sum(trimmed) >= 1
-    assert system.redirects_of(agent) == 1
     await all_hang_up(system)

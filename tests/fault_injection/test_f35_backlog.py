@@ -12,7 +12,6 @@ from tests.fault_injection.calls import many_talk, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import Program, program, until_ready
 from tests.support.entries import entry_of
-from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(900)]
@@ -25,22 +24,11 @@ DRAINED_S = 600.0
 GROWS_MAX_KIB = 128 * 1024
 
 
-class QuietWorld(FaultSystem):
-    """Without its history: Redis would report every command of a million decisions."""
-
-    async def __aenter__(self) -> "QuietWorld":
-        await LocalSystem.__aenter__(self)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await LocalSystem.__aexit__(self, *exc)
-
-
 async def test_fault_35_million_entries_are_decided_in_order_while_others_continue(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Their partition's own timers wait behind them; those of all others fire on time. Prints how long it took."""
-    async with QuietWorld(redis_server, workers=0, CONFERRAL_LONE_GRACE="1") as system:
+    async with FaultSystem(redis_server, workers=0, CONFERRAL_LONE_GRACE="1") as system:
         system.end_calls_in_test()
         with program(system, "worker", tmp_path / "first.log") as first:
             (behind, agent), (other, other_agent) = await two_partitions(system)

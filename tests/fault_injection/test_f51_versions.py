@@ -4,10 +4,9 @@ import orjson
 import pytest
 
 from conferral.storage.commands import command_stream
-from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
+from tests.fault_injection.calls import all_hang_up, events_of, hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
-from tests.support.entries import entry_of
 
 pytestmark = pytest.mark.redis
 ADDED = {"colour": "blue", "party.agent.colour": "green", "party.customer.mood": "fine"}
@@ -30,28 +29,6 @@ async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_e
     # A replay by this version can't come to what it does not know.
     await system.client.hdel(system.keys.session(customer.sid), *added)
     await assert_invariants(system)
-
-
-async def test_fault_51_entries_with_extra_fields_are_accepted_and_unknown_ones_dead_lettered(
-    system: FaultSystem,
-) -> None:
-    """An event that this version does not know is neither decided by guess nor dropped without a word."""
-    customer, agent = await system.talking()
-    stream = stream_of(system.keys, customer.sid)
-    unknown = {"type": "call_moved_by_newer", "session": customer.sid, "call_sid": agent.sid, "colour": "blue"}
-    await system.client.xadd(stream, unknown)
-    extra = entry_of("convert", customer.sid, token="c1", colour="blue") | {"tone": "warm"}
-    await system.client.xadd(stream, extra)
-
-    await system.until(customer.sid, state="conferenced")
-
-    assert await dead_reasons(system) == ["unknown type"]
-    ((_, letter),) = await system.client.xrange(system.keys.dead)
-    assert {name.decode(): value.decode() for name, value in letter.items()}.items() >= unknown.items()
-    (worker,) = system.workers
-    counted = worker.metrics.registry.get_sample_value("conferral_dead_letters_total", {"reason": "unknown type"})
-    assert counted == 1
-    await all_hang_up(system, dead_lettered=1)
 
 
 @pytest.mark.soak

@@ -9,7 +9,6 @@ from conferral.storage.commands import command_stream
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.outcomes import wait_for_outcome
 from tests.support.redis_server import RedisServer
 
@@ -63,34 +62,4 @@ async def test_fault_55_doubled_and_contrary_commands_have_one_outcome_each(
     system: FaultSystem, chance: Random
 ) -> None:
     await plays(system, chance)
-    await all_hang_up(system)
-
-
-BAD_IDS = ("{0}x", "*", "a b", "a\r\nb", "x" * 65, "é", "[a-z]", "conferral:{0}:lease", "../x", "%7B0%7D")
-
-
-async def test_fault_56_ids_that_are_none_are_turned_away_and_become_no_key(system: FaultSystem) -> None:
-    """A brace would move a key to another slot of a cluster, a star would name them all."""
-    customer, agent = await system.converted()
-    known = {*await system.client.keys("*")}
-    given: list[str] = []
-    for number, bad in enumerate(BAD_IDS):
-        for command in (
-            {"type": "convert", "session": bad, "id": f"session-{number}"},
-            {"type": "call", "agent": AGENT, "customer": CUSTOMER, "session": bad, "id": f"new-{number}"},
-            {"type": "hold", "session": customer.sid, "party": bad, "id": f"party-{number}"},
-            {"type": "add", "session": customer.sid, "to": TARGET, "party": bad, "id": f"add-{number}"},
-            {"type": "convert", "session": customer.sid, "id": bad},
-        ):
-            entry_id = await command_stream.publish(system.client, system.keys, command)
-            given.append(entry_id if command["id"] == bad else command["id"])
-
-    for name in given:
-        outcome = await wait_for_outcome(system.client, system.keys, name, 15.0)
-        assert (outcome.status, bool(outcome.reason)) == ("rejected", True), f"{name}: {outcome}"
-
-    added = {*await system.client.keys("*")} - known
-    assert added <= {system.keys.command(name).encode() for name in given}
-    assert system.sandbox.request_log.dials_to(TARGET) == 0
-    assert (customer.status, agent.status) == ("in-progress", "in-progress")
     await all_hang_up(system)

@@ -7,7 +7,6 @@ import pytest
 from tests.fault_injection import invariants
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.invariants import assert_invariants
-from tests.support.redis_history import Commit
 
 pytestmark = pytest.mark.redis
 
@@ -37,22 +36,10 @@ async def test_each_law_notices_that_it_is_broken(system):
     await client.hset(keys.session(customer.sid), "party.customer.muted", "false")
     await assert_invariants(system)
 
-    for of_other in ({"holder": "9:other"}, {"version": 1, "before": 7}):
-        system.history.commits.append(system.history.commits[-1]._replace(**of_other))
-        with pytest.raises(AssertionError, match=r"not the holder|a version that was there"):
-            await assert_invariants(system)
-        system.history.commits.pop()
-    assert isinstance(system.history.commits[-1], Commit)
-    assert system.history.commits[-1].leased_to == system.history.commits[-1].holder
-
     with pytest.raises(AssertionError, match="alone for"):
         await invariants.assert_no_one_was_stranded(
             system, outage_s=-invariants.SLACK_S - system.settings.sweep_interval_s - 0.3
         )
-
-    await client.hset(keys.session(customer.sid), "version", (await system.session(customer.sid))["version"])
-    with pytest.raises(AssertionError, match="written by no commit"):
-        await assert_invariants(system)
 
     (entry_id, fields), *_ = await client.xrange(log)
     await client.xdel(log, entry_id)

@@ -11,13 +11,11 @@ from tests.support.local_system import LocalSystem
 pytestmark = pytest.mark.redis
 
 
-async def log_entries(
-    system: LocalSystem, session: str, event: str, count: int = 1, having: str = "event"
-) -> list[dict[str, str]]:
-    """The entries of an event in the session's log that have a field, once there are so many."""
+async def log_entries(system: LocalSystem, session: str, event: str, count: int = 1) -> list[dict[str, str]]:
+    """The entries of an event in the session's log, once there are so many."""
 
     async def found() -> list[dict[str, str]]:
-        return [entry for entry in await system.log(session) if entry["event"] == event and having in entry]
+        return [entry for entry in await system.log(session) if entry["event"] == event]
 
     async def are_there() -> bool:
         return len(await found()) >= count
@@ -79,55 +77,15 @@ async def test_every_event_of_a_whole_conference_is_understood_and_shown(system)
     assert not [entry for entry in log if entry["outcome"] == "unexpected" or entry.get("other")]
 
 
-@pytest.mark.parametrize("phase", ["conferenced", "transferring", "parked", "ended"])
-async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system, phase):
-    system.answered_by(TARGET)
+async def test_unknown_event_is_logged_and_changes_nothing(system):
     customer, _ = await system.converted()
-    if phase == "transferring":
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-    elif phase == "parked":
-        await system.done("park", customer.sid)
-    session = await system.session(customer.sid)
-    if phase == "ended":
-        await system.ended_by_command(customer.sid)
     before = await system.session(customer.sid)
-    send_odd_callback(system.sandbox, session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
+    send_odd_callback(system.sandbox, before["conference_sid"], "participant-waves", {"CallSid": customer.sid})
     (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
     assert json.loads(entry["details"]) == {"party": "customer", "kind": "participant-waves"}
     assert json.loads(entry["effects"]) == []
     after = await system.session(customer.sid)
     for name in ("state", "phase", "party.customer.status", "party.agent.status", "end_reason"):
         assert after.get(name) == before.get(name)
-    if phase != "ended":
-        await system.ended_by_command(customer.sid)
-    assert await system.client.xlen(system.keys.dead) == 0
-
-
-async def test_unknown_parameters_are_logged_without_phone_numbers(system):
-    customer, agent = await system.converted()
-    # Both get EndConferenceOnExit: an older callback than these would change nothing.
-    await log_entries(system, customer.sid, "participant_changed", count=2)
-    conference = (await system.session(customer.sid))["conference_sid"]
-    send_odd_callback(
-        system.sandbox,
-        conference,
-        "participant-mute",
-        {
-            "CallSid": agent.sid,
-            "Muted": "true",
-            "VoiceQuality": "4.2",
-            "Nearest": "+1 (415) 555-0123",
-            "Manual": "https://example.com/?key=secret",
-            "Essay": "word " * 400,
-        },
-    )
-    (entry,) = await log_entries(system, customer.sid, "participant_changed", having="other")
-    details = json.loads(entry["details"])
-    assert (details["party"], details["kind"]) == ("agent", "participant-mute")
-    kept = json.loads(entry["other"])
-    assert (kept["VoiceQuality"], kept["Nearest"], kept["Manual"]) == ("4.2", "+…23", "…")
-    assert kept["Essay"].startswith("word word")
-    assert len(entry["other"].encode()) <= 1024
-    # Its known parameters count. A read may show soon after that Twilio has muted no one.
-    assert json.loads(entry["changes"])["party.agent.muted"] == "true"
     await system.ended_by_command(customer.sid)
+    assert await system.client.xlen(system.keys.dead) == 0

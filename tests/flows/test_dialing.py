@@ -19,37 +19,6 @@ async def system(redis_server):
         yield system
 
 
-# ---- what Twilio is asked ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
-@pytest.mark.parametrize("mode", ["warm", "blind"])
-async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mode, options):
-    customer, _ = await system.talking()
-    await system.done("transfer", customer.sid, to=TARGET, mode=mode, **options)
-    session = await system.session(customer.sid)
-    (request,) = system.dial_requests(TARGET)
-    assert request.path == "/Calls.json"
-    assert request.get("Url").startswith(f"{system.public_url}/voice/gate?")
-    assert request.get("SendDigits") == options.get("digits", "")
-    target = (await system.dialed(TARGET)).record
-    conference = system.sandbox.model.state.conferences[session["conference_sid"]]
-    assert target.sid in conference.participants
-    # Every join but the first names the conference by its SID, so that no one can open a second one.
-    assert len(system.sandbox.model.state.conferences) == 1
-    await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
-async def test_client_is_dialed_with_the_params_of_the_command(system, options):
-    system.sandbox.phone(CAROL).script_in_turn(presses("1"))
-    customer, agent = await system.converted()
-    await system.done("transfer", customer.sid, to=CAROL, mode="warm", params="name=Ada+L.&id=7", **options)
-    assert len(system.dial_requests(f"{CAROL}?name=Ada%20L.&id=7")) == 1
-    assert (await system.session(customer.sid))["party.target.address"] == CAROL
-    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
-
-
 # ---- requests whose outcome no one knows -------------------------------------------------------------------------
 
 #: The setting of whose number is shown, and that number.

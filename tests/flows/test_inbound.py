@@ -61,18 +61,6 @@ async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system)
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
-@pytest.mark.parametrize("fault", [
-    {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
-], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
-@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=4)
-async def test_redirect_whose_answer_is_bad_is_never_repeated_blindly(system, fault):
-    customer, agent = await system.talking()
-    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
-    await system.done("convert", customer.sid)
-    assert system.redirects_of(agent) == 1
-    await system.ended_by_command(customer.sid)
-
-
 async def test_refused_redirect_leaves_the_two_talking(system):
     customer, agent = await system.talking()
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", status=401)

@@ -10,15 +10,14 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutation.coverage_map import LEFT_OUT, CoverageMap, record
-from tests.mutation.forked_pytest import ForkedPytest, changed_file, changes_only_functions
 from tests.mutation.mutants import CORE, Mutant, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +25,7 @@ CACHE = ROOT / ".mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 #: Packages whose tests involve neither processes nor time: a failure there needs no second run.
 PURE = ("tests/statemachine/", "tests/telephony/")
-#: A new process imports so many files of tests first: most mutants need no others.
+#: A process imports so many files of tests first: most mutants need no others.
 FILES_FIRST = 8
 
 
@@ -95,9 +94,9 @@ def _run(drawn: list[Mutant], coverage_map: CoverageMap, folder: Path, arguments
         _say(f"{'killed  ' if result.killed_by else 'SURVIVED'} {result.mutant} {result.killed_by}")
         return result
 
-    with ExitStack() as stack, ThreadPoolExecutor(arguments.workers) as pool:
-        for number in range(arguments.workers):
-            free.put(stack.enter_context(closing(_Copy(folder / str(number)))))
+    for number in range(arguments.workers):
+        free.put(_Copy(folder / str(number)))
+    with ThreadPoolExecutor(arguments.workers) as pool:
         return list(pool.map(one, trials))
 
 
@@ -106,22 +105,14 @@ class _Trial:
     mutant: Mutant
     changed: str
     tests: list[str]
-    #: Whether a process that has imported the module can take on the mutant.
-    is_in_functions: bool
     #: The line.
     source: str
 
     @classmethod
     def of(cls, mutant: Mutant, coverage_map: CoverageMap, budget_s: float) -> "_Trial":
-        before, changed = (ROOT / mutant.path).read_text("utf-8"), mutant.code(ROOT)
-        is_late = not coverage_map.runs_at_import(mutant.path, mutant.line)
-        return cls(
-            mutant,
-            changed,
-            coverage_map.tests_of(mutant.path, mutant.line, budget_s),
-            is_late and changes_only_functions(before, changed),
-            before.splitlines()[mutant.line - 1].strip(),
-        )
+        tests = coverage_map.tests_of(mutant.path, mutant.line, budget_s)
+        line = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1]
+        return cls(mutant, mutant.code(ROOT), tests, line.strip())
 
 
 class _Copy:
@@ -132,59 +123,66 @@ class _Copy:
         folder.mkdir()
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
-        self._pytest = ForkedPytest(folder, [f"--ignore={path}" for path in LEFT_OUT])
+        # Compiles all files. Later processes compile none: a mutant may have the size and the second of another.
+        self._pytest(["--collect-only", *(f"--ignore={path}" for path in LEFT_OUT), "tests"], compiles=True)
         #: Whether a test that failed passes without a mutant.
         self._passes: dict[str, bool] = {}
 
-    def close(self) -> None:
-        self._pytest.close()
-
     def killer(self, trial: _Trial) -> str:
         """What kills a mutant, as in `Result`; a test that fails by chance does not."""
-        failure = self._failure_in_fork if trial.is_in_functions else self._failure_in_new_process
         tests = trial.tests
-        while (killer := failure(trial, tests)) in tests and not self._is_killed(trial, killer, failure):
+        while (killer := self._failure_of(trial, tests)) in tests and not self._is_killed(trial, killer):
             tests = tests[tests.index(killer) + 1 :]
         return killer
 
-    def _is_killed(self, trial: _Trial, test: str, failure: Callable[[_Trial, list[str]], str]) -> bool:
+    def _is_killed(self, trial: _Trial, test: str) -> bool:
         if test not in self._passes:
-            self._passes[test] = not self._pytest.failure([test])
-        return self._passes[test] and (test.startswith(PURE) or bool(failure(trial, [test])))
+            self._passes[test] = not self._failure([test])
+        return self._passes[test] and (test.startswith(PURE) or bool(self._failure_of(trial, [test])))
 
-    def _failure_in_fork(self, trial: _Trial, tests: list[str]) -> str:
-        return self._pytest.failure(tests, trial.mutant.path, trial.changed) if tests else ""
-
-    def _failure_in_new_process(self, trial: _Trial, tests: list[str]) -> str:
-        self._pytest.failure([])  # by its answer, it has imported the file without the mutant
+    def _failure_of(self, trial: _Trial, tests: list[str]) -> str:
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))[:FILES_FIRST]
         first = [test for test in tests if test.partition("::")[0] in files]
         others = [test for test in tests if test.partition("::")[0] not in files]
-        with changed_file(self._folder / trial.mutant.path, trial.changed):
-            return _failure(first, self._folder) or _failure(others, self._folder)
+        with _changed_file(self._folder / trial.mutant.path, trial.changed):
+            return self._failure(first) or self._failure(others)
+
+    def _failure(self, tests: list[str]) -> str:
+        """The first of these tests that fails; `import` if they could not be collected; empty when all pass."""
+        if not tests:
+            return ""
+        listed = self._folder / "tests.txt"
+        listed.write_text("\n".join(tests))
+        try:
+            ran = self._pytest(["-x", "--timeout", "60", "--no-header", "--tb", "no", f"@{listed.name}"])
+        except subprocess.TimeoutExpired:
+            return "time-out"
+        if ran.returncode == 0:
+            return ""
+        lost = f"ERROR: not found: {self._folder}/"
+        if unknown := {line.removeprefix(lost) for line in ran.stderr.splitlines() if line.startswith(lost)}:
+            # pytest ran none of them; the mutant has changed the node ids of some.
+            return self._failure([test for test in tests if test not in unknown])
+        failed = [line.partition(" ")[2] for line in ran.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return next((test for test in tests if failed and f"{failed[0]} - ".startswith(f"{test} - ")), "import")
+
+    def _pytest(self, arguments: list[str], *, compiles: bool = False) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
+        environ = {**os.environ, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "" if compiles else "1"}
+        return subprocess.run(
+            [*command, *arguments], cwd=self._folder, env=environ, capture_output=True, text=True, timeout=600,
+            check=False,
+        )  # fmt: skip
 
 
-def _failure(tests: list[str], copy: Path) -> str:
-    """The first of these tests that fails; `import` if they could not be collected; empty when all pass."""
-    if not tests:
-        return ""
-    listed = copy / "tests.txt"
-    listed.write_text("\n".join(tests))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider",
-               "--timeout", "60", "--no-header", "--tb", "no", f"@{listed.name}"]  # fmt: skip
-    environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+@contextmanager
+def _changed_file(file: Path, changed: str) -> Iterator[None]:
+    before = file.read_text("utf-8")
+    file.write_text(changed, "utf-8")
     try:
-        ran = subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, timeout=600, check=False)
-    except subprocess.TimeoutExpired:
-        return "time-out"
-    if ran.returncode == 0:
-        return ""
-    lost = f"ERROR: not found: {copy}/"
-    if unknown := {line.removeprefix(lost) for line in ran.stderr.splitlines() if line.startswith(lost)}:
-        # pytest ran none of them; the mutant has changed the node ids of some.
-        return _failure([test for test in tests if test not in unknown], copy)
-    failed = [line.partition(" ")[2] for line in ran.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return next((test for test in tests if failed and f"{failed[0]} - ".startswith(f"{test} - ")), "import")
+        yield
+    finally:
+        file.write_text(before, "utf-8")
 
 
 def _report(results: list[Result], score: float) -> int:

@@ -87,10 +87,6 @@ class CoverageMap:
             spent_s += self._seconds[test]
         return chosen
 
-    def runs_at_import(self, path: str, line: int) -> bool:
-        """Whether a line runs before the first test, in a constant or for one, too."""
-        return "" in self._by_line(path).get(line, [""])
-
     def _by_line(self, path: str) -> dict[int, list[str]]:
         if path not in self._lines:
             self._lines[path] = self._data.contexts_by_lineno(str(self._root / path))

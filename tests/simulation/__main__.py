@@ -74,7 +74,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another field of the plan")
     parser.add_argument("--trace", default="", help="a file for every callback")
     parser.add_argument("--rows", action="store_true", help="list the rows of the table that no session took")
-    parser.add_argument("--longest", type=int, default=0, metavar="N", help="explain the N longest waits, 10 at most")
     given = parser.parse_args(arguments)
     plan = Plan(seed=given.seed, sessions=given.sessions)
     plan = replace(plan, **(HARSH if given.harsh else CALM if given.calm else {}))
@@ -82,7 +81,6 @@ def main(arguments: Sequence[str]) -> int:
     sys.stdout.write(f"{describe(run)}\n")
     if given.rows:
         sys.stdout.writelines(f"  never taken: {row}\n" for row in run.rows_never_taken)
-    sys.stdout.writelines(f"{line}\n" for line in run.waits.lines(given.longest))
     return 1 if run.problems or run.exceptions else 0
 
 

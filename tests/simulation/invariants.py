@@ -13,7 +13,6 @@ from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
 from tests.simulation.durations import Measured, Presences, Span, compared, without
-from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.simulation.replay import Replays
 from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.virtual_twilio import VirtualTwilio
@@ -90,7 +89,6 @@ class InvariantChecker:
         judged: Sessions that were judged (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
-        waits: The longest of those times, with their causes.
         presences: Who was in a conference, and when.
     """
 
@@ -106,7 +104,6 @@ class InvariantChecker:
         quieted: Callable[[str], bool],
         replays: Replays,
         died_over: Callable[[str, str], bool],
-        disturbed: Callable[[int], list[tuple[float, str]]] = lambda _partition: [],
     ) -> None:
         """Begins to watch.
 
@@ -120,7 +117,6 @@ class InvariantChecker:
             quieted: Whether a command was given to a session after which someone may hear no one.
             replays: Decides a sample of the sessions again.
             died_over: Whether the workers' deaths explain that an entry or effect was dead-lettered for a reason.
-            disturbed: What happened to a partition's worker or to Redis, and when.
         """
         self.problems: list[Problem] = []
         self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = 0
@@ -139,8 +135,6 @@ class InvariantChecker:
         self._quieted = quieted
         self._replays = replays
         self._died_over = died_over
-        self._disturbed = disturbed
-        self.waits = LongestWaits()
         self.presences = Presences()
         self._letters = 0
         self._sessions: dict[str, Watched] = {}
@@ -338,7 +332,6 @@ class InvariantChecker:
             alone = without((began_s, ended_s), company + recorded + self._spans(call.sid, "speech", now_s))
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
-                self._note_wait(Wait(ALONE, session.session_id, call.sid, since_s, until_s))
                 if until_s - since_s > self._lone_max_s:
                     self.stranded += 1
                     self.blame(
@@ -348,23 +341,12 @@ class InvariantChecker:
             for silence in [] if self._quieted(session.session_id) else self._spans(call.sid, "silence", now_s):
                 for since_s, until_s in without(silence, alone + recorded):
                     silent_s = max(silent_s, until_s - since_s)
-                    self._note_wait(Wait(SILENT, session.session_id, call.sid, since_s, until_s))
                     if until_s - since_s > self._silent_max_s:
                         words = f"{call.sid} was not alone and heard nothing for {until_s - since_s:.1f} s"
                         self.blame(session.session_id, f"{words} from {since_s:.3f} s on")
         self.lone_s.append(longest_s)
         if not self._quieted(session.session_id):
             self.silent_s.append(silent_s)
-
-    def _note_wait(self, wait: Wait) -> None:
-        session_id = wait.session_id
-
-        def moments() -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
-            faults = faults_of_session(self._twilio.request_log, session_id, set(self._sessions[session_id].calls))
-            log = self._values().get(self._keys.log(session_id).encode())
-            return faults + self._disturbed(self._keys.partition_of(session_id)), decisions_of(entries_of(log))
-
-        self.waits.note(wait, moments)
 
     def _spans(self, sid: str, kind: str, now_s: float) -> list[Span]:
         intervals = self._twilio.model.audibility.intervals(sid)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from tests.simulation.durations import Measured
 from tests.simulation.invariants import Problem
-from tests.simulation.longest_waits import LongestWaits
 from tests.simulation.plan import Plan
 
 
@@ -21,8 +20,6 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     lone_s: list[float] = field(default_factory=list)
     silent_s: list[float] = field(default_factory=list)
-    #: The longest of both, with their causes.
-    waits: LongestWaits = field(default_factory=LongestWaits)
     #: From a worker's death to the moment when each of its partitions had another holder, seconds: where nothing else
     #: happened meanwhile, and where someone who could have taken it died or stood still too, or Redis was away.
     taken_over_s: list[float] = field(default_factory=list)

@@ -14,7 +14,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
-from conferral.storage.coordinator import SWEEP
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
@@ -99,8 +98,6 @@ class Simulation:
         self._names = 0
         #: Deaths and stops of workers, outages of Redis (count).
         self._disturbances = 0
-        #: The same, with times (seconds) and partitions; None for all of them.
-        self._disturbed: list[tuple[float, str, frozenset[int] | None]] = []
         self._deaths = WorkerDeaths()
         self._chaos: list[asyncio.Task[None]] = []
         self._asked_of = plan.chance("which webhooks")
@@ -143,9 +140,6 @@ class Simulation:
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
             died_over=self._deaths.explain,
-            disturbed=lambda number: [
-                (at_s, reported) for at_s, reported, hit in self._disturbed if not hit or number in hit
-            ],
         )
         self.network.committed = self.judge.committed
         self.network.marked = self._deaths.note_mark
@@ -242,21 +236,11 @@ class Simulation:
         entry = chance.choice(self.workers)
         self.workers.remove(entry)
         held = dict(self._holders_of(entry.process.name))
-        self._note_disturbance("killed", entry)
         self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
         # Anywhere in the middle of what it does next, or now.
         entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
-
-    def _note_disturbance(self, words: str, entry: WorkerProcess | None = None) -> None:
-        """Remember what happened, for the waits that it explains."""
-        at_s, owners = EPOCH_S + self.loop.time(), self.network.values.get(self.keys.owners.encode()) or {}
-        held = None if entry is None else frozenset(number for number, _ in self._holders_of(entry.process.name))
-        if held is None or held:
-            self._disturbed.append((at_s, f"{words} its worker" if entry else words, held))
-        if entry and f'"{entry.process.name}"' in owners.get(SWEEP.encode(), b"").decode():
-            self._disturbed.append((at_s, f"{words} the sweeping worker", None))
 
     def _after_death(self, chance: Random, held: dict[int, str]) -> None:
         died_s = self.loop.time()
@@ -298,7 +282,6 @@ class Simulation:
         entry.stop.set()
         self._disturbances += 1
         self.run.counts["workers stopped"] += 1
-        self._note_disturbance("stopped", entry)
         await self._restart(chance, self.start_worker)
 
     async def _pause_worker(self, chance: Random) -> None:
@@ -309,7 +292,6 @@ class Simulation:
         self._disturbances += 1
         self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers paused"] += 1
-        self._note_disturbance("paused", entry)
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))
         self._disturbances += 1
         entry.process.wake()
@@ -325,14 +307,12 @@ class Simulation:
 
     async def _restart_redis(self, chance: Random) -> None:
         self.run.counts["Redis restarted"] += 1
-        self._note_disturbance("restarted Redis")
         self._disturbances += 1
         await self.network.restart(chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
 
     async def _roll_back_redis(self, chance: Random) -> None:
         self.run.counts["Redis rolled back"] += 1
-        self._note_disturbance("rolled Redis back")
         self._disturbances += 1
         await self.network.roll_back(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
@@ -483,7 +463,7 @@ class Simulation:
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
-        run.lone_max_s, run.waits = self.lone_max_s, judge.waits
+        run.lone_max_s = self.lone_max_s
         run.stories = [judge.story_of(session_id) for session_id in list(named)[:3]]
 
 

@@ -10,6 +10,17 @@ from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.report import describe, figures
 
 Report = Callable[[str], None]
+#: What a run counts of each fault, and the plan's rate of it.
+FAULTS = {
+    "callbacks lost": "callback_loss",
+    "callbacks doubled": "callback_duplication",
+    "rest 429": "rest_429",
+    "rest 500-before": "rest_500_before",
+    "rest 500-after": "rest_500_after",
+    "rest cut-before": "rest_cut_before",
+    "rest cut-after": "rest_cut_after",
+    "workers killed": "worker_killed_every_s",
+}
 
 
 def stands(plan: Plan, report_figure: Report) -> None:
@@ -18,6 +29,7 @@ def stands(plan: Plan, report_figure: Report) -> None:
     for number, line in enumerate(figures(run)):
         report_figure(f"{number}. {line}")
     assert run.counts["sessions judged"] >= plan.sessions * 0.8, "hardly anybody has called"
+    assert not [name for name, rate in FAULTS.items() if getattr(plan, rate) and not run.counts[name]], "all went well"
     assert not run.problems, describe(run)
     assert not run.exceptions, describe(run)
 

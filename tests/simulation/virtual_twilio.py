@@ -66,7 +66,6 @@ class VirtualTwilio(SandboxRuntime):
         faults: Faults | None = None,
         rules: Behavior | None = None,
         script_of: Callable[[str], PhoneScript] | None = None,
-        travel_s: tuple[float, float] = TRAVEL_S,
     ) -> None:
         """Binds what is needed.
 
@@ -79,14 +78,12 @@ class VirtualTwilio(SandboxRuntime):
             faults: What goes wrong, and how often.
             rules: Of the exchange.
             script_of: What the phone of an address does when it is dialed once more.
-            travel_s: How long a request travels one way, seconds, least and most.
         """
         self.loop = loop
         self.ask = ask
         self._begin_s = epoch_s
         self.chance = chance
         self.script_of = script_of
-        self._travel_s = travel_s
         super().__init__(seed=seed, faults=faults or Faults(), behavior=rules)
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
@@ -113,8 +110,7 @@ class VirtualTwilio(SandboxRuntime):
 
     async def travel(self) -> None:
         """Waits as long as a request or an answer is under way."""
-        if self._travel_s[1] > 0:
-            await asyncio.sleep(self.chance.uniform(*self._travel_s))
+        await asyncio.sleep(self.chance.uniform(*TRAVEL_S))
 
     # ---- requests of ours ----------------------------------------------------------------------------------------
 

@@ -1,20 +1,11 @@
-"""A cluster for runs of whole services, and the figures that they measure."""
+"""A cluster for runs of whole services."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.soak import soak_environment
 from tests.support.redis_cluster import ClusterServers
-
-
-@pytest.fixture(autouse=True)
-def figures_are_shown(report_figure: Callable[[str], None]) -> Iterator[None]:
-    """At the end of the run, of tests that passed too."""
-    soak_environment.tellers.append(report_figure)
-    yield
-    soak_environment.tellers.remove(report_figure)
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from conferral.runtime.errors import StoreError
@@ -27,6 +25,7 @@ from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
 from tests.support.call_spans import alone
+from tests.support.dials import dialed_twice
 from tests.support.stalls import Stalls
 
 #: How often the check for leftovers runs, seconds.
@@ -35,21 +34,7 @@ CHECK_EVERY_S = 0.5
 CHUNK = 200
 
 
-@dataclass(slots=True)
-class Verdict:
-    """What was found; the laws that were broken are sentences."""
-
-    broken: list[str] = field(default_factory=list)
-    sessions: int = 0
-    calls: int = 0
-    settled_s: float = 0.0
-    #: Sessions that were parked at some time: a parked party is alone on purpose.
-    parked: set[str] = field(default_factory=set)
-    #: Time alone of everyone who was alone at all, seconds, longest first, with the call.
-    alone: list[tuple[float, str]] = field(default_factory=list)
-
-
-async def judge(
+async def broken_laws(
     sandbox: Sandbox,
     client: Client,
     keys: Keys,
@@ -58,8 +43,8 @@ async def judge(
     *,
     settle_s: float,
     alone_s: float,
-) -> Verdict:
-    """Waits until everything has ended, then checks.
+) -> list[str]:
+    """Waits until everything has ended, then checks; the laws that were broken are sentences.
 
     Args:
         sandbox: Where everyone has hung up.
@@ -70,20 +55,21 @@ async def judge(
         settle_s: How long the end may take, seconds.
         alone_s: How long someone may have been on the line alone, seconds.
     """
-    verdict = Verdict(calls=len(sandbox.model.state.calls))
     began_s = time.monotonic()
     left = await _what_is_left(sandbox, client, keys)
     while left and time.monotonic() < began_s + settle_s:
         await asyncio.sleep(CHECK_EVERY_S)
         left = await _what_is_left(sandbox, client, keys)
-    verdict.settled_s = time.monotonic() - began_s
-    verdict.broken += left
-    verdict.broken += _dialed_twice(sandbox)
-    verdict.broken += await _wrong_logs(client, keys, verdict)
-    verdict.alone = sorted(_times_alone(sandbox, verdict.parked, stalls), reverse=True)
-    verdict.broken += [f"{sid} was alone for {seconds:.1f} s" for seconds, sid in verdict.alone if seconds > alone_s]
-    verdict.broken += services.unexpected_ends()
-    return verdict
+    wrong_logs, parked = await _wrong_logs(client, keys)
+    alone_times = sorted(_times_alone(sandbox, parked, stalls), reverse=True)
+    return [
+        *left,
+        *dialed_twice(sandbox),
+        *(f"{count} calls for one <Dial>: {call}" for call, count in _children(sandbox).items() if count > 1),
+        *wrong_logs,
+        *(f"{sid} was alone for {seconds:.1f} s" for seconds, sid in alone_times if seconds > alone_s),
+        *services.unexpected_ends(),
+    ]
 
 
 async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[str]:
@@ -108,18 +94,10 @@ async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[st
     return left
 
 
-def _dialed_twice(sandbox: Sandbox) -> list[str]:
-    intents: Counter[str] = Counter()
-    for call in sandbox.model.state.calls.values():
-        if call.parent_sid:
-            intents[f"<Dial> of {call.parent_sid} to {call.to}"] += 1
-        elif call.direction == "outbound-api" and (dial := _field(call, "dial")):
-            intents[f"dial {dial} of {_field(call, 'session')}"] += 1
-    for entry in sandbox.request_log.dials:
-        if entry.label:
-            call = sandbox.model.state.calls[entry.call_sid]
-            intents[f"label {entry.label} of {_field(call, 'session')}"] += 1
-    return [f"{count} calls for one intent: {intent}" for intent, count in intents.items() if count > 1]
+def _children(sandbox: Sandbox) -> Counter[str]:
+    """How many calls each `<Dial>` has placed to an address."""
+    calls = sandbox.model.state.calls.values()
+    return Counter(f"{call.parent_sid} to {call.to}" for call in calls if call.parent_sid)
 
 
 def _field(call: Call, name: str) -> str:
@@ -128,12 +106,13 @@ def _field(call: Call, name: str) -> str:
     return parse_qs(urlsplit(url).query).get(name, [""])[0]
 
 
-async def _wrong_logs(client: Client, keys: Keys, verdict: Verdict) -> list[str]:
+async def _wrong_logs(client: Client, keys: Keys) -> tuple[list[str], set[str]]:
+    """What is wrong, and the sessions that were parked at some time: a parked party is alone on purpose."""
     names: list[str] = []
     for number in range(keys.partitions):
         names += [name.decode() for name in await client.zrange(keys.ended(number), 0, -1)]
-    verdict.sessions = len(names)
-    wrong = []
+    wrong: list[str] = []
+    parked: set[str] = set()
     for start in range(0, len(names), CHUNK):
         some = names[start : start + CHUNK]
         requests: list[Command] = []
@@ -142,9 +121,9 @@ async def _wrong_logs(client: Client, keys: Keys, verdict: Verdict) -> list[str]
         answers = await run_or_raise(client, *requests)
         for name, stored, log in zip(some, answers[::2], answers[1::2], strict=True):
             if any(fields[b"event"] == b"park" for _, fields in log):
-                verdict.parked.add(name)
+                parked.add(name)
             wrong += [f"{name}: {what}" for what in _gaps(stored, [fields for _, fields in log])]
-    return wrong
+    return wrong, parked
 
 
 def _gaps(stored: list[bytes | None], log: list[dict[bytes, bytes]]) -> list[str]:
@@ -187,14 +166,6 @@ def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> l
 # ---- who holds what --------------------------------------------------------------------------------------------------
 
 
-class Change(NamedTuple):
-    """A partition came to another holder."""
-
-    at_s: float
-    #: How long no one could commit for it: from its being given back, seconds; None where no one had it before.
-    gap_s: float | None
-
-
 class LeaseWatch:
     """Notes who holds each partition, as Redis has it, a few times a second."""
 
@@ -204,9 +175,8 @@ class LeaseWatch:
         self._client = client
         self._keys = keys
         self.holders: list[str] = [""] * keys.partitions
-        self.changes: list[Change] = []
-        #: Since when a partition is given back and not taken, by `time.monotonic()`.
-        self._free_since_s: dict[int, float] = {}
+        #: Partitions that are given back and not taken.
+        self._free: set[int] = set()
 
     async def watch(self) -> None:
         """Checks until it is cancelled; while Redis is away nothing is recorded."""
@@ -217,26 +187,20 @@ class LeaseWatch:
 
     async def _check(self) -> None:
         owners = await read_owners(self._client, self._keys)
-        now_s = time.monotonic()
         for number in range(self._keys.partitions):
             owner = owners[str(number)]
-            self._note(number, f"{owner.epoch}:{owner.name}" if owner.name else "", now_s)
+            self._note(number, f"{owner.epoch}:{owner.name}" if owner.name else "")
 
-    def _note(self, number: int, holder: str, now_s: float) -> None:
-        before = self.holders[number]
-        if holder and holder != before:
-            since_s = self._free_since_s.pop(number, None)
-            gap_s = None if not before else 0.0 if since_s is None else now_s - since_s
-            self.changes.append(Change(now_s, gap_s))
+    def _note(self, number: int, holder: str) -> None:
+        if holder:
             self.holders[number] = holder
-        if not holder:
-            self._free_since_s.setdefault(number, now_s)
+            self._free.discard(number)
         else:
-            self._free_since_s.pop(number, None)
+            self._free.add(number)
 
     def shares(self) -> dict[int, int]:
         """How many partitions each process holds that holds any, by its id; those given back are no one's."""
-        holders = (holder for at, holder in enumerate(self.holders) if holder and at not in self._free_since_s)
+        holders = (holder for at, holder in enumerate(self.holders) if holder and at not in self._free)
         return dict(Counter(map(pid_of, holders)))
 
 
@@ -246,22 +210,9 @@ def pid_of(holder: str) -> int:
     return int(parts[1]) if len(parts) == 3 else 0
 
 
-# ---- figures ---------------------------------------------------------------------------------------------------------
-
-
-def described(values: list[float]) -> str:
-    """`n 12, p50 0.21, p99 1.30, max 1.44`."""
-    if not values:
-        return "none"
-    ordered = sorted(values)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return f"n {len(ordered)}, p50 {median(ordered):.2f}, p99 {p99:.2f}, max {ordered[-1]:.2f}"
-
-
-async def until(holds: Callable[[], Any], timeout_s: float, what: str) -> float:
-    """Waits until something holds; returns how long it took, seconds."""
+async def until(holds: Callable[[], Any], timeout_s: float, what: str) -> None:
+    """Waits until something holds."""
     began_s = time.monotonic()
     while not holds():
         assert time.monotonic() < began_s + timeout_s, f"not within {timeout_s} s: {what}"
         await asyncio.sleep(0.01)
-    return time.monotonic() - began_s

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -72,8 +71,6 @@ class Services:
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "PYTHONUTF8": "1", "CONFERRAL_LOG_FORMAT": "json", "PYTHONPATH": str(REPOSITORY), **environ,
         }  # fmt: skip
-        #: CPU seconds by name.
-        self.cpu_s: defaultdict[str, float] = defaultdict(float)
         self._is_ending = False
 
     def add_settings(self, **settings: str) -> None:
@@ -138,31 +135,18 @@ class Services:
         process.ends.append((time.monotonic(), process.running.wait()))
         process.running = self._run(process.command, process.log)
 
-    async def stop(self, process: Process) -> float:
-        """Asks a process to stop as a supervisor does, and waits; returns how long it took, seconds."""
+    async def stop(self, process: Process) -> None:
+        """Asks a process to stop as a supervisor does, and waits."""
         process.is_restarted = False
-        began_s = time.monotonic()
         process.signal(signal.SIGTERM)
         await asyncio.to_thread(process.running.wait, STOP_S + 5.0)
         assert process.running.returncode == 0, f"{process.name} ended with {process.running.returncode}"
-        return time.monotonic() - began_s
 
-    async def restart(self, process: Process) -> float:
-        """Stops a process in good order and starts it again; returns how long the stop took, seconds."""
-        took_s = await self.stop(process)
+    async def restart(self, process: Process) -> None:
+        """Stops a process in good order and starts it again."""
+        await self.stop(process)
         process.is_restarted = True
         self.start_again(process)
-        return took_s
-
-    async def measure(self) -> None:
-        """Adds up what the processes use, until it is cancelled."""
-        seen: dict[int, float] = {}
-        while True:
-            for process in self.processes.values():
-                used_s = _cpu_s(process.pid)
-                self.cpu_s[process.name] += max(0.0, used_s - seen.get(process.pid, 0.0))
-                seen[process.pid] = max(used_s, seen.get(process.pid, 0.0))
-            await asyncio.sleep(0.5)
 
     def unexpected_ends(self) -> list[str]:
         """Processes that ended by themselves: not killed, and not asked to."""
@@ -181,12 +165,3 @@ class Services:
             return subprocess.Popen(
                 command, cwd=self.folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used; 0 if it is gone, or the system does not report it."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

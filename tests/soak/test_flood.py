@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -16,7 +16,6 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
@@ -132,10 +131,7 @@ async def flood(port: int, process_id: int) -> tuple[dict[str, Answers], list[fl
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-async def test_flood_is_answered_in_time_whatever_redis_takes(
-    redis_program: Path, report_figure: Callable[[str], None]
-) -> None:
-    clock = SystemClock()
+async def test_flood_is_answered_in_time_whatever_redis_takes(redis_program: Path) -> None:
     with RedisServer(redis_program) as redis:
         async with Relay(redis.socket) as relay, webhooks_of(relay.url) as (port, process_id):
 
@@ -143,9 +139,7 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
                 await asyncio.sleep(len(data) / REDIS_BYTES_PER_S)  # a delay: the speed of the link
 
             relay.on_request = slowly
-            began_s = clock.monotonic_s()
             answers, memory = await flood(port, process_id)
-            took_s = clock.monotonic_s() - began_s
             relay.on_request = None
             client, keys = make_client(redis.url), Keys("conferral", 16)
             stored = sum([await client.xlen(keys.events(number)) for number in range(keys.partitions)])
@@ -156,12 +150,6 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
                     await asyncio.sleep(0.05)
 
     sent = sum(answers[path].statuses.total() for path in CONNECTIONS)
-    for path, of in answers.items():
-        shown = ", ".join(f"{count} x {status}" for status, count in sorted(of.statuses.items()))
-        report_figure(f"{path}: {shown}; slowest {of.slowest_s:.2f} s")
-    report_figure(f"{sent / took_s:.0f} requests a second, {stored / took_s:.0f} events stored a second; {counts}")
-    report_figure(f"memory {memory[len(memory) // 4]:.0f} MiB after a quarter of the time, {memory[-1]:.0f} at the end")
-
     assert answers[VOICE].statuses.keys() == {200}
     assert answers[VOICE].without_document == 0
     assert answers["/callbacks/call"].statuses.keys() <= {204, 503}

@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from random import Random
 
 from conferral.runtime.errors import StoreError
@@ -33,31 +31,6 @@ OUTCOME_S = 45.0
 FLOWS = {"bridged": 4, "converted": 2, "warm": 2, "consult": 2, "swapped": 1, "cancelled": 1, "blind": 3, "parked": 1}
 
 
-@dataclass(slots=True)
-class GivenOutcome:
-    """What became of a command."""
-
-    kind: str
-    given_s: float
-    took_s: float
-    status: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Figures:
-    """What happened to all calls, for people and for judgement."""
-
-    calls: int = 0
-    flows: Counter[str] = field(default_factory=Counter)
-    never_talked: list[str] = field(default_factory=list)
-    outcomes: list[GivenOutcome] = field(default_factory=list)
-    most_at_once: int = 0
-
-    def statuses(self) -> dict[str, int]:
-        return dict(Counter(f"{one.kind} {one.status or 'unknown'} {one.reason}".strip() for one in self.outcomes))
-
-
 class Traffic:
     """Lets people call at a steady rate, each for about the same time.
 
@@ -73,7 +46,10 @@ class Traffic:
     def __init__(
         self, sandbox: Sandbox, client: Client, keys: Keys, chance: Random, *, per_second: float, lasts_s: float
     ) -> None:
-        self.figures = Figures()
+        #: Calls that have begun (count).
+        self.calls = 0
+        #: Commands whose outcome was never known.
+        self.without_outcome: list[str] = []
         self._sandbox = sandbox
         self._client = client
         self._keys = keys
@@ -87,11 +63,6 @@ class Traffic:
         self._flow_names = [name for name, share in FLOWS.items() for _ in range(share)]
         sandbox.phone(BUSY).script(outcome="busy")
 
-    @property
-    def at_once(self) -> int:
-        """Calls that go on (count)."""
-        return len(self._running)
-
     def start(self) -> None:
         """Lets calls begin until `is_over` is set; then `drained` waits for those that go on."""
         self._calling = asyncio.create_task(self._call())
@@ -99,11 +70,10 @@ class Traffic:
     async def _call(self) -> None:
         next_s = time.monotonic()
         while not self.is_over:
-            task = asyncio.create_task(self._one(self.figures.calls))
-            self.figures.calls += 1
+            task = asyncio.create_task(self._one(self.calls))
+            self.calls += 1
             self._running.add(task)
             task.add_done_callback(self._ended)
-            self.figures.most_at_once = max(self.figures.most_at_once, self.at_once)
             # By the clock: a machine that is busy for a moment makes up for it.
             next_s += self._chance.expovariate(self._per_second)
             await asyncio.sleep(max(0.0, next_s - time.monotonic()))
@@ -129,10 +99,8 @@ class Traffic:
         ends_s = time.monotonic() + self._lasts_s * chance.uniform(0.8, 1.2)
         customer = await self._sandbox.call_in(f"+1415555{number % 10_000:04}", NUMBER)
         if not await self._comes(lambda: self._talks(customer), PATIENCE_S) or customer.record.is_final:
-            self.figures.never_talked.append(customer.sid)
             customer.hang_up()
             return
-        self.figures.flows[flow] += 1
         plays: dict[str, Callable[[CallHandle, Random], Awaitable[None]]] = {
             "converted": self._convert, "warm": self._warm, "consult": self._consult, "swapped": self._swap,
             "cancelled": self._cancel, "blind": self._blind, "parked": self._park,
@@ -213,12 +181,8 @@ class Traffic:
                     is_given = True
                 outcome = await command_stream.read_outcome(self._client, self._keys, command_id)
             await asyncio.sleep(0.1)
-        label = f"{kind} {fields.get('mode', '')}".strip()
-        self.figures.outcomes.append(
-            GivenOutcome(
-                label, began_s, time.monotonic() - began_s, outcome.status, outcome.reason if outcome.status else ""
-            )
-        )
+        if not outcome.status:
+            self.without_outcome.append(f"{kind} {fields.get('mode', '')} of {customer.sid}")
         return outcome
 
     @staticmethod

@@ -80,7 +80,7 @@ async def after_failover(
 def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
     with old.client() as redis:
         redis.replicaof("127.0.0.1", 1)
-    relay.lead_to(new.socket, cut=False)
+    relay.lead_to(new.socket)
 
 
 async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(after_failover):
@@ -113,7 +113,7 @@ async def test_address_still_leading_to_demoted_server_is_resolved_again_at_inte
             with pytest.raises(StoreUnreachableError), store_errors():
                 await client.set("a", "b")
         assert redis.info("stats")["total_connections_received"] - before <= 2
-    relay.lead_to(new.socket, cut=False)
+    relay.lead_to(new.socket)
     async with asyncio.timeout(10 * REFRESH_EVERY_S):
         while True:
             try:

@@ -8,6 +8,11 @@ from conferral.sandbox import Sandbox
 
 def assert_one_dial_an_intent(sandbox: Sandbox) -> None:
     """No dial was carried out twice, whether it was refused, lost or answered late in between."""
+    assert not dialed_twice(sandbox)
+
+
+def dialed_twice(sandbox: Sandbox) -> list[str]:
+    """The dials that were carried out more than once."""
     log = sandbox.request_log
     carried_out = Counter(
         intent
@@ -16,8 +21,8 @@ def assert_one_dial_an_intent(sandbox: Sandbox) -> None:
         if (intent := _intent(entry.get("StatusCallback"))) and entry.get("To")
     )
     labels = Counter((entry.label, _session(sandbox, entry.call_sid)) for entry in log.dials if entry.label)
-    twice = {intent: count for intent, count in (carried_out | labels).items() if count > 1}
-    assert not twice, f"dialed more than once: {twice}"
+    counts = [*carried_out.items(), *labels.items()]
+    return [f"dialed more than once ({count} times): {intent}" for intent, count in counts if count > 1]
 
 
 def _intent(status_callback: str) -> str:

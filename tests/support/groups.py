@@ -26,7 +26,6 @@ GROUPS = {
 _LONG = {
     *("browser", "fault_injection", "model_checking", "processes", "simulation"),
     *("test_contained_sweeps.py", "test_fuzz.py", "test_lost_redis.py", "test_parity.py", "test_processes.py"),
-    "test_races.py",
 }
 
 

@@ -1,13 +1,10 @@
-"""A relay between a client and a server that loses, delays, cuts and repeats what passes through it.
+"""A relay between a client and a server that loses, delays, and cuts what passes through it.
 
     async with Relay(redis_server.socket) as relay:
         client = make_client(relay.url)
         relay.cut_reply(b"XADD")             # the next reply to an XADD never comes back, and the connection is cut
-        relay.cut_reply(b"XREAD", keep=7)    # of this one seven bytes do
-        relay.repeat(b"XADD")                # the next XADD reaches the server twice
-        relay.delay_s = 0.2                  # from now on everything is late
         relay.fall_silent()                  # connections stay open, nothing passes any more
-        relay.lead_to(other.socket)          # connections are cut, and new ones lead elsewhere
+        relay.lead_to(other.socket)          # new connections lead elsewhere
 
 Requests are distinguished by bytes that they contain. Works between unix sockets and between TCP ports alike.
 """
@@ -28,27 +25,19 @@ class _Cut:
     """Orders that the replies to some requests are cut off."""
 
     containing: bytes
-    keep: int
     skip: int
     every: int
     count: int
-    draw: Callable[[], bool]
     seen: int = 0
 
     def meets(self, request: bytes) -> bool:
         if not self.count or self.containing not in request:
             return False
         self.seen += 1
-        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every or not self.draw():
+        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every:
             return False
         self.count -= 1
         return True
-
-
-@dataclass
-class _Repeat:
-    containing: bytes
-    count: int
 
 
 @dataclass(eq=False)
@@ -57,8 +46,8 @@ class _Link:
 
     from_client: asyncio.StreamReader
     to_client: asyncio.StreamWriter
-    #: How many bytes of replies still pass; None while all do.
-    left: int | None = None
+    #: Whether the next reply is lost.
+    is_cut: bool = False
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def cut(self) -> None:
@@ -72,8 +61,6 @@ class Relay:
     Attributes:
         requests: Pieces that clients have sent (count).
         cut_off: Replies that were cut off (count).
-        repeated: Requests that reached the server twice (count).
-        delay_s: How late every request is, seconds.
         on_request: Waited for with every request before it is passed on.
         on_cut: Called when a reply was cut off, before its client notices.
     """
@@ -84,11 +71,9 @@ class Relay:
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cuts: list[_Cut] = []
-        self._repeats: list[_Repeat] = []
         self._passes = asyncio.Event()
         self._passes.set()
-        self.requests = self.cut_off = self.repeated = 0
-        self.delay_s = 0.0
+        self.requests = self.cut_off = 0
         self.on_request: Callable[[bytes], Awaitable[None]] | None = None
         self.on_cut: Callable[[], None] = lambda: None
 
@@ -102,7 +87,8 @@ class Relay:
 
     async def __aexit__(self, *_exc: object) -> None:
         self._listener.close()
-        self._cut_links()
+        for link in self._links:
+            link.cut()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._folder.cleanup()
@@ -118,53 +104,24 @@ class Relay:
 
     # ---- faults --------------------------------------------------------------------------------------------------
 
-    def cut_reply(
-        self,
-        containing: bytes,
-        *,
-        keep: int = 0,
-        skip: int = 0,
-        every: int = 1,
-        count: int = 1_000_000,
-        draw: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """Cuts the connection in the reply to requests: what was asked for happens, but no one learns of it.
+    def cut_reply(self, containing: bytes, *, skip: int = 0, every: int = 1, count: int = 1_000_000) -> None:
+        """Cuts the connection instead of replying to requests: what was asked for happens, but no one learns of it.
 
         Args:
             containing: Of requests that contain this.
-            keep: How many bytes of the reply still come through.
             skip: How many of those requests are answered first.
             every: Behind those the first, and then every so manieth.
             count: How many replies at most.
-            draw: Drawn for each of them: whether it is cut.
         """
-        self._cuts.append(_Cut(containing, keep, skip, every, count, draw))
-
-    def repeat(self, containing: bytes, count: int = 1_000_000) -> None:
-        """Lets the next requests that contain this reach the server twice; the client sees one reply."""
-        self._repeats.append(_Repeat(containing, count))
+        self._cuts.append(_Cut(containing, skip, every, count))
 
     def fall_silent(self) -> None:
-        """Keeps connections open, but lets nothing through, until `go_on`."""
+        """Keeps connections open, but lets nothing through any more."""
         self._passes.clear()
 
-    def go_on(self) -> None:
-        """Lets everything through, what was held back first; what was to be cut or repeated is forgotten."""
-        self._cuts.clear()
-        self._repeats.clear()
-        self.delay_s = 0.0
-        self.on_request = None
-        self._passes.set()
-
-    def lead_to(self, server: Address, *, cut: bool = True) -> None:
-        """New connections lead to another server of the same kind; those that there are, are cut or stay."""
+    def lead_to(self, server: Address) -> None:
+        """New connections lead to another server of the same kind; those that there are stay."""
         self._server = server
-        if cut:
-            self._cut_links()
-
-    def _cut_links(self) -> None:
-        for link in self._links:
-            link.cut()
 
     # ---- connections ---------------------------------------------------------------------------------------------
 
@@ -204,43 +161,19 @@ class Relay:
         while data := await link.from_client.read(1 << 20):
             self.requests += 1
             for cut in self._cuts:
-                if cut.meets(data):
-                    link.left = cut.keep
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
+                link.is_cut |= cut.meets(data)
             if self.on_request is not None:
                 await self.on_request(data)
             await self._passes.wait()
             to_server.write(data)
             await to_server.drain()
-            for repeat in self._repeats:
-                if repeat.count and repeat.containing in data:
-                    repeat.count -= 1
-                    await self._send_once_more(data)
 
     async def _back(self, link: _Link, from_server: asyncio.StreamReader) -> None:
         while data := await from_server.read(1 << 16):
             await self._passes.wait()
-            if link.left is None:
-                link.to_client.write(data)
-                await link.to_client.drain()
-                continue
-            link.to_client.write(data[: link.left])
-            await link.to_client.drain()
-            link.left -= len(data)
-            if link.left <= 0:
+            if link.is_cut:
                 self.cut_off += 1
                 self.on_cut()
                 return
-
-    async def _send_once_more(self, data: bytes) -> None:
-        """Over a connection of its own, whose reply no one reads to the end."""
-        from_server, to_server = await self._connect()
-        try:
-            to_server.write(data)
-            await to_server.drain()
-            # Until it was carried out; of a pipeline the first reply is enough to know that it arrived.
-            await from_server.read(1)
-            self.repeated += 1
-        finally:
-            to_server.close()
+            link.to_client.write(data)
+            await link.to_client.drain()

@@ -28,7 +28,6 @@ class Keyspace:
         self.values: dict[bytes, Any] = {}
         #: When keys expire, Unix milliseconds.
         self.expires: dict[bytes, int] = {}
-        self.is_in_script = False
         self._due: list[tuple[int, bytes]] = []
         #: Streams for which someone waits, with how many do, and those of them that have got an entry since.
         self.waited: dict[bytes, int] = {}
@@ -127,31 +126,26 @@ Handler = Callable[[Keyspace, list[bytes]], Reply]
 class Command:
     """One command, with what Redis itself knows of it (`COMMAND INFO`)."""
 
-    name: str
     run: Handler
-    #: Number of words, the name counted; at least so many when negative.
-    arity: int
     writes: bool = False
     #: Whether a full Redis refuses it.
     grows: bool = False
-    in_scripts: bool = True
 
 
 COMMANDS: dict[bytes, Command] = {}
 
 
-def command(name: str, arity: int, *, writes: bool = False, grows: bool = False) -> Callable[[Handler], Handler]:
+def command(name: str, *, writes: bool = False, grows: bool = False) -> Callable[[Handler], Handler]:
     """Puts a function into the table of commands.
 
     Args:
         name: The command, of one word or two.
-        arity: See `Command.arity`.
         writes: Whether it changes anything.
         grows: Whether a full Redis refuses it.
     """
 
     def noted(handler: Handler) -> Handler:
-        COMMANDS[name.encode()] = Command(name, handler, arity, writes or grows, grows)
+        COMMANDS[name.encode()] = Command(handler, writes or grows, grows)
         return handler
 
     return noted

@@ -13,7 +13,7 @@ from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.keyspace import COMMANDS, Command, Keyspace
 from tests.support.memory_redis.lua import Scripts
 from tests.support.memory_redis.stream_commands import Blocked, read_now
-from tests.support.memory_redis.values import Refusal, Reply, integer, shown
+from tests.support.memory_redis.values import Refusal, Reply, UnsupportedError
 
 if TYPE_CHECKING:
     from tests.support.memory_redis.client import MemoryClient
@@ -169,9 +169,6 @@ class MemoryServer:
         db = self.db
         db.forget_expired()
         command = self._table.get(argv[0]) or self._find(argv)
-        arity, words = command.arity, len(argv)
-        if words != arity and (arity > 0 or words < -arity):
-            raise Refusal(f"ERR wrong number of arguments for '{command.name.lower().replace(' ', '|')}' command")
         if self._fault_now is Fault.LOADING:
             raise Refusal(LOADING)
         if command.grows and (self.is_full or self._fault_now is Fault.FULL):
@@ -196,7 +193,7 @@ class MemoryServer:
             name += b" " + argv[1].upper()
         found = self._table.get(name)
         if found is None:
-            raise Refusal(f"ERR unknown command '{shown(argv[0])}'")
+            raise UnsupportedError(name)
         return found
 
     def name_of(self, argv: list[bytes]) -> str:
@@ -220,30 +217,12 @@ class MemoryServer:
 
     def run_script(self, digest: bytes, argv: list[bytes]) -> Reply:
         """Runs a script with the arguments of EVAL or EVALSHA."""
-        key_count = integer(argv[2])
-        if key_count > len(argv) - 3:
-            raise Refusal("ERR Number of keys can't be greater than number of args")
-        if key_count < 0:
-            raise Refusal("ERR Number of keys can't be negative")
+        key_count = int(argv[2])
         self._script_has_written = False
-        self.db.is_in_script = True
-        try:
-            return self.scripts.run(digest, argv[3 : 3 + key_count], argv[3 + key_count :])
-        finally:
-            self.db.is_in_script = False
+        return self.scripts.run(digest, argv[3 : 3 + key_count], argv[3 + key_count :])
 
     def _run_for_script(self, argv: list[bytes]) -> Reply:
-        command = self._table.get(argv[0])
-        if command is None:
-            try:
-                command = self._find(argv)
-            except Refusal:
-                raise Refusal("ERR Unknown Redis command called from script") from None
-        arity, words = command.arity, len(argv)
-        if words != arity and (arity > 0 or words < -arity):
-            raise Refusal("ERR Wrong number of args calling Redis command from script")
-        if not command.in_scripts:
-            raise Refusal("ERR This Redis command is not allowed from script")
+        command = self._table.get(argv[0]) or self._find(argv)
         if command.writes:
             self._refuse_write()
             # A script whose first write frees memory is let through to its end.

@@ -1,6 +1,5 @@
 """What a Redis in memory keeps and answers: replies as the protocol has them, sorted sets, streams, their ids."""
 
-import re
 from bisect import bisect_left, bisect_right, insort
 from typing import Any
 
@@ -9,8 +8,6 @@ EntryId = tuple[int, int]
 
 FIRST_ID: EntryId = (0, 0)
 LAST_ID: EntryId = (2**64 - 1, 2**64 - 1)
-_UNSIGNED = re.compile(rb"[ \t-\r]*\+?\d+")
-BAD_ENTRY_ID = "ERR Invalid stream ID specified as stream command argument"
 
 
 class Refusal(Exception):  # noqa: N818  # as Redis speaks: a reply, not a failure of ours
@@ -154,59 +151,9 @@ class Stream:
 
 
 def entry_id_of(text: bytes, *, missing_sequence: int = 0) -> EntryId:
-    """An id as it is written, `MS-SEQ` or `MS` alone.
-
-    Raises:
-        Refusal: it is none.
-    """
-    ms, dash, sequence = text.partition(b"-")
-    if ms.isdigit() and sequence.isdigit() and len(ms) < 19 and len(sequence) < 19:  # nearly always, and quick
-        return int(ms), int(sequence)
-    if not is_unsigned(ms) or (dash and not is_unsigned(sequence)):
-        raise Refusal(BAD_ENTRY_ID)
-    return int(ms), int(sequence) if dash else missing_sequence
-
-
-def is_unsigned(text: bytes) -> bool:
-    """Whether Redis takes it for a number of 64 bits without a sign: as C does, spaces and zeros in front allowed."""
-    return _UNSIGNED.fullmatch(text) is not None and int(text) < 2**64
-
-
-def integer(text: bytes, complaint: str = "ERR value is not an integer or out of range") -> int:
-    """A number as Redis reads it: no spaces, no leading zeros, 64 bits.
-
-    Raises:
-        Refusal: it is none.
-    """
-    digits = text[1:] if text[:1] == b"-" else text
-    if not digits.isdigit() or (digits[:1] == b"0" and text != b"0") or len(digits) > 19:
-        raise Refusal(complaint)
-    number = int(text)
-    if not -(2**63) <= number < 2**63:
-        raise Refusal(complaint)
-    return number
-
-
-def score_of(text: bytes, complaint: str = "ERR value is not a valid float") -> float:
-    """A score as Redis reads it.
-
-    Raises:
-        Refusal: it is none.
-    """
-    if not text or text[:1].isspace() or text[-1:].isspace() or b"_" in text:
-        raise Refusal(complaint)
-    try:
-        score = float(text)
-    except ValueError:
-        raise Refusal(complaint) from None
-    if score != score:
-        raise Refusal(complaint)
-    return score
-
-
-def shown(text: bytes) -> str:
-    """What someone sent, inside an error, which ends at a zero byte as C's texts do."""
-    return text.partition(b"\0")[0].decode(errors="replace").replace("\r", " ").replace("\n", " ")
+    """An id as it is written, `MS-SEQ` or `MS` alone."""
+    ms, _, sequence = text.partition(b"-")
+    return int(ms), int(sequence) if sequence else missing_sequence
 
 
 def score_text(score: float) -> bytes:
