@@ -70,7 +70,7 @@ class WorkerContext:
     session_store: SessionStore
     executor: "Executor"
     policy: Callable[[], Policy]
-    #: How long an outcome waits for late callbacks.
+    #: How long an outcome waits for late callbacks, at most.
     outcome_wait_s: float
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint

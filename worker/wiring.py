@@ -34,7 +34,7 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.late_outcomes import WAIT_S
+from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
 from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
@@ -61,7 +61,7 @@ class Environment:
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
     lifetime_ms: int = LIFETIME_MS
-    outcome_wait_s: float = WAIT_S
+    outcome_wait_s: float = WAIT_MAX_S
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from conferral.statemachine.durations import with_durations
+from conferral.statemachine.durations import is_settled, with_durations
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
@@ -78,10 +78,10 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
 
 
 def _durations_of(record: OutcomeRecord, session: Session) -> str:
-    """The durations of an outcome as known by now."""
+    """The durations of an outcome as known by now, and whether a callback may still correct them."""
     corrected = with_durations(record, session)
     durations = ", ".join(f"{name}={value}" for name, value in sorted(corrected.durations.items()))
-    return f"{record.kind} {durations}"
+    return f"{record.kind} {durations} {'settled' if is_settled(corrected, session) else 'open'}"
 
 
 def _arguments(effect: Any) -> Iterator[tuple[str, Any]]:

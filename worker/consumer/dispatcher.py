@@ -199,7 +199,7 @@ class Dispatcher:
     def dispatch(self, decided: DecidedBatch) -> None:
         """Start what was committed: effects first, because callers wait for them.
 
-        Outcomes wait for callbacks that may correct them (`LateOutcomes`); other writes start now.
+        Outcomes may wait for a callback that corrects them (`LateOutcomes`); other writes start now.
         """
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for decision in decided.decisions:
