@@ -102,12 +102,6 @@ def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
     assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == "client:alice,sip:bob@example.com"
 
 
-@pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
-def test_fallback_is_a_keyword_or_an_allowed_destination(fallback):
-    settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)
-    assert make_policy(settings).fallback == fallback
-
-
 @pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
 def test_disallowed_fallback_prevents_startup(fallback):
     settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)

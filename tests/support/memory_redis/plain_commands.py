@@ -212,16 +212,6 @@ def hash_delete(db: Keyspace, argv: list[bytes]) -> Reply:
     return gone
 
 
-@command("HINCRBY", 4, grows=True)
-def hash_increment(db: Keyspace, argv: list[bytes]) -> Reply:
-    by = integer(argv[3])
-    number = integer((db.hash(argv[1]) or {}).get(argv[2], b"0"), "ERR hash value is not an integer") + by
-    if not -(2**63) <= number < 2**63:
-        raise Refusal("ERR increment or decrement would overflow")
-    _hash_to_write(db, argv[1])[argv[2]] = b"%d" % number
-    return number
-
-
 def _hash_to_write(db: Keyspace, key: bytes) -> dict[bytes, bytes]:
     found = db.hash(key)
     if found is None:
