@@ -1,7 +1,6 @@
 """The clocks, and how a process starts, stops and notices that a part of it is gone."""
 
 import asyncio
-import os
 import signal
 import time
 
@@ -82,34 +81,6 @@ def test_system_clock_counts_the_time_asleep_where_there_is_a_clock_that_does():
         assert before_s <= SystemClock().monotonic_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
     else:
         assert SystemClock().monotonic_s() <= time.monotonic()
-
-
-def test_sigterm_sets_the_stop_and_nothing_is_cancelled():
-    finished = []
-
-    async def main(stop: asyncio.Event) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await stop.wait()
-        finished.append(True)
-        return 0
-
-    assert lifecycle.run(main) == 0
-    assert finished == [True]
-
-
-def test_sighup_handler_runs_each_time_and_the_process_goes_on():
-    called: list[int] = []
-
-    async def main(stop: asyncio.Event) -> int:
-        for number in (1, 2):
-            os.kill(os.getpid(), signal.SIGHUP)
-            async with asyncio.timeout(5):
-                while len(called) < number:
-                    await asyncio.sleep(0.001)
-        return int(stop.is_set())
-
-    assert lifecycle.run(main, on_hangup=lambda: called.append(1)) == 0
-    assert len(called) == 2
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from itertools import count
 import pytest
 from aiohttp import web
 
-from conferral.runtime.errors import SettingsError
 from conferral.runtime.web import guard
 from conferral.runtime.web.server import TTL_S, SharedResult, run_server
 from tests.simulation.virtual_loop import in_virtual_time
@@ -72,13 +71,6 @@ async def test_idle_connection_and_slow_body_are_kept(app, deadline) -> None:
             assert await answered(reader) == body
             await outlast_deadlines(port)
         writer.close()
-
-
-async def test_port_that_is_taken_is_named_so(app) -> None:
-    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
-        with pytest.raises(SettingsError, match="in use"):
-            async with run_server(web.Application(), "127.0.0.1", port, shutdown_s=1):
-                pytest.fail("two servers have one port")
 
 
 async def test_client_that_never_reads_its_answers_is_disconnected(deadline) -> None:

@@ -1,6 +1,6 @@
 """Every test of this folder runs on the bundled Redis 6.2, on the one on PATH, and on those that the setting names.
 
-They run on the Redis in memory of the simulations too, which is thereby held to what real ones do, and in `make soak`
+They run on the Redis in memory of the simulations too, which that alone holds to what real ones do, and in `make soak`
 on a Redis Cluster of three primaries and three replicas.
 """
 
@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import redis
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.call_index import CallIndex
@@ -127,14 +126,3 @@ async def publisher(client, keys, clock) -> AsyncIterator[BatchingIngest]:
     publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
     yield publisher
     await publisher.close()
-
-
-@pytest.fixture(scope="session")
-def real() -> Iterator[redis.Redis]:
-    """A server of the version whose words the one in memory speaks; settings and keys are each test's own matter."""
-    program = PROGRAMS.get("on-path") or next(iter(PROGRAMS.values()))
-    with RedisServer(program) as server, redis.Redis(unix_socket_path=str(server.socket), protocol=2) as client:
-        version = client.info("server")["redis_version"]
-        if not version.startswith("7.0."):
-            pytest.skip(f"compared word by word with Redis 7.0, and this is {version}")
-        yield client

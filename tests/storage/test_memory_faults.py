@@ -128,19 +128,6 @@ async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory, cl
     assert [await other.get(name) for name in ("k", "late")] == [b"sent before"] * 2
 
 
-async def test_command_of_a_cancelled_client_is_still_executed(memory, client) -> None:
-    for latency in (None, lambda _: (0.01, 0.01)):
-        memory.latency = latency
-        writing = asyncio.ensure_future(client.xadd("s", {"n": 1}))
-        await asyncio.sleep(0)
-        writing.cancel()
-        await asyncio.wait([writing])
-        assert writing.cancelled()
-    memory.latency = None
-    await asyncio.sleep(0.03)  # a delay: longer than the latency of the fake server
-    assert await client.xlen("s") == 2
-
-
 async def test_answers_take_their_time(memory, client) -> None:
     asked: list[str] = []
 

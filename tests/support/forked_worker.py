@@ -58,11 +58,6 @@ class ForkedWorker:
         """Sends it a signal."""
         os.kill(self.pid, number)
 
-    def wait(self, timeout_s: float | None = None) -> int | None:
-        """Waits for its end; returns the exit code."""
-        self._process.join(timeout_s)
-        return self._process.exitcode
-
     @property
     def pid(self) -> int:
         """Its process."""

@@ -102,12 +102,6 @@ def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
     assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == "client:alice,sip:bob@example.com"
 
 
-@pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
-def test_fallback_is_a_keyword_or_an_allowed_destination(fallback):
-    settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)
-    assert make_policy(settings).fallback == fallback
-
-
 @pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
 def test_disallowed_fallback_prevents_startup(fallback):
     settings = settings_with(CONFERRAL_TRANSFER_FALLBACK=fallback)
@@ -129,19 +123,3 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
     path.write_text('[destinations]\ndesk = "client:bob"\n')
     directory.reload()
     assert worker.current_policy() == Policy(fallback="client:bob")
-
-
-def test_choices_reach_the_machine():
-    usual = make_policy(settings_with())
-    assert (usual.fallback, usual.shows_customer_number, usual.confirm_phones) == ("recall", False, False)
-    assert (usual.park_timeout_ms, usual.hold_limit_ms, usual.record) == (300_000, 1_800_000, "false")
-    changes = {
-        "CONFERRAL_CONFIRM": "phones",
-        "CONFERRAL_TRANSFER_CALLER_ID": "customer",
-        "CONFERRAL_PARK_TIMEOUT": "1.5",
-        "CONFERRAL_HOLD_LIMIT": "2.5",
-        "CONFERRAL_RECORD": "true",
-    }
-    chosen = make_policy(settings_with(**changes))
-    assert (chosen.shows_customer_number, chosen.confirm_phones) == (True, True)
-    assert (chosen.park_timeout_ms, chosen.hold_limit_ms, chosen.record) == (1_500, 2_500, "true")

@@ -209,27 +209,22 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
 
 
-@pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
-async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
+@pytest.mark.parametrize(
+    ("order", "away_s", "is_sent"),
+    [(update("a"), 30.0, False), (straight("a"), 30.0, False), (gated("a"), 30.0, False), (hang_up("a"), 600.0, True)],
+)
+async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent_unless_it_ends_something(
+    order: Effect, away_s: float, is_sent: bool
+) -> None:
     """The waiting party has heard something else, or has left."""
 
     async def wait_to_send(_partition: int) -> bool:
-        away.time.s += 30.0
+        away.time.s += away_s
         return True
 
     away = ExecutorHarness(wait_to_send=wait_to_send)
-    assert isinstance(await away.run(order), EffectFailed)
-    assert away.calls.asked == []
-
-
-async def test_ending_is_sent_however_long_redis_was_away() -> None:
-    async def wait_to_send(_partition: int) -> bool:
-        away.time.s += 600.0
-        return True
-
-    away = ExecutorHarness(wait_to_send=wait_to_send)
-    assert isinstance(await away.run(hang_up("a")), EffectSucceeded)
-    assert away.calls.asked == ["a"]
+    assert isinstance(await away.run(order), EffectSucceeded if is_sent else EffectFailed)
+    assert away.calls.asked == (["a"] if is_sent else [])
 
 
 @pytest.mark.parametrize(

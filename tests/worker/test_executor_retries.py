@@ -310,21 +310,6 @@ async def test_refusal_that_may_pass_is_tried_again_only_to_end_something(
     assert isinstance(outcome, EffectSucceeded if requests > 1 else EffectFailed)
 
 
-async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
-    system = ExecutorHarness(requests_max=1)
-    answer = system.hold_answer("a")
-    system.submit(redirect("a", "S1"))
-    system.submit(redirect("b", "S2"))
-    await system.settle()
-
-    system.time.s += 9
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["a"]
-    assert isinstance(system.outcomes[-1], EffectFailed)
-
-
 # ---- a change of a recording in doubt --------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from conferral.runtime.clock import SystemClock
@@ -58,16 +59,13 @@ async def test_receiver_of_the_docs_takes_what_is_signed_with_its_secret(monkeyp
     assert len([line for line in text.splitlines() if line]) == 10, "promised: ten lines"
     example: dict[str, Any] = {}
     exec(compile(text, "outcomes.md", "exec"), example)  # our own
-    runner = web.AppRunner(example["app"])
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver = OutcomeReceiver(f"http://127.0.0.1:{runner.addresses[0][1]}/outcomes", SECRETS[:1], SystemClock())
-    results = []
-    for secret in SECRETS:
-        monkeypatch.setenv("CONFERRAL_OUTCOMES_SECRET", secret)
-        results.append((await receiver.post("o1", '{"type":"session.ended","data":{"session":"CA1"}}')).result)
-    await receiver.close()
-    await runner.cleanup()
+    async with TestServer(example["app"]) as server:
+        receiver = OutcomeReceiver(str(server.make_url("/outcomes")), SECRETS[:1], SystemClock())
+        results = []
+        for secret in SECRETS:
+            monkeypatch.setenv("CONFERRAL_OUTCOMES_SECRET", secret)
+            results.append((await receiver.post("o1", '{"type":"session.ended","data":{"session":"CA1"}}')).result)
+        await receiver.close()
     assert results == ["delivered", "failed"]
 
 
@@ -80,14 +78,10 @@ async def test_requests_are_signed_with_each_secret_as_verifiers_expect():
 
     app = web.Application()
     app.router.add_post("/outcomes", receive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    receiver = OutcomeReceiver(f"http://127.0.0.1:{runner.addresses[0][1]}/outcomes?a=1", SECRETS, SystemClock())
-    answer = await receiver.post("CA1:transfer:1", '{"type":"transfer.completed","who":"é"}')
-    await receiver.close()
-    await runner.cleanup()
+    async with TestServer(app) as server:
+        receiver = OutcomeReceiver(str(server.make_url("/outcomes?a=1")), SECRETS, SystemClock())
+        answer = await receiver.post("CA1:transfer:1", '{"type":"transfer.completed","who":"é"}')
+        await receiver.close()
     assert (answer.result, answer.status) == ("delivered", 204)
     ((headers, body),) = got
     for secret in SECRETS:

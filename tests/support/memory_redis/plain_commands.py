@@ -188,14 +188,6 @@ def hash_delete(db: Keyspace, argv: list[bytes]) -> Reply:
     return gone
 
 
-@command("HINCRBY", grows=True)
-def hash_increment(db: Keyspace, argv: list[bytes]) -> Reply:
-    found = _hash_to_write(db, argv[1])
-    number = int(found.get(argv[2], b"0")) + int(argv[3])
-    found[argv[2]] = b"%d" % number
-    return number
-
-
 def _hash_to_write(db: Keyspace, key: bytes) -> dict[bytes, bytes]:
     found = db.hash(key)
     if found is None:

@@ -85,7 +85,8 @@ async def test_call_that_began_a_moment_ago_is_not_missing(sea: SweepHarness) ->
 
 
 async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> None:
-    await sea.store(sea.session("good", "CA1"))
+    await sea.store(sea.session("good", "CA1"), sea.session("changed", "CA3"))
+    await sea.client.hset(sea.keys.session("changed"), "party.p0.held", "perhaps")
     broken = {"no-time": {"state": "bridged"}, "odd-time": {"state": "bridged", "updated_at": "soon"},
               "binary": {"state": "bridged", "updated_at": b"\xff"}}  # fmt: skip
     for name, fields in broken.items():
@@ -95,9 +96,13 @@ async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> Non
     for name in ("text", "vanished"):
         await sea.client.sadd(sea.keys.live(sea.keys.partition_of(name)), name)
 
-    await sea.sweep()
+    with capture_logs() as lines:
+        await sea.sweep(times=DAILY)
 
-    assert await sea.reported() == {("call-missing", "good", "CA1", "")}
+    assert await sea.reported() == {("call-missing", "good", "CA1", ""), ("call-missing", "changed", "CA3", "")}
+    found = {line["session_id"]: line["reason"] for line in lines if line["event"] == "session_hash_corrupt"}
+    assert found.items() >= {("changed", "party.p0.held")}
+    assert value_of(sea.metrics.damaged_sessions.labels("sweep")) == len(found)
 
 
 async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: SweepHarness) -> None:
@@ -186,18 +191,6 @@ async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarn
 
 
 # ---- what it costs ---------------------------------------------------------------------------------------------------
-
-
-async def test_field_that_another_program_changed_is_reported(sea: SweepHarness) -> None:
-    await sea.store(sea.session("s1", "CA1"), sea.session("s2", "CA2"))
-    await sea.client.hset(sea.keys.session("s2"), "party.p0.held", "perhaps")
-
-    with capture_logs() as lines:
-        await sea.sweep(times=DAILY)
-
-    found = [(line["session_id"], line["reason"]) for line in lines if line["event"] == "session_hash_corrupt"]
-    assert found == [("s2", "party.p0.held")]
-    assert value_of(sea.metrics.damaged_sessions.labels("sweep")) == 1
 
 
 async def test_sweep_is_counted(sea: SweepHarness) -> None:
