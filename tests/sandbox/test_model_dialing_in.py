@@ -1,4 +1,4 @@
-"""Dialing someone into a conference by the Participants API: ringing heard or not, and every way it can fail."""
+"""Dialing someone into a conference by the Participants API: early media, and what their address carries."""
 
 import pytest
 
@@ -6,22 +6,14 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
-CALLBACKS = (
-    ("StatusCallback", f"{APP}/dial"),
-    *(("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed")),
-)
-
-
-def dialed(story: ModelScenario, *params: tuple[str, str]) -> str:
-    """A target who is being dialed into the conference, by its SID, as an application would."""
-    return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, conference=story.conference())
-
 
 @pytest.mark.parametrize("early_media", ["true", "false"])
 def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_media: str) -> None:
     story = ModelScenario(Behavior(early_media_counts_as_join=True))
     story.member()
-    target = dialed(story, ("EarlyMedia", early_media))
+    events = (("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed"))
+    callback = ("StatusCallback", f"{APP}/dial")
+    target = story.participant("client:carol", ("EarlyMedia", early_media), callback, *events)
 
     story.happens(PhoneRings(target))
     before_answer = [it.event for it in story.callbacks if it.call_sid == target]

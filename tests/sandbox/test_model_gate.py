@@ -1,4 +1,4 @@
-"""Calls made by the API that run a document before they join: keys, digits sent, the queue, and hanging them up."""
+"""Calls made by the API that run a document before they join: keys, digits sent, callers' numbers, machines."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""TwiML that a call runs: Say, Play, Pause, Gather, Redirect, Reject, and what happens when it can't be got."""
+"""TwiML that a call runs: Say, Pause, Redirect, Reject, and what happens when it can't be run."""
 
 import pytest
 

@@ -83,19 +83,10 @@ async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
 # ---- the agent of a call -----------------------------------------------------------------------------------------
 
 
-def called(customer="+14155550199", **agent):
-    return facts(
-        "bridged",
-        conference_sid="",
-        direction="outbound",
-        agent=target(label="agent-1", **agent),
-        customer=a_party(label="customer-1", address=customer, status="dialing"),
-    )
-
-
 @pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
 async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address):
-    ingest.facts = called(customer=address)
+    customer = a_party(label="customer-1", address=address, status="dialing")
+    ingest.facts = facts("bridged", direction="outbound", agent=target(label="agent-1"), customer=customer)
 
     _, document = await post(client, GATE, answered())
 

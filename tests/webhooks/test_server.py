@@ -1,4 +1,4 @@
-"""The server as it is run: raw sockets, the stop, a port that is taken."""
+"""The server as it is run: raw sockets and the stop."""
 
 import asyncio
 import gzip
