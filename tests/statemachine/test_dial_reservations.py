@@ -1,7 +1,7 @@
 """Reservations of dials within the limits: a command's, a session's own, and dials that the limits refuse."""
 
 from conferral.statemachine.effects import Dial, effect_id
-from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
+from conferral.statemachine.events import ParkOverdue, Retrieve
 from conferral.statemachine.session import Session
 from tests.statemachine.command_scenarios import added, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
@@ -17,10 +17,6 @@ def reservations(story: Scenario) -> list[str]:
 def own(session: Session, party: str) -> str:
     """A reservation of a session's own: the same for a dial that is decided again, and without a SID."""
     return effect_id(session.id, "", 0, "dial", session.parties[party].label)
-
-
-def is_refused_by_limit(story: Scenario, name: str) -> Scenario:
-    return story.refused(name, status=0, code=0, reason=DIAL_LIMIT)
 
 
 def test_command_that_dials_uses_its_reservations():

@@ -149,11 +149,6 @@ class ClusterServers:
         (found,) = [node for node in self.up() if node is not primary and _primary_port(node) == primary.port]
         return found
 
-    def wait_until_replicated(self, primary: Node) -> None:
-        """Waits until the replica has all that the primary has stored. `WAIT` would ask for one connection's writes."""
-        replica, stored = self.replica_of(primary), int(primary.ask("ROLE")[1])
-        _until(lambda: int(replica.ask("ROLE")[4]) >= stored, f"{replica} has everything")
-
     def signal(self, number: signal.Signals) -> None:
         """To all nodes at once: no one is missed by the others."""
         for node in self.nodes:
