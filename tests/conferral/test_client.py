@@ -113,18 +113,12 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
     ("name", "given"),
     [
         ("transfer", {"session": CALL, "to": ["client:bob"], "mode": "warm"}),
-        ("transfer", {"session": CALL, "to": 5, "mode": "warm"}),
-        ("transfer", {"session": CALL, "to": b"client:bob", "mode": "warm"}),
         ("transfer", {"session": CALL, "to": "client:bob", "mode": ["warm"]}),
-        ("retrieve", {"session": CALL, "to": ["client:bob"]}),
         ("add", {"session": CALL, "to": "client:bob", "party": "expert", "brief": b"x"}),
         ("announce", {"session": CALL, "say": 5}),
-        ("end", {"session": 5}),
-        ("end", {"session": CALL, "by": "x" * 65}),
         ("end", {"session": CALL, "by": 5}),
         ("hold", {"session": CALL, "party": "+14155550145"}),
         ("end", {"session": "+14155550145"}),
-        ("end", {"session": ""}),
     ],
 )
 async def test_impossible_command_is_refused_with_the_messages_of_the_stream_and_not_published(

@@ -1,7 +1,6 @@
 """A partition that no one has worked on for long: a million entries wait."""
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 
@@ -27,7 +26,7 @@ GROWS_MAX_KIB = 128 * 1024
 async def test_fault_35_million_entries_are_decided_in_order_while_others_continue(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """Their partition's own timers wait behind them; those of all others fire on time. Prints how long it took."""
+    """Their partition's own timers wait behind them; those of all others fire on time."""
     async with FaultSystem(redis_server, workers=0, CONFERRAL_LONE_GRACE="1") as system:
         system.end_calls_in_test()
         with program(system, "worker", tmp_path / "first.log") as first:
@@ -35,22 +34,14 @@ async def test_fault_35_million_entries_are_decided_in_order_while_others_contin
             await system.done("convert", other.sid)
             before_kib = first.memory_kib()
         await fill(system, behind, agent)
-        began_s = time.monotonic()
         with program(system, "worker", tmp_path / "second.log") as second:
             await until_ready(system, second)
             # It is decided behind all the others, however long that takes.
             last = asyncio.create_task(system.command("convert", behind.sid, timeout_s=DRAINED_S))
-            others = await goes_on_beside(system, other, other_agent, last)
+            await goes_on_beside(system, other, other_agent, last)
             assert await oldest_first(system, behind, last)
             assert (await last).status == "done"
-            drained_s = time.monotonic() - began_s
-            most_kib = second.memory_kib("VmHWM")
-            sys.stderr.write(
-                f"fault 35: {ENTRIES} entries in {drained_s:.0f} s ({ENTRIES / drained_s:.0f} a second); memory "
-                f"{before_kib} KiB without, at most {most_kib} KiB with; somebody in another partition was alone for "
-                f"{others:.2f} s, with a grace of 1 s\n"
-            )
-            assert most_kib - before_kib < GROWS_MAX_KIB
+            assert second.memory_kib("VmHWM") - before_kib < GROWS_MAX_KIB
             assert system.redirects_of(agent) == 1
             behind.hang_up()
             await system.settled()
@@ -88,15 +79,13 @@ async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> 
 
 async def goes_on_beside(
     system: FaultSystem, customer: CallHandle, agent: CallHandle, last: "asyncio.Task[object]"
-) -> float:
-    """Return how long a lone party in another partition waits until it is disconnected, seconds."""
+) -> None:
+    """A lone party in another partition is disconnected meanwhile, and soon."""
     began_s = time.monotonic()
     agent.hang_up()
     await system.until(customer.sid, state="ended")
-    took_s = time.monotonic() - began_s
     assert not last.done(), "that was behind the backlog, not beside it"
-    assert took_s < 10
-    return took_s
+    assert time.monotonic() - began_s < 10
 
 
 async def oldest_first(system: FaultSystem, customer: CallHandle, last: "asyncio.Task[object]") -> bool:

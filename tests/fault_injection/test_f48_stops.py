@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -46,7 +45,6 @@ async def test_fault_48_webhooks_that_are_stopped_under_load_have_stored_what_th
                 await load
         assert not answered - await stored_calls(system), "answered and not stored"
         assert took_s <= 10
-        sys.stderr.write(f"fault 48: {len(answered)} callbacks answered, all stored; stopped in {took_s:.2f} s\n")
     system.start_worker()
     await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
     await system.until(customer.sid, phase="connected")
@@ -111,7 +109,6 @@ async def test_fault_49_worker_that_is_stopped_with_a_request_under_way_leaves_i
     system.start_worker()
     assert [(await system.outcome_of(one)).status for one in (convert, end)] == ["done", "done"]
     assert system.redirects_of(agent) == 1
-    sys.stderr.write(f"fault 49: stopped in {took_s:.2f} s with two requests under way\n")
     await all_hang_up(system)
 
 

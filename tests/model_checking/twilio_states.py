@@ -105,8 +105,6 @@ class TwilioStates:
         self._later: dict[tuple[int, int], Followed] = {}
         #: What Twilio's debugger would have shown, by code (count).
         self.debugged: dict[int, int] = {}
-        #: Inputs that were handled afresh (count).
-        self.handled = 0
         first = TwilioModel(account_sid, behavior=rules)
         first.now_s = NOW_S
         for number in numbers:
@@ -155,7 +153,6 @@ class TwilioStates:
         return self._load(number)[0].state
 
     def _end(self, visit: "Visit") -> Followed:
-        self.handled += 1
         return Followed(self._number_of(visit.exchange, visit.requests), tuple(visit.callbacks))
 
     def _load(self, number: int) -> tuple[TwilioModel, dict[int, Fetch]]:

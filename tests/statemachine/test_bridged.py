@@ -173,11 +173,6 @@ def test_call_whose_caller_id_was_refused_does_not_open_the_gate_when_it_shows_u
     assert (agent.dial_id, agent.call_sid, agent.answered) == (dial_id, "", False)
 
 
-def test_party_can_not_be_added_under_a_name_that_is_taken():
-    story = ordering(Scenario().answered).add("agent").expect("bridged", outcome="refused")
-    story.expect_refused("add-1", "a party with this name is already on the call", "convert", "transfer", "end")
-
-
 def test_party_can_not_be_added_to_a_full_call():
     story = ordering(Scenario().comes_in, attributes=ConferenceAttributes(max_participants=2)).call(
         "agent", "in-progress"

@@ -81,11 +81,6 @@ def test_all_who_remain_on_hold_are_taken_off():
     story.expect_command("mute-1", "accepted", "done")
 
 
-@pytest.mark.parametrize("mode, effects", [("warm", ["dial target", "unhold lawyer"]), ("consult", ["hold customer"])])
-def test_party_on_hold_is_taken_off_if_all_talk_to_the_target(mode, effects):
-    added().hold("lawyer").confirms("lawyer").transfer(mode).expect("transferring", *effects)
-
-
 def gated(options: dict[str, object]) -> Orders:
     story = ordering(conferenced).add(**options).confirms("customer", "agent").placed("lawyer")
     return story.call("lawyer", "ringing").gate("lawyer")

@@ -75,14 +75,6 @@ def test_recording_is_neither_started_nor_resumed_while_it_runs():
     story.record("resume").expect("converting").expect_command("record-resume", "done")
 
 
-def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed_over():
-    """Only the leave of the conference reports it, not the end of the call."""
-    story = Scenario().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
-    story.expect("transferring", phase="blind").joins("customer", starts=False)
-    story.expect("transferring", "dial target").takes_part("target")
-    story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")
-
-
 def test_redirects_are_numbered():
     """Twilio's request of the first one's action must not be taken for that of the second."""
     story = converting()

@@ -1,7 +1,7 @@
 """Reservations of dials within the limits: a command's, a session's own, and dials that the limits refuse."""
 
 from conferral.statemachine.effects import Dial, effect_id
-from conferral.statemachine.events import DIAL_LIMIT, ParkOverdue, Retrieve
+from conferral.statemachine.events import ParkOverdue, Retrieve
 from conferral.statemachine.session import Session
 from tests.statemachine.command_scenarios import added, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
@@ -17,10 +17,6 @@ def reservations(story: Scenario) -> list[str]:
 def own(session: Session, party: str) -> str:
     """A reservation of a session's own: the same for a dial that is decided again, and without a SID."""
     return effect_id(session.id, "", 0, "dial", session.parties[party].label)
-
-
-def is_refused_by_limit(story: Scenario, name: str) -> Scenario:
-    return story.refused(name, status=0, code=0, reason=DIAL_LIMIT)
 
 
 def test_command_that_dials_uses_its_reservations():
@@ -51,14 +47,3 @@ def test_dials_that_no_command_asked_for_have_reservations_of_their_own():
 def test_repeated_dial_that_twilio_refused_needs_no_second_reservation():
     story = dialing("warm", caller_id="+14155550100").refused("target")
     assert reservations(story) == ["transfer-1#1", ""]
-
-
-def test_transfer_whose_dial_the_limit_refuses_fails_with_it():
-    story = is_refused_by_limit(dialing("consult"), "target").expect_transfer("failed", DIAL_LIMIT)
-    story.expect_command("transfer-1", "accepted", "failed", reason=DIAL_LIMIT)
-
-
-def test_recall_that_the_limit_refuses_is_tried_again_and_then_the_call_ends():
-    story = blind_from_bridge().placed("target").call("target", "busy").expect_transfer("failed", "busy")
-    is_refused_by_limit(story, "agent").expect_transfer("failed", f"busy, recall {DIAL_LIMIT}")
-    story.expect("transferring", phase="recall").expect_timers("stage")

@@ -42,13 +42,6 @@ def test_target_is_not_given_up_while_the_read_is_open_or_fails():
     story.expect_transfer("merged")
 
 
-def test_slow_reads_show_that_a_target_is_to_be_given_up():
-    """Each takes longer than the dial waits for it; a second one is not requested behind it."""
-    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
-    story.fires(DialOverdue).rings_on("target").expect("transferring")
-    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent")
-
-
 def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
     """If no callback reports the answer, the target hears no one until a read shows it."""
     story = dialing("blind", policy=Policy()).leaves("agent").placed("target")
@@ -61,16 +54,6 @@ def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
     assert story.now_ms - dialed_ms == 24_000
     story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("transferring", "unhold customer")
-
-
-def test_phone_of_one_who_reaches_the_gate_is_read_every_six_seconds_even_for_a_held_customer():
-    """The gate's request shows the answer at once."""
-    story = dialing("blind", policy=Policy(), confirm=True).leaves("agent").placed("target")
-    dialed_ms = story.now_ms
-    for after_ms in (6_000, 12_000, 18_000):
-        story.fires(DialOverdue).expect("transferring", "look")
-        assert story.now_ms - dialed_ms == after_ms
-        story.reads(target="ringing", conference=CONFERENCE, inside=("customer",)).expect("transferring")
 
 
 @pytest.mark.parametrize("status", ["initiated", "ringing"])

@@ -72,13 +72,6 @@ def test_removing_the_dialed_fallback_leads_to_the_next_place():
 # ---- a URL ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_customer_continues_at_a_url_that_says_why():
-    story = unreached(MENU).expect("ended", "send away customer", reason="returned")
-    (effect,) = story.last.effects
-    assert effect.url.partition("?")[0] == MENU
-    assert parse_qs(urlsplit(effect.url).query) == {"session": [story.session.id], "reason": ["busy"]}
-
-
 def test_a_url_keeps_its_own_query():
     (effect,) = unreached(f"{MENU}?line=2").last.effects
     assert effect.url.startswith(f"{MENU}?line=2&session=")

@@ -1,7 +1,6 @@
 """Parties that have left: they stay for a while, then the session forgets them, so that a long call stays small."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -83,13 +82,6 @@ def test_party_that_something_open_names_stays():
         comes_and_goes(story, f"later{number}")
     assert "slow" in story.session.parties
     assert {"customer", "agent"} <= story.session.parties.keys()
-
-
-def test_session_knows_its_last_twenty_former_conferences():
-    story = conferenced()
-    story.session = replace(story.session, former_conferences=tuple(f"CF{number}" for number in range(25)))
-    story.leaves("agent")
-    assert story.session.former_conferences == tuple(f"CF{number}" for number in range(5, 25))
 
 
 def test_number_of_a_name_is_never_given_twice():

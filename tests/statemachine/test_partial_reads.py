@@ -99,9 +99,3 @@ def test_ring_with_early_media_is_read_even_if_the_conference_shows_it() -> None
     assert last_read(story).unproven_sids == (target.call_sid,)
     # Those whose ring may be over come first, in case the read is too small for all.
     assert last_read(story).call_sids[0] == target.call_sid
-
-
-def test_read_that_knows_the_newest_fact_is_followed_by_one_of_the_calls_that_it_left_out() -> None:
-    story = crowded()
-    reads(story, inside=60, over=(), unread=SIDS[21:], version=story.session.facts_version)
-    assert set(last_read(story).call_sids) == set(SIDS[21:])

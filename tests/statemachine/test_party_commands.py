@@ -63,11 +63,6 @@ def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
     assert story.expect_timers().session.parked_until_ms == 0
 
 
-def test_parked_customer_hears_that_no_one_was_reached_after_the_lawyer_left():
-    story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent").leaves("lawyer")
-    story.fires(ParkOverdue).expect("ended", "say goodbye to customer", reason="park-timeout")
-
-
 BOTH = ("customer", "agent")
 
 

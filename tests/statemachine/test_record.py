@@ -112,13 +112,3 @@ def test_recording_cannot_be_resumed_in_a_consult(begin):
 def test_recording_that_a_command_fails_to_stop_in_a_consult_resumes_afterward(how):
     story = getattr(consulting_recorded().record("stop").expect("transferring", "stopped recording"), how)()
     story.expect("transferring").merge().confirms("customer").expect("transferring", "in-progress recording")
-
-
-def test_pause_of_a_command_that_fails_for_the_recording_of_a_conference_stops_nothing():
-    story = recorded_conference().record("pause").expect("conferenced", "paused recording").not_recorded()
-    story.expect("conferenced").expect_command("record-pause", "accepted", "failed")
-
-
-def test_recording_stopped_in_a_consult_does_not_resume():
-    story = consulting_recorded().record("stop").expect("transferring", "stopped recording").recorded()
-    story.merge().confirms("customer").expect("transferring").expect_recording("stopped")

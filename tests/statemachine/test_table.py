@@ -180,15 +180,6 @@ def test_the_machine_has_the_tables_rows_and_no_others():
     assert in_machine == {(pair[0].value, pair[1].name, len(rows)) for pair, rows in ALL_ROWS.items()}
 
 
-@pytest.mark.parametrize("name", [
-    "docs/statemachine.md", "docs/statemachine.svg", *(f"docs/reference/state-{state}.md" for state in State),
-])  # fmt: skip
-def test_the_page_and_the_drawing_are_those_of_the_table(name):
-    committed = (ROOT / name).read_text("utf-8")
-
-    assert committed == generated_page(name), "run `make docs` and commit what it changed"
-
-
 @pytest.mark.parametrize("state", State)
 def test_the_page_of_a_state_has_its_events_and_rows(state):
     page = generated_page(f"docs/reference/state-{state}.md")

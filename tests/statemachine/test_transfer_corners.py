@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
-from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import (
     FLAGS,
     blind_from_bridge,
@@ -69,12 +69,6 @@ def test_hold_callback_from_before_the_hold_request_confirms_nothing():
     story.expect_held("target").confirms("customer").expect("transferring", "unhold target")
 
 
-def test_no_second_read_is_requested_while_one_is_pending():
-    story = conferenced().transfer("consult").fires(ConfirmOverdue).expect("transferring", "look")
-    story.fires(ConfirmOverdue).expect("transferring")
-    story.is_unknown("read_calls").expect("transferring", "look").is_unknown("read_calls").expect("transferring")
-
-
 def test_unanswered_read_is_given_up():
     """Its outcome may have been dead-lettered, because deciding it failed."""
     story = talking("consult").complete().expect("transferring", "unhold customer")
@@ -83,18 +77,6 @@ def test_unanswered_read_is_given_up():
         story.fires(ConfirmOverdue)
         reads_made += story.words() == ["look"]
     assert reads_made == 2
-
-
-def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
-    """The two are not ended because one read came while the redirect was still in progress."""
-    story = Scenario().answered().convert().expect("converting", "move agent")
-    (move,) = story.last.effects
-    story.fires(ConvertOverdue).expect("converting", "look")
-    story.reads(customer="in-progress", agent="in-progress").expect("converting").expect_timers("convert", "repair")
-    story.succeeds("redirect_call", "agent", move.effect_id).joins("agent").dial_ends("completed")
-    story.fires(ConvertOverdue).expect("converting", "look").later(3_000)
-    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
-    story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
 
 
 def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent():
@@ -118,12 +100,6 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
     story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "agent-left"))
 
 
-def test_customer_moved_away_by_another_app_after_a_transfer_is_gone():
-    story = talking("warm").complete().leaves("agent").expect("conferenced", "flag agent")
-    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
-    assert story.session.parties["customer"].is_gone
-
-
 def test_dial_that_is_reported_after_the_end_has_its_call_hung_up_once():
     story = dialing("warm").call("target", "ringing").end().expect("ended", "end room", "hang up target")
     story.placed("target").expect("ended")
@@ -140,15 +116,6 @@ def test_join_of_a_conference_that_was_left_comes_late():
     story = Scenario().answered().convert().joins("agent").joins("customer", conference=OTHER_CONFERENCE)
     story.joins("agent").expect("converting", outcome="stale")
     story.joins("agent", conference=OTHER_CONFERENCE).expect("conferenced", *FLAGS)
-
-
-def test_long_brief_does_not_use_up_the_time_at_the_gate():
-    """Fifty seconds are said before anyone is asked anything."""
-    story = dialing("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
-    story.expect_transfer("confirming")
-    assert story.session.timers["dial"] - story.now_ms > 30_000 + 40_000
-    story.later(100_000).fires(DialOverdue).expect("transferring", "look").reads(target="in-progress")
-    story.fires(DialOverdue).expect("transferring", "look").reads(target="in-progress").expect_transfer("confirming")
 
 
 @pytest.mark.parametrize("brief", ["", "x" * 100])
@@ -189,26 +156,11 @@ def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_n
     assert (recall.kind, recall.digits, recall.caller_id) == ("create_call", "", "")
 
 
-def test_directly_dialed_target_that_answered_but_is_missing_is_searched_for():
-    story = dialing("warm").placed("target").call("target", "in-progress")
-    for _ in range(3):
-        story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")
-    story.fires(DialOverdue).legs["target"].in_conference = True
-    story.reads(conference=CONFERENCE, inside=("customer", "agent", "target"), target="in-progress").expect_transfer(
-        "merged"
-    )
-
-
 def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
     """Its callback is lost and no read is answered: the customer does not wait for either."""
     story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
     story.fires(ConfirmOverdue).expect("transferring", "look").cancel().expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
-
-
-def test_targets_that_still_ring_when_another_has_the_call_count_as_cancelled():
-    story = dialing("warm", BOB, CAROL).placed("target-1").placed("target-2").takes_part("target-1")
-    story.complete().leaves("agent").expect_attempts((BOB, "answered"), (CAROL, "cancelled"))
 
 
 def test_agent_who_was_released_has_not_left_first():

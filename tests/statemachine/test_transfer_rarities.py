@@ -113,12 +113,6 @@ def test_no_one_supervises_a_full_conference():
     story.expect_refused("supervise-1", "the conference is full", "convert", "complete", "cancel", "end")
 
 
-def test_place_of_a_supervisor_who_is_about_to_be_dialed_is_taken():
-    story = ordering(conferenced, attributes=ConferenceAttributes(max_participants=3)).supervise()
-    story.expect_command("supervise-1", "accepted")
-    story.add().expect_refused("add-1", "the conference is full", "convert", "transfer", "end")
-
-
 def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hear_music():
     """The guest's join has started the conference, so its wait music is over."""
     story = blind_from_bridge().placed("target").call("target", "ringing").joins("guest").conference_starts()

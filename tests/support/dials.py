@@ -8,7 +8,8 @@ from conferral.sandbox import Sandbox
 
 def assert_one_dial_an_intent(sandbox: Sandbox) -> None:
     """No dial was carried out twice, whether it was refused, lost or answered late in between."""
-    assert not dialed_twice(sandbox)
+    twice = dialed_twice(sandbox)
+    assert not twice, twice
 
 
 def dialed_twice(sandbox: Sandbox) -> list[str]:

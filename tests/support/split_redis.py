@@ -40,7 +40,7 @@ class SplitClient(MemoryClient):
     async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
         """See `MemoryClient.exchange`."""
         for command in commands:
-            key = _text(key_of([_text(command[0]), *map(_plain, command[1:])])) if len(command) > 1 else ""
+            key = _text(key_of([_text(command[0]), *command[1:]])) if len(command) > 1 else ""
             if key and self.node_of(key) in self.silent:
                 try:
                     await self.result_of(asyncio.get_running_loop().create_future(), self.timeout_s)
@@ -52,7 +52,3 @@ class SplitClient(MemoryClient):
 
 def _text(part: Any) -> str:
     return part.decode() if isinstance(part, bytes) else str(part)
-
-
-def _plain(part: bytes) -> Any:
-    return part
