@@ -347,6 +347,15 @@ async def test_id_that_is_given_again_for_another_command_does_nothing_and_is_lo
     ]
 
 
+async def test_same_command_with_the_same_id_is_a_repetition(routing):
+    await routing.know(CALL_SID)
+    with capture_logs() as logs:
+        await routing.give(**TRANSFER, id="c1")
+        await routing.give(**TRANSFER, brief="", id="c1")
+    logged = [line["event"] for line in logs if line["event"].startswith("command_")]
+    assert logged == ["command_routed", "command_deduplicated"]
+
+
 async def test_foreign_type_at_the_sessions_stream_dead_letters_the_command_alone(routing):
     await routing.know(CALL_SID)
     foreign = routing.keys.events(routing.keys.partition_of(CALL_SID))
