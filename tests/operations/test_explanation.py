@@ -15,15 +15,13 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.policy import Policy
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.telephony.callback_events import dial_ended
 from conferral.telephony.callback_urls import DialAction, DialKind
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.scenario import CUSTOMER_CALL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, ringing, talking
-from tests.support.sample_logs import recorded
+from tests.support.sample_logs import recorded, stored
 
 
 def test_a_cancel_that_was_asked_for_is_no_failure() -> None:
@@ -165,7 +163,7 @@ def test_failed_dial_to_an_agent_is_explained_by_twilios_error(is_reported_first
         return story.take(replace(ended, entry_id=f"{story.now_ms}-99"))
 
     log, sessions = recorded(play)
-    failure = explain(stored_session(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms).first_failure
+    failure = explain(stored(sessions[-1]), log, sessions[-1].updated_at_ms).first_failure
 
     assert failure is not None
     assert (failure.twilio_code, failure.link) == (13224, "https://www.twilio.com/docs/api/errors/13224")

@@ -11,13 +11,13 @@ from conferral.operations.replay import at_version
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import OUTBOUND
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import CAROL, Scenario
 from tests.statemachine.test_bridge_gate import asked
 from tests.statemachine.test_fallbacks import in_voicemail, message, retrieving, unanswered, unreached
 from tests.support.each import each
-from tests.support.sample_logs import recorded
+from tests.support.sample_logs import recorded, stored
 
 
 def rings_for_caller() -> Scenario:
@@ -29,12 +29,8 @@ def caller_in_voicemail() -> Scenario:
     return message(in_voicemail(unanswered("voicemail")), "in-progress")
 
 
-def of(story: Scenario) -> StoredSession:
-    return stored_session(session_codec.encode(story.session))
-
-
 def said(story: Scenario) -> tuple[str, ...]:
-    return explain(of(story), [], story.session.updated_at_ms).summary
+    return explain(stored(story), [], story.session.updated_at_ms).summary
 
 
 # ---- an inbound call's fallback is no transfer ---------------------------------------------------------------------
@@ -43,7 +39,7 @@ def said(story: Scenario) -> tuple[str, ...]:
 @each("begin", [rings_for_caller, caller_in_voicemail])
 def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
     story = begin()
-    session = of(story)
+    session = stored(story)
 
     assert session_summary.transfer_line(session) == ""
     assert attention_of(session, story.session.updated_at_ms) is None
@@ -56,7 +52,7 @@ def test_an_inbound_fallback_is_shown_as_no_transfer(begin) -> None:
 def test_a_caller_whom_the_fallback_took_is_not_suggested_another_transfer() -> None:
     story = rings_for_caller().takes_part("target")
 
-    (first, *_) = suggested_commands(of(story))
+    (first, *_) = suggested_commands(stored(story))
     assert first.why == "transfers the customer"
 
 
@@ -64,7 +60,7 @@ def test_a_caller_whom_the_fallback_took_is_not_suggested_another_transfer() -> 
 
 
 def test_a_caller_waits_while_the_fallback_rings() -> None:
-    session = of(rings_for_caller())
+    session = stored(rings_for_caller())
 
     assert session_summary.activity_line(session, addresses=False) == "customer is waiting; target is ringing"
     assert session_summary.held_call(session).kind == "waiting"
@@ -77,26 +73,27 @@ def test_a_caller_waits_while_the_fallback_rings() -> None:
 def test_a_caller_in_the_voicemail_is_neither_alone_nor_waiting() -> None:
     story = in_voicemail(unanswered("voicemail"))
 
-    assert session_summary.activity_line(of(story), addresses=False) == "customer is in the voicemail"
-    assert session_summary.activity_line(of(caller_in_voicemail()), addresses=False) == "customer is leaving a message"
-    assert [one.text for one in session_summary.audibility(of(story))] == ["customer is in the voicemail"]
-    assert session_summary.held_call(of(story)) is None
-    assert session_summary.held_call(of(retrieving())) is None
+    assert session_summary.activity_line(stored(story), addresses=False) == "customer is in the voicemail"
+    speaking = stored(caller_in_voicemail())
+    assert session_summary.activity_line(speaking, addresses=False) == "customer is leaving a message"
+    assert [one.text for one in session_summary.audibility(stored(story))] == ["customer is in the voicemail"]
+    assert session_summary.held_call(stored(story)) is None
+    assert session_summary.held_call(stored(retrieving())) is None
 
 
 def test_a_caller_in_the_voicemail_is_waited_for() -> None:
     story = caller_in_voicemail()
-    waits = list_waits(of(story), story.session.updated_at_ms)
+    waits = list_waits(stored(story), story.session.updated_at_ms)
 
     assert [one.for_ for one in waits][:2] == [
         "the customer to leave a message or hang up",
         "Conferral asks Twilio whether the message is over",
     ]
-    assert [one.command for one in suggested_commands(of(story))] == ["retrieve", "end"]
+    assert [one.command for one in suggested_commands(stored(story))] == ["retrieve", "end"]
 
 
 def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None:
-    session = of(Scenario().comes_in(handed_off=True, direction=OUTBOUND).call("agent", "ringing"))
+    session = stored(Scenario().comes_in(handed_off=True, direction=OUTBOUND).call("agent", "ringing"))
 
     assert (
         session_summary.activity_line(session, addresses=False) == "customer is waiting for an answer; agent is ringing"
@@ -104,7 +101,7 @@ def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None
 
 
 def test_an_agent_on_a_bridge_is_asked_to_press_a_key() -> None:
-    session = of(asked())
+    session = stored(asked())
 
     assert "agent to press 1" in [one.for_ for one in list_waits(session, 0)]
     assert session_summary.activity_line(session, addresses=False) == (
@@ -124,7 +121,7 @@ def test_an_agent_on_a_bridge_is_asked_to_press_a_key() -> None:
 )
 def test_a_failed_transfer_needs_no_one_while_its_fallback_goes_on(begin, follows) -> None:
     story = begin()
-    found = attention_of(of(story), story.session.updated_at_ms)
+    found = attention_of(stored(story), story.session.updated_at_ms)
 
     assert (found.rank, found.text) == (RECOVERED, f"transfer failed: target was busy; {follows}")
     assert any(sentence.startswith("Recovering. Transfer failed") for sentence in said(story))
@@ -133,7 +130,7 @@ def test_a_failed_transfer_needs_no_one_while_its_fallback_goes_on(begin, follow
 def test_each_failed_place_is_named() -> None:
     story = unreached(f"{CAROL},recall").placed("target").call("target", "no-answer").placed("agent")
     story.call("agent", "busy")
-    found = attention_of(of(story), story.session.updated_at_ms)
+    found = attention_of(stored(story), story.session.updated_at_ms)
 
     words = "target was busy, the fallback did not answer, the agent was busy"
     assert found.text == f"transfer failed: {words}; calling the agent back"
@@ -141,7 +138,7 @@ def test_each_failed_place_is_named() -> None:
 
 def test_a_park_says_where_the_caller_goes() -> None:
     story = parked(Policy(fallback="voicemail"))
-    waits = list_waits(of(story), story.session.updated_at_ms)
+    waits = list_waits(stored(story), story.session.updated_at_ms)
 
     assert "the parked call goes on to its fallback" in [one.for_ for one in waits]
 

@@ -4,14 +4,13 @@ from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.pending import list_waits
 from conferral.operations.timeline import EffectRequest
 from conferral.statemachine.machine import allowed_commands
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_allowed import SITUATIONS
 from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
 from tests.support.each import each
+from tests.support.sample_logs import stored
 
 LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
 
@@ -19,7 +18,7 @@ LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
 def waits(story: Scenario) -> list[tuple[str, str, int]]:
     """By whom, for what, and how soon, milliseconds."""
     now_ms = story.session.updated_at_ms
-    found = list_waits(stored_session(session_codec.encode(story.session)), now_ms)
+    found = list_waits(stored(story), now_ms)
     return [(one.by, one.for_, one.comes_at_ms and one.comes_at_ms - now_ms) for one in found]
 
 
@@ -33,7 +32,7 @@ def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
 
 def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
     story = ordering().hold("customer")
-    found = list_waits(stored_session(session_codec.encode(story.session)), story.session.updated_at_ms)
+    found = list_waits(stored(story), story.session.updated_at_ms)
 
     assert [one.for_ for one in found][:2] == [
         "Twilio's confirmation that customer is on hold",
@@ -77,7 +76,7 @@ def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None
 def test_twilio_request_is_waited_for_even_at_the_end() -> None:
     asked = EffectRequest("e1", "hang_up_call", "agent", "hang up agent", 5)
 
-    (wait,) = list_waits(stored_session(session_codec.encode(conferenced().end().session)), 10, [asked])
+    (wait,) = list_waits(stored(conferenced().end()), 10, [asked])
 
     assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang up agent", 5)
 
@@ -86,7 +85,7 @@ def test_twilio_request_is_waited_for_even_at_the_end() -> None:
 def test_every_live_session_waits_for_something(name: str) -> None:
     session = SITUATIONS[name][0]().session
     if session.version and session.state != "ended":
-        found = list_waits(stored_session(session_codec.encode(session)), session.updated_at_ms)
+        found = list_waits(stored(session), session.updated_at_ms)
         assert {one.by for one in found} > {"sweep"}
 
 
@@ -94,13 +93,13 @@ def test_every_live_session_waits_for_something(name: str) -> None:
 
 
 def of(story: Scenario) -> dict[str, CommandForm]:
-    return {one.type: one for one in command_forms(stored_session(session_codec.encode(story.session)))}
+    return {one.type: one for one in command_forms(stored(story))}
 
 
 @each("name", SITUATIONS)
 def test_buttons_are_allowed_as_commands_are_and_those_that_are_not_say_why(name: str) -> None:
     session = SITUATIONS[name][0]().session
-    found = command_forms(stored_session(session_codec.encode(session))) if session.version else ()
+    found = command_forms(stored(session)) if session.version else ()
 
     allowed = set(allowed_commands(session))
     idle = {one.type for one in found if one.type in allowed and not one.allowed}

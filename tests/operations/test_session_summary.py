@@ -21,6 +21,7 @@ from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
+from tests.support.sample_logs import stored
 
 
 def parties(**statuses):
@@ -173,7 +174,7 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
 
 def notes(**changes):
     """The notes on a session that a worker wrote."""
-    return session_summary.session_notes(stored_session(session_codec.encode(make_session(**changes))))
+    return session_summary.session_notes(stored(make_session(**changes)))
 
 
 def test_parked_call_shows_when_parking_ends():
@@ -359,7 +360,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 def test_audibility_shows_who_hears_whom(name: str) -> None:
     begin, reported = SITUATIONS[name]
 
-    assert [one.text for one in audibility(stored_session(session_codec.encode(begin().session)))] == reported
+    assert [one.text for one in audibility(stored(begin()))] == reported
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:

@@ -21,7 +21,7 @@ from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
-from tests.support.sample_logs import recorded
+from tests.support.sample_logs import recorded, stored
 
 
 def logged(event: str, more: dict[str, str], **details: object) -> dict[str, str]:
@@ -185,7 +185,7 @@ def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None
 def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
     log, sessions = recorded(play)
     now_ms = sessions[-1].updated_at_ms + later_ms
-    return explain(stored_session(session_codec.encode(sessions[-1])), log, now_ms, full=full)
+    return explain(stored(sessions[-1]), log, now_ms, full=full)
 
 
 def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
@@ -194,7 +194,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
         return story.record("start").later(1_000)
 
     log, sessions = recorded(play)
-    found = explain(stored_session(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
+    found = explain(stored(sessions[-1]), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
     assert since["the command 'hold customer' to finish"] == 568_000

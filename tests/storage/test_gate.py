@@ -14,65 +14,32 @@ SESSION = "CA" + "1" * 32
 ONE, TWO, THREE, RING_GROUP = "d" * 20, "e" * 20, "c" * 20, "f" * 20
 
 
-async def test_a_dial_belongs_to_the_call_that_asks_first_however_often_it_asks(publisher):
-    claims = [await publisher.claim_gate(SESSION, ONE, call) for call in ("CA2", "CA3", "CA2", "CA3")]
-
-    assert claims == [GateClaim.OURS, GateClaim.ANOTHER_CALL] * 2
+OURS, LOST, ANOTHER_CALL = GateClaim.OURS, GateClaim.LOST, GateClaim.ANOTHER_CALL
+FIRST = (ONE, "CA2", RING_GROUP, [], OURS)
 
 
-@pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
-async def test_a_ring_group_belongs_to_the_dial_that_asks_first_however_often_it_asks(publisher, first, second):
-    async def claim(dial):
-        return await publisher.claim_gate(SESSION, dial, f"CA-{dial}", RING_GROUP)
-
-    assert [await claim(dial) for dial in (first, second, first, second)] == [GateClaim.OURS, GateClaim.LOST] * 2
-
-
-@pytest.mark.parametrize(
-    ("gone",          "expected"),
-    [
-        ([],              GateClaim.LOST),
-        ([THREE],         GateClaim.LOST),      # not the one that has won
-        ([ONE],           GateClaim.OURS),
-        ([THREE, ONE],    GateClaim.OURS),
-        ([TWO],           GateClaim.LOST),
-    ],
-)  # fmt: skip
-async def test_a_ring_group_whose_winner_has_left_goes_to_the_next_who_asks(publisher, gone, expected):
-    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
-
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, gone) is expected
-
-
-async def test_claim_lost_once_stays_lost_even_after_the_winner_has_left(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
-    await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP)
-
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.LOST
-    assert await publisher.claim_gate(SESSION, THREE, "CA4", RING_GROUP, [ONE, TWO]) is GateClaim.OURS
-
-
-async def test_a_ring_group_that_was_taken_over_stays_with_the_new_winner(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.OURS
-
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP, [ONE]) is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP) is GateClaim.LOST
-    assert await publisher.claim_gate(SESSION, THREE, "CA4", RING_GROUP, [ONE]) is GateClaim.LOST
-
-
-async def test_claiming_a_dial_wins_no_ring_group(publisher):
-    assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP) is GateClaim.OURS
-    assert await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP) is GateClaim.LOST
-    assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
-
-
-async def test_a_call_that_does_not_have_the_dial_wins_no_ring_group_for_it(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2")
-
-    assert await publisher.claim_gate(SESSION, ONE, "CA9", RING_GROUP) is GateClaim.ANOTHER_CALL
-    assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP) is GateClaim.OURS
+@pytest.mark.parametrize("claims", [
+    pytest.param([(ONE, "CA2", "", [], OURS), (ONE, "CA3", "", [], ANOTHER_CALL)] * 2,
+                 id="a dial belongs to the call that asks first, however often it asks"),
+    *(pytest.param([(first, "CA2", RING_GROUP, [], OURS), (second, "CA3", RING_GROUP, [], LOST)] * 2,
+                   id=f"a ring group belongs to the dial that asks first: {first[0]}")
+      for first, second in ((ONE, TWO), (TWO, ONE))),
+    *(pytest.param([FIRST, (TWO, "CA3", RING_GROUP, gone, LOST)], id="it stays with a winner who has not left")
+      for gone in ([], [THREE], [TWO])),
+    *(pytest.param([FIRST, (TWO, "CA3", RING_GROUP, gone, OURS)], id="whose winner has left, it goes to the next")
+      for gone in ([ONE], [THREE, ONE])),
+    pytest.param([FIRST, (TWO, "CA3", RING_GROUP, [], LOST), (TWO, "CA3", RING_GROUP, [ONE], LOST),
+                  (THREE, "CA4", RING_GROUP, [ONE, TWO], OURS)], id="who has lost once stays out"),
+    pytest.param([FIRST, *[(TWO, "CA3", RING_GROUP, [ONE], OURS)] * 2, (ONE, "CA2", RING_GROUP, [], LOST),
+                  (THREE, "CA4", RING_GROUP, [ONE], LOST)], id="taken over, it stays with the new winner"),
+    pytest.param([(ONE, "CA2", "", [], OURS), (TWO, "CA3", RING_GROUP, [], OURS), (ONE, "CA2", RING_GROUP, [], LOST),
+                  (ONE, "CA2", "", [], OURS)], id="claiming a dial wins no ring group"),
+    pytest.param([(ONE, "CA2", "", [], OURS), (ONE, "CA9", RING_GROUP, [], ANOTHER_CALL),
+                  (TWO, "CA3", RING_GROUP, [], OURS)], id="nor does a call that does not have the dial"),
+])  # fmt: skip
+async def test_claims_of_dials_and_ring_groups_are_granted_once(publisher, claims):
+    for dial, call, group, gone, expected in claims:
+        assert await publisher.claim_gate(SESSION, dial, call, group, gone) is expected
 
 
 async def test_contests_dials_and_sessions_do_not_disturb_each_other(publisher):

@@ -1,4 +1,4 @@
-"""Logs of stories, as a worker writes them."""
+"""Sessions of stories and their logs, as a worker writes them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,14 @@ import pytest
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
-from conferral.storage.codecs.session_codec import changes
+from conferral.storage.codecs.session_codec import StoredSession, changes, encode, stored_session
 from conferral.worker.consumer.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
+
+
+def stored(session: Session | Scenario) -> StoredSession:
+    """A session, or that of a story, as Redis has it."""
+    return stored_session(encode(session.session if isinstance(session, Scenario) else session))
 
 
 def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session]]:

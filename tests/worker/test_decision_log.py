@@ -1,13 +1,15 @@
 """What the metrics say of decisions: bounded words, whatever a session carries."""
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import HoldNoticeOverdue, HoldOverdue, LoneOverdue, StageOverdue
+from conferral.statemachine.events import Event, HoldNoticeOverdue, HoldOverdue, LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
@@ -18,13 +20,19 @@ from conferral.worker.consumer.batch import Decision, log_decisions
 from tests.support.each import each
 from tests.support.metric_values import value_of
 
+OVERDUE = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
 
-def metrics_of(*conclusions: OutcomeRecord, entry_id: str = "1000-0") -> Metrics:
+
+def decided(step: Step, before: Session | None = None, event: Event = OVERDUE) -> tuple[Metrics, list[Any]]:
+    """What is counted and logged of a decision at 1.5 s."""
     metrics = Metrics()
-    step = Step(Session("s"), Outcome.STAYED, outcome_records=conclusions)
-    event = StageOverdue(session_id="s", due_ms=1, entry_id=entry_id)
-    log_decisions([Decision(event, step, Session("s"))], 0, metrics, 1_500)
-    return metrics
+    with capture_logs() as lines:
+        log_decisions([Decision(event, step, before or Session("s"))], 0, metrics, 1_500)
+    return metrics, lines
+
+
+def concluded(*records: OutcomeRecord) -> tuple[Metrics, list[Any]]:
+    return decided(Step(Session("s"), Outcome.STAYED, outcome_records=records))
 
 
 def transfer(mode: str) -> OutcomeRecord:
@@ -37,7 +45,8 @@ def transfer(mode: str) -> OutcomeRecord:
     ("teleport", "other"), ("", "other"),
 ])  # fmt: skip
 def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
-    counted = metrics_of(transfer(mode)).transfers.collect()[0].samples
+    metrics, _ = concluded(transfer(mode))
+    counted = metrics.transfers.collect()[0].samples
     assert [sample.labels for sample in counted if sample.name.endswith("_total")] == [
         {"mode": label, "result": "completed"}
     ]
@@ -46,20 +55,19 @@ def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
 def test_transfer_is_logged_with_its_duration_and_each_attempt_is_counted():
     attempts = tuple(Attempt("target", "client:bob", "d", 1, result=result) for result in ("answered", "busy", ""))
     record = OutcomeRecord("o1", "transfer", "s", "completed", attempts=attempts, started_at_ms=100, ended_at_ms=700)
-    with capture_logs() as lines:
-        registry = metrics_of(record).registry
+    metrics, lines = concluded(record)
     assert [(line["attempt"], line["duration_ms"]) for line in lines if line["event"] == "transfer_concluded"] == [
         (3, 600)
     ]
     for result in ("answered", "busy", "cancelled"):
-        assert registry.get_sample_value("conferral_dial_attempts_total", {"result": result}) == 1, result
+        assert metrics.registry.get_sample_value("conferral_dial_attempts_total", {"result": result}) == 1, result
 
 
 @pytest.mark.parametrize(("entry_id", "waited_s"), [("1000-0", 0.5), ("1500-0", 0.0), ("1501-0", 0.0)])
 def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s):
     """Redis's clock may have been set back since."""
-    registry = metrics_of(entry_id=entry_id).registry
-    assert registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == waited_s
+    metrics, _ = decided(Step(Session("s"), Outcome.STAYED), event=replace(OVERDUE, entry_id=entry_id))
+    assert metrics.registry.get_sample_value("conferral_callback_to_commit_seconds_sum") == waited_s
 
 
 def test_decisions_are_counted_by_event_and_outcome():
@@ -74,17 +82,14 @@ def test_decisions_are_counted_by_event_and_outcome():
 
 @pytest.mark.parametrize(("reason", "label"), [("agent-left", "agent-left"), ("of a later version", "other")])
 def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, label):
-    metrics = metrics_of(OutcomeRecord("o1", "session", "s", "ended", reason=reason))
+    metrics, _ = concluded(OutcomeRecord("o1", "session", "s", "ended", reason=reason))
     assert metrics.transfers.collect()[0].samples == []
     assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": label}) == 1
 
 
 def test_change_of_state_names_the_calls_of_all_parties():
     parties = {"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-1")}
-    step = Step(Session("s", state=State.CONFERENCED, parties=parties), Outcome.MOVED)
-    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
-    with capture_logs() as lines:
-        log_decisions([Decision(event, step, Session("s"))], 0, Metrics(), 1_500)
+    _, lines = decided(Step(Session("s", state=State.CONFERENCED, parties=parties), Outcome.MOVED))
     assert [line["call_sids"] for line in lines] == ["customer=CA1"]
 
 
@@ -100,18 +105,14 @@ def test_change_of_state_names_the_calls_of_all_parties():
 def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     monkeypatch.setattr(batch, "log", log)
-    step = Step(Session("s", state=State.CONFERENCED), outcome)
-    of = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
-    with capture_logs() as lines:
-        log_decisions([Decision(of, step, Session("s", state=before))], 0, Metrics(), 1_500)
+    _, lines = decided(Step(Session("s", state=State.CONFERENCED), outcome), Session("s", state=before))
     assert [line["event"] for line in lines] == ([event] if event else [])
 
 
 def test_message_is_counted_and_ends_no_session():
-    with capture_logs() as lines:
-        registry = metrics_of(OutcomeRecord("o1", "voicemail", "s", "recorded", duration_s=7)).registry
-    assert registry.get_sample_value("conferral_messages_total") == 1
-    assert registry.get_sample_value("conferral_sessions_ended_total", {"reason": "other"}) is None
+    metrics, lines = concluded(OutcomeRecord("o1", "voicemail", "s", "recorded", duration_s=7))
+    assert metrics.registry.get_sample_value("conferral_messages_total") == 1
+    assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": "other"}) is None
     assert [line["duration_ms"] for line in lines if line["event"] == "message_recorded"] == [7_000]
 
 
@@ -128,10 +129,7 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
         return Session("s", transfer=TransferState(number, TransferMode.BLIND, "client:alice", fallback=fallback,
                                                    places_tried=places_tried))  # fmt: skip
 
-    metrics, event = Metrics(), StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
-    before = session(tried_before, number_before)
-    with capture_logs() as lines:
-        log_decisions([Decision(event, Step(session(tried), Outcome.STAYED), before)], 0, metrics, 1_500)
+    metrics, lines = decided(Step(session(tried), Outcome.STAYED), session(tried_before, number_before))
     assert [line["place"] for line in lines if line["event"] == "fallback_begun"] == ([place] if place else [])
     if place:
         assert metrics.registry.get_sample_value("conferral_fallbacks_total", {"place": place}) == 1
@@ -150,10 +148,9 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
 def test_limit_of_a_hold_is_logged_when_it_is_near_and_logged_and_counted_when_reached(
     kind, phase, outcome, reason, logged, counted
 ):
-    metrics, before = Metrics(), Session("s", phase=phase)
-    step = Step(before, outcome, reason)
-    with capture_logs() as lines:
-        log_decisions([Decision(kind(session_id="s", due_ms=1, entry_id="1000-0"), step, before)], 0, metrics, 1_500)
+    before = Session("s", phase=phase)
+    event = kind(session_id="s", due_ms=1, entry_id="1000-0")
+    metrics, lines = decided(Step(before, outcome, reason), before, event)
     assert [line["event"] for line in lines if line["event"].startswith("hold_")] == ([logged] if logged else [])
     found = {kind: value_of(metrics.hold_limits.labels(kind)) for kind in ("hold", "consult")}
     assert found == {"hold": int(counted == "hold"), "consult": int(counted == "consult")}

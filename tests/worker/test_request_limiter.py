@@ -79,8 +79,9 @@ async def test_live_workers_share_one_budget(redis_server: RedisServer) -> None:
 
 def test_busy_takes_a_part_of_what_is_sent_and_it_grows_back_one_a_round():
     bounds = Bounds()
-    bounds.answer(429)
+    bounds.answer(429, retry_after_s=30.0)
     assert bounds.slots == 16
+    assert bounds.limiter.pause_s == 0, "the effect that met it waits, and no other"
     bounds.time.s += 1
     bounds.answer(429)
     assert bounds.slots == 11
@@ -90,6 +91,12 @@ def test_busy_takes_a_part_of_what_is_sent_and_it_grows_back_one_a_round():
     assert bounds.slots == 13
     bounds.answer(200, 1_000)
     assert bounds.slots == 24
+    for _ in range(20):
+        bounds.time.s += 1
+        bounds.answer(429)
+    assert bounds.slots == 2, "some are sent, however often it is busy"
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
+    assert bounds.limiter.problem == ""
 
 
 def test_requests_rejected_together_count_as_one_signal():
@@ -100,23 +107,6 @@ def test_requests_rejected_together_count_as_one_signal():
     assert bounds.slots == 16
     bounds.answer(429)
     assert bounds.slots == 11, "it was sent since"
-
-
-def test_some_are_sent_however_often_twilio_is_busy():
-    bounds = Bounds()
-    for _ in range(20):
-        bounds.time.s += 1
-        bounds.answer(429)
-    assert bounds.slots == 2
-    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
-    assert bounds.limiter.problem == ""
-
-
-def test_time_that_twilio_asks_for_is_waited_by_the_effect_that_met_it_not_by_all():
-    bounds = Bounds()
-    bounds.answer(429, retry_after_s=30.0)
-    assert bounds.limiter.pause_s == 0
-    assert bounds.slots == 16
 
 
 # ---- Twilio is away ----------------------------------------------------------------------------------------------
