@@ -184,11 +184,6 @@ class ClusterServers:
         for node in (target, source, *self.primaries()):
             node.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
 
-    def refused(self, word: str) -> int:
-        """How often the nodes have answered with this error (count)."""
-        reported = [node.ask("INFO", "errorstats") for node in self.up()]
-        return sum(int(one.get(f"errorstat_{word}", {}).get("count", 0)) for one in reported)
-
     def reset(self) -> None:
         """Empties it, with everyone up and the usual settings."""
         for node in self.nodes:

@@ -25,10 +25,6 @@ from conferral.storage.scripts import SCRIPT_COMMANDS
 REFRESH_EVERY_S = 0.5
 #: Maximum redirections per command, count; more means that the nodes disagree.
 REDIRECTIONS_MAX = 8
-#: Pause before retrying a node that has only part of the keys because the slot is migrating, seconds.
-TRY_AGAIN_AFTER_S = 0.02
-#: How long to retry, seconds; together with the last answer, less than the command timeout.
-TRY_AGAIN_FOR_S = 1.5
 
 #: The node is gone, or no longer serves its slots: the command may or may not have been executed.
 _FAILURES = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.ClusterDownError, OSError)
@@ -148,32 +144,19 @@ class ClusterClient(RedisCluster):
                 of_node.setdefault(self._primary_of(command.args), []).append(command)
             await asyncio.gather(*(self._send(node, *own) for node, own in of_node.items()))
             for command in commands:  # in sequence, to preserve the order per key
-                await self._repeat_refused(command)
+                await self._follow_redirections(command)
         return [command.result for command in commands]
 
-    async def _repeat_refused(self, command: PipelineCommand) -> None:
-        """Repeat a command while no node has executed it."""
-        redirections = 0
-        give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
-        while True:
-            error = command.result
-            if isinstance(error, redis_errors.AskError):
-                redirections += 1
-                if redirections > REDIRECTIONS_MAX:
-                    command.result = redis_errors.TryAgainError(
-                        "the nodes disagree about the slot", status_code="TRYAGAIN"
-                    )
-                    return
-                node = await self._redirect_target(error)
-                asking = () if isinstance(error, redis_errors.MovedError) else (PipelineCommand(0, "ASKING"),)
-                await self._send(node, *asking, command)
-            elif isinstance(error, redis_errors.TryAgainError) and asyncio.get_running_loop().time() < give_up_at_s:
-                # Until all its keys are on one node. Source: Redis Cluster specification, "Multiple keys operations".
-                await asyncio.sleep(TRY_AGAIN_AFTER_S)
-                redirections = 0
-                await self._send(self._primary_of(command.args), command)
-            else:
+    async def _follow_redirections(self, command: PipelineCommand) -> None:
+        """Send a command where its slot is; nodes that refused have not run it."""
+        for _ in range(REDIRECTIONS_MAX):
+            if not isinstance(error := command.result, redis_errors.AskError):
                 return
+            node = await self._redirect_target(error)
+            asking = () if isinstance(error, redis_errors.MovedError) else (PipelineCommand(0, "ASKING"),)
+            await self._send(node, *asking, command)
+        if isinstance(command.result, redis_errors.AskError):
+            command.result = redis_errors.TryAgainError("the nodes disagree about the slot", status_code="TRYAGAIN")
 
     async def _send(self, node: ClusterNode, *commands: PipelineCommand) -> None:
         """Send commands to a node; store each one's answer or error in it."""
