@@ -13,7 +13,6 @@ earlier: it stops sending before a successor starts. The lifetime grows with the
 import asyncio
 import math
 from collections.abc import Collection
-from functools import partial
 
 import structlog
 
@@ -67,8 +66,6 @@ class Ownership:
         self._used_epochs: dict[str, int] = {}
         #: By partition: its epoch, and the task that serves it.
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
-        #: Partitions in which a rollback was noticed, for the next claim.
-        self._rolled_back: set[int] = set()
         #: Partitions whose last consumer here an unexpected error has ended.
         self._failed: set[int] = set()
         self._stopping, self._wake, self._ticked = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -260,10 +257,7 @@ class Ownership:
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
-                is_rolled_back = number in self._rolled_back
-                lease = await coordinator.claim_partition(
-                    core.reserved, core.keys, number, holder, core.clock, is_rolled_back=is_rolled_back
-                )
+                lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder, core.clock)
             except EpochUsedError as error:
                 # The coordinator's node failed over, and has forgotten a grant.
                 self._used_epochs[str(number)] = error.epoch
@@ -272,7 +266,6 @@ class Ownership:
                 log_unreachable(error, partition=number)
                 await asyncio.sleep(REDIS_PAUSE_S)
             else:
-                self._rolled_back.discard(number)
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
                 core.metrics.leases_acquired.labels(outcome).inc()
                 log.info("lease_acquired", partition=number, holder=holder, outcome=outcome)
@@ -305,12 +298,9 @@ class Ownership:
                 del self.consumers[number]
             if consumer.has_failed:
                 self._failed.add(number)
-        if consumer.was_rolled_back:
-            self._rolled_back.add(number)
-            return False
         is_lost = consumer.is_lost
-        # Even if lost, the key shows whether Redis was rolled back.
-        return await _confirm(self._core, self._rolled_back, number, lease, gives_back=not is_lost) and not is_lost
+        # Even if lost: if Redis was rolled back, the key notes it.
+        return await self._confirm(number, lease, gives_back=not is_lost) and not is_lost
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -338,29 +328,21 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        confirm = partial(_confirm, self._core, self._rolled_back, gives_back=True)
-        await asyncio.gather(*(confirm(number, lease) for number, lease in given))
+        await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
         self._gives_back.update(str(number) for number in numbers)
 
+    async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
+        """Compare a lease with the partition's key; False if lost or rolled back.
 
-async def _confirm(core: WorkerCore, rolled_back: set[int], number: int, lease: Lease, *, gives_back: bool) -> bool:
-    """Compare a lease with the partition's key; False if lost or rolled back.
-
-    Args:
-        rolled_back: The partition is added if Redis lacks its commits, or can't be reached (then True is returned).
-        gives_back: Whether to tell the next holder that this one has not died.
-    """
-    try:
-        await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
-    except LeaseLostError:
-        return False
-    except RolledBackError:
-        rolled_back.add(number)
-        return False
-    except StoreError as error:
-        log_unreachable(error, partition=number)
-        if not gives_back:  # else the next holder verifies more than it must
-            rolled_back.add(number)
-    if gives_back:
-        log.info("lease_released", partition=number, holder=lease.holder)
-    return True
+        `gives_back`: whether to tell the next holder that this one has not died.
+        """
+        core = self._core
+        try:
+            await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
+        except (LeaseLostError, RolledBackError):
+            return False
+        except StoreError as error:  # the next holder verifies more than it must
+            log_unreachable(error, partition=number)
+        if gives_back:
+            log.info("lease_released", partition=number, holder=lease.holder)
+        return True

@@ -150,7 +150,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
 
 
 class RolledBackError(ConferralError):
-    """Redis lacks what this holder has seen there, or has another holder."""
+    """Redis lacks what this holder has seen there."""
 
 
 class EpochUsedError(ConferralError):
@@ -185,15 +185,10 @@ class Lease:
         return clock.monotonic_s() < self.verify_until_s
 
 
-async def claim_partition(
-    client: Client, keys: Keys, partition: int, holder: str, clock: Clock, *, is_rolled_back: bool = False
-) -> Lease:
-    """Make `holder` the partition's holder, or raise EpochUsedError.
-
-    `is_rolled_back`: whether this worker has noticed a rollback that the key doesn't show.
-    """
+async def claim_partition(client: Client, keys: Keys, partition: int, holder: str, clock: Clock) -> Lease:
+    """Make `holder` the partition's holder, or raise EpochUsedError."""
     requested_at_s = clock.monotonic_s()
-    answer = await _hold(client, keys, partition, [holder, "", int(is_rolled_back), round(VERIFY_S * 1000), 0])
+    answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0])
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
     commit, now_ms, verify_until_ms = map(int, answer[1:4])
@@ -213,10 +208,10 @@ async def confirm_partition(
 ) -> None:
     """Compare a partition with its key; raise RolledBack- or LeaseLostError.
 
-    `gives_back`: note that this worker has not died of anything in the partition.
+    The key notes a rollback, for later holders. `gives_back`: note that this worker has not died of anything in the
+    partition.
     """
-    arguments: list[scripts.Argument] = [lease.holder, lease.commit, 0, round(VERIFY_S * 1000), int(gives_back)]
-    answer = await _hold(client, keys, partition, arguments)
+    answer = await _hold(client, keys, partition, [lease.holder, lease.commit, round(VERIFY_S * 1000), int(gives_back)])
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
     if int(answer[0]) != 1:

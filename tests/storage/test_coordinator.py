@@ -174,11 +174,20 @@ async def test_fewer_commits_than_were_made_are_a_rollback(client, keys, clock):
     await client.hset(keys.lease(P), "commit", 4)
     with pytest.raises(RolledBackError):
         await leases.confirm_partition(client, keys, P, lease)
-    again = await leases.claim_partition(client, keys, P, "2:one", clock, is_rolled_back=True)
+    again = await leases.claim_partition(client, keys, P, "2:one", clock)
     assert (again.commit, again.is_verifying(clock)) == (4, True)
     await client.delete(keys.lease(P))
     with pytest.raises(RolledBackError):
         await leases.confirm_partition(client, keys, P, again)
+    assert (await leases.claim_partition(client, keys, P, "2:two", clock)).is_verifying(clock), "the key notes it"
+
+
+async def test_key_of_an_earlier_holder_is_a_rollback(client, keys, clock):
+    lease = await leases.claim_partition(client, keys, P, "7:one", clock)
+    await client.hset(keys.lease(P), "holder", "6:two")
+    with pytest.raises(RolledBackError):
+        await leases.confirm_partition(client, keys, P, lease)
+    assert (await leases.claim_partition(client, keys, P, "8:three", clock)).is_verifying(clock)
 
 
 async def test_all_holders_verify_for_one_minute_after_another_server(client, keys, clock):

@@ -29,7 +29,6 @@ from conferral.statemachine.policy import Policy
 from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry, PartitionStore
-from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
@@ -126,7 +125,6 @@ class PartitionConsumer:
         self.lease = lease
         self.is_lost = False
         self.is_stopping = False
-        self.was_rolled_back = False
         #: Whether an unexpected error ended it.
         self.has_failed = False
         core = context.core
@@ -197,7 +195,6 @@ class PartitionConsumer:
         except StoreError as error:
             # Another program writes under our prefix, or Redis rolled back.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
-            self.was_rolled_back |= isinstance(error, CommitOutOfOrderError)
             with suppress(StoreError):
                 await self._context.partition_store.clear_deaths(self.number)  # no worker died of it
             raise LeaseLostError(str(error)) from error
@@ -245,7 +242,6 @@ class PartitionConsumer:
             await coordinator.confirm_partition(core.reserved, core.keys, self.number, self.lease)
         except RolledBackError:
             log.error("redis_rollback_detected", partition=self.number, holder=self.lease.holder)
-            self.was_rolled_back = True
             raise LeaseLostError("Redis lacks something") from None
         self._confirmed_at_s = core.clock.monotonic_s()
 

@@ -1,6 +1,6 @@
 --[[
   Makes a worker the holder that a partition's commits compare, or confirms that it is. It also notices that Redis lacks
-  what an owner has already seen there: another server, or fewer commits.
+  what an owner has already seen there, another server or fewer commits, and notes it for all owners to come.
 
   KEYS[1]  lease hash: holder, commit; released (1 if the holder gave the partition back), server (run id, as the holder
            knows it), verify_until (ms: until then, Redis may lack what was sent before), newest_id (of the event that
@@ -9,17 +9,16 @@
 
   ARGV[1]  holder                              text, EPOCH:NAME
   ARGV[2]  last commit that the holder knows   count; empty: it claims the partition
-  ARGV[3]  whether it has noticed a rollback   1 or 0
-  ARGV[4]  how long to verify after one        ms
-  ARGV[5]  whether it gives the partition back 1 or 0
+  ARGV[3]  how long to verify after a rollback ms
+  ARGV[4]  whether it gives the partition back 1 or 0
 
   Returns  {1, commit, now_ms, verify_until, last_holder, undecided entries, newest_id}   held; last_holder: empty if it
            gave the partition back, or there was none
-           {2}         rolled back, or another holder: nothing written
+           {2}         rolled back
            {0, epoch}  refused: another holder, with this epoch, which is not lower
 ]]
 local lease, events = KEYS[1], KEYS[2]
-local holder, known, verify_ms, is_release = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[5] == '1'
+local holder, known, verify_ms, is_release = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local stored = redis.call('HMGET', lease, 'holder', 'commit', 'released', 'server', 'verify_until', 'newest_id')
 local commit, verify_until = tonumber(stored[2] or '0'), tonumber(stored[5] or '0')
 local newest_id = stored[6] or '0-0'
@@ -32,13 +31,14 @@ local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 local before = stored[4] or ''
-local is_rolled_back = (known and commit < known) or (before ~= '' and server ~= '' and before ~= server)
-if known and (is_rolled_back or is_new) then return {2} end
+-- A holder with a lower epoch: the key is older than what this one has written.
+local has_lost = known and (is_new or commit < known)
+local is_rolled_back = has_lost or (before ~= '' and server ~= '' and before ~= server)
 
-if not known or is_release then
+if not known or is_release or is_rolled_back then
   -- A full Redis accepts a script whose first write needs no memory.
   redis.call('HDEL', lease, 'released')
-  if is_rolled_back or ARGV[3] == '1' then
+  if is_rolled_back then
     verify_until = now_ms + verify_ms
     local about = redis.pcall('XINFO', 'STREAM', events)
     for at = 1, #about, 2 do
@@ -47,9 +47,10 @@ if not known or is_release then
   end
   -- Someone may have set the clock back since.
   verify_until = math.min(verify_until, now_ms + verify_ms)
+  redis.call('HSET', lease, 'verify_until', string.format('%.0f', verify_until), 'newest_id', newest_id)
+  if known and is_rolled_back then return {2} end
   redis.call('HSET', lease, 'holder', holder, 'commit', string.format('%.0f', commit),
-    'server', server ~= '' and server or before, 'verify_until', string.format('%.0f', verify_until),
-    'newest_id', newest_id)
+    'server', server ~= '' and server or before)
   if is_release then redis.call('HSET', lease, 'released', '1') end
 end
 local waiting = redis.pcall('XLEN', events)
