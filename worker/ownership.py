@@ -61,9 +61,8 @@ class Ownership:
         self._unowned_since_s: float | None = None
         #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
         self._others: dict[str, tuple[OtherWorker, float]] = {}
-        #: For the next tick: what to give back, and epochs that have ended or are refused.
-        self._gives_back: set[str] = set()
-        self._used_epochs: dict[str, int] = {}
+        #: For the next tick: what to give back, with the epoch that has ended or is refused.
+        self._gives_back: dict[str, int] = {}
         #: By partition: its epoch, and the task that serves it.
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions whose last consumer here an unexpected error has ended.
@@ -138,11 +137,10 @@ class Ownership:
             lifetime_s=self._lifetime_s,
             wants=wants,
             tasks=self._core.tasks,
-            gives_back=sorted(self._gives_back),
+            gives_back=dict(self._gives_back),
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
             },
-            used_epochs=dict(self._used_epochs),
         )
         # From its arrival on, the others wait only this long, although its answer may be lost.
         self._valid_until_s = min(self._valid_until_s, sent_s + tick.lifetime_s)
@@ -174,10 +172,9 @@ class Ownership:
         }
         self.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
-        self._gives_back.difference_update(tick.gives_back)
-        for item, epoch in tick.used_epochs.items():
-            if self._used_epochs.get(item) == epoch:
-                del self._used_epochs[item]
+        self._gives_back = {
+            item: epoch for item, epoch in self._gives_back.items() if epoch > tick.gives_back.get(item, -1)
+        }
         # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
@@ -204,12 +201,12 @@ class Ownership:
                 self._stop_lost(number)
         for number, epoch in epochs.items():
             # This worker has finished with it, but the coordinator learns that only with the next tick.
-            is_finished = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
+            is_finished = self._gives_back.get(str(number), -1) >= epoch
             if number not in self._serving and not is_finished:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = epoch, task
         if self._core.must_take_nothing:
-            self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
+            self._gives_back |= {item: epoch for item, epoch in granted.epochs.items() if item in coordinator.TASKS}
         self._core.metrics.partitions_held.set(len(self.consumers))
 
     def _stop_lost(self, number: int) -> None:
@@ -235,9 +232,9 @@ class Ownership:
     async def _serve(self, number: int, epoch: int) -> None:
         """Claim a partition, consume it, and report the end with the next tick.
 
-        If not given back, as after an error, its epoch is used up, and the coordinator grants a new one.
+        After an error, the coordinator usually grants it to this worker again, with a new epoch.
         """
-        item, is_given_back = str(number), False
+        is_given_back = False
         try:
             with contain(ItemKind.TASK, self._core.metrics, task="leases", partition=number):
                 lease = await self._claim(number, epoch)
@@ -246,11 +243,14 @@ class Ownership:
         finally:
             del self._serving[number]
             if number not in self.consumers:  # otherwise, `drain` and `leave` give it back
+                self._end_epoch(number, epoch)
                 if is_given_back:
-                    self._gives_back.add(item)
                     self._wake.set()
-                elif self._epochs.get(item) == epoch:
-                    self._used_epochs[item] = max(epoch, self._used_epochs.get(item, 0))
+
+    def _end_epoch(self, number: int, epoch: int) -> None:
+        """Give a partition back with the next tick, unless there is a newer grant."""
+        item = str(number)
+        self._gives_back[item] = max(epoch, self._gives_back.get(item, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
         """Write our epoch into the partition's key; None if used up, or at a stop."""
@@ -260,7 +260,7 @@ class Ownership:
                 lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder, core.clock)
             except EpochUsedError as error:
                 # The coordinator's node failed over, and has forgotten a grant.
-                self._used_epochs[str(number)] = error.epoch
+                self._end_epoch(number, error.epoch)
                 return None
             except StoreError as error:
                 log_unreachable(error, partition=number)
@@ -329,7 +329,8 @@ class Ownership:
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
         await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
-        self._gives_back.update(str(number) for number in numbers)
+        for number in numbers:
+            self._end_epoch(number, self._epochs.get(str(number), 0))
 
     async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
         """Compare a lease with the partition's key; False if lost or rolled back.

@@ -50,12 +50,10 @@ class Tick:
     wants: Wants = Wants.SHARE
     #: What it takes if it is free.
     tasks: Collection[str] = TASKS
-    #: Partition numbers and tasks, as texts.
-    gives_back: Collection[str] = ()
+    #: By partition number, as text, or task: the highest epoch of it that has ended, also one that its own key has.
+    gives_back: Mapping[str, int] = field(default_factory=dict)
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
-    #: By item, an epoch that the item's own key has, or that has ended.
-    used_epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +126,8 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         tick.wants.value,
         keys.partitions,
         " ".join(tick.tasks),
-        " ".join(tick.gives_back),
+        " ".join(f"{item}={epoch}" for item, epoch in tick.gives_back.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
-        " ".join(f"{item}={epoch}" for item, epoch in tick.used_epochs.items()),
     ]
     answer = await scripts.answer_tick(client, [keys.owners], arguments)
     if not answer:

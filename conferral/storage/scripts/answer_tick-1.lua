@@ -13,9 +13,8 @@
                                           to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
   ARGV[6]  tasks that it can do           words
-  ARGV[7]  what it gives back             words
+  ARGV[7]  what it gives back             words, ITEM=EPOCH: the highest epoch that has ended, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
-  ARGV[9]  epochs that are used up        words, ITEM=EPOCH: the partition's own key has such an epoch or a higher one
 
   Returns  {}  a later request was here before
            {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
@@ -57,16 +56,17 @@ workers[name] = wants ~= 'leave' and {takes = wants == 'share'} or nil
 local items = {}
 for number = 0, partitions - 1 do items[#items + 1] = tostring(number) end
 for task in string.gmatch(tasks, '%S+') do items[#items + 1] = task end
-local gives, used = {}, {}
-for item in string.gmatch(ARGV[7], '%S+') do gives[item] = true end
-for item, epoch in string.gmatch(ARGV[9], '(%S+)=(%d+)') do used[item] = tonumber(epoch) end
-local counts = {[name] = 0}
+local gives = {}
+for item, epoch in string.gmatch(ARGV[7], '(%S+)=(%d+)') do gives[item] = tonumber(epoch) end
+-- What the worker gives back counts for its share: after an error, it gets that again, with a new epoch.
+local counts, held = {}, 0
 for at, item in ipairs(items) do
   local one = found[item] or {holder = '', stored = '', epoch = 0}
   found[item] = one
-  if not workers[one.holder] or (one.holder == name and gives[item]) then one.holder = '' end
-  if one.holder == name and used[item] and used[item] >= one.epoch then one.epoch = used[item] + 1 end
+  if not workers[one.holder] then one.holder = '' end
   if at <= partitions then counts[one.holder] = (counts[one.holder] or 0) + 1 end
+  if one.holder == name and (gives[item] or -1) >= one.epoch then one.holder, one.epoch = '', gives[item] end
+  if at <= partitions and one.holder == name then held = held + 1 end
 end
 
 -- Shares differ by one at most. Workers that hold more keep more, so that few partitions move.
@@ -83,7 +83,7 @@ for place, other in ipairs(takers) do
   if other == name then share = math.floor(partitions / #takers) + (place <= partitions % #takers and 1 or 0) end
 end
 
-local mine, held, free = {}, counts[name], 0
+local mine, free = {}, 0
 for at, item in ipairs(items) do
   local one, is_partition = found[item], at <= partitions
   if one.holder == '' and wants == 'share' and (not is_partition or held < share) then
