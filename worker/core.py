@@ -27,6 +27,7 @@ log = structlog.get_logger()
 REDIS_PAUSE_S = 0.2
 #: Between two ticks, seconds.
 TICK_S = 0.5
+ACCEPTED, REFUSED = "accepted", "refused"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class WorkerCore:
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
     tasks: tuple[str, ...] = TASKS
+    #: What Twilio's last answer said about our credentials: `ACCEPTED`, `REFUSED`, or empty.
+    credentials: str = ""
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
 

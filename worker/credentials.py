@@ -8,14 +8,11 @@ import structlog
 from twilio.rest import Client
 
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.errors import ProviderError
 from conferral.runtime.lifecycle import wait_at_most
-from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.connection.client import server_time_ms
-from conferral.storage.queries import process_registry
 from conferral.telephony.http_client import RequestResult, label_requests, send
-from conferral.worker.core import WorkerCore
+from conferral.worker.core import ACCEPTED, REFUSED, WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 
 log = structlog.get_logger()
@@ -24,10 +21,6 @@ log = structlog.get_logger()
 CHECK_EVERY_S = 1.0
 #: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions anyway.
 FIRST_ANSWER_S = 2.0
-#: A worker that has not registered for this long doesn't count as live, milliseconds.
-LIVE_MS = round(3 * process_registry.REGISTER_EVERY_S * 1000)
-#: What a process reports about its last request, if Twilio answered it.
-ACCEPTED, REFUSED = "accepted", "refused"
 
 
 def credentials_status(answer: RequestResult) -> str:
@@ -51,15 +44,16 @@ async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
 class CredentialsWatch:
     """Sets this worker on standby while Twilio refuses it, but not another."""
 
-    def __init__(self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]], is_other_accepted: Callable[[], bool]
+    ) -> None:
         self._core = core
         self._probe_credentials = probe_credentials
-        #: What Twilio's last answer said: `ACCEPTED`, `REFUSED`, or empty.
-        self.status = ""
+        self._is_other_accepted = is_other_accepted
 
     def observe(self, answer: RequestResult) -> None:
         """Update the status by Twilio's answer; others don't change it."""
-        self.status = credentials_status(answer) or self.status
+        self._core.credentials = credentials_status(answer) or self._core.credentials
 
     async def check_before_start(self) -> None:
         """Check once, before this worker takes partitions; do not wait for long."""
@@ -70,7 +64,7 @@ class CredentialsWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Check after each refusal, and while the credentials are refused."""
         while not stop.is_set():
-            if self.status == REFUSED:
+            if self._core.credentials == REFUSED:
                 await self._update_standby()
             await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
@@ -78,7 +72,7 @@ class CredentialsWatch:
         """Request once, then begin or end the standby by the answer."""
         with suppress(ProviderError):
             await self._probe_credentials()
-        is_on = self.status == REFUSED and await self._is_other_accepted()
+        is_on = self._core.credentials == REFUSED and self._is_other_accepted()
         if is_on != self._core.is_on_standby:
             self._core.is_on_standby = is_on
             self._core.metrics.worker_standby.set(is_on)
@@ -86,18 +80,3 @@ class CredentialsWatch:
                 log.error("standby_begun", holder=self._core.name)
             else:
                 log.info("standby_ended", holder=self._core.name)
-
-    async def _is_other_accepted(self) -> bool:
-        """Whether a live worker's last request was accepted."""
-        try:
-            client, keys = self._core.client, self._core.keys
-            now_ms = await server_time_ms(client, keys.processes)
-            processes = await process_registry.read_processes(client, keys, now_ms)
-        except StoreError as error:
-            log_unreachable(error, task="credentials")
-            return self._core.is_on_standby
-        return any(
-            one.kind == "worker" and one.twilio == ACCEPTED and abs(one.seen_ms_ago) <= LIVE_MS
-            for one in processes
-            if one.name != self._core.name
-        )

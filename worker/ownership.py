@@ -23,7 +23,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
+from conferral.worker.core import ACCEPTED, REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 
@@ -95,6 +95,11 @@ class Ownership:
         return False
 
     @property
+    def is_other_accepted(self) -> bool:
+        """Whether Twilio accepts another worker; True before that is known."""
+        return self._answered_at_s == -math.inf or any(one.is_accepted for one, _ in self._others.values())
+
+    @property
     def problems(self) -> list[str]:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
@@ -138,6 +143,7 @@ class Ownership:
             wants=wants,
             tasks=self._core.tasks,
             gives_back=dict(self._gives_back),
+            is_accepted=self._core.credentials == ACCEPTED,
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
             },

@@ -203,8 +203,7 @@ class Worker:
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config()
-                stats, twilio = process_registry.stats_of(self.metrics), self._parts.credentials.status
-                process = replace(self._process, stats=stats, twilio=twilio)
+                process = replace(self._process, stats=process_registry.stats_of(self.metrics))
                 await process_registry.register(client, keys, process, is_live_worker=not self._core.must_take_nothing)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()

@@ -54,6 +54,8 @@ class Tick:
     gives_back: Mapping[str, int] = field(default_factory=dict)
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
+    #: Whether Twilio accepts its credentials; False if that is unknown.
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class OtherWorker:
 
     number: int
     lifetime_s: float
+    #: Whether Twilio accepts its credentials.
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(tick.tasks),
         " ".join(f"{item}={epoch}" for item, epoch in tick.gives_back.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
+        int(tick.is_accepted),
     ]
     answer = await scripts.answer_tick(client, [keys.owners], arguments)
     if not answer:
@@ -140,8 +145,8 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         int(free),
         {item.decode(): int(epoch) for item, epoch in zip(mine[::2], mine[1::2], strict=True)},
         {
-            name: OtherWorker(int(number), int(lifetime_ms) / 1000)
-            for name, number, lifetime_ms in zip(found[::3], found[1::3], found[2::3], strict=True)
+            name: OtherWorker(int(number), int(lifetime_ms) / 1000, accepted == "1")
+            for name, number, lifetime_ms, accepted in zip(*(found[at::4] for at in range(4)), strict=True)
         },
     )
 

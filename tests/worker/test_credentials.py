@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.credentials import ACCEPTED, REFUSED, CredentialsWatch, credentials_status
+from conferral.worker.core import ACCEPTED, REFUSED
+from conferral.worker.credentials import CredentialsWatch, credentials_status
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
@@ -24,12 +25,13 @@ def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: 
 
 @pytest.mark.parametrize("status", [0, 500])
 def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
-    watch = CredentialsWatch(Mock(), Mock())
+    core = Mock(credentials="")
+    watch = CredentialsWatch(core, Mock(), Mock())
     watch.observe(RequestResult(401, 20003, 0.0, 0.0))
     watch.observe(RequestResult(status, 0, 0.0, 0.0))
-    assert watch.status == REFUSED
+    assert core.credentials == REFUSED
     watch.observe(RequestResult(200, 0, 0.0, 0.0))
-    assert watch.status == ACCEPTED
+    assert core.credentials == ACCEPTED
 
 
 @pytest.mark.redis

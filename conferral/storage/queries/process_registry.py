@@ -64,8 +64,6 @@ class Process(BaseRecord, frozen=True):
     stats: ProcessStats | None = None
     #: Time since it last registered, milliseconds by Redis's clock.
     seen_ms_ago: int = 0
-    #: What Twilio last said about a worker's credentials: `accepted` or `refused`; empty if unknown.
-    twilio: str = ""
 
     @property
     def is_running(self) -> bool:

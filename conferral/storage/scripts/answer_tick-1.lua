@@ -4,7 +4,8 @@
 
   KEYS[1]  owners hash, all values JSON. For each partition number and each task, its `holder` (empty while it is free),
            how often it has changed hands (`epoch`), and when it was last renewed (`renewed_at`, ms). For each worker,
-           under `worker:NAME`, the number of its newest request, how long that counts, and whether it takes partitions
+           under `worker:NAME`, the number of its newest request, how long that counts, whether it takes partitions, and
+           whether Twilio accepts its credentials
 
   ARGV[1]  name of the worker             text, unique
   ARGV[2]  number of this request         count, from the worker; one that arrives after a later one changes nothing
@@ -15,9 +16,10 @@
   ARGV[6]  tasks that it can do           words
   ARGV[7]  what it gives back             words, ITEM=EPOCH: the highest epoch that has ended, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
+  ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
 
   Returns  {}  a later request was here before
-           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
+           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}}
            how many partitions the worker has above its share; how many have no holder; what it owns now; the other
            workers
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
@@ -35,7 +37,8 @@ for i = 1, #fields, 2 do
   local worker = string.match(field, '^worker:(.*)$')
   local number, counts_ms, takes = string.match(value, '"request":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
   if worker and number then
-    workers[worker] = {request = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true'}
+    workers[worker] = {request = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true',
+      accepted = string.find(value, '"accepted":true', 1, true) and 1 or 0}
   else
     local holder, epoch = string.match(value, '"holder":"([^"]*)","epoch":(%d+)')
     found[field] = holder and {holder = holder, stored = holder, epoch = tonumber(epoch)}
@@ -101,15 +104,16 @@ if wants == 'leave' then
   redis.call('HDEL', owners, 'worker:' .. name)
 else
   redis.call('HSET', owners, 'worker:' .. name, string.format(
-    '{"holder":"%s","request":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s}',
-    name, request, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms))
+    '{"holder":"%s","request":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s,"accepted":%s}',
+    name, request, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms, ARGV[9] == '1' and 'true' or 'false'))
 end
 
 local others = {}
 for other, one in pairs(workers) do
   if other ~= name then
     local last = #others
-    others[last + 1], others[last + 2], others[last + 3] = other, tostring(one.request), one.lifetime_ms
+    others[last + 1], others[last + 2] = other, tostring(one.request)
+    others[last + 3], others[last + 4] = one.lifetime_ms, tostring(one.accepted)
   end
 end
 return {now_ms, math.max(0, held - share), free, mine, others}
