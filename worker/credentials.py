@@ -14,6 +14,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.http_client import RequestResult, label_requests, send
 from conferral.worker.core import ACCEPTED, REFUSED, WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
+from conferral.worker.ownership import Ownership
 
 log = structlog.get_logger()
 
@@ -45,11 +46,11 @@ class CredentialsWatch:
     """Sets this worker on standby while Twilio refuses it, but not another."""
 
     def __init__(
-        self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]], is_other_accepted: Callable[[], bool]
+        self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]], ownership: Ownership
     ) -> None:
         self._core = core
         self._probe_credentials = probe_credentials
-        self._is_other_accepted = is_other_accepted
+        self._ownership = ownership
 
     def observe(self, answer: RequestResult) -> None:
         """Update the status by Twilio's answer; others don't change it."""
@@ -72,7 +73,7 @@ class CredentialsWatch:
         """Request once, then begin or end the standby by the answer."""
         with suppress(ProviderError):
             await self._probe_credentials()
-        is_on = self._core.credentials == REFUSED and self._is_other_accepted()
+        is_on = self._core.credentials == REFUSED and self._ownership.is_other_accepted
         if is_on != self._core.is_on_standby:
             self._core.is_on_standby = is_on
             self._core.metrics.worker_standby.set(is_on)

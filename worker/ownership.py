@@ -306,7 +306,7 @@ class Ownership:
                 self._failed.add(number)
         is_lost = consumer.is_lost
         # Even if lost: if Redis was rolled back, the key notes it.
-        return await self._confirm(number, lease, gives_back=not is_lost) and not is_lost
+        return await _confirm(self._core, number, lease, gives_back=not is_lost) and not is_lost
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -334,22 +334,22 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
+        await asyncio.gather(*(_confirm(self._core, number, lease, gives_back=True) for number, lease in given))
         for number in numbers:
             self._end_epoch(number, self._epochs.get(str(number), 0))
 
-    async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
-        """Compare a lease with the partition's key; False if lost or rolled back.
 
-        `gives_back`: whether to tell the next holder that this one has not died.
-        """
-        core = self._core
-        try:
-            await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
-        except (LeaseLostError, RolledBackError):
-            return False
-        except StoreError as error:  # the next holder verifies more than it must
-            log_unreachable(error, partition=number)
-        if gives_back:
-            log.info("lease_released", partition=number, holder=lease.holder)
-        return True
+async def _confirm(core: WorkerCore, number: int, lease: Lease, *, gives_back: bool) -> bool:
+    """Compare a lease with the partition's key; False if lost or rolled back.
+
+    `gives_back`: whether to tell the next holder that this one has not died.
+    """
+    try:
+        await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
+    except (LeaseLostError, RolledBackError):
+        return False
+    except StoreError as error:  # the next holder verifies more than it must
+        log_unreachable(error, partition=number)
+    if gives_back:
+        log.info("lease_released", partition=number, holder=lease.holder)
+    return True
