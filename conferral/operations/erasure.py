@@ -273,10 +273,9 @@ def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
 
 def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
     try:
-        entry = effect_codec.decode(body)
+        return effect_codec.decode(body).work.session_id == session_id
     except BadEntryError:
         return False
-    return entry is not None and entry.work.session_id == session_id
 
 
 def _sids_of(fields: Mapping[str, str]) -> set[str]:

@@ -166,7 +166,7 @@ def test_session_for_which_something_is_still_done_is_refused(run, redis):
     put(redis, over(redis))
     effect = HangUpCall(effect_id="e1", session_id=CALL, party="agent", call_sid=AGENT_CALL)
     body = effect_codec.encode(effect_codec.OutboxEntry(effect, 1))
-    redis.hset(KEYS.outbox(KEYS.partition_of(CALL)), mapping={"e0": "done", "e1": body})
+    redis.hset(KEYS.outbox(KEYS.partition_of(CALL)), mapping={"e0": "{}", "e1": body})
     refused(run, redis, "one of its requests is still pending")
 
 

@@ -29,25 +29,6 @@ async def letters(system: LocalSystem) -> list[dict[bytes, bytes]]:
     return [fields for _, fields in await system.client.xrange(system.keys.dead)]
 
 
-@pytest.mark.parametrize("entry", [
-    {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
-    {"type": "calls_read", "session": "broken", "effect_id": "e1",
-     "event": '{"session_id":"broken","effect_id":"e1","read_version":1,"calls":[]}'},
-], ids=["unreadable", "of a broken session"])  # fmt: skip
-async def test_dead_lettered_outcome_leaves_no_mark_in_the_outbox(system, entry):
-    keys = system.keys
-    await system.client.hset(keys.session("broken"), "state", "flying")
-    outbox, stream = (name(keys.partition_of(entry["session"])) for name in (keys.outbox, keys.events))
-    await system.client.hset(outbox, "e1", "done")
-    await system.client.xadd(stream, entry)
-    await system.eventually(lambda: system.client.xlen(keys.dead), "a dead letter")
-
-    async def is_gone() -> bool:
-        return not await system.client.hexists(outbox, "e1") and not await system.client.xlen(stream)
-
-    await system.eventually(is_gone, "entry and mark are gone")
-
-
 async def test_broken_records_cost_their_own_sessions_alone(system):
     damage = {"state": "flying", "version": "seven", "party_order": ""}
     broken = {name: (await system.talking())[0].sid for name in damage}

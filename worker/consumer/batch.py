@@ -33,7 +33,6 @@ from conferral.worker.consumer.log_entry import log_entry
 
 log = structlog.get_logger()
 
-_EFFECT_ID = b"effect_id"
 _MODES = frozenset(TransferMode)
 _END_REASONS = frozenset(EndReason)
 _UNTRACED: Mapping[str, str] = {}
@@ -135,12 +134,9 @@ def encode(
 
 
 def discard(entries: Iterable[Entry], reports: Sequence[ReportCommand], now_ms: int) -> DecidedBatch:
-    """Return a batch that removes undecided entries, and effects they report."""
+    """Return a batch that removes undecided entries."""
     discarded = DecidedBatch([])
-    for entry in entries:
-        discarded.batch.entry_ids.append(entry.entry_id)
-        if effect_id := entry.fields.get(_EFFECT_ID):
-            discarded.batch.outbox_remove.append(effect_id.decode(errors="replace"))
+    discarded.batch.entry_ids += [entry.entry_id for entry in entries]
     _add_post_commit_writes(discarded, reports, now_ms)
     return discarded
 

@@ -76,15 +76,12 @@ class Quarantine:
         entries = []
         for name, body in outbox.items():
             try:
-                entry = effect_codec.decode(body)
+                entries.append(effect_codec.decode(body))
             except BadEntryError:
                 try:
                     await self._dead_letter(name, body, UNREADABLE_REASON)
                 except StoreError as error:  # the next takeover finds the entry again
                     log_unreachable(error, partition=self._partition)
-                continue
-            if entry is not None:
-                entries.append(entry)
         return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
 
     async def submit_all(self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Container[str]) -> None:

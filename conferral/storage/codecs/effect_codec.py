@@ -81,10 +81,8 @@ def encode(entry: OutboxEntry) -> bytes:
     return msgspec.json.encode(entry)
 
 
-def decode(body: bytes) -> OutboxEntry | None:
-    """Decode an entry, None if done; raise BadEntryError if it is invalid."""
-    if body == b"done":
-        return None
+def decode(body: bytes) -> OutboxEntry:
+    """Decode an entry; raise BadEntryError if it is invalid."""
     try:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

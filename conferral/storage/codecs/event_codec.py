@@ -1,7 +1,7 @@
 """Event codec: events to and from the fields of a stream entry.
 
-An entry has the fields `type`, `session`, `effect_id` if the event answers an effect, and `event`: the event's
-attributes as JSON, without those that equal their default. If traces are sent, `traceparent` names the current span.
+An entry has the fields `type`, `session`, and `event`: the event's attributes as JSON, without those that equal their
+default. If traces are sent, `traceparent` names the current span.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,6 @@ def encode(event: Event) -> dict[str, str]:
     """Return the fields of the event's entry."""
     # By the registry: an event that nothing could decode is never stored.
     entry = {"type": _BY_NAME[event.name].name, "session": event.session_id}
-    if effect_id := getattr(event, "effect_id", ""):
-        entry["effect_id"] = effect_id
     entry[EVENT] = msgspec.json.encode(event).decode()
     if traceparent := tracing.traceparent():
         entry[tracing.FIELD] = traceparent

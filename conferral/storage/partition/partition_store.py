@@ -75,7 +75,7 @@ class MarkResult(Enum):
 
     #: Marked by this request: it may be sent.
     MARKED = 1
-    #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
+    #: Not wanted here: another worker owns the partition, or the effect is done, or dropped by its session.
     REFUSED = 0
     ALREADY_MARKED = 2
 
@@ -168,7 +168,7 @@ class PartitionStore:
         await ask(self._client, "HSETNX", self._keys.outbox(partition), effect.effect_id, body)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
-        """Append an effect's outcome and mark it done; False if done before."""
+        """Append an effect's outcome and remove the effect; False if it was gone."""
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         arguments = [effect_id, *_parts(event_codec.encode(outcome))]
         return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
