@@ -5,8 +5,8 @@ searches for the session's conference and adopts it, long before a sweep would.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
 
 import structlog
 
@@ -27,21 +27,10 @@ log = structlog.get_logger()
 
 #: From a callback to the search, seconds: Twilio's lists are then up to date, and late events have arrived.
 SETTLE_S = 2.0
-#: Delay before a failed search is repeated, and attempts per session (count).
-RETRY_AFTER_S = 3.0
-ATTEMPTS_MAX = 4
 #: Between searches: after a complete data loss, every session is unknown.
 PAUSE_S = 0.2
 #: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    due_s: float
-    #: As the callback named it; or empty.
-    conference_sid: str = ""
-    attempts: int = 0
 
 
 class SessionRecovery:
@@ -63,7 +52,8 @@ class SessionRecovery:
         self._session_of = session_of
         self._clock = core.clock
         self._metrics = core.metrics
-        self._waiting: dict[str, _Search] = {}
+        #: By session: when the search is due, monotonic seconds, and the conference that a callback has named, if any.
+        self._waiting: dict[str, tuple[float, str]] = {}
 
     def queue_searches(self, decisions: Iterable[Decision]) -> None:
         """Queue searches for unknown sessions; drop those of known ones."""
@@ -78,44 +68,36 @@ class SessionRecovery:
 
     def _queue_search(self, event: Event) -> None:
         """Queue the search for an event's session, if it can be found."""
-        before = self._waiting.get(event.session_id)
-        if before is None and len(self._waiting) >= WAITING_MAX:
-            return
-        search = before or _Search(self._clock.monotonic_s() + SETTLE_S)
-        conference_sid = getattr(event, "conference_sid", "") or search.conference_sid
-        if not conference_sid and not has_own_name(event.session_id):
-            return  # an app-chosen id does not determine the conference's name
-        self._waiting[event.session_id] = replace(search, conference_sid=conference_sid)
+        new_search = self._clock.monotonic_s() + SETTLE_S, ""
+        due_s, conference_sid = self._waiting.get(event.session_id, new_search)
+        conference_sid = getattr(event, "conference_sid", "") or conference_sid
+        # An app-chosen id does not determine the conference's name.
+        can_be_found = conference_sid or has_own_name(event.session_id)
+        if can_be_found and (event.session_id in self._waiting or len(self._waiting) < WAITING_MAX):
+            self._waiting[event.session_id] = due_s, conference_sid
 
     async def run(self, stop: asyncio.Event) -> None:
         """Search until the process stops."""
         while not stop.is_set():
-            session_id = next(iter(self._waiting), "")
-            search = self._waiting.get(session_id)
-            if search is not None and search.due_s <= self._clock.monotonic_s():
+            session_id, (due_s, conference_sid) = next(iter(self._waiting.items()), ("", (math.inf, "")))
+            if due_s <= self._clock.monotonic_s():
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
-                    await self._attempt(session_id, search)
+                    await self._search_tolerantly(session_id, conference_sid)
             await wait_at_most(stop, PAUSE_S if self._waiting else SETTLE_S)
 
-    async def _attempt(self, session_id: str, search: _Search) -> None:
-        """Search once, unless the session is known by now; retry after errors."""
+    async def _search_tolerantly(self, session_id: str, conference_sid: str) -> None:
+        """Search, unless the session is known by now; the sweep repeats it."""
         try:
             if not await self._reader.read_sessions([session_id]):
-                await self._search(session_id, search)
+                await self._search(session_id, conference_sid)
         except ProviderError as error:
             log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)
         except StoreError as error:
             log_unreachable(error, task="lost_sessions")
-        else:
-            return
-        if search.attempts + 1 < ATTEMPTS_MAX:
-            due_s = self._clock.monotonic_s() + RETRY_AFTER_S
-            self._waiting.setdefault(session_id, replace(search, due_s=due_s, attempts=search.attempts + 1))
 
-    async def _search(self, session_id: str, search: _Search) -> None:
+    async def _search(self, session_id: str, sid: str) -> None:
         """Find the session's conference at Twilio, and adopt it if it is ours."""
-        sid = search.conference_sid
         found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
         if found is None or not _is_of_session(found, session_id, self._session_of):
             return
