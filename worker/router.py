@@ -58,12 +58,10 @@ _REFUSED = {
     "digits": (AddressKind.CLIENT, "a client has no keypad that digits could be sent to; leave digits out"),
     "params": (AddressKind.NUMBER, "a phone can't receive params, only client: and sip: can; leave params out"),
 }
-#: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
+#: How long a number counts as the account's without asking again, seconds.
 FOUND_TTL_S = 300.0
-MISSING_TTL_S = 15.0
 #: Timeout of the lookup, seconds; later commands of the session wait for it.
 DEADLINE_S = 2.0
-CACHE_MAX = 1_000
 #: Records read per lookup, count: Twilio also matches parts of numbers.
 _FOUND_MAX = 20
 
@@ -117,20 +115,13 @@ class CallerIdChecker:
         self._client = client
         self._own_numbers = own_numbers
         self._clock = clock
-        #: Whether the account has a number, and when that expires, monotonic seconds.
-        self._cache: dict[str, tuple[bool, float]] = {}
+        #: Numbers of the account, and until when they count, monotonic seconds.
+        self._found: dict[str, float] = {}
 
     async def check(self, number: str) -> None:
         """Raise BadCommandError unless the number is configured or the account's."""
-        if number in self._own_numbers():
+        if number in self._own_numbers() or self._clock.monotonic_s() < self._found.get(number, 0.0):
             return
-        is_ours, until_s = self._cache.get(number, (False, 0.0))
-        if self._clock.monotonic_s() >= until_s:
-            is_ours = await self._read_number(number)
-        if not is_ours:
-            raise BadCommandError("caller_id: not a number in the account")
-
-    async def _read_number(self, number: str) -> bool:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():
@@ -139,12 +130,9 @@ class CallerIdChecker:
             raise BadCommandError(
                 "caller_id: Twilio did not confirm that the number is in the account; try again"
             ) from None
-        is_ours = any(record.phone_number == number for record in found)
-        if len(self._cache) >= CACHE_MAX:
-            self._cache.clear()
-        ttl_s = FOUND_TTL_S if is_ours else MISSING_TTL_S
-        self._cache[number] = (is_ours, self._clock.monotonic_s() + ttl_s)
-        return is_ours
+        if all(record.phone_number != number for record in found):
+            raise BadCommandError("caller_id: not a number in the account")
+        self._found[number] = self._clock.monotonic_s() + FOUND_TTL_S
 
 
 BATCH_MAX = 100
