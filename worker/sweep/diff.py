@@ -11,7 +11,7 @@ its only live child was dialed to one of that number's agents with our caller ID
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,8 +25,6 @@ from conferral.telephony.addresses import is_caller_id
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.parameters import is_label
 
-#: Per sweep, count: each leads to a read, and a wrong list must not lead to thousands. The rest follow later.
-FINDINGS_MAX = 500
 #: Maximum interval between reports of what outlives its session, sweeps.
 REPORT_EVERY_MAX = 64
 #: How far ahead of the lists a session's time can be without a step of Redis's clock, milliseconds: a long sweep.
@@ -56,11 +54,28 @@ class Finding:
     difference: Difference
     session_id: str
     sid: str
+    #: When its session ended, Unix milliseconds; 0 if that is live.
+    ended_at_ms: int = 0
 
     @property
     def is_of_ended(self) -> bool:
         """Whether it concerns an ended session; else a live one."""
-        return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
+        return self.ended_at_ms > 0
+
+    def is_due(self, interval_ms: float, number: int, last_number: int) -> bool:
+        """Whether to publish it in this interval, after the last complete sweep's.
+
+        What outlives its session is reported 1, 2, 4, ... intervals after that has ended: each hang-up is retried for
+        an hour, and a redirected customer may be meant to be there.
+        """
+        ended = int(self.ended_at_ms / interval_ms)
+        before, now = last_number - ended, number - ended
+        return (
+            not self.is_of_ended
+            or before < 0
+            or before.bit_length() < now.bit_length()
+            or before // REPORT_EVERY_MAX < now // REPORT_EVERY_MAX
+        )
 
     def event(self, interval_number: int) -> AccountSwept:
         """Return what is published; one of the same interval is a duplicate."""
@@ -145,9 +160,9 @@ class AccountDiff:
         if conference_sid and conference_sid not in (session.conference_sid, *session.former_conferences):
             return  # an app-chosen id may be another program's conference name
         if call_sid:
-            self.findings.append(Finding(Difference.CALL_LIVE, session.id, call_sid))
+            self.findings.append(Finding(Difference.CALL_LIVE, session.id, call_sid, session.ended_at_ms))
         if conference_sid:
-            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session.id, conference_sid))
+            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session.id, conference_sid, session.ended_at_ms))
 
 
 def _ringing(session: Session) -> list[str]:
@@ -173,33 +188,6 @@ def _connected_since_ms(session: Session) -> dict[str, int]:
         for party in session.present.values()
         if party.call_sid
     }
-
-
-class DueFindings:
-    """Remembers what was reported, for exponential backoff."""
-
-    def __init__(self) -> None:
-        #: By SID, for what outlives its session: the next sweep that reports it, and the sweeps from then to the next.
-        self._reported: dict[str, tuple[int, int]] = {}
-
-    def select(self, findings: Iterable[Finding], interval_number: int) -> list[Finding]:
-        """Return the findings to publish in this sweep.
-
-        Live calls of ended sessions cost money, so they come first, with backoff: each hang-up is retried for an hour,
-        and a redirected customer may be meant to be there.
-        """
-        found = sorted(findings, key=lambda finding: not finding.is_of_ended)
-        sids = {finding.sid for finding in found}
-        self._reported = {sid: times for sid, times in self._reported.items() if sid in sids}
-        due = [one for one in found if self._reported.get(one.sid, (0, 1))[0] <= interval_number]
-        return due[:FINDINGS_MAX]
-
-    def mark_published(self, findings: Iterable[Finding], interval_number: int) -> None:
-        """Delay the next report of what was published; the rest is selected again."""
-        for finding in findings:
-            if finding.is_of_ended:
-                _, sweeps = self._reported.get(finding.sid, (0, 1))
-                self._reported[finding.sid] = (interval_number + sweeps, min(2 * sweeps, REPORT_EVERY_MAX))
 
 
 #: A CallSid (with the visit's number), or `CS` and the hash of a command's id.

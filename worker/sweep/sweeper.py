@@ -36,7 +36,6 @@ from conferral.worker.core import TICK_S, WorkerCore
 from conferral.worker.sweep.diff import (
     AccountDiff,
     Difference,
-    DueFindings,
     Finding,
     RouteOfOwnBridge,
     UnknownBridge,
@@ -51,6 +50,8 @@ _T = TypeVar("_T")
 
 #: Sessions, calls, and findings between lease checks, count.
 CHUNK = 200
+#: Findings published per sweep, count: each leads to a read, and a wrong list must not lead to thousands.
+FINDINGS_MAX = 500
 #: Conferences without a session checked per sweep, count: one request each.
 ORPHANS_MAX = 200
 #: Age of a partition's oldest entry from which it is behind, and its sessions are left out.
@@ -125,7 +126,8 @@ class Sweeper:
         self._stop = asyncio.Event()
         #: Monotonic seconds.
         self._next_sweep_s = float("-inf")
-        self._due_findings = DueFindings()
+        #: Of the last complete sweep.
+        self._last_number = -1
         #: SIDs of unknown conferences that are other programs'.
         self._foreign: set[str] = set()
 
@@ -205,12 +207,16 @@ class Sweeper:
             except StoreUnreachableError as error:  # the other parts count
                 sweep.is_complete = False
                 log_unreachable(error, task="sweep")
-        findings = self._due_findings.select(sweep.diff.findings, interval_number)
+        interval_ms, last_number = 1000 * self._times.interval_s, self._last_number
+        due = (one for one in sweep.diff.findings if one.is_due(interval_ms, interval_number, last_number))
+        # Live calls of ended sessions cost money, so they come first.
+        findings = sorted(due, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
         for batch in self._chunks(findings):
             with self._contained() as boundary:
                 await append_events(self._client, self._keys, [one.event(interval_number) for one in batch])
-                self._due_findings.mark_published(batch, interval_number)
             sweep.is_complete &= boundary.unexpected is None
+        if sweep.is_complete:
+            self._last_number = interval_number
         # If callbacks are being lost, the next one may leave someone alone.
         has_loss = any(not finding.is_of_ended for finding in findings)
         if sweep.behind or not sweep.is_complete or has_loss:

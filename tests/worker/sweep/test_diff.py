@@ -8,8 +8,9 @@ import pytest
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
+from conferral.worker.sweep.diff import AccountDiff, Difference, Finding
 from tests.support.each import each
+from tests.worker.sweep.sweep_harness import SweepHarness
 
 QUIET_MS = 100_000
 
@@ -132,47 +133,37 @@ def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progres
     comparison.compare_ended(over, conference_sid="CF1")
     comparison.compare_ended(over, conference_sid="CF9")
 
-    reported = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
+    sids = {Difference.CALL_LIVE: "CA1", Difference.CONFERENCE_LIVE: "CF1"}
+    reported = [Finding(difference, "s1", sid, ended_at_ms) for difference, sid in sids.items()]
     assert comparison.findings == (reported if is_reported else [])
     assert all(finding.is_of_ended for finding in comparison.findings)
 
 
-def published(findings: DueFindings, found: list[Finding], number: int) -> list[Finding]:
-    due = findings.select(found, number)
-    findings.mark_published(due, number)
-    return due
-
-
 def test_calls_outliving_their_session_are_reported_less_and_less_often() -> None:
     """Each time it is hung up again; and a customer who was sent elsewhere stays as long as they like."""
-    live = Finding(Difference.CALL_LIVE, "over", "CA1")
+    live = Finding(Difference.CALL_LIVE, "over", "CA1", ended_at_ms=10_500)
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
-    findings = DueFindings()
 
-    reported = [number for number in range(300) if live in published(findings, [missing, live], number)]
-    assert reported == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
-    assert published(findings, [missing, live], 300) == [missing]
-
-    assert published(findings, [], 301) == []
-    assert published(findings, [live], 302) == [live]
+    reported = [number for number in range(10, 310) if live.is_due(1_000, number, number - 1)]
+    assert [number - 10 for number in reported] == [0, 1, 2, 4, 8, 16, 32, 64, 128, 192, 256]
+    assert all(missing.is_due(1_000, number, number - 1) for number in range(10, 310))
 
 
-def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_of_a_sweep_that_failed_is_made_up_for() -> None:
+    live = Finding(Difference.CALL_LIVE, "over", "CA1", ended_at_ms=10_500)
+    assert [live.is_due(1_000, 19, last) for last in (17, 18)] == [True, False]
+    assert not live.is_due(1_000, 19, 19), "it was reported in this interval"
+    assert live.is_due(1_000, 19, -1), "another worker may not have reported it"
+
+
+@pytest.mark.redis
+async def test_findings_over_the_limit_are_reported_in_a_later_sweep(
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A list that is wrong as a whole must not cause a read for every session."""
-    missing = [Finding(Difference.CALL_MISSING, f"s{number}", f"CA{number}") for number in range(550)]
-    assert len(DueFindings().select(missing, 0)) == 500
+    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
+    await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2"))
+    sea.account.account = AccountSnapshot(calls={"CA2"})
 
-    monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
-    first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
-    findings = DueFindings()
-
-    selected = [published(findings, [missing[0], first, second], number) for number in (0, 1, 2)]
-    assert selected == [[first], [first], [second]], "what outlives its session goes first"
-
-
-def test_finding_that_could_not_be_published_is_selected_again() -> None:
-    live, findings = Finding(Difference.CALL_LIVE, "over", "CA1"), DueFindings()
-    assert findings.select([live], 100) == [live]
-    assert findings.select([live], 100) == [live]
-    findings.mark_published([live], 100)
-    assert findings.select([live], 100) == []
+    await sea.sweep(times=sea.times(interval_s=86_400))
+    assert [event.session_id for event in await sea.published()] == ["over"], "what outlives its session goes first"

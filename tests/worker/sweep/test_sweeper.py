@@ -124,7 +124,7 @@ async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next
 async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
     # No one decides here, and yet no one is to be passed over for that.
     monkeypatch.setattr("conferral.worker.sweep.sweeper.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
