@@ -236,17 +236,17 @@ class Worker:
         consumers, store = parts.ownership.consumers, parts.partition_store
         while not stop.is_set():
             try:
-                states: list[State] = []
+                states: list[str] = []
                 for number in [*consumers]:
-                    states += (await store.states_of(await store.live_session_ids(number))).values()
+                    states += (await store.live_fields(number, "state")).values()
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
-                if not states:
+                if not any(states):
                     self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
                 for state in State:
                     if state is not State.ENDED:
-                        self.metrics.sessions.labels(state.value).set(states.count(state))
+                        self.metrics.sessions.labels(state.value).set(states.count(state.value))
             self.metrics.partition_lag.clear()
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)

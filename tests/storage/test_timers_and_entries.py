@@ -4,7 +4,6 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
-from conferral.statemachine.states import State
 from conferral.storage import coordinator as leases
 from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, append_dead_letter
 from conferral.storage.partition.session_store import Batch
@@ -80,14 +79,12 @@ async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
     assert [entry.entry_id for entry in await access.read(P, 1)] == ["1000-0"]
 
 
-async def test_what_cannot_be_read_of_a_session_is_left_out(access, client, keys):
-    await client.hset(keys.session("live"), mapping={"state": "bridged", "verified_entry_id": "5-1"})
-    await client.hset(keys.session("over"), mapping={"state": "ended", "verified_entry_id": "x"})
-    await client.hset(keys.session("odd"), mapping={"state": "of-tomorrow", "verified_entry_id": b"\xff"})
+async def test_what_cannot_be_read_of_a_session_is_empty(access, client, keys):
+    await client.hset(keys.session("live"), mapping={"state": "bridged"})
+    await client.hset(keys.session("odd"), mapping={"state": b"\xff"})
     await client.set(keys.session("foreign"), "another program's")
-    names = ["live", "over", "odd", "foreign", "unknown"]
-    assert await access.states_of(names) == {"live": State.BRIDGED}
-    assert await access.verified_entry_ids(names) == {"live": "5-1"}
+    await client.sadd(keys.live(P), "live", "odd", "foreign", "unknown")
+    assert await access.live_fields(P, "state") == {"foreign": "", "live": "bridged", "odd": "\ufffd", "unknown": ""}
 
 
 async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):

@@ -33,15 +33,11 @@ class Store:
     """Live sessions; counts the requests for reads of each."""
 
     def __init__(self, verified_entry_id: str = "", live: str = "s") -> None:
-        self._verified = {"s": verified_entry_id} if verified_entry_id else {}
-        self._live = [*live]
+        self._live = dict.fromkeys(live, verified_entry_id)
         self.asked: list[str] = []
 
-    async def live_session_ids(self, _partition: int) -> list[str]:
+    async def live_fields(self, _partition: int, _field: str) -> dict[str, str]:
         return self._live
-
-    async def verified_entry_ids(self, _session_ids: list[str]) -> dict[str, str]:
-        return self._verified
 
     async def append(self, events: list[AccountSwept]) -> None:
         assert events, "never nothing"

@@ -62,12 +62,8 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     sessions = {1: [State.BRIDGED] * 500 + [State.CONFERENCED], 2: [], 3: [State.CONVERTING]}
 
     class Store:
-        async def live_session_ids(self, partition: int) -> list[str]:
-            return [f"{partition}-{number}" for number in range(len(sessions[partition]))]
-
-        async def states_of(self, session_ids: list[str]) -> dict[str, State]:
-            found = (name.split("-") for name in session_ids)
-            return {f"{partition}-{number}": sessions[int(partition)][int(number)] for partition, number in found}
+        async def live_fields(self, partition: int, _field: str) -> dict[str, str]:
+            return {str(number): state.value for number, state in enumerate(sessions[partition])}
 
     consumers = {number: SimpleNamespace(lease=SimpleNamespace(waiting=count)) for number, count in waiting.items()}
     ownership = SimpleNamespace(consumers=consumers, is_sending_allowed=True)

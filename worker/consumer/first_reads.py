@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.session import AGENT, TARGET
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import Entry, parse_entry_id
+from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerContext
 
@@ -79,10 +79,13 @@ class FirstReads:
     async def begin(self) -> None:
         """Make live sessions read Twilio; none if Redis lacks nothing."""
         if self._lease.is_verifying(self._clock):
-            live = await self._store.live_session_ids(self._partition)
-            read_at = await self._store.verified_entry_ids(live)
-            self._verified = {name for name, entry_id in read_at.items() if parse_entry_id(entry_id) > self._newest_id}
-            self._unread = {name: None for name in live if name not in self._verified}
+            read_at = await self._store.live_fields(self._partition, "verified_entry_id")
+            self._verified = {
+                name
+                for name, entry_id in read_at.items()
+                if ENTRY_ID.fullmatch(entry_id) and parse_entry_id(entry_id) > self._newest_id
+            }
+            self._unread = {name: None for name in read_at if name not in self._verified}
             self._task = asyncio.get_running_loop().create_task(self._request_all())
             if self._unread:
                 log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))

@@ -115,26 +115,15 @@ class PartitionStore:
         """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
 
-    async def live_session_ids(self, partition: int) -> list[str]:
-        """Return the ids of the live sessions."""
-        return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
-
-    async def verified_entry_ids(self, session_ids: Sequence[str]) -> dict[str, str]:
-        """Return sessions' `verified_entry_id`, of those with a valid one."""
-        fields = [("HGET", self._keys.session(name), "verified_entry_id") for name in session_ids]
-        answers = await run_each(self._client, fields)
-        texts = (raw.decode(errors="replace") if isinstance(raw, bytes) else "" for raw in answers)
-        return {name: text for name, text in zip(session_ids, texts, strict=True) if ENTRY_ID.fullmatch(text)}
+    async def live_fields(self, partition: int, field: str) -> dict[str, str]:
+        """Return a field of each live session, by id; empty where it has none."""
+        names = sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
+        answers = await run_each(self._client, [("HGET", self._keys.session(name), field) for name in names])
+        return {name: (raw or b"").decode(errors="replace") for name, raw in zip(names, answers, strict=True)}
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""
         await append_events(self._client, self._keys, events)
-
-    async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
-        """Return live sessions' states; leave out ended and invalid ones."""
-        answers = await run_each(self._client, [("HGET", self._keys.session(name), "state") for name in session_ids])
-        known = {state.value.encode(): state for state in State if state is not State.ENDED}
-        return {name: known[raw] for name, raw in zip(session_ids, answers, strict=True) if raw in known}
 
     async def fire_timers(
         self, partition: int, lease: Lease, now_ms: int, longest_ms: Mapping[str, int]
