@@ -240,18 +240,15 @@ class Ownership:
 
         After an error, the coordinator usually grants it to this worker again, with a new epoch.
         """
-        is_given_back = False
         try:
             with contain(ItemKind.TASK, self._core.metrics, task="leases", partition=number):
                 lease = await self._claim(number, epoch)
                 if lease is not None:
-                    is_given_back = await self._consume(number, lease)
+                    await self._consume(number, lease)
         finally:
             del self._serving[number]
             if number not in self.consumers:  # otherwise, `drain` and `leave` give it back
                 self._end_epoch(number, epoch)
-                if is_given_back:
-                    self._wake.set()
 
     def _end_epoch(self, number: int, epoch: int) -> None:
         """Give a partition back with the next tick, unless there is a newer grant."""
@@ -283,8 +280,8 @@ class Ownership:
         """Whether a partition's last holder (empty if it gave it back) is dead."""
         return last_holder not in ("", self._core.name) and last_holder not in self._others
 
-    async def _consume(self, number: int, lease: Lease) -> bool:
-        """Run a partition's consumer to its end; return whether it was given back."""
+    async def _consume(self, number: int, lease: Lease) -> None:
+        """Run a partition's consumer to its end, and give the partition back."""
         is_after_death = number in self._failed or self._has_died(lease.last_holder)
         consumer = PartitionConsumer(number, lease, self._context, is_after_death=is_after_death)
         self._failed.discard(number)
@@ -292,7 +289,7 @@ class Ownership:
         try:
             await consumer.run()
             if self._stopping.is_set() and not consumer.is_lost:
-                return False  # it stays in `consumers`: its running requests may finish until `drain` gives it back
+                return  # it stays in `consumers`: its running requests may finish until `drain` gives it back
             if not consumer.is_lost:
                 await self._context.executor.drain_partition(number, DRAIN_S)
         finally:
@@ -304,9 +301,8 @@ class Ownership:
                 del self.consumers[number]
             if consumer.has_failed:
                 self._failed.add(number)
-        is_lost = consumer.is_lost
         # Even if lost: if Redis was rolled back, the key notes it.
-        return await _confirm(self._core, number, lease, gives_back=not is_lost) and not is_lost
+        await _confirm(self._core, number, lease, gives_back=not consumer.is_lost)
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -339,17 +335,16 @@ class Ownership:
             self._end_epoch(number, self._epochs.get(str(number), 0))
 
 
-async def _confirm(core: WorkerCore, number: int, lease: Lease, *, gives_back: bool) -> bool:
-    """Compare a lease with the partition's key; False if lost or rolled back.
+async def _confirm(core: WorkerCore, number: int, lease: Lease, *, gives_back: bool) -> None:
+    """Compare a lease with the partition's key, and note there what ended it.
 
     `gives_back`: whether to tell the next holder that this one has not died.
     """
     try:
         await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
     except (LeaseLostError, RolledBackError):
-        return False
+        return
     except StoreError as error:  # the next holder verifies more than it must
         log_unreachable(error, partition=number)
     if gives_back:
         log.info("lease_released", partition=number, holder=lease.holder)
-    return True
