@@ -135,24 +135,19 @@ class AccountListReader:
         self._metrics = metrics
         self._own_numbers = own_numbers
 
-    async def read(self, require_ownership: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Read the lists; `require_ownership` may raise before each request.
-
-        The caller labels the requests.
-        """
+    async def read(self) -> AccountSnapshot:
+        """Read the lists; the caller labels the requests."""
         account, own_numbers = AccountSnapshot(), dict.fromkeys(self._own_numbers())
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
             add_call = partial(account.add_call, status, own_numbers)
-            pages, has_all = await self._read_list(first, add_call, require_ownership)
+            pages, has_all = await self._read_list(first, add_call)
             account.call_pages += pages
             account.has_all_calls &= has_all
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                pages, has_all = await self._read_list(
-                    first, partial(account.add_conference, status), require_ownership
-                )
+                pages, has_all = await self._read_list(first, partial(account.add_conference, status))
                 account.conference_pages += pages
                 account.has_all_conferences &= has_all
             except ProviderRefusedError:
@@ -161,15 +156,11 @@ class AccountListReader:
         return account
 
     async def _read_list(
-        self,
-        first: Callable[[], Awaitable[Page | None]],
-        add: Callable[[Any], None],
-        require_ownership: Callable[[], None],
+        self, first: Callable[[], Awaitable[Page | None]], add: Callable[[Any], None]
     ) -> tuple[int, bool]:
         """Read a list; return its pages, and whether all of it was readable."""
         request, is_complete = first, True
         for count in range(1, PAGES_MAX + 1):
-            require_ownership()
             page = await _read_page(request)
             if page is None:
                 return count, is_complete

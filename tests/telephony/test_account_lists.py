@@ -14,7 +14,6 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import (
-    LeaseLostError,
     OutcomeUnknownError,
     ProviderError,
     ProviderRefusedError,
@@ -232,17 +231,3 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
     assert "unexpected_error" not in [line["event"] for line in lines], "odd answers are a known fault, no mistake"
     assert account.calls == set()
     assert account.has_all_calls is (calls == "{}")
-
-
-async def test_reading_stops_before_the_next_request_on_demand() -> None:
-    http = ListingHttp({("Calls", "in-progress"): calls(5_000)})
-    reader = reader_of(http)
-
-    def check() -> None:
-        if len(http.asked) == 4:
-            raise LeaseLostError("somebody else sweeps")
-
-    with pytest.raises(LeaseLostError):
-        await reader.read(check)
-
-    assert len(http.asked) == 4

@@ -21,7 +21,6 @@ from conferral.runtime.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
@@ -48,7 +47,7 @@ from conferral.worker.sweep.diff import (
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Sessions, calls, and findings between lease checks, count.
+#: Sessions and calls that are read at a time, count.
 CHUNK = 200
 #: Findings published per sweep, count: each leads to a read, and a wrong list must not lead to thousands.
 FINDINGS_MAX = 500
@@ -123,7 +122,6 @@ class Sweeper:
         self._owns_sweep = owns_sweep
         #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
         self._twilio_now_ms = twilio_now_ms
-        self._stop = asyncio.Event()
         #: Monotonic seconds.
         self._next_sweep_s = float("-inf")
         #: Of the last complete sweep.
@@ -132,15 +130,26 @@ class Sweeper:
         self._foreign: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep whenever this worker owns the task, until the stop."""
-        self._stop = stop
-        while not stop.is_set():
+        """Sweep whenever this worker owns the task, until the stop.
+
+        The stop interrupts a sweep: what it has published is a duplicate in the next one.
+        """
+        sweeping, stopping = asyncio.ensure_future(self._sweep_at_intervals()), asyncio.ensure_future(stop.wait())
+        await asyncio.wait({sweeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sweeping, stopping):
+            task.cancel()
+        await asyncio.wait({sweeping})
+        if not sweeping.cancelled():
+            sweeping.result()
+
+    async def _sweep_at_intervals(self) -> None:
+        while True:
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
             if not self._owns_sweep():
                 self._next_sweep_s = float("-inf")  # immediately when it does, because owners may be short-lived
-                await wait_at_most(stop, TICK_S)
+                await asyncio.sleep(TICK_S)
             elif wait_s > 0:
-                await wait_at_most(stop, wait_s)
+                await asyncio.sleep(wait_s)
             else:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
@@ -154,8 +163,6 @@ class Sweeper:
             if boundary.unexpected is None:
                 return
         except _CONTROL as error:
-            if self._stop.is_set():
-                return  # the next owner starts over
             self._log_abandoned(error)
             is_soon = not isinstance(error, ProviderRefusedError)
         self._metrics.sweeps.labels("given-up").inc()
@@ -163,16 +170,9 @@ class Sweeper:
             self._sweep_again_soon()
 
     def _require_ownership(self) -> None:
-        """Raise LeaseLostError at a stop, or if others may sweep."""
-        if self._stop.is_set() or not self._owns_sweep():
+        """Raise LeaseLostError if others may sweep."""
+        if not self._owns_sweep():
             raise LeaseLostError("another worker may sweep")
-
-    def _chunks(self, items: Iterable[_T]) -> Iterator[list[_T]]:
-        """Yield the items in lists; raise as `_require_ownership` before each."""
-        rest = iter(items)
-        while chunk := list(islice(rest, CHUNK)):
-            self._require_ownership()
-            yield chunk
 
     def _contained(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
@@ -192,13 +192,14 @@ class Sweeper:
     async def _sweep(self, started_s: float) -> None:
         """Read the account, compare it with the sessions, and publish findings."""
         started_ms = self._core.store_clock.now_ms()
-        account = await self._read_account()
-        await wait_at_most(self._stop, self._times.settle_s)
+        account = await self._account_lists.read()
+        await asyncio.sleep(self._times.settle_s)
         # Session times follow Redis's clock, however it was set.
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000) - self._core.store_clock.offset_ms
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         sweep = _Sweep(interval_number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
+        self._require_ownership()
         for part in (self._compare_ended, self._recover_bridges, self._recover_conferences):
             try:
                 with self._contained() as boundary:
@@ -211,10 +212,7 @@ class Sweeper:
         due = (one for one in sweep.diff.findings if one.is_due(interval_ms, interval_number, last_number))
         # Live calls of ended sessions cost money, so they come first.
         findings = sorted(due, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
-        for batch in self._chunks(findings):
-            with self._contained() as boundary:
-                await append_events(self._client, self._keys, [one.event(interval_number) for one in batch])
-            sweep.is_complete &= boundary.unexpected is None
+        await append_events(self._client, self._keys, [one.event(interval_number) for one in findings])
         if sweep.is_complete:
             self._last_number = interval_number
         # If callbacks are being lost, the next one may leave someone alone.
@@ -223,30 +221,15 @@ class Sweeper:
             self._sweep_again_soon()
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
-    async def _read_account(self) -> AccountSnapshot:
-        """Read Twilio's lists; raise LeaseLostError at a stop."""
-        reading = asyncio.ensure_future(self._account_lists.read(self._require_ownership))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not reading.done():
-            reading.cancel()  # lists change nothing
-            await asyncio.wait({reading})
-            raise LeaseLostError("the process stops")
-        return reading.result()
-
     async def _compare(self, sweep: _Sweep) -> None:
         """Compare every live session; add skipped partitions to `sweep.behind`."""
         count = self._keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((sweep.interval_number + step) % count for step in range(count)):
-            self._require_ownership()
             is_compared = False
             try:
                 with self._contained():
                     is_compared = await self._compare_partition(number, sweep.diff)
-            except LeaseLostError:
-                raise
             except StoreUnreachableError as error:
                 if not is_cluster(self._client):
                     raise
@@ -263,7 +246,7 @@ class Sweeper:
             return False
         names = await ask(self._client, "SMEMBERS", self._keys.live(number))
         # Sorted, so that a simulation repeats for a given seed.
-        for batch in self._chunks(sorted(name.decode(errors="replace") for name in names)):
+        for batch in _chunks(sorted(name.decode(errors="replace") for name in names)):
             for name, session in (await self._reader.read_sessions(batch)).items():
                 if field := session.damaged:
                     self._metrics.damaged_sessions.labels("sweep").inc()
@@ -277,7 +260,7 @@ class Sweeper:
         diff = sweep.diff
         # Sorted, as above.
         session_ids = await self._reader.session_ids_of_calls(sorted(diff.unmatched_calls))
-        for some in self._chunks(session_ids.items()):
+        for some in _chunks(session_ids.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
@@ -285,7 +268,7 @@ class Sweeper:
                 if session_id in ended and not talks:
                     diff.compare_ended(ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
-        for conferences in self._chunks(sessions.items()):
+        for conferences in _chunks(sessions.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
             for conference_sid, session_id in conferences:
                 if session_id in ended:
@@ -312,7 +295,6 @@ class Sweeper:
         last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
         ended = await self._ended_sessions(sweep, filter(None, last.values()))
         for one in [one for one in found if last.get(one.call_sid) in ("", *ended)][:ORPHANS_MAX]:
-            self._require_ownership()
             await self._open_bridge(one, last[one.call_sid])
 
     async def _open_bridge(self, bridge: UnknownBridge, ended_id: str) -> None:
@@ -365,7 +347,6 @@ class Sweeper:
             return
         if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
             return
-        self._require_ownership()
         found = ConferenceFound(
             session_id=session_id,
             token=f"sweep:{sweep.interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
@@ -402,6 +383,13 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="some records can't be read" if is_truncated else "",
         )
+
+
+def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """Yield the items in lists."""
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
 
 
 async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:

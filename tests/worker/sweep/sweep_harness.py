@@ -45,12 +45,11 @@ class ScriptedAccount:
         #: Labels of all requests.
         self.labels: set[str] = set()
 
-    async def read(self, check: Callable[[], None]) -> AccountSnapshot:
+    async def read(self) -> AccountSnapshot:
         self.readings += 1
         self.labels.add(http_client.request_label())
         if self.waits is not None:
             await self.waits.wait()
-        check()
         if self.faults:
             raise self.faults.popleft()
         old_ms = dict.fromkeys(self.account.conferences, 0)
