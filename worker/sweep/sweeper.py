@@ -5,10 +5,8 @@ Redis is read and written in pipelines of bounded size.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TypeVar
 
 import structlog
 
@@ -45,9 +43,8 @@ from conferral.worker.sweep.diff import (
 )
 
 log = structlog.get_logger()
-_T = TypeVar("_T")
 
-#: Sessions and calls that are read at a time, count.
+#: Sessions that are read at a time, count.
 CHUNK = 200
 #: Findings published per sweep, count: each leads to a read, and a wrong list must not lead to thousands.
 FINDINGS_MAX = 500
@@ -246,8 +243,9 @@ class Sweeper:
             return False
         names = await ask(self._client, "SMEMBERS", self._keys.live(number))
         # Sorted, so that a simulation repeats for a given seed.
-        for batch in _chunks(sorted(name.decode(errors="replace") for name in names)):
-            for name, session in (await self._reader.read_sessions(batch)).items():
+        session_ids = sorted(name.decode(errors="replace") for name in names)
+        for start in range(0, len(session_ids), CHUNK):
+            for name, session in (await self._reader.read_sessions(session_ids[start : start + CHUNK])).items():
                 if field := session.damaged:
                     self._metrics.damaged_sessions.labels("sweep").inc()
                     log.error("session_hash_corrupt", session_id=name, partition=number, reason=field)
@@ -259,20 +257,21 @@ class Sweeper:
         """Add findings for what is live though its session has ended."""
         diff = sweep.diff
         # Sorted, as above.
-        session_ids = await self._reader.session_ids_of_calls(sorted(diff.unmatched_calls))
-        for some in _chunks(session_ids.items()):
-            ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
-            for call_sid, session_id in some:
-                # A call that talks to a leg no session knows was bridged again, while Redis was away.
-                talks = any(child.call_sid not in session_ids for child in sweep.account.children.get(call_sid, ()))
-                if session_id in ended and not talks:
-                    diff.compare_ended(ended[session_id], call_sid=call_sid)
-        sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
-        for conferences in _chunks(sessions.items()):
-            ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
-            for conference_sid, session_id in conferences:
-                if session_id in ended:
-                    diff.compare_ended(ended[session_id], conference_sid=conference_sid)
+        of_calls = await self._reader.session_ids_of_calls(sorted(diff.unmatched_calls))
+        of_conferences = {sid: self._session_id_of(name) for sid, name in diff.unmatched_conferences.items()}
+        ended = await self._ended_sessions(sweep, (*of_calls.values(), *of_conferences.values()))
+        for call_sid, session_id in of_calls.items():
+            # A call that talks to a leg no session knows was bridged again, while Redis was away.
+            talks = any(child.call_sid not in of_calls for child in sweep.account.children.get(call_sid, ()))
+            if session_id in ended and not talks:
+                diff.compare_ended(ended[session_id], call_sid=call_sid)
+        for conference_sid, session_id in of_conferences.items():
+            if session_id in ended:
+                diff.compare_ended(ended[session_id], conference_sid=conference_sid)
+
+    def _session_id_of(self, conference_name: str) -> str:
+        """Return the session that a conference's name stands for, if it is ours."""
+        return self._names.session_of(conference_name) or conference_name
 
     def _is_older(self, sweep: _Sweep, sid: str, age_s: float) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
@@ -319,7 +318,7 @@ class Sweeper:
         conferences = sweep.diff.unmatched_conferences
         self._foreign &= conferences.keys()
         sessions = {
-            sid: self._names.session_of(name) or name
+            sid: self._session_id_of(name)
             for sid, name in conferences.items()
             if self._names.session_of(name) or has_own_name(name)
         }
@@ -383,13 +382,6 @@ class Sweeper:
             duration_ms=round(duration_s * 1000),
             reason="some records can't be read" if is_truncated else "",
         )
-
-
-def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
-    """Yield the items in lists."""
-    rest = iter(items)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
 
 
 async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:
