@@ -61,8 +61,8 @@ class Ownership:
         self._unowned_since_s: float | None = None
         #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
         self._others: dict[str, tuple[OtherWorker, float]] = {}
-        #: For the next tick: what to give back, with the epoch that has ended or is refused.
-        self._gives_back: dict[str, int] = {}
+        #: For the next tick: partitions to give back, with the epoch that has ended or is refused.
+        self._gives_back: dict[int, int] = {}
         #: By partition: its epoch, and the task that serves it.
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions whose last consumer here an unexpected error has ended.
@@ -179,7 +179,7 @@ class Ownership:
         self.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
         self._gives_back = {
-            item: epoch for item, epoch in self._gives_back.items() if epoch > tick.gives_back.get(item, -1)
+            number: epoch for number, epoch in self._gives_back.items() if epoch > tick.gives_back.get(number, -1)
         }
         # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
@@ -207,12 +207,10 @@ class Ownership:
                 self._stop_lost(number)
         for number, epoch in epochs.items():
             # This worker has finished with it, but the coordinator learns that only with the next tick.
-            is_finished = self._gives_back.get(str(number), -1) >= epoch
+            is_finished = self._gives_back.get(number, -1) >= epoch
             if number not in self._serving and not is_finished:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = epoch, task
-        if self._core.must_take_nothing:
-            self._gives_back |= {item: epoch for item, epoch in granted.epochs.items() if item in coordinator.TASKS}
         self._core.metrics.partitions_held.set(len(self.consumers))
 
     def _stop_lost(self, number: int) -> None:
@@ -227,7 +225,7 @@ class Ownership:
     def _give_back_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
         active = [consumer for consumer in self.consumers.values() if consumer.is_active]
-        on_their_way = len(self._serving) - len(active) + sum(item.isdecimal() for item in self._gives_back)
+        on_their_way = len(self._serving) - len(active) + len(self._gives_back)
         busy = self._context.executor.busy_partitions
         idle = [consumer for consumer in active if consumer.number not in busy]
         for consumer in idle[: max(0, surplus - on_their_way)]:
@@ -252,8 +250,7 @@ class Ownership:
 
     def _end_epoch(self, number: int, epoch: int) -> None:
         """Give a partition back with the next tick, unless there is a newer grant."""
-        item = str(number)
-        self._gives_back[item] = max(epoch, self._gives_back.get(item, 0))
+        self._gives_back[number] = max(epoch, self._gives_back.get(number, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
         """Write our epoch into the partition's key; None if used up, or at a stop."""

@@ -33,7 +33,7 @@ class Wants(Enum):
     """What a worker asks for."""
 
     SHARE = "share"
-    #: It hands everything over, when that is idle.
+    #: It hands its partitions over, when they are idle, and does no task.
     NOTHING = "nothing"
     #: It stops: everything is free immediately.
     TO_LEAVE = "leave"
@@ -50,8 +50,8 @@ class Tick:
     wants: Wants = Wants.SHARE
     #: What it takes if it is free.
     tasks: Collection[str] = TASKS
-    #: By partition number, as text, or task: the highest epoch of it that has ended, also one that its own key has.
-    gives_back: Mapping[str, int] = field(default_factory=dict)
+    #: By partition: the highest epoch of it that has ended, also one that its own key has.
+    gives_back: Mapping[int, int] = field(default_factory=dict)
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
     #: Whether Twilio accepts its credentials; False if that is unknown.
@@ -130,7 +130,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         tick.wants.value,
         keys.partitions,
         " ".join(tick.tasks),
-        " ".join(f"{item}={epoch}" for item, epoch in tick.gives_back.items()),
+        " ".join(f"{number}={epoch}" for number, epoch in tick.gives_back.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         int(tick.is_accepted),
     ]

@@ -48,7 +48,7 @@ async def test_first_worker_gets_everything_and_a_second_what_the_first_gives_ba
     again = await send_tick(client, keys, tick("one", 2))
     assert again is not None
     assert (again.surplus, again.others) == (2, {"two": OtherWorker(1, 4.5)})
-    given = await send_tick(client, keys, tick("one", 3, gives_back={"1": 1, "3": 1}))
+    given = await send_tick(client, keys, tick("one", 3, gives_back={1: 1, 3: 1}))
     assert given is not None
     assert (given.surplus, given.free) == (0, 2)
     assert await owned(client, keys, tick("two", 2)) == {"1": 2, "3": 2}
@@ -57,8 +57,8 @@ async def test_first_worker_gets_everything_and_a_second_what_the_first_gives_ba
 async def test_late_request_changes_nothing(client, keys):
     await send_tick(client, keys, tick("one", 7))
     before = await client.hgetall(keys.owners)
-    assert await send_tick(client, keys, tick("one", 6, gives_back={"1": 1}, wants=Wants.TO_LEAVE)) is None
-    assert await send_tick(client, keys, tick("one", 7, gives_back={"1": 1})) is None
+    assert await send_tick(client, keys, tick("one", 6, gives_back={1: 1}, wants=Wants.TO_LEAVE)) is None
+    assert await send_tick(client, keys, tick("one", 7, gives_back={1: 1})) is None
     assert await client.hgetall(keys.owners) == before
 
 
@@ -71,20 +71,20 @@ async def test_dead_worker_is_followed_unless_its_number_has_changed(client, key
 
 async def test_epoch_that_has_ended_is_skipped_for_its_owner_alone(client, keys):
     await send_tick(client, keys, tick("one", 1))
-    assert (await owned(client, keys, tick("one", 2, gives_back={"1": 7, "2": 0, "9": 1})))["1"] == 8
-    assert (await owned(client, keys, tick("one", 3, gives_back={"1": 7})))["1"] == 8, "its answer was lost"
+    assert (await owned(client, keys, tick("one", 2, gives_back={1: 7, 2: 0, 9: 1})))["1"] == 8
+    assert (await owned(client, keys, tick("one", 3, gives_back={1: 7})))["1"] == 8, "its answer was lost"
     assert (await owned(client, keys, tick("one", 4)))["2"] == 1
-    await send_tick(client, keys, tick("two", 1, gives_back={"0": 50}))
+    await send_tick(client, keys, tick("two", 1, gives_back={0: 50}))
     assert (await owned(client, keys, tick("one", 5)))["0"] == 1
 
 
 async def test_worker_that_wants_nothing_counts_for_no_share_and_may_keep_what_is_busy(client, keys):
     await send_tick(client, keys, tick("one", 1))
-    standby = await send_tick(client, keys, tick("one", 2, wants=Wants.NOTHING, gives_back=dict.fromkeys(TASKS, 1)))
+    standby = await send_tick(client, keys, tick("one", 2, wants=Wants.NOTHING))
     assert standby is not None
     assert (standby.surplus, len(standby.epochs)) == (4, 4)
     assert await owned(client, keys, tick("two", 1)) == dict.fromkeys(TASKS, 2)
-    await send_tick(client, keys, tick("one", 3, wants=Wants.NOTHING, gives_back={"0": 1, "1": 1, "2": 1}))
+    await send_tick(client, keys, tick("one", 3, wants=Wants.NOTHING, gives_back={0: 1, 1: 1, 2: 1}))
     assert (await owned(client, keys, tick("two", 2))).keys() == {"0", "1", "2", *TASKS}
 
 

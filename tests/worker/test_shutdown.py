@@ -81,6 +81,7 @@ async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: Virtua
     await team.passes(3.0)
     assert held
     assert set(member.work.left) == held
+    assert other.keeper.owns("commands"), "a task waits for no request"
     is_over.set()
     await winding
     team.kill(member)

@@ -10,11 +10,11 @@
   ARGV[1]  name of the worker             text, unique
   ARGV[2]  number of this request         count, from the worker; one that arrives after a later one changes nothing
   ARGV[3]  how long the request counts    ms: what others wait for the next one before they call the worker dead
-  ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over; or
-                                          to `leave`, which frees everything immediately
+  ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over, and
+                                          its tasks are free; or to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
   ARGV[6]  tasks that it can do           words
-  ARGV[7]  what it gives back             words, ITEM=EPOCH: the highest epoch that has ended, as far as it knows
+  ARGV[7]  partitions that it gives back  words, NUMBER=EPOCH: the highest epoch that has ended, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
   ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
 
@@ -66,7 +66,7 @@ local counts, held = {}, 0
 for at, item in ipairs(items) do
   local one = found[item] or {holder = '', stored = '', epoch = 0}
   found[item] = one
-  if not workers[one.holder] then one.holder = '' end
+  if not workers[one.holder] or (at > partitions and one.holder == name and wants ~= 'share') then one.holder = '' end
   if at <= partitions then counts[one.holder] = (counts[one.holder] or 0) + 1 end
   if one.holder == name and (gives[item] or -1) >= one.epoch then one.holder, one.epoch = '', gives[item] end
   if at <= partitions and one.holder == name then held = held + 1 end
