@@ -402,7 +402,7 @@ class ExecutorHarness:
 
 
 class Paced(ExecutorHarness):
-    """Grants a configured number of permits to dial; a sleeper waits until the next tick."""
+    """Grants a configured number of permits to dial; time stands still until the next tick."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(acquire_permit=self.ask, **more)

@@ -36,18 +36,15 @@ from tests.worker.executor_harness import (
 
 
 @both_ways
-async def test_success_returns_the_call_and_its_queue_time(system: ExecutorHarness, dial: Dial) -> None:
+async def test_success_returns_the_call_and_its_queue_time_once_the_index_knows_it(
+    system: ExecutorHarness, dial: Dial
+) -> None:
     system.calls.script["d"].append(PlacedCall("CA7", queue_ms=1500))
 
     assert await system.run(dial) == succeeded(dial, "CA7", 1500)
 
-
-@both_ways
-async def test_index_learns_the_call_before_the_outcome_is_written(system: ExecutorHarness, dial: Dial) -> None:
-    await system.run(dial)
-
-    assert system.records.written[-2:] == ["call CA-d", "outcome d"]
-    assert system.records.owners == {"CA-d": "S1"}
+    assert system.records.written[-2:] == ["call CA7", "outcome d"]
+    assert system.records.owners == {"CA7": "S1"}
 
 
 @pytest.mark.parametrize("effect", [straight("d"), gated("d"), recording("d")], ids=lambda effect: effect.kind)

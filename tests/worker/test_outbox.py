@@ -138,19 +138,16 @@ async def test_call_of_a_session_that_has_ended_is_hung_up_also_by_a_successor(d
     assert len(await desk.stored()) == 1
 
 
+@pytest.mark.parametrize("state", ["transferring", None], ids=["goes-on", "lost"])
 @pytest.mark.parametrize("dial", [straight("d"), gated("d"), find("d")], ids=lambda dial: dial.kind)
-async def test_call_of_a_session_that_redis_lost_keeps_ringing(desk: Desk, dial: Effect) -> None:
-    """Its callbacks recover the session; a hang-up would take the agent from a caller who waits for one."""
+async def test_call_of_a_session_that_goes_on_or_that_redis_lost_keeps_ringing(
+    desk: Desk, dial: Effect, state: str | None
+) -> None:
+    """Its outcome is processed already, or its callbacks recover the session: a hang-up would take the agent away."""
+    if state is not None:
+        await desk.is_in_state(state)
+
     assert await desk.recorder().finish(dial, outcome(dial)) is None
-
-    assert await desk.outbox() == {}
-
-
-async def test_outcome_already_processed_hangs_up_no_one(desk: Desk) -> None:
-    """Its first writing was answered late, and the decision has taken it out of the outbox."""
-    await desk.is_in_state("transferring")
-
-    assert await desk.recorder().finish(straight("d"), outcome(straight("d"))) is None
 
     assert await desk.outbox() == {}
 

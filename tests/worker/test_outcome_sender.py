@@ -330,7 +330,7 @@ class UnsteadyReceiver(ScriptedReceiver):
     async def post(self, outcome_id: str, body: str) -> Answer:
         now_s = self.loop.time()
         while self._until_s <= now_s:
-            self._is_down, self._until_s = not self._is_down, self._until_s + self._chance.expovariate(1 / 60)
+            self._is_down, self._until_s = not self._is_down, self._until_s + self._chance.expovariate(1 / 10)
         self.bodies[outcome_id].append(body)
         self.requests.append((now_s, outcome_id))
         is_down = self._is_down and not self.is_over
@@ -374,7 +374,7 @@ async def play(loop: VirtualLoop, seed: int, outcomes: int) -> None:
         for names in written.values():
             assert names == sorted(names, key=first.__getitem__)
         assert all(len({*bodies}) == 1 for bodies in receiver.bodies.values())
-        assert len(receiver.requests) > 1.05 * outcomes
+        assert len(receiver.requests) > outcomes, "some had to be repeated"
 
 
 async def owner_in_time(work: Sending) -> ClusterMember:

@@ -6,10 +6,13 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 import asyncio
 import random
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from conferral.storage.coordinator import TASKS, claim_partition, read_owners
+from conferral.worker.process import find_problems
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -129,16 +132,27 @@ async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
 
 
 @with_4_partitions
-async def test_request_waits_for_a_renewal_and_says_why(team: WorkerCluster) -> None:
+async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    team.server.fault = lambda _name: Fault.UNREACHABLE
+    twilio: Any = SimpleNamespace(problem="")
+
+    async def problems() -> list[str]:
+        return await worker.process.start(find_problems(worker.context.core, worker.keeper, twilio))
+
+    assert await problems() == []
+    team.server.fault = lambda name: Fault.UNREACHABLE if name == "answer_tick" else None
     await team.passes(3.0)
     waiting = asyncio.ensure_future(worker.process.start(worker.keeper.wait_to_send(1)))
     await team.passes(3.0)
     assert not waiting.done()
-    assert worker.keeper.problems[0].startswith("no request may leave")
+    twilio.problem = "twilio: no answer"
+    why, of_twilio = await problems()
+    assert why.startswith("no request may leave")
+    assert of_twilio == "twilio: no answer"
     assert not worker.keeper.owns("commands")
+    team.server.fault = lambda _name: Fault.FULL
+    assert await problems() == ["redis: full (OOM)", "twilio: no answer"]
     team.server.fault = None
     await team.passes(3.0)
     assert await waiting is True

@@ -157,7 +157,10 @@ async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> N
     await assert_carried_out(team, "e1")
 
 
-async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted() -> None:
+@pytest.mark.parametrize(("stops", "counted"), [(False, [{"e1": 3}, {"e1": 0}]), (True, [])])
+async def test_suspect_is_not_submitted_after_a_stop_or_the_end_of_its_session_while_it_is_counted(
+    stops: bool, counted: list[dict[str, int]]
+) -> None:
     open_effects: dict[str, Effect] = {"e1": hang_up("e1", "s1")}
     counts: list[dict[str, int]] = []
     submitted: list[Job] = []
@@ -180,11 +183,13 @@ async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted()
     await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
     await quarantine.submit_all([job], {}, open_effects)
+    if stops:
+        quarantine.stop()
     for _ in range(10):
         await asyncio.sleep(0)
     quarantine.stop()
     assert submitted == []
-    assert counts == [{"e1": 3}, {"e1": 0}]
+    assert counts == counted
 
 
 async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are_out_of_reach() -> None:
