@@ -126,7 +126,7 @@ async def test_letters_of_a_reason_are_put_back_if_there_are_as_many_as_was_said
     "body",
     [{}, {"act": "burn", "ids": []}, {"act": "drop"}, {"act": "drop", "ids": "1-1"}, {"act": "drop", "ids": [1]},
      {"act": "drop", "reason": 1, "count": 1}, {"act": "drop", "reason": "", "count": True},
-     {"act": "drop", "reason": ""}, {"act": "resend", "ids": [1]}],
+     {"act": "drop", "reason": ""}],
 )  # fmt: skip
 async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
     dead_letter(redis, "missing field type")
@@ -135,3 +135,12 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 
     assert (status, error["type"]) == (422, "invalid")
     assert redis.xlen(KEYS.dead) == 1
+
+
+async def test_undelivered_outcomes_are_sent_again(console, redis):
+    ids = [redis.xadd(KEYS.outcomes, {"id": f"o{number}", "session": CALL}) for number in range(2)]
+    redis.zadd(KEYS.undelivered, dict.fromkeys(ids, 1))
+    for body, done, left in (({"ids": ids[:1]}, 1, 1), ({}, 1, 0)):
+        answer = await console.post("/dead", json={"act": "resend", **body})
+        assert (await answer.json(), redis.zcard(KEYS.undelivered)) == ({"done": done}, left)
+    assert (await refusal(await console.post("/dead", json={"act": "resend", "ids": [1]})))[0] == 422

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 import pytest
+from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.web import guard
 from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
@@ -119,6 +121,33 @@ async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(headers), b"CallSid=") == 408
+
+
+async def test_a_client_that_reads_late_gets_every_answer(monkeypatch):
+    """It has 10 s for that. `tests/runtime/test_servers.py` has those that never read."""
+    checks, waits = [], asyncio.Event()
+    check, pause_writing = guard.Guard.check, guard.Guard.pause_writing
+    monkeypatch.setattr(guard, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(guard.Guard, "check", lambda it, now_s: (check(it, now_s), checks.append(waits.is_set())))
+    monkeypatch.setattr(guard.Guard, "pause_writing", lambda it: (pause_writing(it), waits.set()))
+
+    async def answer(_request):
+        return web.Response(body=b"x" * 1_000_000)
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with serving(app) as (port, _, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        async with asyncio.timeout(DEADLINE_S):
+            while checks.count(True) < 3:
+                await asyncio.sleep(0.01)
+            got = 0
+            while got < 20_000_000:
+                read = await reader.read(2**20)
+                assert read, "it was disconnected"
+                got += len(read)
+        writer.close()
 
 
 async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):

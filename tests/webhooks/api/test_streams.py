@@ -314,7 +314,8 @@ async def test_process_shutdown_ends_streams(api, store):
     async with opened(api, "/sessions") as stream, opened(api, f"/sessions/{CALLER}/log") as log:
         await stream.until("ready")
         await api.server.app.shutdown()
-        assert (await stream.rest(), await log.rest()) == ([], [])
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await stream.rest(), await log.rest()) == ([], [])
 
 
 async def test_nothing_is_kept_of_readers_that_have_left_even_if_no_call_changes(api, metrics):
