@@ -104,7 +104,7 @@ FAULTS: dict[int, Fault] = {
     51: Fault("two versions at once", "unknown fields are kept; unknown events are not dropped silently"),
     52: Fault("the disk is full, the log can't be written", "the service continues"),
     53: Fault("no more file descriptors", "sheds load, recovers"),
-    54: Fault("a worker runs out of memory", "as if it was killed"),
+    54: Fault("a worker runs out of memory", "as if it was killed", "runtime/test_containment.py"),
     55: Fault("commands that repeat or contradict each other", "one wins, the others are rejected; one outcome per id"),
     56: Fault(
         "braces, globs, and similar characters in ids",
