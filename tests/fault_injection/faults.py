@@ -36,7 +36,7 @@ FAULTS: dict[int, Fault] = {
     16: Fault("Redis comes back from an older file", "detected; verified before anything is sent; no one is stranded"),
     17: Fault("a failover loses writes", "as with an older file", WORLDS),
     18: Fault("the primary is demoted during a connection", "reconnects to the primary"),
-    19: Fault("Redis is emptied in operation", "groups are recreated; sessions come back from callbacks and the sweep"),
+    19: Fault("Redis is emptied in operation", "sessions come back from callbacks and the sweep"),
     20: Fault("a stream is deleted while it is read", "recreated; no busy loop"),
     21: Fault("Redis forgets its scripts", "sent again, without an effect on calls", COMMITS),
     22: Fault("Redis is full", "callers are connected, the backlog drains, and work continues when there is memory"),
