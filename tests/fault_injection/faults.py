@@ -36,7 +36,7 @@ FAULTS: dict[int, Fault] = {
     16: Fault("Redis comes back from an older file", "detected; verified before anything is sent; no one is stranded"),
     17: Fault("a failover loses writes", "as with an older file", WORLDS),
     18: Fault("the primary is demoted during a connection", "reconnects to the primary"),
-    19: Fault("Redis is emptied in operation", "groups are recreated; sessions come back from callbacks and the sweep"),
+    19: Fault("Redis is emptied in operation", "sessions come back from callbacks and the sweep"),
     20: Fault("a stream is deleted while it is read", "recreated; no busy loop"),
     21: Fault("Redis forgets its scripts", "sent again, without an effect on calls", COMMITS),
     22: Fault("Redis is full", "callers are connected, the backlog drains, and work continues when there is memory"),
@@ -104,7 +104,7 @@ FAULTS: dict[int, Fault] = {
     51: Fault("two versions at once", "unknown fields are kept; unknown events are not dropped silently"),
     52: Fault("the disk is full, the log can't be written", "the service continues"),
     53: Fault("no more file descriptors", "sheds load, recovers"),
-    54: Fault("a worker runs out of memory", "as if it was killed"),
+    54: Fault("a worker runs out of memory", "as if it was killed", "runtime/test_containment.py"),
     55: Fault("commands that repeat or contradict each other", "one wins, the others are rejected; one outcome per id"),
     56: Fault(
         "braces, globs, and similar characters in ids",

@@ -9,7 +9,7 @@ import redis
 
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.support.metric_values import value_of
+from tests.flows.test_sweep import sweeps
 from tests.support.redis_server import RedisServer
 
 #: How long it takes at most until Redis is back and the lost writes were searched for, seconds.
@@ -96,9 +96,8 @@ class Life:
 
 async def comes_to_rest(system: FaultSystem) -> None:
     """Waits until Redis is back, nothing is undecided or in progress, and two sweeps have run."""
-    swept = system.workers[0].metrics.sweeps.labels("done")
-    before = value_of(swept)
-    await system.eventually(lambda: value_of(swept) >= before + 2, "two sweeps have looked")
+    before = sweeps(system)
+    await system.eventually(lambda: sweeps(system) >= before + 2, "two sweeps have looked")
     await system.nothing_under_way()
 
 

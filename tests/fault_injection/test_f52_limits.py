@@ -11,11 +11,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from conferral.sandbox import CallHandle
-from tests.fault_injection.calls import all_hang_up, many_talk, stream_of, transferred
+from tests.fault_injection.calls import all_hang_up, many_talk, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import Program, program, signed, until_ready
-from tests.support.entries import entry_of
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(180)]
@@ -125,56 +123,3 @@ async def test_fault_53_worker_without_a_descriptor_left_recovers(system: FaultS
         for customer, _ in talks:
             assert (await system.command("convert", customer.sid, timeout_s=30)).status == "done", worker.text()
         await all_hang_up(system, replays=False)
-
-
-#: An entry of the flood by which a worker's memory runs out, and how many there are of them.
-ENTRY_BYTES, ENTRIES = 60_000, 300
-
-
-@pytest.mark.system(workers=0)
-async def test_fault_54_worker_without_memory_dies_and_another_takes_over(system: FaultSystem, tmp_path: Path) -> None:
-    """It may have no more address space than it has, and gets much to read: it ends, and sits on no lease."""
-    with program(system, "worker", tmp_path / "first.log") as first:
-        talks = await many_talk(system, CALLS)
-        with program(system, "worker", tmp_path / "second.log") as second:
-            await until_ready(system, second)
-            await system.eventually(lambda: share_evenly(system, first, second), "each holds half of the partitions")
-            customer, agent = await held_by(system, first, talks)
-            most = first.memory_kib("VmSize") * 1024
-            resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
-            about = {"party": "agent", "call_sid": agent.sid, "status": "x" * ENTRY_BYTES}
-            for _ in range(ENTRIES):
-                entry = entry_of("call_progressed", customer.sid, **about)
-                await system.client.xadd(stream_of(system.keys, customer.sid), entry)
-
-            # A MemoryError ends the worker by itself; libraries in C may crash instead where they get no memory.
-            status = await first.ends()
-            assert status in (-signal.SIGSEGV, -signal.SIGABRT, 1), first.text()
-            assert status < 0 or "task_failed" in first.text()
-            for customer, agent in talks:
-                outcome = await system.command("convert", customer.sid, timeout_s=30)
-                assert outcome.status == "done", second.text()[-5000:]
-                assert system.redirects_of(agent) == 1
-            await all_hang_up(system, replays=False)
-
-
-async def share_evenly(system: FaultSystem, *workers: Program) -> bool:
-    """Whether each holds as many partitions as the other."""
-    numbers = range(system.keys.partitions)
-    held = [await system.client.hget(system.keys.lease(number), "holder") for number in numbers]
-    return all(sum(is_of(worker, holder) for holder in held) == len(numbers) // len(workers) for worker in workers)
-
-
-def is_of(worker: Program, holder: bytes | None) -> bool:
-    return f"-{worker.process.pid}-" in (holder or b"").decode()
-
-
-async def held_by(
-    system: FaultSystem, worker: Program, talks: list[tuple[CallHandle, CallHandle]]
-) -> tuple[CallHandle, CallHandle]:
-    """A call whose partition a worker holds."""
-    for customer, agent in talks:
-        holder = await system.client.hget(system.keys.lease(system.keys.partition_of(customer.sid)), "holder")
-        if is_of(worker, holder):
-            return customer, agent
-    raise AssertionError("it holds none of their partitions")

@@ -9,6 +9,7 @@ from conferral.statemachine.events import AccountSwept
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.test_sweep import sweeps
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.5)]
 
@@ -32,29 +33,17 @@ class Held:
         self._go.set()
 
 
-async def swept(system: FaultSystem) -> float:
-    """Sweeps that were finished (count)."""
-    counts = [
-        worker.metrics.registry.get_sample_value("conferral_sweeps_total", {"result": "done"}) or 0.0
-        for worker in system.workers
-    ]
-    return sum(counts)
-
-
 async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: FaultSystem) -> None:
     """A party dialed while the list was on its way is missing from it."""
     customer, agent = await system.converted()
     lists = Held(system, "/Calls.json", status="in-progress")
     await asyncio.wait_for(lists.taken.wait(), 10)
     target = await transferred(system, customer)
-    before = await swept(system)
+    before = sweeps(system)
 
     lists.release()
 
-    async def has_swept() -> bool:
-        return await swept(system) >= before + 2
-
-    await system.eventually(has_swept, "the sweep is over, and another one")
+    await system.eventually(lambda: sweeps(system) >= before + 2, "the sweep is over, and another one")
     assert {call.status for call in (customer, agent, target)} == {"in-progress"}
     session = await system.session(customer.sid)
     assert session["party.target.status"] == "connected"

@@ -200,16 +200,16 @@ WAYS = ("redis", "http", "line", "client")
 
 
 @asynccontextmanager
-async def api_of(system: LocalSystem) -> AsyncIterator[HttpChannel]:
-    """The control API of a world."""
-    store = make_client(system.redis_url, max_connections=CONCURRENT_MAX)
+async def api_of(system: LocalSystem, headers: Mapping[str, str] = BEARER) -> AsyncIterator[HttpChannel]:
+    """The control API of a world, asked with these headers."""
+    store = make_client(system.redis_url, max_connections=2 * CONCURRENT_MAX)
     app = web.Application()
     add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=BEARER) as session:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=headers) as session:
             yield HttpChannel(session)
     finally:
         await runner.cleanup()

@@ -1,40 +1,17 @@
 """Conferences of up to 250, the most that Twilio allows, whose guests only a read shows."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
-from aiohttp import web
 
 from conferral.sandbox import CallHandle
 from tests.flows.flow_helpers import talking
 from tests.support.entries import entry_of
+from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
 GUESTS_NUMBER = "+14155550101"
 #: Twilio allows no more.
 SIZES = [30, pytest.param(250, marks=pytest.mark.soak)]
-
-
-@asynccontextmanager
-async def way_in(system: LocalSystem, session: str) -> AsyncIterator[None]:
-    """A number of another program, whose callers join the session's conference."""
-
-    async def answer(_request: web.Request) -> web.Response:
-        document = f"<Response><Dial><Conference beep='false'>{session}</Conference></Dial></Response>"
-        return web.Response(text=document, content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_route("*", "/join", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    system.sandbox.add_number(GUESTS_NUMBER, voice_url=f"http://127.0.0.1:{runner.addresses[0][1]}/join")
-    try:
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def guests_join(system: LocalSystem, count: int) -> list[CallHandle]:
@@ -59,7 +36,9 @@ async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
 async def test_full_conference_is_read_in_one_request_and_who_is_left_alone_there_is_found(system, size) -> None:
     talk = await talking(system, conferenced=True)
     system.sandbox.faults.lose_callbacks("*", count=100_000)
-    async with way_in(system, talk.session):
+    verbs = f"<Dial><Conference beep='false'>{talk.session}</Conference></Dial>"
+    async with ForeignApp(join=verbs) as app:  # of another program, whose callers join the session's conference
+        system.sandbox.add_number(GUESTS_NUMBER, voice_url=f"{app.url}/join")
         guests = await guests_join(system, size - 2)
 
     before = len(system.sandbox.request_log.rest)

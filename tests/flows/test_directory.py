@@ -1,10 +1,9 @@
 """Names of the directory instead of addresses, from the command to the phone that rings."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from tests.flows.flow_helpers import CAROL, TARGET
+from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, rings
 
@@ -25,32 +24,10 @@ def path(tmp_path):
     return path
 
 
-class Elsewhere:
-    """A foreign server: a survey, and wait music."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        #: CallSids of those whom the survey has asked.
-        self.asked: list[str] = []
-
-    async def survey(self, request: web.Request) -> web.Response:
-        self.asked.append(((await request.post()) or request.query)["CallSid"])
-        return web.Response(
-            text="<Response><Say>How was it?</Say><Pause length='60'/></Response>", content_type="text/xml"
-        )
-
-    async def wait_audio(self, _request: web.Request) -> web.Response:
-        return web.Response(body=b"RIFF", content_type="audio/wav")
-
-
 @pytest.fixture
 async def survey():
-    elsewhere, application = Elsewhere(), web.Application()
-    application.router.add_route("*", "/survey", elsewhere.survey)
-    application.router.add_route("*", "/tune.wav", elsewhere.wait_audio)
-    async with TestServer(application) as server:
-        elsewhere.url = str(server.make_url("")).rstrip("/")
-        yield elsewhere
+    async with ForeignApp(survey="<Say>How was it?</Say><Pause length='60'/>") as app:
+        yield app
 
 
 async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_server, path):

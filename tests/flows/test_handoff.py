@@ -1,12 +1,11 @@
 """From a bot or your own app to a person: the four ways in, and back."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from conferral.sandbox import CallHandle
 from conferral.sandbox.model.messages import RestRequest
 from tests.flows.flow_helpers import CAROL
+from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import busy
 
@@ -84,42 +83,22 @@ async def test_an_app_moves_a_live_call_to_a_hand_off_and_the_call_comes_back_a_
 @pytest.fixture
 async def queue():
     """An app that enqueues its callers, and hands those over who leave the queue."""
-    queue, application = Queue(), web.Application()
-    application.router.add_post("/enter", queue.enter)
-    application.router.add_post("/wait", queue.wait)
-    async with TestServer(application) as server:
-        queue.url = str(server.make_url("/enter"))
-        yield queue
-
-
-class Queue:
-    def __init__(self) -> None:
-        self.url = ""
-        self.leads_to = ""
-        self.is_open = False
-
-    async def enter(self, _request: web.Request) -> web.Response:
-        then = f"<Redirect>{self.leads_to}</Redirect>"
-        return self._twiml(f'<Enqueue waitUrl="/wait">support</Enqueue>{then}')
-
-    async def wait(self, _request: web.Request) -> web.Response:
-        return self._twiml("<Leave/>" if self.is_open else "<Play>/music.mp3</Play>")
-
-    def _twiml(self, verbs: str) -> web.Response:
-        return web.Response(text=f"<Response>{verbs}</Response>", content_type="text/xml")
+    async with ForeignApp(wait="<Play>/music.mp3</Play>") as app:
+        yield app
 
 
 @pytest.mark.parametrize("by", ["leave", "request"])
 @pytest.mark.system(**QUICK)
 async def test_a_queued_caller_is_handed_to_a_person(system, queue, by):
     system.answered_by(CAROL)
-    queue.leads_to = f"{system.public_url}/voice/handoff?to={CAROL}"
-    customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=queue.url)
+    leads_to = f"{system.public_url}/voice/handoff?to={CAROL}"
+    queue.verbs["enter"] = f'<Enqueue waitUrl="/wait">support</Enqueue><Redirect>{leads_to}</Redirect>'
+    customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{queue.url}/enter")
     await system.until_hears(customer, "music")
     if by == "leave":
-        queue.is_open = True
+        queue.verbs["wait"] = "<Leave/>"
     else:
-        customer.move(url=queue.leads_to)
+        customer.move(url=leads_to)
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
     session = await system.until(customer.sid, state="conferenced", phase="")

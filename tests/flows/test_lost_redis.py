@@ -9,7 +9,8 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.sandbox import CallHandle, PhoneScript
 from conferral.sandbox.model.rest import call_routes
 from tests.flows.flow_helpers import TARGET
-from tests.flows.test_visits import move, swept, visit_of
+from tests.flows.test_sweep import swept
+from tests.flows.test_visits import move, visit_of
 from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 from tests.support.metric_values import value_of

@@ -1,13 +1,8 @@
 """Who did it: the name of a token, and of who used it, wherever a command leaves a trace."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from conferral.runtime.clock import SystemClock
-from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import make_client
-from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from tests.flows.command_channels import api_of
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.token_files import bearer_of, table, write_tokens
@@ -17,13 +12,11 @@ pytestmark = pytest.mark.redis
 
 async def test_a_tokens_name_is_in_the_session_its_log_its_outcomes_and_the_commands(redis_server, tmp_path):
     path = write_tokens(tmp_path / "tokens.toml", table("desk", ["all"], "client:, US"))
-    app = web.Application()
     async with LocalSystem(redis_server.url, CONFERRAL_TOKENS=str(path)) as system:
         for phone in (AGENT, CUSTOMER, TARGET):
             system.sandbox.phone(phone).script(answer_after_s=0)
-        store = make_client(redis_server.url, max_connections=2 * CONCURRENT_MAX)
-        add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
-        async with TestClient(TestServer(app), headers=bearer_of("desk")) as api:
+        async with api_of(system, bearer_of("desk")) as channel:
+            api = channel.session
 
             async def send(path, **fields):
                 async with api.post(path, json=fields) as answer:
@@ -49,4 +42,3 @@ async def test_a_tokens_name_is_in_the_session_its_log_its_outcomes_and_the_comm
             async with api.get("/outcomes") as answer:
                 outcomes = (await answer.json())["outcomes"]
             assert [(one["kind"], one["by"]) for one in outcomes] == [("transfer", "desk/alice"), ("session", "desk")]
-        await store.aclose()

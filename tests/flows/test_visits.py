@@ -2,14 +2,13 @@
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from conferral.sandbox import CallHandle
 from tests.flows.conference_starts import APP, BROWSER
 from tests.flows.test_gate import put
+from tests.flows.test_sweep import swept
+from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
 
 pytestmark = pytest.mark.redis
@@ -18,35 +17,18 @@ SWEEPS = {"CONFERRAL_SWEEP_INTERVAL": 0.5}
 ROUTES = {"bridge": "inbound", "conference": "conference", "client": "client"}
 
 
-class Menu:
-    """Another program's TwiML, which sends the caller on to a URL; until there is one, it pauses."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.leads_to = ""
-        #: CallSids of those who came.
-        self.asked: list[str] = []
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(((await request.post()) or request.query)["CallSid"])
-        verb = f'<Redirect method="POST">{self.leads_to}</Redirect>' if self.leads_to else "<Pause length='60'/>"
-        return web.Response(text=f"<Response>{verb}</Response>", content_type="text/xml")
-
-
 @pytest.fixture
 async def menu():
-    menu, application = Menu(), web.Application()
-    application.router.add_post("/menu", menu.answer)
-    async with TestServer(application) as server:
-        menu.url = str(server.make_url("/menu"))
-        yield menu
+    """Another program's menu: it pauses, or sends the caller on."""
+    async with ForeignApp(menu="<Pause length='60'/>") as app:
+        yield app
 
 
 @pytest.fixture
 def directory(tmp_path, menu):
     """What follows a call to the number is the menu."""
     path = tmp_path / "directory.toml"
-    path.write_text(f'[inbound."{NUMBER}"]\nafter = "{menu.url}"\n')
+    path.write_text(f'[inbound."{NUMBER}"]\nafter = "{menu.url}/menu"\n')
     return path
 
 
@@ -73,13 +55,6 @@ async def talks(system: LocalSystem, way: str, caller: CallHandle, number: int) 
     return leg
 
 
-async def swept(system: LocalSystem, times: int = 3) -> None:
-    """Waits until the account was swept so many more times."""
-    done = system.workers[0].metrics.sweeps.labels("done")
-    before = value_of(done)
-    await system.eventually(lambda: value_of(done) >= before + times, f"{times} sweeps")
-
-
 async def move(system: LocalSystem, caller: CallHandle, url: str) -> None:
     """Another program gives the call another document."""
     sandbox = system.sandbox
@@ -89,7 +64,7 @@ async def move(system: LocalSystem, caller: CallHandle, url: str) -> None:
         assert response.status == 200
 
 
-async def comes_to_the_menu(system: LocalSystem, menu: Menu, way: str) -> CallHandle:
+async def comes_to_the_menu(system: LocalSystem, menu: ForeignApp, way: str) -> CallHandle:
     """A caller has talked, and the agent has left: the session has ended, and the caller is at the menu."""
     caller = await calls(system, way)
     agent = await talks(system, way, caller, 1)
@@ -108,11 +83,11 @@ async def again(system: LocalSystem, way: str) -> str:
 @pytest.mark.parametrize("way", ["bridge", "conference"])
 async def test_caller_who_comes_back_from_a_menu_talks_in_a_session_of_their_own(redis_server, directory, menu, way):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory, **SWEEPS) as system:
-        menu.leads_to = f"{system.public_url}/voice/{ROUTES[way]}"
+        menu.verbs["menu"] = f'<Redirect method="POST">{system.public_url}/voice/{ROUTES[way]}</Redirect>'
         caller = await calls(system, way)
         for number in (1, 2):
             agent = await talks(system, way, caller, number)
-            await swept(system)
+            await swept(system, 3)
             await system.until_talk(caller, agent)
             agent.hang_up()
             ended = await system.until(visit_of(caller, number), state="ended")
@@ -123,7 +98,7 @@ async def test_caller_who_comes_back_from_a_menu_talks_in_a_session_of_their_own
         assert (await system.done("hold", caller.sid, party="customer")).session == visit_of(caller, 3)
         await system.done("unhold", visit_of(caller, 3), party="customer")
         await system.rejected("the session has ended", "convert", visit_of(caller, 2))
-        await swept(system)
+        await swept(system, 3)
         await system.until_talk(caller, agent)
         assert (await system.session(visit_of(caller, 3)))["conference_name"] == visit_of(caller, 3)
         assert len(system.sandbox.calls_of(AGENT)) == 3
@@ -140,7 +115,7 @@ async def test_caller_whom_another_program_moves_back_talks_in_another_session(r
         await move(system, caller, f"{system.public_url}/voice/{ROUTES[way]}")
         other = await talks(system, way, caller, 2)
         await system.until(caller.sid, state="ended")
-        await swept(system)
+        await swept(system, 3)
         await system.until_talk(caller, other)
         await system.done("end", caller.sid)
         await system.everyone_is_gone(visit_of(caller, 2), "command")
@@ -154,10 +129,10 @@ async def test_caller_moved_back_after_a_busy_agent_is_bridged_to_the_next_one_f
         await system.until_hears(caller, "said The person you are calling is busy. Please try again later. Goodbye.")
         await move(system, caller, f"{system.public_url}/voice/inbound")
         agent = await talks(system, "bridge", caller, 2)
-        await swept(system)
+        await swept(system, 3)
         await system.until_talk(caller, agent)
         await system.done("convert", caller.sid)
-        await swept(system)
+        await swept(system, 3)
         await system.until_talk(caller, agent)
         await system.ended_by_hang_up(agent, visit_of(caller, 2), "agent-left")
 
@@ -210,7 +185,7 @@ async def test_request_that_is_sent_again_during_the_call_disturbs_no_one(redis_
         await again(system, way)
         ended = await system.until(visit_of(caller, 2), state="ended")
         assert ended["end_reason"] == "moved"
-        await swept(system)
+        await swept(system, 3)
         assert caller.status == "in-progress"
         assert len(system.sandbox.calls_of(AGENT)) == 1
         await move(system, caller, f"{system.public_url}/voice/{ROUTES[way]}")
@@ -225,7 +200,7 @@ async def test_caller_whose_menu_fails_is_bridged_by_the_fallback_url_for_good(r
         agent = await talks(system, "bridge", caller, 1)
         agent.hang_up()
         agent = await talks(system, "bridge", caller, 2)
-        await swept(system)
+        await swept(system, 3)
         await system.until_talk(caller, agent)
         await system.done("convert", caller.sid)
         await system.until_talk(caller, agent)

@@ -4,28 +4,23 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from conferral.check.result import CheckResult
 from conferral.check.workers import check_cluster
-from conferral.runtime.clock import SystemClock
-from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
+from tests.flows.command_channels import TOKEN, api_of
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
 from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
 TARGET = "client:bob"
-TOKEN = "t" * 32
 
 
 #: Well above what it takes to go on: a request that waits for the silent node is given up after 2 s.
@@ -111,25 +106,10 @@ async def until_known(url: str) -> dict[str, CheckResult]:
             await asyncio.sleep(0.1)
 
 
-@asynccontextmanager
-async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSession]:
-    """The control API on a port of its own, and who asks it."""
-    store = make_client(system.redis_url, max_connections=2 * CONCURRENT_MAX)
-    app = web.Application()
-    add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=headers) as client:
-        yield client
-    await runner.cleanup()
-    await store.aclose()
-
-
 async def test_control_api_works_on_a_cluster(system) -> None:
     caller, _ = await system.talking()
-    async with control_api(system) as client:
+    async with api_of(system) as api:
+        client = api.session
         commands = f"/sessions/{caller.sid}/commands?wait=30"
         async with client.post(commands, json={"type": "convert"}) as response:
             assert (await response.json())["status"] == "done"
@@ -144,7 +124,8 @@ async def test_control_api_works_on_a_cluster(system) -> None:
 
 async def test_commands_resume_once_a_replica_owns_their_stream(system, running) -> None:
     caller, _ = await system.talking()
-    async with control_api(system) as client:
+    async with api_of(system) as api:
+        client = api.session
         silent = running.owner_of(system.keys.commands)
         replica = running.replica_of(silent)
         silent.signal(signal.SIGSTOP)

@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
-from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.command_scenarios import Orders, added
 from tests.statemachine.conference_scenarios import (
     as_conference,
     browser_talks,
@@ -79,11 +79,6 @@ def test_all_who_remain_on_hold_are_taken_off():
     story = added().mute("customer").hold("customer").leaves("agent").expect("conferenced")
     story.expect_command("hold-1", "accepted", "failed").confirms("customer").expect_held()
     story.expect_command("mute-1", "accepted", "done")
-
-
-def gated(options: dict[str, object]) -> Orders:
-    story = ordering(conferenced).add(**options).confirms("customer", "agent").placed("lawyer")
-    return story.call("lawyer", "ringing").gate("lawyer")
 
 
 TWO = {"other_agents": (BOB,)}

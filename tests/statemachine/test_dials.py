@@ -55,15 +55,6 @@ def test_every_command_that_dials_passes_its_params_on_and_no_other_dial_has_the
     assert params_dialed(story.found("target", call_sid="")) == [""]  # the recall
 
 
-def three() -> Scenario:
-    story = dialing("warm", BOB, CAROL, DAN)
-    gated = [f"dial target-{number} to the gate" for number in (1, 2, 3)]
-    story.expect("transferring", *gated).expect_parties(
-        customer="connected", agent="connected", target_1="dialing", target_2="dialing", target_3="dialing"
-    )
-    return story.placed("target-1").placed("target-2").placed("target-3")
-
-
 def test_phone_of_the_last_transfer_is_hung_up_when_its_call_is_known():
     """Its dial waited for Twilio while another target took the call."""
     story = dialing("warm", BOB, CAROL).takes_part("target-1").complete().leaves("agent")

@@ -5,16 +5,10 @@ import pytest
 from conferral.statemachine.events import AgeOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
-from tests.statemachine.scenario import OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import conferenced
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
-
-
-def parking() -> Scenario:
-    """The customer is on hold, and the agent is being hung up."""
-    story = as_conference(conferenced()).park().confirms("agent").confirms("customer")
-    return story.expect("transferring", "hang up agent")
 
 
 def test_no_one_is_left_in_silence_when_agent_leaves_during_hold_rollback():
@@ -44,13 +38,6 @@ def test_call_parked_for_a_day_is_ended():
 
 
 RETRIEVE_BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
-
-
-def answers(story):
-    """The retriever leaves the gate, and a customer who waits on hold is taken off it."""
-    unhold = ["unhold customer"] if story.session.parties["customer"].held else []
-    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
-    return story.expect("transferring", *unhold)
 
 
 @RETRIEVE_BOTH

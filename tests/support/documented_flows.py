@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from conferral.runtime.web.server import run_server
 from tests.support.dials import assert_one_dial_an_intent
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_fallback_flows import FALLBACK_FLOWS
@@ -28,23 +24,13 @@ from tests.support.documented_flow import (
     Drawn,
     Flow,
 )
+from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.phones import rings
 from tests.support.sequence_diagram import SequenceRecorder
 
-
-@asynccontextmanager
-async def serve_after_call_twiml() -> AsyncIterator[str]:
-    """Serve a survey, as another application would; yield its URL."""
-
-    async def respond(_request: web.Request) -> web.Response:
-        text = "What did you think of us? Please say it after the tone."
-        return web.Response(text=f"<Response><Say>{text}</Say><Hangup/></Response>", content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_post("/survey", respond)
-    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
-        yield f"http://127.0.0.1:{port}/survey"
+#: What another application asks.
+SURVEY = "<Say>What did you think of us? Please say it after the tone.</Say><Hangup/>"
 
 
 async def inbound_convert(flow: Flow) -> None:
@@ -173,7 +159,8 @@ async def draw(redis_url: str, name: str) -> str:
         if drawn.directory:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             options["CONFERRAL_DIRECTORY"] = folder / "directory.toml"
-            entry = drawn.directory.format(survey=await stack.enter_async_context(serve_after_call_twiml()))
+            survey = await stack.enter_async_context(ForeignApp(survey=SURVEY))
+            entry = drawn.directory.format(survey=f"{survey.url}/survey")
             options["CONFERRAL_DIRECTORY"].write_text(f'[inbound."{NUMBER}"]\n{entry}\n')
         policy = {**PATIENT, **drawn.policy}
         system = await stack.enter_async_context(
