@@ -142,7 +142,8 @@ def _to_json(value: Any) -> str:
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-#: Stands for a damaged field if the session's key is not a hash.
+#: If the session's key is not a hash: its only field besides `id`, and that field's text.
+DAMAGED = "damaged"
 WRONG_TYPE = "(the key is of the wrong type)"
 
 #: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
@@ -265,11 +266,11 @@ def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     return Session(**values)
 
 
-def stored_session(fields: dict[str, str], damaged: str = "") -> StoredSession:
+def stored_session(fields: dict[str, str]) -> StoredSession:
     """Return a session with any fields, also none or another program's."""
-    values, damaged_field = _decode(fields)
+    values, damaged = _decode(fields)
     values["parties"] = {name: values["parties"][name] for name in sorted(values["parties"], key=_display_position)}
-    return StoredSession(**values, fields=fields, damaged=damaged or damaged_field)
+    return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)
 
 
 def decode_logged_changes(text: str) -> ChangedFields:

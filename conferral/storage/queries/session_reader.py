@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import (
+    DAMAGED,
     UNKNOWN_SESSION,
     WRONG_TYPE,
     StoredSession,
@@ -121,7 +122,7 @@ class SessionReader:
         wanted = list(session_ids)
         answers = await run_each(self.client, [("HGETALL", self.keys.session(name)) for name in wanted])
         return {
-            name: stored_session({"id": name}, WRONG_TYPE) if record is None else _public_session(record)
+            name: stored_session({"id": name, DAMAGED: WRONG_TYPE}) if record is None else _public_session(record)
             for name, record in zip(wanted, answers, strict=True)
             if record != {}
         }
