@@ -25,6 +25,7 @@ from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,
     REFUSED,
+    START_MS,
     UNKNOWN,
     ExecutorHarness,
     announcement,
@@ -131,8 +132,10 @@ EACH_WAY = ("redirect_call", "create_participant", "create_call", "update_partic
     pytest.param(kind, id=kind.kind, marks=[] if kind.kind in EACH_WAY else pytest.mark.soak) for kind in EFFECTS
 ])  # fmt: skip
 # What may have been sent is verified, and then sent as what is fresh.
-@pytest.mark.parametrize("maybe_sent", [pytest.param(False, marks=pytest.mark.soak), True], ids=["fresh", "found"])
-async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], maybe_sent: bool) -> None:
+@pytest.mark.parametrize(
+    "sent_until_ms", [pytest.param(None, marks=pytest.mark.soak), START_MS], ids=["fresh", "found"]
+)
+async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], sent_until_ms: int | None) -> None:
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     errors = cycle(ANY_ERRORS.items())
@@ -140,7 +143,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
     effect = MAKE[kind]("x")
     for name, script in SCRIPTS.items():
         counting = FailingOnce()
-        await carried(effect, script, counting, may_have_been_sent=maybe_sent)
+        await carried(effect, script, counting, sent_until_ms=sent_until_ms)
         for at in range(counting.asked):
             for fails_after in (False, True):
                 error_name, make = next(errors)
@@ -148,7 +151,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
                 about = f"{kind.kind}, {name}, {error_name} at {at}, {fails_after=}"
                 before = unexpected(metrics)
                 system, lines = await carried(
-                    effect, script, failing, fails_after=fails_after, metrics=metrics, may_have_been_sent=maybe_sent
+                    effect, script, failing, fails_after=fails_after, metrics=metrics, sent_until_ms=sent_until_ms
                 )
                 check(system, failing, lines, unexpected(metrics) - before, about)
     assert complaints == []

@@ -91,7 +91,7 @@ async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_suc
 
 
 async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:
-    paced.submit(gated("d"), may_have_been_sent=True, sent_at_ms=START_MS)
+    paced.submit(gated("d"), sent_until_ms=START_MS, sent_at_ms=START_MS)
     await paced.settle()
 
     assert isinstance(paced.outcomes[-1], EffectUnknown)

@@ -76,8 +76,8 @@ async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, ef
 
 @each_kind
 @pytest.mark.parametrize("known", [
-    {"may_have_been_sent": True, "sent_at_ms": START_MS - 60_000},
-    {"may_have_been_sent": True, "mark_may_be_lost": True},
+    {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000},
+    {"sent_until_ms": START_MS, "mark_may_be_lost": True},
     {},
 ], ids=["taken-over", "lost-in-a-rollback", "in-redis"])  # fmt: skip
 async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
@@ -94,7 +94,7 @@ async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
 
 @each_kind
 async def test_effect_taken_over_that_was_not_marked_is_sent(system: ExecutorHarness, effect: Effect) -> None:
-    assert await system.run(effect, may_have_been_sent=True) == SENT[effect.kind]
+    assert await system.run(effect, sent_until_ms=START_MS) == SENT[effect.kind]
 
 
 @each_kind

@@ -189,7 +189,6 @@ class Dispatcher:
             partition=self._partition,
             # Later than now: Redis's clock has been set back since.
             committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
-            may_have_been_sent=True,
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._is_verifying,
@@ -233,8 +232,7 @@ class Dispatcher:
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
-            may_have_been_sent=may_repeat,
-            sent_until_ms=self._sent_until_ms,
+            sent_until_ms=self._sent_until_ms if may_repeat else None,
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=may_repeat,

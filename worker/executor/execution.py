@@ -176,10 +176,9 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
-        if job.may_have_been_sent and not self._is_at_most_once:
-            now_ms = context.core.store_clock.now_ms()
-            until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
-            self._mark_unknown(context.core.clock.monotonic_s() - (now_ms - until_ms) / 1000)
+        if job.sent_until_ms is not None and not self._is_at_most_once:
+            ago_ms = max(0, context.core.store_clock.now_ms() - job.sent_until_ms)
+            self._mark_unknown(context.core.clock.monotonic_s() - ago_ms / 1000)
         outcome = await self._run()
         # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):

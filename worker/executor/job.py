@@ -101,10 +101,9 @@ class Job:
     effect: Effect
     partition: int
     committed_at_ms: int
-    #: Another worker may have sent it, or this one before a rollback of Redis: verify first.
-    may_have_been_sent: bool = False
     command_published_at_ms: int | None = None
-    #: When another worker may last have sent it, Unix milliseconds; None: now.
+    #: Until when another worker may have sent it, or this one before a rollback of Redis, Unix milliseconds: it is
+    #: verified first. None: no one has.
     sent_until_ms: int | None = None
     #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
     sent_since_ms: int | None = None
