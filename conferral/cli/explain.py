@@ -8,7 +8,7 @@ import typer
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_history
 from conferral.command_line import own_command, own_command_line
-from conferral.operations import explanation, replay, session_summary, timeline, wording
+from conferral.operations import descriptions, explanation, replay, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.pending import Wait, list_waits
@@ -56,13 +56,13 @@ async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -
 
 
 def _wait_line(wait: Wait, now_ms: int) -> str:
-    lasts = wording.format_age(wait.since_ms, now_ms)
-    return f"{wait.for_}, since {wording.format_clock(wait.since_ms)} UTC ({lasts})" if lasts else wait.for_
+    lasts = descriptions.format_age(wait.since_ms, now_ms)
+    return f"{wait.for_}, since {descriptions.format_clock(wait.since_ms)} UTC ({lasts})" if lasts else wait.for_
 
 
 def _print_failure(failure: Failure) -> None:
     output.print_line()
-    line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
+    line = f"  {descriptions.format_clock(failure.at_ms)} UTC  {failure.text}"
     if failure.is_refusal:  # a refused command is not a failure
         output.print_heading("Last refused command (nothing failed)")
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
@@ -143,7 +143,7 @@ def _selected_version(history: SessionHistory, as_of: str) -> int:
             raise typer.BadParameter(f"no log entry {as_of}", param_hint="--as-of")
         return timeline.version_of(found[0])
     created = history.fields.get("created_at", "")
-    at_ms = wording.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
+    at_ms = descriptions.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
     if not at_ms:
         raise typer.BadParameter("must be a version, a time (UTC), or the id of a log entry", param_hint="--as-of")
     return replay.version_at(history.log, at_ms)
@@ -161,8 +161,8 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
             continue
         print_line = output.print_failure if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
-        gap = wording.format_gap(moment.gap_ms)
-        print_line(f"{moment.version:>5}  {wording.entry_clock(entry)}  {gap:>12}  {failed}{moment.text}")
+        gap = descriptions.format_gap(moment.gap_ms)
+        print_line(f"{moment.version:>5}  {descriptions.entry_clock(entry)}  {gap:>12}  {failed}{moment.text}")
         label = session_summary.state_label(session)
         lines = [label if label != state else "", connected if connected != participants else ""]
         unanswered = "no response yet"
@@ -229,5 +229,5 @@ def _step_wait_line(wait: Wait, then_ms: int) -> str:
     if not wait.comes_at_ms:
         return wait.for_
     left_ms = max(0, wait.comes_at_ms - then_ms)
-    left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else wording.format_age(then_ms, wait.comes_at_ms)
+    left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else descriptions.format_age(then_ms, wait.comes_at_ms)
     return f"{wait.for_} (in {left})"

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed
 from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
@@ -135,10 +135,15 @@ def _print_changes(changes: Sequence[Change], *, full: bool, as_json: bool) -> N
         if as_json:
             output.print_json_line(_change_json(change))
         elif change.entry["outcome"] != "stale":
-            what = wording.describe_entry(change.entry)
+            what = descriptions.describe_entry(change.entry)
             if not full and "+" in what:
-                what = wording.display_address(what)
-            parts = (wording.entry_clock(change.entry), change.session_id, what, wording.describe_change(change.entry))
+                what = descriptions.display_address(what)
+            parts = (
+                descriptions.entry_clock(change.entry),
+                change.session_id,
+                what,
+                descriptions.describe_change(change.entry),
+            )
             output.print_line("  ".join(filter(None, parts)))
 
 

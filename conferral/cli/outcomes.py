@@ -75,9 +75,11 @@ async def _list(
 
 
 def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
-    from conferral.operations import wording
+    from conferral.operations import descriptions
 
-    to = ", ".join(wording.display_address(one, full=full) for one in filter(None, fields.get("to", "").split(",")))
+    to = ", ".join(
+        descriptions.display_address(one, full=full) for one in filter(None, fields.get("to", "").split(","))
+    )
     about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", fields.get("reason", ""))))
     ended_at = fields.get("ended_at", "")[:19].replace("T", " ")
     kind = f"{fields.get('kind', '')} {fields.get('result', '')}"

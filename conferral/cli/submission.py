@@ -12,7 +12,7 @@ import typer
 from conferral import output
 from conferral.cli.commands import done_word
 from conferral.command_line import own_command_line
-from conferral.operations import explanation, session_summary, wording
+from conferral.operations import descriptions, explanation, session_summary
 from conferral.operations.command_submission import CommandSubmitter, allowed_commands_of
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
@@ -132,11 +132,11 @@ async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) ->
     session_id = await reader.find(session_name)
     session = await reader.read_session(session_id)
     whom = [
-        f"{name} {wording.display_address(one.address)}".strip()
+        f"{name} {descriptions.display_address(one.address)}".strip()
         for name, one in session.present.items()
         if party in ("", name, one.call_sid)
     ]
-    return session_name, session_id, wording.join_names(whom) or "No one"
+    return session_name, session_id, descriptions.join_names(whom) or "No one"
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from conferral.operations import session_summary, wording, words
+from conferral.operations import catalog, descriptions, session_summary
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_queries import Fields, number_of
 from conferral.operations.session_summary import held_call
@@ -71,8 +71,8 @@ def redact_fields(fields: Fields, *, full: bool) -> Fields:
 
 def _redact_value(name: str, value: str) -> str:
     if not _ADDRESSES.fullmatch(name):
-        return wording.mask_address_numbers(value)
-    return "".join(part if part in " ," else wording.display_address(part) for part in re.split(r"([ ,])", value))
+        return descriptions.mask_address_numbers(value)
+    return "".join(part if part in " ," else descriptions.display_address(part) for part in re.split(r"([ ,])", value))
 
 
 #: Last digits of a number that the search matches (count): what customers say on the phone.
@@ -104,7 +104,7 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
 def _now(session: Session) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
-        return words.END_REASONS.get(session.end_reason, session.end_reason)
+        return catalog.END_REASONS.get(session.end_reason, session.end_reason)
     doing = session_summary.activity_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
 
@@ -114,7 +114,7 @@ def _parties(session: Session, *, full: bool) -> list[list[str]]:
     found: list[list[str]] = []
     for name, party in (session.parties if session.is_ended else session.present).items():
         if name != CUSTOMER and party.address:
-            shown = wording.display_address(party.address, full=full)
+            shown = descriptions.display_address(party.address, full=full)
             found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])
     return found
 
@@ -142,7 +142,7 @@ def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
         texts += [name, party.label]
         digits.append(_searchable_digits(party.address, full=full))
         if not party.address.startswith("+"):
-            texts.append(wording.display_address(party.address, full=full))
+            texts.append(descriptions.display_address(party.address, full=full))
     return {
         "find": " ".join(dict.fromkeys(filter(None, texts))).lower(),
         "sids": " ".join(dict.fromkeys(filter(None, sids))).lower(),

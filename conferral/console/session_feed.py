@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import FollowedSession, SessionFollower
@@ -136,5 +136,5 @@ def _suggested_addresses(sessions: Iterable[StoredSession], *, full: bool) -> li
         found.update({party.address for name, party in session.parties.items() if name != CUSTOMER})
     # Order ties the same way every time, because a page receives every change.
     ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
-    shown = (one for one in ordered if wording.display_address(one, full=full) == one)
+    shown = (one for one in ordered if descriptions.display_address(one, full=full) == one)
     return list(islice(shown, SUGGESTED_MAX))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conferral.console.messages import attention_mark, encode_message, redact_fields, row, to_json_value
 from conferral.console.session_feed import CachedSession, SessionFeed
-from conferral.operations import explanation, health, replay, session_summary, statistics, wording
+from conferral.operations import descriptions, explanation, health, replay, session_summary, statistics
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
@@ -178,7 +178,7 @@ class SessionDetailView(View):
         """Return the session as of a version, without commands."""
         then = stored_session(replay.at_version(log, version, session.fields))
         log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
-        at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
+        at_ms = descriptions.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
 
@@ -224,7 +224,7 @@ def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
         {
             "name": name,
             "status": party.status,
-            "address": wording.display_address(party.address, full=full),
+            "address": descriptions.display_address(party.address, full=full),
             "call_sid": party.call_sid,
             "label": party.label,
             "held": party.held,

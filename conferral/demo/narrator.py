@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral import output
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.timeline import build_timeline
 from conferral.statemachine.states import State
@@ -44,7 +44,7 @@ class Narrator:
         async with self._turn:
             for entry in (await self.reader.logs({self.session_id: self._newest_id}))[self.session_id]:
                 self._newest_id = entry.entry_id
-                at_ms = wording.parse_time_ms(entry["at"])
+                at_ms = descriptions.parse_time_ms(entry["at"])
                 self._began_ms = self._began_ms or at_ms
                 sentence = narrate_entry(entry, self.people)
                 if sentence and sentence != self._newest_sentence:  # two sources may report one fact
@@ -93,6 +93,6 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
 
 
 def _is_detail(entry: LogEntry) -> bool:
-    details = wording.details_of(entry)
+    details = descriptions.details_of(entry)
     is_unheard = "initiated" in details.values() or details["decision"] == "accepted" or details["left_reason"]
     return bool(entry["event"] in _NOT_NARRATED or entry["outcome"] == "unexpected" or is_unheard)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from conferral.operations import pending, wording, words
+from conferral.operations import catalog, descriptions, pending
 from conferral.operations.timeline import BAD_ENDS
 from conferral.statemachine.events import HoldOverdue
 from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
@@ -76,9 +76,9 @@ def attention_of(session: Session, now_ms: int) -> Attention | None:
         return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
     hold_ends_ms = session.timers.get(HoldOverdue.timer)
     if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
-        return Attention(HOLD_LIMIT, f"hold limit at {wording.utc_clock(hold_ends_ms)}")
+        return Attention(HOLD_LIMIT, f"hold limit at {descriptions.utc_clock(hold_ends_ms)}")
     if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
-        reason = words.LIMITS.get(session.refused_transfer, session.refused_transfer)
+        reason = catalog.LIMITS.get(session.refused_transfer, session.refused_transfer)
         return Attention(REFUSED, f"transfer refused: {reason}")
     return None
 
@@ -94,7 +94,7 @@ def is_lone(session: Session) -> bool:
     """Whether to show one party as unexpectedly alone; decides nothing."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
-    if any(party.status in words.CONNECTING for party in session.parties.values()):
+    if any(party.status in catalog.CONNECTING for party in session.parties.values()):
         return False
     return len(_participants(session)) == 1
 
@@ -120,7 +120,7 @@ def _describe_overdue(session: Session, now_ms: int) -> str:
     name = min(timers, key=timers.__getitem__)
     if now_ms - timers[name] <= OVERDUE_AFTER_MS:
         return ""
-    return f"overdue by {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
+    return f"overdue by {descriptions.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
 
 
 def _describe_failed_transfer(session: Session, now_ms: int) -> str:
@@ -128,7 +128,7 @@ def _describe_failed_transfer(session: Session, now_ms: int) -> str:
     transfer = session.public_transfer
     if transfer is None:
         return ""
-    why = f": {wording.transfer_failure(transfer.reason)}" if transfer.reason else ""
+    why = f": {descriptions.transfer_failure(transfer.reason)}" if transfer.reason else ""
     if recovery := RECOVERIES.get(session.phase):
         return f"transfer failed{why}; {recovery}"
     if transfer.status != TransferStatus.FAILED:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
@@ -114,4 +114,4 @@ def _hangup_warning(kind: str, session: Session) -> str:
         return ""
     roles = ("customer", "agent", "target", "supervisor")
     there = [f"the {name}" if name in roles else name for name in session.present]
-    return f"Disconnects {wording.join_names(there) or 'everyone'}"
+    return f"Disconnects {descriptions.join_names(there) or 'everyone'}"

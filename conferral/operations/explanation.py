@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import attention, pending, session_summary, timeline, wording, words
+from conferral.operations import attention, catalog, descriptions, pending, session_summary, timeline
 from conferral.operations.attention import describe_damage, repair_of
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
@@ -18,7 +18,7 @@ from conferral.storage.codecs.text_codec import parse_rows
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
-_REASONS_IN_TEXT = words.NOT_REACHED.keys() | words.END_REASONS.keys()
+_REASONS_IN_TEXT = catalog.NOT_REACHED.keys() | catalog.END_REASONS.keys()
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
 #: Without a worker, nothing that anyone does has an effect.
 _NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
@@ -75,7 +75,7 @@ def explain(
     *,
     moments: Sequence[TimelineEntry] | None = None,  # the log's timeline, if built already with the same `full`
     full: bool = False,
-    clock: Callable[[int], str] = wording.utc_clock,
+    clock: Callable[[int], str] = descriptions.utc_clock,
     has_worker: bool = True,
 ) -> Explanation:
     """Explain a session at a time of Redis's clock; `log` is oldest first.
@@ -127,9 +127,9 @@ def _summary(
     if session.is_ended:
         return _summary_of_ended(session, log, moments, full=full, clock=clock)
     since_ms = state_or_field_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
-    lasts = wording.format_age(since_ms, now_ms)
+    lasts = descriptions.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
-    state = words.STATES.get(session.state, "Unknown state") + phase
+    state = catalog.STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
     in_trouble = attention.attention_of(session, now_ms)
     # A later rank is no trouble: a refusal is shown as the last refused command, a hold limit among what comes next.
@@ -140,7 +140,7 @@ def _summary(
     if participants := session_summary.activity_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        if progress := words.TRANSFER_STATUSES.get(status := session.transfer_status):
+        if progress := catalog.TRANSFER_STATUSES.get(status := session.transfer_status):
             transfer = f"{transfer.removesuffix(f' {status}')}; {progress}"
         sentences.append(f"Last transfer: {transfer}.")
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
@@ -155,11 +155,11 @@ def _summary_of_ended(
     clock: Callable[[int], str],
 ) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
-    why = words.END_REASONS.get(reason, reason) or "no reason was recorded"
+    why = catalog.END_REASONS.get(reason, reason) or "no reason was recorded"
     removed_party, removal = _removal(moments, log, reason)
     if removal:
         why = f"an operator removed the {removed_party}"
-    lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
+    lasted = f" after {descriptions.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
         sentences.append(f"{_ended_by(by, reason, removal)}.")
@@ -172,7 +172,7 @@ def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: 
     """Return the party whose removal ended it, and the command; or empty."""
     party = reason.removesuffix("-left").removesuffix("-failed")  # a removed party that still rang counts as failed
     for entry, moment in zip(reversed(log), reversed(moments), strict=True):
-        if wording.details_of(entry)["party"] != party:
+        if descriptions.details_of(entry)["party"] != party:
             continue
         if moment.event == "remove" and moment.outcome != "refused":
             return party, moment.text
@@ -188,7 +188,7 @@ def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
-    return f"Cause: {words.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
+    return f"Cause: {catalog.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
 
 
 def _capitalized(text: str) -> str:
@@ -200,11 +200,11 @@ def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
     if wait.by == "sweep":
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
-        lasts = f" (requested {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
+        lasts = f" (requested {descriptions.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
         return f"Conferral is waiting for {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
-        return f"Overdue by {wording.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
-    until = wording.format_age(now_ms, wait.comes_at_ms)
+        return f"Overdue by {descriptions.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
+    until = descriptions.format_age(now_ms, wait.comes_at_ms)
     if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
         return f"In {until}: {wait.for_}."
     return f"At {clock(wait.comes_at_ms)}, in {until}: {wait.for_}."
@@ -243,7 +243,7 @@ def _late_result(
     at = next(index for index, moment in enumerate(moments) if moment is timeout)
     earlier = {moment.entry_id for moment in moments[:at]}
     for entry, moment in zip(log[at + 1 :], moments[at + 1 :], strict=True):
-        if moment.requested_by in earlier and (moment.is_failure or wording.has_failed_attempt(entry)):
+        if moment.requested_by in earlier and (moment.is_failure or descriptions.has_failed_attempt(entry)):
             return entry, moment
     return None
 
@@ -259,7 +259,7 @@ def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
     code = timeline.twilio_code(ended) if ended is not None else 0
     if not code:
         return failure
-    return replace(failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=wording.dial_error(str(code)))
+    return replace(failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.dial_error(str(code)))
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
@@ -268,16 +268,18 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
         reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
-    reason = wording.mask_address_numbers(reason, full=full)
-    code = timeline.twilio_code(entry) or wording.failed_attempt_code(entry)
+    reason = descriptions.mask_address_numbers(reason, full=full)
+    code = timeline.twilio_code(entry) or descriptions.failed_attempt_code(entry)
     is_refusal = moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
-        text=wording.mask_address_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
+        text=descriptions.mask_address_numbers(descriptions.describe_refusal(entry), full=full)
+        if is_refusal
+        else moment.text,
         guard=""
         if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS
-        else (words.LIMITS | words.END_REASONS).get(reason, reason),
+        else (catalog.LIMITS | catalog.END_REASONS).get(reason, reason),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
         reason=reason,
@@ -311,7 +313,7 @@ def suggested_commands(session: StoredSession) -> list[Suggestion]:
 def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:
     """Return an address quoted for a shell; a placeholder if it is masked."""
     address = session.parties[name].address if name in session.parties else ""
-    is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
+    is_shown = full or (_PLAIN_ADDRESS.match(address) and descriptions.display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 

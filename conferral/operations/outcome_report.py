@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from conferral.operations import wording, words
+from conferral.operations import catalog, descriptions
 from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.text import join_words
@@ -80,7 +80,7 @@ class OutcomeReport:
 
     def add(self, entry_id: str, fields: Fields) -> None:
         """Count an entry if it ended in the period and repeats no other."""
-        ended_ms = wording.parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
+        ended_ms = descriptions.parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
         if not self.since_ms <= ended_ms < self.until_ms:
             return
         parsed = _parse(fields)
@@ -118,7 +118,8 @@ class OutcomeReport:
         results: Counter[str] = sum(self.transfers.values(), Counter())
         rung = [
             {
-                "to": wording.display_address(to, full=full), "rung": counts.total(), "answered": counts["answered"],
+                "to": descriptions.display_address(to, full=full),
+                "rung": counts.total(), "answered": counts["answered"],
                 "not_answered": sum(counts[one] for one in NOT_ANSWERED), "longest_s": self.longest_s[to],
                 "results": dict(counts.most_common()),
             }
@@ -158,7 +159,7 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
 def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
     """Return an entry's typed fields, and its attempts; None if malformed."""
     data = outcome_data(fields)
-    if not (data.get("id") and data.get("kind") and wording.parse_time_ms(fields.get("ended_at", ""))):
+    if not (data.get("id") and data.get("kind") and descriptions.parse_time_ms(fields.get("ended_at", ""))):
         return None
     if any(text and data[name] is None for name, text in fields.items()):
         return None
@@ -207,7 +208,7 @@ def totals(data: Mapping[str, Any]) -> list[str]:
     if rung:
         silent = [f"{one['to']} ({one['not_answered']:,})" for one in rung if one["not_answered"]]
         missed, dialed = (sum(one[name] for one in rung) for name in ("not_answered", "rung"))
-        by = f": {', '.join(wording.limit_notes(silent, 3))}" if silent else ""
+        by = f": {', '.join(descriptions.limit_notes(silent, 3))}" if silent else ""
         sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
     if answer["count"]:
         within = f"within {_seconds(answer['median_s'])}, 95% within {_seconds(answer['p95_s'])}"
@@ -257,9 +258,9 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
         Table("rung", "Who was rung, and who did not answer", of_rung, _cut(rung)),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
-        _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], words.TRANSFER_FAILURES)),
+        _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)),
         _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
-        _counts("ends", "Why calls ended", _worded(data["end_reasons"], words.END_REASONS)),
+        _counts("ends", "Why calls ended", _worded(data["end_reasons"], catalog.END_REASONS)),
         Table("minutes", "Minutes", ("", ">minutes"), minutes),
     ]
     return [one for one in found if one.rows]
@@ -276,7 +277,7 @@ def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool =
     """
     by_text: Counter[str] = Counter()
     for reason, count in counts.items():
-        parts = (texts.get(part) or wording.display_address(part, full=full) for part in reason.split(","))
+        parts = (texts.get(part) or descriptions.display_address(part, full=full) for part in reason.split(","))
         by_text[", ".join(parts)] += count
     return dict(by_text.most_common())
 

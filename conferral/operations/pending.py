@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conferral.operations import session_summary, wording, words
+from conferral.operations import catalog, descriptions, session_summary
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
@@ -23,7 +23,7 @@ class Wait:
     since_ms: int
     #: When it happens automatically, in Unix milliseconds; 0 if unknown.
     comes_at_ms: int
-    by: words.WaitSource
+    by: catalog.WaitSource
 
 
 def list_waits(
@@ -61,7 +61,7 @@ def timer_effect(timer: str, session: Session) -> str:
         return "Conferral checks on the fallback"
     if timer == "park" and session.transfer is not None and session.transfer.fallback.partition(",")[0] != "recall":
         return "the parked call goes on to its fallback"
-    return words.TIMERS.get(timer, f"the timer {timer}")
+    return catalog.TIMERS.get(timer, f"the timer {timer}")
 
 
 def _waits_for_parties(session: Session, since_ms: int) -> list[Wait]:
@@ -73,13 +73,13 @@ def _waits_for_parties(session: Session, since_ms: int) -> list[Wait]:
     for name, party in session.present.items():
         if name == dialed_next:
             continue
-        if party.status in words.PARTY_WAITS and not is_ringing_caller(session, party) and not party.is_leaving:
-            what, by = words.PARTY_WAITS[party.status]
+        if party.status in catalog.PARTY_WAITS and not is_ringing_caller(session, party) and not party.is_leaving:
+            what, by = catalog.PARTY_WAITS[party.status]
             if dialed_next and name == AGENT:
                 what += f"; then {dialed_next} is dialed"
             found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms or since_ms, 0, by))
         if party.pending_update:
-            what = wording.describe_update(party.pending_update, name) or f"{party.pending_update} {name}"
+            what = descriptions.describe_update(party.pending_update, name) or f"{party.pending_update} {name}"
             found.append(Wait(f"Twilio's confirmation that {what}", party.pending_since_ms or since_ms, 0, "twilio"))
         if party.is_leaving:
             found.append(Wait(f"{name} to disconnect", since_ms, 0, "twilio"))
@@ -125,7 +125,7 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
             commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
             was_there, is_there = is_there, command in session_summary.pending_command_labels(commands)
             if is_there and not was_there:
-                at_ms = wording.parse_time_ms(entry["at"])
+                at_ms = descriptions.parse_time_ms(entry["at"])
     return at_ms
 
 
@@ -133,7 +133,7 @@ def state_or_field_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
     """Return when the state or one of these fields last changed; or 0."""
     for entry in reversed(log):
         if entry["from"] != entry["to"] or changes_of(entry, *names):
-            return wording.parse_time_ms(entry["at"])
+            return descriptions.parse_time_ms(entry["at"])
     return 0
 
 
@@ -143,7 +143,7 @@ def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
         if str(due_ms) in entry["changes"]:
             timers = stored_session({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
             if due_ms in timers.values():
-                return wording.parse_time_ms(entry["at"])
+                return descriptions.parse_time_ms(entry["at"])
     return 0
 
 
@@ -151,7 +151,7 @@ def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed; 0 if unknown, or if not to `to`."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
-            return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
+            return descriptions.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
     return 0
 
 
@@ -173,7 +173,7 @@ def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) 
     found = []
     if held:
         held_ms = min(field_changed_ms(f"party.{party}.held", log, to="true") for party in held)
-        found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
+        found.append(Wait(f"someone to take {descriptions.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
     connected = session.connected.items()
     talking = [name for name, party in connected if name not in held and not (held and party.supervises)]
     if len(talking) > 1:

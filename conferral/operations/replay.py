@@ -7,7 +7,7 @@ the current hash by the participant's label, which is never reused.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conferral.operations import timeline, wording
+from conferral.operations import descriptions, timeline
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.operations.timeline import EffectRequest, version_of
 from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
@@ -72,7 +72,7 @@ def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Field
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
     """Return the version at a time in Unix milliseconds; 0 before the first."""
-    return max((version_of(entry) for entry in log if wording.parse_time_ms(entry["at"]) <= at_ms), default=0)
+    return max((version_of(entry) for entry in log if descriptions.parse_time_ms(entry["at"]) <= at_ms), default=0)
 
 
 def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:

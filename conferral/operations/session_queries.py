@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN
@@ -96,7 +96,9 @@ def describe_matches(sessions: Iterable[Session]) -> str:
 def _describe(session: Session) -> str:
     addresses = (session.parties[name].address for name in ("customer", "agent") if name in session.parties)
     # Show client names, with numbers in them masked; mask everything else.
-    shown = [wording.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]
+    shown = [
+        descriptions.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one
+    ]
     return f"{session.id or '?'} ({', '.join([session.state or '?', *shown])})"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from conferral.operations import wording, words
+from conferral.operations import catalog, descriptions
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
@@ -51,7 +51,7 @@ def _audible_to(party: Party, present: Mapping[str, Party], wait_word: str) -> A
     """Return whom a party hears, in the conference or in a bridge."""
     name = party.name
     if not party.is_connected:
-        return AudibleParties(name, (), f"{name} {words.CONNECTING.get(party.status, 'hears silence')}")
+        return AudibleParties(name, (), f"{name} {catalog.CONNECTING.get(party.status, 'hears silence')}")
     if party.held or party.waits_for_start:
         # On hold without configured wait audio, Twilio plays its own music.
         audio = _AUDIO_NAMES[party.wait_audio or (WaitAudio.MUSIC if party.held else WaitAudio.NONE)]
@@ -60,7 +60,7 @@ def _audible_to(party: Party, present: Mapping[str, Party], wait_word: str) -> A
         return _audible_in_bridge(name, present)
     hears = tuple(other for other, one in present.items() if other != name and _is_audible(one, party))
     rings = any(one.early_media and one.status == PartyStatus.RINGING for one in present.values())
-    heard = wording.join_names(hears, ["ringing"] if rings else []) or "silence"
+    heard = descriptions.join_names(hears, ["ringing"] if rings else []) or "silence"
     return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, present)}")
 
 
@@ -82,7 +82,7 @@ def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudiblePartie
         return AudibleParties(name, (other,), f"{name} hears {other}")
     if partner.status in (PartyStatus.RINGING, PartyStatus.CONFIRMING):
         return AudibleParties(name, (), f"{name} hears ringing")
-    return AudibleParties(name, (), f"{name} hears silence: {other} {words.CONNECTING.get(partner.status, '')}")
+    return AudibleParties(name, (), f"{name} hears silence: {other} {catalog.CONNECTING.get(partner.status, '')}")
 
 
 def _is_audible(other: Party, listener: Party) -> bool:
@@ -124,7 +124,7 @@ def next_dialed_party(session: Session) -> str:
     if session.customer_is_parent or session.phase != Phase.RINGING or not customer or not agent:
         return ""
     is_dialed = customer.status != PartyStatus.DIALING or customer.call_sid or customer.dial_id
-    return CUSTOMER if agent.status in words.CONNECTING and not is_dialed else ""
+    return CUSTOMER if agent.status in catalog.CONNECTING and not is_dialed else ""
 
 
 def people_line(session: Session, *, full: bool = False) -> str:
@@ -134,13 +134,14 @@ def people_line(session: Session, *, full: bool = False) -> str:
     reached = {
         name: party
         for name, party in there.items()
-        if name in (CUSTOMER, AGENT) or party.left_reason not in words.UNREACHED
+        if name in (CUSTOMER, AGENT) or party.left_reason not in catalog.UNREACHED
     }
     # As people do: by user or number; else by its role.
     users = {
-        name: wording.display_address(one.address, full=full).removeprefix("client:") for name, one in reached.items()
+        name: descriptions.display_address(one.address, full=full).removeprefix("client:")
+        for name, one in reached.items()
     }
-    return wording.join_names([*dict.fromkeys(user or name for name, user in users.items())])
+    return descriptions.join_names([*dict.fromkeys(user or name for name, user in users.items())])
 
 
 def activity_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:
@@ -148,7 +149,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
     for name, party in session.present.items():
-        who = f"{name} {wording.display_address(party.address, full=full) if addresses else ''}".strip()
+        who = f"{name} {descriptions.display_address(party.address, full=full) if addresses else ''}".strip()
         if name == dialed_next:
             following.append(f"{who} {_NEXT_NOTE}")
         elif doing := _activity_note(session, party):
@@ -158,10 +159,10 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
             if party.muted:
                 apart.append(f"{name} is muted")
     if len(together) > 1:
-        return "; ".join([f"{wording.join_names(together)} are talking", *wording.limit_notes(apart)])
+        return "; ".join([f"{descriptions.join_names(together)} are talking", *descriptions.limit_notes(apart)])
     if together:
         apart.insert(0, f"{together[0]} {'is waiting' if apart or session.phase == Phase.FALLBACK else 'is alone'}")
-    return "; ".join(wording.limit_notes(apart) + following)
+    return "; ".join(descriptions.limit_notes(apart) + following)
 
 
 def held_parties(session: Session) -> list[str]:
@@ -193,9 +194,9 @@ def _activity_note(session: Session, party: Party) -> str:
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
     if not party.is_connected:
-        return words.CONNECTING.get(party.status, party.status or "?")
+        return catalog.CONNECTING.get(party.status, party.status or "?")
     if party.supervises:
-        return words.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
+        return catalog.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
     if party.is_leaving:
         return "is leaving"
     if is_in_voicemail(session, party):
@@ -209,16 +210,16 @@ def _activity_note(session: Session, party: Party) -> str:
 def connected_address(session: Session, name: str, *, full: bool = False) -> str:
     """Return a party's address; empty if it has left a live session."""
     party = (session.parties if session.is_ended else session.present).get(name)
-    return wording.display_address(party.address, full=full) if party else ""
+    return descriptions.display_address(party.address, full=full) if party else ""
 
 
 def party_notes(session: Session, party: Party) -> list[str]:
     """Return notes on a party besides its status."""
     if party.is_gone:  # earlier hold and mute no longer matter
         former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
-        left_reason = words.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
-        if party.is_leaving and left_reason == words.HUNG_UP:
-            left_reason = words.LEFT_REASONS["released"]
+        left_reason = catalog.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
+        if party.is_leaving and left_reason == catalog.HUNG_UP:
+            left_reason = catalog.LEFT_REASONS["released"]
         return [*former, *filter(None, (left_reason,))]
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
@@ -230,7 +231,7 @@ def party_notes(session: Session, party: Party) -> list[str]:
     return found
 
 
-def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_clock) -> list[str]:
+def session_notes(session: Session, clock: Callable[[int], str] = descriptions.utc_clock) -> list[str]:
     """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
@@ -239,9 +240,9 @@ def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_cl
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = recording_of(session).status
     if status and (not session.is_ended or status in _RECORDING_OVER):
-        found.append(f"recording {words.RECORDING.get(status, status).removeprefix('is ')}")
+        found.append(f"recording {catalog.RECORDING.get(status, status).removeprefix('is ')}")
     pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]
-    return found + wording.limit_notes(pending, SHORT_NOTES_MAX)
+    return found + descriptions.limit_notes(pending, SHORT_NOTES_MAX)
 
 
 def agents_tried(session: Session) -> list[tuple[str, str]]:
@@ -261,7 +262,7 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     if transfer is None:
         return ""
     # Mask each destination separately, so that a comma can't join two numbers.
-    to = ", ".join(wording.display_address(one, full=full) for one in transfer.to.split(","))
+    to = ", ".join(descriptions.display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
     whom, why = f"to {to}" if to else "", f"({transfer.reason})" if transfer.reason else ""
     return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
@@ -275,7 +276,7 @@ def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> lis
     return [
         (
             one.party,
-            wording.display_address(one.to, full=full),
+            descriptions.display_address(one.to, full=full),
             one.result or "in progress",
             _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or until_ms),
             _format_duration(one.answered_at_ms, one.ended_at_ms or until_ms),

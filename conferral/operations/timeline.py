@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import wording, words
+from conferral.operations import catalog, descriptions
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_rows
@@ -89,7 +89,7 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
     pending: dict[str, tuple[int, EffectRequest]] = {}
     before_ms = 0
     for entry in log:
-        at_ms, requested_by = wording.parse_time_ms(entry["at"]), ""
+        at_ms, requested_by = descriptions.parse_time_ms(entry["at"]), ""
         if entry["event"] in _EFFECT_RESULTS and entry["effect"] in pending:
             requester, request = pending.pop(entry["effect"])
             moment, settled = moments[requester], _with_outcome(request, entry, at_ms)
@@ -110,17 +110,19 @@ def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: s
         at_ms=at_ms,
         gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
         event=entry["event"],
-        text=wording.mask_address_numbers(wording.describe_entry(entry), full=full),
-        consequence=wording.mask_address_numbers(wording.describe_change(entry), full=full),
+        text=descriptions.mask_address_numbers(descriptions.describe_entry(entry), full=full),
+        consequence=descriptions.mask_address_numbers(descriptions.describe_change(entry), full=full),
         outcome=entry["outcome"],
         state_before=entry["from"],
         state_after=entry["to"],
-        reason=wording.mask_address_numbers(wording.entry_reason(entry), full=full),
+        reason=descriptions.mask_address_numbers(descriptions.entry_reason(entry), full=full),
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
         requested_by=requested_by,
         is_confirmation=_is_confirmation(entry),
-        reports=tuple(wording.mask_address_numbers(one, full=full) for one in wording.describe_reports(entry)),
+        reports=tuple(
+            descriptions.mask_address_numbers(one, full=full) for one in descriptions.describe_reports(entry)
+        ),
         failed_commands=_failed_commands(entry),
     )
 
@@ -130,10 +132,10 @@ def _is_confirmation(entry: LogEntry) -> bool:
     follows = entry["from"] != entry["to"] or parse_rows(entry["effects"]) or parse_rows(entry["reports"])
     if follows or is_failure(entry):
         return False
-    is_repeated = entry["event"] == "effect_succeeded" and not wording.effect_attempt_count(entry) > 1
+    is_repeated = entry["event"] == "effect_succeeded" and not descriptions.effect_attempt_count(entry) > 1
     # Both the request for wait audio and a callback report that a party has joined.
     is_repeated |= entry["event"] == "participant_joined" and not entry["changes"]
-    return is_repeated or entry["outcome"] == "stale" or wording.is_flag_change(entry)
+    return is_repeated or entry["outcome"] == "stale" or descriptions.is_flag_change(entry)
 
 
 def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
@@ -184,18 +186,18 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if entry["outcome"] == "stale" or entry["event"] == "end":  # what an `end` interrupts did not fail by itself
         return False
-    event, details = entry["event"], wording.details_of(entry)
+    event, details = entry["event"], descriptions.details_of(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
     if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
-        return not wording.caller_gave_up(entry)
+        return not descriptions.caller_gave_up(entry)
     if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation", "answering-machine"):
         return True
     is_media_event = event in ("announcement_ended", "recording_changed")
     is_silent_message = details["of_voicemail"] and details["status"] == "absent"
     if is_media_event and not is_silent_message and (details["failed"] or details["status"] in ("failed", "absent")):
         return True
-    if event == "dial_overdue" and wording.gave_up_dial(entry):
+    if event == "dial_overdue" and descriptions.gave_up_dial(entry):
         return True
     if entry["to"] == "ended" and entry["from"] != "ended":
         # The reason names party and status: `agent-busy`.
@@ -208,7 +210,7 @@ def is_failure(entry: LogEntry) -> bool:
 def _reports_failed_command(report: Mapping[str, object]) -> bool:
     """Whether a command failed; one that an operator took back did not."""
     reason = str(report.get("reason", ""))
-    return report.get("status") == "failed" and reason != words.CANCELED and not reason.startswith(words.SUPERSEDED)
+    return report.get("status") == "failed" and reason != catalog.CANCELED and not reason.startswith(catalog.SUPERSEDED)
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
@@ -219,7 +221,7 @@ def is_transfer_failure(entry: LogEntry) -> bool:
 
 def twilio_code(entry: LogEntry) -> int:
     """Return Twilio's error code of a failed effect or `<Dial>`; 0 for none."""
-    code = wording.details_of(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
+    code = descriptions.details_of(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
     return int(code) if _TWILIO_CODE.fullmatch(code) else 0
 
 
@@ -229,7 +231,7 @@ def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
             id=str(row.get("id", "")),
             kind=str(row["kind"]),
             party=str(row.get("party", "")),
-            text=wording.describe_effect(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
+            text=descriptions.describe_effect(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
             requested_at_ms=at_ms,
         )
         for row in parse_rows(entry["effects"])
@@ -242,8 +244,8 @@ def _with_outcome(request: EffectRequest, entry: LogEntry, at_ms: int) -> Effect
         request,
         outcome=_EFFECT_RESULTS[entry["event"]],
         took_ms=max(0, at_ms - request.requested_at_ms),
-        is_refused=entry["event"] == "effect_failed" and bool(wording.details_of(entry)["http_status"]),
+        is_refused=entry["event"] == "effect_failed" and bool(descriptions.details_of(entry)["http_status"]),
         twilio_code=twilio_code(entry),
-        attempts=wording.effect_attempt_count(entry),
-        attempts_note=wording.describe_effect_attempts(entry),
+        attempts=descriptions.effect_attempt_count(entry),
+        attempts_note=descriptions.describe_effect_attempts(entry),
     )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.session_queries import LogEntry
 from tests.conferral.cli_helpers import (
     CALL,
@@ -99,8 +99,8 @@ def every_command_is_harmless(run, redis, hostile):
 def test_any_log_entry_has_words(fields):
     entry = LogEntry("1-0", fields)
 
-    assert isinstance(wording.describe_entry(entry), str)
-    assert isinstance(wording.describe_change(entry), str)
+    assert isinstance(descriptions.describe_entry(entry), str)
+    assert isinstance(descriptions.describe_change(entry), str)
 
 
 @pytest.mark.redis

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.operations import attention, statistics, wording
+from conferral.operations import attention, descriptions, statistics
 from conferral.operations.attention import HOLD_LIMIT, LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
@@ -68,7 +68,7 @@ def test_hold_is_marked_a_minute_before_its_limit_though_no_one_has_to_act() -> 
 
         assert attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS - 1) is None
         found = attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS)
-        assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {wording.utc_clock(ends_ms)}")
+        assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {descriptions.utc_clock(ends_ms)}")
         assert not found.needs_attention
 
 

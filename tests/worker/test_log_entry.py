@@ -1,6 +1,6 @@
 """Details of events in the session's log: enough to follow a transfer, and no one's number.
 
-What is made of them in words is in `operations/test_wording.py`.
+What is made of them in words is in `operations/test_descriptions.py`.
 """
 
 import dataclasses
@@ -9,8 +9,8 @@ from typing import get_type_hints
 
 import pytest
 
+from conferral.operations.descriptions import describe_entry
 from conferral.operations.session_queries import LogEntry
-from conferral.operations.wording import describe_entry
 from conferral.statemachine.events import (
     EVENTS,
     AccountSwept,

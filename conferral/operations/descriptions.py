@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from conferral.operations import words
+from conferral.operations import catalog
 from conferral.runtime.redaction import EXAMPLE, redact
 from conferral.runtime.text import join_words
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
@@ -138,10 +138,10 @@ def limit_notes(notes: Sequence[str], limit: int = LISTED_MAX) -> list[str]:
 def transfer_failure(reason: str) -> str:
     """Describe why a transfer failed, and what became of its fallback."""
     first, *places = reason.split(", ")
-    found = [words.TRANSFER_FAILURES.get(first, first)]
+    found = [catalog.TRANSFER_FAILURES.get(first, first)]
     for place in places:  # such as `recall busy`
         name, _, why = place.partition(" ")
-        known = words.NOT_REACHED.get(why)
+        known = catalog.NOT_REACHED.get(why)
         found.append(known.format(who="the agent" if name == "recall" else f"the {name}") if known else place)
     return ", ".join(found)
 
@@ -155,10 +155,10 @@ def describe_entry(entry: LogEntry) -> str:
         text = _RENDERERS[event](details) + _submitted_by(entry)
     elif event == "dial_overdue" and not gave_up_dial(entry):
         text = "due: check on the dialed call"
-    elif event in words.EVENTS:
-        text = words.EVENTS[event].format_map(details) + _submitted_by(entry)
+    elif event in catalog.EVENTS:
+        text = catalog.EVENTS[event].format_map(details) + _submitted_by(entry)
     elif event in COMMANDS_BY_NAME:
-        notes = (details["party"], details["mode"], details["action"], words.AUDIO.get(details["audio"], ""))
+        notes = (details["party"], details["mode"], details["action"], catalog.AUDIO.get(details["audio"], ""))
         text = _with_notes(f"{event} requested", *notes) + _submitted_by(entry)
     elif event == "calls_read":
         text = _calls_read(entry)
@@ -221,7 +221,7 @@ def _agent_number(details: Details) -> str:
     return f"agent number {details['agent']}" if details["agent"] and not details["agents"] else ""
 
 
-def _call_status(who: str, status: str, sentences: Mapping[str, str] = words.CALL_STATUSES) -> str:
+def _call_status(who: str, status: str, sentences: Mapping[str, str] = catalog.CALL_STATUSES) -> str:
     known = sentences.get(status)
     # A status that is none of Twilio's may hold braces.
     return known.format(who=who) if known else f"{who} {status}"
@@ -229,7 +229,7 @@ def _call_status(who: str, status: str, sentences: Mapping[str, str] = words.CAL
 
 def dial_error(code: str) -> str:
     """Return why Twilio failed a `<Dial>`; empty without a code."""
-    return words.DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
+    return catalog.DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
 
 
 def _dial_ended(details: Details) -> str:
@@ -255,20 +255,20 @@ def _calls_read(entry: LogEntry) -> str:
     if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress"]:
         parts.append(f"{join_names(present)} {'are' if len(present) > 1 else 'is'} in the conference")
     for who, flags in inside.items():
-        if marks := [word for flag, word in words.FLAGS.items() if isinstance(flags, list) and flag in flags]:
+        if marks := [word for flag, word in catalog.FLAGS.items() if isinstance(flags, list) and flag in flags]:
             parts.append(f"{who} is {' and '.join(marks)}")
     if not inside and found.get("conference_sid"):
         parts.append("the conference is empty")
     for who, status in calls.items():
         if who not in inside or status != "in-progress":  # participants are always on the line
-            parts.append(_call_status(who, str(status), words.CALL_STATUSES | words.LISTED_STATUSES))
+            parts.append(_call_status(who, str(status), catalog.CALL_STATUSES | catalog.LISTED_STATUSES))
     return f"Twilio reports: {', '.join(parts)}" if parts else "Twilio lists none of the calls"
 
 
 def _recording_changed(details: Details) -> str:
     whose = "conference" if details["of_conference"] else "call"
     what = "the customer's message" if details["of_voicemail"] else f"the {whose}'s recording"
-    text = f"{what} {words.RECORDING.get(details['status'], details['status'])}"
+    text = f"{what} {catalog.RECORDING.get(details['status'], details['status'])}"
     return _with_notes(text, details["duration_s"] and f"{details['duration_s']} s")
 
 
@@ -298,7 +298,7 @@ def _participant_changed(details: Details) -> str:
             update = "monitor" if details["muted"] else "barge"
     if update == "modify":
         update = "set-end-on-exit" if details["end_on_exit"] else "clear-end-on-exit"
-    notes = (word for flag, word in words.FLAGS.items() if details[flag])
+    notes = (word for flag, word in catalog.FLAGS.items() if details[flag])
     return describe_update(update, party) or _with_notes(f"{party} {kind}", *notes)
 
 
@@ -306,7 +306,10 @@ def _effect_outcome(text: str, details: Details) -> str:
     what = describe_effect(details["kind"], details["party"], details["detail"])
     status = f"HTTP {details['http_status']} code {details['code'] or 0}" if details["http_status"] else ""
     return _with_notes(
-        f"{text}: {what}", status, details["recording_sid"], words.LIMITS.get(details["reason"], details["reason"])
+        f"{text}: {what}",
+        status,
+        details["recording_sid"],
+        catalog.LIMITS.get(details["reason"], details["reason"]),
     )
 
 
@@ -338,8 +341,8 @@ def describe_reports(entry: LogEntry) -> list[str]:
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
-        else f"{kind or 'a command'} {words.CANCELED}"
-        if (status, reason) == ("failed", words.CANCELED)
+        else f"{kind or 'a command'} {catalog.CANCELED}"
+        if (status, reason) == ("failed", catalog.CANCELED)
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in results
         if status not in ("", "rejected")
@@ -348,13 +351,13 @@ def describe_reports(entry: LogEntry) -> list[str]:
 
 def describe_update(update: str, party: str) -> str:
     """Describe a participant after a change; empty for an unknown one."""
-    return words.UPDATES[update][1].format(party=party) if update in words.UPDATES else ""
+    return catalog.UPDATES[update][1].format(party=party) if update in catalog.UPDATES else ""
 
 
 def describe_effect(kind: str, party: str, variant: str) -> str:
     """Describe an effect, such as `hold customer` for the variant `hold`."""
     default_party = "everyone" if kind == "play_announcement" else "a party"
-    known = words.EFFECT_VARIANTS.get((kind, variant)) or words.EFFECTS.get(kind)
+    known = catalog.EFFECT_VARIANTS.get((kind, variant)) or catalog.EFFECTS.get(kind)
     # Don't use an unknown kind as a format string: it may contain braces.
     return known.format(party=party or default_party) if known else kind.replace("_", " ")
 
@@ -378,16 +381,16 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
         _call_status(agent_position(details) or details["party"], details["status"]), _agent_number(details)
     ),
     "dial_ended": _dial_ended,
-    "gate_reached": lambda details: f"{details['party'] or words.CALLED_PARTY} answered; call screening started",
+    "gate_reached": lambda details: f"{details['party'] or catalog.CALLED_PARTY} answered; call screening started",
     "gate_decided": lambda details: _call_status(
-        details["party"] or words.CALLED_PARTY, details["decision"], words.GATE_DECISIONS
+        details["party"] or catalog.CALLED_PARTY, details["decision"], catalog.GATE_DECISIONS
     ),
     "participant_left": _participant_left,
     "participant_changed": _participant_changed,
     "conference_ended": lambda details: _with_notes("conference ended", details["conference_reason"]),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
-    "account_swept": lambda details: words.SWEEP_FINDINGS.get(
+    "account_swept": lambda details: catalog.SWEEP_FINDINGS.get(
         details["finding"], _with_notes("sweep: Twilio's lists differ from the session", details["finding"])
     ),
     "conference_found": lambda details: (

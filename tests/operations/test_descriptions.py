@@ -2,7 +2,7 @@
 
 import orjson
 
-from conferral.operations import wording
+from conferral.operations import descriptions
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.effects import EFFECTS
 from conferral.statemachine.events import (
@@ -130,7 +130,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
     ],
 )  # fmt: skip
 def test_events_are_described_in_words(event, expected):
-    assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
+    assert descriptions.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == expected
 
 
 @each(
@@ -147,7 +147,7 @@ def test_events_are_described_in_words(event, expected):
 def test_overdue_stage_is_described_by_its_effects(ordered, shown):
     effects = [{"kind": kind, "party": party} for kind, party in ordered]
 
-    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == shown
+    assert descriptions.describe_entry(entry("stage_overdue", effects=effects)) == shown
 
 
 @each(
@@ -202,7 +202,7 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
     ],
 )
 def test_log_entries_are_described_in_words(event, details, text):
-    assert wording.describe_entry(entry(event, details)) == text
+    assert descriptions.describe_entry(entry(event, details)) == text
 
 
 @each(
@@ -218,42 +218,45 @@ def test_log_entries_are_described_in_words(event, details, text):
 def test_supervisor_is_described_by_who_hears_them(kind, more, doing):
     details = {"party": "supervisor", "kind": f"participant-{kind}", **more}
 
-    assert wording.describe_entry(entry("participant_changed", details)) == f"supervisor {doing}"
+    assert descriptions.describe_entry(entry("participant_changed", details)) == f"supervisor {doing}"
 
 
 def test_command_names_who_submitted_it():
     transfer = entry("transfer", {"mode": "consult", "targets": 1}, by="cli")
 
-    assert wording.describe_entry(transfer) == "consult transfer requested (1 target) (by cli)"
-    assert wording.describe_entry(entry("merge", by="cli")) == "merge requested (by cli)"
+    assert descriptions.describe_entry(transfer) == "consult transfer requested (1 target) (by cli)"
+    assert descriptions.describe_entry(entry("merge", by="cli")) == "merge requested (by cli)"
 
 
 def test_refusal_description_omits_the_allowed_commands():
     refused = entry("swap", reason="no transfer is in progress; allowed now: convert, end", outcome="refused")
 
-    assert wording.describe_change(refused) == "refused (no transfer is in progress)"
+    assert descriptions.describe_change(refused) == "refused (no transfer is in progress)"
 
 
 def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
     complete = entry("complete", effects=[{"kind": "hang_up_call", "party": "agent"}], to="conferenced")
 
-    assert wording.describe_change(complete) == "-> conferenced; asks Twilio to hang up agent's call"
+    assert descriptions.describe_change(complete) == "-> conferenced; asks Twilio to hang up agent's call"
 
 
 def test_every_event_has_words_of_its_own():
-    assert wording.describe_entry(entry("made_up")) == "made up"
+    assert descriptions.describe_entry(entry("made_up")) == "made up"
     # Conference events that change nothing are shown under Twilio's name.
     wordless = {"conference_event_ignored", "calls_read", "automatic"}
     for event in EVENTS:
         if event.name not in wordless:
-            assert wording.describe_entry(entry(event.name, {"party": "who"})) != f"{event.name.replace('_', ' ')} who"
+            assert (
+                descriptions.describe_entry(entry(event.name, {"party": "who"}))
+                != f"{event.name.replace('_', ' ')} who"
+            )
 
 
 def test_every_effect_has_words_of_its_own():
     for effect in EFFECTS:
         ordered = [{"id": "1", "kind": effect.kind, "party": "target", "target": "x"}]
 
-        assert "_" not in wording.describe_change(entry("swap", effects=ordered))
+        assert "_" not in descriptions.describe_change(entry("swap", effects=ordered))
 
 
 def test_command_outcomes_are_included_in_the_description_of_a_change():
@@ -264,6 +267,6 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
     ]
 
     assert (
-        wording.describe_change(entry("call_progressed", reports=reports, reason="why"))
+        descriptions.describe_change(entry("call_progressed", reports=reports, reason="why"))
         == "(why); add failed: busy; end done"
     )

@@ -1,6 +1,6 @@
-"""The words of all surfaces: events, effects, statuses, reasons, waits.
+"""Message catalog: events, effects, statuses, reasons, and waits in words.
 
-`{who}` and `{party}` are filled in by `wording` and `pending`.
+`{who}` and `{party}` are filled in by `descriptions` and `pending`.
 """
 
 from typing import Literal
@@ -86,7 +86,7 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACH
     **LIMITS,
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
-#: Events whose words need no more than their own fields; `wording` describes the others.
+#: Events whose words need no more than their own fields; `descriptions` describes the others.
 EVENTS = {
     "conference_started": "conference started",
     "calls_overdue": "no callback about the calls has arrived; asking Twilio",
