@@ -37,7 +37,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         when.is_moving_to_voicemail,     STAY,                   refuse("the customer is on the way to the voicemail")),
     Row(S.LEAVING_MESSAGE,      ANY,           on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(T,                      ANY,           NOT_IN_VOICEMAIL,                    when.customer_is_in_voicemail,   STAY,                   refuse("the customer is in the voicemail")),
-    Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),
+    Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
 
     # call
     Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
@@ -45,7 +45,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE|E,                 ANY,           on.Call,                             None,                            STAY,                   refuse("the session already exists")),
 
     # convert
-    Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse("the agent has left or is leaving")),
+    Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
     Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
     # transfer, park: a bridge is converted first, unless the agent leaves immediately
@@ -54,10 +54,10 @@ COMMANDS: tuple[Row, ...] = (
     Row(B,                      RINGING,       on.Transfer,                         when.transfer_waits_for_agent,   STAY,                   do.accept_transfer),
     Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
     Row(B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
-    Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse("another transfer is in progress")),
+    Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse(reasons.TRANSFER_IN_PROGRESS)),
     Row(V,                      ANY,           (on.Transfer, on.Park),              None,                            STAY,                   do.accept_transfer),
     Row(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    STAY,                   refuse(reasons.one_side_is_gone)),
-    Row(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         STAY,                   refuse("the conference is full")),
+    Row(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         STAY,                   refuse(reasons.CONFERENCE_FULL)),
     Row(C,                      ANY,           (on.Transfer, on.Park),              None,                            S.CLEARING_END_ON_EXIT, (do.accept_transfer, do.begin_pending_transfer)),
 
     # retrieve
@@ -73,9 +73,9 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
     Row(T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
     Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
-    Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse("the target has not answered yet")),
+    Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse(reasons.TARGET_NOT_ANSWERED)),
     Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),
-    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
+    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.agent_was_released,         STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
     Row(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
     Row(T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
     Row(T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
@@ -84,7 +84,7 @@ COMMANDS: tuple[Row, ...] = (
     # Before the target answers, it becomes a blind transfer.
     Row(S.CLEARING_END_ON_EXIT, ANY,           COMPLETES,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
     Row(T,                      ANY,           COMPLETES,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
-    Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse("the target has not answered yet")),
+    Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(reasons.TARGET_NOT_ANSWERED)),
     Row(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  STAY,                   refuse("no consult is in progress: all parties are talking")),
     Row(S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
     Row(S.TALKING,              ANY,           on.Merge,                            None,                            S.UNHOLDING,            (do.begin_step, do.unhold_all)),
@@ -92,7 +92,7 @@ COMMANDS: tuple[Row, ...] = (
 
     # add
     Row(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             STAY,                   refuse("a party with this name is already on the call")),
-    Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse("the conference is full")),
+    Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
 
     # hold, unhold, mute, unmute
     Row(LIVE,                   ANY,           HOLDS_OR_MUTES,                      when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
@@ -109,7 +109,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
     Row(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     STAY,                   refuse("the agent is on hold")),
     Row(C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
-    Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse("the conference is full")),
+    Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
 
     # announce
     Row(V|C|T,                  ANY,           on.Announce,                         when.is_announcing,              STAY,                   refuse("another announcement is playing")),
