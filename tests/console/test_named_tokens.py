@@ -80,6 +80,15 @@ async def test_a_token_that_may_not_read_neither_signs_in_nor_gets_a_socket(open
     assert refused == [("forbidden", "robot")]
 
 
+async def test_a_cookie_of_one_token_is_not_made_anothers(opened):
+    browser, _ = await opened(DESK, table("admin", ["all"]))
+    cookie = (await sign_in(browser, secret_of("desk"))).headers["Set-Cookie"].partition(";")[0]
+    browser.session.cookie_jar.clear()
+    for name, status in (("desk", 403), ("admin", 401), ("api", 401)):
+        headers = OWN | origin(browser) | {"Cookie": cookie.replace("=desk.", f"={name}.")}
+        assert (await browser.post("/dead", json={"act": "retry"}, headers=headers)).status == status, name
+
+
 async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_console, path):
     """Without the first token, the key of cookies is random: it is in no file."""
     browser, tokens = await opened(WALL, token="")
@@ -141,11 +150,14 @@ async def test_a_command_needs_its_permission_and_its_destinations(opened, redis
     assert (sent["to"], sent["by"]) == ("client:dave", "desk/console")
 
 
-@pytest.mark.parametrize(("name", "status"), [("wall", 403), ("keeper", 200)])
-async def test_dead_letters_need_their_permission(opened, redis, name, status, lines):
-    browser, _ = await opened(WALL, table("keeper", ["read", "dead"]))
+@pytest.mark.parametrize(
+    ("name", "act", "status"),
+    [("wall", "drop", 403), ("keeper", "drop", 200), ("keeper", "resend", 403), ("sender", "resend", 200)],
+)
+async def test_dead_letters_need_their_permission(opened, redis, name, act, status, lines):
+    browser, _ = await opened(WALL, table("keeper", ["read", "dead"]), table("sender", ["read", "resend"]))
     await sign_in(browser, secret_of(name))
-    asked = {"act": "drop", "ids": ["1-1"]}
+    asked = {"act": act, "ids": ["1-1"]}
 
     answer = await browser.post("/dead", json=asked, headers=OWN | origin(browser))
 

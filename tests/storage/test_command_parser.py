@@ -15,6 +15,8 @@ NUMBER = "+14155550123"
 ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}
 TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
 CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+#: Braces would move a key to another slot of a cluster; the others are a pattern of keys.
+KEY_CHARACTERS = ("{0}x", "x{0}", "[a-z]")
 CALL_SID = "CA0123456789abcdef0123456789abcdef"
 VALID = {
     "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference", "ref": "desk/7 Ä"},
@@ -58,7 +60,8 @@ NAMES = (
     ({"type": "dance", "session": "s"}, f"unknown type 'dance'; one of: {NAMES}"),
     ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
     ({"type": "convert"}, "convert: missing field \"session\" (a session's id or a call SID)"),
-    ({"type": "convert", "session": "a*"}, "session must be 1 to 64 letters, digits, _, or -"),
+    *(({"type": "convert", "session": name}, "session must be 1 to 64 letters, digits, _, or -")
+      for name in ("a*", *KEY_CHARACTERS)),
     ({"type": "end", "session": "s", "to": "x"}, "end has no field 'to'; it takes session and id"),
     ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
@@ -104,16 +107,18 @@ NAMES = (
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
         "Lawyer", "1st", "a" * 33, "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
+        *KEY_CHARACTERS,
     )),
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
      ("add has no field 'mode'; "
      "it takes session, to, party, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
-    ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _, or -"),
+    *(({**ADD, "id": name}, "id must be 1 to 64 letters, digits, _, or -") for name in ("a b", *KEY_CHARACTERS)),
+    *(({**CALL, "session": name}, "session must be 1 to 64 letters, digits, _, or -") for name in KEY_CHARACTERS),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
-      for party in (NUMBER, NUMBER[1:], "a b", "a" * 65)),
+      for party in (NUMBER, NUMBER[1:], "a b", "a" * 65, *KEY_CHARACTERS)),
     ({"type": "supervise", "session": "s", "to": NUMBER},
      'supervise: missing field "mode" (monitor, whisper, or barge)'),
     ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper, or barge"),

@@ -329,6 +329,12 @@ async def test_group_is_made_again_after_everything_was_flushed(store, client, k
     assert (await client.xinfo_groups(keys.events(partition)))[0]["last-delivered-id"].decode() == ids[0]
 
 
+async def test_flushed_scripts_are_sent_again(store, client, keys, partition, lease):
+    await store.commit(partition, lease, Batch())
+    await client.script_flush()
+    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
+
+
 async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 2)
     async with full(client):

@@ -70,11 +70,24 @@ async def test_any_error_of_a_connection_is_an_outage_and_passes(client, place, 
                 assert await ask(client, way) == b"value", (way, name)
 
 
+async def echo(client: Client) -> None:
+    await client.echo("sent by the canceled task")
+
+
+async def echo_in_a_pipeline(client: Client) -> None:
+    await client.pipeline(transaction=False).echo("sent by the canceled task").execute()
+
+
+async def blocking_read(client: Client) -> None:
+    await client.xread({"stream": "0"}, block=1)
+
+
 @pytest.mark.redis
-async def test_cancellation_at_any_moment_ends_a_command(client) -> None:
+@pytest.mark.parametrize("ask", [echo, echo_in_a_pipeline, blocking_read])
+async def test_cancellation_at_any_moment_ends_a_command(client, ask) -> None:
     async def ask_for_ever() -> None:
         while True:
-            await client.echo("sent by the canceled task")
+            await ask(client)
 
     for iterations in range(40):
         task, cancellations = asyncio.create_task(ask_for_ever()), 0

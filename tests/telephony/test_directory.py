@@ -115,6 +115,14 @@ def test_directory_is_empty_without_a_file_and_an_agent():
     assert found.inbound("+14155550100") == InboundRoute()
 
 
+def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    found = load_directory(settings(CONFERRAL_TRANSFER_FALLBACK="billing"))
+    shown = f"{found!r} {found.inbound('+14155550170')!r}"
+    for hidden in ("4155550", "Gott", "alice", "bob"):
+        assert hidden not in shown
+
+
 # ---- names in settings and commands ------------------------------------------------------------------------------
 
 
