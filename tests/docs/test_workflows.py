@@ -44,6 +44,13 @@ def test_release_starts_from_a_tag_that_is_the_version(tmp_path: Path) -> None:
     assert (tmp_path / "output").read_text() == f"version={version}\n"
 
 
+def test_release_publishes_without_a_token_and_with_provenance() -> None:
+    assert JOBS["package"]["permissions"] == {"id-token": "write", "attestations": "write"}
+    options = [one.get("with", {}) for name in ("package", "image") for one in JOBS[name]["steps"]]
+    assert {"attestations": True} in options, "the index gets no password"
+    assert any(one.get("provenance") == "mode=max" for one in options)
+
+
 def test_release_installs_from_a_lock_that_has_what_builds() -> None:
     (commands,) = (one["run"] for one in JOBS["build"]["steps"] if "dist" in one.get("run", ""))
     (lock,) = re.findall(r"-r (\S+)", commands)
