@@ -76,3 +76,4 @@ async def test_stalled_readers_harm_no_call(durable_redis: RedisServer, chance: 
     assert set(served) == {STREAMS}
     assert not failed
     assert traffic.calls > AT_ONCE
+    assert not traffic.never_talked

@@ -50,6 +50,8 @@ class Traffic:
         self.calls = 0
         #: Commands whose outcome was never known.
         self.without_outcome: list[str] = []
+        #: Callers who gave up before they talked to anyone.
+        self.never_talked: list[str] = []
         self._sandbox = sandbox
         self._client = client
         self._keys = keys
@@ -99,6 +101,7 @@ class Traffic:
         ends_s = time.monotonic() + self._lasts_s * chance.uniform(0.8, 1.2)
         customer = await self._sandbox.call_in(f"+1415555{number % 10_000:04}", NUMBER)
         if not await self._comes(lambda: self._talks(customer), PATIENCE_S) or customer.record.is_final:
+            self.never_talked.append(customer.sid)
             customer.hang_up()
             return
         plays: dict[str, Callable[[CallHandle, Random], Awaitable[None]]] = {
