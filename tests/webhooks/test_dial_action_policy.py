@@ -4,7 +4,7 @@ from conferral.statemachine.events import DialEnded
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State, WaitAudio
+from conferral.statemachine.states import Phase, State, WaitAudio
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.call_routing import NextAgent
@@ -83,6 +83,25 @@ def agent(**known):
 )  # fmt: skip
 def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
     assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
+
+
+TARGET = a_party(call_sid="CA7", label="target-1", dial_id="d")
+
+
+@each(
+    "direction, state, phase, party, dial, expected",
+    [
+        ("inbound",  "transferring", Phase.NONE,   agent(), CONF, HANG_UP),
+        ("outbound", "transferring", Phase.NONE,   agent(wait_audio=WaitAudio.MUSIC), BRIDGE, JOIN),
+        ("inbound",  "transferring", Phase.NONE,   TARGET, CONF, HANG_UP),
+        ("inbound",  "conferenced",  Phase.PARKED, TARGET, CONF, HANG_UP),
+    ],
+)  # fmt: skip
+def test_only_a_customer_is_made_to_wait(direction, state, phase, party, dial, expected):
+    name = party.label.rpartition("-")[0]
+    given = facts(state, direction=direction, phase=phase, **{name: party})
+
+    assert decide(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
 
 
 @each("state", State)

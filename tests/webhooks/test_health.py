@@ -1,10 +1,12 @@
+import asyncio
 import inspect
 import json
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.web import server
 from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.twilio_queries import TwilioQueries
@@ -67,6 +69,19 @@ def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
             continue  # the webhooks use a few of Twilio's reads
         assert list(inspect.signature(getattr(fake, name)).parameters) == list(inspect.signature(method).parameters)
         assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)
+
+
+async def test_concurrent_polls_query_redis_and_the_metrics_once(client, ingest, metrics, monkeypatch):
+    redis_error, exposition = AsyncMock(return_value=""), Mock(return_value=b"")
+    monkeypatch.setattr(ingest, "redis_error", redis_error)
+    monkeypatch.setattr(metrics, "exposition", exposition)
+    monkeypatch.setattr(server, "TTL_S", 3600)
+
+    for path in ("/readyz", "/metrics"):
+        answers = await asyncio.gather(*(read(client, path) for _ in range(50)))
+        assert {status for status, _, _ in answers} == {200}
+
+    assert (redis_error.await_count, exposition.call_count) == (1, 1)
 
 
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):

@@ -165,21 +165,47 @@ async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
     assert len(ingest.events) == 1
 
 
-class SilentIngest(FakeIngest):
-    """Never has stored anything."""
+class SlowIngest(FakeIngest):
+    """Stores when the test lets it."""
 
     def __init__(self):
         super().__init__()
-        self.reached = asyncio.Event()
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def publish(self, event, *, call_sid=""):
         self.reached.set()
-        await asyncio.Event().wait()
+        await self.go_on.wait()
+        await super().publish(event, call_sid=call_sid)
+
+
+async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make):
+    ingest = SlowIngest()
+
+    async with serving(make(ingest)) as (port, stop, server):
+        reader, writer = await connect(port)
+        writer.write(REQUEST)
+        await ingest.reached.wait()
+        stop.set()
+        while True:  # until the port is closed
+            try:
+                _, other = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                break
+            other.close()
+        ended, _ = await asyncio.wait([server], timeout=0.2)  # time for one that gives up
+        assert not ended
+        ingest.go_on.set()
+
+        assert (await reader.readline()).split()[1] == b"204"
+        await server
+        writer.close()
+
+    assert len(ingest.events) == 1
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):
     monkeypatch.setattr(server_module, "SHUTDOWN_MAX_S", 0.05)
-    ingest = SilentIngest()
+    ingest = SlowIngest()
 
     async with serving(make(ingest)) as (port, stop, server):
         _, writer = await connect(port)

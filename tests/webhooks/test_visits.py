@@ -1,5 +1,7 @@
 """Voice requests of a call that has opened a session before."""
 
+from unittest.mock import AsyncMock
+
 import pytest
 
 from tests.webhooks.documents import action_of, said, verbs
@@ -67,6 +69,14 @@ async def test_request_gets_the_same_answer_until_its_document_runs(client, inge
 
     assert (second == first) is repeats
     assert verbs(second) == (["Dial"] if repeats else ["Pause", "Redirect"])
+
+
+async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest):
+    ingest.facts = facts("conferenced", customer=a_party(call_sid=CALLER, status="left"))
+    ingest.claim_visit, ingest.read = AsyncMock(return_value=f"{CALLER}-2"), lambda _session_id: _none()
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert action_of(document).session_id == f"{CALLER}-2"
 
 
 async def test_twentieth_visit_opens(client, ingest):

@@ -1,7 +1,6 @@
 """A Redis in memory, for simulations: its commands, our real scripts, redis-py's own replies, and an injected clock.
 
-It is held to the real one by tests/storage, which run on both, and there by test_memory_redis.py, which asks both the
-same at random. What it does not know it refuses aloud.
+It is held to the real one by tests/storage, which run on both. What it does not know it refuses aloud.
 
     server = MemoryServer(clock.wall_ms)
     client, blocking = server.client(), server.client(blocking=True)

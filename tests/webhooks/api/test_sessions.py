@@ -198,6 +198,16 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     }  # fmt: skip
 
 
+async def test_a_log_is_returned_page_by_page_the_oldest_entries_first(api, store):
+    await put(store, session(), log=[entry(number) for number in range(4)])
+
+    _, first = await get(api, f"/sessions/{CALLER}/log?limit=2")
+    _, last = await get(api, f"/sessions/{CALLER}/log?limit=2&cursor={first['cursor']}")
+
+    assert [one["version"] for page in (first, last) for one in page["entries"]] == ["0", "1", "2", "3"]
+    assert last["cursor"] is None
+
+
 @pytest.mark.parametrize("effects", ["{", "1", '{"id": 1}', "[1]", ""])
 async def test_effects_that_cannot_be_understood_are_left_out(api, store, effects):
     await put(store, session())

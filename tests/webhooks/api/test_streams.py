@@ -291,7 +291,8 @@ async def test_reader_too_far_behind_is_disconnected_and_others_go_on(api, store
     assert count("conferral_streams_dropped_total") == 1
 
 
-async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api, store, monkeypatch):
+async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api, store, metrics, monkeypatch):
+    assert streams.STREAMS_MAX == 200  # promised
     monkeypatch.setattr(streams, "STREAMS_MAX", 1)
     api = await open_api()
     await put(store, session())
@@ -300,6 +301,7 @@ async def test_streams_beyond_the_limit_are_refused_until_one_is_closed(open_api
         async with api.get(f"/sessions/{CALLER}/log", headers=EVENTS) as response:
             assert (response.status, (await response.json())["error"]["type"]) == (503, "too-many-streams")
             assert int(response.headers["Retry-After"]) > 0
+        assert metrics.registry.get_sample_value("conferral_streams_refused_total") == 1
         assert (await ask(api, "GET", "/sessions"))[0] == 200
 
     async def is_served():
