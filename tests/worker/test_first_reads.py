@@ -50,6 +50,8 @@ async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
     context: Any = SimpleNamespace(partition_store=store, core=core)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
     await first_reads.begin()
+    if clock is None:
+        first_reads.stop()
     return first_reads
 
 
@@ -156,20 +158,17 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
 async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
     store = Store(live="abcde")
     first_reads = await begun(store, ClusterClock(loop, 0.0))
-
-    async def asked() -> str:
-        await first_reads.request_due()
-        return "".join(store.asked)
-
-    assert await asked() == "ab"
     first_reads.admit([(Entry("6-1", {}), Complete(session_id="e"))])
-    assert await asked() == "abe", "one with an entry waits for no other"
-    first_reads.end(decided(READ, Session("a", version=1)))
-    assert await asked() == "abe"
-    first_reads.end(decided(READ, Session("b", version=1)))
-    assert await asked() == "abec"
+    for second, asked in [(0.5, "ea"), (1.5, "eabc"), (2.5, "eabcd"), (9.5, "eabcd"), (10.5, "eabcdea")]:
+        await asyncio.sleep(second - loop.time())  # a delay: virtual time
+        assert "".join(store.asked) == asked
     refused = EffectFailed(session_id="e", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
     assert first_reads.admit([(Entry("6-2", {}), refused)])
-    assert await asked() == "abec"
-    await asyncio.sleep(10.0)  # a delay: virtual time
-    assert await asked() == "abececd", "without a result, again"
+    for name in "abcd":
+        first_reads.end(decided(READ, Session(name, version=1)))
+    await asyncio.sleep(1.0)  # a delay: virtual time
+    assert "".join(store.asked) == "eabcdeae", "its read failed"
+    first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
+    await first_reads.request_reads_of_waiting()
+    assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    first_reads.stop()

@@ -61,6 +61,7 @@ class BatchProcessor:
         """
         parsed = await self._parse(entries)
         admitted = self._first_reads.admit(parsed)
+        await self._first_reads.request_reads_of_waiting()
         await self._process(admitted)
         return len(admitted) < len(parsed)
 

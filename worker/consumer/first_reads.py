@@ -5,11 +5,13 @@ these would end calls. So until a read has shown a session what its calls do, it
 effects in the outbox. Of its older callbacks, only the newest of each call and conference counts.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import ReadCalls
@@ -36,9 +38,10 @@ log = structlog.get_logger()
 Events = list[tuple[Entry, Event]]
 #: The `finding` of the event that makes a session read.
 ROLLED_BACK = "rolled-back"
-#: Sessions of a partition that read at a time (count); one with an entry need not wait for others.
+#: Sessions of a partition that read at a time (count), and the pause in between, seconds. One with an entry goes first.
 READS_AT_A_TIME = 2
-#: When a read without a result is repeated, seconds.
+READS_PAUSE_S = 1.0
+#: When a read without an answer is repeated, seconds.
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
 WAITING_MAX = 10_000
@@ -69,7 +72,7 @@ class FirstReads:
         self._waiting: defaultdict[str, Events] = defaultdict(list)
         self._ready: list[Entry] = []
         self._newest_id = parse_entry_id(lease.newest_id)
-        self._is_needed = False
+        self._task: asyncio.Task[None] | None = None
         #: Requests for reads so far (count).
         self._request_count = 0
 
@@ -83,9 +86,14 @@ class FirstReads:
                 if ENTRY_ID.fullmatch(entry_id) and parse_entry_id(entry_id) > self._newest_id
             }
             self._unread = {name: None for name in read_at if name not in self._verified}
-            self._is_needed = True
+            self._task = asyncio.get_running_loop().create_task(self._request_all())
             if self._unread:
                 log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
+
+    def stop(self) -> None:
+        """Leave the rest to the next holder."""
+        if self._task is not None:
+            self._task.cancel()
 
     def is_unread(self, session_id: str) -> bool:
         """Whether a session must still read."""
@@ -111,7 +119,7 @@ class FirstReads:
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
-        if not self._is_needed:
+        if self._task is None:
             return events
         admitted = []
         for entry, event in events:
@@ -139,8 +147,10 @@ class FirstReads:
                 return True
             self._verified.discard(session_id)
             self._unread[session_id] = None
-        is_failed_read = isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind
-        return is_failed_read or isinstance(event, AccountSwept | CallsRead)
+        if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
+            self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # request it again soon
+            return True
+        return isinstance(event, AccountSwept | CallsRead)
 
     def _is_old(self, entry: Entry) -> bool:
         """Whether an entry is from before the rollback was noticed."""
@@ -202,14 +212,26 @@ class FirstReads:
             if event.sequence is not None and event.sequence < newest[event.source] and self._is_old(entry)
         ]
 
-    async def request_due(self) -> None:
-        """Make sessions read: those with waiting entries, and some of the others."""
+    async def _request_all(self) -> None:
+        """Request reads, some at a time, until all sessions have read."""
+        with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
+            while self._unread and self._lease.is_verifying(self._clock):
+                now_s = self._clock.monotonic_s()
+                due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
+                due.sort(key=lambda name: name not in self._waiting)
+                await self._request(due[:READS_AT_A_TIME])
+                await asyncio.sleep(READS_PAUSE_S)
+
+    async def request_reads_of_waiting(self) -> None:
+        """Request the reads of sessions with waiting entries, once each."""
+        if unrequested := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
+            await self._request(unrequested)
+
+    async def _request(self, session_ids: Iterable[str]) -> None:
+        """Publish the event that makes sessions read Twilio."""
         now_s = self._clock.monotonic_s()
-        due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
-        free = max(0, READS_AT_A_TIME - (len(self._unread) - len(due)))
-        others = [name for name in due if name not in self._waiting][:free]
         events = []
-        for session_id in [*(name for name in due if name in self._waiting), *others]:
+        for session_id in session_ids:
             # A former holder's read may have died with it, so its request does not count; an answer that it got does.
             self._request_count += 1
             token = f"{ROLLED_BACK}:{self._lease.holder}:{self._request_count}"

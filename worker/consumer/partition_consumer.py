@@ -167,6 +167,7 @@ class PartitionConsumer:
             # After an unexpected error, the partition is claimed again, so that its effects are verified.
             self.is_lost = self.is_lost or not is_well
             self._dispatcher.stop()
+            self._first_reads.stop()
             if self._firing is not None:
                 self._firing.cancel()
         await self._dispatcher.writes.wait_finished()
@@ -212,7 +213,6 @@ class PartitionConsumer:
 
     async def _run_once(self) -> None:
         await self._confirm_when_due()
-        await self._first_reads.request_due()
         if entries := self._first_reads.take_ready():
             await self._decide(entries)
             return
