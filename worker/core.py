@@ -27,7 +27,6 @@ log = structlog.get_logger()
 REDIS_PAUSE_S = 0.2
 #: Between two ticks, seconds.
 TICK_S = 0.5
-ACCEPTED, REFUSED = "accepted", "refused"
 
 
 @dataclass(slots=True)
@@ -49,8 +48,8 @@ class WorkerCore:
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
     tasks: tuple[str, ...] = TASKS
-    #: What Twilio's last answer said about our credentials: `ACCEPTED`, `REFUSED`, or empty.
-    credentials: str = ""
+    #: Whether Twilio accepts our credentials, by its last answer; None before one that says so.
+    is_accepted: bool | None = None
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
 

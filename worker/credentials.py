@@ -12,7 +12,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.http_client import RequestResult, label_requests, send
-from conferral.worker.core import ACCEPTED, REFUSED, WorkerCore
+from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 from conferral.worker.ownership import Ownership
 
@@ -24,12 +24,12 @@ CHECK_EVERY_S = 1.0
 FIRST_ANSWER_S = 2.0
 
 
-def credentials_status(answer: RequestResult) -> str:
-    """Return whether an answer accepts or refuses the credentials; else empty."""
+def accepts_credentials(answer: RequestResult) -> bool | None:
+    """Whether an answer accepts the credentials; None if it does not say."""
     if refuses_credentials(answer):
-        return REFUSED
+        return False
     # Anything else from Twilio itself was authenticated first.
-    return ACCEPTED if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else ""
+    return True if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else None
 
 
 async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
@@ -53,8 +53,9 @@ class CredentialsWatch:
         self._ownership = ownership
 
     def observe(self, answer: RequestResult) -> None:
-        """Update the status by Twilio's answer; others don't change it."""
-        self._core.credentials = credentials_status(answer) or self._core.credentials
+        """Note what Twilio's answer says; others change nothing."""
+        if (is_accepted := accepts_credentials(answer)) is not None:
+            self._core.is_accepted = is_accepted
 
     async def check_before_start(self) -> None:
         """Check once, before this worker takes partitions; do not wait for long."""
@@ -65,7 +66,7 @@ class CredentialsWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Check after each refusal, and while the credentials are refused."""
         while not stop.is_set():
-            if self._core.credentials == REFUSED:
+            if self._core.is_accepted is False:
                 await self._update_standby()
             await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
@@ -73,7 +74,7 @@ class CredentialsWatch:
         """Request once, then begin or end the standby by the answer."""
         with suppress(ProviderError):
             await self._probe_credentials()
-        is_on = self._core.credentials == REFUSED and self._ownership.is_other_accepted
+        is_on = self._core.is_accepted is False and self._ownership.is_other_accepted
         if is_on != self._core.is_on_standby:
             self._core.is_on_standby = is_on
             self._core.metrics.worker_standby.set(is_on)

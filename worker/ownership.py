@@ -23,7 +23,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.core import ACCEPTED, REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
+from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 
@@ -143,7 +143,7 @@ class Ownership:
             wants=wants,
             tasks=self._core.tasks,
             gives_back=dict(self._gives_back),
-            is_accepted=self._core.credentials == ACCEPTED,
+            is_accepted=bool(self._core.is_accepted),
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
             },

@@ -6,8 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.core import ACCEPTED, REFUSED
-from conferral.worker.credentials import CredentialsWatch, credentials_status
+from conferral.worker.credentials import CredentialsWatch, accepts_credentials
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
@@ -15,23 +14,23 @@ from tests.support.redis_server import RedisServer
 
 
 @each("status, code, expected", [
-    (200, 0, ACCEPTED), (404, 20404, ACCEPTED), (429, 20429, ACCEPTED), (401, 20003, REFUSED), (403, 20003, REFUSED),
-    (401, 0, REFUSED), (403, 0, REFUSED), (403, 21215, ACCEPTED), (403, 20403, ACCEPTED), (404, 0, ""),
-    (500, 20500, ""), (0, 0, ""),
+    (200, 0, True), (404, 20404, True), (429, 20429, True), (401, 20003, False), (403, 20003, False),
+    (401, 0, False), (403, 0, False), (403, 21215, True), (403, 20403, True), (404, 0, None),
+    (500, 20500, None), (0, 0, None),
 ])  # fmt: skip
-def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: str) -> None:
-    assert credentials_status(RequestResult(status, code, 0.0, 0.0)) == expected
+def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: bool | None) -> None:
+    assert accepts_credentials(RequestResult(status, code, 0.0, 0.0)) is expected
 
 
 @pytest.mark.parametrize("status", [0, 500])
 def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
-    core = Mock(credentials="")
+    core = Mock(is_accepted=None)
     watch = CredentialsWatch(core, Mock(), Mock())
     watch.observe(RequestResult(401, 20003, 0.0, 0.0))
     watch.observe(RequestResult(status, 0, 0.0, 0.0))
-    assert core.credentials == REFUSED
+    assert core.is_accepted is False
     watch.observe(RequestResult(200, 0, 0.0, 0.0))
-    assert core.credentials == ACCEPTED
+    assert core.is_accepted is True
 
 
 @pytest.mark.redis
