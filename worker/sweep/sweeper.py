@@ -132,9 +132,11 @@ class Sweeper:
         The stop interrupts a sweep: what it has published is a duplicate in the next one.
         """
         sweeping, stopping = asyncio.ensure_future(self._sweep_at_intervals()), asyncio.ensure_future(stop.wait())
-        await asyncio.wait({sweeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sweeping, stopping):
-            task.cancel()
+        try:
+            await asyncio.wait({sweeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sweeping, stopping):
+                task.cancel()
         await asyncio.wait({sweeping})
         if not sweeping.cancelled():
             sweeping.result()

@@ -260,6 +260,15 @@ async def test_refused_sweep_waits_for_its_interval(sea: SweepHarness) -> None:
     await running
 
 
+async def test_canceled_sweeper_leaves_no_sweep_behind(sea: SweepHarness) -> None:
+    sea.account.waits = asyncio.Event()
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(sea.sweeper().run(asyncio.Event()))
+    await sea.until(lambda: sea.account.readings > 0)
+    running.cancel()
+    await sea.until(lambda: asyncio.all_tasks() <= before)
+
+
 # ---- who sweeps, and when --------------------------------------------------------------------------------------------
 
 
