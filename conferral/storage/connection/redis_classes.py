@@ -122,12 +122,9 @@ class ErrorMappingRedis(redis_asyncio.Redis):
 
 
 class ErrorMappingPipeline(Pipeline):
-    """Pipeline that maps errors, and keeps Redis's own text of a refusal."""
+    """Pipeline that maps errors."""
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """See redis-py."""
         with as_connection_error():
             return await super().execute(raise_on_error)
-
-    def annotate_exception(self, *_arguments: object) -> None:
-        """Do nothing: redis-py would put its own text before Redis's code."""
