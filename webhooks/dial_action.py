@@ -48,7 +48,7 @@ from conferral.webhooks.visits import Visits
 #: How often one dial action reads Redis before it asks Twilio.
 REDIS_READS_MAX = 3
 #: How often one dial action is requested while Twilio does not answer. The party hears silence, for some ten seconds.
-REQUESTS_MAX = 6
+REPEATED_REQUESTS_MAX = 6
 
 
 class DialActionAnswer(StrEnum):
@@ -184,7 +184,7 @@ def decide_by_child(
     child_status: str | None, outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
     """Decide by the other side's call; its status is None if unknown."""
-    if child_status is None and outcome.request_number < REQUESTS_MAX:
+    if child_status is None and outcome.request_number < REPEATED_REQUESTS_MAX:
         return DialActionAnswer.WAIT
     if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
         return DialActionAnswer.JOIN
@@ -193,7 +193,7 @@ def decide_by_child(
 
 def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> DialActionAnswer:
     """Decide by Twilio's lists; `has_started` is None if unknown."""
-    if has_started is None and outcome.request_number < REQUESTS_MAX:
+    if has_started is None and outcome.request_number < REPEATED_REQUESTS_MAX:
         return DialActionAnswer.WAIT
     # In a conference that has started, the others have left. If one of that name is in progress, it may be another
     # program's: no one joins strangers. Without an answer, the party would wait without end: no session knows the
@@ -230,7 +230,7 @@ def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAns
     may_fall_back = (
         name == CUSTOMER and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _PHRASES
     )
-    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REQUESTS_MAX else answer
+    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REPEATED_REQUESTS_MAX else answer
 
 
 def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:

@@ -19,7 +19,7 @@ from conferral.runtime.web.server import Lines, SharedResult, monitoring_handler
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import as_store_errors
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
@@ -258,7 +258,7 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     """Return why the worker is not ready, one line each; empty if it is."""
     problems = []
     try:
-        with store_errors():
+        with as_store_errors():
             # With a write: a server that answers PING may refuse writes.
             await core.client.set(core.keys.probe, core.clock.wall_ms())
     except StoreError as error:

@@ -33,7 +33,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.connection.client import BlockingReads, ask, is_cluster, run_or_raise, store_errors
+from conferral.storage.connection.client import BlockingReads, as_store_errors, ask, is_cluster, run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import (
     COMMAND_TTL_S,
@@ -198,7 +198,7 @@ class CommandRouter:
         """
         after, held_back = "0", set[str]()
         while not stop.is_set():
-            with store_errors():
+            with as_store_errors():
                 found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
             entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
             for entry in entries:
@@ -273,7 +273,7 @@ class CommandRouter:
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         if boundary.unexpected is not None:
             await self._give_up(entry, fields or {}, reason_of(boundary.unexpected))
-        with store_errors():
+        with as_store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
 
     async def _give_up(self, entry: Entry, fields: dict[str, str], reason: str) -> None:
@@ -325,7 +325,7 @@ class CommandRouter:
         if isinstance(event, Call) and parsed.session:
             event = replace(event, conference_name=self._rules.conference_names.make(session_id, command_id))
         tracing.annotate({tracing.SESSION_ID: session_id, "conferral.command": event.name})
-        with store_errors():
+        with as_store_errors():
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
@@ -382,7 +382,7 @@ class CommandRouter:
         """Claim an id, for one outcome; return its session, None if it is taken."""
         fields = entry.text()
         digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
-        with store_errors():
+        with as_store_errors():
             owner, claimed_for = await scripts.claim_command(
                 self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
             )

@@ -41,7 +41,7 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.outcomes import OutcomeReceiver, OutcomeSender
+from conferral.worker.outcome_sender import OutcomeReceiver, OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from conferral.worker.sweep.diff import route_of_own_bridge

@@ -7,7 +7,7 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import SCHEMA_VERSION, account_digest, other_account, read_stream_warnings
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, as_store_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
@@ -104,7 +104,7 @@ def fix_for(error: StoreError, **refusals: str) -> str:
 async def check_reachable(client: Client, address: str) -> tuple[CheckResult, dict[str, Any]]:
     """Return whether Redis answers, and its INFO; empty if it doesn't."""
     try:
-        with store_errors():
+        with as_store_errors():
             info = await client.info()
     except StoreError as error:
         is_silent = error.state in SILENT_STATES and not error.node
@@ -120,7 +120,7 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
     settings: dict[str, Any] = {}
     for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
         try:
-            with store_errors():
+            with as_store_errors():
                 settings |= await client.config_get(name)
         except StoreError:
             continue  # hosted Redis often forbids CONFIG; INFO has to do
@@ -171,7 +171,7 @@ async def _check_default_user(client: Client) -> list[CheckResult]:
     line if the user may do everything.
     """
     try:
-        with store_errors():
+        with as_store_errors():
             user = await client.acl_getuser("default")
     except StoreError:
         found = "the ACL can't be read: if the user default is off, a restart of this version hangs up live calls"
@@ -204,7 +204,7 @@ async def check_scripts(client: Client) -> CheckResult:
     """Check that Redis accepts every script."""
     for name, script in SCRIPTS.items():
         try:
-            with store_errors():
+            with as_store_errors():
                 await client.script_load(script.text)
         except StoreError as error:
             fix = fix_for(error, NOPERM="allow SCRIPT and EVALSHA for this user")
@@ -216,7 +216,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
     """Check that Redis was set up with these settings; write nothing."""
     key = config_key(settings.prefix)
     try:
-        with store_errors():
+        with as_store_errors():
             found, account, schema = await client.hmget(key, ["partitions", "account", "schema"])
     except StoreError as error:
         fix = fix_for(

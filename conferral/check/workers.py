@@ -12,7 +12,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, as_store_errors, server_time_ms
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -41,7 +41,7 @@ def _check_replicas(client: ClusterClient) -> CheckResult:
 async def _check_coverage(client: ClusterClient) -> CheckResult:
     name = "cluster-require-full-coverage"
     try:
-        with store_errors():
+        with as_store_errors():
             found = await client.config_get(name)
     except StoreError:
         return ok("coverage", f"{name} can't be read here")  # hosted Redis often forbids CONFIG

@@ -29,7 +29,7 @@ from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox import Retention, Sandbox
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import as_store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.process_registry import live_workers
 
@@ -234,7 +234,7 @@ async def _wait_until_ready(started: list[Subprocess], checks: Mapping[str, Call
 
 async def _redis_answers(reader: SessionQueries) -> bool:
     try:
-        with store_errors():
+        with as_store_errors():
             return bool(await reader.client.ping())
     except StoreError:
         return False

@@ -267,7 +267,7 @@ class Scenario:
             state = (await self._session()).state or "unknown"
             raise CommandNotDoneError(f"{description} did not come within {STEP_S:g} s; the session is {state}")
 
-    async def heard_no_one_text(self, party: str, since_s: float) -> str:
+    async def time_without_talk(self, party: str, since_s: float) -> str:
         """Return how long a party has heard no one, in ms with the unit."""
         now_s = self.runner.sandbox.now_s
         heard_s = sum(

@@ -170,7 +170,7 @@ async def _convert_measured(play: Scenario) -> None:
     since_s = play.runner.sandbox.now_s
     await play.do("command", "convert")
     await play.expect_talk(THE_CUSTOMER, "alice")
-    customer, agent = await play.heard_no_one_text("customer", since_s), await play.heard_no_one_text("agent", since_s)
+    customer, agent = await play.time_without_talk("customer", since_s), await play.time_without_talk("agent", since_s)
     await play.narrator.add_observation(f"silence: customer {customer}, alice {agent}")
 
 

@@ -243,6 +243,7 @@ def _dial_ended(details: Details) -> str:
 
 
 def _participant_left(details: Details) -> str:
+    """Say that a party, such as the agent, has left the conference."""
     if details["left_reason"] == "participant_add_failed":
         return f"{details['party']} could not be added to the conference"
     return _with_notes(f"{details['party']} left the conference", details["left_reason"].replace("_", " "))

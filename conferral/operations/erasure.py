@@ -24,7 +24,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, read_stream, run_each, store_errors
+from conferral.storage.connection.client import CHUNK, as_store_errors, read_stream, run_each
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
 log = structlog.get_logger()
@@ -232,7 +232,7 @@ class SessionErasure:
         async for _, entry in read_stream(self._client, self._keys.commands):
             if _names_session(entry, names):
                 return "one of its commands has not been processed yet"
-        with store_errors(key := self._keys.outbox(partition)):
+        with as_store_errors(key := self._keys.outbox(partition)):
             outbox = await self._client.hgetall(key)
         if any(_is_unfinished_work_of(session_id, body) for body in outbox.values()):
             return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
@@ -260,7 +260,7 @@ class SessionErasure:
 
     async def _scan(self, read: str, pattern: str, *arguments: str) -> AsyncIterator[tuple[str, Any]]:
         """Yield keys with what they hold; a migrating key may appear twice."""
-        with store_errors():
+        with as_store_errors():
             names = [key.decode(errors="replace") async for key in self._client.scan_iter(match=pattern, count=CHUNK)]
         answers = await run_each(self._client, [(read, name, *arguments) for name in names])
         for name, answer in zip(names, answers, strict=True):

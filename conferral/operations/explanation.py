@@ -318,7 +318,10 @@ def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:
 
 
 def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
-    """Return useful commands, likeliest first: name, reason, and options."""
+    """Return useful commands, likeliest first: name, reason, and options.
+
+    The caller leaves out those that the session does not allow.
+    """
     end = ("end", "ends the call for everyone", "")
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]

@@ -9,7 +9,7 @@ from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, Command, as_store_errors, run_each, server_time_ms
 from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
@@ -173,7 +173,7 @@ async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
     """
     client, keys = reader.client, reader.keys
     now_ms = await server_time_ms(client, keys.processes)
-    with store_errors():
+    with as_store_errors():
         silent = await client.zrangebyscore(keys.workers, "-inf", f"({now_ms - SHOWN_DEAD_AFTER_MS}")
     owners = await coordinator.read_owners(client, keys)
     # A worker that renews what it owns runs.

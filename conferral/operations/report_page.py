@@ -93,8 +93,8 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
 
     classes = [f"is-{re.sub('[^a-z]', '-', name)}" for name in series]
 
-    def bare(root: Any) -> Any:
-        """Keep the drawing, without styles and scripts; name the series."""
+    def strip_styles(root: Any) -> Any:
+        """Keep pygal's drawing without its styles and scripts; name the series."""
         for node in root.iter():
             for inner in list(node):
                 if inner.tag in ("defs", "desc", "title") or not isinstance(inner.tag, str):  # or a comment
@@ -119,7 +119,7 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
     chart.x_labels = [one if len(one) <= _LABEL_MAX else f"{one[: _LABEL_MAX - 1]}…" for one in reversed(labels)]
     for name, values in series.items():
         chart.add(name, values[::-1])
-    chart.add_xml_filter(bare)
+    chart.add_xml_filter(strip_styles)
     keys = " ".join(
         f'<span class="key {kind}">{escape(name)}</span>' for name, kind in zip(series, classes, strict=True)
     )

@@ -14,7 +14,7 @@ from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSessio
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.session_reader import SCANNED_MAX, SessionReader
 from conferral.storage.queries.session_reader import Fields as Fields
@@ -186,13 +186,13 @@ class SessionQueries(SessionReader):
 
     async def last_outcome_id(self) -> str:
         """Return the newest outcome's id; one before all others without any."""
-        with store_errors():
+        with as_store_errors():
             entries = await self.client.xrevrange(self.keys.outcomes, count=1)
         return str(entries[0][0].decode()) if entries else "0-0"
 
     async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
         """Return at most `CHUNK` outcomes after an id, oldest first, with ids."""
-        with store_errors():
+        with as_store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
 

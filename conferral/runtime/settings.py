@@ -283,7 +283,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "asked",
     )
     session_ttl_s: int = setting(
-        "CONFERRAL_SESSION_TTL", "seconds an ended session stays in Redis", 86_400, ge=60, le=31_536_000
+        "CONFERRAL_SESSION_TTL", "seconds an ended session stays in Redis (retention)", 86_400, ge=60, le=31_536_000
     )
     outcomes_kept: int = setting(
         "CONFERRAL_OUTCOMES_KEPT",

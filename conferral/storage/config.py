@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, ask, raise_refusals, run_all, store_errors
+from conferral.storage.connection.client import Client, as_store_errors, ask, raise_refusals, run_all
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 
@@ -60,7 +60,7 @@ async def ensure(
     """
     key, account = config_key(prefix), account_digest(account_sid)
     fields = {"partitions": partitions, "account": account, "schema": schema_version}
-    with _url_errors(), store_errors():
+    with _url_errors(), as_store_errors():
         values = await client.hmget(key, [*fields])
         if None in values:  # write only if absent: a full Redis refuses writes
             for field, value in fields.items():
@@ -123,7 +123,7 @@ async def check_eviction_policy(client: Client) -> None:
 async def _eviction_problem(client: Client) -> str:
     """Return what is wrong if a policy evicts any key; empty if none does."""
     try:
-        with store_errors():
+        with as_store_errors():
             info = await client.info("memory")
     except StoreUnreachableError:
         raise
@@ -149,7 +149,7 @@ async def read_warnings(client: Client, keys: Keys) -> dict[str, str]:
 async def read_stream_warnings(client: Client, keys: Keys) -> dict[str, str]:
     """Return which shared streams refuse entries, by kind."""
     streams = {"commands": keys.commands, "outcomes": keys.outcomes, "dead": keys.dead}
-    with store_errors():
+    with as_store_errors():
         answers = await run_all(client, [("XINFO STREAM", key) for key in streams.values()])
     problems = zip(streams.items(), map(_stream_problem, answers), strict=True)
     return {kind: f"{key} takes no entries: it {problem}" for (kind, key), problem in problems if problem}

@@ -13,7 +13,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, as_store_errors
 from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
@@ -103,7 +103,7 @@ class Owner:
 async def read_owners(client: Client, keys: Keys) -> dict[str, Owner]:
     """Return the owners of all partitions, by their numbers, and of all tasks."""
     items = [*map(str, range(keys.partitions)), *TASKS]
-    with store_errors(keys.owners):
+    with as_store_errors(keys.owners):
         found = await client.hmget(keys.owners, items)
     return {
         item: _owner(parse_object((text or b"").decode(errors="replace")))

@@ -251,7 +251,10 @@ def dialed_number(text: str, own_number: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list (empty: nothing); never premium-rate or emergency numbers."""
+    """Countries, prefixes, and domains that may be dialed (`allow_list`).
+
+    Empty: nothing. Premium-rate and emergency numbers never are.
+    """
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = field(default=(), repr=False)

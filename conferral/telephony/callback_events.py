@@ -328,7 +328,7 @@ def gate_reached(fields: Fields, gate: Gate) -> GateReached:
 
 
 def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDecided:
-    """Return the event for the gate's decision."""
+    """Return the event of a decision at the gate; repeated, it is a duplicate."""
     call_sid = call_sid_of(fields)
     return GateDecided(
         session_id=gate.session_id,

@@ -37,7 +37,7 @@ CONNECT_TIMEOUT_S = 3.0
 TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
 #: executor's limits stay below this one (its reads send up to two requests together), so no request waits here.
-REQUESTS_MAX = 96
+CONNECTIONS_MAX = 96
 #: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
 #: Maximum size of an answer, decompressed: a call has 2 KiB, and a page 50 of them unless `PageSize` asks for more.
@@ -259,7 +259,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=REQUESTS_MAX, keepalive_timeout=KEEPALIVE_TIMEOUT_S),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_TIMEOUT_S),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 request_class=_GuardedRequest,

@@ -67,7 +67,7 @@ class TwilioQueries:
         self._client = client
         self._own_number = own_number
 
-    async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
+    async def check_redirect(self, effect: RedirectCall) -> RedirectSeen:
         """Verify a redirect by its label and call in the session's conferences.
 
         A leg redirected to wait does not start its conference. A leg that started it, or that is in the conference that

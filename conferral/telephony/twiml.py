@@ -85,7 +85,7 @@ class TwimlBuilder:
         return str(response)
 
     def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing and ask for a key (DTMF); voicemail presses none."""
+        """Play the briefing to the dialed party, and ask for a key (DTMF)."""
         response = VoiceResponse()
         gather = response.gather(
             action=self._urls.of(gate.next_question()),

@@ -26,5 +26,5 @@ class WorkerDeaths:
         if reason != quarantine.KILLER_REASON:
             return False
         # No one marks what the first death may have come from.
-        markers = [self._marks[name].get(deaths) for deaths in range(2, quarantine.DEATHS_MAX + 1)]
+        markers = [self._marks[name].get(deaths) for deaths in range(2, quarantine.DEATHS_BEFORE_DEAD_LETTER + 1)]
         return all(marker in self.fallen for marker in markers)

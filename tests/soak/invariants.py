@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from conferral.runtime.errors import StoreError
 from conferral.sandbox import Sandbox
 from conferral.sandbox.model.state import Call
-from conferral.storage.connection.client import Client, Command, run_or_raise, store_errors
+from conferral.storage.connection.client import Client, Command, as_store_errors, run_or_raise
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
@@ -75,7 +75,7 @@ async def broken_laws(
 async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[str]:
     left = [f"on the phone: {call!r}" for call in sandbox.live_calls()]
     try:
-        with store_errors():
+        with as_store_errors():
             for name, length in (("commands", client.xlen(keys.commands)), ("dead letters", client.xlen(keys.dead))):
                 if count := await length:
                     left.append(f"{count} {name}")

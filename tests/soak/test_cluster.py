@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import as_store_errors
 from tests.soak.invariants import until
 from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
 from tests.support.redis_cluster import ClusterServers, Node
@@ -101,7 +101,7 @@ async def _all_written(on: SoakEnvironment) -> None:
 
 async def _lease(on: SoakEnvironment, number: int) -> tuple[bytes | None, ...] | None:
     try:
-        with store_errors():
+        with as_store_errors():
             return tuple(await on.client.hmget(on.keys.lease(number), ["holder", "server", "commit"]))
     except StoreError:
         return None

@@ -14,7 +14,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import coordinator as leases
-from conferral.storage.connection.client import BlockingReads, Client, make_client, server_identity, store_errors
+from conferral.storage.connection.client import BlockingReads, Client, as_store_errors, make_client, server_identity
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.ingest import writer
 from conferral.storage.ingest.writer import BatchingIngest
@@ -81,7 +81,7 @@ async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
     async with asyncio.timeout(timeout_s):
         while True:
             try:
-                with store_errors():
+                with as_store_errors():
                     return await act()
             except StoreError:
                 await asyncio.sleep(0.05)
@@ -186,7 +186,7 @@ async def test_cluster_url_is_resolved_again_when_all_nodes_have_new_addresses(c
     manager.slots_cache = {slot: [gone] for slot in manager.slots_cache}
 
     async def read() -> Any:
-        with store_errors():
+        with as_store_errors():
             return await client.get("a")
 
     assert await eventually(read) == b"1"
@@ -204,7 +204,7 @@ async def test_write_that_times_out_is_not_repeated(cluster) -> None:
     node = cluster.owner_of(key)
     node.signal(signal.SIGSTOP)
     try:
-        with pytest.raises(StoreUnreachableError), store_errors():
+        with pytest.raises(StoreUnreachableError), as_store_errors():
             await impatient.xadd(key, {"n": 1})
     finally:
         node.signal(signal.SIGCONT)

@@ -12,7 +12,7 @@ from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAu
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.session_store import (
     Batch,
     CommitConflictError,
@@ -338,7 +338,7 @@ async def test_flushed_scripts_are_sent_again(store, client, keys, partition, le
 async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 2)
     async with full(client):
-        with pytest.raises(StoreUnreachableError), store_errors():
+        with pytest.raises(StoreUnreachableError), as_store_errors():
             await add(client, keys, partition)
         assert await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
         assert await client.xlen(keys.events(partition)) == 0

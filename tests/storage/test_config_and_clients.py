@@ -9,7 +9,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warnings
-from conferral.storage.connection.client import make_client, server_time_ms, store_errors
+from conferral.storage.connection.client import as_store_errors, make_client, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 
@@ -157,7 +157,7 @@ async def test_write_that_times_out_is_not_repeated(single, client):
     await slow.connection_pool.disconnect()
     single.signal(signal.SIGSTOP)
     try:
-        with pytest.raises(StoreUnreachableError), store_errors():
+        with pytest.raises(StoreUnreachableError), as_store_errors():
             await slow.xadd("stream", {"n": 1})
     finally:
         single.signal(signal.SIGCONT)

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection import redis_classes
-from conferral.storage.connection.client import Client, make_client, store_errors
+from conferral.storage.connection.client import Client, as_store_errors, make_client
 from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Generations
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -94,7 +94,7 @@ async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(aft
         redis.xadd("s", {"a": "b"})
     assert not await blocking.xread({"s": "0"}, block=10)
 
-    with pytest.raises(StoreUnreachableError), store_errors():
+    with pytest.raises(StoreUnreachableError), as_store_errors():
         await client.set("a", "b")
     assert await blocking.xread({"s": "0"}, block=10)
     await client.set("a", "b")
@@ -110,14 +110,14 @@ async def test_address_still_leading_to_demoted_server_is_resolved_again_at_inte
     with old.client() as redis:
         before = redis.info("stats")["total_connections_received"]
         for _ in range(50):
-            with pytest.raises(StoreUnreachableError), store_errors():
+            with pytest.raises(StoreUnreachableError), as_store_errors():
                 await client.set("a", "b")
         assert redis.info("stats")["total_connections_received"] - before <= 2
     relay.lead_to(new.socket)
     async with asyncio.timeout(10 * REFRESH_EVERY_S):
         while True:
             try:
-                with store_errors():
+                with as_store_errors():
                     await client.set("a", "b")
                 break
             except StoreUnreachableError:

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, make_client, run_all, run_or_raise, store_errors
+from conferral.storage.connection.client import Client, as_store_errors, make_client, run_all, run_or_raise
 from tests.storage.test_cluster_client import Node, cluster_of
 from tests.support.redis_server import RedisServer
 from tests.support.strange_errors import ANY_ERRORS
@@ -35,7 +35,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
 
 
 async def ask(client: Client, way: str) -> Any:
-    with store_errors():
+    with as_store_errors():
         if way == "command":
             return await client.get("key")
         pipeline = client.pipeline(transaction=way == "transaction")
@@ -103,7 +103,7 @@ async def test_cancellation_at_any_moment_ends_a_command(client, ask) -> None:
 
 async def test_mistake_in_what_is_sent_is_no_outage() -> None:
     client = make_client("redis://127.0.0.1:1/0")
-    with pytest.raises(DataError), store_errors():
+    with pytest.raises(DataError), as_store_errors():
         raise DataError
     await client.aclose()
 

@@ -17,7 +17,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
-from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, set_redis_node, to_store_error
 from tests.support.each import each
 
@@ -63,7 +63,7 @@ async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypat
         silent.listen()
         client = make_client(f"unix://{tmp_path}/s{options}")
         try:
-            with pytest.raises(StoreUnreachableError, match=r"^Redis did not answer in time$"), store_errors():
+            with pytest.raises(StoreUnreachableError, match=r"^Redis did not answer in time$"), as_store_errors():
                 await client.get("key")
         finally:
             await client.aclose()
@@ -84,7 +84,7 @@ async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypat
 async def test_server_that_is_not_there_is_described(url, reason, state, tmp_path) -> None:
     client = make_client(url(tmp_path))
     try:
-        with pytest.raises(StoreUnreachableError) as raised, store_errors():
+        with pytest.raises(StoreUnreachableError) as raised, as_store_errors():
             await client.get("key")
     finally:
         await client.aclose()
@@ -178,7 +178,7 @@ def chain_of(error: BaseException | None) -> Iterator[str]:
 async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
     async with server_that_answers(answer) as url:
         client = make_client(f"{url}?cluster=true")
-        with pytest.raises(StoreUnreachableError) as raised, store_errors():
+        with pytest.raises(StoreUnreachableError) as raised, as_store_errors():
             await client.get("key")
         assert raised.value.state == state, [*chain_of(raised.value)]
         await client.aclose()
@@ -204,7 +204,7 @@ async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
 async def test_words_of_redis_are_named(words, state, passes) -> None:
     async with server_that_answers(f"-{words}\r\n".encode()) as url:
         client = make_client(url)
-        with pytest.raises(StoreError) as raised, store_errors():
+        with pytest.raises(StoreError) as raised, as_store_errors():
             await client.get("key")
         assert (raised.value.state, isinstance(raised.value, StoreUnreachableError)) == (state, passes)
         await client.aclose()
@@ -214,7 +214,10 @@ async def test_database_that_does_not_exist_is_named_over_a_socket_too(single) -
     """redis-py hides it behind a connection error there; retrying would never end."""
     client = make_client(f"unix://{single.socket}?db=77")
     try:
-        with pytest.raises(StoreError, match=r"^Redis has no database with the number in REDIS_URL$"), store_errors():
+        with (
+            pytest.raises(StoreError, match=r"^Redis has no database with the number in REDIS_URL$"),
+            as_store_errors(),
+        ):
             await client.get("key")
     finally:
         await client.aclose()

@@ -21,7 +21,7 @@ from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
-from conferral.storage.connection.client import Command, make_client, run_or_raise, store_errors
+from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
 from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -87,7 +87,7 @@ def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **cha
 async def _holds(condition: Any, equals: Any) -> bool:
     """Whether a condition is met; while Redis is out of reach or takes nothing it is not."""
     try:
-        with store_errors():
+        with as_store_errors():
             found = condition()
             found = await found if inspect.isawaitable(found) else found
             return bool(found if equals is None else found == equals)

@@ -121,7 +121,7 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
 async def test_requests_at_the_same_time_are_bounded(
     twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "REQUESTS_MAX", 2)
+    monkeypatch.setattr(client_module, "CONNECTIONS_MAX", 2)
     gate = asyncio.Event()
     two_are_in = asyncio.Event()
 
@@ -278,7 +278,7 @@ async def test_body_is_read_up_to_its_greatest_size(
 async def test_cancelled_request_is_cancelled_and_frees_its_connection(
     twilio: ScriptedTwilio, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "REQUESTS_MAX", 1)
+    monkeypatch.setattr(client_module, "CONNECTIONS_MAX", 1)
     arrived = asyncio.Event()
 
     async def silent(_writer: asyncio.StreamWriter) -> None:

@@ -365,7 +365,7 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
         }
     )
 
-    seen = await calls.find_redirect(replace(REDIRECT, **redirect))
+    seen = await calls.check_redirect(replace(REDIRECT, **redirect))
 
     assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
 

@@ -176,7 +176,7 @@ class FakeCalls:
             )
         return None
 
-    async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
+    async def check_redirect(self, effect: RedirectCall) -> RedirectSeen:
         self.asked.append(f"look {effect.effect_id}")
         seen = await self._play(self.reads[effect.effect_id])
         assert isinstance(seen, RedirectSeen)

@@ -15,7 +15,7 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.executor.job import AT_MOST_ONCE, ENDING, RETRIES, RetryPolicy, backoff_s
+from conferral.worker.executor.job import AT_MOST_ONCE, HANG_UP_RETRY, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,
@@ -72,7 +72,7 @@ def test_waits_are_spread_from_zero_to_their_end() -> None:
 
 
 def test_thousandth_try_has_a_wait_too() -> None:
-    assert backoff_s(10_000, OutcomeUnknownError(), ENDING, Highest()) == 30.0
+    assert backoff_s(10_000, OutcomeUnknownError(), HANG_UP_RETRY, Highest()) == 30.0
 
 
 def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
@@ -83,7 +83,7 @@ def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
     assert all(3.0 <= wait <= 3.25 for wait in waits)
     assert len(set(waits)) > 90
     absurd = RateLimitedError(http_status=429, retry_after_s=1e9)
-    assert backoff_s(1, absurd, ENDING, Highest()) == 60.25
+    assert backoff_s(1, absurd, HANG_UP_RETRY, Highest()) == 60.25
 
 
 @each(
@@ -129,7 +129,7 @@ def test_refusal_is_repeated_only_where_it_may_pass(
 def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: float) -> None:
     """What may not be repeated gets its whole time for one request; an ending waits longest, and without a limit."""
     is_at_most_once = isinstance(effect, AT_MOST_ONCE)
-    policy = ENDING if effect.is_ending else RETRIES[type(effect)]
+    policy = HANG_UP_RETRY if effect.is_ending else RETRIES[type(effect)]
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from conferral.runtime.clock import SystemClock
-from conferral.worker.outcomes import REQUESTS_MAX, OutcomeReceiver
+from conferral.worker.outcome_sender import CONCURRENT_REQUESTS_MAX, OutcomeReceiver
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 
@@ -192,7 +192,7 @@ async def test_flood_of_interim_responses_does_not_stop_the_loop():
     try:
         port = int(await server.stdout.readline())
         receiver = OutcomeReceiver(f"http://127.0.0.1:{port}/", SECRETS, SystemClock(), timeout_s=1.0)
-        answers = asyncio.gather(*(receiver.post(f"o{number}", "{}") for number in range(REQUESTS_MAX)))
+        answers = asyncio.gather(*(receiver.post(f"o{number}", "{}") for number in range(CONCURRENT_REQUESTS_MAX)))
         clock, longest_s, last_s = asyncio.get_running_loop(), 0.0, asyncio.get_running_loop().time()
         while not answers.done():
             await asyncio.sleep(0)

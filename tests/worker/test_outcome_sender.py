@@ -15,8 +15,8 @@ import pytest
 
 from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP
 from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed
-from conferral.worker import outcomes as sender_module
-from conferral.worker.outcomes import RETRY_DELAYS_S, Answer, OutcomeSender
+from conferral.worker import outcome_sender as sender_module
+from conferral.worker.outcome_sender import RETRY_DELAYS_S, Answer, OutcomeSender
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.log_lines import lines_of
 from tests.support.metric_values import value_of

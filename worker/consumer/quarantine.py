@@ -22,7 +22,7 @@ from conferral.worker.core import WorkerContext, dead_letter
 from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
-DEATHS_MAX = 3
+DEATHS_BEFORE_DEAD_LETTER = 3
 ALONE_AFTER_DEATHS = 2
 #: How long, at most, an effect that is tried alone delays the next, seconds.
 TRIAL_WAIT_S = 1.0
@@ -62,7 +62,7 @@ class Quarantine:
     async def begin_try(self, entry_id: str) -> bool:
         """Count a death in advance; False if the entry has caused too many."""
         deaths = self._deaths_over(entry_id)
-        if deaths >= DEATHS_MAX:
+        if deaths >= DEATHS_BEFORE_DEAD_LETTER:
             return False
         await self._save({entry_id: deaths + 1})
         return True
@@ -92,7 +92,7 @@ class Quarantine:
             open_effects: The ids of the effects that are in the outbox at any later time.
         """
         deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
-        for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_MAX]:
+        for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_BEFORE_DEAD_LETTER]:
             await self._dead_letter(effect.effect_id, bodies[effect.effect_id], KILLER_REASON, effect)
         # All that were in flight at one death run together now, and alone after a second.
         one_death = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
@@ -103,7 +103,7 @@ class Quarantine:
         reads: list[Job] = []
         waiting: list[Job] = []
         for job in jobs:
-            if deaths[job.effect.effect_id] >= DEATHS_MAX:
+            if deaths[job.effect.effect_id] >= DEATHS_BEFORE_DEAD_LETTER:
                 continue
             if job.effect.session_id not in suspected:
                 self._executor.submit(job)
@@ -148,7 +148,7 @@ class Quarantine:
         ):
             for jobs in trials:
                 tried = {job.effect.effect_id: job for job in jobs}
-                await self._save(dict.fromkeys(tried.keys() & suspects, DEATHS_MAX))
+                await self._save(dict.fromkeys(tried.keys() & suspects, DEATHS_BEFORE_DEAD_LETTER))
                 # The commit that dropped an effect may precede the mark.
                 dropped = [name for name in tried if name not in open_effects]
                 await self._save(dict.fromkeys(dropped, 0))

@@ -37,7 +37,7 @@ from conferral.worker.core import WorkerCore, no_checkpoint, report_refused_dial
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
-    ENDING,
+    HANG_UP_RETRY,
     RETRIES,
     Job,
     JobOutcome,
@@ -55,8 +55,8 @@ log = structlog.get_logger()
 
 #: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
 LONG_LEASE_WAIT_S = 1.0
-#: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
-REQUESTS_MAX = 48
+#: Concurrent effects of all workers together, count. A read sends up to two requests: `http_client.CONNECTIONS_MAX`.
+CONCURRENT_REQUESTS_MAX = 48
 #: Between verifications of an effect whose outcome is unknown, seconds.
 VERIFY_INTERVAL_S = 0.5
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
@@ -86,7 +86,7 @@ class ExecutionContext:
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
     #: How many live workers share the requests to Twilio, this one included.
     worker_count: Callable[[], int] = lambda: 1
-    requests_max: int = REQUESTS_MAX
+    requests_max: int = CONCURRENT_REQUESTS_MAX
     retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
 
@@ -133,7 +133,7 @@ class Execution:
         #: How long a dial waited for its permit, milliseconds.
         self.dial_wait_ms = 0
         self.context = context
-        self._policy = ENDING if job.effect.is_ending else context.retries[type(job.effect)]
+        self._policy = HANG_UP_RETRY if job.effect.is_ending else context.retries[type(job.effect)]
         #: Monotonic seconds; set once it runs.
         self._deadline_s = math.inf
         #: How long it has waited for Redis to allow a request, seconds.

@@ -38,7 +38,7 @@ class RetryPolicy:
     retries_passing_refusals: bool = False
 
 
-#: By kind of effect; `ENDING` for those that end a call or a conference.
+#: By kind of effect; `HANG_UP_RETRY` for those that end a call or a conference.
 RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     # The caller hears silence; after `CONFERRAL_CONVERT_TIMEOUT` (5 s), a redirect is useless.
     effects.RedirectCall: RetryPolicy(deadline_s=8, request_timeout_s=4),
@@ -61,7 +61,7 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.FindMessage: RetryPolicy(deadline_s=60, request_timeout_s=5, first_wait_s=1, wait_max_s=10),
 }
 #: A call costs money until it is hung up, and Twilio may be away for minutes.
-ENDING = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
+HANG_UP_RETRY = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
 
 
 def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:

@@ -57,7 +57,7 @@ async def verify(
     """
     match effect:
         case effects.RedirectCall():
-            return Verification(_redirect_verdict(await twilio.find_redirect(effect), elapsed_s))
+            return Verification(_redirect_verdict(await twilio.check_redirect(effect), elapsed_s))
         case effects.CreateParticipant():
             call_sid = await twilio.find_dial(effect)
             if call_sid:

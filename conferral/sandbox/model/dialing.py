@@ -115,8 +115,11 @@ def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
     conferences.enter(transaction, call)
 
 
-def answer_child(transaction: Transaction, child: Call) -> None:
-    """Answer a child: the others stop ringing, and its whisper plays first."""
+def finish_ringing(transaction: Transaction, child: Call) -> None:
+    """Let the child that answered win: the others stop ringing.
+
+    TwiML of its noun plays before both are connected.
+    """
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or dial.winner_sid:

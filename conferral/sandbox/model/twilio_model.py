@@ -176,7 +176,7 @@ class TwilioModel:
     def _on_answered(self, transaction: Transaction, call: Call) -> None:
         calls.answer(transaction, call)
         if call.direction == "outbound-dial":  # by a `<Dial>`
-            dialing.answer_child(transaction, call)
+            dialing.finish_ringing(transaction, call)
         elif call.join_settings is not None:  # by the Participants API
             if transaction.live_conference(call.conference_sid) is not None:
                 conferences.enter(transaction, call)

@@ -203,7 +203,7 @@ _PARAMS_RULE = (
 
 
 def _normalize_params(text: str) -> str:
-    """Return parameters in one encoding, which URLs and SIP headers share."""
+    """Return a target's parameters in one encoding, for URLs and SIP headers."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:

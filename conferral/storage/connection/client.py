@@ -16,8 +16,8 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError
 
 from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.connection.errors import as_store_errors as as_store_errors
 from conferral.storage.connection.errors import is_transient
-from conferral.storage.connection.errors import store_errors as store_errors
 from conferral.storage.connection.redis_classes import ErrorMappingRedis, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
@@ -116,7 +116,7 @@ async def server_identity(client: Client) -> tuple[str, int]:
 
     The identity changes with every restart and failover, on a cluster of any primary. The uptime is the youngest one's.
     """
-    with store_errors():
+    with as_store_errors():
         options = {"target_nodes": ClusterClient.PRIMARIES} if isinstance(client, ClusterClient) else {}
         found = await client.info("server", **options)
     servers = [found] if "run_id" in found else list(found.values())
@@ -127,7 +127,7 @@ async def server_identity(client: Client) -> tuple[str, int]:
 async def server_time_ms(client: Client, key: str) -> int:
     """Return the time of the server that has a key, Unix milliseconds."""
     options = {}
-    with store_errors():
+    with as_store_errors():
         if isinstance(client, ClusterClient):
             await client.initialize()  # it knows no node before its first command
             options = {"target_nodes": client.get_node_from_key(key)}
@@ -137,7 +137,7 @@ async def server_time_ms(client: Client, key: str) -> int:
 
 async def ask(client: Client, *command: Any) -> Any:
     """Run one command; raise a StoreError if it fails."""
-    with store_errors():
+    with as_store_errors():
         return await client.execute_command(*command)
 
 
@@ -159,7 +159,7 @@ async def run_or_raise(client: Client, *commands: Command) -> list[Any]:
 
     StoreUnreachableError if the outcome of any is unknown: other nodes of a cluster may have run theirs.
     """
-    with store_errors():
+    with as_store_errors():
         answers = await run_all(client, commands)
         if errors := [one for one in answers if isinstance(one, Exception)]:
             raise next(filter(is_transient, errors), errors[0])
@@ -170,7 +170,7 @@ async def run_each(client: Client, commands: Iterable[Command]) -> list[Any]:
     """Run any number of reads or removals; return as `raise_refusals` does."""
     waiting = list(commands)
     answers: list[Any] = []
-    with store_errors():
+    with as_store_errors():
         for start in range(0, len(waiting), CHUNK):
             answers += raise_refusals(await run_all(client, waiting[start : start + CHUNK]))
     return answers
@@ -182,7 +182,7 @@ async def read_stream(
     """Yield all entries of a stream, read in chunks."""
     read, start, end = ("XREVRANGE", "+", "-") if newest_first else ("XRANGE", "-", "+")
     while True:
-        with store_errors(stream):
+        with as_store_errors(stream):
             found = await client.execute_command(read, stream, start, end, "COUNT", chunk)
         for entry_id, fields in found:
             yield entry_id.decode(), fields or {}

@@ -128,8 +128,12 @@ def is_transient(answer: object) -> bool:
 
 
 @contextmanager
-def store_errors(key: str = "") -> Iterator[None]:
-    """Convert redis-py's errors, whose texts may quote data; name the key."""
+def as_store_errors(key: str = "") -> Iterator[None]:
+    """Raise redis-py's errors, whose texts may quote data, as `StoreError`.
+
+    Args:
+        key: Named if it is of the wrong type.
+    """
     try:
         yield
     except redis_errors.DataError:

@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import Client, Command, is_cluster, run_all, store_errors
+from conferral.storage.connection.client import Client, Command, as_store_errors, is_cluster, run_all
 from conferral.storage.connection.errors import is_transient
 
 DEADLINE_S = 2.0
@@ -80,7 +80,7 @@ class CommandQueue:
         if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
-        with store_errors():
+        with as_store_errors():
             async with asyncio.timeout_at(deadline_s):
                 answers = await done
             for answer in answers:

@@ -21,11 +21,11 @@ from conferral.storage.connection.client import (
     BlockingReads,
     Client,
     Command,
+    as_store_errors,
     ask,
     run_all,
     run_each,
     run_or_raise,
-    store_errors,
 )
 from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
@@ -107,7 +107,7 @@ class PartitionStore:
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
-        with store_errors():
+        with as_store_errors():
             entries = await self._reads.read(self._keys.events(partition), count, after_id)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
@@ -172,7 +172,7 @@ class PartitionStore:
         """
         parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
         failed: dict[str, StoreError] = {}
-        with store_errors():
+        with as_store_errors():
             answers = await run_all(self._client, [command for _, command in parts])
             for (write_id, _), answer in zip(parts, answers, strict=True):
                 if isinstance(answer, Exception):

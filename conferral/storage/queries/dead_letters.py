@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.storage.connection.client import CHUNK, Client, ask, read_stream, run_each, store_errors
+from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, read_stream, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID, Entry
 
@@ -66,7 +66,7 @@ class DeadLetterStore:
 
     async def count(self) -> int:
         """Return the number of letters."""
-        with store_errors(self._keys.dead):
+        with as_store_errors(self._keys.dead):
             return int(await self._client.xlen(self._keys.dead))
 
     async def newest_first(self, chunk: int = CHUNK) -> AsyncIterator[DeadLetter]:

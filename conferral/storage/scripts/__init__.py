@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from conferral.storage.connection.errors import store_errors
+from conferral.storage.connection.errors import as_store_errors
 
 Argument = str | bytes | int | float
 #: The commands that run a script; their arguments: the script, its number of keys, the keys.
@@ -28,7 +28,7 @@ class Script:
 
     async def __call__(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run the script, or raise a StoreError; send it if Redis lacks it."""
-        with store_errors():
+        with as_store_errors():
             try:
                 return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
             except NoScriptError:

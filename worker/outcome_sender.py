@@ -35,7 +35,7 @@ from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
 log = structlog.get_logger()
 
 #: Concurrent requests.
-REQUESTS_MAX = 16
+CONCURRENT_REQUESTS_MAX = 16
 #: How long an answer may take, seconds.
 TIMEOUT_S = 10.0
 #: Limits of an answer's headers: their count, and the size of each and of the first line (bytes).
@@ -103,7 +103,7 @@ class OutcomeReceiver:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=REQUESTS_MAX, socket_factory=_open_socket),
+                connector=aiohttp.TCPConnector(limit=CONCURRENT_REQUESTS_MAX, socket_factory=_open_socket),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -199,7 +199,7 @@ class OutcomeSender:
             await self._queue.begin()  # Redis was emptied
             return 0.0
         taken = await self._queue.take(state.position)
-        if free := REQUESTS_MAX - len(self._sending):
+        if free := CONCURRENT_REQUESTS_MAX - len(self._sending):
             for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
                 self._sending[head.session] = asyncio.create_task(self._send(head))
         return 0.0 if taken == CHUNK else POLL_S
