@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import StoreClock
@@ -277,6 +278,20 @@ async def test_each_outcome_waits_for_so_long_at_most(loop) -> None:
     assert published.found == [("S:1", 4_000)]
     await asyncio.sleep(WAIT_MAX_S)  # a delay: in virtual time
     assert published.found == [("S:1", 4_000), ("S:2", 4_000)]
+
+
+def test_an_outcome_is_published_though_its_timer_fires_early() -> None:
+    async def all_are_published() -> None:
+        waiting = [Published() for _ in range(20)]
+        for one in waiting:
+            one.late.add(outcome(1), UNREPORTED, waited_s=WAIT_MAX_S - 0.0044)
+        async with asyncio.timeout(10):
+            while not all(one.found for one in waiting):
+                await asyncio.sleep(0.01)  # a delay: between two looks
+
+    # uvloop rounds a wait to whole milliseconds: 4.4 ms end after 4 ms.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(all_are_published())
 
 
 @in_virtual_time

@@ -22,9 +22,8 @@ WAIT_MAX_S = 6.0
 @dataclass(slots=True)
 class _LateOutcome:
     write: PublishOutcome
-    #: By the event loop's clock.
-    due_s: float
-    is_settled: bool = False
+    #: Whether it waits no longer: no callback may correct it, or its time is over.
+    is_final: bool = False
 
 
 class LateOutcomes:
@@ -41,11 +40,12 @@ class LateOutcomes:
 
     def add(self, write: PublishOutcome, session: Session, waited_s: float = 0.0) -> None:
         """Publish an outcome when no callback may correct it, or after a time."""
-        loop, wait_s = asyncio.get_running_loop(), max(0.0, self._wait_max_s - waited_s)
-        self._waiting.setdefault(session.id, []).append(_LateOutcome(write, loop.time() + wait_s))
+        added = _LateOutcome(write)
+        self._waiting.setdefault(session.id, []).append(added)
         self.correct(session)
-        if session.id in self._waiting:
-            loop.call_later(wait_s, self._publish_ready, session.id)
+        if not added.is_final:
+            wait_s = max(0.0, self._wait_max_s - waited_s)
+            asyncio.get_running_loop().call_later(wait_s, self._end_wait, session.id, added)
 
     def correct(self, session: Session) -> None:
         """Add what a commit revealed to a session's outcomes; publish final ones."""
@@ -53,20 +53,25 @@ class LateOutcomes:
             with catch_unexpected() as correcting:
                 record = with_durations(one.write.outcome_record, session)
                 one.write = replace(one.write, outcome_record=record)
-                one.is_settled = is_settled(record, session)
+                one.is_final = one.is_final or is_settled(record, session)
             if correcting.unexpected is not None:  # it stays as it was, and waits no longer
                 log_unexpected(ItemKind.DECISION, self._metrics, correcting.unexpected, session_id=session.id)
-                one.is_settled = True
-        self._publish_ready(session.id)
+                one.is_final = True
+        self._publish_final(session.id)
 
     def stop(self) -> None:
         """Leave those that wait to the next holder."""
         self._is_stopped = True
 
-    def _publish_ready(self, session_id: str) -> None:
-        waiting, now_s = self._waiting.pop(session_id, []), asyncio.get_running_loop().time()
-        ready = next((i for i, one in enumerate(waiting) if not (one.is_settled or one.due_s <= now_s)), len(waiting))
-        if waiting[ready:]:
-            self._waiting[session_id] = waiting[ready:]
-        if ready and not self._is_stopped:
-            self._publish([one.write for one in waiting[:ready]])
+    def _end_wait(self, session_id: str, late: _LateOutcome) -> None:
+        # No time is compared: a timer may fire a moment before its time, and nothing would look again.
+        late.is_final = True
+        self._publish_final(session_id)
+
+    def _publish_final(self, session_id: str) -> None:
+        waiting = self._waiting.pop(session_id, [])
+        count = next((i for i, one in enumerate(waiting) if not one.is_final), len(waiting))
+        if waiting[count:]:
+            self._waiting[session_id] = waiting[count:]
+        if count and not self._is_stopped:
+            self._publish([one.write for one in waiting[:count]])
