@@ -199,10 +199,10 @@ def note_unreached(draft: Draft, _event: Event) -> None:
     reports.fail_transfer(draft, why)
 
 
-def begin_recall(draft: Draft, _event: Event) -> None:
-    """Choose the agent as the fallback's next place, unless it was already."""
-    if draft.session.phase is not Phase.RECALL:
-        begin_place(draft, Phase.RECALL)
+def begin_recall(draft: Draft, event: Event) -> None:
+    """Ring the agent as the fallback's next place."""
+    begin_place(draft, Phase.RECALL)
+    ring_agent(draft, event)
 
 
 def dial_fallback(draft: Draft, _event: Event) -> None:

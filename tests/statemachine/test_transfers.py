@@ -8,7 +8,7 @@ from conferral.statemachine.events import StageOverdue
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, ringing, talking
+from tests.statemachine.transfer_scenarios import conferenced, outbound, ringing, talking
 
 
 def test_agent_leave_may_be_reported_before_the_conference_end():
@@ -54,14 +54,6 @@ def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking(
     story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))
     assert not story.session.parties["agent"].is_leaving
     story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
-
-
-def test_first_call_waits_as_long_as_twilio_asked_when_it_refused_to_dial_the_target():
-    story = blind_from_bridge().refused("target", status=429, code=20429, retry_after_ms=30_000)
-    story.expect("transferring", phase="recall").expect_timers("stage")
-    assert story.session.timers["stage"] - story.now_ms == 30_000
-    story.fires(StageOverdue).expect("transferring", "dial agent to the gate").takes_part("agent")
-    story.expect("conferenced", *FLAGS)
 
 
 def test_customer_talks_to_an_added_party_when_the_agent_is_removed_from_a_recall():
