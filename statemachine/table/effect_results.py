@@ -16,7 +16,7 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 OF_PRESENCE = (*PRESENCE_TIMERS, on.OpeningOverdue)
 OF_CONVERSION = (on.ConvertOverdue, on.RepairOverdue)
-OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue, on.HoldNoticeOverdue)
+OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
@@ -159,10 +159,9 @@ TIMERS: tuple[Row, ...] = (
     # A parked call: ParkOverdue
     Row(C,                  ANY,  on.ParkOverdue,                    None,                        S.FALLING_BACK, do.begin_park_fallback),
 
-    # A hold, also in a consult: HoldOverdue, HoldNoticeOverdue
+    # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
     Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
-    Row(C|T,                ANY,  on.HoldNoticeOverdue,              None,                        STAY,           do.log_only),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
