@@ -51,9 +51,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
-    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
-    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
+    # HangUpCall has no row: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
 
     # Recordings, announcements, and reads
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
