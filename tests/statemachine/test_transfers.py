@@ -68,23 +68,23 @@ def test_decision_of_the_gate_about_a_former_dial_is_only_logged():
     story.gate("former target", "rejected").expect("transferring", phase="warm")
 
 
-def test_session_waits_for_the_update_before_a_hold_until_the_next_one():
+def test_session_waits_for_the_update_before_a_hold_until_the_flag_is_wanted_again():
     story = ordering().hold("customer")
-    clear, hold = (effect.effect_id for effect in story.last.effects if effect.party == "customer")
-    customer = story.session.parties["customer"]
-    assert (customer.clearing_effect_id, customer.update_effect_id) == (clear, hold)
-    story.confirms("customer").unhold("customer")
-    (unhold,) = (effect.effect_id for effect in story.last.effects)
-    customer = story.session.parties["customer"]
-    assert (customer.clearing_effect_id, customer.update_effect_id) == ("", unhold)
-
-
-def test_hold_that_replaces_an_update_of_the_flag_clears_it_again():
-    """A successor would not repeat the replaced one, and Twilio ignores the flag of a held party."""
-    story = ordering().add().expect("conferenced", "unflag customer", "unflag agent").hold("customer")
     clear, hold = (effect for effect in story.last.effects if effect.party == "customer")
     assert (clear.update, hold.update) == ("clear-end-on-exit", "hold")
-    assert story.session.parties["customer"].clearing_effect_id == clear.effect_id
+    assert story.session.awaits(clear)
+    assert story.session.awaits(hold)
+    story.confirms("customer").unhold("customer")
+    assert not story.session.awaits(clear)
+    assert not story.session.awaits(hold)
+
+
+def test_session_waits_for_an_update_of_the_flag_that_a_hold_overtakes():
+    """A successor repeats it: Twilio ignores the flag of a held party."""
+    story = ordering().add().expect("conferenced", "unflag customer", "unflag agent")
+    (clear,) = (effect for effect in story.last.effects if effect.party == "customer")
+    assert story.hold("customer").words() == ["hold customer"]
+    assert story.session.awaits(clear)
 
 
 def arrives_next_to_a_guest(story: Scenario) -> Scenario:
