@@ -19,6 +19,7 @@ def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
     customer = story.session.parties["customer"]
     assert (customer.in_conference, customer.left_reason) == (False, "redirected-away")
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+    story.joins("customer").expect("ended")  # reported late: they are in the survey
 
 
 def test_customer_continuing_to_the_survey_is_not_redirected_back():
