@@ -48,7 +48,6 @@ MEANINGS = {
     "event_unexpected": "An event that no row of the state table expects was ignored.",
     "events_dropped": "Events that have no effect were dropped under load; `count` of them since the last line.",
     "gate_answered": "A called party answered and got TwiML at the gate; `outcome` says which.",
-    "hold_limit_near": "A party's hold reaches `CONFERRAL_HOLD_LIMIT` in 60 s; no one on the call hears anything.",
     "hold_limit_reached": "A hold reached `CONFERRAL_HOLD_LIMIT` and was ended; `command` is `hold` or `consult`.",
     "lease_acquired": "This worker has become a partition's owner.",
     "lease_lost": "Another worker owns the partition, since this one did not renew in time.",

@@ -1,7 +1,6 @@
 """Effects: Twilio requests, which the worker executes after the commit."""
 
 import hashlib
-from enum import StrEnum
 from typing import ClassVar
 
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
@@ -144,21 +143,9 @@ class FindMessage(CallEffect, frozen=True, kw_only=True):
 
 
 class SayAndHangUp(CallEffect, frozen=True, kw_only=True):
-    """Play a sentence to a call, then hang it up; done if it is over."""
+    """Say that no one was reached, then hang up; done if the call is over."""
 
     is_ending: ClassVar[bool] = True
-
-    #: A `Sentence`.
-    sentence: str
-
-
-class Sentence(StrEnum):
-    """Keys of the sentences in `telephony/phrases.py` that precede a hangup."""
-
-    #: For a customer whose transfer failed for good.
-    TRANSFER_FAILED = "transfer-failed"
-    #: For a caller whom no one answered.
-    NO_ONE_REACHED = "nobody-reached"
 
 
 class RedirectToUrl(CallEffect, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from conferral.statemachine.guards.conference import is_reconciled
 from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
-from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS, Policy
+from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
@@ -226,7 +226,7 @@ def _set_derived_timers(draft: Draft) -> None:
     """Set timers that follow from the session; end those of other states."""
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
-    _time_holds(draft)
+    _set_to_first(draft, events.HoldOverdue, hold_limits_ms(draft).values())
     if events.ConfirmOverdue.timer in draft.session.timers and is_reconciled(draft.session):
         draft.cancel_timers(events.ConfirmOverdue)
         draft.change(confirmation_reads=0)
@@ -239,16 +239,6 @@ def _set_derived_timers(draft: Draft) -> None:
         draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
     if draft.session.phase is not Phase.PARKED:
         draft.cancel_timers(events.ParkOverdue)
-
-
-def _time_holds(draft: Draft) -> None:
-    """Set when the next hold reaches `CONFERRAL_HOLD_LIMIT`, and the notice."""
-    limits_ms = hold_limits_ms(draft).values()
-    # A notice that is due may already be on its way; later, there is none.
-    not_before_ms = min(draft.now_ms + 1, draft.session.timers.get(events.HoldNoticeOverdue.timer, draft.now_ms + 1))
-    notices_ms = (at_ms - HOLD_LIMIT_NEAR_MS for at_ms in limits_ms)
-    _set_to_first(draft, events.HoldOverdue, limits_ms)
-    _set_to_first(draft, events.HoldNoticeOverdue, [at_ms for at_ms in notices_ms if at_ms >= not_before_ms])
 
 
 def _time_lone_party(draft: Draft) -> None:

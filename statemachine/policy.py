@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-#: How long before the end of a hold by `CONFERRAL_HOLD_LIMIT` it is logged and marked, milliseconds.
-HOLD_LIMIT_NEAR_MS = 60_000
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:

@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 
-from conferral.statemachine.session import GUEST, SUPERVISOR, Party, Session, split_label
+from conferral.statemachine.session import GUEST, Party, Session, split_label
 from conferral.statemachine.states import CallStatus, Phase
 from conferral.statemachine.step import Draft
 
@@ -151,14 +151,6 @@ def party_is_unknown(draft: Draft) -> str:
     return f"no such party; parties: {', '.join(draft.session.present)}"
 
 
-def supervisor_is_present(draft: Draft) -> str:
-    """Another supervisor is already on the call, or one is still leaving."""
-    supervisor = draft.session.present_party(SUPERVISOR)
-    is_leaving = supervisor is not None and supervisor.is_leaving
-    return "the supervisor is still leaving" if is_leaving else "another supervisor is already on the call"
-
-
 def step_is_under_way(draft: Draft) -> str:
     """Another `complete`, `cancel`, `swap`, or `merge` is in progress."""
-    name = draft.transfer.step_name
-    return f"{name} is still in progress" if name else "a swap is still being reverted"
+    return f"{draft.transfer.step_name or 'a step'} is still in progress"

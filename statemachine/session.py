@@ -19,7 +19,7 @@ from conferral.statemachine.parts import (
     Voicemail,
 )
 from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.states import Opening, PartyStatus, Phase, State, TransferMode, WaitAudio
+from conferral.statemachine.states import Opening, ParticipantUpdate, PartyStatus, Phase, State, TransferMode, WaitAudio
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -123,14 +123,10 @@ class Party(BaseRecord, frozen=True):
     held_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
-    #: Id of the effect that clears `end_on_exit` before that update, a hold; empty if there was none.
-    clearing_effect_id: str = ""
     #: When a conversion's repair last moved this party, or got an outcome for it.
     repair_moved_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.
     has_rejoined: bool = False
-    #: A guest that a read found muted only listens, while it stays muted.
-    is_muted_guest: bool = False
     #: The hangup was emitted, or comes with the answer to its `<Dial>` action.
     hang_up_requested: bool = False
     #: Id of the hangup effect, empty once it has an outcome; it may have to wait for a request slot.
@@ -150,6 +146,11 @@ class Party(BaseRecord, frozen=True):
     def is_connected(self) -> bool:
         """Whether the party's call is connected."""
         return self.status is PartyStatus.CONNECTED
+
+    @property
+    def wants_end_on_exit(self) -> bool:
+        """Whether the party's leaving is to end the conference: not on hold."""
+        return self.desired_end_on_exit and not self.desired_hold
 
     @property
     def takes_part(self) -> bool:
@@ -401,7 +402,10 @@ class Session(BaseRecord, frozen=True):
             return party is None or not (party.is_gone or party.in_conference)
         if self.recording is not None and self.recording.update_effect_id == effect_id:
             return True
-        return any(effect_id in (one.update_effect_id, one.clearing_effect_id) for one in self.parties.values())
+        if effect.detail == ParticipantUpdate.CLEAR_END_ON_EXIT:  # a hold may have overtaken it
+            party = self.find_party(call_sid=effect.target)
+            return party is not None and not (party.is_gone or party.wants_end_on_exit)
+        return any(one.update_effect_id == effect_id for one in self.parties.values())
 
     def is_former_conference(self, conference_sid: str) -> bool:
         """Whether the session has left a conference, and not come back to it."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from conferral.operations import catalog, descriptions, pending
 from conferral.operations.timeline import BAD_ENDS
 from conferral.statemachine.events import HoldOverdue
-from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE
@@ -19,6 +18,9 @@ _ERASE = (
     "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
     "calls continue until someone hangs up"
 )
+
+#: How long before its end by `CONFERRAL_HOLD_LIMIT` a hold is marked, milliseconds.
+HOLD_LIMIT_NEAR_MS = 60_000
 
 
 def describe_damage(field: str) -> str:

@@ -101,7 +101,6 @@ EVENTS = {
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
     "hold_overdue": "a hold reached its limit",
-    "hold_notice_overdue": "due: a hold reaches its limit in a minute",
     "call": "call requested: the agent first, then the customer",
     "participant_joined": "{party} joined the conference",
 }
@@ -180,7 +179,6 @@ TIMERS = {
     "pending_command": "the pending command fails",
     "park": "the parked call goes back to the agent who parked it",
     "hold": "Conferral ends the hold, and a consult with it (CONFERRAL_HOLD_LIMIT)",
-    "hold_notice": "Conferral logs that a hold nears its limit",
     "age": "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over",
 }
 #: What a party waits for by its status, and who brings it.

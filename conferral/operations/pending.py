@@ -7,7 +7,6 @@ from conferral.operations import catalog, descriptions, session_summary
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
-from conferral.statemachine.events import HoldNoticeOverdue
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
@@ -45,7 +44,6 @@ def list_waits(
     due = sorted(session.timers.items(), key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
-    near = [one for one in near if one[0] != HoldNoticeOverdue.timer]  # then, nothing happens
     waits += [Wait(timer_effect(name, session), _timer_set_at_ms(at_ms, log), at_ms, "timer") for name, at_ms in near]
     waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
     return tuple(waits)

@@ -7,10 +7,7 @@ from conferral.statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):
-    """Phrases for callers, and for parties dialed by REST.
-
-    Those of the effect `SayAndHangUp` have the words of its `Sentence`.
-    """
+    """Phrases for callers, and for parties dialed by REST."""
 
     #: The agent is busy or has refused; Twilio reports both as busy.
     BUSY = "busy"
@@ -19,10 +16,8 @@ class Phrase(StrEnum):
     UNREACHABLE = "unreachable"
     #: No agent is configured.
     NO_ONE_AVAILABLE = "nobody-here"
-    #: To a customer: the transfer failed for good.
-    TRANSFER_FAILED = "transfer-failed"
-    #: To a caller who waits in a conference: no agent or target answered.
-    NO_ONE_REACHED = "nobody-reached"
+    #: To someone who waits in a conference: no one took the call.
+    NOT_CONNECTED = "not-connected"
     #: To a party that wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
     TOO_MANY_CALLS = "too-many-calls"
@@ -55,8 +50,7 @@ _SENTENCES = {
         Phrase.NO_ANSWER: "The person you are calling is not answering. Please try again later. Goodbye.",
         Phrase.UNREACHABLE: "The person you are calling can not be reached. Please try again later. Goodbye.",
         Phrase.NO_ONE_AVAILABLE: "Nobody can take your call at the moment. Please try again later. Goodbye.",
-        Phrase.TRANSFER_FAILED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
-        Phrase.NO_ONE_REACHED: "We could not reach anybody. Please try again later. Goodbye.",
+        Phrase.NOT_CONNECTED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
         Phrase.NOT_PLACED: "This call can not be placed. Goodbye.",
         Phrase.TOO_MANY_CALLS: "You have placed too many calls. Please try again in a minute. Goodbye.",
         Phrase.PRESS_ONE: "Press 1 to take the call.",
@@ -81,9 +75,8 @@ _SENTENCES = {
         "Auf Wiederhören.",
         Phrase.NO_ONE_AVAILABLE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
-        Phrase.TRANSFER_FAILED: "Leider konnten wir Sie nicht verbinden. Bitte rufen Sie später wieder an. "
+        Phrase.NOT_CONNECTED: "Leider konnten wir Sie nicht verbinden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
-        Phrase.NO_ONE_REACHED: "Wir konnten niemanden erreichen. Bitte rufen Sie später wieder an. Auf Wiederhören.",
         Phrase.NOT_PLACED: "Dieser Anruf ist nicht möglich. Auf Wiederhören.",
         Phrase.TOO_MANY_CALLS: "Sie haben zu viele Anrufe getätigt. Bitte versuchen Sie es in einer Minute erneut. "
         "Auf Wiederhören.",
@@ -107,8 +100,7 @@ _SENTENCES = {
         Phrase.NO_ANSWER: "La persona a la que llama no contesta. Por favor, inténtelo más tarde. Adiós.",
         Phrase.UNREACHABLE: "La persona a la que llama no está disponible. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NO_ONE_AVAILABLE: "En este momento nadie puede atender su llamada. Por favor, inténtelo más tarde. Adiós.",  # noqa: E501
-        Phrase.TRANSFER_FAILED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
-        Phrase.NO_ONE_REACHED: "No hemos podido localizar a nadie. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.NOT_CONNECTED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOT_PLACED: "Esta llamada no es posible. Adiós.",
         Phrase.TOO_MANY_CALLS: "Ha realizado demasiadas llamadas. Por favor, inténtelo de nuevo en un minuto. Adiós.",
         Phrase.PRESS_ONE: "Pulse 1 para atender la llamada.",
@@ -131,9 +123,8 @@ _SENTENCES = {
         Phrase.NO_ANSWER: "Votre correspondant ne répond pas. Veuillez rappeler plus tard. Au revoir.",
         Phrase.UNREACHABLE: "Votre correspondant n'est pas joignable. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NO_ONE_AVAILABLE: "Personne ne peut prendre votre appel. Veuillez rappeler plus tard. Au revoir.",
-        Phrase.TRANSFER_FAILED: "Nous n'avons malheureusement pas pu vous mettre en relation. "
+        Phrase.NOT_CONNECTED: "Nous n'avons malheureusement pas pu vous mettre en relation. "
         "Veuillez rappeler plus tard. Au revoir.",
-        Phrase.NO_ONE_REACHED: "Nous n'avons pu joindre personne. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NOT_PLACED: "Cet appel n'est pas possible. Au revoir.",
         Phrase.TOO_MANY_CALLS: "Vous avez passé trop d'appels. Veuillez réessayer dans une minute. Au revoir.",
         Phrase.PRESS_ONE: "Appuyez sur 1 pour prendre l'appel.",

@@ -112,7 +112,7 @@ class TwilioApi(TwilioQueries):
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         with _ignore_ended():  # over already, so no one would hear it
-            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up(Phrase(effect.sentence)))
+            await self._update_call(effect.call_sid, twiml=self._setup.twiml.say_and_hang_up(Phrase.NOT_CONNECTED))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
         """Dial a party straight into the conference."""

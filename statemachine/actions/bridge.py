@@ -183,13 +183,9 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
-    """Switch to a later agent, who is ringing, as a read shows."""
-    seen = not_none(guards.next_agent_call(draft, event))
+    """Switch to the next agent, whose call is live, as a read shows."""
     _switch_agent(draft, draft.session.agent_number + 1)
-    if seen.status == CallStatus.IN_PROGRESS:
-        dials.note_talking(draft, seen.call_sid)
-    else:
-        draft.change_party(draft.session.child, call_sid=seen.call_sid)
+    note_bridge_read(draft, event)
 
 
 def _bridged_agent(draft: Draft, address: str) -> Party:

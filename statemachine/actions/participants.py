@@ -14,7 +14,7 @@ from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -85,12 +85,6 @@ def set_end_on_exit(draft: Draft) -> None:
         draft.change_party(party, desired_end_on_exit=wanted)
 
 
-def restore_end_on_exit(draft: Draft) -> None:
-    """Request it again in a settled conference: someone who joined has left."""
-    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
-        set_end_on_exit(draft)
-
-
 def clear_end_on_exit(draft: Draft) -> None:
     """Request that no party's leaving ends the conference."""
     for party in draft.session.parties.values():
@@ -110,22 +104,7 @@ def reconcile(draft: Draft, _event: Event) -> None:
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
-    clearing_effect_id = ""
-    if update is ParticipantUpdate.HOLD and (party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES):
-        # Twilio ignores this flag once the party is on hold. The hold replaces an update that clears it.
-        clearing_effect_id = _emit_update(draft, party, ParticipantUpdate.CLEAR_END_ON_EXIT)
-    effect_id = _emit_update(draft, party, update)
-    draft.change_party(
-        party,
-        pending_update=update.value,
-        pending_since_ms=draft.now_ms,
-        update_effect_id=effect_id,
-        clearing_effect_id=clearing_effect_id,
-    )
-
-
-def _emit_update(draft: Draft, party: Party, update: ParticipantUpdate) -> str:
-    return draft.emit(
+    effect_id = draft.emit(
         UpdateParticipant,
         party=party.name,
         call_sid=party.call_sid,
@@ -134,6 +113,7 @@ def _emit_update(draft: Draft, party: Party, update: ParticipantUpdate) -> str:
         wait_audio=party.wait_audio.value if update is ParticipantUpdate.HOLD else "",
         coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
     )
+    draft.change_party(party, pending_update=update.value, pending_since_ms=draft.now_ms, update_effect_id=effect_id)
 
 
 def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.participants import restore_end_on_exit
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
@@ -95,7 +94,6 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         _unhold_parties_left_by_agent(draft)
     if party.is_supervisor and reason != "unknown":  # whose call may still show up
         draft.change_party(party, supervises="")
-        restore_end_on_exit(draft)
     # The call went on without a dialed party that never answered, or a released one: neither left first.
     rang_only = bool(party.dial_id) and not party.answered and draft.state is not State.BRIDGED
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
@@ -164,16 +162,6 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
         draft.change(first_to_leave=name)
-
-
-def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
-    """Keep the agent, whom Twilio refused to hang up."""
-    for command in draft.session.pending_commands:
-        if command.name == events.Remove.name and command.party == AGENT:
-            finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
-    draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
-    if draft.session.first_to_leave == AGENT:
-        draft.change(first_to_leave="")
 
 
 def _leave_reason(party: Party, reason: str) -> str:

@@ -8,7 +8,7 @@ from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
 from conferral.statemachine.actions.reports import conclude_session
-from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
+from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import (
     MOVED_OUT,
@@ -20,7 +20,7 @@ from conferral.statemachine.reasons import (
     may_be_moved_by_us,
 )
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
@@ -67,9 +67,9 @@ def end(reason: EndReason) -> Callable[[Draft, Event], None]:
     return end_for_reason
 
 
-def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: EndReason) -> None:
-    """Say a sentence to the only party, and end the session."""
-    draft.emit(SayAndHangUp, party=party.name, call_sid=party.call_sid, sentence=sentence.value)
+def end_with_sentence(draft: Draft, party: Party, reason: EndReason) -> None:
+    """Tell the only party that no one was reached, and end the session."""
+    draft.emit(SayAndHangUp, party=party.name, call_sid=party.call_sid)
     draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
     end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
@@ -154,8 +154,6 @@ def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | eve
     """Hang up the party: the sentence before its hangup was not played."""
     party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-    if guards.guests_may_remain(draft, event):
-        end_conference(draft, event)
 
 
 def end_conference(draft: Draft, event: Event) -> None:
@@ -171,7 +169,7 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     if not place:
         timed_out = draft.transfer.reason == EndReason.PARK_TIMEOUT
         reason = EndReason.PARK_TIMEOUT if timed_out else EndReason.TRANSFER_FAILED
-    end_with_sentence(draft, draft.session.customer, Sentence.TRANSFER_FAILED, reason)
+    end_with_sentence(draft, draft.session.customer, reason)
 
 
 def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
@@ -272,7 +270,7 @@ def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one was reached, then hang up."""
     found, missing = not_none(guards.waiting_party(draft)), draft.session.child
-    end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
+    end_with_sentence(draft, found, end_reason_of(missing, missing.left_reason))
 
 
 def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
@@ -347,15 +345,6 @@ def hang_up_after_end(
             awaited = tuple(effect_id if one == event.effect_id else one for one in command.effects)
             parties.change_command(draft, command, effects=awaited)
     draft.reason = _AFTER_END
-
-
-def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
-    """End the conference that a guest joined late, and remember the guest."""
-    if draft.session.subject_of(event) is None:
-        name = parties.next_name(draft.session, GUEST)
-        guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
-        draft.change(parties={**draft.session.parties, name: guest})
-    end_conference(draft, event)
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:

@@ -64,12 +64,6 @@ def finish_swap_or_merge(draft: Draft, _event: Event) -> None:
     reports.report_step(draft, CommandStatus.DONE)
 
 
-def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
-    """Fail `complete`: Twilio refused to hang up the agent; all three talk."""
-    reports.report_step(draft, CommandStatus.FAILED, event.reason_text)
-    draft.change_transfer(status=TransferStatus.MERGED)
-
-
 def complete_after_agent_left(draft: Draft, event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
     reports.report_step(draft, CommandStatus.FAILED, "agent-left")
@@ -199,10 +193,10 @@ def note_unreached(draft: Draft, _event: Event) -> None:
     reports.fail_transfer(draft, why)
 
 
-def begin_recall(draft: Draft, _event: Event) -> None:
-    """Choose the agent as the fallback's next place, unless it was already."""
-    if draft.session.phase is not Phase.RECALL:
-        begin_place(draft, Phase.RECALL)
+def begin_recall(draft: Draft, event: Event) -> None:
+    """Ring the agent as the fallback's next place."""
+    begin_place(draft, Phase.RECALL)
+    ring_agent(draft, event)
 
 
 def dial_fallback(draft: Draft, _event: Event) -> None:

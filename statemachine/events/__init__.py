@@ -18,7 +18,7 @@ OUTCOMES: tuple[type[Event], ...] = (
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     CallsOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
-    OpeningOverdue, PendingCommandOverdue, ParkOverdue, HoldOverdue, HoldNoticeOverdue, AgeOverdue,
+    OpeningOverdue, PendingCommandOverdue, ParkOverdue, HoldOverdue, AgeOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)

@@ -113,9 +113,5 @@ class HoldOverdue(TimerExpired, frozen=True):
     """A party has been on hold for `CONFERRAL_HOLD_LIMIT`."""
 
 
-class HoldNoticeOverdue(TimerExpired, frozen=True):
-    """A hold reaches `CONFERRAL_HOLD_LIMIT` in a minute: it is logged."""
-
-
 class AgeOverdue(TimerExpired, frozen=True):
     """The session is older than a day."""

@@ -58,8 +58,6 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     code: int = 0
     #: Whether the call or conference is over or no longer exists (20404, 21220).
     gone: bool = False
-    #: How long Twilio asked to wait before the next request (429), milliseconds; 0 if it did not say.
-    retry_after_ms: int = 0
     #: Why it failed if Twilio did not refuse it: `DIAL_LIMIT`, or an error in Conferral. Empty otherwise.
     reason: str = ""
     #: Whether its time ran out before Redis allowed a request: it renewed this worker's leases too slowly.

@@ -15,7 +15,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     UNREACHED_DIAL_STATUSES,
-    WITHOUT_AGENT,
     PartyStatus,
     Phase,
     SessionMode,
@@ -346,15 +345,6 @@ def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
     return event.kind == effects.RedirectToUrl.kind and bool(draft.session.conference_sid)
 
 
-def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
-    """Whether Twilio refused for good to hang up an agent who can stay."""
-    agent = draft.session.agent
-    is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
-    # A hangup requested since then has its own outcome.
-    stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
-    return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
-
-
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
     return any(event.effect_id in command.effects for command in draft.session.pending_commands)
@@ -396,9 +386,3 @@ def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:
     if party is None:
         return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
     return is_of_another_app(draft.session, party)
-
-
-def guests_may_remain(draft: Draft, _event: Event) -> bool:
-    """Whether guests may still be in an ended session's conference."""
-    session = draft.session
-    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())

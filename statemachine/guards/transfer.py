@@ -156,11 +156,6 @@ def recall_is_next(draft: Draft, _event: Event) -> bool:
     return next_place(draft) == Place.RECALL
 
 
-def recall_must_wait(draft: Draft, event: Event) -> bool:
-    """Whether the agent was just rung, or Twilio asked to wait."""
-    return recall_is_next(draft, event) and (draft.session.phase is Phase.RECALL or asked_pause_ms(draft) > 0)
-
-
 def destination_is_next(draft: Draft, event: Event) -> bool:
     """Whether a destination of the fallback is dialed next."""
     return not (url_is_next(draft, event) or next_place(draft) in tuple(Place))
@@ -258,12 +253,6 @@ def hold_limits_ms(draft: Draft) -> dict[str, int]:
 def overdue_holds(draft: Draft, _event: Event) -> tuple[str, ...]:
     """Return the parties that have been on hold for `CONFERRAL_HOLD_LIMIT`."""
     return tuple(name for name, at_ms in hold_limits_ms(draft).items() if at_ms <= draft.now_ms)
-
-
-def asked_pause_ms(draft: Draft) -> int:
-    """Return how long Twilio asked to wait before a dial, ms; 0 if it did not."""
-    # The event being applied is what made the dial fail.
-    return draft.event.retry_after_ms if isinstance(draft.event, events.EffectFailed) else 0
 
 
 # ---- when a conference ends --------------------------------------------------------------------------------------

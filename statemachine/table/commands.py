@@ -104,7 +104,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # supervise
-    Row(C|T,                    ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse(reasons.supervisor_is_present)),
+    Row(C|T,                    ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse("another supervisor is on the call, or still leaving")),
     Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("a supervisor is still being dialed")),
     Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
     Row(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     STAY,                   refuse("the agent is on hold")),

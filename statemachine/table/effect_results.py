@@ -16,7 +16,7 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 OF_PRESENCE = (*PRESENCE_TIMERS, on.OpeningOverdue)
 OF_CONVERSION = (on.ConvertOverdue, on.RepairOverdue)
-OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue, on.HoldNoticeOverdue)
+OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
@@ -51,9 +51,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
-    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
-    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
+    # HangUpCall has no row: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
 
     # Recordings, announcements, and reads
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
@@ -64,7 +62,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # After the end: nothing of the session may go on
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
     Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                                   STAY,           do.note_hang_up_result),
-    Row(E,                 ANY, on.EffectSucceeded, (when.is_result_of(effects.SayAndHangUp), when.guests_may_remain),         STAY,           do.end_conference),
     Row(E,                 ANY, NOT_DONE,           when.is_result_of(effects.SayAndHangUp),                                   STAY,           do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                               STAY,           do.end_conference),
@@ -86,7 +83,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
-    Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.follow_agent_in_read),
+    Row(B,       ANY, on.CallsRead,       when.shows_next_agent,                  STAY,              do.follow_agent_in_read),
     Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
@@ -159,10 +156,9 @@ TIMERS: tuple[Row, ...] = (
     # A parked call: ParkOverdue
     Row(C,                  ANY,  on.ParkOverdue,                    None,                        S.FALLING_BACK, do.begin_park_fallback),
 
-    # A hold, also in a consult: HoldOverdue, HoldNoticeOverdue
+    # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
     Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
-    Row(C|T,                ANY,  on.HoldNoticeOverdue,              None,                        STAY,           do.log_only),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.

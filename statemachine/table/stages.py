@@ -10,7 +10,7 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.events import Event, StageOverdue
-from conferral.statemachine.guards.transfer import agent_lingers, asked_pause_ms
+from conferral.statemachine.guards.transfer import agent_lingers
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
@@ -33,11 +33,6 @@ class Limit(NamedTuple):
 def leave_or_arrive_timeout(draft: Draft) -> int:
     """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
     return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
-
-
-def recall_pause(draft: Draft) -> int:
-    """`recall_pause_ms`, or longer if Twilio asked to wait longer."""
-    return max(draft.policy.recall_pause_ms, asked_pause_ms(draft))
 
 
 #: Stages of an opening before the other party is dialed.
@@ -123,15 +118,15 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    (do.return_to_agent, do.settle_conference)),
     Limit(S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
 
-    # The next place of the fallback follows immediately. A recall waits if the agent was rung before, or Twilio asked to wait.
-    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_must_wait,        S.WAITING_TO_RECALL,  do.begin_recall),
-    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_is_next,          S.DIALING,            (do.begin_recall, do.ring_agent)),
+    # The next place of the fallback follows immediately. A recall waits if the agent was rung before.
+    Row(  S.FALLING_BACK,            RECALL,         on.Automatic, when.recall_is_next,          S.WAITING_TO_RECALL,  ()),
+    Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.recall_is_next,          S.DIALING,            do.begin_recall),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.destination_is_next,     S.DIALING,            do.dial_fallback),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.others_stay,             S.RETURNING_CUSTOMER, do.unhold_all),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.voicemail_is_next,       S.LEAVING_MESSAGE,    do.move_to_voicemail),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.url_is_next,             E,                    do.return_to_url),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.no_place_is_left,        E,                    do.end_transfer_failed),
-    Limit(S.WAITING_TO_RECALL,       ANY,                          recall_pause,                 S.DIALING,            do.ring_agent),
+    Limit(S.WAITING_TO_RECALL,       ANY,                          "recall_pause_ms",            S.DIALING,            do.ring_agent),
     # The customer leaves a message. Its callbacks may be lost.
     Limit(S.LEAVING_MESSAGE,         ANY,                          "voicemail_timeout_ms",       STAY,                 do.read_at_stage_timeout),
 )

@@ -117,7 +117,7 @@ class ConferenceStart:
         """The other party was not reached: the waiting one hears why and is hung up; the command reports it."""
         await self.ends(reason, debugger=debugger)
         heard = self.system.listening.whats(self.waiter)
-        assert heard[-1] == "said We could not reach anybody. Please try again later. Goodbye.", heard
+        assert heard[-1] == "said We are sorry, but we could not connect you. Please try again later. Goodbye.", heard
         called = await self.called()
         assert called is None or (called.status, called.reason) == ("failed", reason)
 

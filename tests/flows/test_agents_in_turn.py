@@ -13,7 +13,7 @@ PHONE = "+14155550188"
 AGENTS = (AGENT, BOB, PHONE)
 MODES = pytest.mark.parametrize("mode", some(["bridge", "conference"], "conference"))
 FAILURES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
-NO_ONE = "said We could not reach anybody. Please try again later. Goodbye."
+NO_ONE = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 
 
 def settings(tmp_path, mode, **more):

@@ -124,9 +124,8 @@ def session_renamed(session: Session, names: Mapping[str, str]) -> Session:
                 party,
                 dial_id=of(party.dial_id),
                 update_effect_id=of(party.update_effect_id),
-                clearing_effect_id=of(party.clearing_effect_id),
             )
-            if not names.keys().isdisjoint((party.dial_id, party.update_effect_id, party.clearing_effect_id))
+            if not names.keys().isdisjoint((party.dial_id, party.update_effect_id))
             else party
             for name, party in session.parties.items()
         },

@@ -187,7 +187,7 @@ def _referred(session: Session) -> Iterable[str]:
     """Names of effects that a session waits for."""
     yield from (*session.open_redirects, session.open_read_id)
     for party in session.parties.values():
-        yield from (party.update_effect_id, party.clearing_effect_id)
+        yield party.update_effect_id
     for order in session.pending_commands:
         yield from order.effects
     if session.recording is not None:

@@ -3,11 +3,19 @@
 import pytest
 
 from conferral.operations import attention, descriptions, statistics
-from conferral.operations.attention import HOLD_LIMIT, LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
+from conferral.operations.attention import (
+    HOLD_LIMIT,
+    HOLD_LIMIT_NEAR_MS,
+    LONE,
+    OVERDUE,
+    RECOVERED,
+    REFUSED,
+    attention_of,
+    sort_key,
+)
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
 from conferral.statemachine.events import Transfer
-from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from conferral.statemachine.record import replace
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session

@@ -8,7 +8,6 @@ from conferral.operations.explanation import explain
 from conferral.statemachine.events import (
     DIAL_LIMIT,
     DialOverdue,
-    HoldNoticeOverdue,
     HoldOverdue,
     LoneOverdue,
     Remove,
@@ -118,7 +117,7 @@ def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_no
 
 def test_consult_that_the_hold_limit_ended_is_explained() -> None:
     def ended() -> Scenario:
-        return talking("consult").fires(HoldNoticeOverdue).fires(HoldOverdue).leaves("target").confirms("customer")
+        return talking("consult").fires(HoldOverdue).leaves("target").confirms("customer")
 
     found = explained(ended)
     assert "Recovered. Transfer failed: hold limit reached." in found.summary

@@ -23,7 +23,6 @@ from conferral.statemachine.events import (
     Event,
     GateDecided,
     GateReached,
-    HoldNoticeOverdue,
     HoldOverdue,
     Merge,
     ParticipantChanged,
@@ -440,7 +439,7 @@ class Scenario:
 
     def expect_timers(self, *timers: str) -> "Scenario":
         # The limit of a hold, which most stories have, is named only where it is the subject.
-        left_out = {HoldOverdue.timer, HoldNoticeOverdue.timer}.difference(timers)
+        left_out = {HoldOverdue.timer}.difference(timers)
         assert set(self.session.timers) - left_out == {*timers, "age"}
         return self
 

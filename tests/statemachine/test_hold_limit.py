@@ -2,20 +2,15 @@
 
 from dataclasses import replace
 
-import pytest
-
 from conferral.statemachine.events import (
-    HoldNoticeOverdue,
     HoldOverdue,
     StageOverdue,
 )
-from conferral.statemachine.policy import HOLD_LIMIT_NEAR_MS
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import UNREAD, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, ringing, talking
 
 LIMIT_MS = UNREAD.hold_limit_ms
-HOLD_TIMERS = {HoldOverdue.timer, HoldNoticeOverdue.timer}
 
 
 def holding(party: str = "customer", **changes: int) -> Orders:
@@ -30,14 +25,11 @@ def held_ms(story: Scenario, party: str = "customer") -> int:
 
 
 def expect_unlimited(story: Scenario) -> None:
-    assert not HOLD_TIMERS & story.session.timers.keys()
+    assert HoldOverdue.timer not in story.session.timers
 
 
-def test_party_is_taken_off_hold_at_the_limit_a_minute_after_the_notice():
-    story = holding().expect_timers("hold", "hold_notice")
-    story.fires(HoldNoticeOverdue).expect("conferenced").expect_held("customer").expect_timers("hold")
-    assert held_ms(story) == LIMIT_MS - HOLD_LIMIT_NEAR_MS
-
+def test_party_is_taken_off_hold_at_the_limit():
+    story = holding().expect_timers("hold")
     story.fires(HoldOverdue).expect("conferenced", "unhold customer")
     assert held_ms(story) == LIMIT_MS
     assert story.last.reason == "hold-limit"
@@ -53,14 +45,6 @@ def test_each_hold_has_its_own_limit():
     assert held_ms(story, "lawyer") == LIMIT_MS
 
 
-def test_notice_that_is_due_is_not_lost_to_another_event():
-    story = holding()
-    story.now_ms = story.session.timers["hold_notice"] + 5
-    story.mute("agent").expect_timers("hold", "hold_notice", "confirm", "pending_command")
-    story.fires(HoldNoticeOverdue)
-    assert story.last.outcome == "stayed"
-
-
 def test_timer_that_fires_early_ends_nothing_and_is_set_again():
     """As after Redis's clock was set back: a timer that is due too late for its kind counts as due."""
     for story in (holding(), talking("consult")):
@@ -71,9 +55,8 @@ def test_timer_that_fires_early_ends_nothing_and_is_set_again():
         assert story.session.timers["hold"] == due_ms
 
 
-@pytest.mark.parametrize("limit_ms, timers", [(0, set()), (60_000, {"hold"})])
-def test_a_limit_within_the_notice_has_no_notice_and_none_has_no_timer(limit_ms, timers):
-    assert HOLD_TIMERS & holding(hold_limit_ms=limit_ms).session.timers.keys() == timers
+def test_without_a_limit_there_is_no_timer():
+    expect_unlimited(holding(hold_limit_ms=0))
 
 
 # ---- consult -----------------------------------------------------------------------------------------------------
@@ -111,5 +94,5 @@ def test_customer_whose_agent_leaves_after_the_limit_is_called_back_for():
 
 def test_blind_transfer_that_goes_on_without_the_agent_has_no_limit():
     story = ringing("consult")
-    assert story.session.timers.keys() >= HOLD_TIMERS
+    assert HoldOverdue.timer in story.session.timers
     expect_unlimited(story.complete())

@@ -8,7 +8,7 @@ from conferral.statemachine.events import StageOverdue
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, ringing, talking
+from tests.statemachine.transfer_scenarios import conferenced, outbound, ringing, talking
 
 
 def test_agent_leave_may_be_reported_before_the_conference_end():
@@ -56,14 +56,6 @@ def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking(
     story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
 
 
-def test_first_call_waits_as_long_as_twilio_asked_when_it_refused_to_dial_the_target():
-    story = blind_from_bridge().refused("target", status=429, code=20429, retry_after_ms=30_000)
-    story.expect("transferring", phase="recall").expect_timers("stage")
-    assert story.session.timers["stage"] - story.now_ms == 30_000
-    story.fires(StageOverdue).expect("transferring", "dial agent to the gate").takes_part("agent")
-    story.expect("conferenced", *FLAGS)
-
-
 def test_customer_talks_to_an_added_party_when_the_agent_is_removed_from_a_recall():
     story = added().transfer("blind", BOB).confirms("customer").leaves("agent").placed("target").call("target", "busy")
     story.expect("transferring", "dial agent to the gate", phase="recall").placed("agent").remove("agent")
@@ -76,23 +68,23 @@ def test_decision_of_the_gate_about_a_former_dial_is_only_logged():
     story.gate("former target", "rejected").expect("transferring", phase="warm")
 
 
-def test_session_waits_for_the_update_before_a_hold_until_the_next_one():
+def test_session_waits_for_the_update_before_a_hold_until_the_flag_is_wanted_again():
     story = ordering().hold("customer")
-    clear, hold = (effect.effect_id for effect in story.last.effects if effect.party == "customer")
-    customer = story.session.parties["customer"]
-    assert (customer.clearing_effect_id, customer.update_effect_id) == (clear, hold)
-    story.confirms("customer").unhold("customer")
-    (unhold,) = (effect.effect_id for effect in story.last.effects)
-    customer = story.session.parties["customer"]
-    assert (customer.clearing_effect_id, customer.update_effect_id) == ("", unhold)
-
-
-def test_hold_that_replaces_an_update_of_the_flag_clears_it_again():
-    """A successor would not repeat the replaced one, and Twilio ignores the flag of a held party."""
-    story = ordering().add().expect("conferenced", "unflag customer", "unflag agent").hold("customer")
     clear, hold = (effect for effect in story.last.effects if effect.party == "customer")
     assert (clear.update, hold.update) == ("clear-end-on-exit", "hold")
-    assert story.session.parties["customer"].clearing_effect_id == clear.effect_id
+    assert story.session.awaits(clear)
+    assert story.session.awaits(hold)
+    story.confirms("customer").unhold("customer")
+    assert not story.session.awaits(clear)
+    assert not story.session.awaits(hold)
+
+
+def test_session_waits_for_an_update_of_the_flag_that_a_hold_overtakes():
+    """A successor repeats it: Twilio ignores the flag of a held party."""
+    story = ordering().add().expect("conferenced", "unflag customer", "unflag agent")
+    (clear,) = (effect for effect in story.last.effects if effect.party == "customer")
+    assert story.hold("customer").words() == ["hold customer"]
+    assert story.session.awaits(clear)
 
 
 def arrives_next_to_a_guest(story: Scenario) -> Scenario:

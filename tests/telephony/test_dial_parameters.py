@@ -53,7 +53,7 @@ FIND = FindCall(
 UPDATE = UpdateParticipant(
     effect_id="e4", session_id="S1", party="customer", call_sid="CA1", conference_sid="CF1", update="hold"
 )
-SAY = SayAndHangUp(effect_id="e5", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
+SAY = SayAndHangUp(effect_id="e5", session_id="S1", party="customer", call_sid="CA1")
 
 TO_PARTICIPANTS, TO_CALLS = "POST Conferences/CF1/Participants", "POST Calls"
 DIALS = [(PARTICIPANT, TO_PARTICIPANTS), (CALL, TO_CALLS)]
@@ -304,8 +304,8 @@ async def test_a_sentence_is_sent_inline() -> None:
 
     assert await calls.perform(SAY) is None
 
-    document = DOCUMENTS.say_and_hang_up(Phrase.TRANSFER_FAILED)
-    assert sentence_in(Phrase.TRANSFER_FAILED, "en-US") in document
+    document = DOCUMENTS.say_and_hang_up(Phrase.NOT_CONNECTED)
+    assert sentence_in(Phrase.NOT_CONNECTED, "en-US") in document
     assert http.requests == [("POST Calls/CA1", {"Twiml": document, **FALLBACK})]
 
 

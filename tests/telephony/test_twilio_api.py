@@ -52,7 +52,7 @@ END = EndConference(effect_id="e3", session_id="S1", conference_sid="CF1")
 AWAY = RedirectToUrl(
     effect_id="e6", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey?x=1"
 )
-SAY = SayAndHangUp(effect_id="e7", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
+SAY = SayAndHangUp(effect_id="e7", session_id="S1", party="customer", call_sid="CA1")
 READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", read_version=7)
 
 

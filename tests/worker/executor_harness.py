@@ -89,7 +89,7 @@ straight = maker(
 gated = maker(CreateCall, **TARGET, timeout_s=30, is_urgent=True)
 find = maker(FindCall, **TARGET, dial_id="d", since_ms=START_MS)
 update = maker(UpdateParticipant, **CUSTOMER, conference_sid="CF1", update="hold")
-say = maker(SayAndHangUp, **CUSTOMER, sentence="transfer-failed")
+say = maker(SayAndHangUp, **CUSTOMER)
 away = maker(RedirectToUrl, **CUSTOMER, url="https://example.com/survey")
 voicemail = maker(RedirectToVoicemail, **CUSTOMER)
 message = maker(FindMessage, **CUSTOMER)

@@ -32,7 +32,7 @@ TRANSFER = OutcomeRecord("CA1:t1", "transfer", "CA1", "completed", to="client:bo
 WHOLE = OutcomeRecord("CA1:end", "session", "CA1", "ended", "command")
 STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
 OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")
-SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3", sentence="transfer-failed")
+SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3")
 OF_CUSTOMER = HangUpCall(effect_id="of customer", session_id="CA1", party="customer", call_sid="CA1")
 OF_CONFERENCE = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
 HOLD = UpdateParticipant(

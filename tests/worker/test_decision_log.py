@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Event, HoldNoticeOverdue, HoldOverdue, LoneOverdue, StageOverdue
+from conferral.statemachine.events import Event, HoldOverdue, LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
@@ -138,16 +138,12 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
 @pytest.mark.parametrize(
     "kind, phase, outcome, reason, logged, counted",
     [
-        (HoldNoticeOverdue, Phase.NONE, Outcome.STAYED, "", "hold_limit_near", None),
         (HoldOverdue, Phase.NONE, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
         (HoldOverdue, Phase.CONSULT, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "consult"),
         (HoldOverdue, Phase.NONE, Outcome.STAYED, "", None, None),  # fired early
-        (HoldNoticeOverdue, Phase.NONE, Outcome.STALE, "the timer was canceled or reset", None, None),
     ],
 )
-def test_limit_of_a_hold_is_logged_when_it_is_near_and_logged_and_counted_when_reached(
-    kind, phase, outcome, reason, logged, counted
-):
+def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome, reason, logged, counted):
     before = Session("s", phase=phase)
     event = kind(session_id="s", due_ms=1, entry_id="1000-0")
     metrics, lines = decided(Step(before, outcome, reason), before, event)

@@ -139,17 +139,14 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("retry_after_s, shown_ms", [(8, 8_000), (9, 9_000), (1e9, 60_000)])
-async def test_retry_after_up_to_the_deadline_fails_at_once(
-    system: ExecutorHarness, retry_after_s: float, shown_ms: int
-) -> None:
+@pytest.mark.parametrize("retry_after_s", [8, 9, 1e9])
+async def test_retry_after_up_to_the_deadline_fails_at_once(system: ExecutorHarness, retry_after_s: float) -> None:
     system.calls.script["a"].append(RateLimitedError(http_status=429, code=20429, retry_after_s=retry_after_s))
 
     outcome = await system.run(redirect("a"))
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.http_status, outcome.code, outcome.gone) == (429, 20429, False)
-    assert outcome.retry_after_ms == shown_ms
     assert system.time.sleeps == []
 
 

@@ -10,7 +10,7 @@ from conferral.runtime import tracing
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Command, Event, HoldNoticeOverdue, LoneOverdue
+from conferral.statemachine.events import Command, Event, LoneOverdue
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import is_url
 from conferral.statemachine.policy import Policy
@@ -217,8 +217,6 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
     if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
         metrics.lone_conferences_cleaned.inc()
-    if isinstance(event, HoldNoticeOverdue) and step.outcome is Outcome.STAYED:
-        log.info("hold_limit_near", session_id=event.session_id, partition=partition)
     if step.reason == HOLD_LIMIT:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
         metrics.hold_limits.labels(kind).inc()

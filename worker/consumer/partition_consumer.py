@@ -21,7 +21,6 @@ from conferral.statemachine.events import (
     AgeOverdue,
     CallsOverdue,
     DialOverdue,
-    HoldNoticeOverdue,
     HoldOverdue,
     ParkOverdue,
 )
@@ -58,7 +57,6 @@ def max_timer_lengths_ms(policy: Policy) -> dict[str, int]:
         DialOverdue.timer: DIAL_MAX_MS,
         ParkOverdue.timer: policy.park_timeout_ms,
         HoldOverdue.timer: policy.hold_limit_ms,
-        HoldNoticeOverdue.timer: policy.hold_limit_ms,
         AgeOverdue.timer: policy.age_max_ms,
     }
 

@@ -132,7 +132,6 @@ def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
         http_status=error.http_status if error else 0,
         code=error.code if error else 0,
         gone=isinstance(error, ProviderGoneError),
-        retry_after_ms=round(min(error.retry_after_s, RETRY_AFTER_MAX_S) * 1000) if error else 0,
     )
 
 
