@@ -202,10 +202,10 @@ class FirstReads:
 
     def _outdated(self, events: Events) -> Events:
         """Return old callbacks that a newer one of the same source follows."""
-        newest: dict[str, int] = {}
+        newest: defaultdict[str, int] = defaultdict(int)
         for _, event in events:
             if event.sequence is not None:
-                newest[event.source] = max(event.sequence, newest.get(event.source, 0))
+                newest[event.source] = max(event.sequence, newest[event.source])
         return [
             (entry, event)
             for entry, event in events

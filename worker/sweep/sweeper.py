@@ -80,7 +80,7 @@ class SweepTimes:
     #: From the lists to the sessions: the callback of an ended call may be on its way.
     settle_s: float
     #: From a sweep that failed, skipped something, or found lost callbacks, to the next.
-    again_after_s: float = 4.0
+    again_after_s: float
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
