@@ -116,11 +116,12 @@ def with_gap(story: ConferenceScenario) -> ConferenceScenario:
 
 
 def test_parked_call_with_missing_callbacks_is_read_before_it_returns():
-    story = with_leg(with_gap(parked()), "taker", "agent-5")
+    story = with_leg(with_leg(with_gap(parked()), "taker", "agent-5"), "other", "target-6", "9")
     story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
     story.legs["customer"].held = False
-    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker"))
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker", "other"))
     assert story.session.phase == ""
+    assert story.session.parties["guest-1"].takes_part, "no transfer ran"
 
 
 @pytest.mark.parametrize("inside", [("customer", "target"), ("agent", "target")], ids=" and ".join)

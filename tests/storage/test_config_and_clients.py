@@ -9,7 +9,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warnings
-from conferral.storage.connection.client import as_store_errors, make_client, server_time_ms
+from conferral.storage.connection.client import as_store_errors, make_client, server_identity, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 
@@ -147,6 +147,11 @@ async def test_worker_is_live_although_another_program_has_the_list_of_processes
 async def test_unused_prefix_is_reported_as_not_initialized(client, read):
     with pytest.raises(StoreError, match="nothing is set up"):
         await read(client, "nobody")
+
+
+async def test_server_is_known_by_its_run_and_how_long_that_lasts(single, client):
+    found = await client.info("server")
+    assert await server_identity(client) == (found["run_id"], pytest.approx(found["uptime_in_seconds"], abs=2))
 
 
 async def test_write_that_times_out_is_not_repeated(single, client):
