@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
 from tests.statemachine.scenario import OTHER_CONFERENCE
@@ -35,6 +35,11 @@ def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_m
 
 def test_call_parked_for_a_day_is_ended():
     parked(Policy(park_timeout_ms=10**9)).fires(AgeOverdue).reads().expect("ended", "end room", reason="too-old")
+
+
+def test_fallback_of_a_parked_call_is_not_by_who_failed_to_retrieve_it():
+    story = retrieving(by="kate").placed("agent").call("agent", "busy").expect("conferenced", phase="parked")
+    assert story.fires(ParkOverdue).expect("transferring", "dial agent to the gate").session.transfer.by == ""
 
 
 RETRIEVE_BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])

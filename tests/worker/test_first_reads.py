@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
@@ -35,13 +36,19 @@ class Store:
     def __init__(self, verified_entry_id: str = "", live: str = "s") -> None:
         self._live = dict.fromkeys(live, verified_entry_id)
         self.asked: list[str] = []
+        self.tokens: list[str] = []
+        self.is_away = False
 
     async def live_fields(self, _partition: int, _field: str) -> dict[str, str]:
         return self._live
 
     async def append(self, events: list[AccountSwept]) -> None:
         assert events, "never nothing"
+        if self.is_away:
+            raise StoreUnreachableError("away")
         self.asked += [event.session_id for event in events]
+        self.tokens += [event.token for event in events]
+        assert len({*self.tokens}) == len(self.tokens), "a duplicate is ignored"
 
 
 async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
@@ -171,4 +178,16 @@ async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: Vir
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     await first_reads.request_reads_of_waiting()
     assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    first_reads.stop()
+
+
+@in_virtual_time
+async def test_read_that_could_not_be_requested_is_requested_again_with_the_others(loop: VirtualLoop) -> None:
+    store = Store(live="abc")
+    store.is_away = True
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    store.is_away = False
+    await asyncio.sleep(10.0)  # a delay: virtual time
+    assert "".join(store.asked) == "cab"
     first_reads.stop()
