@@ -149,6 +149,15 @@ def test_party_who_rings_is_not_hung_up_because_another_talks():
     assert story.session.parties["expert"].status == "ringing"
 
 
+@pytest.mark.parametrize("how, mode", [
+    ({"muted": True}, "monitor"), ({"muted": False}, "barge"), ({"muted": False, "coaches": "CA1"}, "whisper"),
+])  # fmt: skip
+def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how, mode):
+    story = with_leg(guests_rolled_back(), "supervisor", "supervisor-3", "9", **how)
+    shows(story, "customer", "agent", "supervisor", agent="in-progress")
+    assert story.session.parties["supervisor"].supervises == mode
+
+
 def test_participant_of_another_conference_is_not_added():
     story = as_conference(
         guests_rolled_back().reads(agent="in-progress", conference=OTHER_CONFERENCE, inside=("target",))

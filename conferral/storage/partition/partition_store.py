@@ -67,7 +67,7 @@ ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
     """Return an id's milliseconds and number, which compare as in Redis."""
     ms, _, number = entry_id.partition("-")
-    return int(ms), int(number or 0)
+    return int(ms), int(number)
 
 
 class MarkResult(Enum):
