@@ -1,6 +1,7 @@
 """What a session may decide after a rollback of Redis, before it has read Twilio."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,8 +52,10 @@ class Store:
         assert len({*self.tokens}) == len(self.tokens), "a duplicate is ignored"
 
 
-async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
-    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=lambda _clock: True)
+async def begun(
+    store: Store, clock: Clock | None = None, is_verifying: Callable[[Clock], bool] = lambda _clock: True
+) -> FirstReads:
+    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
     core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
     context: Any = SimpleNamespace(partition_store=store, core=core)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
@@ -151,6 +154,16 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
     outdated = [] if event is not READ else ["4-1"]
     ids = [entry.entry_id for entry in first_reads.take_ready()]
     assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
+
+
+async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> None:
+    verifying = ["still"]
+    first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
+    first_reads.admit([left("6-1")])
+    assert first_reads.take_ready() == []
+    verifying.clear()
+    assert [entry.entry_id for entry in first_reads.take_ready()] == ["6-1"]
+    assert not first_reads.is_unread("s")
 
 
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
