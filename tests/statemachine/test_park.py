@@ -42,10 +42,7 @@ def test_fallback_of_a_parked_call_is_not_by_who_failed_to_retrieve_it():
     assert story.fires(ParkOverdue).expect("transferring", "dial agent to the gate").session.transfer.by == ""
 
 
-RETRIEVE_BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
-
-
-@RETRIEVE_BOTH
+@BOTH
 def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin):
     story = retrieving(begin).placed("agent").conference_ends().fires(StageOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer").expect_timers(
