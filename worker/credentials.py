@@ -29,14 +29,15 @@ def accepts_credentials(answer: RequestResult) -> bool | None:
     if refuses_credentials(answer):
         return False
     # Anything else from Twilio itself was authenticated first.
-    return True if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else None
+    is_answered = answer.status // 100 == 2 or (answer.status // 100 == 4 and answer.code)
+    return True if is_answered else None
 
 
 async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
     """Request what any valid credentials may read; may raise `ProviderError`."""
     with label_requests("account"):
         # A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
-        if settings.api_key and settings.api_secret:
+        if settings.api_key:
             await send(client.calls.page_async(page_size=1))
         else:
             await send(client.api.v2010.accounts(settings.account_sid).fetch_async())

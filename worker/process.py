@@ -180,7 +180,7 @@ class Worker:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(self.ownership.drain(is_drained))
-        await self.executor.drain(max(0.0, left_s - RELEASE_S))
+        await self.executor.drain(left_s - RELEASE_S)
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):

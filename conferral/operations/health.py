@@ -48,8 +48,8 @@ class Health:
     #: Unrouted commands (count).
     commands: int
     #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
-    died: tuple[Process, ...] = ()
-    outcomes: SendingState = field(default_factory=SendingState)
+    died: tuple[Process, ...]
+    outcomes: SendingState
 
     @property
     def unassigned(self) -> tuple[int, ...]:

@@ -25,13 +25,13 @@ class SendingState:
     """How far the outcomes are on their way."""
 
     #: Up to where the stream was queued; empty if no worker has ever had a URL to send outcomes to.
-    position: str = ""
+    position: str
     #: When a 410 stopped all, Unix milliseconds; 0 if they are sent.
-    stopped_at_ms: int = 0
+    stopped_at_ms: int
     #: Sessions with unsent outcomes (count).
-    waiting: int = 0
+    waiting: int
     #: Undelivered outcomes (count).
-    undelivered: int = 0
+    undelivered: int
 
 
 @dataclass(frozen=True, slots=True)

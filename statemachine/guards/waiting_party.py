@@ -140,7 +140,7 @@ def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
     session = draft.session
     customer = session.customer
     is_theirs = customer.update_effect_id == event.effect_id
-    hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
+    hears_nothing = customer.desired_hold and present_parties(session) == (customer,)
     return session.phase in _WAITING and is_theirs and event.code in events.NOT_STARTED and hears_nothing
 
 

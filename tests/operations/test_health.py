@@ -68,7 +68,7 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
 
 def stats_at(at_ms, **by_name):
     there = tuple(Process(name, "worker", 2, "1", shown) for name, shown in by_name.items())
-    return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0)
+    return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0, (), SendingState("", 0, 0, 0))
 
 
 def test_rates_cover_processes_that_ran_at_both_reads():

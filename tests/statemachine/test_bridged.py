@@ -195,6 +195,12 @@ def test_recording_of_a_conference_that_has_failed_is_not_started_over_the_bridg
                     "the conference's recording was stopped and can't be restarted")  # fmt: skip
 
 
+@pytest.mark.parametrize("action, changes", [("pause", ("stopped", "paused")), ("stop", ())])
+def test_recording_of_the_conference_goes_on_as_the_one_over_the_bridge_unless_that_is_over(action, changes):
+    story = recorded("true").record("start").recorded().record(action).recorded().convert().joins("agent")
+    story.joins("customer").expect("conferenced", *(f"{change} recording" for change in changes), *FLAGS)
+
+
 @pytest.mark.parametrize("address", [LAWYER, CUSTOMER_NUMBER])
 def test_refused_add_does_not_take_the_name(address):
     story = ordering(Scenario().answered).add("agent", to=address).add("lawyer", "add-2", to=address)

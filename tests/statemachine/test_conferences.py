@@ -97,8 +97,9 @@ def lost():
 
 
 def moved():
-    story = lost().fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
-    return story.expect("conferenced", "move customer").expect_timers("opening")
+    story = lost().fires(OpeningOverdue).expect("conferenced", "look")
+    assert story.session.timers["opening"] == story.now_ms + 2_000
+    return story.reads(customer="in-progress").expect("conferenced", "move customer").expect_timers("opening")
 
 
 def test_move_that_has_come_to_nothing_ends_it():

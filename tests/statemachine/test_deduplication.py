@@ -63,11 +63,12 @@ def test_oldest_token_is_dropped_first():
 
 def test_source_that_was_silent_longest_is_dropped_first():
     events = seen(1, source="CA0")
-    for number in range(1, SOURCES):
+    for number in range(1, SOURCES - 1):
         events = events.with_event(*numbered(1, f"CA{number}"))
-    assert len(events.numbers) == SOURCES
-
     events = events.with_event(*numbered(2, "CA0")).with_event(*numbered(1, "CA-new"))
     assert len(events.numbers) == SOURCES
-    assert {"CA0", "CA2", "CA-new"} <= events.numbers.keys()
+
+    events = events.with_event(*numbered(1, "CA-newer"))
+    assert len(events.numbers) == SOURCES
+    assert {"CA0", "CA2", "CA-new", "CA-newer"} <= events.numbers.keys()
     assert "CA1" not in events.numbers

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
 from tests.statemachine.scenario import OTHER_CONFERENCE
@@ -37,10 +37,12 @@ def test_call_parked_for_a_day_is_ended():
     parked(Policy(park_timeout_ms=10**9)).fires(AgeOverdue).reads().expect("ended", "end room", reason="too-old")
 
 
-RETRIEVE_BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
+def test_fallback_of_a_parked_call_is_not_by_who_failed_to_retrieve_it():
+    story = retrieving(by="kate").placed("agent").call("agent", "busy").expect("conferenced", phase="parked")
+    assert story.fires(ParkOverdue).expect("transferring", "dial agent to the gate").session.transfer.by == ""
 
 
-@RETRIEVE_BOTH
+@BOTH
 def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin):
     story = retrieving(begin).placed("agent").conference_ends().fires(StageOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer").expect_timers(

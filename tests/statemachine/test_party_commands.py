@@ -197,6 +197,22 @@ def test_announcement_that_twilio_refuses_fails_the_command(begin):
     story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
+def test_announcement_to_several_goes_on_without_one_who_has_left_but_not_if_twilio_refuses_it():
+    story = refuse(added().remove("lawyer").announce(), 0)
+    story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+    story = refuse(added().remove("lawyer").announce(), 0, gone=True).expect_command("announce-1", "accepted")
+    refuse(story, 1, gone=True)
+    story.expect_command("announce-1", "accepted", "failed", reason="no one is there to hear it")
+
+
+def test_call_of_a_party_who_was_there_before_is_kept_by_its_sid():
+    story = added().leaves("lawyer").call("lawyer", "completed")
+    former = story.legs["lawyer"].call_sid
+    story.add("lawyer", "add-2").expect_command("add-2", "accepted")
+    assert story.session.parties.keys() == {"customer", "agent", "lawyer"}
+    assert story.session.former_calls == (former,)
+
+
 @pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
 def test_announcement_of_unknown_outcome_may_still_report_its_end(begin):
     story = ordering(begin).announce()

@@ -108,6 +108,12 @@ def test_recording_cannot_be_resumed_in_a_consult(begin):
     refused_because(story.takes_part("target").record("resume"), "record-resume", why)
 
 
+def test_recording_of_the_customers_call_is_resumed_in_a_consult():
+    story = ordering(conferenced).record("start").recorded().record("pause").recorded()
+    story.transfer("consult").confirms("agent", "customer").takes_part("target").record("resume")
+    story.expect("transferring", "in-progress recording").expect_command("record-resume", "accepted")
+
+
 @pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
 def test_recording_that_a_command_fails_to_stop_in_a_consult_resumes_afterward(how):
     story = getattr(consulting_recorded().record("stop").expect("transferring", "stopped recording"), how)()

@@ -116,11 +116,12 @@ def with_gap(story: ConferenceScenario) -> ConferenceScenario:
 
 
 def test_parked_call_with_missing_callbacks_is_read_before_it_returns():
-    story = with_leg(with_gap(parked()), "taker", "agent-5")
+    story = with_leg(with_leg(with_gap(parked()), "taker", "agent-5"), "other", "target-6", "9")
     story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
     story.legs["customer"].held = False
-    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker"))
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker", "other"))
     assert story.session.phase == ""
+    assert story.session.parties["guest-1"].takes_part, "no transfer ran"
 
 
 @pytest.mark.parametrize("inside", [("customer", "target"), ("agent", "target")], ids=" and ".join)
@@ -146,6 +147,15 @@ def test_party_who_rings_is_not_hung_up_because_another_talks():
     story = shows(story, "customer", "agent", "lawyer", "expert", agent="in-progress")
     assert not [words for words in story.words() if words.startswith("hang up")]
     assert story.session.parties["expert"].status == "ringing"
+
+
+@pytest.mark.parametrize("how, mode", [
+    ({"muted": True}, "monitor"), ({"muted": False}, "barge"), ({"muted": False, "coaches": "CA1"}, "whisper"),
+])  # fmt: skip
+def test_supervisor_of_whom_the_session_knows_nothing_does_what_twilio_shows(how, mode):
+    story = with_leg(guests_rolled_back(), "supervisor", "supervisor-3", "9", **how)
+    shows(story, "customer", "agent", "supervisor", agent="in-progress")
+    assert story.session.parties["supervisor"].supervises == mode
 
 
 def test_participant_of_another_conference_is_not_added():

@@ -35,12 +35,16 @@ def test_target_who_can_not_be_added_before_the_start_is_dialed_as_a_call_of_its
     story.takes_part("target").expect("conferenced", "flag customer", "flag agent").expect_attempts((BOB, "answered"))
 
 
-@pytest.mark.parametrize("code", [16001, 16099])
-def test_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(code):
+@pytest.mark.parametrize("code, is_alone", [(16001, True), (16099, True), (20001, True), (16099, False)])
+def test_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(code, is_alone):
     story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
     hold = story.last.effects[-1]
-    story.call("agent", "completed")
+    if is_alone:
+        story.call("agent", "completed")
     story.fails("update_participant", "customer", code=code, effect_id=hold.effect_id)
+    if code == 20001 or not is_alone:
+        story.expect("transferring")
+        return
     story.expect("transferring", "move customer", phase="blind")
     assert not story.session.parties["customer"].desired_hold
 

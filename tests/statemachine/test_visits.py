@@ -35,6 +35,7 @@ def test_caller_whom_the_dial_never_rang_for_is_elsewhere_and_is_left_alone():
 def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone():
     story = visits(mode="conference").expect("conferenced", phase="ringing")
     story.fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
+    assert story.session.timers["opening"] == story.now_ms + 10_000
     story.reads(customer="in-progress").expect("conferenced", phase="ringing")
     story.later(60_000).fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
     story.reads(customer="in-progress").expect("ended", reason="moved")

@@ -135,6 +135,10 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster, client) -
     await blocking.aclose()
 
 
+async def test_identity_of_a_cluster_names_each_primary(cluster, client) -> None:
+    assert len((await server_identity(client))[0].split()) == len(partitions_by_node(cluster))
+
+
 @pytest.mark.soak
 async def test_failover_is_noticed_as_another_server(cluster, client, publisher, monkeypatch) -> None:
     before, _ = await server_identity(client)

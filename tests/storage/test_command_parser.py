@@ -150,11 +150,11 @@ def test_invalid_command_is_explained(fields, words):
 
 def test_transfer_is_taken_with_all_its_options():
     fields = {"to": f"{NUMBER}, client:bob", "mode": "consult", "brief": "Überweisung 👋", "confirm": "true"}
-    parsed = parse({**TRANSFER, **fields, "timeout": "20", "digits": "ww12#", "id": "c1"})
+    parsed = parse({**TRANSFER, **fields, "timeout": "20", "digits": "ww12#", "ref": "r" * 64, "id": "c1"})
     assert (parsed.event_type, parsed.session) == (Transfer, "s")
     assert parsed.event("s", "c1", 5) == Transfer(
         session_id="s", token="c1", occurred_at_ms=5, to=f"{NUMBER},client:bob", mode="consult",
-        brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#",
+        brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#", ref="r" * 64,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -9,7 +10,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warnings
-from conferral.storage.connection.client import as_store_errors, make_client, server_time_ms
+from conferral.storage.connection.client import as_store_errors, make_client, server_identity, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 
@@ -130,9 +131,25 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     for name, seen_ms in strange.items():
         await client.hset(keys.processes, name, b"%d " % seen_ms + reported)
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b'%d {"stats":{"events":-1}}' % now_ms})
-    assert [(one.name, one.kind) for one in await running(client)] == [("odder", ""), ("w1", "worker")]
+    shown = [(one.name, one.kind, one.schema_version) for one in await running(client)]
+    assert shown == [("odder", "", 0), ("w1", "worker", 2)]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odd", b"odder"}
+
+
+async def test_processes_are_listed_for_an_hour_and_workers_for_half_a_minute(client, keys, monkeypatch):
+    now_ms = 1_800_000_000_000
+    monkeypatch.setattr(process_registry, "server_time_ms", AsyncMock(return_value=now_ms))
+    for away_ms in (3_600_000, 3_600_001, 15_000, 15_001):
+        await client.hset(keys.processes, mapping={f"w{away_ms}": b"%d {}" % (now_ms - away_ms)})
+    for away_ms in (29_999, 30_000, -29_999, -30_000):
+        await client.zadd(keys.workers, {f"w{away_ms}": now_ms - away_ms})
+    await process_registry.register(client, keys, process_registry.Process("w0", "worker"))
+    found = await process_registry.read_processes(client, keys, now_ms)
+    assert {one.name: one.is_running for one in found} == {
+        "w0": True, "w15000": True, "w15001": False, "w3600000": False
+    }  # fmt: skip
+    assert set(await client.zrange(keys.workers, 0, -1)) == {b"w29999", b"w-29999"}
 
 
 async def test_worker_is_live_although_another_program_has_the_list_of_processes(client):
@@ -147,6 +164,11 @@ async def test_worker_is_live_although_another_program_has_the_list_of_processes
 async def test_unused_prefix_is_reported_as_not_initialized(client, read):
     with pytest.raises(StoreError, match="nothing is set up"):
         await read(client, "nobody")
+
+
+async def test_server_is_known_by_its_run_and_how_long_that_lasts(single, client):
+    found = await client.info("server")
+    assert await server_identity(client) == (found["run_id"], pytest.approx(found["uptime_in_seconds"], abs=2))
 
 
 async def test_write_that_times_out_is_not_repeated(single, client):

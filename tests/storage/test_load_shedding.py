@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceEventIgnored
-from conferral.storage.connection.client import Client
-from conferral.storage.ingest import command_queue, writer
+from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import SESSION, event_in
@@ -51,12 +50,10 @@ async def publisher(client: Client, keys: Keys, hands: Hands, metrics: Metrics) 
 
 
 async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_has_caught_up(
-    publisher, client, keys, metrics, hands, monkeypatch
+    publisher, client, keys, metrics, hands
 ):
-    monkeypatch.setattr(writer, "BEHIND_EVENTS", 10)
     stream = keys.events(keys.partition_of(SESSION))
-    for _ in range(10):
-        await client.xadd(stream, {"type": "of before"})
+    await run_or_raise(client, *[("XADD", stream, "*", "type", "of before")] * 2_000)
 
     await publisher.publish(noted(1))
     with capture_logs() as lines:
@@ -67,7 +64,7 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
     other = next(name for name in map(str, range(99)) if keys.partition_of(name) != keys.partition_of(SESSION))
     await publisher.publish(noted(4, other))
     assert shed(metrics) == {"backlog": 100}
-    assert await client.xlen(stream) == 10 + 2
+    assert await client.xlen(stream) == 2_000 + 2
     logged = [line for line in lines if line["event"] == "events_dropped"]
     assert [(line["reason"], line["log_level"], line["count"]) for line in logged] == [
         ("backlog", "warning", 1), ("backlog", "warning", 40), ("backlog", "warning", 40)
@@ -78,26 +75,23 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
     assert await client.xlen(stream) == 1
 
 
-async def test_writes_that_wait_are_bounded_and_most_of_them_decide(
-    server, publisher, client, keys, metrics, monkeypatch
-):
-    monkeypatch.setattr(command_queue, "CALLERS_MAX", 10)
+async def test_writes_that_wait_are_bounded_and_most_of_them_decide(server, publisher, client, keys, metrics):
     await publisher.publish(deciding(1))
     server.signal(signal.SIGSTOP)
     try:
-        waiting = [asyncio.create_task(publisher.publish(deciding(10 + number))) for number in range(10)]
+        waiting = [asyncio.create_task(publisher.publish(deciding(10 + number))) for number in range(1_000)]
         await asyncio.sleep(0)
         await publisher.publish(noted(1))  # returns at once
         with pytest.raises(StoreUnreachableError, match="too much waits"):
-            await publisher.publish(deciding(30))
+            await publisher.publish(deciding(3_000))
         assert not any(task.done() for task in waiting)
     finally:
         server.signal(signal.SIGCONT)
     await asyncio.gather(*waiting)
     assert shed(metrics) == {"waiting": 1}
 
-    await publisher.publish(deciding(31))
+    await publisher.publish(deciding(3_001))
     await publisher.publish(noted(2))
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     sequences = sorted(event_in(fields).sequence for _, fields in entries)
-    assert sequences == [1, 2, *range(10, 20), 31]
+    assert sequences == [1, 2, *range(10, 1_010), 3_001]

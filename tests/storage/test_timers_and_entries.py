@@ -122,3 +122,24 @@ async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access,
     assert await client.xlen(keys.events(P)) == TIMERS_PER_RUN_MAX
     assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (3, None)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_RUN_MAX + 3
+
+
+VISITS = [f"CA{'1' * 32}{suffix}" for suffix in ("", "-2", "-3")]
+
+
+@pytest.mark.parametrize(
+    ("newest", "state", "is_later"),
+    [
+        (VISITS[2], "bridged", True), (VISITS[2], None, True), (VISITS[2], "ended", False),
+        (VISITS[1], "bridged", False), (VISITS[0], "bridged", False), (None, None, False),
+        (f"CA{'2' * 32}-3", "bridged", False), ("order-7", "bridged", False),
+    ],
+)  # fmt: skip
+async def test_call_has_a_later_session_if_its_newest_is_another_live_visit(
+    access, client, keys, newest, state, is_later
+):
+    if newest is not None:
+        await client.set(keys.call(VISITS[0]), newest)
+        if state is not None:
+            await client.hset(keys.session(newest), "state", state)
+    assert await access.has_later_session(VISITS[1], VISITS[0]) is is_later

@@ -1,22 +1,30 @@
 """Twilio refuses one worker's credentials: it gives its partitions up if another worker's are accepted."""
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
+from twilio.rest import Client
 
+from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.credentials import CredentialsWatch, accepts_credentials
+from conferral.worker.credentials import CredentialsWatch, accepts_credentials, probe_credentials
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
-from tests.support.local_system import LocalSystem
+from tests.support.local_system import LocalSystem, settings_for
 from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
+from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp, page
 
 
 @each("status, code, expected", [
     (200, 0, True), (404, 20404, True), (429, 20429, True), (401, 20003, False), (403, 20003, False),
     (401, 0, False), (403, 0, False), (403, 21215, True), (403, 20403, True), (404, 0, None),
-    (500, 20500, None), (0, 0, None),
+    (500, 20500, None), (0, 0, None), (299, 0, True), (300, 0, None), (400, 20001, True), (499, 20001, True),
 ])  # fmt: skip
 def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: bool | None) -> None:
     assert accepts_credentials(RequestResult(status, code, 0.0, 0.0)) is expected
@@ -31,6 +39,40 @@ def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None
     assert core.is_accepted is False
     watch.observe(RequestResult(200, 0, 0.0, 0.0))
     assert core.is_accepted is True
+
+
+@each("given, asked", [({}, f"GET {BASE[:-1]}"), ({"api_key": "SK1", "api_secret": SecretStr("secret")}, "GET Calls")])
+async def test_what_any_valid_credentials_may_read_is_asked_for(given: dict[str, Any], asked: str) -> None:
+    """A standard API key may not read the account."""
+    http = ScriptedHttp({f"GET {BASE[:-1]}": {}, "GET Calls": page("calls")})
+    settings = settings_for("redis://localhost", None, "https://example.com")
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    await probe_credentials(client, settings.model_copy(update={"account_sid": ACCOUNT, **given}))
+    assert [(name, sent.get("PageSize")) for name, sent in http.requests] == [(asked, 1 if given else None)]
+
+
+@in_virtual_time
+async def test_refused_worker_asks_every_second_until_another_is_accepted_and_then_every_five(
+    loop: VirtualLoop,
+) -> None:
+    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=False, name="one", metrics=Metrics())
+    ownership: Any = SimpleNamespace(is_other_accepted=False)
+    asked, stop = [], asyncio.Event()
+
+    async def probe() -> None:
+        asked.append(loop.time())
+
+    watching = asyncio.create_task(CredentialsWatch(core, probe, ownership).run(stop))
+    with capture_logs() as lines:
+        await asyncio.sleep(2.5)  # a delay: virtual time
+        ownership.is_other_accepted = True
+        await asyncio.sleep(10.0)  # a delay: virtual time
+        assert asked == [0.0, 1.0, 2.0, 3.0, 8.0]
+        ownership.is_other_accepted = False
+        await asyncio.sleep(1.0)  # a delay: virtual time
+    assert [line["event"] for line in lines] == ["standby_begun", "standby_ended"]
+    stop.set()
+    await watching
 
 
 @pytest.mark.redis

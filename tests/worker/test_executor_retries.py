@@ -13,7 +13,15 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
     RateLimitedError,
 )
-from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from conferral.statemachine.effects import (
+    Effect,
+    EndConference,
+    FindMessage,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    RedirectToVoicemail,
+)
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE, HANG_UP_RETRY, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
@@ -124,6 +132,8 @@ def test_refusal_is_repeated_only_where_it_may_pass(
         (recording("e"), 10, 5),
         (change("e"), 4, 2),
         (away("e"), 3600, 10),
+        (RedirectToVoicemail(effect_id="e", session_id="S", call_sid="CA1"), 5, 5),
+        (FindMessage(effect_id="e", session_id="S", call_sid="CA1"), 60, 5),
     ],
 )
 def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: float) -> None:
@@ -132,7 +142,8 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     policy = HANG_UP_RETRY if effect.is_ending else RETRIES[type(effect)]
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
-    assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
+    waits_s = (1, 10) if isinstance(effect, FindMessage) else (0.25, 30 if effect.is_ending else 2)
+    assert (policy.first_wait_s, policy.wait_max_s) == waits_s
     assert policy.retries_passing_refusals is effect.is_ending
 
 

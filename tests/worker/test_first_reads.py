@@ -1,12 +1,14 @@
 """What a session may decide after a rollback of Redis, before it has read Twilio."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
@@ -35,17 +37,25 @@ class Store:
     def __init__(self, verified_entry_id: str = "", live: str = "s") -> None:
         self._live = dict.fromkeys(live, verified_entry_id)
         self.asked: list[str] = []
+        self.tokens: list[str] = []
+        self.is_away = False
 
     async def live_fields(self, _partition: int, _field: str) -> dict[str, str]:
         return self._live
 
     async def append(self, events: list[AccountSwept]) -> None:
         assert events, "never nothing"
+        if self.is_away:
+            raise StoreUnreachableError("away")
         self.asked += [event.session_id for event in events]
+        self.tokens += [event.token for event in events]
+        assert len({*self.tokens}) == len(self.tokens), "a duplicate is ignored"
 
 
-async def begun(store: Store, clock: Clock | None = None) -> FirstReads:
-    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=lambda _clock: True)
+async def begun(
+    store: Store, clock: Clock | None = None, is_verifying: Callable[[Clock], bool] = lambda _clock: True
+) -> FirstReads:
+    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
     core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
     context: Any = SimpleNamespace(partition_store=store, core=core)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
@@ -146,6 +156,16 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
     assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
 
 
+async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> None:
+    verifying = ["still"]
+    first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
+    first_reads.admit([left("6-1")])
+    assert first_reads.take_ready() == []
+    verifying.clear()
+    assert [entry.entry_id for entry in first_reads.take_ready()] == ["6-1"]
+    assert not first_reads.is_unread("s")
+
+
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
     first_reads = await begun(Store())
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
@@ -171,4 +191,16 @@ async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: Vir
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     await first_reads.request_reads_of_waiting()
     assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    first_reads.stop()
+
+
+@in_virtual_time
+async def test_read_that_could_not_be_requested_is_requested_again_with_the_others(loop: VirtualLoop) -> None:
+    store = Store(live="abc")
+    store.is_away = True
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    store.is_away = False
+    await asyncio.sleep(10.0)  # a delay: virtual time
+    assert "".join(store.asked) == "cab"
     first_reads.stop()

@@ -89,6 +89,7 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     await team.until_fair(2.0)
     assert second.keeper.consumers.keys() == {1, 2}
     assert sorted(work.drained) == [1, 2]
+    assert work.drains_s == {2.0}
 
 
 @with_4_partitions

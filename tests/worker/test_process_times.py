@@ -14,6 +14,7 @@ from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
+from tests.support.memory_redis import MemoryServer
 from tests.worker.worker_cluster import ClusterClock
 
 
@@ -84,3 +85,17 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
     stop.set()
     await updating
+
+
+@in_virtual_time
+async def test_worker_has_connections_for_every_partition_that_it_may_hold(loop: VirtualLoop) -> None:
+    made: list[dict[str, Any]] = []
+
+    def redis(_url: str, **options: Any) -> Any:
+        made.append(options)
+        return MemoryServer(lambda: 0).client()
+
+    settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_PARTITIONS="16")
+    Worker(settings, environment=Environment(clock=ClusterClock(loop, 0.0), redis=redis))
+    sizes = [(one["max_connections"], one.get("blocking", False)) for one in made]
+    assert sizes == [(256, False), (2 * 16 + 32, False), (16 + 8, True)]

@@ -6,6 +6,7 @@ effects in the outbox. Of its older callbacks, only the newest of each call and 
 """
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -73,8 +74,7 @@ class FirstReads:
         self._ready: list[Entry] = []
         self._newest_id = parse_entry_id(lease.newest_id)
         self._task: asyncio.Task[None] | None = None
-        #: Requests for reads so far (count).
-        self._request_count = 0
+        self._request_numbers = itertools.count()
 
     async def begin(self) -> None:
         """Make live sessions read Twilio; none if Redis lacks nothing."""
@@ -202,10 +202,10 @@ class FirstReads:
 
     def _outdated(self, events: Events) -> Events:
         """Return old callbacks that a newer one of the same source follows."""
-        newest: dict[str, int] = {}
+        newest: defaultdict[str, int] = defaultdict(int)
         for _, event in events:
             if event.sequence is not None:
-                newest[event.source] = max(event.sequence, newest.get(event.source, 0))
+                newest[event.source] = max(event.sequence, newest[event.source])
         return [
             (entry, event)
             for entry, event in events
@@ -215,7 +215,7 @@ class FirstReads:
     async def _request_all(self) -> None:
         """Request reads, some at a time, until all sessions have read."""
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
-            while self._unread and self._lease.is_verifying(self._clock):
+            while self._unread:
                 now_s = self._clock.monotonic_s()
                 due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
                 due.sort(key=lambda name: name not in self._waiting)
@@ -224,7 +224,7 @@ class FirstReads:
 
     async def request_reads_of_waiting(self) -> None:
         """Request the reads of sessions with waiting entries, once each."""
-        if unrequested := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
+        if unrequested := [name for name, at_s in self._unread.items() if at_s is None and name in self._waiting]:
             await self._request(unrequested)
 
     async def _request(self, session_ids: Iterable[str]) -> None:
@@ -233,8 +233,7 @@ class FirstReads:
         events = []
         for session_id in session_ids:
             # A former holder's read may have died with it, so its request does not count; an answer that it got does.
-            self._request_count += 1
-            token = f"{ROLLED_BACK}:{self._lease.holder}:{self._request_count}"
+            token = f"{ROLLED_BACK}:{self._lease.holder}:{next(self._request_numbers)}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
             self._unread[session_id] = now_s
         try:

@@ -67,7 +67,7 @@ ENTRY_ID = re.compile("[0-9]{1,20}-[0-9]{1,20}")  #: The form of an entry id.
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
     """Return an id's milliseconds and number, which compare as in Redis."""
     ms, _, number = entry_id.partition("-")
-    return int(ms), int(number or 0)
+    return int(ms), int(number)
 
 
 class MarkResult(Enum):
@@ -233,7 +233,7 @@ class PartitionStore:
     async def has_later_session(self, session_id: str, call_sid: str) -> bool:
         """Whether a call has a later session than this one, not yet ended."""
         newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
-        if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
+        if newest == session_id or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
             return False
         return not await self.has_ended(newest)
 

@@ -163,7 +163,7 @@ class SessionReader:
 
     async def now_ms(self, session_id: str = "") -> int:
         """Return the time of a session's node, or of any, Unix milliseconds."""
-        return await server_time_ms(self.client, self.keys.session(session_id) if session_id else self.keys.config)
+        return await server_time_ms(self.client, self.keys.session(session_id))
 
     async def live_versions(self) -> dict[str, str]:
         """Return the versions of all live sessions, by id."""

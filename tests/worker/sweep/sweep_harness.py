@@ -28,7 +28,7 @@ NAMES = ConferenceNames(["secret"], "test")
 LONG_AGO_MS = 60_000
 #: Twilio's time.
 NOW_MS = 1_800_000_000_000
-TIMES = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0)
+TIMES = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0, again_after_s=4.0)
 
 
 class ScriptedAccount:

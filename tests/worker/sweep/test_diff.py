@@ -79,6 +79,9 @@ def test_answered_callee_who_still_rings_in_the_session_is_reported_and_a_caller
 @each("status, times, is_missing", [
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS}, True),
     (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 1}, False),
+    # From before a step of Redis's clock.
+    (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 120_000}, False),
+    (PartyStatus.CONNECTED, {"created_at_ms": QUIET_MS + 120_001}, True),
     # An outbound call's customer, or a next agent, may have begun to ring long after the session.
     (PartyStatus.RINGING, {"updated_at_ms": QUIET_MS}, True),
     (PartyStatus.RINGING, {"updated_at_ms": QUIET_MS + 1}, False),

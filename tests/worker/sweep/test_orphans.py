@@ -12,7 +12,6 @@ from conferral.storage.ingest.writer import NEW_CALL_S
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.diff import has_own_name, is_own_conference
-from conferral.worker.sweep.sweeper import SweepTimes
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
@@ -55,7 +54,7 @@ async def test_conference_is_adopted_before_it_is_an_interval_old(
     created = {"CF1": NOW_MS - 1000 * age_s}
     sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=created)
     sea.account.participants = {"CF1": [CUSTOMER]}
-    await sea.sweep(times=SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0))
+    await sea.sweep(times=sea.times(interval_s=86_400))
     assert bool(await adopted(sea)) == is_adopted
 
 

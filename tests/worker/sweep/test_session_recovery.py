@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
@@ -184,14 +185,18 @@ async def test_commands_and_what_is_over_say_nothing_of_a_live_conference(system
     assert system.asked == []
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknownError(), StoreUnreachableError("away")])
+@pytest.mark.parametrize("error, logged", [
+    (OutcomeUnknownError(), "session_not_found"), (StoreUnreachableError("away"), "store_unreachable"),
+])  # fmt: skip
 @with_world
 async def test_search_that_fails_is_left_to_the_sweep_and_the_next_event(
-    system: World, error: ProviderError | StoreUnreachableError
+    system: World, error: ProviderError | StoreUnreachableError, logged: str
 ) -> None:
     system.errors = [error]
     system.arrives(LEFT)
-    await passes(60.0)
+    with capture_logs() as lines:
+        await passes(60.0)
+    assert [line["event"] for line in lines] == [logged]
     assert (len(system.asked), len(system.adopted)) == (1, 0)
     system.arrives(LEFT)
     await passes(60.0)

@@ -107,7 +107,7 @@ async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> Non
 
 async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
-    day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
+    day = sea.times(interval_s=86_400)
 
     async def tokens(sweeps: int, **more: Any) -> set[str]:
         await sea.sweep(sweeps, **more)
@@ -195,7 +195,8 @@ async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarn
 
 async def test_sweep_is_counted(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1", "CA2"))
-    sea.account.account = AccountSnapshot(call_pages=12, conference_pages=6, has_all_conferences=False)
+    lists: Any = {"call_pages": 12, "conference_pages": 6, "has_all_conferences": False}
+    sea.account.account = AccountSnapshot({"CA1", "CA9"}, conferences={"CF9": "lunch"}, **lists)
 
     with capture_logs() as lines:
         await sea.sweep(times=DAILY)
@@ -208,7 +209,11 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     age_s = sea.clock.wall_ms() / 1000 - value_of(sea.metrics.sweep_last_success)
     assert 0 <= age_s < 15
     (line,) = [line for line in lines if line["event"] == "account_swept"]
-    assert line["reason"] == "some records can't be read"
+    duration_s = sea.metrics.registry.get_sample_value("conferral_sweep_seconds_sum")
+    assert line == {
+        "event": "account_swept", "log_level": "info", "calls": 2, "conferences": 1, "pages": 18, "sessions": 1,
+        "findings": 1, "behind": 0, "duration_ms": round(1000 * duration_s), "reason": "some records can't be read",
+    }  # fmt: skip
 
 
 UNKNOWN = "CA" + "9" * 32
