@@ -100,22 +100,50 @@ def shape_of(operation):
     return taken, " ".join(answers), " ".join(refusals)
 
 
-def test_each_operation_takes_and_answers_what_clients_rely_on():
-    operations = {one["operationId"]: one for methods in HTTP["paths"].values() for one in methods.values()}
+def operations():
+    paths = openapi.document("https://example.com")["paths"]
+    return {one["operationId"]: one for methods in paths.values() for one in methods.values()}
 
-    assert {name: shape_of(one) for name, one in operations.items()} == OPERATIONS
-    assert [name for name, one in operations.items() if one.get("security") == []] == ["describe_http"]
-    assert [name for name, one in operations.items() if "401" not in one["responses"]] == ["describe_http"]
+
+def test_each_operation_takes_and_answers_what_clients_rely_on():
+    assert {name: shape_of(one) for name, one in operations().items()} == OPERATIONS
+    assert [name for name, one in operations().items() if one.get("security") == []] == ["describe_http"]
+    assert operations()["call"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/CallCommand"
+    }
 
 
 def test_every_refusal_is_described_with_the_headers_it_needs():
     needed = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
-    for methods in HTTP["paths"].values():
-        for operation in methods.values():
-            for status, response in operation["responses"].items():
-                headers = response.get("headers", {})
-                assert headers.keys() == needed.get(status, set())
-                assert all(header["required"] for header in headers.values())
+    for operation in operations().values():
+        for status, response in operation["responses"].items():
+            headers = response.get("headers", {})
+            assert headers.keys() == needed.get(status, set())
+            assert all(header["required"] for header in headers.values())
+            assert headers.get("Retry-After", {}).get("schema", {}) in ({}, {"type": "integer", "minimum": 1})
+
+
+def test_schemas_are_as_plain_as_generators_like_them():
+    schemas = HTTP["components"]["schemas"]
+
+    assert schemas["Conference"] == {
+        "description": "A session's conference.",
+        "type": "object",
+        "properties": {
+            "sid": {"description": "null until Twilio has created it", "type": ["string", "null"]},
+            "name": {
+                "description": "its friendly name; the session's id unless that was given", "type": ["string", "null"]
+            },
+        },
+        "required": ["sid", "name"],
+    }  # fmt: skip
+    assert {name for name, one in schemas.items() if "additionalProperties" in one and "Command" not in name} == {
+        "TokenRequest"
+    }
+    assert "\n" not in schemas["Outcome"]["description"]
+    assert schemas["CallCommand"]["required"] == ["agent", "customer"], "its path says what it is"
+    assert schemas["TransferCommand"]["required"] == ["type", "to", "mode"]
+    assert schemas["TransferCommand"]["properties"]["timeout"]["$ref"] == "#/components/schemas/RingTime"
 
 
 COMMANDS = [
