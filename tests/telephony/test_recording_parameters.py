@@ -46,6 +46,7 @@ KEPT = {"sid": "RE" + "1" * 32, "source": "RecordVerb", "status": "completed", "
 
 @pytest.mark.parametrize("recordings, found", [
     ([KEPT], RecordingFound(KEPT["sid"], 7)),
+    ([KEPT | {"duration": None}], RecordingFound(KEPT["sid"], 0)),
     ([KEPT | {"source": "StartCallRecordingAPI"}], RecordingFound("")),
     ([KEPT | {"status": "absent"}], RecordingFound("")),
     ([], RecordingFound("")),
