@@ -50,8 +50,8 @@ _LOCALIZED = re.compile(r"(?P<domain>.+\.sip)\.[a-z0-9-]+\.twilio\.com", re.IGNO
 _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-z0-9.-]{1,253}))?", re.IGNORECASE)
 #: Visual separators in a number.
 _SEPARATORS = re.compile(r"[\s().\-]+")
-#: A number as someone dials it, and the digits of North American ones.
-_DIALED, _DIALED_IN_AMERICA = re.compile(r"\+?[0-9]{7,18}"), re.compile(r"1?[0-9]{10}")
+#: A number as someone dials it.
+_DIALED = re.compile(r"\+?[0-9]{7,18}")
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
 #: Source: Twilio support, "Why am I getting calls from these strange numbers?".
 _WITHHELD = frozenset({"+266696687", "+86282452253", "+2562533", "+8656696", "+7378742833"})
@@ -99,7 +99,7 @@ def parse_address(text: str) -> Address:
     if sip := _SIP.fullmatch(text):
         if not _SIP_USER.fullmatch(unquote(sip[1])):
             raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
-        if int(sip[3] or 0) > _PORT_MAX:
+        if not _is_valid_port(sip[3]):
             raise AddressError("the port of a sip: address is too high")
         return Address(AddressKind.SIP, text[: sip.start(2)] + global_domain(sip[2]) + text[sip.end(2) :])
     digits = text.removeprefix("+")
@@ -108,6 +108,10 @@ def parse_address(text: str) -> Address:
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
     raise AddressError(f"must be a number with + and country code (such as {EXAMPLE}), client:NAME, or sip:URI")
+
+
+def _is_valid_port(port: str | None) -> bool:
+    return port is None or int(port) <= _PORT_MAX
 
 
 def address_with_params(address: str, params: str) -> str:
@@ -242,9 +246,8 @@ def dialed_number(text: str, own_number: str) -> str:
     region = region_of(own_number)
     national = parse_possible(digits, region if _REGION.fullmatch(region) else None)
     international = parse_possible(f"+{digits}")
-    is_american = own_number.startswith("+1") and _DIALED_IN_AMERICA.fullmatch(digits)
     readings = [one for one in (national, international) if one is not None]
-    if not is_american or national is None:  # a new area code must not be read as a country code
+    if not own_number.startswith("+1"):  # a new area code in America must not be read as a country code
         readings.sort(key=lambda one: not phonenumbers.is_valid_number(one))
     return e164(readings[0]) if readings else ""
 
@@ -285,7 +288,7 @@ class AllowList:
                 prefixes.append(entry)
             elif entry == "client:":
                 clients = True
-            elif (domain := _SIP_DOMAIN.fullmatch(entry)) and int(domain[2] or 0) <= _PORT_MAX:
+            elif (domain := _SIP_DOMAIN.fullmatch(entry)) and _is_valid_port(domain[2]):
                 domains.add(_global_entry(domain[1].lower()))
             elif entry:
                 why = f"entry {position} is wrong"

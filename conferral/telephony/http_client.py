@@ -183,7 +183,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             try:
                 answer = await self.exchange(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
-                if not 200 <= status < 300:
+                if not _has_succeeded(status):
                     code = errors.code_of(answer.body)
                     wait_s = errors.retry_after_s(answer.headers)
                     if code:
@@ -277,7 +277,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         is_expected = expected_codes is not None and (code in expected_codes or is_gone)
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
-        elif not (200 <= status < 300 or is_expected):
+        elif not (_has_succeeded(status) or is_expected):
             failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
             self._metrics.rest_failures.labels(failure).inc()
         log.debug(
@@ -289,6 +289,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             request_id=request_id,
             duration_ms=round(duration_s * 1000, 1),
         )
+
+
+def _has_succeeded(status: int) -> bool:
+    return status // 100 == 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -70,6 +70,15 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
     assert not re.search(r"\d{3}", caught.value.reason.replace("+12025550145", ""))
 
 
+@each(
+    "text, reason",
+    [("911", "short and emergency"), ("+555012", "short and emergency"), ("5550123", "must be a number")],
+)
+def test_short_number_and_one_without_country_code_have_their_own_reasons(text, reason):
+    with pytest.raises(AddressError, match=reason):
+        parse_address(text)
+
+
 @given(st.text())
 def test_no_text_raises_anything_but_our_error(text):
     try:

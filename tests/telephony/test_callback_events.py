@@ -110,6 +110,20 @@ def test_a_caller_need_not_have_a_number(moment, customer):
     assert call_to_bob(fields(moment)).customer_address == customer
 
 
+def test_a_new_call_is_the_first_agents_and_a_sip_caller_has_the_number_in_the_address():
+    route = InboundRoute(("client:bob", "client:carol", "client:dan"))
+    form = fields("call_arrives", From="sip:4155550199@pbx.example.com")
+    event = call_received(form, route, SessionMode.BRIDGE, "+14155550199")
+
+    assert (event.agent_address, event.other_agents) == ("client:bob", ("client:carol", "client:dan"))
+    assert (event.customer_address, event.has_caller_id) == ("+14155550199", True)
+
+
+@each("sent, sid", [("SD" + "1" * 32, "SD" + "1" * 32), ("CA" + "1" * 32, ""), (None, "")])
+def test_sid_of_a_sip_domain_is_one_or_empty(sent, sid):
+    assert callback_events.sip_domain_sid_of(fields("call_arrives", SipDomainSid=sent)) == sid
+
+
 def test_ringing_agent_event_has_party_sequence_and_time():
     event = progressed(fields("agent_rings"))
 
@@ -153,7 +167,8 @@ def test_the_numbers_status_callback_is_the_callers():
     assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
     form["From"] = "sip:4155550199@pbx.example.com"  # as when the call came in
-    assert call_progressed(form, caller_callback(form), [OWN_NUMBER]).customer_address == "+14155550199"
+    own_numbers = [OWN_NUMBER, "+442079460100"]
+    assert call_progressed(form, caller_callback(form), own_numbers).customer_address == "+14155550199"
 
 
 def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_repeated():

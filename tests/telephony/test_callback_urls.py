@@ -112,6 +112,11 @@ def test_query_that_takes_in_what_follows_is_not_ours(parse, data):
         parse(query + data.draw(SIGNED_AFTER))
 
 
+@each("key, kept", [("", ""), ("1", "1"), ("other", "other"), ("*", "other"), ("12", "other")])
+def test_gate_is_asked_again_with_the_key_in_a_form_that_its_url_holds(key, kept):
+    assert Gate("s", "d", 2, 3).next_request(key) == Gate("s", "d", 2, 4, kept)
+
+
 @each("query", ["", "request=x", "request=0&v=1", "request=12&v=1", "request=2", "a=b"])
 def test_numbers_own_query_counts_as_the_first_request(query):
     assert parse_request_number(query) == 1

@@ -15,6 +15,11 @@ def test_name_is_recognized_and_fits_twilios_limits(session_id: str) -> None:
     assert NAMES.session_of(name) == session_id
 
 
+@each("text, expected", [("", False), ("a b", False), ("x" * 128, True), ("x" * 129, False)])
+def test_format_of_names_is_that_of_ids_but_longer(text: str, expected: bool) -> None:
+    assert is_conference_name(text) is expected
+
+
 def test_name_is_the_same_for_the_same_opener_and_another_for_every_other() -> None:
     name = NAMES.make("order-7", CALL)
     assert name == NAMES.make("order-7", CALL)
@@ -38,3 +43,4 @@ def test_name_that_we_did_not_make_is_not_ours() -> None:
 def test_name_survives_the_rotation_of_the_token() -> None:
     rotated = ConferenceNames(["new", "secret"], "conferral https://example.com")
     assert rotated.session_of(NAMES.make("order-7", CALL)) == "order-7"
+    assert ConferenceNames(["new"], "conferral https://example.com").session_of(rotated.make("a", CALL)) == "a"

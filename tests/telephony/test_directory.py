@@ -109,6 +109,12 @@ def test_everything_that_a_file_may_say(path, settings):
     assert found.inbound("+14155550100") == InboundRoute(("client:alice",), None, ConferenceAttributes(record="true"))
 
 
+def test_the_longest_url_is_taken(path, settings):
+    url = f"https://example.com/{'a' * 1980}"
+    path.write_text(f'[inbound."+14155550170"]\nafter = "{url}"\n', "utf-8")
+    assert load_directory(settings()).numbers["+14155550170"].attributes.after_url == url
+
+
 def test_directory_is_empty_without_a_file_and_an_agent():
     found = load_directory(settings_with())
     assert found == Directory()
@@ -205,6 +211,8 @@ agents = "client:x"
 [inbound."+14155550172"]
 fallback = ["client:x"]
 [inbound."+14155550172".greeting]
+[inbound."+14155550173"]
+fallback = "recall"
 [spare]
 """
     found = dict(line.split(": ", 1) for line in faults(text))
@@ -223,9 +231,11 @@ fallback = ["client:x"]
         'inbound."+…71".agents',
         'inbound."+…72".greeting',
         'inbound."+…72".fallback',
+        'inbound."+…73".fallback',
         "spare",
     ]
     assert found['inbound."+…72".fallback'] == "must be a string, with commas between the places"
+    assert found['inbound."+…73".fallback'] == "recall is not possible here"
     assert found["destinations.billing"] == "country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found['destinations."…11"'] == NAME_RULE
     assert found['inbound."+…70".bep'].startswith("no such key; known are agents, mode, record, ")
@@ -274,11 +284,21 @@ def test_a_file_that_is_no_toml(faults, text, where):
     assert fault.endswith(": not valid TOML")
 
 
+@pytest.mark.parametrize("text, fault", [
+    (b"a = 1\nb = '\xff'\n", "line 2: must be UTF-8"),
+    ("a = " + "[" * 5000, ": tables and arrays lie too deep in each other"),
+])  # fmt: skip
+def test_a_file_that_no_parser_can_read(faults, text, fault):
+    assert faults(text) == [fault]
+
+
 def test_a_file_that_is_not_there(tmp_path, settings):
     for path, why in ((tmp_path / "none.toml", "no such file or directory"), (tmp_path, "is a directory")):
         with pytest.raises(SettingsError) as wrong:
             DirectoryFile(settings(CONFERRAL_DIRECTORY=str(path)))
         assert wrong.value.problems == (f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)
+    with pytest.raises(SettingsError, match="CONFERRAL_DIRECTORY: contains a NUL character"):
+        DirectoryFile(settings(CONFERRAL_DIRECTORY="a\0.toml"))
 
 
 # ---- reading again -----------------------------------------------------------------------------------------------

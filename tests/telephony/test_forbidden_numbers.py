@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.telephony.addresses import parse_address
+from conferral.telephony.forbidden_numbers import kind_of_costly, kind_of_forbidden
 from tests.support.each import each
 from tests.telephony.test_addresses import COSTLY, DEAR, EVERYWHERE, allows, examples
 
@@ -54,6 +55,31 @@ def test_prefix_admits_no_premium_or_shared_cost_number_of_any_length():
 @each("number", ["+19001550143", "+19000000000", "+4490012345670", "+49900123456789", "+4495012345678"])
 def test_invalid_number_in_a_premium_range_stays_refused_under_its_own_prefix(number):
     assert not allows(number[:5], number)
+
+
+@each(
+    "number, kind",
+    [
+        ("+359700123451663", "shared-cost"),  # four digits too many
+        ("+2302190123747", "pager"),
+        ("+3984122966993", ""),               # five too many, and most neighbors are ordinary
+        ("+66190012345", ""),                 # one too many behind an ordinary number
+        ("+35650039123", "premium-rate"),     # four digits shared with premium-rate numbers
+        ("+12647201234", ""),
+        ("+3278711234", "shared-cost"),       # three
+        ("+34808123456", ""),
+        ("+21681501234", "premium-rate"),     # fewer, but with no others
+        ("+590310123456", ""),
+        ("+9669280170108", "premium-rate"),   # and with shared-cost numbers
+        ("+398481234", "shared-cost"),        # about as long as those
+        ("+20900123456", "premium-rate"),
+        ("+2090012345", ""),
+    ],
+)  # fmt: skip
+def test_invalid_number_is_of_the_kind_of_those_that_share_most_digits(number, kind):
+    parsed = phonenumbers.parse(number)
+    assert not phonenumbers.is_valid_number(parsed)
+    assert (kind_of_forbidden(parsed) or kind_of_costly(parsed)) == kind
 
 
 # ---- costly numbers ----------------------------------------------------------------------------------------------

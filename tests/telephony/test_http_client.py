@@ -27,6 +27,7 @@ from conferral.telephony import http_client as client_module
 from conferral.telephony.http_client import (
     PooledHttpClient,
     RequestResult,
+    gather,
     label_requests,
     rest_client,
     send_guard,
@@ -51,6 +52,18 @@ NUMBER = "+14155550123"
 URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
 ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress", "status": 400}
 RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
+
+
+async def test_first_error_of_reads_cancels_the_others() -> None:
+    async def fail(error: ProviderError | None) -> None:
+        if error is None:
+            await asyncio.Event().wait()
+        else:
+            raise error
+
+    errors = RateLimitedError(), OutcomeUnknownError()
+    with pytest.raises(RateLimitedError):
+        await gather(fail(None), *map(fail, errors))
 
 
 def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:
@@ -94,10 +107,14 @@ async def test_api_key_is_used_where_one_is_set(
     twilio: ScriptedTwilio, http: PooledHttpClient, more: dict[str, str], expected: str
 ) -> None:
     await calls_over(http, **more).perform(HANG_UP)
+    by_token = rest_client(settings_with(**more), http, by_token=True)
+    await by_token.calls("CA1").update_async(status="completed")
 
-    (request,) = twilio.requests
-    assert request.headers["Authorization"] == "Basic " + base64.b64encode(expected.encode()).decode()
-    assert f"/Accounts/{ACCOUNT}/" in request.target
+    first, second = twilio.requests
+    assert first.headers["Authorization"] == "Basic " + base64.b64encode(expected.encode()).decode()
+    token = f"{ACCOUNT}:{ENVIRON['TWILIO_AUTH_TOKEN']}"
+    assert second.headers["Authorization"] == "Basic " + base64.b64encode(token.encode()).decode()
+    assert f"/Accounts/{ACCOUNT}/" in first.target
 
 
 @pytest.mark.parametrize("second", [[False], [True, False]], ids=["connected", "about to leave"])
@@ -198,7 +215,7 @@ async def test_failures_are_counted_by_cause(twilio: ScriptedTwilio, http: Poole
     codes = (9_999, 100_000, 10_000, 99_999, 10_000)
     made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in codes]
     script = [answered(400, ERROR_21220), answered(503, b""), cut, answered(300, b""), *made_up]
-    successes = [answered(200, {"sid": "CA1"}), answered(299, {"sid": "CA1"})]
+    successes = [answered(status, {"sid": "CA1"}) for status in (200, 201, 299)]
     twilio.script = [*script, *successes]
     for _ in script:
         with pytest.raises(ProviderError):

@@ -67,7 +67,7 @@ def test_number_is_dialed_as_in_its_own_country_and_from_abroad(number):
         ("415.555.0123", "+14155550123"),
         ("011442079460123", "+442079460123"),
         ("+442079460123", "+442079460123"),
-        ("6245550123", "+16245550123"),  # an area code that the library does not know, not Indonesia
+        ("6246471946", "+16246471946"),  # an area code that the library does not know, not Indonesia
         ("911", ""),
         ("1911", ""),
         ("112", ""),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from twilio.rest import Client
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
@@ -15,7 +16,8 @@ from conferral.statemachine.effects import ChangeRecording, FindMessage, StartRe
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
 from conferral.telephony.parameters import RecordingFound
-from tests.telephony.scripted_http import Answer, calls_with, page
+from conferral.telephony.recordings import find_recordings
+from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, calls_with, page
 
 URLS = CallbackUrls("https://example.com")
 GONE, OVER = from_status(404, 20404), from_status(400, 21220)
@@ -46,6 +48,7 @@ KEPT = {"sid": "RE" + "1" * 32, "source": "RecordVerb", "status": "completed", "
 
 @pytest.mark.parametrize("recordings, found", [
     ([KEPT], RecordingFound(KEPT["sid"], 7)),
+    ([KEPT | {"duration": None}], RecordingFound(KEPT["sid"], 0)),
     ([KEPT | {"source": "StartCallRecordingAPI"}], RecordingFound("")),
     ([KEPT | {"status": "absent"}], RecordingFound("")),
     ([], RecordingFound("")),
@@ -161,3 +164,14 @@ async def test_recording_is_searched_for_among_recordings_of_its_call(listed: An
     assert await calls.find_recording(START) == expected
 
     assert http.requests == [("GET Calls/CA1/Recordings", {"PageSize": 50})]
+
+
+async def test_recordings_of_calls_and_conferences_are_found_where_twilio_still_knows_them() -> None:
+    http = ScriptedHttp({
+        "GET Conferences/CF1/Recordings": page("recordings", {"sid": "RE1"}), "GET Calls/CA1/Recordings": GONE,
+        "GET Calls/CA2/Recordings": page("recordings", {"sid": "RE2"}, {"sid": "RE3"}),
+    })  # fmt: skip
+
+    found = await find_recordings(Client(ACCOUNT, "token", http_client=http), ["CF1", "CA1", "CA2"])
+
+    assert found == ["RE1", "RE2", "RE3"]

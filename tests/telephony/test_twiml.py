@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conferral.runtime.settings import BASE_URL_MAX
-from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_urls import (
@@ -33,11 +33,11 @@ SET_UP = ConferenceAttributes(
 )  # fmt: skip
 
 
-def bridge(*, agent="+14155550123", caller="+14155550199", agent_number=0):
+def bridge(*, agent="+14155550123", caller="+14155550199", agent_number=0, params=""):
     return ET.fromstring(
         DOCUMENTS.bridge_to_agent(
             SESSION, parse_address(agent), caller=caller, own_number="+14155550100", ring_timeout_s=30,
-            agent_number=agent_number,
+            agent_number=agent_number, options=DialOptions(params=params),
         )
     )  # fmt: skip
 
@@ -80,11 +80,25 @@ def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, te
     assert CallCallback.parse(query_of(noun.get("statusCallback"))).party == "agent"
 
 
+@pytest.mark.parametrize(("agent", "params", "shown"), [
+    ("client:alice", "name=Ada&id=7", [("Identity", "alice"), ("Parameter", "name", "Ada"), ("Parameter", "id", "7")]),
+    ("sip:bob@example.com", "name=Ada", "sip:bob@example.com?X-name=Ada"),
+])  # fmt: skip
+def test_data_for_the_agent_is_parameters_of_a_client_and_headers_of_a_sip_phone(agent, params, shown):
+    (noun,) = bridge(agent=agent, params=params).find("Dial")
+
+    inside = [(one.tag, one.text) if one.text else (one.tag, *one.attrib.values()) for one in noun]
+    assert (inside or noun.text) == shown
+
+
 def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
     dial, conference = join("agent", label="agent-1", attempt=2)
 
     assert DialAction.parse(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.CONFERENCE, 2)
     assert (len(dial), conference.text) == (1, "CF1")
+    for name in (SESSION, "order-7"):
+        action = DialAction.parse(query_of(join(conference_name=name)[0].get("action")))
+        assert action.conference_name == ("" if name == SESSION else name)
     assert conference.attrib | {"statusCallback": ""} == {
         "participantLabel": "agent-1", "beep": "false", "startConferenceOnEnter": "true",
         "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
@@ -116,6 +130,12 @@ def test_waiting_party_hears_audio_and_only_a_browser_caller_starts_the_conferen
 
     assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == (starts, "POST")
     assert Wait.parse(query_of(conference.get("waitUrl"))) == Wait(SESSION, party, *wait)
+
+
+def test_supervisor_joins_muted_and_never_starts_the_conference():
+    _, conference = join("supervisor", supervises=True, start_on_enter=True)
+
+    assert (conference.get("muted"), conference.get("startConferenceOnEnter")) == ("true", "false")
 
 
 @pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
@@ -173,6 +193,7 @@ def test_the_longest_join_fits_into_a_rest_update():
     )  # fmt: skip
 
     assert len(joined) <= INLINE_LENGTH_MAX
+    assert 'announcement speaker"' in joined
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "fr"])

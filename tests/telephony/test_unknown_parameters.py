@@ -43,6 +43,14 @@ def test_numbers_and_secrets_are_not_carried_on_be_they_value_or_name(value, sho
     assert kept({value: "fine"}) == {shown: "fine"}
 
 
+def test_what_fits_is_kept_and_the_rest_is_counted():
+    first = dict.fromkeys("abcd", "x" * 200)
+    whole = first | {"e": "x" * 164}
+
+    assert kept(whole) == whole
+    assert kept(first | {"e": "x" * 165, "f": "x"}) == first | {"…": "2 more"}
+
+
 @given(st.dictionaries(st.text(), st.text(), max_size=30))
 def test_whatever_comes_it_is_short_json_of_texts(form):
     found = summarize_unknown(form, KNOWN)

@@ -5,6 +5,8 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecided, GateReached
 from conferral.statemachine.parts import DialOptions
+from conferral.webhooks.gate import GateRoute, decide_by_key, route_of
+from tests.support.each import each
 from tests.webhooks.documents import action_of, conference_of, next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, pressed, target
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
@@ -66,6 +68,30 @@ async def test_unwanted_call_hears_why_at_the_gate(client, ingest, given, words)
     assert verbs(document) == ["Say", "Hangup"]
     assert words in said(document)
     assert events_of(ingest) == ["gate_reached", "too-late"]
+
+
+@each("state, party, known, route", [
+    ("transferring", "target",     {},                                              GateRoute.CONFERENCE),
+    ("conferenced",  "target",     {},                                              GateRoute.NOWHERE),
+    ("conferenced",  "target-2",   {},                                              GateRoute.NOWHERE),
+    ("conferenced",  "supervisor", {},                                              GateRoute.CONFERENCE),
+    ("converting",   "supervisor", {},                                              GateRoute.NOWHERE),
+    ("conferenced",  "agent",      {},                                              GateRoute.NOWHERE),
+    ("conferenced",  "agent",      {"opening": "dialing-party"},                    GateRoute.CONFERENCE),
+    ("conferenced",  "agent",      {"opening": "calling", "direction": "outbound"}, GateRoute.EMPTY_CONFERENCE),
+    ("bridged",      "agent",      {"direction": "outbound"},                       GateRoute.CUSTOMER),
+    ("bridged",      "agent",      {},                                              GateRoute.NOWHERE),
+])  # fmt: skip
+def test_party_that_has_accepted_goes_where_the_session_needs_it(state, party, known, route):
+    assert route_of(facts(state, **known, **{party: target()}), DIAL) is route
+
+
+@each("question, key, decision", [
+    (1, "1", None), (1, "", None), (2, "1", "accepted"), (2, "2", "rejected"), (2, "", None), (3, "1", "accepted"),
+    (3, "", "no-confirmation"),
+])  # fmt: skip
+def test_key_decides_once_it_was_asked_for_and_silence_after_two_questions(question, key, decision):
+    assert decide_by_key(question=question, pressed=key) == decision
 
 
 async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):

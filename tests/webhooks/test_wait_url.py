@@ -73,6 +73,15 @@ async def test_waiting_party_hears_what_the_session_says_now(client, ingest, giv
     assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
 
 
+@pytest.mark.parametrize(("wait_audio", "expected"), [("music", "https://example.com/own.mp3"), ("ringback", RINGBACK)])
+async def test_music_of_the_directory_replaces_ours_but_not_the_ringing(client, ingest, wait_audio, expected):
+    ingest.facts = facts("transferring", attributes=ConferenceAttributes(wait_url="https://example.com/own.mp3"))
+
+    _, document = await post(client, waiting(wait_audio), FORM)
+
+    assert played(document) == expected
+
+
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_there_is_something_to_hear_all_the_same(
     client, ingest, metrics, lines, monkeypatch, fault

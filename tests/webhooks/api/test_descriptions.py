@@ -4,7 +4,6 @@ import json
 
 import jsonschema
 
-from conferral.runtime.web.json_requests import STATUS
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.webhooks.api import openapi
 from conferral.webhooks.api.handlers import Handlers
@@ -53,22 +52,98 @@ def test_the_routes_are_those_of_the_contract():
     }  # fmt: skip
 
 
-def test_api_description_marks_routes_that_need_no_token():
-    for route in ROUTES:
-        operation = HTTP["paths"][route.path][route.method.lower()]
+#: What each operation takes (! marks what it needs), answers, and refuses.
+OPERATIONS = {
+    "call": ("header:Idempotency-Key body!", "202:json:SessionAccepted", "400 401 403 408 409 413 422 429 503"),
+    "list_sessions": (
+        "query:state query:party query:ref query:limit query:cursor",
+        "200:json:SessionPage 200:event-stream:",
+        "401 403 422 429 503",
+    ),
+    "show_session": ("path:session!", "200:json:Session", "401 403 404 422 429 503"),
+    "show_log": (
+        "path:session! query:limit query:cursor header:Last-Event-ID",
+        "200:json:LogPage 200:event-stream: 204",
+        "401 403 404 422 429 503",
+    ),
+    "submit_command": (
+        "path:session! query:wait header:Idempotency-Key body!",
+        "200:json:CommandOutcome 202:json:CommandAccepted",
+        "400 401 403 404 408 409 413 422 429 503",
+    ),
+    "show_command": ("path:command!", "200:json:CommandOutcome", "401 403 404 422 429 503"),
+    "list_outcomes": (
+        "query:after query:limit query:kind query:session", "200:json:OutcomePage", "401 403 422 429 503"
+    ),
+    "make_token": ("body!", "200:json:IssuedToken", "400 401 403 408 413 422 429 503"),
+    "describe_http": ("", "200:json:", "422"),
+}  # fmt: skip
 
-        assert (operation.get("security") == []) is not route.needs_token
-        assert ("401" in operation["responses"]) is route.needs_token
+
+def shape_of(operation):
+    """An operation as the table has it."""
+    takes = [(f"{one['in']}:{one['name']}", one) for one in operation.get("parameters", [])]
+    if "requestBody" in operation:
+        takes.append(("body", operation["requestBody"]))
+    answers, refusals = [], []
+    for status, response in operation["responses"].items():
+        contents = response.get("content", {}).items()
+        kinds = [
+            f"{status}:{kind.partition('/')[2]}:{content['schema'].get('$ref', '').rpartition('/')[2]}"
+            for kind, content in contents
+        ]
+        if kinds == [f"{status}:json:ErrorAnswer"]:
+            refusals.append(status)
+        else:
+            answers += kinds or [status]
+    taken = " ".join(name + "!" * one.get("required", False) for name, one in takes)
+    return taken, " ".join(answers), " ".join(refusals)
 
 
-def test_every_answer_is_described_with_the_headers_it_needs():
-    for route in ROUTES:
-        responses = HTTP["paths"][route.path][route.method.lower()]["responses"]
-        refusals = {str(STATUS[kind]) for kind in route.error_types}
-        assert responses.keys() == {*map(str, route.answers), *refusals}
-        headers = {status: [*answer["headers"]] for status, answer in responses.items() if "headers" in answer}
-        needed = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
-        assert headers == {status: names for status, names in needed.items() if status in refusals}
+def operations():
+    paths = openapi.document("https://example.com")["paths"]
+    return {one["operationId"]: one for methods in paths.values() for one in methods.values()}
+
+
+def test_each_operation_takes_and_answers_what_clients_rely_on():
+    assert {name: shape_of(one) for name, one in operations().items()} == OPERATIONS
+    assert [name for name, one in operations().items() if one.get("security") == []] == ["describe_http"]
+    assert operations()["call"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/CallCommand"
+    }
+
+
+def test_every_refusal_is_described_with_the_headers_it_needs():
+    needed = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
+    for operation in operations().values():
+        for status, response in operation["responses"].items():
+            headers = response.get("headers", {})
+            assert headers.keys() == needed.get(status, set())
+            assert all(header["required"] for header in headers.values())
+            assert headers.get("Retry-After", {}).get("schema", {}) in ({}, {"type": "integer", "minimum": 1})
+
+
+def test_schemas_are_as_plain_as_generators_like_them():
+    schemas = HTTP["components"]["schemas"]
+
+    assert schemas["Conference"] == {
+        "description": "A session's conference.",
+        "type": "object",
+        "properties": {
+            "sid": {"description": "null until Twilio has created it", "type": ["string", "null"]},
+            "name": {
+                "description": "its friendly name; the session's id unless that was given", "type": ["string", "null"]
+            },
+        },
+        "required": ["sid", "name"],
+    }  # fmt: skip
+    assert {name for name, one in schemas.items() if "additionalProperties" in one and "Command" not in name} == {
+        "TokenRequest"
+    }
+    assert "\n" not in schemas["Outcome"]["description"]
+    assert schemas["CallCommand"]["required"] == ["agent", "customer"], "its path says what it is"
+    assert schemas["TransferCommand"]["required"] == ["type", "to", "mode"]
+    assert schemas["TransferCommand"]["properties"]["timeout"]["$ref"] == "#/components/schemas/RingTime"
 
 
 COMMANDS = [
