@@ -14,7 +14,8 @@ from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, so
 from tests.support.redis_cluster import ClusterServers, Node
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
-PARTITIONS = 64
+#: So few that each has calls all the time: only a commit or a claim changes what is read of a lease.
+PARTITIONS = 16
 AT_ONCE = 150
 PER_SECOND = 5.0
 #: A lease that is held is written to at least so often, seconds.
@@ -95,7 +96,7 @@ async def _all_written(on: SoakEnvironment) -> None:
         waited_for.discard(number)
 
     checking = [asyncio.create_task(check(number)) for number in range(PARTITIONS)]
-    await until(lambda: not waited_for, FAILOVER_S, f"all partitions go on, but {waited_for}")
+    await until(lambda: not waited_for, FAILOVER_S, "all partitions go on")
     await asyncio.gather(*checking)
 
 
