@@ -1,4 +1,7 @@
-"""Format of session and command ids, which become parts of keys and URLs."""
+"""Format of session and command ids, which become parts of keys and URLs.
+
+A caller may come back to a voice URL during the same call: each visit is a session.
+"""
 
 import re
 

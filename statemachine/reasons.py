@@ -128,6 +128,7 @@ def is_label_of_dial(session: Session, label: str) -> bool:
 
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
 NO_AGENT_TO_COACH = "there is no agent to whisper to"
+#: Of `transfer`, `park`, and `retrieve`.
 TRANSFER_IN_PROGRESS = "another transfer is in progress"
 CONFERENCE_FULL = "the conference is full"
 TARGET_NOT_ANSWERED = "the target has not answered yet"

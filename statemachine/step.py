@@ -50,7 +50,10 @@ class CommandReport(BaseRecord, frozen=True):
 
 
 class OutcomeRecord(BaseRecord, frozen=True):
-    """Record for other systems: a finished transfer or an ended session."""
+    """Record for other systems: a finished transfer or an ended session.
+
+    `encode_outcome` writes it to the outcomes stream, field by field; `outcome_data` reads it for all others.
+    """
 
     #: The same in every copy, and in no other record, even if a later session has the same id.
     id: str

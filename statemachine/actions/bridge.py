@@ -182,7 +182,7 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
     dials.note_call_progress(draft, event)
 
 
-def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
+def switch_to_next_agent(draft: Draft, event: events.CallsRead) -> None:
     """Switch to the next agent, whose call is live, as a read shows."""
     _switch_agent(draft, draft.session.agent_number + 1)
     note_bridge_read(draft, event)

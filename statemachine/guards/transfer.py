@@ -303,7 +303,7 @@ def agent_is_leaving(draft: Draft, _event: Event) -> bool:
     return draft.session.agent.is_leaving or draft.session.agent.is_gone
 
 
-def agent_was_released(draft: Draft, event: Event) -> bool:
+def no_agent_remains(draft: Draft, event: Event) -> bool:
     """Whether the agent is gone or leaving: nothing to complete or cancel."""
     return draft.session.phase in WITHOUT_AGENT or agent_is_leaving(draft, event)
 

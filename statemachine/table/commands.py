@@ -6,7 +6,7 @@ from conferral.statemachine import guards as when
 from conferral.statemachine import reasons
 from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import *
-from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
+from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
 NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
@@ -64,7 +64,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
-    # complete, cancel, swap, merge; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
+    # complete, cancel, swap, merge, which have only refusals above; remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
     Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
     # After the conversion, the transfer begins as a blind one.
@@ -75,8 +75,8 @@ COMMANDS: tuple[Row, ...] = (
     Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
     Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse(reasons.TARGET_NOT_ANSWERED)),
     Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),
-    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.agent_was_released,         STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
-    Row(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
+    Row(T,                      ANY,           (*STEPS, on.Remove, on.Supervise),   when.no_agent_remains,           STAY,                   refuse(reasons.AGENT_LEFT_OR_LEAVING)),
+    Row(ENDING_STAGES,          ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
     Row(T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
     Row(T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
     Row(S.COMPLETING,           ANY,           COMPLETES,                           None,                            STAY,                   refuse(reasons.step_is_under_way)),

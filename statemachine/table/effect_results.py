@@ -83,7 +83,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
-    Row(B,       ANY, on.CallsRead,       when.shows_next_agent,                  STAY,              do.follow_agent_in_read),
+    Row(B,       ANY, on.CallsRead,       when.shows_next_agent,                  STAY,              do.switch_to_next_agent),
     Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),

@@ -48,7 +48,7 @@ RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
 #: The agent had left before the dial.
 LATER_DIALS = RECALL | RETRIEVE | FALLBACK
 #: The transfer is over except for Twilio's confirmations.
-ENDING = (S.RELEASING_AGENT, *RETURNING)
+ENDING_STAGES = (S.RELEASING_AGENT, *RETURNING)
 
 # fmt: off
 STAGES: tuple[Row | Limit, ...] = (
