@@ -5,6 +5,7 @@ import pytest
 from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import ConferenceStarted, ConfirmOverdue, ConvertOverdue, DialOverdue, LoneOverdue
 from conferral.statemachine.parts import ConferenceAttributes, Recording
+from conferral.statemachine.reasons import may_be_moved_by_us
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from tests.statemachine.call_legs import Leg
@@ -57,6 +58,12 @@ GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
 def test_change_is_awaited_until_another_one_replaces_it(session, effect_id, is_awaited):
     effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
     assert session.awaits(effect) is is_awaited
+
+
+@pytest.mark.parametrize("moved_at_ms, now_ms, may_be", [(0, 5, False), (1, 60_000, True), (1, 60_001, False)])
+def test_call_may_be_on_its_way_for_a_minute(moved_at_ms, now_ms, may_be):
+    session = Session("S1", parties={"agent": AGENT}, moved_at_ms=moved_at_ms)
+    assert may_be_moved_by_us(session, AGENT, now_ms) is may_be
 
 
 @pytest.mark.parametrize("how", ["callback", "read"])

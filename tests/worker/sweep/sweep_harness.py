@@ -58,7 +58,7 @@ class ScriptedAccount:
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         self.asked.append(conference_sid)
         self.labels.add(http_client.request_label())
-        found = self.participants[conference_sid]
+        found = self.participants.get(conference_sid, [])
         if isinstance(found, ProviderError):
             raise found
         return found
@@ -123,6 +123,7 @@ class SweepHarness:
         await self.until(lambda: self.sweeps() >= sweeps)
         stop.set()
         await running
+        assert not value_of(self.metrics.unexpected_errors.labels("sweep"))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
