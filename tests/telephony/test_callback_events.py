@@ -119,11 +119,6 @@ def test_a_new_call_is_the_first_agents_and_a_sip_caller_has_the_number_in_the_a
     assert (event.customer_address, event.has_caller_id) == ("+14155550199", True)
 
 
-@each("sent, sid", [("SD" + "1" * 32, "SD" + "1" * 32), ("CA" + "1" * 32, ""), (None, "")])
-def test_sid_of_a_sip_domain_is_one_or_empty(sent, sid):
-    assert callback_events.sip_domain_sid_of(fields("call_arrives", SipDomainSid=sent)) == sid
-
-
 def test_ringing_agent_event_has_party_sequence_and_time():
     event = progressed(fields("agent_rings"))
 

@@ -87,12 +87,6 @@ async def sent_for(effect: CreateParticipant, setup: CallSetup = SETUP) -> dict[
     return dict(sent)
 
 
-async def test_supervisor_is_dialed_muted_and_never_starts_the_conference() -> None:
-    sent = await sent_for(replace(PARTICIPANT, supervises=True))
-
-    assert sent == await sent_for(PARTICIPANT) | {"Muted": "true", "StartConferenceOnEnter": "false"}
-
-
 async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
     attributes = ConferenceAttributes(
         record="true", beep="onExit", jitter_buffer_size="off", region="de1", trim="do-not-trim", max_participants=9,

@@ -109,12 +109,6 @@ def test_everything_that_a_file_may_say(path, settings):
     assert found.inbound("+14155550100") == InboundRoute(("client:alice",), None, ConferenceAttributes(record="true"))
 
 
-def test_the_longest_url_is_taken(path, settings):
-    url = f"https://example.com/{'a' * 1980}"
-    path.write_text(f'[inbound."+14155550170"]\nafter = "{url}"\n', "utf-8")
-    assert load_directory(settings()).numbers["+14155550170"].attributes.after_url == url
-
-
 def test_directory_is_empty_without_a_file_and_an_agent():
     found = load_directory(settings_with())
     assert found == Directory()

@@ -27,7 +27,6 @@ from conferral.telephony import http_client as client_module
 from conferral.telephony.http_client import (
     PooledHttpClient,
     RequestResult,
-    gather,
     label_requests,
     rest_client,
     send_guard,
@@ -52,18 +51,6 @@ NUMBER = "+14155550123"
 URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
 ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress", "status": 400}
 RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
-
-
-async def test_first_error_of_reads_cancels_the_others() -> None:
-    async def fail(error: ProviderError | None) -> None:
-        if error is None:
-            await asyncio.Event().wait()
-        else:
-            raise error
-
-    errors = RateLimitedError(), OutcomeUnknownError()
-    with pytest.raises(RateLimitedError):
-        await gather(fail(None), *map(fail, errors))
 
 
 def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:

@@ -13,8 +13,6 @@ from conferral.webhooks.dial_action import (
     DialActionAnswer,
     DialOutcome,
     decide,
-    decide_by_child,
-    decide_by_conference,
     decide_without_redis,
     party_of,
 )
@@ -30,7 +28,6 @@ JOIN, BY_NAME, HANG_UP, ASK = (
 )
 IN_ANOTHER, NO_WAIT_AUDIO = DialActionAnswer.WAIT_IN_NEW_CONFERENCE, DialActionAnswer.WAIT_WITH_TWILIO_MUSIC
 NEXT, WAIT, CONTINUE = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.WAIT, DialActionAnswer.CONTINUE
-READ_CONFERENCE = DialActionAnswer.READ_CONFERENCE
 SURVEY, NOWHERE = ConferenceAttributes(after_url="https://example.com/survey"), ConferenceAttributes()
 BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_ANSWER, DialActionAnswer.SAY_UNREACHABLE
 
@@ -174,14 +171,6 @@ def test_an_unknown_session_is_awaited_for_its_fallback_only_so_long(status, exp
     assert decide(outcome(BRIDGE, status, more=True), None, may_be_old=False) is NEXT
 
 
-@each("party, attempt, asked, expected", [
-    ("customer", 1, 2, WAIT), ("customer", 1, 3, READ_CONFERENCE), ("agent", 1, 3, READ_CONFERENCE),
-    ("target", 1, 3, HANG_UP), ("customer", 2, 3, HANG_UP),
-])  # fmt: skip
-def test_party_of_an_unknown_conference_may_rejoin_once(party, attempt, asked, expected):
-    assert decide(outcome(CONF, party=party, attempt=attempt, asked=asked), None, may_be_old=False) is expected
-
-
 @each("opening, direction, party, attempt, expected", [
     ("arriving", "inbound",  "customer", 1, NO_WAIT_AUDIO), ("arriving", "inbound",  "customer", 2, HANG_UP),
     ("arriving", "outbound", "agent",    1, NO_WAIT_AUDIO), ("arriving", "outbound", "customer", 1, HANG_UP),
@@ -192,16 +181,6 @@ def test_who_waits_from_the_start_goes_on_once_with_twilios_music(opening, direc
 
     left = outcome(CONF, sid=CALLER if party == "customer" else AGENT, party=party, attempt=attempt)
     assert decide(left, given, may_be_old=False) is expected
-
-
-@each("twilios, asked, by_child, by_conference", [
-    (None, 5, WAIT, WAIT), (None, 6, CONTINUE, HANG_UP), (False, 1, CONTINUE, NO_WAIT_AUDIO), (True, 1, JOIN, HANG_UP),
-])  # fmt: skip
-def test_twilios_answer_decides_or_is_awaited_only_so_long(twilios, asked, by_child, by_conference):
-    status = {None: None, True: "in-progress", False: "completed"}[twilios]
-
-    assert decide_by_child(status, outcome(asked=asked), None, SURVEY) is by_child
-    assert decide_by_conference(outcome(CONF, asked=asked), has_started=twilios) is by_conference
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------
@@ -230,21 +209,14 @@ def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, kn
     assert party_of(outcome(sid=sid, party=party), None) == party
 
 
-@each(
-    "state, reason, dial, status, attempt, expected",
-    [
-        ("bridged",     "",           BRIDGE, "completed", 1, CONTINUE),
-        ("bridged",     "",           BRIDGE, "answered",  1, CONTINUE),
-        ("bridged",     "",           BRIDGE, "",          1, HANG_UP),   # no one has talked
-        ("conferenced", "",           CONF,   "",          1, CONTINUE),
-        ("converting",  "",           CONF,   "answered",  2, HANG_UP),
-        ("ended",       "agent-left", BRIDGE, "",          1, CONTINUE),
-        ("ended",       "agent-busy", BRIDGE, "completed", 1, HANG_UP),
-    ],
-)  # fmt: skip
+@each("state, reason, dial, status, attempt, expected", [
+    ("bridged", "", BRIDGE, "completed", 1, CONTINUE), ("bridged", "", BRIDGE, "answered", 1, CONTINUE),
+    ("bridged", "", BRIDGE, "", 1, HANG_UP),  # no one has talked
+    ("conferenced", "", CONF, "", 1, CONTINUE), ("converting", "", CONF, "answered", 2, HANG_UP),
+    ("ended", "agent-left", BRIDGE, "", 1, CONTINUE), ("ended", "agent-busy", BRIDGE, "completed", 1, HANG_UP),
+])  # fmt: skip
 def test_only_a_customer_left_alone_after_talking_continues_elsewhere(state, reason, dial, status, attempt, expected):
-    end_reason = EndReason(reason) if reason else None
-    given = facts(state, end_reason=end_reason, attributes=SURVEY)
+    given = facts(state, end_reason=EndReason(reason) if reason else None, attributes=SURVEY)
 
     assert decide(outcome(dial, status, attempt=attempt), given, may_be_old=False) is expected
     assert decide(outcome(dial, status, sid=AGENT, attempt=attempt), given, may_be_old=False) is HANG_UP

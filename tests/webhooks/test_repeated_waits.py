@@ -4,7 +4,7 @@ import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from tests.webhooks.documents import action_of, conference_of, follow, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, a_party, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 
 
 def left(party, attempt=1):
@@ -47,12 +47,9 @@ async def test_party_of_unknown_session_is_hung_up_if_twilio_does_not_answer(cli
     assert len(child_lookup.asked) == 4
 
 
-HEARS_MUSIC = a_party(CALLER, label="customer-1", wait_audio="music")
-
-
 @pytest.mark.parametrize(("known", "party", "attempt", "starts", "heard", "then"), [
     (facts("transferring"), "customer", 1, "false", "audio=ringback", 2),
-    (facts("transferring", customer=HEARS_MUSIC), "customer", 1, "false", "audio=music", 2),
+    (facts("transferring", customer=a_party(CALLER, wait_audio="music")), "customer", 1, "false", "audio=music", 2),
     (facts("conferenced", phase="parked"), "customer", 1, "false", "audio=music", 2),
     (facts("transferring"), "customer", 2, "false", None, 3),
     (facts("conferenced", opening="arriving"), "customer", 1, "false", None, 2),
@@ -69,14 +66,6 @@ async def test_who_waits_in_another_conference_hears_the_same_and_comes_with_the
     assert joined.get("startConferenceOnEnter") == starts
     assert heard in joined.get("waitUrl") if heard else joined.get("waitUrl") is None
     assert action_of(document).attempt == then
-
-
-async def test_who_follows_the_other_party_joins_for_the_first_time(client, ingest):
-    ingest.facts = facts("converting")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert (conference_of(document).text, action_of(document).attempt) == (CONFERENCE, 1)
 
 
 class FullRedisError(StoreUnreachableError):

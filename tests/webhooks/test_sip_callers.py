@@ -35,16 +35,6 @@ async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_nam
     assert ingest.events[-1].customer_address == f"sip:bob@{HOME}"
 
 
-async def test_number_at_a_domain_of_the_list_is_dialed_there_unless_it_is_the_phones_own(open_client, ingest):
-    client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS="US,sip:pbx.example")
-    for home, expected in (("pbx.example", "+14155550177"), ("10.0.0.1", "sip:4155550177@pbx.example")):
-        form = fields(
-            "browser_calls_somebody", From=f"sip:desk@{home}", To="sip:4155550177@pbx.example", SessionID=None
-        )
-        await post(client, "/voice/client", form)
-        assert ingest.events[-1].customer_address == expected
-
-
 @each("user", ["911", "*67911", "p911", "9005550143", "1900FLOWERS"])
 async def test_phone_reaches_nothing_that_the_list_refuses(open_client, ingest, user):
     client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,sip:{HOME}")
