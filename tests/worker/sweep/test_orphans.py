@@ -139,6 +139,7 @@ async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_
     async def stops(conference_sid: str, _own_calls: object) -> list[ParticipantFound]:
         sea.account.asked.append(conference_sid)
         stop.set()
+        await asyncio.Event().wait()  # the stop does not wait for Twilio
         return [CUSTOMER]
 
     monkeypatch.setattr(sea.account, "participants_of", stops)
