@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import clear_end_on_exit, read_calls
+from conferral.statemachine.actions.participants import clear_end_on_exit, read_calls, restore_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
@@ -98,6 +98,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
         dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
         fail_commands(draft, "cancelled", only=dials)
         draft.report(event.command_id, CommandStatus.DONE)
+        restore_end_on_exit(draft)
         return
     accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.leave_timeout_ms)
     if party.name == AGENT and not draft.session.first_to_leave:

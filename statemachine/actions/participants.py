@@ -85,6 +85,12 @@ def set_end_on_exit(draft: Draft) -> None:
         draft.change_party(party, desired_end_on_exit=wanted)
 
 
+def restore_end_on_exit(draft: Draft) -> None:
+    """Request it again in a settled conference: someone who joined has left."""
+    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
+        set_end_on_exit(draft)
+
+
 def clear_end_on_exit(draft: Draft) -> None:
     """Request that no party's leaving ends the conference."""
     for party in draft.session.parties.values():

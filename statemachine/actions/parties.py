@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions.participants import restore_end_on_exit
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
@@ -94,6 +95,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         _unhold_parties_left_by_agent(draft)
     if party.is_supervisor and reason != "unknown":  # whose call may still show up
         draft.change_party(party, supervises="")
+        restore_end_on_exit(draft)
     # The call went on without a dialed party that never answered, or a released one: neither left first.
     rang_only = bool(party.dial_id) and not party.answered and draft.state is not State.BRIDGED
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
