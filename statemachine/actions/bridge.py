@@ -183,9 +183,13 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def switch_to_next_agent(draft: Draft, event: events.CallsRead) -> None:
-    """Switch to the next agent, whose call is live, as a read shows."""
+    """Switch to a later agent, who is ringing, as a read shows."""
+    seen = not_none(guards.next_agent_call(draft, event))
     _switch_agent(draft, draft.session.agent_number + 1)
-    note_bridge_read(draft, event)
+    if seen.status == CallStatus.IN_PROGRESS:
+        dials.note_talking(draft, seen.call_sid)
+    else:
+        draft.change_party(draft.session.child, call_sid=seen.call_sid)
 
 
 def _bridged_agent(draft: Draft, address: str) -> Party:

@@ -166,6 +166,16 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
         draft.change(first_to_leave=name)
 
 
+def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
+    """Keep the agent, whom Twilio refused to hang up."""
+    for command in draft.session.pending_commands:
+        if command.name == events.Remove.name and command.party == AGENT:
+            finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+    draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
+    if draft.session.first_to_leave == AGENT:
+        draft.change(first_to_leave="")
+
+
 def _leave_reason(party: Party, reason: str) -> str:
     was_removed = party.is_removed and party.status is not PartyStatus.CONNECTED  # while it rang, or in the gate
     if reason not in FINAL_CALL_STATUSES:

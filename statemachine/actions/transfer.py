@@ -64,6 +64,12 @@ def finish_swap_or_merge(draft: Draft, _event: Event) -> None:
     reports.report_step(draft, CommandStatus.DONE)
 
 
+def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
+    """Fail `complete`: Twilio refused to hang up the agent; all three talk."""
+    reports.report_step(draft, CommandStatus.FAILED, event.reason_text)
+    draft.change_transfer(status=TransferStatus.MERGED)
+
+
 def complete_after_agent_left(draft: Draft, event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
     reports.report_step(draft, CommandStatus.FAILED, "agent-left")

@@ -15,6 +15,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     UNREACHED_DIAL_STATUSES,
+    WITHOUT_AGENT,
     PartyStatus,
     Phase,
     SessionMode,
@@ -343,6 +344,15 @@ def is_refused_move_from_bridge(draft: Draft, event: events.EffectFailed) -> boo
 def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether the customer could not be redirected to the `after` URL."""
     return event.kind == effects.RedirectToUrl.kind and bool(draft.session.conference_sid)
+
+
+def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
+    """Whether Twilio refused for good to hang up an agent who can stay."""
+    agent = draft.session.agent
+    is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
+    # A hangup requested since then has its own outcome.
+    stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
+    return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:

@@ -171,11 +171,13 @@ def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     return is_left and shows_child_ended(draft, event)
 
 
-def shows_next_agent(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the next agent's call is live, though no callback said so."""
+def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
+    """Return the awaited next agent's call, live, though no callback said so."""
+    if not awaits_next_agent(draft, event):
+        return None
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
-    return awaits_next_agent(draft, event) and any(call.status not in FINAL_CALL_STATUSES for call in children)
+    return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
 
 
 def shows_leg_left_alone(draft: Draft, event: events.CallsRead) -> bool:

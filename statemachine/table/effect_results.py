@@ -51,7 +51,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall has no row: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
+    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
+    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
+    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 
     # Recordings, announcements, and reads
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
@@ -83,7 +85,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
-    Row(B,       ANY, on.CallsRead,       when.shows_next_agent,                  STAY,              do.switch_to_next_agent),
+    Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),
     Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import StageOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
@@ -67,6 +66,24 @@ def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
     return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
 
 
+@pytest.mark.parametrize("step", ["complete", "cancel"])
+def test_transfer_goes_on_as_usual_after_a_removal_of_the_agent_that_twilio_refused(step: str):
+    story = refuses_to_hang_up_agent(ordering(conferenced).remove("agent").expect("conferenced", "hang up agent"))
+    story.transfer("warm").confirms("agent").takes_part("target")
+    getattr(story, step)().expect_command(f"{step}-1", "accepted")
+
+
+def test_removal_of_the_agent_that_twilio_refuses_once_a_transfer_has_begun_leaves_it_as_usual():
+    story = ordering(conferenced).remove("agent")
+    hang_up = story.last.effects[0].effect_id
+    story.transfer("warm").fails("hang_up_call", "agent", effect_id=hang_up)
+    story.confirms("agent").takes_part("target").cancel().expect("transferring", "hang up target")
+
+
+#: Whose leaving is to end the conference again: in a consult, the hold has cleared the customer's flag, too.
+FLAGGED = {"warm": ["flag agent"], "consult": ["flag customer", "flag agent"]}
+
+
 def completing(mode: str) -> Scenario:
     story = talking(mode).complete()
     if mode == "consult":
@@ -74,11 +91,19 @@ def completing(mode: str) -> Scenario:
     return story.expect("transferring", "hang up agent")
 
 
-def test_agent_whom_twilio_refuses_to_hang_up_is_hung_up_again_until_it_works():
-    story = refuses_to_hang_up_agent(completing("consult")).expect("transferring")
-    story.expect_command("complete-1", "accepted").fires(StageOverdue)
-    story.expect("transferring", "look", "hang up agent").leaves("agent")
-    story.expect("conferenced", "flag customer", "flag agent").expect_command("complete-1", "accepted", "done")
+@pytest.mark.parametrize("mode", FLAGGED)
+def test_complete_fails_if_twilio_refuses_to_hang_up_the_agent_and_all_three_talk(mode: str):
+    story = refuses_to_hang_up_agent(completing(mode)).expect("transferring").expect_transfer("merged").expect_held()
+    story.expect_command("complete-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+    story.complete("complete-2").expect("transferring", "hang up agent").leaves("agent")
+    story.expect("conferenced", *FLAGGED[mode]).expect_command("complete-2", "accepted", "done")
+
+
+@pytest.mark.parametrize("mode", FLAGGED)
+def test_transfer_can_be_cancelled_after_a_complete_that_twilio_refused(mode: str):
+    story = refuses_to_hang_up_agent(completing(mode)).cancel().expect("transferring", "hang up target")
+    story.leaves("target").expect("conferenced", *FLAGGED[mode])
+    story.expect_command("cancel-1", "accepted", "done")
 
 
 def test_refusal_since_the_agent_has_gone_anyway_keeps_no_one():
