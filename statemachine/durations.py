@@ -74,7 +74,8 @@ def _is_dialed(session: Session, party: Party) -> bool:
 
 def _role_of(party: Party) -> str:
     """Return a participant's role, by its label."""
-    return split_label(party.label)[0]
+    # A muted guest only listens, as a supervisor does.
+    return SUPERVISOR if party.is_muted_guest and party.muted else split_label(party.label)[0]
 
 
 def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]:

@@ -127,6 +127,8 @@ class Party(BaseRecord, frozen=True):
     repair_moved_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.
     has_rejoined: bool = False
+    #: A guest that a read found muted only listens, while it stays muted.
+    is_muted_guest: bool = False
     #: The hangup was emitted, or comes with the answer to its `<Dial>` action.
     hang_up_requested: bool = False
     #: Id of the hangup effect, empty once it has an outcome; it may have to wait for a request slot.

@@ -378,7 +378,9 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
             party, **dialed, status=PartyStatus.RINGING, answered=False, in_conference=False,
             dial_check_at_ms=check_at_ms,
         )  # fmt: skip
-    return replace(party, desired_mute=seen.muted and not party.is_supervisor)
+    if party.is_supervisor:
+        return party
+    return replace(party, desired_mute=seen.muted, is_muted_guest=seen.muted and not guards.name_from_label(seen))
 
 
 def _assign_names(

@@ -20,7 +20,7 @@ from conferral.statemachine.reasons import (
     may_be_moved_by_us,
 )
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, Party
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
@@ -154,6 +154,8 @@ def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | eve
     """Hang up the party: the sentence before its hangup was not played."""
     party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
+    if guards.guests_may_remain(draft, event):
+        end_conference(draft, event)
 
 
 def end_conference(draft: Draft, event: Event) -> None:
@@ -345,6 +347,15 @@ def hang_up_after_end(
             awaited = tuple(effect_id if one == event.effect_id else one for one in command.effects)
             parties.change_command(draft, command, effects=awaited)
     draft.reason = _AFTER_END
+
+
+def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
+    """End the conference that a guest joined late, and remember the guest."""
+    if draft.session.subject_of(event) is None:
+        name = parties.next_name(draft.session, GUEST)
+        guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
+        draft.change(parties={**draft.session.parties, name: guest})
+    end_conference(draft, event)
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:

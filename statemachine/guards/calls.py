@@ -396,3 +396,9 @@ def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:
     if party is None:
         return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
     return is_of_another_app(draft.session, party)
+
+
+def guests_may_remain(draft: Draft, _event: Event) -> bool:
+    """Whether guests may still be in an ended session's conference."""
+    session = draft.session
+    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())

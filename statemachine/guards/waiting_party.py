@@ -28,8 +28,9 @@ _PRESENCE_READS_MAX = 15
 
 
 def present_parties(session: Session) -> tuple[Party, ...]:
-    """Return the participants except supervisors."""
-    return tuple(party for party in session.participants if not party.supervises)
+    """Return the participants except supervisors and muted guests."""
+    present = (party for party in session.participants if not party.supervises)
+    return tuple(party for party in present if not (party.is_muted_guest and party.muted))
 
 
 def someone_is_being_dialed(session: Session) -> bool:

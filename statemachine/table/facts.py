@@ -85,8 +85,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(B,         RINGING, on.ParticipantJoined,  when.caller_joined_for_fallback,              S.MOVING_CUSTOMER, (do.begin_inbound_fallback, do.note_join)),
     Row(B,         ANY,     on.ParticipantJoined,  None,                                         V,                 (do.begin_recovered_conversion, do.note_join)),
     Row(E,         ANY,     on.ParticipantJoined,  when.joined_before_redirected_away,           STAY,              do.log_only),
-    # The sweep ends a conference in which another app's calls remain.
-    Row(E,         ANY,     on.ParticipantJoined,  when.is_of_late_guest,                        STAY,              do.log_only),
+    Row(E,         ANY,     on.ParticipantJoined,  when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
     Row(E,         ANY,     on.ParticipantJoined,  None,                                         STAY,              do.hang_up_after_end),
 
     # ParticipantChanged: held, unheld, muted, unmuted, or coaching; ParticipantLeft

@@ -19,8 +19,9 @@ from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing
 
 
-def test_guest_whose_join_is_reported_after_the_end_is_not_hung_up():
-    as_conference(conferenced().end()).joins("guest").expect("ended")
+def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is_not_hung_up():
+    story = as_conference(conferenced().end()).joins("guest").expect("ended", "end room")
+    story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended")
 
 
 def test_unknown_call_with_the_label_of_a_retrieval_is_hung_up_after_the_end():
@@ -130,7 +131,7 @@ def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is
 def test_someone_who_is_no_party_does_not_count_as_the_agent():
     story = waiting().placed("agent").joins("guest").expect("conferenced", phase="ringing")
     story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="agent-busy")
-    story.succeeds("say_and_hang_up", "customer").expect("ended")
+    story.succeeds("say_and_hang_up", "customer").expect("ended", "end room")
 
 
 AFTER = {"attributes": ConferenceAttributes(after_url="https://example.com/survey")}
