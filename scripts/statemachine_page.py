@@ -86,8 +86,8 @@ def _row(row: Transition) -> str:
     target = row.target or ""
     if row.next_stage is not None:
         target = _name(row.next_stage)
-    actions = ", ".join(map(_function, row.actions))
-    return f"{', '.join(filter(None, conditions)) or 'else'}: {actions}{f' -> {target}' if target else ''}"
+    result = filter(None, (", ".join(map(_function, row.actions)), f"-> {target}" if target else ""))
+    return f"{', '.join(filter(None, conditions)) or 'else'}: {' '.join(result)}"
 
 
 def _function(function: Callable[..., object]) -> str:

@@ -154,4 +154,5 @@ def party_is_unknown(draft: Draft) -> str:
 
 def step_is_under_way(draft: Draft) -> str:
     """Another `complete`, `cancel`, `swap`, or `merge` is in progress."""
-    return f"{draft.transfer.step_name or 'a step'} is still in progress"
+    name = draft.transfer.step_name
+    return f"{name} is still in progress" if name else "a swap is still being reverted"

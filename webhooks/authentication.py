@@ -69,6 +69,7 @@ class SignatureCheck:
                 expected = b2a_base64(hmac.digest(token, base + signed, "sha1"), newline=False)
                 if hmac.compare_digest(expected, given):
                     valid = True
+                    break
         return valid
 
 

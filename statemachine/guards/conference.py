@@ -106,8 +106,8 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     """Return a participant's next update; None if none is due or one is open.
 
     A hold or a flag no longer desired is undone before its confirmation, and holds and unholds overtake
-    `EndConferenceOnExit`: requests of one session are sent in order. Twilio ignores changes to a held party's flag, so
-    a hold follows its clearing, and updates no one before the conference starts.
+    `EndConferenceOnExit`: requests of one session are sent in order. Twilio ignores changes to a held party's flag,
+    which is therefore cleared before a hold, and updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
@@ -116,9 +116,8 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
         return None
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD
-    may_have_flag = (
-        party.end_on_exit if not party.pending_update else party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
-    )
+    is_set = party.end_on_exit and not party.pending_update
+    may_have_flag = is_set or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
     if may_have_flag and not (party.wants_end_on_exit or party.held):
         return ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):

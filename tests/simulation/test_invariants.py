@@ -113,6 +113,8 @@ def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it() -> None:
     assert not deaths.explain("e1", quarantine.KILLER_REASON)
     deaths.note_mark("e1", 3, "2:w2")
     assert deaths.explain("e1", quarantine.KILLER_REASON)
+    deaths.note_mark("e1", 2, "3:w3")  # by a worker that was paused meanwhile
+    assert deaths.explain("e1", quarantine.KILLER_REASON)
     assert not deaths.explain("e1", quarantine.UNREADABLE_REASON)
     deaths.fallen.remove("w1")
     assert not deaths.explain("e1", quarantine.KILLER_REASON)

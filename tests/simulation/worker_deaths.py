@@ -19,7 +19,11 @@ class WorkerDeaths:
 
     def note_mark(self, name: str, deaths: int, holder: str) -> None:
         """Notes who tries an entry or an effect, under which lease."""
-        self._marks[name][deaths] = holder.partition(":")[2]
+        marks, worker = self._marks[name], holder.partition(":")[2]
+        if marks.get(deaths + 1, worker) != worker:
+            return  # a worker that was paused writes what it has seen, after the next holder has judged
+        marks.pop(deaths + 1, None)
+        marks[deaths] = worker
 
     def explain(self, name: str, reason: str) -> bool:
         """Whether all died, or slept too long, who had tried what was dead-lettered for that reason."""

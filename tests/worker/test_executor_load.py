@@ -14,7 +14,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.telephony.http_client import RequestResult
 from conferral.telephony.parameters import PlacedCall
-from conferral.worker.executor.execution import CONCURRENT_REQUESTS_MAX
+from conferral.worker.executor.execution import CONCURRENT_EFFECTS_MAX
 from conferral.worker.executor.job import RETRIES, RetryPolicy
 from conferral.worker.executor.outbox import DialStatus
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -312,8 +312,8 @@ async def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int, loop
 
     assert system.counts == (count, 0, 0, 0)
     # First come, first served, but for those that are under way at the same time.
-    assert all(abs(at - int(name[1:])) <= CONCURRENT_REQUESTS_MAX for at, name in enumerate(calls.asked))
-    assert calls.at_once_max == CONCURRENT_REQUESTS_MAX // 2
+    assert all(abs(at - int(name[1:])) <= CONCURRENT_EFFECTS_MAX for at, name in enumerate(calls.asked))
+    assert calls.at_once_max == CONCURRENT_EFFECTS_MAX // 2
     assert loop.time() < 1.1 * LATENCY_S * count / calls.at_once_max + 1
 
 
@@ -324,7 +324,7 @@ async def test_dial_waits_for_no_read_that_waits(loop: VirtualLoop) -> None:
         system.submit(read(f"r{number}", f"S{number}"))
     system.submit(straight("d", "S-new"))
     await served(system)
-    assert system.calls.asked.index("d") <= CONCURRENT_REQUESTS_MAX
+    assert system.calls.asked.index("d") <= CONCURRENT_EFFECTS_MAX
 
 
 @pytest.mark.parametrize("count", WAVES)

@@ -56,7 +56,7 @@ log = structlog.get_logger()
 #: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
 LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests: `http_client.CONNECTIONS_MAX`.
-CONCURRENT_REQUESTS_MAX = 48
+CONCURRENT_EFFECTS_MAX = 48
 #: Between verifications of an effect whose outcome is unknown, seconds.
 VERIFY_INTERVAL_S = 0.5
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
@@ -86,7 +86,7 @@ class ExecutionContext:
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
     #: How many live workers share the requests to Twilio, this one included.
     worker_count: Callable[[], int] = lambda: 1
-    requests_max: int = CONCURRENT_REQUESTS_MAX
+    requests_max: int = CONCURRENT_EFFECTS_MAX
     retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
 
