@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import astuple
 
 from conferral.operations import health
 from conferral.operations.health import Health, LostWorkers, Rates, rates, read_health, read_lost_workers
@@ -64,6 +65,8 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
     assert worker == Process("w1", "worker", 2, "0.2.0", reported, worker.seen_ms_ago)
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
+    *counts, failures = astuple(ProcessStats())  # of a process that has done nothing
+    assert (set(counts), failures) == ({0}, {})
 
 
 def stats_at(at_ms, **by_name):

@@ -394,3 +394,14 @@ def test_nothing_is_lost_or_reordered_while_the_receiver_is_down_half_of_the_tim
         await play(loop, seed, outcomes)
 
     played()
+
+
+@in_virtual_time
+async def test_session_whose_outcome_is_under_way_hides_no_other(loop: VirtualLoop) -> None:
+    async with sending(loop) as on:
+        await on.queue.begin()
+        for session in ("s1", "s2"):
+            await on.write(session)
+        assert await on.queue.take("0-0") == 2
+        (head,) = await on.queue.due(10**15, 1, besides={"s1"})
+        assert head.session == "s2"
