@@ -11,7 +11,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony.http_client import RequestResult, label_requests, send
+from conferral.telephony.http_client import RequestResult, has_succeeded, label_requests, send
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 from conferral.worker.ownership import Ownership
@@ -29,7 +29,7 @@ def accepts_credentials(answer: RequestResult) -> bool | None:
     if refuses_credentials(answer):
         return False
     # Anything else from Twilio itself was authenticated first.
-    is_answered = answer.status // 100 == 2 or (answer.status // 100 == 4 and answer.code)
+    is_answered = has_succeeded(answer.status) or (answer.status // 100 == 4 and answer.code)
     return True if is_answered else None
 
 

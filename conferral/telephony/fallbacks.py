@@ -60,9 +60,9 @@ class FallbackRules:
             if not url_matches(place, self.return_urls):
                 raise AddressError("CONFERRAL_RETURN_URLS does not allow this URL")
             return place
-        nearest = next(iter(get_close_matches(place, [word for word in Place if word not in without])), "")
+        nearest = get_close_matches(place, [word for word in Place if word not in without], 1)
         if nearest and is_name(place) and place not in self.names:
-            raise AddressError(f"no place or destination has that name; did you mean {nearest}?")
+            raise AddressError(f"no place or destination has that name; did you mean {nearest[0]}?")
         return resolve_address(place, self.names, self.allowed).text
 
 

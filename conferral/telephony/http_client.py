@@ -183,7 +183,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             try:
                 answer = await self.exchange(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
-                if not _has_succeeded(status):
+                if not has_succeeded(status):
                     code = errors.code_of(answer.body)
                     wait_s = errors.retry_after_s(answer.headers)
                     if code:
@@ -277,7 +277,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         is_expected = expected_codes is not None and (code in expected_codes or is_gone)
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
-        elif not (_has_succeeded(status) or is_expected):
+        elif not (has_succeeded(status) or is_expected):
             failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
             self._metrics.rest_failures.labels(failure).inc()
         log.debug(
@@ -291,7 +291,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         )
 
 
-def _has_succeeded(status: int) -> bool:
+def has_succeeded(status: int) -> bool:
+    """Whether an HTTP status is a success, 2xx."""
     return status // 100 == 2
 
 

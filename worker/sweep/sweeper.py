@@ -310,8 +310,7 @@ class Sweeper:
             (claimed,) = await run_or_raise(self._client, claim)
             if claimed.decode(errors="replace") != new_id:
                 return
-        call_sids = [bridge.call_sid, bridge.child.call_sid]
-        await _open_session(self._core, session_id, bridge.events(session_id), call_sids)
+        await _open_session(self._core, bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
         self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
         log.warning("bridge_recovered", session_id=session_id, call_sid=bridge.child.call_sid)
 
@@ -389,8 +388,7 @@ class Sweeper:
 
 async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:
     """Publish the conference of a lost session, which restores the session."""
-    call_sids = [participant.call_sid for participant in event.participants]
-    await _open_session(core, event.session_id, [event], call_sids)
+    await _open_session(core, [event], [participant.call_sid for participant in event.participants])
     core.metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
     log.warning(
         "conference_recovered",
@@ -400,7 +398,8 @@ async def adopt_conference(core: WorkerCore, event: ConferenceFound) -> None:
     )
 
 
-async def _open_session(core: WorkerCore, session_id: str, events: Sequence[Event], call_sids: Iterable[str]) -> None:
+async def _open_session(core: WorkerCore, events: Sequence[Event], call_sids: Iterable[str]) -> None:
     """Index a session's calls, and publish the events that open it."""
+    session_id = events[0].session_id
     await run_or_raise(core.client, *(core.call_index.claim(sid, session_id) for sid in call_sids))
     await append_events(core.client, core.keys, events)
