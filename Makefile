@@ -9,7 +9,7 @@ PACKAGES := conferral statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak soak-long simulate lint format docs pictures bench bench-quick bench-simulation lock clean
+.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs pictures bench bench-quick bench-simulation lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12

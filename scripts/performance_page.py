@@ -58,7 +58,8 @@ def _measured(results: Results, promise: Promise) -> str:
     rounds = [one * promise.factor for one in results.rounds(promise.benchmark, promise.figure)]
     found = f"{number(value)} {promise.unit}".strip().replace(" %", "%")
     least, most = number(min(rounds)), number(max(rounds))
-    return found if least == most else f"{found} ({least} to {most})"
+    shown = found if least == most else f"{found} ({least} to {most})"
+    return shown if promise.is_kept(results) else f"{shown} **missed**"
 
 
 def _figures(results: Results) -> str:
@@ -78,7 +79,12 @@ def _readme(results: Results) -> str:
     ):
         p50, p99 = (results.rounds(benchmark, f"{figure}{share}_ms") for share in ("p50", "p99"))
         shown = f"{number(median(p50))} ms median, {number(median(p99))} ms p99" if p50 and p99 else UNMEASURED
-        rows.append((label, shown))
+        missed = [
+            one.bound
+            for one in PROMISES
+            if one.benchmark == benchmark and one.figure.startswith(figure) and not one.is_kept(results)
+        ]
+        rows.append((label, f"{shown} **(promised: {', '.join(missed)} ms)**" if p50 and missed else shown))
     run = results.run_of("latency")
     when = f"`make bench` at commit `{run['commit']}`, {run['machine']}.{_caveats(run)}" if run else UNMEASURED
     return f"{when} Run it on your own hardware.\n\n{table(('Measurement', 'Result'), rows)}".rstrip()

@@ -1,7 +1,7 @@
 """Generate docs/statemachine.md and a page per state: the transition table."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
@@ -32,10 +32,11 @@ _STATES = """\
 _STAGES = """\
 ## Stages
 
-Stages divide `transferring`. Each names what the transfer waits for, and has a time limit.
+Stages divide `transferring`. Each names what the transfer waits for. When its timeout passes, the last column says what
+follows. A read changes nothing by itself, so the stage lasts until what it waits for has happened.
 
-| Stage | Waits until | At most |
-| --- | --- | --- |
+| Stage | Waits until | Timeout | Then |
+| --- | --- | --- | --- |
 """
 _ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
@@ -107,13 +108,21 @@ def _stages(meanings: Mapping[str, str]) -> Iterable[str]:
     for stage in TransferStage:
         limits = [one for one in LIMITS if one.stage is stage]
         if limits or stage is TransferStage.TALKING:
-            times = {*map(_time, limits)}
-            most = times.pop() if len(times) == 1 else "; ".join(map(_most, limits)) or "no limit"
-            yield f"| `{stage}` | {_cell(meanings[stage.name].rstrip('.'))} | {most} |\n"
+            columns = (_each(limits, _time) or "none", _each(limits, _actions))
+            yield f"| {' | '.join((f'`{stage}`', _cell(meanings[stage.name].rstrip('.')), *columns))} |\n"
 
 
-def _most(limit: Limit) -> str:
-    return f"{_time(limit)} ({', '.join(sorted(limit.phases))})" if limit.phases else _time(limit)
+def _each(limits: Sequence[Limit], words: Callable[[Limit], str]) -> str:
+    """Return what all limits of a stage share, or each with its phases."""
+    found = [words(one) for one in limits]
+    if len({*found}) == 1:
+        return found[0]
+    return "; ".join(f"{text} ({', '.join(sorted(one.phases or ()))})" for one, text in zip(limits, found, strict=True))
+
+
+def _actions(limit: Limit) -> str:
+    actions = limit.actions if isinstance(limit.actions, tuple) else (limit.actions,)
+    return " ".join(_cell(_summary(one)) for one in actions)
 
 
 def _time(limit: Limit) -> str:

@@ -29,7 +29,7 @@ from conferral.worker.wiring import Environment, WorkerParts
 
 log = structlog.get_logger()
 
-#: Maximum duration of a shutdown, seconds; the contract allows 10 s.
+#: Maximum duration of a shutdown, seconds; docs/operating.md promises 10 s.
 STOP_S = 8.5
 #: Part of `STOP_S` reserved for releasing the leases.
 RELEASE_S = 1.5

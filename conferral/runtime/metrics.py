@@ -108,7 +108,7 @@ class Metrics:
         )
         self.lease_round_trip = self._gauge(
             "conferral_lease_round_trip_seconds",
-            "How long Redis took to renew this worker's leases; from 0.5 on, requests to Twilio wait for it",
+            "How long Redis took to renew this worker's leases; leases last three times as long, 2 to 10 s",
         )
         self.sending_allowed = self._gauge(
             "conferral_sending_allowed",

@@ -236,7 +236,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
     )
     park_timeout_s: float = setting(
         "CONFERRAL_PARK_TIMEOUT",
-        "seconds a call may stay parked before it goes back to the agent who parked it",
+        "seconds a call may stay parked before the fallback applies (default: the agent who parked it is rung)",
         300,
         gt=0,
         le=86_400,

@@ -1,4 +1,4 @@
-"""Outcome stream: finished transfers, ended sessions; trims old entries."""
+"""Outcome stream: finished transfers, ended sessions, messages."""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The README shows what the demo prints, and the pages lead to where the demo listens."""
 
+import ast
+import re
 from pathlib import Path
 
 from conferral.demo import closing_message, environment
@@ -46,3 +48,22 @@ def test_quickstart_names_every_demo_flow() -> None:
     named = QUICKSTART.partition("demo --story NAME`")[2].partition("\n\n")[0]
 
     assert [story for story in STORIES if f"`{story}`" not in named] == []
+
+
+def test_readme_says_which_tests_only_make_soak_runs() -> None:
+    links = re.findall(r"\[(test_\w+)\]\((tests/[\w/]+\.py)\)(, run by `make soak`)?", README)
+
+    assert links
+    for name, path, soaks in links:
+        functions = [one for one in ast.parse((ROOT / path).read_text("utf-8")).body if hasattr(one, "decorator_list")]
+        (function,) = (one for one in functions if one.name == name)
+        marks = [ast.unparse(one) for one in function.decorator_list]
+        assert ("pytest.mark.soak" in marks) == bool(soaks), name
+
+
+def test_every_target_of_make_is_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    listed = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+
+    assert listed
+    assert sorted(listed[1].split()) == sorted(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
