@@ -5,11 +5,13 @@ Checks run from cheap to expensive. The body of an unsigned request is never rea
 
 import asyncio
 import hmac
+import re
 from binascii import b2a_base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from urllib.parse import parse_qsl, urlparse
 
 from aiohttp import hdrs, web
@@ -90,6 +92,20 @@ class SigningKeys:
         return Signature(given, secrets, digest)
 
 
+def _encodings(url: str) -> Sequence[str]:
+    """Return a URL as it came, and with `:`, `@`, and `'` plain or encoded.
+
+    Twilio may send these in another form than it signs. Source: twilio-node, `validateRequest`.
+    """
+    forms = [url]
+    for character in ":@'":
+        escape = f"%{ord(character):02X}"
+        if character in url or escape.lower() in url.lower():
+            plain = [re.sub(escape, character, form, flags=re.IGNORECASE) for form in forms]
+            forms = [*plain, *(form.replace(character, escape) for form in plain)]
+    return tuple(dict.fromkeys((url, *forms)))
+
+
 class SignatureCheck:
     """Verifies X-Twilio-Signature. Source: Twilio docs, "Webhooks security"."""
 
@@ -107,13 +123,13 @@ class SignatureCheck:
         """Whether the signature is of `target`, as sent (undecoded)."""
         # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
         whole, form = target if prefix_was_kept else self._prefix + target, signed_text(pairs)
-        signed = (whole + form).encode("utf-8", "surrogateescape")
+        signed = [(one + form).encode("utf-8", "surrogateescape") for one in _encodings(whole)]
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         given = signature.given.encode("utf-8", "surrogateescape")
         valid = False
         for secret in signature.secrets:  # always try every one, so that timing does not reveal which one matched
-            for base in self._bases:
-                expected = b2a_base64(hmac.digest(secret, base + signed, signature.digest), newline=False)
+            for base, rest in product(self._bases, signed):
+                expected = b2a_base64(hmac.digest(secret, base + rest, signature.digest), newline=False)
                 if hmac.compare_digest(expected, given):
                     valid = True
                     break

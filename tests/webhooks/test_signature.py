@@ -67,6 +67,15 @@ def test_a_url_is_signed_with_or_without_its_port_and_else_as_configured(configu
     assert is_valid(configured, "/x", body=b"a=1", signature=signature)
 
 
+@each("as_signed", ["to=client:o'hara@x", "to=client%3Ao%27hara%40x", "to=client%3Ao'hara%40x", "to=client:o%27hara@x"])
+@each("as_sent", ["to=client:o'hara@x", "to=client%3Ao%27hara%40x", "to=client%3ao'hara%40x", "to=client:o%27hara%40x"])
+def test_colon_at_sign_and_apostrophe_may_be_signed_in_another_encoding_than_sent(as_sent, as_signed):
+    signature = RequestValidator("12345").compute_signature(f"{HOST}/x?{as_signed}", {"a": "1"})
+
+    assert is_valid(HOST, f"/x?{as_sent}", body=b"a=1", signature=signature)
+    assert not is_valid(HOST, f"/x?{as_sent.replace('hara', 'hare')}", body=b"a=1", signature=signature)
+
+
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=8))
 def test_every_form_that_the_library_accepts_is_accepted(pairs):
     class Fields(dict):
