@@ -56,8 +56,7 @@ def test_secrets_that_calls_need_come_from_the_secret(process: str) -> None:
         str(one.validation_alias) for one in ServiceSettings.model_fields.values() if "Secret" in str(one.annotation)
     }
     assert {"CONFERRAL_OUTCOMES_SECRET", "TWILIO_AUTH_TOKEN_SECONDARY"} <= secret
-    of_webhooks = {"CONFERRAL_API_TOKEN", "TWILIO_WEBHOOK_KEYS"}
-    assert secret - (of_webhooks if process == "worker" else set()) <= settings_of(process)[1]
+    assert secret - {"CONFERRAL_API_TOKEN"} <= settings_of(process)[1]
 
 
 @pytest.mark.parametrize("process", SETTINGS)
