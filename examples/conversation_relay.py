@@ -1,8 +1,8 @@
 """A bot for Twilio's ConversationRelay that hands over to a person.
 
-The number's voice URL is this app's /voice. Needs APP_URL and VOICE_URL (Conferral's), and
-TWILIO_AUTH_TOKEN. The bot follows a script; call your language model where `Bot.reply` does. Source: Twilio docs,
-ConversationRelay, WebSocket messages.
+The number's voice URL is this app's /voice. Needs APP_URL and VOICE_URL (Conferral's), TWILIO_AUTH_TOKEN, and, if
+webhook rules of the account sign with shared keys, TWILIO_WEBHOOK_KEYS. The bot follows a script; call your language
+model where `Bot.reply` does. Source: Twilio docs, ConversationRelay, WebSocket messages.
 """
 
 import json
@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import SIGNATURE_SETTINGS_HEADER, RequestValidator, get_signature_algorithm
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
 APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
-VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
+KEYS = dict(pair.split("=", 1) for pair in os.environ.get("TWILIO_WEBHOOK_KEYS", "").split(",") if pair)
+#: By the id of a shared key; the auth token has none.
+SECRETS = KEYS | {"": os.environ["TWILIO_AUTH_TOKEN"]}
 BOT_URL = f"wss://{APP_URL.partition('://')[2]}/bot"
 QUESTIONS = ("What is your order number?", "And what can we do for you?")
 #: Longest answer in the summary (characters): a longer `brief` would be ignored.
@@ -75,7 +77,11 @@ async def talk(request: web.Request) -> web.WebSocketResponse:
 
 def refuse_unsigned(request: web.Request, url: str, form: dict[str, str]) -> None:
     """Accept requests of Twilio only."""
-    if not VALIDATOR.validate(url, form, request.headers.get("X-Twilio-Signature", "")):
+    signature = request.headers.get("X-Twilio-Signature", "")
+    named = request.headers.get(SIGNATURE_SETTINGS_HEADER, "")  # such as key=ID,algorithm=HMAC_SHA256
+    secret = SECRETS.get(dict(part.partition("=")[::2] for part in named.split(",")).get("key", ""))
+    algorithm = get_signature_algorithm(named)
+    if secret is None or not RequestValidator(secret).validate(url, form, signature, algorithm):
         raise web.HTTPForbidden
 
 

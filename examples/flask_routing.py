@@ -1,19 +1,21 @@
 """Choose the agent in your own app; Conferral connects the caller.
 
-The number's voice URL is this app's /inbound. Needs APP_URL and VOICE_URL (Conferral's), and
-TWILIO_AUTH_TOKEN. Conferral needs CONFERRAL_RETURN_URLS=APP_URL. Run it with
-`flask --app examples/flask_routing.py run`.
+The number's voice URL is this app's /inbound. Needs APP_URL and VOICE_URL (Conferral's), TWILIO_AUTH_TOKEN, and, if
+webhook rules of the account sign with shared keys, TWILIO_WEBHOOK_KEYS. Conferral needs
+CONFERRAL_RETURN_URLS=APP_URL. Run it with `flask --app examples/flask_routing.py run`.
 """
 
 import os
 from urllib.parse import urlencode
 
 from flask import Flask, Response, abort, request
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import SIGNATURE_SETTINGS_HEADER, RequestValidator, get_signature_algorithm
 from twilio.twiml.voice_response import VoiceResponse
 
 APP_URL, VOICE_URL = os.environ["APP_URL"], os.environ["VOICE_URL"]
-VALIDATOR = RequestValidator(os.environ["TWILIO_AUTH_TOKEN"])
+KEYS = dict(pair.split("=", 1) for pair in os.environ.get("TWILIO_WEBHOOK_KEYS", "").split(",") if pair)
+#: By the id of a shared key; the auth token has none.
+SECRETS = KEYS | {"": os.environ["TWILIO_AUTH_TOKEN"]}
 #: Who looks after which caller; everyone else gets `DEFAULT_AGENT`.
 AGENTS = {"+14155550123": "client:bob"}
 DEFAULT_AGENT = "client:alice"
@@ -26,8 +28,11 @@ callbacks: list[tuple[str, str]] = []
 @app.before_request
 def refuse_unsigned_requests() -> None:
     """Accept requests of Twilio only."""
-    url = APP_URL + request.full_path.removesuffix("?")
-    if not VALIDATOR.validate(url, request.form, request.headers.get("X-Twilio-Signature", "")):
+    url, signature = APP_URL + request.full_path.removesuffix("?"), request.headers.get("X-Twilio-Signature", "")
+    named = request.headers.get(SIGNATURE_SETTINGS_HEADER, "")  # such as key=ID,algorithm=HMAC_SHA256
+    secret = SECRETS.get(dict(part.partition("=")[::2] for part in named.split(",")).get("key", ""))
+    algorithm = get_signature_algorithm(named)
+    if secret is None or not RequestValidator(secret).validate(url, request.form, signature, algorithm):
         abort(403)
 
 

@@ -105,6 +105,8 @@ MEANINGS = {
     "visit_delayed": "A caller came back before the last session ended, and asks again in a second; `attempt` counts.",
     "visit_limit_reached": "A call has opened `count` sessions; the caller hears a message and is disconnected.",
     "visit_opened": "A call came back to a voice URL and opened session number `count`.",
+    "webhook_key_unknown": "Twilio's requests are signed with a key or by an algorithm that is not configured, and get "
+    "403; `key_id` is what `setting` lacks, or empty if the header names no key; `count` since the last line.",
     "webhook_rejected": "Webhooks rejected requests; `reason` says why, `count` how many since the last line.",
     "webhook_replayed": "`count` signed voice requests of old calls were sent again; the answer only hangs up.",
     "webhooks_listening": "The webhooks listen on `host` and `port`.",

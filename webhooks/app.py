@@ -231,7 +231,7 @@ class _Answers:
         except RejectedError as error:
             # A repeated field has been signed by Twilio, so a new caller hears a message instead of an error.
             is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
-            response = self._reject(path, 200 if is_message else error.status, error.reason)
+            response = self._reject(path, 200 if is_message else error.status, error.reason, error.key_id)
         except ReplayedCallError:
             if count := self._log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
                 log.warning("webhook_replayed", url_path=path, count=count)
@@ -245,13 +245,17 @@ class _Answers:
         self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response
 
-    def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
+    def _reject(self, path: str, status: int, reason: Rejection, key_id: str = "") -> web.Response:
         """Count and answer a rejected request; with 200, end the call.
 
-        The log has some of them, without any request data.
+        The log has some of them, without any request data but the id of an unknown key.
         """
         self._metrics.webhook_rejections.labels(path, reason.value).inc()
-        if count := self._log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
+        is_unknown_key = reason is Rejection.UNKNOWN_KEY
+        count = self._log_limit.count(reason if is_unknown_key else (path, reason), REFUSALS_LOG_EVERY_S)
+        if count and is_unknown_key:
+            log.warning("webhook_key_unknown", key_id=key_id, setting="TWILIO_WEBHOOK_KEYS", count=count)
+        elif count:
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
         if status == 200:
             return _end_of_call(self._documents, path)

@@ -5,22 +5,35 @@ Checks run from cheap to expensive. The body of an unsigned request is never rea
 
 import asyncio
 import hmac
+import re
 from binascii import b2a_base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from urllib.parse import parse_qsl, urlparse
 
 from aiohttp import hdrs, web
-from twilio.request_validator import add_port, remove_port
+from multidict import CIMultiDictProxy
+from twilio.request_validator import (
+    HMAC_SHA1,
+    HMAC_SHA256,
+    SIGNATURE_HEADER,
+    SIGNATURE_SETTINGS_HEADER,
+    add_port,
+    get_signature_algorithm,
+    remove_port,
+)
 from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import content_length
+from conferral.runtime.webhook_keys import is_webhook_key_id
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.responses import RejectedError, Rejection
 
+_DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 #: A request's fields, each with its first value.
 Form = Mapping[str, str]
 #: The same, in the order and as often as they were sent.
@@ -42,11 +55,62 @@ def signed_text(pairs: Pairs) -> str:
     return "".join(map("".join, sorted(set(pairs))))
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A request's signature, and how it must have been made."""
+
+    given: str
+    #: One of these, by this hash.
+    secrets: tuple[bytes, ...]
+    digest: str
+
+
+class SigningKeys:
+    """The account's auth tokens, and the shared keys of its webhook rules.
+
+    Source: Twilio docs, "Sign webhooks with shared keys".
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        tokens = (settings.auth_token, settings.auth_token_secondary)
+        #: By the key's id; the tokens' is empty.
+        self._secrets = {"": tuple(token.get_secret_value().encode() for token in tokens if token)}
+        self._secrets |= {key_id: (secret.get_secret_value().encode(),) for key_id, secret in settings.webhook_keys}
+
+    def signature(self, given: str, headers: CIMultiDictProxy[str]) -> Signature:
+        """Return it with the key that the headers name, or raise RejectedError.
+
+        A header without a key, like none at all, means the auth token.
+        """
+        named = ",".join(headers.getall(SIGNATURE_SETTINGS_HEADER, ()))
+        parts = (part.partition("=") for part in named.split(","))
+        key_id, *others = [value.strip() for name, _, value in parts if name.strip() == "key"] or [""]
+        secrets = self._secrets.get(key_id)
+        digest = _DIGESTS.get(get_signature_algorithm(named).upper())
+        if secrets is None or digest is None or others:
+            raise RejectedError(403, Rejection.UNKNOWN_KEY, key_id if is_webhook_key_id(key_id) else "")
+        return Signature(given, secrets, digest)
+
+
+def _encodings(url: str) -> Sequence[str]:
+    """Return a URL as it came, and with `:`, `@`, and `'` plain or encoded.
+
+    Twilio may send these in another form than it signs. Source: twilio-node, `validateRequest`.
+    """
+    forms = [url]
+    for character in ":@'":
+        escape = f"%{ord(character):02X}"
+        if character in url or escape.lower() in url.lower():
+            plain = [re.sub(escape, character, form, flags=re.IGNORECASE) for form in forms]
+            forms = [*plain, *(form.replace(character, escape) for form in plain)]
+    return tuple(dict.fromkeys((url, *forms)))
+
+
 class SignatureCheck:
     """Verifies X-Twilio-Signature. Source: Twilio docs, "Webhooks security"."""
 
-    def __init__(self, public_url: str, tokens: Sequence[str]) -> None:
-        """Take a URL without a trailing slash; two tokens during a rotation."""
+    def __init__(self, public_url: str) -> None:
+        """Take a URL without a trailing slash."""
         parsed = urlparse(public_url)
         # Twilio signs the URL with or without its port; like the library, accept both.
         without_port, with_port = str(remove_port(parsed)), str(add_port(parsed))
@@ -54,19 +118,18 @@ class SignatureCheck:
         self._prefix = parsed.path
         bases = dict.fromkeys(base.removesuffix(parsed.path) for base in (public_url, without_port, with_port))
         self._bases = tuple(base.encode() for base in bases)
-        self._tokens = tuple(token.encode() for token in tokens)
 
-    def is_valid(self, target: str, pairs: Pairs, signature: str, *, prefix_was_kept: bool) -> bool:
-        """Whether one of the tokens signed `target`, as sent (undecoded)."""
+    def is_valid(self, target: str, pairs: Pairs, signature: Signature, *, prefix_was_kept: bool) -> bool:
+        """Whether the signature is of `target`, as sent (undecoded)."""
         # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
-        text = (target if prefix_was_kept else self._prefix + target) + signed_text(pairs)
-        signed = text.encode("utf-8", "surrogateescape")
+        whole, form = target if prefix_was_kept else self._prefix + target, signed_text(pairs)
+        signed = [(one + form).encode("utf-8", "surrogateescape") for one in _encodings(whole)]
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
-        given = signature.encode("utf-8", "surrogateescape")
+        given = signature.given.encode("utf-8", "surrogateescape")
         valid = False
-        for token in self._tokens:  # always try every token, so that timing does not reveal which one matched
-            for base in self._bases:
-                expected = b2a_base64(hmac.digest(token, base + signed, "sha1"), newline=False)
+        for secret in signature.secrets:  # always try every one, so that timing does not reveal which one matched
+            for base, rest in product(self._bases, signed):
+                expected = b2a_base64(hmac.digest(secret, base + rest, signature.digest), newline=False)
                 if hmac.compare_digest(expected, given):
                     valid = True
                     break
@@ -85,7 +148,6 @@ LARGE_BODIES_MAX = 32
 TURN_DEADLINE_S = 8.0
 #: Read timeout, seconds. A body that trickles in is not Twilio's.
 READ_DEADLINE_S = 5.0
-_SIGNATURE_HEADER = "X-Twilio-Signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +167,8 @@ class RequestAuthenticator:
     """Accepts requests that Twilio signed for our account."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
-        self._signature_check = SignatureCheck(settings.public_url, tokens)
-        self._tokens = tuple(tokens)
+        self._signature_check = SignatureCheck(settings.public_url)
+        self._keys = SigningKeys(settings)
         self._account_sid = settings.account_sid
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES_MAX)
         #: For parsing one large body at a time, so that the event loop keeps half of a core.
@@ -115,7 +176,8 @@ class RequestAuthenticator:
 
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
-        signature = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        given = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        signature = self._keys.signature(given, request.headers)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
         is_small = len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
         if request.content.at_eof() and is_small:
@@ -141,7 +203,7 @@ class RequestAuthenticator:
             if any(values[name] > 1 for name in (VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ)):
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
 
-    async def _large_pairs(self, request: web.Request, body: bytearray, signature: str, rules: Rules) -> Pairs:
+    async def _large_pairs(self, request: web.Request, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
         """Read the rest of a large body beginning with `body`; return its fields."""
         try:
             async with asyncio.timeout(TURN_DEADLINE_S):
@@ -157,7 +219,7 @@ class RequestAuthenticator:
         finally:
             self._large_bodies.release()
 
-    def _signed_pairs(self, target: str, body: bytearray, signature: str, rules: Rules) -> Pairs:
+    def _signed_pairs(self, target: str, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
         pairs, kept = parse_form(body), rules.prefix_was_kept
         if not self._signature_check.is_valid(target, pairs, signature, prefix_was_kept=kept):
             # Twilio signs bytes. A browser or a phone network may send some that are not UTF-8.
@@ -187,7 +249,7 @@ def _check_head(request: web.Request, bytes_max: int) -> str:
     """Return the signature of a request whose head is acceptable."""
     if request.method != hdrs.METH_POST:
         raise RejectedError(405, Rejection.METHOD)
-    signatures = request.headers.getall(_SIGNATURE_HEADER, ())
+    signatures = request.headers.getall(SIGNATURE_HEADER, ())
     if len(signatures) != 1:
         raise RejectedError(403, Rejection.UNSIGNED)
     if content_length(request.headers) > bytes_max:

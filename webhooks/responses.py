@@ -43,16 +43,20 @@ class Rejection(StrEnum):
     REPEATED_FIELD = "repeated-field"
     UNSIGNED = "unsigned"
     WRONG_SIGNATURE = "wrong-signature"
+    #: Signed with a shared key, or by an algorithm, that isn't configured here.
+    UNKNOWN_KEY = "unknown-key"
     FOREIGN_ACCOUNT = "foreign-account"
 
 
 class RejectedError(ConferralError):
     """A rejected request: answered with the status, and not published."""
 
-    def __init__(self, status: int, reason: Rejection) -> None:
+    def __init__(self, status: int, reason: Rejection, key_id: str = "") -> None:
         super().__init__(reason.value)
         self.status = status
         self.reason = reason
+        #: The id of the unknown key; empty if what was sent is none.
+        self.key_id = key_id
 
 
 log = structlog.get_logger()

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import HMAC_SHA256, SIGNATURE_HEADER, SIGNATURE_SETTINGS_HEADER, RequestValidator
 from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance as NumberRecord
 
 from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.check.webhook_rules import check_webhook_rules
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderUnreachableError
@@ -43,12 +44,16 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
     url = f"{settings.public_url}{ANNOUNCEMENT_PATH}?{Announcement(CHECK_SESSION, CHECK_SESSION).query()}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()
-    signature = str(RequestValidator(token).compute_signature(url, form))
+    signatures = {"": {SIGNATURE_HEADER: RequestValidator(token).compute_signature(url, form)}}
+    for key_id, secret in settings.webhook_keys:
+        signature = RequestValidator(secret.get_secret_value()).compute_signature(url, form, HMAC_SHA256)
+        named = f"key={key_id},algorithm={HMAC_SHA256}"
+        signatures[key_id] = {SIGNATURE_HEADER: signature, SIGNATURE_SETTINGS_HEADER: named}
     timeout = aiohttp.ClientTimeout(total=URL_DEADLINE_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             unsigned = await _post(session, url, form, {})
-            signed = await _post(session, url, form, {"X-Twilio-Signature": signature})
+            signed = {key_id: await _post(session, url, form, headers) for key_id, headers in signatures.items()}
     except aiohttp.ClientConnectorCertificateError:
         why = f"{without_login(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
         return fail("round trip", why, "use a certificate from a public authority, with the full chain")
@@ -56,7 +61,7 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
         why = f"{without_login(settings.public_url)} can't be reached from here ({_connection_problem(error)})"
         fix = "start the webhooks and the tunnel; ignore this if only Twilio can reach the URL"
         return warn("round trip", why, fix)
-    return _result_of_both(settings, without_login(url), unsigned, signed)
+    return _result_of_all(settings, without_login(url), unsigned, signed)
 
 
 def _connection_problem(error: Exception) -> str:
@@ -76,13 +81,17 @@ async def _post(session: aiohttp.ClientSession, url: str, form: dict[str, str], 
         return response.status
 
 
-def _result_of_both(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
+def _result_of_all(settings: ServiceSettings, url: str, unsigned: int, signed: dict[str, int]) -> CheckResult:
+    """Judge the answers; `signed` is by shared key, empty for the token."""
     if unsigned != 403:  # the webhooks refuse every unsigned request with it
         why = f"{without_login(settings.public_url)}: something other than the webhooks answers there (HTTP {unsigned})"
         return fail("round trip", why, "point the tunnel or proxy to the webhooks and keep the path unchanged")
-    if signed in _REACHED_STATUSES:
+    if signed[""] in _REACHED_STATUSES:
+        if refused := [key_id for key_id, status in signed.items() if status not in _REACHED_STATUSES]:
+            why = f"requests to {url} that are signed with {' and '.join(refused)} are refused"
+            return fail("round trip", why, "run the webhooks with the same TWILIO_WEBHOOK_KEYS as here")
         return ok("round trip", f"signed requests to {url} are accepted, unsigned ones refused")
-    why = f"signed requests to {url} are refused (HTTP {signed})"
+    why = f"signed requests to {url} are refused (HTTP {signed['']})"
     fix = "run the webhooks with the same CONFERRAL_PUBLIC_URL, TWILIO_ACCOUNT_SID, and TWILIO_AUTH_TOKEN as here"
     return fail("round trip", why, fix)
 
@@ -104,10 +113,11 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        account, number_results, lists = await asyncio.gather(
+        account, number_results, lists, rules = await asyncio.gather(
             _check_credentials(settings, http),
             _check_number(settings, http, number),
             _check_conference_lists(settings, http),
+            check_webhook_rules(settings, http),
         )
     finally:
         await http.close()
@@ -115,7 +125,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results, lists], ahead_s
+    return [account, *number_results, lists, *rules], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:

@@ -24,6 +24,10 @@ _VALID = {
         "the other Auth Token from Twilio's Console, without spaces or a line end",
         _HEX,
     ),
+    "TWILIO_WEBHOOK_KEYS": (
+        "up to four different KEYID=SECRET with commas between, and no spaces",
+        f"webhooks_sharedkey_01k5x3m8v2fq7tbn4crw9yjzeh={_HEX}",
+    ),
     "TWILIO_API_KEY": (f"SK {_SID}", f"SK{_HEX}"),
     "TWILIO_API_SECRET": ("the secret of TWILIO_API_KEY, without spaces or a line end", _HEX),
     "TWILIO_TWIML_APP_SID": (f"AP {_SID}", f"AP{_HEX}"),

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 from conferral.runtime import limits, setting_errors
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.urls import is_http_url, valid_outcomes_url, valid_signing_secrets
+from conferral.runtime.webhook_keys import valid_webhook_keys
 
 #: Instead of a URL: play nothing.
 SILENCE = "none"
@@ -196,6 +197,12 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
 
     auth_token_secondary: Secret | None = setting(
         "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
+    )
+    webhook_keys: Annotated[tuple[tuple[str, SecretStr], ...], NoDecode, BeforeValidator(valid_webhook_keys)] = setting(
+        "TWILIO_WEBHOOK_KEYS",
+        "comma-separated `KEYID=SECRET`: the shared keys with which Twilio signs, if the account has webhook rules "
+        "that say so. Signatures of the auth tokens stay valid",
+        (),
     )
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID",

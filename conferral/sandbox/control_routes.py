@@ -13,6 +13,7 @@ from conferral.sandbox.faults import RATES, Seconds
 from conferral.sandbox.phones import CallHandle, PhoneScript
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import pick
+from conferral.sandbox.webhook_rules import WebhookSetting
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
 ONE_SHOT_FAULTS = (
@@ -57,6 +58,11 @@ _FaultsBody = create_model(
     retry_after_s=(int, 1),
     **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else Seconds, it.default) for it in RATES},
 )  # type: ignore[call-overload]  # one field for each rate
+
+
+class _RuleBody(_Strict):
+    url: str = ""
+    settings: list[WebhookSetting] = []
 
 
 class ControlError(Exception):
@@ -112,6 +118,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
         web.get("/sandbox/recordings", control.recordings),
         web.get("/sandbox/faults", control.pending_faults),
         web.post("/sandbox/faults", control.faults),
+        web.post("/sandbox/webhook-rules", control.webhook_rule),
         web.post("/sandbox/reset", control.reset),
     ]
 
@@ -246,6 +253,12 @@ class ControlRoutes:
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the pending one-shot faults, and the rates that aren't zero."""
         return web.json_response(views.fault_view(self._sandbox))
+
+    async def webhook_rule(self, request: web.Request) -> web.Response:
+        """Set the webhook rule of a `url`; without `settings`, remove it."""
+        body = await _read_body(request, _RuleBody)
+        await _call(self._sandbox.webhook_rules.put, {"url": body.url, "settings": body.settings})
+        return web.json_response(self._sandbox.webhook_rules.list_page("rules"), status=201)
 
     async def reset(self, _request: web.Request) -> web.Response:
         """Remove everything except the numbers."""

@@ -19,7 +19,7 @@ from conferral.runtime.web.pages import add_headers, is_loopback_header, is_same
 from conferral.runtime.web.server import close_in_time
 from conferral.sandbox import views
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
-from conferral.sandbox.rest_routes import VERSION
+from conferral.sandbox.rest_routes import is_twilios
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import iso, pick
 
@@ -50,7 +50,7 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
     Twilio's paths have credentials of their own, but the demo's are public: there, pages can't change anything.
     """
     reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
-    if request.path.startswith(VERSION):
+    if is_twilios(request):
         problem = "no page of a browser may ask for this" if hdrs.ORIGIN in request.headers else ""
     elif not is_loopback_header(request.headers.get(hdrs.HOST, "localhost")):
         problem = "open it at one of this machine's addresses, such as 127.0.0.1"
@@ -60,7 +60,7 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if not request.path.startswith(VERSION):  # Twilio's responses have none of these headers
+    if not is_twilios(request):  # Twilio's responses have none of these headers
         await add_headers(request, response)
 
 

@@ -71,6 +71,7 @@ class DeliveryEntry:
     fault: str = ""  #: `lost`, `doubled`, `delayed`, `held-back`, `failed`.
     attempts: list[DeliveryAttempt] = field(default_factory=list)
     signature: str = ""  #: `X-Twilio-Signature`.
+    signed_by: str = ""  #: `X-Twilio-Webhooks-Signature-Settings`; empty if the auth token signed.
     answer_type: str = ""  #: `Content-Type` of the last response.
     answer: str = ""  #: The start of the last response's body, at most `RESPONSE_BYTES_MAX` bytes.
 

@@ -17,6 +17,7 @@ from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"
+WEBHOOK_LISTS = {"/v1/Webhooks/Rules": "rules", "/v1/Webhooks/Settings": "settings"}
 ERRORS = {
     400: (20001, "Bad request"),
     401: (20003, "Authenticate"),
@@ -51,6 +52,22 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         finally:
             entry.duration_ms = (time.monotonic() - started_s) * 1000
             sandbox.notify()
+
+    return handle
+
+
+def is_twilios(request: web.Request) -> bool:
+    """Whether a request is for Twilio's API, and needs its credentials."""
+    return request.path.startswith(VERSION) or request.path in WEBHOOK_LISTS
+
+
+def webhook_configuration_handler(sandbox: SandboxRuntime) -> Handler:
+    """Return the handler of the lists of webhook rules and settings."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not _is_authenticated(sandbox, request, sandbox.account_sid):
+            return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
+        return _respond(sandbox, RestAnswer(200, sandbox.webhook_rules.list_page(WEBHOOK_LISTS[request.path])))
 
     return handle
 

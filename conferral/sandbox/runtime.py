@@ -20,6 +20,7 @@ from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from conferral.sandbox.request_log import RequestLog, Retention
 from conferral.sandbox.webhook_delivery import WebhookSender
+from conferral.sandbox.webhook_rules import WebhookRules
 
 log = structlog.get_logger()
 
@@ -64,6 +65,7 @@ class SandboxRuntime:
         self._started = time.monotonic()
         self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
         self.request_log = RequestLog()
+        self.webhook_rules = WebhookRules()
         self.phones: dict[str, Phone] = {}
         self.webhook_sender = WebhookSender(self)
         self._scripts = PhoneScripts(self)
@@ -85,6 +87,7 @@ class SandboxRuntime:
         self.request_log = RequestLog()
         self.phones.clear()
         self.faults.clear()
+        self.webhook_rules.clear()
         self.notify()
 
     def _cancel_pending_work(self) -> None:

@@ -280,7 +280,11 @@ NEWEST_MAX = 200  #: Shown of each kind.
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
     """Return the view of one webhook request."""
     url = split_url(entry.url)
-    headers = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
+    headers = {
+        "X-Twilio-Signature": entry.signature,
+        "X-Twilio-Webhooks-Signature-Settings": entry.signed_by,
+        "I-Twilio-Idempotency-Token": entry.token,
+    }
     return {
         **_pick_with_times(entry, "kind", "event", "method", "url", "params", "call_sid"),
         **pick(entry, "verdict", "status", "answer_type", "fault"),

@@ -1,6 +1,6 @@
 """Webhook delivery: signed, retried, with faults and a URL's overrides.
 
-Source: Twilio docs, Webhooks security; Webhooks connection overrides.
+Source: Twilio docs, Webhooks security; Webhooks connection overrides; Sign webhooks with shared keys.
 """
 
 import asyncio
@@ -13,12 +13,13 @@ from urllib.parse import urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import HMAC_SHA1, SIGNATURE_HEADER, SIGNATURE_SETTINGS_HEADER, RequestValidator
 from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
 from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFetched
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
+from conferral.sandbox.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
 
 if TYPE_CHECKING:
     from conferral.sandbox.runtime import SandboxRuntime
@@ -37,6 +38,14 @@ class Target:
     retries: int = 1
     retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read), or `all`.
     fragment_error: str = ""
+    setting: WebhookSetting = NO_SETTING  #: Of the rule that applies to the URL.
+
+    def under(self, setting: WebhookSetting) -> "Target":
+        """Return it with a rule's setting, whose connection part wins."""
+        if setting.retries is None:
+            return replace(self, setting=setting)
+        limits_ms = (CONNECTION_MS, CONNECTION_MS, CONNECTION_MS)
+        return Target(self.url, *limits_ms, setting.retries, frozenset({"all"}), setting=setting)
 
     def is_retried(self, failure: str) -> bool:
         """Whether to retry a failure."""
@@ -195,6 +204,7 @@ class WebhookSender:
         """
         self._sent_count += 1
         entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
+        target = target.under(self._sandbox.webhook_rules.setting_for(target.url, self._sent_count))
         until_s = asyncio.get_running_loop().time() + target.total_ms / 1000
         answer = WebhookResponse(0, error_code=11205, failure="ct")  # no connection
         for _ in range(1 + target.retries):
@@ -234,7 +244,7 @@ class WebhookSender:
             entry.method,
             parsed,
             data=urlencode(entry.params).encode() if entry.method == "POST" else None,
-            headers=self._sign(url, entry),
+            headers=self._sign(target, entry),
             timeout=timeout,
             max_redirects=REDIRECTS_MAX,
         ) as response:
@@ -251,15 +261,19 @@ class WebhookSender:
                 failure,
             )
 
-    def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
-        signed = dict(entry.params) if entry.method == "POST" else {}
-        entry.signature = str(RequestValidator(self._sandbox.auth_token).compute_signature(url, signed))
-        headers = {
+    def _sign(self, target: Target, entry: DeliveryEntry) -> dict[str, str]:
+        signed, setting = dict(entry.params) if entry.method == "POST" else {}, target.setting
+        validator = RequestValidator(setting.secret if setting.key_id else self._sandbox.auth_token)
+        algorithm = setting.algorithm if setting.key_id else HMAC_SHA1
+        entry.signature = str(validator.compute_signature(target.url, signed, algorithm))
+        entry.signed_by = f"key={setting.key_id},algorithm={algorithm}" if setting.key_id else ""
+        headers = {SIGNATURE_SETTINGS_HEADER: entry.signed_by} if entry.signed_by else {}
+        headers |= {
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
             "X-Home-Region": "us1",
             "I-Twilio-Idempotency-Token": entry.token,
-            "X-Twilio-Signature": entry.signature,
+            SIGNATURE_HEADER: entry.signature,
         }
         if entry.method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"

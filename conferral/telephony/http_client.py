@@ -47,6 +47,8 @@ BODY_MAX_BYTES, PAGE_MAX_BYTES = 256 * 1024, 4 * 1024 * 1024
 _TWILIO_CODES = range(10_000, 100_000)
 
 _API_HOST = "api.twilio.com"
+#: Other products that are asked, too. Behind another `TWILIO_API_URL`, all are at the same host.
+_HOSTS = frozenset({_API_HOST, "webhooks.twilio.com", "voice.twilio.com"})
 _label: ContextVar[str] = ContextVar("request_label", default="other")
 _send_allowed: ContextVar[Callable[[], bool]] = ContextVar("send_allowed", default=lambda: True)
 #: Codes not counted as failures, besides those for missing resources; None if all count.
@@ -223,9 +225,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _rewrite(self, uri: str) -> str:
         """Return the URI under the configured base; path and query stay."""
         parts = urlsplit(uri)
-        if parts.hostname != _API_HOST:
+        if parts.hostname not in _HOSTS:
             raise OutcomeUnknownError  # a paging link, for instance; credentials must not go there
-        return f"{self._api_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        base = f"https://{parts.hostname}" if self._api_url == f"https://{_API_HOST}" else self._api_url
+        return f"{base}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
     async def exchange(
         self,

@@ -96,7 +96,7 @@ async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
-        ("account", "number", "number's fallback", "number's status", "conference lists"), "ok"
+        ("account", "number", "number's fallback", "number's status", "conference lists", "webhook rules"), "ok"
     )
     for path in ("conference", "handoff?to=client:alice"):
         add(sandbox, voice_url=f"{PUBLIC}/voice/{path}")

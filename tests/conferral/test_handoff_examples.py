@@ -83,6 +83,28 @@ def test_flask_app_refuses_what_twilio_did_not_sign(monkeypatch):
     assert example.app.test_client().post("/inbound", data={"From": CUSTOMER}).status_code == 403
 
 
+SHARED_KEY = "webhooks_sharedkey_1"
+
+
+def headers_by_key(url, form, key_id=SHARED_KEY):
+    signature = RequestValidator("key=secret").compute_signature(url, form, "HMAC_SHA256")
+    named = f"key={key_id},algorithm=HMAC_SHA256"
+    return {"X-Twilio-Signature": signature, "X-Twilio-Webhooks-Signature-Settings": named}
+
+
+async def test_examples_accept_the_shared_key_that_a_request_names(monkeypatch):
+    monkeypatch.setenv("TWILIO_WEBHOOK_KEYS", f"{SHARED_KEY}=key=secret")
+    form = {"From": CUSTOMER, "CallSid": "CA" + "1" * 32}
+    flask = load("flask_routing", monkeypatch, app_url=APP_URL, voice_url="https://voice.example.com")
+    bot = load("conversation_relay", monkeypatch, app_url=APP_URL, voice_url="https://voice.example.com")
+    async with TestClient(TestServer(bot.make_app())) as client:
+        for key_id, status in ((SHARED_KEY, 200), ("another", 403)):
+            headers = headers_by_key(f"{APP_URL}/inbound", form, key_id)
+            assert flask.app.test_client().post("/inbound", data=form, headers=headers).status_code == status
+            headers = headers_by_key(f"{APP_URL}/voice", form, key_id)
+            assert (await client.post("/voice", data=form, headers=headers)).status == status
+
+
 async def test_bot_hands_over_with_a_summary_of_what_the_caller_said(redis_server, monkeypatch):
     async with LocalSystem(redis_server.url, speed=20) as system:
         with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -84,10 +84,11 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
     assert {argument for argument in arguments if argument.startswith("--")} <= known
 
 
-#: The code of each process, and the settings that it reads at its start in `conferral/processes/`.
+#: The code of each process, and the settings that it reads at its start in `conferral/processes/`. `check` also runs
+#: next to the worker, and compares the keys.
 READ_FROM = {
     "webhooks": (("webhooks", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "drain_s"}),
-    "worker": (("worker", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
+    "worker": (("worker", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys"}),
     "console": (("conferral/console",), {*ConsoleSettings.model_fields}),
 }
 

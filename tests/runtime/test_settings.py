@@ -96,6 +96,14 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_MUSIC", "https://[::1/a"),
     ("TWILIO_AUTH_TOKEN", " "),
     ("TWILIO_AUTH_TOKEN", "token\n"),
+    ("TWILIO_WEBHOOK_KEYS", "webhooks_sharedkey_1"),
+    ("TWILIO_WEBHOOK_KEYS", "key="),
+    ("TWILIO_WEBHOOK_KEYS", "=secret"),
+    ("TWILIO_WEBHOOK_KEYS", "key=two words"),
+    ("TWILIO_WEBHOOK_KEYS", "key=secret,"),
+    ("TWILIO_WEBHOOK_KEYS", "key=secret, other=secret"),
+    ("TWILIO_WEBHOOK_KEYS", "key=secret,key=other"),
+    ("TWILIO_WEBHOOK_KEYS", ",".join(f"key{number}=secret" for number in range(5))),
     ("CONFERRAL_API_TOKEN", "two words"),
     ("CONFERRAL_API_TOKEN", "a=b"),
     ("TWILIO_TWIML_APP_SID", "AP123"),
@@ -162,6 +170,13 @@ def test_invalid_settings_are_shown_without_secrets_and_numbers():
     assert line.startswith("CONFERRAL_API_TOKEN: the value (hidden, 16 characters) is not valid; ")
 
 
+def test_each_webhook_key_has_its_secret():
+    keys = load(ServiceSettings, {**GOOD, "TWILIO_WEBHOOK_KEYS": "key-1=a==,KEY_2=b=c"}).webhook_keys
+    assert [(name, secret.get_secret_value()) for name, secret in keys] == [("key-1", "a=="), ("KEY_2", "b=c")]
+    (line,) = problems(TWILIO_WEBHOOK_KEYS="key=very secret")
+    assert "very" not in line
+
+
 def test_api_key_and_secret_go_together():
     assert problems(TWILIO_API_KEY="SK" + "0" * 32)[0].startswith("TWILIO_API_SECRET: missing")
     assert problems(TWILIO_API_SECRET="x")[0].startswith("TWILIO_API_KEY: missing")
@@ -182,6 +197,7 @@ def test_url_and_secret_of_outcomes_go_together():
 
 def test_secrets_are_in_no_message_and_no_repr():
     more = {"TWILIO_AUTH_TOKEN_SECONDARY": "another-secret", "CONFERRAL_API_TOKEN": "another-secret-token"}
+    more["TWILIO_WEBHOOK_KEYS"] = "key=another-secret"
     settings = load(ServiceSettings, {**GOOD, **more})
     for shown in (repr(settings), str(settings)):
         assert "very-secret-token" not in shown

@@ -76,6 +76,25 @@ async def test_base_url_is_replaced_and_path_query_and_form_are_kept(twilio: Scr
     assert parse_qsl(request.body) == [("Twiml", "a+b &%41;=é"), ("Event", "x"), ("Event", "y"), ("Muted", "True")]
 
 
+@pytest.mark.parametrize("api_url", ["https://api.twilio.com", "https://proxy.example/twilio"])
+async def test_twilios_other_products_have_hosts_of_their_own_unless_the_base_url_is_another(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, api_url: str
+) -> None:
+    client, asked = PooledHttpClient(api_url=api_url, clock=SystemClock(), metrics=metrics), []
+
+    async def exchange(_method: str, url: str, *_rest: object) -> client_module.HttpAnswer:
+        asked.append(url)
+        return client_module.HttpAnswer(200, {}, b"{}")
+
+    monkeypatch.setattr(client, "exchange", exchange)
+    for host in ("api", "webhooks", "voice"):
+        await client.request("GET", f"https://{host}.twilio.com/v1/x?y=1")
+
+    hosts = [f"https://{host}.twilio.com" for host in ("api", "webhooks", "voice")]
+    expected = hosts if api_url == hosts[0] else [api_url] * 3
+    assert asked == [f"{one}/v1/x?y=1" for one in expected]
+
+
 async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
     with pytest.raises(OutcomeUnknownError):
         await http.request("GET", "https://elsewhere.example/2010-04-01/x.json", auth=("AC1", "secret"))

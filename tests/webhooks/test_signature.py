@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from conferral.webhooks.authentication import SignatureCheck, parse_form, signed_text
+from conferral.webhooks.authentication import Signature, SignatureCheck, parse_form, signed_text
 from tests.support.each import each
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -24,7 +24,8 @@ PUBLIC_SIGNATURE = "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
 def is_valid(public_url, target, *, signature=PUBLIC_SIGNATURE, tokens=("12345",), body=PUBLIC_BODY):
-    return SignatureCheck(public_url, tokens).is_valid(target, parse_form(body), signature, prefix_was_kept=False)
+    made = Signature(signature, tuple(token.encode() for token in tokens), "sha1")
+    return SignatureCheck(public_url).is_valid(target, parse_form(body), made, prefix_was_kept=False)
 
 
 def test_the_public_example_is_accepted():
@@ -64,6 +65,15 @@ def test_a_url_is_signed_with_or_without_its_port_and_else_as_configured(configu
     signature = RequestValidator("12345").compute_signature(as_signed + "/x", {"a": "1"})
 
     assert is_valid(configured, "/x", body=b"a=1", signature=signature)
+
+
+@each("as_signed", ["to=client:o'hara@x", "to=client%3Ao%27hara%40x", "to=client%3Ao'hara%40x", "to=client:o%27hara@x"])
+@each("as_sent", ["to=client:o'hara@x", "to=client%3Ao%27hara%40x", "to=client%3ao'hara%40x", "to=client:o%27hara%40x"])
+def test_colon_at_sign_and_apostrophe_may_be_signed_in_another_encoding_than_sent(as_sent, as_signed):
+    signature = RequestValidator("12345").compute_signature(f"{HOST}/x?{as_signed}", {"a": "1"})
+
+    assert is_valid(HOST, f"/x?{as_sent}", body=b"a=1", signature=signature)
+    assert not is_valid(HOST, f"/x?{as_sent.replace('hara', 'hare')}", body=b"a=1", signature=signature)
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=8))

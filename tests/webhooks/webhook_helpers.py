@@ -38,10 +38,11 @@ def fields(moment, **changes):
     return {name: value for name, value in form.items() if value is not None}
 
 
-def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL):
-    """Headers with the signature that Twilio would send."""
-    signature = RequestValidator(token).compute_signature(public_url + target, form)
-    return {"X-Twilio-Signature": signature, "Content-Type": FORM}
+def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL, settings_header="", algorithm="HMAC_SHA1"):
+    """Headers with the signature that Twilio would send; by default, no webhook rule applies."""
+    signature = RequestValidator(token).compute_signature(public_url + target, form, algorithm)
+    named = {"X-Twilio-Webhooks-Signature-Settings": settings_header} if settings_header else {}
+    return {"X-Twilio-Signature": signature, "Content-Type": FORM, **named}
 
 
 class Repeated(dict):
