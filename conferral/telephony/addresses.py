@@ -335,6 +335,10 @@ class AllowList:
         elif not text.startswith("client:"):
             self.check(parse_address(text))
 
+    def names_domain(self, domain: str) -> bool:
+        """Whether an entry names a SIP domain, with any port."""
+        return any(one.partition(":")[0] == domain for one in self.sip_domains)
+
     def _check_sip(self, uri: str) -> None:
         """Refuse an unlisted domain, and a user part that may not be dialed."""
         sip = _SIP.fullmatch(uri)
