@@ -12,7 +12,6 @@ from conferral.telephony.addresses import (
     AddressError,
     AddressKind,
     AllowList,
-    Uri,
     dialed_number,
     global_domain,
     is_caller_id,
@@ -116,7 +115,9 @@ class CallRouting:
             return self._named(callee)
         if not caller.startswith(_SIP):
             raise AddressError("who calls is no browser, app or SIP phone")
-        return self._dialed_on_phone(callee, parse_uri(caller))
+        phone = parse_uri(caller)
+        home = global_domain(sip_domain_of(form)) or (phone.domain if phone else "")
+        return self._dialed_on_phone(callee, home)
 
     def _named(self, callee: str) -> Address:
         """Return whom a text names; raise AddressError if there is no one."""
@@ -125,20 +126,28 @@ class CallRouting:
             callee = _CLIENT + callee  # Twilio's samples omit it
         return resolve_address(callee, names, self._allowed)
 
-    def _dialed_on_phone(self, callee: str, phone: Uri | None) -> Address:
-        """Return whom a SIP phone calls; raise AddressError if no one may be."""
+    def _dialed_on_phone(self, callee: str, home: str) -> Address:
+        """Return whom a SIP phone calls; raise AddressError if no one may be.
+
+        `home` is the domain that the call came over.
+        """
         dialed = parse_uri(callee)
         if dialed is None or not dialed.domain:
             user = dialed.user if dialed else callee
             return self._named(dialed_number(user, self._own_number) or user)
         # A phone sends an address at its own domain, whatever it dials. Colleagues are at that domain, too.
         colleague = f"sip:{_OTHER_PARAMETERS.sub('', callee.partition(':')[2])}"
-        is_at_home = dialed.domain.endswith(_TWILIO_DOMAINS) or (phone is not None and dialed.domain == phone.domain)
+        is_listed = self._allowed.names_domain(dialed.domain)
+        is_at_home = dialed.domain == home or (is_listed and dialed.domain.endswith(_TWILIO_DOMAINS))
+        is_allowed = self._is_allowed(colleague)
         if number := dialed_number(dialed.user, self._own_number):
-            if is_at_home or not self._is_allowed(colleague):
+            if is_at_home or not is_allowed:
                 return self._named(number)
-        elif (is_at_home and dialed.user in self._directory.current.destinations) or not self._is_allowed(colleague):
-            return self._named(dialed.user)
+        elif is_at_home or is_listed:
+            if not is_allowed or (is_at_home and dialed.user in self._directory.current.destinations):
+                return self._named(dialed.user)
+        else:  # at someone else's domain, the same name is someone else
+            self._allowed.check(parse_address(colleague))
         return parse_address(colleague)
 
     def _is_allowed(self, text: str) -> bool:

@@ -1,7 +1,8 @@
 """`/voice/handoff`: a bot, an IVR, or your app hands a live call over.
 
 Options come in the URL, which Twilio signs, or in `HandoffData`, which a caller can talk a language model into writing.
-An invalid option is ignored and logged: bad data never keeps the caller from a person.
+An invalid option is ignored and logged: bad data never keeps the caller from a person. Speech and context are cut
+to fit. What costs money counts only in the URL.
 Source: Twilio docs, TwiML `<Connect>`, `action`, and `<ConversationRelay>`, "HandoffData".
 """
 
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import web
@@ -20,11 +21,19 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions, is_url, split_places
 from conferral.statemachine.states import CallStatus, Place, SessionMode
 from conferral.storage.commands import field_values
-from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
+from conferral.telephony.addresses import (
+    AddressError,
+    AllowList,
+    is_name,
+    parse_address,
+    resolve_address,
+    restore_plus,
+)
 from conferral.telephony.callback_urls import HANDOFF_PATH, split_request_number
 from conferral.telephony.directory import handoff_allow_list
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.webhooks.authentication import Form
+from conferral.webhooks.handoff_values import fit_params, json_text, speech_of
 from conferral.webhooks.responses import Dependencies, Routes, twiml_response
 from conferral.webhooks.voice import VoiceRoutes
 
@@ -32,19 +41,22 @@ log = structlog.get_logger()
 
 #: Longest `HandoffData` that is read (characters).
 _DATA_MAX = 65_536
+_DATA = "HandoffData"
 #: In a fallback, the URL in `back`.
 _BACK = "back"
 #: There is no one to call back.
 _NOT_POSSIBLE = frozenset({Place.RECALL})
-_TEXTS: Mapping[str, field_values.Value] = {
-    "mode": field_values.CALL_MODE, "brief": field_values.SPOKEN, "confirm": field_values.FLAG,
-    "amd": field_values.FLAG, "timeout": field_values.RING_TIME, "params": field_values.PARAMS,
-    "ref": field_values.REF, "to": field_values.DESTINATION, "fallback": field_values.FALLBACK,
-    "back": field_values.URL,
+_STRICT: Mapping[str, field_values.Value] = {
+    "mode": field_values.CALL_MODE, "confirm": field_values.FLAG, "amd": field_values.FLAG,
+    "timeout": field_values.RING_TIME, "ref": field_values.REF, "to": field_values.DESTINATION,
+    "fallback": field_values.FALLBACK, "back": field_values.URL,
 }  # fmt: skip
+_OPTIONS = (*_STRICT, "brief", "params")
+#: Options whose value in the URL may be a number, or a list with numbers.
+_WITH_NUMBERS = frozenset({"to", "fallback", "ref"})
 #: Any other unknown name may hold what must not be logged, such as a phone number.
 _LOGGABLE_NAME = re.compile(r"[A-Za-z_]{1,20}")
-#: Unknown names in a log line (count).
+#: Names in a log line (count).
 _NAMES_MAX = 10
 
 
@@ -70,14 +82,16 @@ class HandoffParser:
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self._allowed_in_data = handoff_allow_list(settings)
         self._return_urls = settings.return_urls
+        self._ring_timeout_s = settings.ring_timeout_s
 
     def parse(self, call_sid: str, query: str, data: Mapping[str, Any]) -> Handoff:
         """Return the valid options; the URL's win over those of the data."""
-        sources = {"url": dict(parse_qsl(query)), "HandoffData": data}
-        self._report_unknown(call_sid, "url", sources["url"].keys() - _TEXTS.keys())
-        self._report_unknown(call_sid, "HandoffData", data.keys() - _TEXTS.keys() - {"handoff"})
+        url = {name: restore_plus(value) if name in _WITH_NUMBERS else value for name, value in parse_qsl(query)}
+        sources: dict[str, Mapping[str, Any]] = {"url": url, _DATA: data}
+        self._report_unknown(call_sid, "url", sources["url"].keys() - {*_OPTIONS})
+        self._report_unknown(call_sid, _DATA, data.keys() - {*_OPTIONS} - {"handoff"})
         back = self._first_valid(call_sid, sources, _BACK) or ""
-        found = {name: self._first_valid(call_sid, sources, name, back) for name in _TEXTS if name != _BACK}
+        found = {name: self._first_valid(call_sid, sources, name, back) for name in _OPTIONS if name != _BACK}
         found = {name: value for name, value in found.items() if value is not None}
         mode = SessionMode(found.get("mode", SessionMode.CONFERENCE))
         if found.get("amd") and mode is SessionMode.BRIDGE:
@@ -96,8 +110,7 @@ class HandoffParser:
         """Log and count names that no option has."""
         if not unknown:
             return
-        names = ", ".join(sorted(filter(_LOGGABLE_NAME.fullmatch, unknown))[:_NAMES_MAX])
-        about = {"call_sid": call_sid, "option": "unknown", "where": source, "names": names, "count": len(unknown)}
+        about = {"call_sid": call_sid, "option": "unknown", "where": source, **_named(unknown)}
         if source == "url":
             log.warning("handoff_option_ignored", **about, reason="no option has this name")
         else:  # bots may add data for other apps
@@ -110,21 +123,46 @@ class HandoffParser:
 
     def _checked(self, call_sid: str, source: str, name: str, given: Any, back: str) -> Any:
         """Return an option's value; None if it is absent or invalid."""
+        given = given.strip() if isinstance(given, str) else given
         if given in (None, ""):
             return None
         try:
-            value = _TEXTS[name].parse(_as_text(name, given))
-            if name == "to":
-                return self._resolve(value, is_data=source == "HandoffData")
-            if name == _BACK:
-                return FallbackRules({}, self._allowed, self._return_urls).parse(value)
-            if name == "fallback":
-                return self._parse_fallback(value, back, is_data=source == "HandoffData")
-        except (ValueError, AddressError) as error:
-            log.warning("handoff_option_ignored", call_sid=call_sid, option=name, where=source, reason=str(error))
-            self._metrics.handoff_options_ignored.labels(name).inc()
+            if name not in _STRICT:
+                return self._fitted(call_sid, source, name, given)
+            return self._parse(source, name, _STRICT[name].parse(_as_text(name, given)), back)
+        except (ValueError, AddressError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            self._report_ignored(call_sid, source, name, reason=reason)
             return None
+
+    def _parse(self, source: str, name: str, value: Any, back: str) -> Any:
+        """Return a well-formed option's value; raise an error if not allowed."""
+        is_data = source == _DATA
+        if name == "to":
+            return self._resolve(value, is_data=is_data)
+        if name == _BACK:
+            return FallbackRules({}, self._allowed, self._return_urls).parse(value)
+        if name == "fallback":
+            return self._parse_fallback(value, back, is_data=is_data)
+        if is_data and ((name == "amd" and value) or (name == "timeout" and value > self._ring_timeout_s)):
+            raise ValueError("costs money: counts only in the URL")
         return value
+
+    def _fitted(self, call_sid: str, source: str, name: str, given: Any) -> str | None:
+        """Return speech or params, as far as they fit; None for nothing."""
+        if name == "params":
+            kept, dropped = fit_params(given)
+            if dropped:
+                self._report_ignored(call_sid, source, name, **_named(dropped), reason="too long, or not valid")
+            return kept or None
+        speech, lost = speech_of(given)
+        if lost:
+            log.info("handoff_option_cut", call_sid=call_sid, option=name, where=source, count=lost)
+        return speech or None
+
+    def _report_ignored(self, call_sid: str, source: str, name: str, **about: Any) -> None:
+        log.warning("handoff_option_ignored", call_sid=call_sid, option=name, where=source, **about)
+        self._metrics.handoff_options_ignored.labels(name).inc()
 
     def _resolve(self, text: str, *, is_data: bool) -> str:
         address = resolve_address(text, self._names(), self._allowed)
@@ -203,7 +241,15 @@ class HandoffRoutes(Routes):
 
 
 def _as_text(name: str, value: Any) -> Any:
-    """Return an object or a list of JSON in the form that it has in a URL."""
-    if name == "params" and isinstance(value, dict):
-        return urlencode({str(key): str(text) for key, text in value.items()})
-    return ",".join(map(str, value)) if name == "fallback" and isinstance(value, list) else value
+    """Return a number or a list of JSON in the form that it has in a URL."""
+    if name == "ref" and isinstance(value, int | float) and not isinstance(value, bool):
+        return json_text(value)
+    if name == "fallback" and isinstance(value, list) and all(isinstance(place, str) for place in value):
+        return ",".join(value)
+    return value
+
+
+def _named(names: Collection[str]) -> dict[str, Any]:
+    """Return the names that may be logged, and how many there are."""
+    shown = sorted(filter(_LOGGABLE_NAME.fullmatch, names))[:_NAMES_MAX]
+    return {"names": ", ".join(shown), "count": len(names)}

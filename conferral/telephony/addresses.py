@@ -50,6 +50,10 @@ _LOCALIZED = re.compile(r"(?P<domain>.+\.sip)\.[a-z0-9-]+\.twilio\.com", re.IGNO
 _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-z0-9.-]{1,253}))?", re.IGNORECASE)
 #: Visual separators in a number.
 _SEPARATORS = re.compile(r"[\s().\-]+")
+#: A number with visual separators, in one line.
+_WRITTEN = re.compile(r"\+[0-9 \u00a0().\-]+")
+#: Where a number begins in a query's value, which may be a list: a plus that isn't percent-encoded is read as a space.
+_READ_AS_SPACE = re.compile(r"(^|,) +(?=[0-9])")
 #: A number as someone dials it.
 _DIALED = re.compile(r"\+?[0-9]{7,18}")
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
@@ -91,7 +95,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Parse `+E.164`, `client:NAME`, or `sip:URI`; else raise AddressError."""
+    """Parse `+E.164`, `client:NAME`, or `sip:URI`; else raise AddressError.
+
+    A number may have separators after its plus, as people write it.
+    """
+    if _WRITTEN.fullmatch(text):
+        text = _SEPARATORS.sub("", text)
     if _E164.fullmatch(text):
         return Address(AddressKind.NUMBER, text)
     if _CLIENT.fullmatch(text):
@@ -130,6 +139,15 @@ def address_with_params(address: str, params: str) -> str:
 def without_params(text: str) -> str:
     """Return the address of a call's `To`, which may show such data or not."""
     return text.partition("?")[0] if text.startswith(("client:", "sip:")) else text
+
+
+def restore_plus(text: str) -> str:
+    """Return a query's decoded value with the plus signs of its numbers.
+
+    >>> restore_plus(" 14155550123"), restore_plus("client:bob, 14155550123")
+    ('+14155550123', 'client:bob,+14155550123')
+    """
+    return _READ_AS_SPACE.sub(r"\1+", text)
 
 
 def is_caller_id(text: str) -> bool:
@@ -316,6 +334,10 @@ class AllowList:
             self.check_sip_user(uri.user.removeprefix("+"))
         elif not text.startswith("client:"):
             self.check(parse_address(text))
+
+    def names_domain(self, domain: str) -> bool:
+        """Whether an entry names a SIP domain, with any port."""
+        return any(one.partition(":")[0] == domain for one in self.sip_domains)
 
     def _check_sip(self, uri: str) -> None:
         """Refuse an unlisted domain, and a user part that may not be dialed."""

@@ -1,12 +1,13 @@
 """Fallbacks: where a customer goes, in order, when no one answers."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from conferral.runtime.limits import URL_MAX
+from conferral.runtime.limits import NO_TEXT, URL_MAX
 from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
@@ -14,6 +15,9 @@ from conferral.telephony.addresses import AddressError, AllowList, is_name, reso
 
 #: Most places of one fallback (count).
 PLACES_MAX = 3
+#: A dot segment, a backslash, or a control character. A server may end a segment at anything that isn't unreserved.
+#: Source: RFC 3986, sections 2.3 and 5.2.4.
+_UNSAFE = re.compile(rf"(?:^|/)\.{{1,2}}(?![A-Za-z0-9._~-])|[\\{NO_TEXT}]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -75,11 +79,19 @@ def url_matches(url: str, prefixes: Sequence[str]) -> bool:
     if not is_http_url(url) or len(url) > URL_MAX or "#" in url or "\\" in url:
         return False
     parts = urlsplit(url)
-    # Twilio or a proxy may decode once more.
-    decoded = unquote(unquote(parts.path))
-    if "@" in parts.netloc or re.search(r"(^|[/\\])\.{1,2}([/\\;]|$)", decoded) or "\\" in decoded:
+    path = _decoded(parts.path)
+    if "@" in parts.netloc or path is None or _UNSAFE.search(path):
         return False
     return any(_origin(url) == _origin(one) and _is_below(parts.path, urlsplit(one).path) for one in prefixes)
+
+
+def _decoded(path: str) -> str | None:
+    """Return what the last server may read of a path; None if it isn't UTF-8."""
+    try:
+        # Twilio or a proxy may decode once more. Full-width dots and slashes may count as plain ones.
+        return unicodedata.normalize("NFKC", unquote_to_bytes(unquote_to_bytes(path)).decode())
+    except UnicodeDecodeError:
+        return None
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -5,7 +5,7 @@ a prefix that lies inside their range: `+4470` allows UK personal numbers, `+44`
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import phonenumbers
@@ -28,7 +28,7 @@ _SERVICE_DIGITS = 3
 _EXTRA_DIGITS_MAX = 4
 #: Emergency numbers that networks in most countries connect. Source: 3GPP TS 22.101, section 10.1.1, for 112 and 911.
 _EMERGENCY_ANYWHERE = frozenset({"112", "911", "999"})
-_INTERNATIONAL_PREFIX = re.compile(r"00|011")
+_INTERNATIONAL_PREFIX = re.compile(r"^(?:00|011)")
 #: Keys of letters. Source: ITU-T E.161.
 _KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 #: Before the first dial character: pauses and separators.
@@ -37,6 +37,8 @@ _LEAD = re.compile(r"[pwPW]*[^A-Za-z0-9]|[pwPW]+(?=[0-9])")
 _AFTER_NUMBER = re.compile(r"[*#,/=&]")
 #: A vertical service code (`*67`, `1167`) before the number. Source: NANPA, "Vertical service codes".
 _SERVICE_CODE = re.compile(r"11[0-9]{2}")
+#: Digits for an outside line, and a pause, before the number (`9,911`).
+_ACCESS_CODE = re.compile(r"[0-9]{1,3}[^0-9A-Za-z]*[pwxPWX*#,/=&](?:[^0-9A-Za-z]|[pwxPWX])*(?=[0-9])")
 
 
 def kind_of_forbidden(parsed: PhoneNumber) -> str:
@@ -98,7 +100,8 @@ def forbidden_in_user(user: str, regions: Iterable[str]) -> tuple[str, tuple[Pho
     regions = sorted({one for one in regions if one})
     costly: list[PhoneNumber] = []
     for digits in _dialed_digits(user):
-        if digits in _EMERGENCY_ANYWHERE or any(phonenumbers.is_emergency_number(digits, one) for one in regions):
+        short = {digits, _INTERNATIONAL_PREFIX.sub("", digits, 1)}
+        if short & _EMERGENCY_ANYWHERE or any(phonenumbers.is_emergency_number(digits, one) for one in regions):
             return "emergency", ()
         for parsed in _readings(digits, regions):
             if forbidden := kind_of_forbidden(parsed):
@@ -130,6 +133,9 @@ def _dialed_digits(user: str) -> list[str]:
         texts += [rest[2:].lstrip("*#"), rest[3:].lstrip("*#")]
     elif code := _SERVICE_CODE.match(rest):
         texts.append(rest[code.end() :])
+    while code := _ACCESS_CODE.match(rest):
+        rest = rest[code.end() :]
+        texts.append(rest)
     texts += [re.sub("[pwPW]", "", text) for text in texts]
     # The number ends at a sign, or the gateway drops it; a letter ends it, or counts as on a keypad.
     numbers = [number for text in texts for number in (_AFTER_NUMBER.split(text)[0], text)]
@@ -137,11 +143,14 @@ def _dialed_digits(user: str) -> list[str]:
     return [digits for digits in dict.fromkeys(re.sub("[^0-9]", "", read) for read in reads) if digits]
 
 
-def _readings(digits: str, regions: Iterable[str]) -> Iterator[PhoneNumber]:
+def _readings(digits: str, regions: Sequence[str]) -> Iterator[PhoneNumber]:
     """Return the numbers that networks may connect these digits to."""
-    found = _INTERNATIONAL_PREFIX.match(digits)
-    international = digits[found.end() :] if found else digits
-    for text, region in ((f"+{international}", None), *((digits, one) for one in regions)):
+    international = _INTERNATIONAL_PREFIX.sub("", digits)
+    abroad = parse_possible(f"+{international}")
+    texts = [(f"+{international}", None), *((digits, one) for one in regions)]
+    if abroad is None or not phonenumbers.is_valid_number(abroad):  # a gateway may take what is left for a national one
+        texts += [(international, one) for one in regions]
+    for text, region in texts:
         try:
             parsed = phonenumbers.parse(text, region)
         except phonenumbers.NumberParseException:

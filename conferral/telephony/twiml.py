@@ -354,7 +354,7 @@ def _add_callee(dial: Dial, address: Address, callback_url: str, *, gate_url: st
     )
     if is_client_with_params:
         noun.identity(callee)
-        for name, value in parse_qsl(params):
+        for name, value in parse_qsl(params, keep_blank_values=True):
             noun.parameter(name=name, value=value)
 
 

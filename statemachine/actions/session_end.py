@@ -1,7 +1,8 @@
 """End of a session: its reason, the legs to hang up, and the cleanup."""
 
+import re
 from collections.abc import Callable
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
@@ -302,11 +303,27 @@ def return_to_url(draft: Draft, _event: Event) -> None:
     query = {"session": draft.session.id, "reason": why if why in _RETURN_REASONS else "failed"}
     if draft.session.ref:
         query["ref"] = draft.session.ref
-    url = f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
+    url = _with_query(url, query)
     # If Twilio refuses, the end of the conference moves the customer on, as with the directory's `after`.
     draft.change(attributes=replace(draft.session.attributes, after_url=url))
     draft.change_transfer(places_tried=draft.transfer.places_tried + 1)  # where the customer landed
     _redirect_customer(draft, EndReason.RETURNED)
+
+
+#: What a URL says of our word: a caller may have talked a bot into writing it. Servers differ in how they read names.
+_OUR_NAMES = re.compile(r"\s*(session|reason|ref)\s*([\[\0].*)?", re.IGNORECASE | re.DOTALL)
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    """Return a URL with these in its query, instead of any that it has."""
+    page, _, given = url.partition("?")
+    # Some servers also take a semicolon for a separator.
+    kept = (";".join(one for one in part.split(";") if not _is_ours(one)) for part in given.split("&"))
+    return f"{page}?{'&'.join([*filter(None, kept), urlencode(query)])}"
+
+
+def _is_ours(parameter: str) -> bool:
+    return _OUR_NAMES.fullmatch(unquote_plus(parameter.partition("=")[0])) is not None
 
 
 def redirect_to_after_url(draft: Draft, _event: events.LoneOverdue) -> None:

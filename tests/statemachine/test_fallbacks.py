@@ -1,6 +1,6 @@
 """Where a customer goes whom no one takes: places in order, the voicemail, and a URL of your app's."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
@@ -75,6 +75,15 @@ def test_removing_the_dialed_fallback_leads_to_the_next_place():
 def test_a_url_keeps_its_own_query():
     (effect,) = unreached(f"{MENU}?line=2").last.effects
     assert effect.url.startswith(f"{MENU}?line=2&session=")
+
+
+def test_our_words_in_a_url_replace_those_that_it_has():
+    forged = "session=CA7&%73ession=x&+Reason=completed&ref=1&session[]=x&ref%00=2&sessions=kept&a=1;reason=x;b=2&c"
+    (effect,) = unreached(f"{MENU}?{forged}").last.effects
+    page, _, query = effect.url.partition("?")
+    assert page == MENU
+    assert query.startswith("sessions=kept&a=1;b=2&c&session=")
+    assert [name for name, _ in parse_qsl(query)][-2:] == ["session", "reason"]
 
 
 def test_the_conference_is_ended_if_twilio_does_not_redirect_to_the_url():

@@ -48,7 +48,7 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
 
 PARAMS = (
     "params must be name=value&name=value, URL-encoded, of at most 800 characters, without control characters; a name "
-    "has 1 to 64 letters, digits, _, or -"
+    "has 1 to 64 letters, digits, _, or -, and doesn't begin with Twilio-"
 )
 NAMES = (
     "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
@@ -86,6 +86,7 @@ NAMES = (
     ({**TRANSFER, "digits": "1\n"}, "digits must be 1 to 32 of the characters 0-9 * # w W"),
     *(({**TRANSFER, "params": params}, PARAMS) for params in (
         "name", "=Ada", "a.b=1", f"{'n' * 65}=1", "a=1&", "&a=1", "a=1&&b=2", "a=Ada L", "a=Ä", "a=%zz", "a=%4",
+        "twilio-CallSid=1", "a=1&Twilio-X=1",
         "a=%0A", "a=%1f", "a=%7F", "a=%00", "a=%C2%85", "a=%E2%80%A8", "a=%FF", "a=1\n", "a=1#", f"a={'1' * 799}",
         f"a={'+' * 267}",
     )),

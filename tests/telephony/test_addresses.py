@@ -50,10 +50,16 @@ def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):
     assert (address.kind, address.noun, address.text) == (kind, noun, text)
 
 
+@each("text", ["+1 (415) 555-0123", "+1.415.555.0123", "+1-415-555-0123", "+1\u00a0415\u00a05550123"])
+def test_separators_in_a_number_are_ignored(text):
+    assert parse_address(text).text == "+14155550123"
+
+
 @each(
     "text",
     [
-        "", " ", "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
+        "", " ", "+1 415 555 0123\n", "+1/415/555/0123", "+1 41+5 555 0123",
+        "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
         "911", "112", "+1911", "client:", "client:a b", "client:a\r\nb", "client:a?x=1", "sip:", "sip:bob",
         "client:" + "a" * 257,
         "sip:@example.com", "sip:bob@example.com\r\nX: y", "sips:bob@example.com", "tel:+14155550123",

@@ -14,7 +14,7 @@ PREFIX = f"{HOST}/calls"
     (PREFIX, PREFIX), (f"{PREFIX}/", PREFIX), (f"{PREFIX}/7?a=../b", f"{PREFIX}/"), (f"{HOST}/x", HOST),
     (f"{HOST}:443/calls/7", PREFIX), ("https://APP.example.com/calls", PREFIX),
     ("http://a.example:80/calls", "http://a.example"), ("http://a.example/calls", "http://a.example:80/"),
-    (f"{HOST}:8443/calls", f"{HOST}:8443"), (f"{PREFIX}/a..b/...", PREFIX),
+    (f"{HOST}:8443/calls", f"{HOST}:8443"), (f"{PREFIX}/a..b/.../..c/.d/K%c3%b6ln%20x", PREFIX),
     (f"{PREFIX}/{'x' * (1_999 - len(PREFIX))}", PREFIX),
 ])  # fmt: skip
 def test_url_below_the_prefix_is_allowed(url, prefix):
@@ -26,6 +26,12 @@ def test_url_below_the_prefix_is_allowed(url, prefix):
     "http://app.example.com/calls", f"{HOST}:80/calls", "https://app.example.org/calls", "ftp://app.example.com/calls",
     f"{HOST}@evil.example/calls", "https://me@app.example.com/calls", f"{PREFIX}#a",
     f"{PREFIX}/../x", f"{PREFIX}/..", f"{PREFIX}/.", f"{PREFIX}/./x", f"{PREFIX}/..;a/x",
+    *(f"{PREFIX}/..{end}" for end in (
+        "%3fx", "%23x", "%00", "%20", "%253f", "%09/x", "%c0%af", "%ef%bc%8fx", ":x", "%3bx/y",
+    )),
+    *(f"{PREFIX}/{path}" for path in (
+        "%ef%bc%8e%ef%bc%8e/x", "%e2%80%a5/x", "x%ef%bc%8f../y", "%c0%ae%c0%ae/x", "x%0ay", "x%7f", "x%ff", "x%25ff",
+    )),
     *(f"{PREFIX}/{path}" for path in ("%2e%2e/x", "%252e%252e/x", "..%2fx", "..%5cx", "%5c../x", "%255c")),
     f"{PREFIX}\\x", f"{PREFIX}/?a=\\x",
 ])  # fmt: skip

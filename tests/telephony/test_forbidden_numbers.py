@@ -114,7 +114,8 @@ def test_which_prefix_lies_inside_a_costly_range(setting, number, allowed):
 
 #: What a gateway in the US may dial, and no one may: emergency, premium-rate, costly; as digits and on a keypad.
 NUMBERS = ("911", "112", "999", "19005550143", "9005550143", "01119005550143", "0019005550143",
-           "190055501430", "4155551212", "14159761234", "448712345678", "011447012345678")  # fmt: skip
+           "0119005550143", "011911", "190055501430", "4155551212", "14159761234", "448712345678",
+           "011447012345678")  # fmt: skip
 pauses = st.text("pwPW", max_size=3)
 separators = st.text("().-_~!$'", max_size=2)
 
@@ -124,7 +125,7 @@ def dialed_users(draw):
     """A user part that a gateway may dial as one of `NUMBERS`."""
     number = draw(st.sampled_from(NUMBERS))
     spaced = "".join(digit + draw(separators) for digit in number)
-    lead = draw(st.sampled_from(["", "*67", "*82", "*31*", "(", ".", "-"]))
+    lead = draw(st.sampled_from(["", "*67", "*82", "*31*", "(", ".", "-", "9,", "0x", "99,w"]))
     tail = draw(st.sampled_from(["", "*x", "*", "a", "x", "/x", "=a", ",bob", "w1", "&1", "p9"]))
     start = draw(pauses)
     return start + lead + spaced + tail
@@ -146,10 +147,16 @@ def test_so_it_is_under_any_escape(user):
 @each("user", ["911", "112", "9-1-1", "(911)", "*67911", "_911", "%39%31%31", "%2B19005550143", "+19005550143",
                "19005550143", "0019005550143", "+190055501430", "911/x", "911=a", "911,bob", "911w1",
                "+19005550143/bob", "1900FLOWERS", "1-900-FLOWERS", "p1900flowers", "900FLOWERS", "1900FLOWERSX",
+               "9,911", "0x911", "9,1,911", "0#112", "0119005550143", "00112",
                "p911", "w911", "911a", "19005550143*x", "9w1w1", "1167911", "+1911", "+1900bob",
                "+1-900-555-0143"])  # fmt: skip
 def test_separators_and_escapes_change_nothing_and_letters_count_as_on_a_keypad(user):
     assert not allows("US,+1,sip:example.com", f"sip:{user}@example.com")
+
+
+@each("user", ["9911", "100", "2001x15", "9,14155550123", "011902125550123", "011442079460123", "14155550123x911"])
+def test_an_extension_or_an_ordinary_number_may_be_dialed(user):
+    assert allows("US,sip:example.com", f"sip:{user}@example.com")
 
 
 # ---- localized domains -------------------------------------------------------------------------------------------

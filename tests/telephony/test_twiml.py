@@ -81,8 +81,8 @@ def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, te
 
 
 @pytest.mark.parametrize(("agent", "params", "shown"), [
-    ("client:alice", "name=Ada&id=7", [("Identity", "alice"), ("Parameter", "name", "Ada"), ("Parameter", "id", "7")]),
-    ("sip:bob@example.com", "name=Ada", "sip:bob@example.com?X-name=Ada"),
+    ("client:alice", "name=Ada&id=", [("Identity", "alice"), ("Parameter", "name", "Ada"), ("Parameter", "id", "")]),
+    ("sip:bob@example.com", "name=Ada&id=", "sip:bob@example.com?X-name=Ada&X-id="),
 ])  # fmt: skip
 def test_data_for_the_agent_is_parameters_of_a_client_and_headers_of_a_sip_phone(agent, params, shown):
     (noun,) = bridge(agent=agent, params=params).find("Dial")

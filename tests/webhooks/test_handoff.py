@@ -8,6 +8,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import DialOptions
 from conferral.telephony.directory import load_directory
+from conferral.webhooks.handoff import Handoff, HandoffParser
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import conference_of, dial_of, follow, next_url, rung, verbs
@@ -75,7 +76,7 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
     ("fallback=voicemail,back", None),
     (f"fallback={MENU},voicemail", None),
     ("back=https://evil.example.com/", None),
-    ("brief=" + "x" * 600, None),
+    ("params=a&b", None),
     ("", "no JSON"),
     ("", "[1]"),
     ("", '{"ref": "T-1"}'.ljust(65_537)),
@@ -85,6 +86,13 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
     ("", {"params": "a=%00"}),
     ("", {"confirm": "maybe"}),
     ("", {"params": {"name": "\ud800"}}),
+    ("", {"params": [["name", "Ada"]]}),
+    ("", {"params": {"Twilio-CallSid": "CA1"}}),
+    ("", {"brief": ["said"]}),
+    ("", {"fallback": ["voicemail", None]}),
+    ("", {"ref": True}),
+    ("", {"amd": True}),  # costs money
+    ("", {"timeout": 31}),  # longer than the setting
 ])  # fmt: skip
 async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics, query, data):
     ingest.events.clear()
@@ -95,6 +103,69 @@ async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics,
     ignored = [line for line in lines if line["event"] in ("handoff_option_ignored", "handoff_data_ignored")]
     assert ignored
     assert all("4155550188" not in str(line) for line in ignored)
+
+
+@each("query, expected", [
+    ("to=+14155550300", {"agent_address": "+14155550300"}),
+    ("to=%20%2B14155550300+", {"agent_address": "+14155550300"}),
+    ("to=+1+(415)+555-0300", {"agent_address": "+14155550300"}),
+    ("to=+client:bob", {"agent_address": "client:bob"}),
+    ("fallback=+14155550300,%20+14155550301,+voicemail", {"fallback": "+14155550300,+14155550301,voicemail"}),
+    ("ref=+14155550300", {"ref": "+14155550300"}),
+    ("timeout=+20+", {"options": DialOptions(timeout_s=20)}),
+    ("params=phone%3D+14155550300", {"options": DialOptions(params="phone=%2B14155550300")}),
+])  # fmt: skip
+async def test_a_plus_that_the_app_has_not_encoded_is_one(client, ingest, query, expected):
+    ingest.events.clear()
+    event = await received(client, ingest, query)
+    assert {name: getattr(event, name) for name in expected} == expected
+
+
+WORDS = "The caller asks for a refund. " * 20  # 600 characters
+
+
+@each("data, options", [
+    ({"brief": " Order 7,\r\n\tsecond\u2028line\u0007 "}, DialOptions(brief="Order 7, second line")),
+    ({"brief": "Zo\ud83d\u00eb\uffff"}, DialOptions(brief="Zo\u00eb")),
+    ({"brief": WORDS}, DialOptions(brief=WORDS[:479])),
+    ({"brief": f"Hello. {'word ' * 200}"}, DialOptions(brief=f"Hello. {'word ' * 200}"[:496])),
+    ({"brief": "x" * 501}, DialOptions(brief="x" * 500)),
+    ({"brief": f"{'x' * 500} y"}, DialOptions(brief="x" * 500)),
+    ({"params": {"id": 7, "vip": True, "rate": 1.5, "note": None, "items": [{"n": 1}], "empty": ""}},
+     DialOptions(params="id=7&vip=true&rate=1.5&items=%5B%7B%22n%22%3A1%7D%5D&empty=")),
+    ({"params": {"a b": 1, "id": 7, "long": "x" * 800, "name": "Ada\n", "last": "L"}},
+     DialOptions(params="id=7&last=L")),
+    ({"params": "id=7&&name&city=K\u00f6ln Deutz&bad=%0A&last=%zz"},
+     DialOptions(params="id=7&city=K%C3%B6ln%20Deutz&last=%25zz")),
+    ({"params": {"a": "x" * 790, "bc": "1234567890", "d": 1}}, DialOptions(params=f"a={'x' * 790}&d=1")),
+    ({"amd": False, "timeout": 30}, DialOptions(timeout_s=30)),
+])  # fmt: skip
+async def test_speech_and_context_are_cut_to_fit(client, ingest, lines, data, options):
+    ingest.events.clear()
+    assert (await received(client, ingest, "", data)).options == options
+
+
+async def test_the_log_says_what_did_not_fit(client, ingest, lines, metrics):
+    data = {"brief": "x" * 510, "params": {"id": "1\n", "+14155550188": 1, "ok": 1}, "ref": 7}
+    await received(client, ingest, "", data)
+    assert ingest.events[0].ref == "7"
+    found = [(line["event"], line["option"], line.get("names"), line["count"]) for line in lines
+             if line["event"].startswith("handoff_option")]  # fmt: skip
+    assert found == [
+        ("handoff_option_cut", "brief", None, 10),
+        ("handoff_option_ignored", "params", "id", 2),
+    ]
+    assert value_of(metrics.handoff_options_ignored.labels("params")) == 1
+
+
+def test_data_that_is_nested_too_deeply_costs_only_itself(metrics):
+    deep = []
+    for _ in range(10_000):
+        deep = [deep]
+    data = dict.fromkeys(("to", "mode", "brief", "confirm", "timeout", "ref", "fallback", "back"), deep)
+    data["params"] = {"a": deep}
+    parser = HandoffParser(settings(), dict, metrics)
+    assert parser.parse(CALLER, "to=client:bob&ref=T-1", data) == Handoff(to="client:bob", ref="T-1")
 
 
 async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest):

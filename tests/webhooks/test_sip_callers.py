@@ -35,6 +35,24 @@ async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_nam
     assert ingest.events[-1].customer_address == f"sip:bob@{HOME}"
 
 
+@each("setting, over, domain, expected", [
+    ("client:", HOME, HOME, "client:bob"),
+    ("client:", HOME, "acme.sip.us1.twilio.com", "client:bob"),
+    ("client:", None, HOME, "client:bob"),
+    ("client:", HOME, "other.sip.twilio.com", None),
+    ("client:", HOME, "pbx.example.com", None),
+    ("client:", "second.sip.twilio.com", HOME, None),  # a phone may claim any address for itself
+    ("client:,sip:other.sip.twilio.com:5080", HOME, "other.sip.twilio.com", "client:bob"),
+    ("client:,sip:other.sip.twilio.com", HOME, "other.sip.twilio.com", "sip:bob@other.sip.twilio.com"),
+])  # fmt: skip
+async def test_only_our_domains_name_colleagues(open_client, ingest, setting, over, domain, expected):
+    ingest.events.clear()
+    client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,{setting}")
+    form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:bob@{domain}", SessionID=None, SipDomain=over)
+    await post(client, "/voice/client", form)
+    assert [event.customer_address for event in ingest.events] == ([expected] if expected else [])
+
+
 @each("user", ["911", "*67911", "p911", "9005550143", "1900FLOWERS"])
 async def test_phone_reaches_nothing_that_the_list_refuses(open_client, ingest, user):
     client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,sip:{HOME}")

@@ -1,6 +1,5 @@
 """The control API's answers: sessions, commands, and access tokens."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.queries.session_reader import FIRST_ID
+from conferral.telephony.addresses import restore_plus
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
 from conferral.webhooks.api.models import IssuedToken, TokenRequest
@@ -124,9 +124,8 @@ class Handlers:
     async def list_sessions(self, request: ApiRequest) -> web.StreamResponse:
         """List sessions, optionally in one state, with one party, or with a ref."""
         query = dict(request.query)
-        ref, state = query.pop("ref"), query["state"]
-        # In a query, a plus that is not percent-encoded is a space.
-        party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
+        ref, state = restore_plus(query.pop("ref")), query["state"]
+        party = restore_plus(query.pop("party"))
         address = self._directory.current.address_of(party) or party
         if party and not is_address_or_call_sid(address):
             raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")

@@ -36,7 +36,7 @@ Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 #: In characters; each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
 #: In characters. Source: Twilio docs, Participants subresource, "Custom parameters".
-_PARAMS_MAX = 800
+PARAMS_MAX = 800
 
 #: Characters that show nothing or turn direction, so that two authors look the same. Source: Unicode, UAX #9.
 _INVISIBLE = "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff"
@@ -195,10 +195,12 @@ RING_TIME = Value(
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
 #: A name, and a value of characters or percent-encoded bytes. Source: RFC 3986, section 3.4.
-_PARAM = r"[A-Za-z0-9_-]{1,64}=(?:[A-Za-z0-9._~!$'()*+,;=:@/?-]|%(?![01]|7[fF])[0-9A-Fa-f]{2})*"
+#: Twilio's own headers have names that begin with `X-Twilio-`, such as the account's.
+_PARAM_NAME = "(?![Tt][Ww][Ii][Ll][Ii][Oo]-)[A-Za-z0-9_-]{1,64}"
+_PARAM = _PARAM_NAME + r"=(?:[A-Za-z0-9._~!$'()*+,;=:@/?-]|%(?![01]|7[fF])[0-9A-Fa-f]{2})*"
 _PARAMS_RULE = (
-    f"must be name=value&name=value, URL-encoded, of at most {_PARAMS_MAX} characters, without control characters; a "
-    "name has 1 to 64 letters, digits, _, or -"
+    f"must be name=value&name=value, URL-encoded, of at most {PARAMS_MAX} characters, without control characters; a "
+    "name has 1 to 64 letters, digits, _, or -, and doesn't begin with Twilio-"
 )
 
 
@@ -209,12 +211,12 @@ def _normalize_params(text: str) -> str:
     except UnicodeDecodeError:
         raise ValueError(_PARAMS_RULE) from None
     encoded = urlencode(pairs, quote_via=quote, safe="")
-    if len(encoded) > _PARAMS_MAX or any(re.search(f"[{NO_TEXT}]", value) for _, value in pairs):
+    if len(encoded) > PARAMS_MAX or any(re.search(f"[{NO_TEXT}]", value) for _, value in pairs):
         raise ValueError(_PARAMS_RULE)
     return encoded
 
 
-PARAMS = _text(rf"{_PARAM}(?:&{_PARAM})*", _PARAMS_RULE, _PARAMS_MAX, _normalize_params, metavar="NAME=VALUE[&…]")
+PARAMS = _text(rf"{_PARAM}(?:&{_PARAM})*", _PARAMS_RULE, PARAMS_MAX, _normalize_params, metavar="NAME=VALUE[&…]")
 #: A number of the account; the router verifies that it is one.
 CALLER_ID = _text(NUMBER, "must be a number in the account: +, country code, and number", metavar="NUMBER")
 NEW_PARTY = _text(

@@ -1,0 +1,70 @@
+"""Values of a hand-off, as bots and apps write them: fitted, not refused.
+
+Speech and context of a caller are worth more cut than dropped. Commands are strict: see `field_values`.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlencode
+
+from conferral.runtime.limits import NO_TEXT, NOT_IN_XML, SPOKEN_MAX, SURROGATES
+from conferral.storage.commands import field_values
+from conferral.telephony.addresses import restore_plus
+
+#: What speech can't contain, but for white space and control characters.
+_UNSPEAKABLE = re.compile(f"[{SURROGATES}{NOT_IN_XML}]")
+_SPACES = re.compile(rf"[\s{NO_TEXT}]+")
+_SENTENCE_END = re.compile(r"[.!?\u2026](?= )|[\u3002\uff01\uff1f]")
+#: A sentence that ends earlier than this leaves too much unsaid (characters).
+_SENTENCE_FROM = SPOKEN_MAX // 2
+
+
+def json_text(value: Any) -> str:
+    """Return a value of JSON as text, such as `true`; text stays as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def speech_of(value: Any) -> tuple[str, int]:
+    """Return what may be spoken of a text, and how many characters don't fit.
+
+    It is cut after a sentence or a word.
+    """
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
+    text = _SPACES.sub(" ", _UNSPEAKABLE.sub("", value)).strip()
+    if len(text) <= SPOKEN_MAX:
+        return text, 0
+    ends = [end for found in _SENTENCE_END.finditer(text, 0, SPOKEN_MAX + 1) if (end := found.end()) <= SPOKEN_MAX]
+    if ends and ends[-1] >= _SENTENCE_FROM:
+        speech = text[: ends[-1]]
+    else:
+        speech = text[: SPOKEN_MAX + 1].rpartition(" ")[0] or text[:SPOKEN_MAX]
+    return speech, len(text) - len(speech)
+
+
+def fit_params(value: Any) -> tuple[str, list[str]]:
+    """Return the params that fit, URL-encoded, and the names of the others."""
+    kept, dropped = "", list[str]()
+    for name, text in _pairs(value):
+        try:
+            pair = field_values.PARAMS.parse(urlencode({name: text}, quote_via=quote, safe=""))
+        except ValueError:
+            pair = ""
+        joined = f"{kept}&{pair}" if kept else pair
+        if pair and len(joined) <= field_values.PARAMS_MAX:
+            kept = joined
+        else:
+            dropped.append(name)
+    return kept, dropped
+
+
+def _pairs(value: Any) -> Iterable[tuple[str, str]]:
+    """Return names and values of an object, or of text that is URL-encoded."""
+    if isinstance(value, dict):
+        return [(name, json_text(one)) for name, one in value.items() if one is not None]
+    if not isinstance(value, str):
+        raise ValueError("must be text or an object")  # noqa: TRY004  # one kind of error for all invalid input
+    parts = (part.partition("=") for part in value.split("&") if part)
+    return [(unquote_plus(name), restore_plus(unquote_plus(text)) if sign else "\0") for name, sign, text in parts]
