@@ -10,6 +10,8 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, UNREACHED_DIAL_ST
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
+#: "Busy everywhere" of a phone (RFC 3261, section 21.6.1), but how a browser declines.
+_BUSY_EVERYWHERE = 600
 #: How long Twilio lets a call or a `<Dial>` last by default. Source: Twilio docs, TwiML `<Dial>`, `timeLimit`.
 _TIME_LIMIT_S = 14_400
 
@@ -89,7 +91,9 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     @property
     def reported_status(self) -> str:
         """The status, but `rejected` for a refusal, which Twilio calls `busy`."""
-        return "rejected" if self.sip_response_code in _REFUSALS and self.is_final else self.status
+        code = self.sip_response_code
+        is_refusal = code in _REFUSALS or (code == _BUSY_EVERYWHERE and self.address.startswith("client:"))
+        return "rejected" if is_refusal and self.is_final else self.status
 
     @property
     def reached_time_limit(self) -> bool:
