@@ -235,6 +235,8 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
             reason = event.call_status if failed else event.left_reason or event.call_status
+            if not party.is_gone:
+                draft.change_party(party, left_s=event.left_s)
             parties.note_gone(draft, party.name, reason)
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")

@@ -71,10 +71,12 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     call_sid: str
     #: CallStatus in Twilio's words; unknown words are kept.
     status: str
-    #: 0 if absent. Distinguishes a refusal (603) from busy (486).
+    #: 0 if absent. Distinguishes a refusal (603; of a browser, 600) from busy (486).
     sip_response_code: int = 0
     #: How long the call lasted, in whole seconds; 0 before its end, or if Twilio does not say.
     duration_s: int = 0
+    #: When it was over by Twilio's clock, whole Unix seconds; tells who left first. 0 before, or if Twilio is silent.
+    ended_s: int = 0
     #: The party's and the caller's address, for rebuilding a session from callbacks.
     address: Hidden[str] = ""
     customer_address: Hidden[str] = ""
@@ -229,6 +231,8 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
     call_status: str = ""
     #: ReasonParticipantLeft.
     left_reason: str = ""
+    #: By Twilio's clock, as `CallProgressed.ended_s`.
+    left_s: int = 0
 
     @property
     def hung_up(self) -> bool:
