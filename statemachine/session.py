@@ -67,6 +67,8 @@ class Party(BaseRecord, frozen=True):
     muted: bool = False
     #: Why the party left, in Twilio's words if Twilio gave a reason.
     left_reason: str = ""
+    #: When it left, by Twilio's clock, whole Unix seconds; 0 if a callback or a read did not say it.
+    left_s: int = 0
     #: As conference callbacks or a read show it.
     in_conference: bool = False
     #: SequenceNumber of the newest conference event applied; older events change nothing.
@@ -251,6 +253,8 @@ class Session(BaseRecord, frozen=True):
     #: Reads emitted for unconfirmed participant updates since Twilio last confirmed one (count).
     confirmation_reads: int = 0
     first_to_leave: str = ""
+    #: A bridge's parent was live after its child's end: a read, or a request for the fallback URL, showed it.
+    child_left_first: bool = False
     #: DialCallStatus of the bridge's `<Dial>`; empty until it ends.
     dial_call_status: str = ""
     #: A missing leg was already redirected once, in this conversion, opening, or stage.

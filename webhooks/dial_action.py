@@ -307,16 +307,18 @@ class DialActionRoutes(Routes):
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()
         view: Session | None = None
-        to_publish = bool(event.dial_call_status) and may_be_old
+        # Without a status, Twilio requested the fallback URL for the action of a live call's bridge.
+        is_news = bool(event.dial_call_status) or (action.dial is DialKind.BRIDGE and not event.party_is_gone)
+        to_publish = is_news and may_be_old
         try:
             async with store_deadline(action.request_number):
                 if action.without_redis and (session_id := await self._session_of_answered_call(form, event, action)):
                     action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
-                # A fallback has no status to publish. If Redis may have lost data, publish later, after reading Twilio.
+                # If Redis may have lost data, publish later, after reading Twilio.
                 if action.without_redis:
                     to_publish = False
-                elif event.dial_call_status and not may_be_old:
+                elif is_news and not may_be_old:
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
                     view = await self._ingest.read(action.session_id)

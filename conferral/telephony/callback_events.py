@@ -30,7 +30,14 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, INBOUND, OUTBOUND
-from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, CallStatus, Place, RecordingStatus, SessionMode
+from conferral.statemachine.states import (
+    ANSWERED_DIAL_STATUSES,
+    FINAL_CALL_STATUSES,
+    CallStatus,
+    Place,
+    RecordingStatus,
+    SessionMode,
+)
 from conferral.telephony.addresses import is_caller_id, number_or_address, without_params
 from conferral.telephony.callback_fields import (
     CALL_SID,
@@ -231,7 +238,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_numbers: Sequenc
     number without country code is.
     """
     call_sid, status = call_sid_of(fields), word(fields, "CallStatus")
-    sequence = number(fields, "SequenceNumber")
+    sequence, occurred_at_ms = number(fields, "SequenceNumber"), timestamp_ms(fields.get("Timestamp", ""))
     caller, callee = caller_of(fields), without_params(callee_of(fields))
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
@@ -242,10 +249,11 @@ def call_progressed(fields: Fields, callback: CallCallback, own_numbers: Sequenc
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
         source=call_sid,
         sequence=sequence,
-        occurred_at_ms=timestamp_ms(fields.get("Timestamp", "")),
+        occurred_at_ms=occurred_at_ms,
         party=callback.party,
         call_sid=call_sid,
         status=status,
+        ended_s=occurred_at_ms // 1000 if status in FINAL_CALL_STATUSES else 0,
         sip_response_code=number(fields, "SipResponseCode") or 0,
         duration_s=_seconds(fields, "CallDuration"),
         address=callee if is_outbound else caller,
@@ -396,6 +404,7 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
             **common,
             call_status=optional_word(fields, "ParticipantCallStatus"),
             left_reason=optional_word(fields, "ReasonParticipantLeft"),
+            left_s=occurred_at_ms // 1000,
         )
     return ParticipantChanged(
         **common,

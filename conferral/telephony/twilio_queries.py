@@ -311,11 +311,13 @@ def _calls_read(effect: ReadCalls, conference: _Conference, calls: list[CallSeen
 
 
 def _call_seen(call: CallInstance) -> CallSeen:
+    ended = call.end_time  # the library has None or text for a bad date
     return CallSeen(
         call_sid=text_of(call.sid),
         status=text_of(call.status),
         parent_call_sid=text_of(call.parent_call_sid),
         to=without_params(text_of(call.to)),
+        ended_s=int(ended.timestamp()) if isinstance(ended, datetime) else 0,
     )
 
 

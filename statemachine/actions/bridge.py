@@ -109,9 +109,10 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
 def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
     """Record what a read shows of the child; a later one shows the parent."""
     seen, child = guards.child_in_read(draft, event), draft.session.child
+    note_parent_live(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
         draft.change_party(child, call_sid=seen.call_sid)
-        parties.note_gone(draft, child.name, seen.status)
+        parties.note_call_over(draft, child.name, event)
     elif seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING:
         # In its gate, a call is live, too; the event of the gate's decision may be lost.
         decides_ms = child.answered_at_ms + draft.policy.gate_timeout_ms
@@ -123,12 +124,19 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
         read_later(draft, event)
 
 
+def note_parent_live(draft: Draft, event: events.CallsRead) -> None:
+    """Record that a read shows the parent live, if the child's end was known."""
+    goes_on = event.status_of(draft.session.parent.call_sid) not in ("", *FINAL_CALL_STATUSES)
+    if draft.session.child.is_gone and goes_on:
+        draft.change(child_left_first=True)
+
+
 def note_legs_ended(draft: Draft, event: events.CallsRead) -> None:
     """Record whose call a read of a conversion shows as over."""
     apply_presence(draft, event)
     for leg in (draft.session.parent, draft.session.child):
         if guards.shows_ended(draft, event, leg):
-            parties.note_gone(draft, leg.name, event.status_of(leg.call_sid) or CallStatus.COMPLETED)
+            parties.note_call_over(draft, leg.name, event)
     if events.ConvertOverdue.timer not in draft.session.timers:
         parties.await_parent(draft)
 
@@ -138,7 +146,8 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     if event.party_is_gone:
         parties.note_dialing_party_gone(draft, draft.session.parent, event)
         return
-    draft.change(dial_call_status=event.dial_call_status)
+    # Without a status, the fallback URL was requested for the action.
+    draft.change(dial_call_status=event.dial_call_status, child_left_first=not event.dial_call_status)
     if event.reached_time_limit:  # the child's callback may be lost
         draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
     parties.await_parent(draft)
@@ -220,6 +229,7 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         parties={**draft.session.parties, AGENT: _bridged_agent(draft, address)},
         phase=Phase.RINGING,
         first_to_leave="",
+        child_left_first=False,
         dial_call_status="",
     )
     dials.note_child_rings(draft)
@@ -246,7 +256,7 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
 
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the child's move ended the parent's `<Dial>`."""
-    draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
+    draft.change(dial_call_status=event.dial_call_status or draft.session.dial_call_status, moved_at_ms=draft.now_ms)
 
 
 def finish_conversion(draft: Draft, event: Event) -> None:

@@ -10,6 +10,7 @@ from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.parts import TransferState
+from conferral.statemachine.reasons import MOVED_OUT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
@@ -24,6 +25,7 @@ from conferral.statemachine.session import (
     split_label,
 )
 from conferral.statemachine.states import (
+    FINAL_CALL_STATUSES,
     CallStatus,
     Opening,
     PartyStatus,
@@ -219,8 +221,11 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
     party = not_none(draft.session.subject_of(event))
     if isinstance(event, events.ParticipantLeft):
         sequence = event.sequence if event.sequence is not None else party.conference_sequence
+        # A call that a REST request completed was not moved.
+        is_over = event.left_reason == MOVED_OUT and event.call_status in FINAL_CALL_STATUSES
+        left_reason = event.call_status if is_over else event.left_reason
         # The call's own end, which came first, gives the better reason.
-        reason = party.left_reason if party.is_gone else event.left_reason
+        reason = party.left_reason if party.is_gone else left_reason
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
         failed = event.left_reason == "participant_add_failed"
         is_busy = failed and event.call_status == CallStatus.BUSY
@@ -231,10 +236,12 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
         is_outside_move = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
-        moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
+        moved_away = is_outside_move and left_reason == MOVED_OUT
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
-            reason = event.call_status if failed else event.left_reason or event.call_status
+            reason = event.call_status if failed else left_reason or event.call_status
+            if not party.is_gone:
+                draft.change_party(party, left_s=event.left_s)
             parties.note_gone(draft, party.name, reason)
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")

@@ -226,7 +226,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
-        draft.change_party(party, call_sid=event.call_sid)
+        draft.change_party(party, call_sid=event.call_sid, left_s=event.ended_s)
         # In a conference, the leave usually comes first, and does not say how long the call was.
         reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
         note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)

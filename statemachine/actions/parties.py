@@ -110,7 +110,15 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         # Twilio hangs up the child of a bridge with its parent, and may report the child first.
         was_bridged = not (draft.session.dial_call_status or child.in_conference or child.conference_sequence >= 0)
         if child.is_gone and was_bridged:
-            draft.change(first_to_leave=name)
+            draft.change(first_to_leave=guards.first_to_leave_bridge(draft.session).name)
+
+
+def note_call_over(draft: Draft, name: str, event: events.CallsRead) -> None:
+    """Record that a party's call is over, as a read shows."""
+    party = draft.session.parties[name]
+    if not party.is_gone:
+        draft.change_party(party, left_s=event.end_of(party.call_sid))
+        note_gone(draft, name, event.status_of(party.call_sid) or CallStatus.COMPLETED)
 
 
 def note_dialing_party_gone(draft: Draft, party: Party, event: events.DialEnded) -> None:
@@ -133,8 +141,9 @@ def await_parent(draft: Draft) -> None:
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session, policy = draft.session, draft.policy
-    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *ANSWERED_DIAL_STATUSES)
-    draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if has_talked else policy.reread_interval_ms)
+    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ANSWERED_DIAL_STATUSES
+    is_prompt = has_talked or not session.dial_call_status  # the action comes at once, or the parent is over
+    draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if is_prompt else policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
@@ -161,6 +170,8 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     if first is None:
         if reason != REMOVED_BY_END:
             draft.change(first_to_leave=name)
+    elif guards.left_before(draft.session.parties[name], first):
+        draft.change(first_to_leave=name)
     elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
         draft.change(first_to_leave=name)

@@ -79,7 +79,7 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     """End the session: the bridge is over."""
     parent, child, child_status = draft.session.parent, draft.session.child, draft.session.dial_call_status
     if not child_status:
-        end_session(draft, reason_of_end(parent))
+        end_session(draft, _reason_without_action(draft))
         return
     reason = end_reason_of(child, child_status)
     parties.note_gone(draft, child.name, child_status)
@@ -88,6 +88,21 @@ def end_bridge(draft: Draft, _event: Event) -> None:
     continues = parent.name == CUSTOMER and was_answered and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
+
+
+def _reason_without_action(draft: Draft) -> EndReason:
+    """Return why a bridge ended whose action was not requested while it lasted."""
+    parent, child = draft.session.parent, draft.session.child
+    if EndReason.TIME_LIMIT in (parent.left_reason, child.left_reason):
+        return EndReason.TIME_LIMIT
+    if guards.first_to_leave_bridge(draft.session) is child:
+        return end_reason_of(child, child.left_reason)
+    # Twilio may call a phone that stops ringing `no-answer`. A refusal is the agent's own.
+    dial_id = draft.session.dial_of(child)
+    for attempt in draft.session.history.attempts:
+        if attempt.dial_id == dial_id and attempt.result not in ("answered", *_TURNED_AWAY):
+            draft.change_attempt(dial_id, result="cancelled", ended_at_ms=attempt.ended_at_ms or draft.at_ms)
+    return reason_of_end(parent)
 
 
 def reason_of_end(party: Party) -> EndReason:
@@ -103,7 +118,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
     if guards.shows_ended(draft, event, session.parent):
-        parties.note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
+        parties.note_call_over(draft, session.parent.name, event)
     child = draft.session.child
     if session.dial_call_status:  # the `<Dial>` ended before its parent's call
         if seen is None or seen.status != CallStatus.IN_PROGRESS:
@@ -117,10 +132,8 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
         end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, session.dial_call_status))
         return
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        parties.note_gone(draft, child.name, seen.status)
-    child = draft.session.child
-    parent_left = draft.session.first_to_leave == session.parent.name
-    end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
+        parties.note_call_over(draft, child.name, event)
+    end_session(draft, _reason_without_action(draft))
 
 
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
@@ -128,7 +141,8 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen = guards.child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        parties.note_gone(draft, draft.session.child.name, seen.status)
+        draft.change_party(draft.session.child, call_sid=seen.call_sid)
+        parties.note_call_over(draft, draft.session.child.name, event)
     for party in (draft.session.parent, draft.session.child):
         if not (party.is_gone or may_be_moved_by_us(draft.session, party, draft.now_ms)):
             draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
@@ -189,7 +203,7 @@ def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that the conference is over."""
     for party in draft.session.participants:
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
-            parties.note_gone(draft, party.name, event.status_of(party.call_sid))
+            parties.note_call_over(draft, party.name, event)
     _end_without_conference(draft)
 
 

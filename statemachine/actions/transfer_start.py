@@ -13,7 +13,13 @@ from conferral.statemachine.actions.participants import (
     want_hold,
     want_unhold,
 )
-from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
+from conferral.statemachine.actions.parties import (
+    fail_queued_commands,
+    next_name,
+    note_call_over,
+    note_gone,
+    retire_targets,
+)
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions
@@ -155,7 +161,7 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
         if is_over:
-            note_gone(draft, party.name, status)
+            note_call_over(draft, party.name, event)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
             dials.note_answered(draft, party, party.call_sid)
 
@@ -179,7 +185,7 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
     if AGENT in guards.shown_parties(draft.session, event):
         draft.change_party(agent, status=PartyStatus.CONNECTED)
     else:
-        note_gone(draft, AGENT, event.status_of(agent.call_sid))
+        note_call_over(draft, AGENT, event)
     draft.change_party(customer, status=PartyStatus.CONNECTED)
     draft.change(phase=Phase.NONE)
     apply_settled_read(draft, event)

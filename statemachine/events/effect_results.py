@@ -90,6 +90,8 @@ class CallSeen(BaseRecord, frozen=True):
     #: The call whose `<Dial>` made it; empty for the parent itself.
     parent_call_sid: str = ""
     to: Hidden[str] = ""
+    #: When it ended, by Twilio's clock, whole Unix seconds; 0 if it has not, or is unknown.
+    ended_s: int = 0
 
 
 class ParticipantSeen(BaseRecord, frozen=True):
@@ -124,6 +126,10 @@ class CallsRead(Event, frozen=True, kw_only=True):
     #: As in `EffectOutcome`.
     attempts: int | None = None
     failed_attempts: tuple[str, ...] = ()
+
+    def end_of(self, call_sid: str) -> int:
+        """Return when a call ended by Twilio's clock, Unix seconds; 0 if unknown."""
+        return next((call.ended_s for call in self.calls if call.call_sid == call_sid), 0)
 
     def status_of(self, call_sid: str) -> str:
         """Return a call's status, empty if the read does not show the call."""

@@ -10,6 +10,8 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, UNREACHED_DIAL_ST
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
+#: "Busy everywhere" of a phone (RFC 3261, section 21.6.1), but how a browser declines.
+_BUSY_EVERYWHERE = 600
 #: How long Twilio lets a call or a `<Dial>` last by default. Source: Twilio docs, TwiML `<Dial>`, `timeLimit`.
 _TIME_LIMIT_S = 14_400
 
@@ -69,10 +71,12 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     call_sid: str
     #: CallStatus in Twilio's words; unknown words are kept.
     status: str
-    #: 0 if absent. Distinguishes a refusal (603) from busy (486).
+    #: 0 if absent. Distinguishes a refusal (603; of a browser, 600) from busy (486).
     sip_response_code: int = 0
     #: How long the call lasted, in whole seconds; 0 before its end, or if Twilio does not say.
     duration_s: int = 0
+    #: When it was over by Twilio's clock, whole Unix seconds; tells who left first. 0 before, or if Twilio is silent.
+    ended_s: int = 0
     #: The party's and the caller's address, for rebuilding a session from callbacks.
     address: Hidden[str] = ""
     customer_address: Hidden[str] = ""
@@ -89,7 +93,9 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     @property
     def reported_status(self) -> str:
         """The status, but `rejected` for a refusal, which Twilio calls `busy`."""
-        return "rejected" if self.sip_response_code in _REFUSALS and self.is_final else self.status
+        code = self.sip_response_code
+        is_refusal = code in _REFUSALS or (code == _BUSY_EVERYWHERE and self.address.startswith("client:"))
+        return "rejected" if is_refusal and self.is_final else self.status
 
     @property
     def reached_time_limit(self) -> bool:
@@ -225,6 +231,8 @@ class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
     call_status: str = ""
     #: ReasonParticipantLeft.
     left_reason: str = ""
+    #: By Twilio's clock, as `CallProgressed.ended_s`.
+    left_s: int = 0
 
     @property
     def hung_up(self) -> bool:

@@ -11,7 +11,7 @@ from conferral.statemachine.reasons import (
     is_label_of_dial,
     is_of_another_app,
 )
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, bridge_dial
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     UNREACHED_DIAL_STATUSES,
@@ -96,19 +96,35 @@ def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
 def bridge_is_over(draft: Draft, _event: Event) -> bool:
     """Whether the bridge's calls are over or about to be, and who left first.
 
-    Twilio hangs up the child with its parent, and may report the child's end first: then the `<Dial>` action decides,
-    or a read. If the `<Dial>` ended because no one answered, the child's callback may still distinguish a refusal from
-    busy. If it ended after they talked, another app may have moved a party.
+    If the `<Dial>` ended because no one answered, the child's callback may still distinguish a refusal from busy. If it
+    ended after they talked, another app may have moved a party.
     """
     session = draft.session
     parent, child = session.parent, session.child
     if not session.dial_call_status:
-        return parent.is_gone and session.first_to_leave == parent.name
+        return parent.is_gone and (child.is_gone or session.first_to_leave == parent.name)
     if session.dial_call_status not in ANSWERED_DIAL_STATUSES:
         is_expected = dial_reached_no_one(draft, _event) or child.hang_up_requested
         return parent.is_gone or (child.is_gone and is_expected)
     continues = parent.name == CUSTOMER and bool(session.attributes.after_url)
     return continues or child.hang_up_requested or (parent.is_gone and child.is_gone)
+
+
+def first_to_leave_bridge(session: Session) -> Party:
+    """Return who left a bridge first, whose `<Dial>`'s action is unknown.
+
+    Twilio requests the action if the child leaves a live parent. So the parent left, and Twilio hung up the child with
+    it and may have reported that first, unless the child's end is earlier by Twilio's clock, or the parent was seen
+    live after it: our webhooks were unreachable then.
+    """
+    parent, child = session.parent, session.child
+    is_child = not parent.is_gone or session.child_left_first or left_before(child, parent)
+    return child if is_child else parent
+
+
+def left_before(party: Party, other: Party) -> bool:
+    """Whether a party left clearly earlier than another, by Twilio's clock."""
+    return 0 < party.left_s < other.left_s - 1  # whole seconds
 
 
 def dial_reached_no_one(draft: Draft, _event: Event) -> bool:

@@ -87,7 +87,7 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       when.next_agent_call,                   STAY,              do.switch_to_next_agent),
-    Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
+    Row(B,       ANY, on.CallsRead,       when.awaits_next_agent,                 STAY,              (do.note_parent_live, do.read_later)),
     Row(B,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
 

@@ -1,5 +1,6 @@
 """Inbound calls through the real webhooks, worker, Redis and a local Twilio: what is asked, heard, and left behind."""
 
+import orjson
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
@@ -54,11 +55,29 @@ async def test_caller_hears_why_no_one_answers(system, outcome, reason):
     assert system.longest_gap_s(customer) < 0.25
 
 
-async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system):
+def ends_reported(final_callback, abandoned_child, **status_callback):
+    """Twilio reports the ends of both calls, but doesn't request the action of a caller who is gone."""
+    rules = Behavior(final_callback=final_callback, abandoned_child=abandoned_child, action_after_hang_up=False)
+    return pytest.param(status_callback, marks=pytest.mark.system(rules=rules))
+
+
+@pytest.mark.parametrize("status_callback", [
+    ends_reported("last", "canceled"),
+    ends_reported("last", "no-answer"),
+    ends_reported("first", "canceled"),
+    ends_reported("last", "canceled", status_callback=""),
+    ends_reported("first", "no-answer", status_callback=""),
+])  # fmt: skip
+async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system, status_callback):
+    urls = {"voice_url": f"{system.public_url}/voice/inbound", "status_callback": f"{system.public_url}/voice/status"}
+    system.sandbox.add_number(NUMBER, **urls | status_callback)
     system.agent_phone.script(answer_after_s=None)
     customer = await system.customer_calls()
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
+    (outcome,) = await system.outcomes()
+    (attempt,) = orjson.loads(outcome["attempts"])
+    assert (outcome["landed_on"], attempt["result"]) == ("", "cancelled")
 
 
 async def test_refused_redirect_leaves_the_two_talking(system):

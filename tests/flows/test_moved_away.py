@@ -4,6 +4,7 @@ import pytest
 
 from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.messages import RestRequest
 from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.test_sweep import swept
 from tests.support.local_system import LocalSystem
@@ -112,6 +113,17 @@ async def test_customer_who_is_moved_out_of_a_conference_is_left_alone(system, c
     move(customer)
     await is_left_alone(system, customer, customer.sid)
     assert agent.status == "completed"
+
+
+@pytest.mark.parametrize("who", ["customer", "agent"])
+@pytest.mark.system(rules=Behavior(completed_participant="updated"))
+async def test_party_whose_call_another_program_completes_was_not_moved(system, who):
+    customer, agent = await system.converted()
+    await system.eventually(system.under_way, "what a conversion sets is set", equals=0)
+    completed = {"customer": customer, "agent": agent}[who]
+    system.sandbox.apply(RestRequest("POST", f"/Calls/{completed.sid}.json", (("Status", "completed"),)))
+    ended = await system.everyone_is_gone(customer.sid, f"{who}-left")
+    assert ended[f"party.{who}.left_reason"] == "completed"
 
 
 @pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.4, speed=1.0)

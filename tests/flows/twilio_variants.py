@@ -10,12 +10,13 @@ from zlib import crc32
 
 READINGS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "flags_taken": {"end_on_exit_update": "taken"},
+    "flags_taken": {"end_on_exit_update": "taken", "action_after_hang_up": False},
     "flags_with_hold": {"end_on_exit_update": "with-hold"},
     "start_awaited": {"add_before_start": "refused", "failed_wait": "hung-up", "init_conference_list": "refused"},
     "start_ignored": {"end_before_start": "taken", "update_before_start": "taken", "init_conference_list": "all"},
-    "start_shown_early": {"unstarted_conference": "in-progress"},
-    "all_listed": {"conference_list": "all", "init_conference_list": "all"},
+    "start_shown_early": {"unstarted_conference": "in-progress", "completed_participant": "updated"},
+    "all_listed": {"conference_list": "all", "init_conference_list": "all", "final_callback": "last"},
+    "callee_first": {"final_callback": "last", "abandoned_child": "no-answer", "action_after_hang_up": False},
 }
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"

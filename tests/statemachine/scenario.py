@@ -1,5 +1,7 @@
 """A story: one line is one event and what is expected of it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from conferral.statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
@@ -156,7 +158,7 @@ class Scenario:
     def call(self, name: str, status: str, **given: Any) -> "Scenario":
         """The status callback of a leg."""
         leg = self.legs[name]
-        sip = given.pop("sip", 0)
+        sip, ended_s = given.pop("sip", 0), given.pop("ended_s", 0)
         dial = given.pop("dial", leg.dial)
         common = self.common(leg.call_sid, **given)
         leg.is_over = leg.is_over or status in ("completed", "busy", "failed", "no-answer", "canceled")
@@ -167,6 +169,7 @@ class Scenario:
                 call_sid=leg.call_sid,
                 status=status,
                 sip_response_code=sip,
+                ended_s=ended_s,
                 address=ALICE,
                 customer_address=CUSTOMER_NUMBER,
                 dial=dial,
@@ -331,14 +334,23 @@ class Scenario:
         return self.take(timer(**self.common(token=f"{timer.timer}:{due_ms}"), due_ms=due_ms))
 
     def reads(
-        self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None, **statuses: str
+        self,
+        *,
+        conference: str = "",
+        inside: tuple[str, ...] = (),
+        version: int | None = None,
+        ends: Mapping[str, int] = MappingProxyType({}),
+        **statuses: str,
     ) -> "Scenario":
-        """A read of Twilio shows these statuses, and those inside as Twilio has them."""
+        """A read of Twilio shows these statuses, when calls ended, and those inside as Twilio has them."""
         parent = "agent" if self.session.direction == "outbound" else "customer"
         calls = tuple(
-            CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
+            CallSeen(
+                self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid,
+                ended_s=ends.get(name, 0),
+            )
             for name, status in statuses.items()
-        )
+        )  # fmt: skip
         event = CallsRead(
             **self.common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,
             read_version=self.session.version if version is None else version,

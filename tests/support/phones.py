@@ -47,7 +47,7 @@ def busy(after_s: float = 0.0) -> PhoneScript:
 
 
 def refuses(after_s: float = PICK_UP_S) -> PhoneScript:
-    """Someone sees it ring and refuses (CallStatus `busy`, SIP 603)."""
+    """Someone sees it ring and refuses (CallStatus `busy`, SIP 603, a browser 600)."""
     return PhoneScript(outcome="reject", answer_after_s=after_s)
 
 

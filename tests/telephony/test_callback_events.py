@@ -154,6 +154,19 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
     assert (event.status, event.sequence, event.sip_response_code, event.is_final) == (status, sequence, sip, final)
 
 
+@each("to, sip, status", [
+    ("client:alice",         "600", "rejected"),  # how a browser declines
+    ("client:alice?order=7", "603", "rejected"),
+    ("+14155550123",         "600", "busy"),      # busy everywhere
+    ("sip:desk@example.com", "600", "busy"),
+    ("+14155550123",         "603", "rejected"),
+    ("sip:desk@example.com", "607", "rejected"),
+    ("client:alice",         "486", "busy"),
+])  # fmt: skip
+def test_refusal_is_told_from_busy_by_the_sip_response(to, sip, status):
+    assert progressed(fields("agent_is_busy") | {"To": to, "SipResponseCode": sip}).reported_status == status
+
+
 def test_the_numbers_status_callback_is_the_callers():
     form = fields("caller_has_hung_up")
 
@@ -203,7 +216,7 @@ def in_conference(sequence):
         ("conference_starts", ConferenceStarted(**in_conference(3))),
         ("agent_leaves", ParticipantLeft(
             **in_conference(4), call_sid=AGENT, label="agent-1", call_status="completed",
-            left_reason="participant_hung_up")),
+            left_reason="participant_hung_up", left_s=EIGHT_O_CLOCK_MS // 1000 + 60)),
         ("customer_is_held", ParticipantChanged(
             **in_conference(5), call_sid=CALLER, label="customer-1", kind="participant-hold", held=True)),
         ("customer_waits", ParticipantJoined(

@@ -7,7 +7,7 @@ import pytest
 from conferral.statemachine.events import CallReceived
 from conferral.telephony.callback_urls import Wait
 from tests.webhooks.documents import action_of, conference_of, verbs
-from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post
+from tests.webhooks.webhook_helpers import CALLER, DIAL_ACTION, PUBLIC_URL, a_party, facts, fields, post
 
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "+14155550124"]\nmode = "conference"\n'
 
@@ -89,6 +89,17 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
     assert conference_of(document).get("startConferenceOnEnter") == "false"
     assert "audio=music" in conference_of(document).get("waitUrl")
+
+
+@pytest.mark.parametrize("call_status, is_news", [("in-progress", True), ("completed", False)])
+async def test_the_fallback_of_a_bridges_action_tells_that_the_caller_outlived_it(client, ingest, call_status, is_news):
+    ingest.facts = facts("bridged")
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}{DIAL_ACTION}", CallStatus=call_status)
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert verbs(document) == ["Hangup"]
+    told = [(event.dial, event.dial_call_status, event.call_status) for event in ingest.events]
+    assert told == ([("bridge", "", call_status)] if is_news else [])
 
 
 async def test_the_fallback_of_a_caller_who_was_in_the_conference_ends_the_call(client, ingest):

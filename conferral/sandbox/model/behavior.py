@@ -26,6 +26,13 @@ class Behavior:
     redirect_target_after_s: float = 0.65  #: From redirecting a bridged parent to its new TwiML.
     #: Whether that old action is requested at all (both are reported); never that of a redirected participant.
     old_action_on_redirect: bool = True
+    #: Of a call that ends, before or after what its end causes: the end of the Dial's other leg, the leave, the action.
+    final_callback: Literal["first", "last"] = "first"
+    #: How an unanswered child ends whose caller hangs up, and whether the action is requested then.
+    abandoned_child: Literal["canceled", "no-answer"] = "canceled"
+    action_after_hang_up: bool = True
+    #: Why a participant left whose call a REST request completes; `updated` is participant_updated_via_api.
+    completed_participant: Literal["hung-up", "updated"] = "hung-up"
     #: When an update of EndConferenceOnExit takes effect; if not, only the response shows the new value. `with-hold`:
     #: only in a request that also sets Hold, and unless on hold afterwards.
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"

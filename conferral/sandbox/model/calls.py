@@ -18,6 +18,7 @@ keys of `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for 
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
+HUNG_UP = "participant_hung_up"  #: ReasonParticipantLeft.
 LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
@@ -74,8 +75,11 @@ def answer(transaction: Transaction, call: Call) -> None:
     send_call_event(transaction, call, "answered")
 
 
-def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> None:
-    """End a leg that hasn't ended; the task `ended` informs related legs."""
+def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0, left_reason: str = HUNG_UP) -> None:
+    """End a leg that hasn't ended; the task `ended` informs related legs.
+
+    `left_reason` is why it leaves its conference.
+    """
     if call.is_final:
         return
     call.ended_at_s = transaction.now_s
@@ -84,18 +88,20 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
     for name in TIMERS:
         transaction.stop_timer(call.sid, name)
     transaction.state.live_calls.pop(call.sid, None)
-    send_call_event(transaction, call, "completed")
+    if transaction.behavior.final_callback == "first":
+        send_call_event(transaction, call, "completed")
     transaction.outputs.append(ReleasePhone(call.sid))
-    transaction.tasks.append(Task("ended", call.sid))
+    transaction.tasks.append(Task("ended", call.sid, left_reason))
 
 
-def hang_up(transaction: Transaction, call: Call) -> None:
+def hang_up(transaction: Transaction, call: Call, left_reason: str = HUNG_UP) -> None:
     """Hang up the leg; its status says whether it was answered.
 
     Source: TwiML changelog, August 2024: an inbound call that was never in progress ends as `no-answer`.
     """
     unanswered = "no-answer" if call.direction == "inbound" else "canceled"
-    end(transaction, call, "completed" if call.answered_at_s is not None else unanswered)
+    status = "completed" if call.answered_at_s is not None else unanswered
+    end(transaction, call, status, left_reason=left_reason)
 
 
 def send_call_event(transaction: Transaction, call: Call, event: str, status: str = "") -> None:

@@ -184,9 +184,13 @@ def on_caller_ended(transaction: Transaction, call: Call) -> None:
     if dial is None:
         return
     child = hang_up_children(transaction, call)
+    if not transaction.behavior.action_after_hang_up:
+        call.dial = None
+        return
     targets = nouns(dial.verb)
     in_conference = bool(targets) and targets[0].name == "Conference"
-    status = "answered" if in_conference else "completed" if dial.winner_sid else "canceled"
+    abandoned = transaction.behavior.abandoned_child
+    status = "answered" if in_conference else "completed" if dial.winner_sid else abandoned
     finish(transaction, call, status, child)
 
 
@@ -197,7 +201,9 @@ def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
         return None
     sids, dial.children = dial.children, []
     for sid in sids:
-        calls.hang_up(transaction, transaction.call(sid))
+        child = transaction.call(sid)
+        was_answered = child.answered_at_s is not None
+        calls.end(transaction, child, "completed" if was_answered else transaction.behavior.abandoned_child)
     return transaction.call(dial.winner_sid or sids[-1])
 
 

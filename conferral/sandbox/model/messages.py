@@ -42,7 +42,7 @@ class PhoneAnswers(PhoneInput):
 class PhoneRefuses(PhoneInput):
     """A dialed phone does not take the call."""
 
-    sip_code: Literal[404, 486, 603]  #: It can't be reached, is busy, or its user declines.
+    sip_code: Literal[404, 486, 603]  #: It can't be reached, is busy, or its user declines (by a browser: 600).
 
 
 class PhoneHangsUp(PhoneInput):

@@ -20,7 +20,8 @@ from conferral.sandbox.model.twiml_parser import Verb
 class Task:
     """A follow-up once the current change is complete.
 
-    `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `bridge`: a whisper has ended.
+    `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `ended`: `detail` is why it leaves its
+    conference. `bridge`: a whisper has ended.
     """
 
     kind: Literal["run", "ended", "dial-over", "bridge"]

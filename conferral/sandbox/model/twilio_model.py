@@ -26,6 +26,7 @@ from conferral.sandbox.model.rest import router
 from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
 
+BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.
 _SID = re.compile(r"C[AF][0-9a-f]{32}")
 
 
@@ -159,7 +160,9 @@ class TwilioModel:
                 call.phone_kind = input_.kind
                 self._on_answered(transaction, call)
             case messages.PhoneRefuses():
-                calls.end(transaction, call, "failed" if input_.sip_code == 404 else "busy", input_.sip_code)
+                is_browser = input_.sip_code == 603 and call.to.startswith("client:")
+                sip_code = BROWSER_DECLINES if is_browser else input_.sip_code
+                calls.end(transaction, call, "failed" if sip_code == 404 else "busy", sip_code)
             case _:
                 assert_never(input_)
 
@@ -215,11 +218,11 @@ class TwilioModel:
                 if call.dial is not None:
                     dialing.finish(transaction, call, task.detail)
             case "ended":
-                self._release_related(transaction, call)
+                self._release_related(transaction, call, task.detail)
             case _:
                 assert_never(task.kind)
 
-    def _release_related(self, transaction: Transaction, call: Call) -> None:
+    def _release_related(self, transaction: Transaction, call: Call, left_reason: str) -> None:
         """Release what an ended call took part in, such as its conference."""
         call.gather = None
         if call.record is not None:
@@ -229,12 +232,14 @@ class TwilioModel:
         if call.queue_stay is not None:
             queues.leave_queue(transaction, call, call.queue_stay, "hangup")
         call.program = None
-        conferences.leave(transaction, call, "participant_hung_up")
+        conferences.leave(transaction, call, left_reason)
         dialing.on_caller_ended(transaction, call)
         if call.parent_sid:
             dialing.on_child_left(transaction, call)
         recordings.stop_all_of(transaction, call.sid)
         call.activity = "idle"
+        if transaction.behavior.final_callback == "last":
+            calls.send_call_event(transaction, call, "completed")
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
         """Do what a timer, of a call or a recording (`processed`), was set for."""

@@ -112,7 +112,8 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     if fallback_url:  # from here on, the request can't be rejected
         call.fallback_url, call.fallback_method = fallback_url, fallback_method
     if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
-        calls.hang_up(transaction, call)
+        is_update = transaction.behavior.completed_participant == "updated"
+        calls.hang_up(transaction, call, "participant_updated_via_api" if is_update else calls.HUNG_UP)
     elif source is not None and not status:
         twiml_interpreter.redirect_call(transaction, call, source)
     return RestAnswer(200, resources.call_resource(transaction.state, call))
