@@ -159,8 +159,8 @@ class Dispatcher:
                 outcomes.append((entry.work, entry.committed_at_ms))
             else:
                 writes.append(entry.work)
-        self.writes.start(writes)
         await self._quarantine.submit_all(jobs, outbox, self._open_effects)
+        self.writes.start(writes)
         if outcomes:
             await self._restore_outcomes(outcomes)
 
