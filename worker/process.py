@@ -12,7 +12,7 @@ from aiohttp import web
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import run_until_stopped, wait_at_most
-from conferral.runtime.log import count_outages, log_unreachable
+from conferral.runtime.log import count_outages, forbidden_state, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
@@ -264,6 +264,8 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     except StoreError as error:
         problems.append(f"redis: {error.state}")
     else:
+        if state := forbidden_state():  # the probe is a single command; its user may lack another
+            problems.append(f"redis: {state}")
         if core.schema.problem:
             problems.append(core.schema.problem)
         problems += ownership.problems
