@@ -41,8 +41,12 @@ class Store:
         self.tokens: list[str] = []
         self.is_away = False
 
-    async def live_fields(self, _partition: int, _field: str) -> dict[str, str]:
-        return self._live
+    async def live_sessions(self, _partition: int) -> list[str]:
+        return [*self._live]
+
+    async def field_of(self, names: list[str], field: str) -> dict[str, str]:
+        assert field == "verified_entry_id"
+        return {name: self._live[name] for name in names}
 
     async def append(self, events: list[AccountSwept]) -> None:
         assert events, "never nothing"

@@ -85,7 +85,7 @@ class FirstReads:
         self._is_verifying = self._lease.is_verifying(self._clock)
         if not self._is_verifying:
             return
-        read_at = await self._store.live_fields(self._partition, "verified_entry_id")
+        read_at = await self._store.field_of(await self._store.live_sessions(self._partition), "verified_entry_id")
         self._verified = {
             name
             for name, entry_id in read_at.items()

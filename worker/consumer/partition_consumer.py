@@ -150,6 +150,11 @@ class PartitionConsumer:
         """Whether the consumer still runs."""
         return not self.is_lost and not self.is_stopping
 
+    @property
+    def has_timed_nothing(self) -> bool:
+        """Whether it has decided nothing that still lives, and decides nothing."""
+        return self._has_taken_over and not self.sessions and not self._batches.is_deciding
+
     async def run(self) -> None:
         """Run until the lease is lost or the worker stops; finish the batch."""
         is_well = False
@@ -222,14 +227,17 @@ class PartitionConsumer:
             return
         after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         count = 1 if self._suspects_left else BATCH_MAX
-        entries = await self._context.partition_store.read(self.number, count, after_id)
-        if not self.is_active:
-            return
-        if entries:
+        if entries := await self._read(count, after_id):
             self._last_read_id = entries[-1].entry_id
             await self._decide(entries)
         elif not self._first_reads.has_waiting:
             self._suspects_left = 0
+
+    async def _read(self, count: int, after_id: str) -> list[Entry]:
+        """Return the next entries; none once it stops, and then don't wait."""
+        # A stop ends the read that it finds, but none that begins later.
+        entries = await self._context.partition_store.read(self.number, count, after_id) if self.is_active else []
+        return entries if self.is_active else []
 
     async def _confirm_when_due(self) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.
