@@ -60,21 +60,30 @@ class CredentialsWatch:
 
     async def check_before_start(self) -> None:
         """Check once, before this worker takes partitions; do not wait for long."""
-        with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
-                await self._update_standby()
+                await self._probe()
+                self._update_standby()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Check after each refusal, and while the credentials are refused."""
+        """Probe while the credentials are refused; keep the standby up to date.
+
+        Any request's answer may end the refusal, and the other worker may leave: so the standby follows from what is
+        known now, not from a probe.
+        """
         while not stop.is_set():
             if self._core.is_accepted is False:
-                await self._update_standby()
+                await self._probe()
+            self._update_standby()
             await wait_at_most(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
-    async def _update_standby(self) -> None:
-        """Request once, then begin or end the standby by the answer."""
-        with suppress(ProviderError):
+    async def _probe(self) -> None:
+        """Request once; `observe` gets the answer."""
+        with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(ProviderError):
             await self._probe_credentials()
+
+    def _update_standby(self) -> None:
+        """Begin or end the standby."""
         is_on = self._core.is_accepted is False and self._ownership.is_other_accepted
         if is_on != self._core.is_on_standby:
             self._core.is_on_standby = is_on

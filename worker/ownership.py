@@ -117,13 +117,16 @@ class Ownership:
         self._context = context
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
-        while not stop.is_set():
-            self._wake.clear()
-            granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
-            if granted is not None and not stop.is_set():
-                self._start_and_stop_consumers(granted)
-                self._give_back_surplus(granted.surplus)
-            await wait_at_most(self._wake, self._until_next_tick_s())
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
+                if granted is not None and not stop.is_set():
+                    self._start_and_stop_consumers(granted)
+                    self._give_back_surplus(granted.surplus)
+                await wait_at_most(self._wake, self._until_next_tick_s())
+        finally:
+            stopping.cancel()
         self._stopping.set()
         for consumer in self.consumers.values():
             consumer.stop()

@@ -1,10 +1,12 @@
 """The worker process: runs its parts, shuts them down, and is monitored."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 
 import structlog
 from aiohttp import web
@@ -12,7 +14,7 @@ from aiohttp import web
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import run_until_stopped, wait_at_most
-from conferral.runtime.log import count_outages, log_unreachable
+from conferral.runtime.log import count_outages, forbidden_state, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
@@ -20,8 +22,10 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.connection.client import as_store_errors
+from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
@@ -233,25 +237,38 @@ class Worker:
 
     async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         """Set the gauges of what this worker holds, until the stop."""
-        consumers, store = parts.ownership.consumers, parts.partition_store
+        consumers = parts.ownership.consumers
         while not stop.is_set():
+            held = dict(consumers)
             try:
-                states: list[str] = []
-                for number in [*consumers]:
-                    states += (await store.live_fields(number, "state")).values()
+                states = [await _live_states(parts.partition_store, *one) for one in held.items()]
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
-                if not any(states):
+                self._set_sessions(Counter(chain.from_iterable(states)))
+                if not any(states) and held == consumers and all(one.has_timed_nothing for one in held.values()):
                     self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
-                for state in State:
-                    if state is not State.ENDED:
-                        self.metrics.sessions.labels(state.value).set(states.count(state.value))
             self.metrics.partition_lag.clear()
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
+
+    def _set_sessions(self, counts: Counter[str]) -> None:
+        for state in State:
+            if state is not State.ENDED:
+                self.metrics.sessions.labels(state.value).set(counts[state.value])
+
+
+async def _live_states(store: PartitionStore, number: int, consumer: PartitionConsumer) -> list[str]:
+    """Return the states of a partition's live sessions.
+
+    Redis is asked only for those that this worker has not decided yet.
+    """
+    names = await store.live_sessions(number)
+    known = {name: session.state.value for name in names if (session := consumer.sessions.get(name))}
+    unknown = await store.field_of([name for name in names if name not in known], "state")
+    return [*known.values(), *filter(None, unknown.values())]
 
 
 async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:
@@ -264,6 +281,8 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     except StoreError as error:
         problems.append(f"redis: {error.state}")
     else:
+        if state := forbidden_state():  # the probe is a single command; its user may lack another
+            problems.append(f"redis: {state}")
         if core.schema.problem:
             problems.append(core.schema.problem)
         problems += ownership.problems

@@ -60,10 +60,12 @@ _REFUSED = {
 }
 #: How long a number counts as the account's without asking again, seconds.
 FOUND_TTL_S = 300.0
-#: Timeout of the lookup, seconds; later commands of the session wait for it.
+#: Timeout of the lookup, seconds; all later commands wait for it. After a failure, none is made for a while, seconds.
 DEADLINE_S = 2.0
+LOOKUP_PAUSE_S = 10.0
 #: Records read per lookup, count: Twilio also matches parts of numbers.
 _FOUND_MAX = 20
+_UNCONFIRMED = "caller_id: Twilio did not confirm that the number is in the account; try again"
 
 
 def resolve_destinations(parsed: ParsedCommand, rules: FallbackRules) -> ParsedCommand:
@@ -117,19 +119,23 @@ class CallerIdChecker:
         self._clock = clock
         #: Numbers of the account, and until when they count, monotonic seconds.
         self._found: dict[str, float] = {}
+        #: Until when Twilio is not asked, monotonic seconds.
+        self._paused_until_s = float("-inf")
 
     async def check(self, number: str) -> None:
         """Raise BadCommandError unless the number is configured or the account's."""
-        if number in self._own_numbers() or self._clock.monotonic_s() < self._found.get(number, 0.0):
+        now_s = self._clock.monotonic_s()
+        if number in self._own_numbers() or now_s < self._found.get(number, 0.0):
             return
+        if now_s < self._paused_until_s:
+            raise BadCommandError(_UNCONFIRMED)
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():
                     found = await self._client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
         except (ProviderError, TimeoutError):
-            raise BadCommandError(
-                "caller_id: Twilio did not confirm that the number is in the account; try again"
-            ) from None
+            self._paused_until_s = self._clock.monotonic_s() + LOOKUP_PAUSE_S
+            raise BadCommandError(_UNCONFIRMED) from None
         if all(record.phone_number != number for record in found):
             raise BadCommandError("caller_id: not a number in the account")
         self._found[number] = self._clock.monotonic_s() + FOUND_TTL_S

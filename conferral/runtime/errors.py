@@ -29,6 +29,10 @@ class StoreUnreachableError(StoreError):
     state = "no answer"
 
 
+class StoreForbiddenError(StoreUnreachableError):
+    """Redis refuses our user or its password: retry until a person has acted."""
+
+
 class StoreUnaskedError(StoreError):
     """Redis was deliberately not contacted; says nothing about Redis."""
 

@@ -20,7 +20,7 @@ import structlog
 
 from conferral.runtime import tracing
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import ConferralError, StoreUnaskedError
+from conferral.runtime.errors import ConferralError, StoreForbiddenError, StoreUnaskedError
 from conferral.runtime.redaction import mask_numbers, redact
 
 if TYPE_CHECKING:  # the Python client needs no metrics
@@ -203,12 +203,17 @@ log = structlog.get_logger()
 #: Interval between two lines about unreachable Redis, seconds. Everything that uses Redis hits the same outage, often a
 #: hundred times a second.
 LOG_EVERY_S = 60.0
+#: How long a refusal of our user is shown, seconds: what meets one tries again sooner.
+FORBIDDEN_SHOWN_S = 3.0
 
 
 @dataclass(slots=True)
 class _Failures:
     limit: LogRateLimit = field(default_factory=lambda: LogRateLimit(lambda: asyncio.get_running_loop().time()))
     metrics: "list[Metrics]" = field(default_factory=list)
+    #: The last time that Redis refused our user, by the loop's clock, seconds; and the state that it named.
+    forbidden_at_s: float = -math.inf
+    forbidden_state: str = ""
 
 
 #: A process has one loop.
@@ -225,7 +230,17 @@ def log_unreachable(error: Exception, **fields: Any) -> None:
     if isinstance(error, StoreUnaskedError):
         return
     failures = _failures.setdefault(asyncio.get_running_loop(), _Failures())
+    if isinstance(error, StoreForbiddenError):
+        failures.forbidden_at_s, failures.forbidden_state = asyncio.get_running_loop().time(), error.state
     for metrics in failures.metrics:
         metrics.store_failures.inc()
     if count := failures.limit.count("store", LOG_EVERY_S):
         log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=count, **fields)
+
+
+def forbidden_state() -> str:
+    """Return the state in which Redis lately refused our user; empty if none."""
+    loop = asyncio.get_running_loop()
+    failures = _failures.get(loop)
+    is_shown = failures is not None and loop.time() - failures.forbidden_at_s < FORBIDDEN_SHOWN_S
+    return failures.forbidden_state if failures is not None and is_shown else ""

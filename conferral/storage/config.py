@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
-from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.storage.connection.client import Client, as_store_errors, ask, raise_refusals, run_all
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
@@ -125,6 +125,8 @@ async def _eviction_problem(client: Client) -> str:
     try:
         with as_store_errors():
             info = await client.info("memory")
+    except StoreForbiddenError:
+        return ""
     except StoreUnreachableError:
         raise
     except StoreError as error:

@@ -158,6 +158,22 @@ async def test_worker_that_may_not_read_its_keys_waits_for_the_permission(own_re
     await client.aclose()
 
 
+async def test_command_is_done_although_someone_edited_the_rules_of_our_user_meanwhile(own_redis):
+    async with FaultSystem(own_redis, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        customer, _ = await system.talking()
+        await system.client.execute_command("ACL", "SETUSER", "default", "-@scripting")
+        given = await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
+
+        async def says_so() -> bool:
+            return "redis: not permitted (NOPERM)" in await worker_lacks(system)
+
+        await system.eventually(says_so, "the worker says it")
+        await system.client.execute_command("ACL", "SETUSER", "default", "+@all")
+        assert (await system.outcome_of(given)).status == "done"
+        assert not await system.client.xlen(system.keys.dead)
+        await all_hang_up(system, outage_s=TROUBLE_S)
+
+
 def fails_to_save(server: RedisServer) -> None:
     """Its folder is gone, so that it can't write a snapshot, and refuses all writes because of that."""
     gone = server.folder / "gone"

@@ -14,7 +14,7 @@ from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 from tests.support.memory_redis.values import Reply
 
 #: What a refused command meets, the usual one several times.
-_REFUSALS = (Fault.UNREACHABLE,) * 5 + (Fault.LOADING, Fault.READ_ONLY, Fault.FULL, Fault.SILENT)
+_REFUSALS = (Fault.UNREACHABLE,) * 5 + (Fault.LOADING, Fault.READ_ONLY, Fault.FULL, Fault.SILENT, Fault.FORBIDDEN)
 _LOST = (Fault.REPLY_LOST,) * 5 + (Fault.SILENT_AFTER,)
 
 

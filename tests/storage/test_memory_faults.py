@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import BusyLoadingError, NoPermissionError, NoScriptError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -47,7 +47,7 @@ def once(fault: Fault, name: str | None = None) -> Callable[[str], Fault | None]
     (Fault.UNREACHABLE, RedisConnectionError, False), (Fault.REPLY_LOST, RedisConnectionError, True),
     (Fault.SILENT, RedisTimeoutError, False), (Fault.SILENT_AFTER, RedisTimeoutError, True),
     (Fault.FULL, OutOfMemoryError, False), (Fault.READ_ONLY, ReadOnlyError, False),
-    (Fault.LOADING, BusyLoadingError, False),
+    (Fault.LOADING, BusyLoadingError, False), (Fault.FORBIDDEN, NoPermissionError, False),
 ])  # fmt: skip
 async def test_fault_of_one_command(memory, client, fault, error, is_done) -> None:
     memory.fault = once(fault)

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.check.redis_server import check_reachable
-from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
@@ -92,16 +92,18 @@ async def test_server_that_is_not_there_is_described(url, reason, state, tmp_pat
 
 
 @each(
-    "text, words",
+    "text, kind, words",
     [
-        ("DB index is out of range", "Redis has no database with the number in REDIS_URL"),
-        ("WRONGTYPE Operation against a key", "Redis refused (WRONGTYPE)"),
-        ("NOAUTH Authentication required.", LOGIN_REFUSED),
+        ("DB index is out of range", StoreError, "Redis has no database with the number in REDIS_URL"),
+        ("WRONGTYPE Operation against a key", StoreError, "Redis refused (WRONGTYPE)"),
+        ("NOAUTH Authentication required.", StoreForbiddenError, LOGIN_REFUSED),
+        ("WRONGPASS invalid username-password pair", StoreForbiddenError, LOGIN_REFUSED),
+        ("NOPERM this user has no permissions", StoreForbiddenError, "Redis refused (NOPERM)"),
     ],
 )
-def test_refusal_for_good_is_described(text, words) -> None:
+def test_refusal_of_a_key_differs_from_one_of_the_user(text, kind, words) -> None:
     ours = to_store_error(ResponseError(text))
-    assert (type(ours), str(ours)) == (StoreError, words)
+    assert (type(ours), str(ours)) == (kind, words)
 
 
 @each("link", ["__cause__", "__context__"])
@@ -197,7 +199,9 @@ async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
         ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -OOM command not allowed when used",
          "full (OOM)", True),
         ("NOAUTH Authentication required.", "password refused", True),
-        ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", False),
+        ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -NOPERM The user can't run this",
+         "not permitted (NOPERM)", True),
         ("ERR something of tomorrow", "refuses (ERR)", False),
     ],
 )  # fmt: skip

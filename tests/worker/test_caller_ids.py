@@ -61,23 +61,28 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
 
 
 async def test_without_twilio_the_command_is_to_be_given_again():
-    caller_ids, http, _ = account_with(OTHER)
+    """Later commands wait for the lookup, so Twilio is not asked again at once."""
+    caller_ids, http, clock = account_with(OTHER)
     http.first_answers = {LIST: OutcomeUnknownError()}
 
-    with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not confirm .*; try again$"):
-        await caller_ids.check(OTHER)
+    for clock.now_s in (0.0, 9.9):
+        with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not confirm .*; try again$"):
+            await caller_ids.check(OTHER)
+    assert len(http.requests) == 1
 
+    clock.now_s = 10.0
     await caller_ids.check(OTHER)
 
 
 @in_virtual_time
-async def test_a_silent_twilio_holds_up_the_sessions_next_command_for_two_seconds(loop: VirtualLoop) -> None:
+async def test_a_silent_twilio_holds_up_later_commands_for_two_seconds_in_all(loop: VirtualLoop) -> None:
     class SilentHttp(ScriptedHttp):
         async def request(self, *_request: object, **_others: object) -> Response:
             await asyncio.Event().wait()
             raise AssertionError
 
     caller_ids, _, _ = account_with(http_type=SilentHttp)
-    with pytest.raises(BadCommandError, match=r"; try again$"):
-        await caller_ids.check(OTHER)
+    for number in (OTHER, STRANGE, OTHER):
+        with pytest.raises(BadCommandError, match=r"; try again$"):
+            await caller_ids.check(number)
     assert loop.time() == 2.0

@@ -21,8 +21,10 @@ from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
+from conferral.worker import router
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from tests.support.entries import event_in
+from tests.support.memory_redis import Fault, MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 
@@ -127,6 +129,29 @@ async def test_the_outcome_says_who_gave_the_command(routing, given, by):
     found = await command_stream.read_outcome(routing.client, routing.keys, entry_id)
     assert found.exists
     assert found.by == by
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "given", "status"),
+    [
+        ("EXISTS", TRANSFER, ""), ("claim_command", TRANSFER, ""), ("XADD", TRANSFER, ""), ("XDEL", TRANSFER, ""),
+        ("report_command", {"type": "dance"}, "rejected"),
+    ],
+)  # fmt: skip
+async def test_command_waits_while_someone_edits_the_rules_of_our_user(monkeypatch, forbidden, given, status):
+    monkeypatch.setattr(router, "PAUSE_S", 0.01)
+    server, refusals = MemoryServer(SystemClock().wall_ms), [Fault.FORBIDDEN] * 2
+    async with routing_on(server) as routing:
+        await routing.know(CALL_SID)
+        entry_id = await routing.client.xadd(routing.keys.commands, given)
+        server.fault = lambda name: refusals.pop() if refusals and name == forbidden else None
+
+        await routing.run(routing.is_done)
+
+        assert not refusals
+        assert not await routing.client.xlen(routing.keys.dead)
+        assert {event.command_id for event in await routing.events()} == (set() if status else {entry_id.decode()})
+        assert (await routing.outcome(entry_id.decode()))[0] == status
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from pydantic import SecretStr
@@ -71,6 +71,33 @@ async def test_refused_worker_asks_every_second_until_another_is_accepted_and_th
         ownership.is_other_accepted = False
         await asyncio.sleep(1.0)  # a delay: virtual time
     assert [line["event"] for line in lines] == ["standby_begun", "standby_ended"]
+    stop.set()
+    await watching
+
+
+@in_virtual_time
+async def test_standby_ends_also_after_another_request_was_accepted(loop: VirtualLoop) -> None:
+    """A hang-up that is being retried may be the first request that Twilio accepts again."""
+    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=False, name="one", metrics=Metrics())
+    watch, stop = CredentialsWatch(core, AsyncMock(), Mock(is_other_accepted=True)), asyncio.Event()
+    watching = asyncio.create_task(watch.run(stop))
+    await asyncio.sleep(1.0)  # a delay: virtual time
+    assert core.is_on_standby
+    watch.observe(RequestResult(204, 0, 0.0, 0.0))
+    await asyncio.sleep(6.0)  # a delay: virtual time
+    assert (core.is_on_standby, value_of(core.metrics.worker_standby)) == (False, 0)
+    stop.set()
+    await watching
+
+
+@in_virtual_time
+async def test_standby_ends_without_another_worker_though_the_probe_fails_strangely(loop: VirtualLoop) -> None:
+    core: Any = SimpleNamespace(is_accepted=False, is_on_standby=True, name="one", metrics=Metrics())
+    watch = CredentialsWatch(core, AsyncMock(side_effect=KeyError), Mock(is_other_accepted=False))
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch.run(stop))
+    await asyncio.sleep(1.0)  # a delay: virtual time
+    assert not core.is_on_standby
     stop.set()
     await watching
 

@@ -129,6 +129,26 @@ async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
 
 
 @both_ways
+@pytest.mark.parametrize("is_in_line", [True, False], ids=["in line", "waits for a slot"])
+async def test_unwanted_dial_fails_at_once_although_no_request_may_leave(
+    system: ExecutorHarness, dial: Dial, is_in_line: bool
+) -> None:
+    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, 0.0))
+    if is_in_line:
+        system.submit(update("u"))
+    system.submit(dial)
+    await system.settle()
+
+    review(system, LEAVING)
+    await system.settle()
+
+    assert (system.finished, system.calls.asked) == (["d"], [])
+    assert isinstance(system.outcomes[0], EffectFailed)
+    system.executor.drop_partition(0)
+    await system.settle()
+
+
+@both_ways
 @unwanted
 async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, dial: Dial, changed: Session) -> None:
     paced.submit(dial)

@@ -13,6 +13,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
+    CallReceived,
     CallsRead,
     Complete,
     EffectFailed,
@@ -40,8 +41,12 @@ class Store:
         self.tokens: list[str] = []
         self.is_away = False
 
-    async def live_fields(self, _partition: int, _field: str) -> dict[str, str]:
-        return self._live
+    async def live_sessions(self, _partition: int) -> list[str]:
+        return [*self._live]
+
+    async def field_of(self, names: list[str], field: str) -> dict[str, str]:
+        assert field == "verified_entry_id"
+        return {name: self._live[name] for name in names}
 
     async def append(self, events: list[AccountSwept]) -> None:
         assert events, "never nothing"
@@ -59,9 +64,7 @@ async def begun(
     core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
     context: Any = SimpleNamespace(partition_store=store, core=core)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
-    await first_reads.begin()
-    if clock is None:
-        first_reads.stop()
+    await first_reads.load()
     return first_reads
 
 
@@ -178,6 +181,7 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
 async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
     store = Store(live="abcde")
     first_reads = await begun(store, ClusterClock(loop, 0.0))
+    requesting = asyncio.create_task(first_reads.request_all())
     first_reads.admit([(Entry("6-1", {}), Complete(session_id="e"))])
     for second, asked in [(0.5, "ea"), (1.5, "eabc"), (2.5, "eabcd"), (9.5, "eabcd"), (10.5, "eabcdea")]:
         await asyncio.sleep(second - loop.time())  # a delay: virtual time
@@ -191,7 +195,7 @@ async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: Vir
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     await first_reads.request_reads_of_waiting()
     assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
-    first_reads.stop()
+    requesting.cancel()
 
 
 @in_virtual_time
@@ -199,8 +203,25 @@ async def test_read_that_could_not_be_requested_is_requested_again_with_the_othe
     store = Store(live="abc")
     store.is_away = True
     first_reads = await begun(store, ClusterClock(loop, 0.0))
+    requesting = asyncio.create_task(first_reads.request_all())
     await asyncio.sleep(0.5)  # a delay: virtual time
     store.is_away = False
     await asyncio.sleep(10.0)  # a delay: virtual time
     assert "".join(store.asked) == "cab"
-    first_reads.stop()
+    requesting.cancel()
+
+
+@in_virtual_time
+async def test_read_of_a_session_that_redis_had_lost_is_requested_again_too(loop: VirtualLoop) -> None:
+    store = Store(live="")
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    requesting = asyncio.create_task(first_reads.request_all())
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    store.is_away = True
+    opened = CallReceived(session_id="s", call_sid="CA1", customer_address="anonymous", agent_address=BOB)
+    first_reads.admit([(Entry("4-1", {}), opened), left("4-2")])
+    await first_reads.request_reads_of_waiting()
+    store.is_away = False
+    await asyncio.sleep(12.0)  # a delay: virtual time
+    assert store.asked == ["s"]
+    requesting.cancel()

@@ -152,6 +152,9 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     assert why.startswith("no request may leave")
     assert of_twilio == "twilio: no answer"
     assert not worker.keeper.owns("commands")
+    team.server.fault = lambda name: Fault.FORBIDDEN if name == "answer_tick" else None
+    await team.passes(1.0)
+    assert (await problems())[0] == "redis: not permitted (NOPERM)", "although the probe may write"
     team.server.fault = lambda _name: Fault.FULL
     assert await problems() == ["redis: full (OOM)", "twilio: no answer"]
     team.server.fault = None

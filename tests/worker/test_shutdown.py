@@ -1,6 +1,7 @@
 """A worker stops in bounded time, even if Redis or Twilio is silent. In virtual time."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +11,8 @@ from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import Fault, MemoryServer
-from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, ClusterMember, WorkerCluster
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, ClusterMember, WorkerCluster, cluster_of_one
 
 
 async def _stop_while_busy(member: ClusterMember, partitions: set[int]) -> None:
@@ -53,6 +55,19 @@ async def test_worker_that_stops_before_it_has_reached_redis_has_not_failed(loop
             await asyncio.sleep(0.1)
         stop.set()
         assert await running == 0
+
+
+@in_virtual_time_with("team, member", partial(cluster_of_one, partitions=1))
+async def test_stop_waits_for_no_read_that_would_begin_after_it(team: WorkerCluster, member: ClusterMember) -> None:
+    await team.passes(2.9)
+    team.server.latency = lambda _name: (0.0, 0.4)
+    confirmed = asyncio.Event()
+    team.server.fault = lambda name: confirmed.set() if name == "hold_partition" else None
+    await confirmed.wait()  # its answer is on the way, so no read runs
+    began_s = team.loop.time()
+    await team.leave(member)
+    assert team.loop.time() - began_s < 2.0
+    assert await team.holders() == {}
 
 
 @in_virtual_time

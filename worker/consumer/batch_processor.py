@@ -44,6 +44,8 @@ class BatchProcessor:
         first_reads: FirstReads,
     ) -> None:
         self.is_stopping = False
+        #: Whether decisions are being made or committed.
+        self.is_deciding = False
         self._partition = partition
         self._lease = lease
         self._context = context
@@ -62,7 +64,11 @@ class BatchProcessor:
         parsed = await self._parse(entries)
         admitted = self._first_reads.admit(parsed)
         await self._first_reads.request_reads_of_waiting()
-        await self._process(admitted)
+        self.is_deciding = True
+        try:
+            await self._process(admitted)
+        finally:
+            self.is_deciding = False
         return len(admitted) < len(parsed)
 
     async def _process(self, events: Events, *, is_alone: bool = False) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
@@ -78,9 +79,12 @@ class PostCommitWrites:
             failed = await self._store.finish_writes(self._partition, writes)
             for write in writes:
                 error = failed.get(write.write_id)
-                if error is not None and not isinstance(error, StoreUnreachableError):
+                if isinstance(error, StoreUnreachableError):
+                    log_unreachable(error, partition=self._partition)
+                elif error is not None:
                     await self._keep_or_drop_refused(write, error)
-        except StoreUnreachableError:
+        except StoreUnreachableError as error:
+            log_unreachable(error, partition=self._partition)
             return writes
         except StoreError:
             return []  # they stay in the outbox
@@ -159,8 +163,8 @@ class Dispatcher:
                 outcomes.append((entry.work, entry.committed_at_ms))
             else:
                 writes.append(entry.work)
-        self.writes.start(writes)
         await self._quarantine.submit_all(jobs, outbox, self._open_effects)
+        self.writes.start(writes)
         if outcomes:
             await self._restore_outcomes(outcomes)
 

@@ -73,27 +73,27 @@ class FirstReads:
         self._waiting: defaultdict[str, Events] = defaultdict(list)
         self._ready: list[Entry] = []
         self._newest_id = parse_entry_id(lease.newest_id)
-        self._task: asyncio.Task[None] | None = None
+        #: Whether Redis may lack what came before the takeover.
+        self._is_verifying = False
         self._request_numbers = itertools.count()
 
-    async def begin(self) -> None:
-        """Make live sessions read Twilio; none if Redis lacks nothing."""
-        if self._lease.is_verifying(self._clock):
-            read_at = await self._store.live_fields(self._partition, "verified_entry_id")
-            self._verified = {
-                name
-                for name, entry_id in read_at.items()
-                if ENTRY_ID.fullmatch(entry_id) and parse_entry_id(entry_id) > self._newest_id
-            }
-            self._unread = {name: None for name in read_at if name not in self._verified}
-            self._task = asyncio.get_running_loop().create_task(self._request_all())
-            if self._unread:
-                log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
+    async def load(self) -> None:
+        """Find the live sessions that must read; none if Redis lacks nothing.
 
-    def stop(self) -> None:
-        """Leave the rest to the next holder."""
-        if self._task is not None:
-            self._task.cancel()
+        It may be repeated.
+        """
+        self._is_verifying = self._lease.is_verifying(self._clock)
+        if not self._is_verifying:
+            return
+        read_at = await self._store.field_of(await self._store.live_sessions(self._partition), "verified_entry_id")
+        self._verified = {
+            name
+            for name, entry_id in read_at.items()
+            if ENTRY_ID.fullmatch(entry_id) and parse_entry_id(entry_id) > self._newest_id
+        }
+        self._unread = {name: None for name in read_at if name not in self._verified}
+        if self._unread:
+            log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
 
     def is_unread(self, session_id: str) -> bool:
         """Whether a session must still read."""
@@ -119,7 +119,7 @@ class FirstReads:
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
-        if self._task is None:
+        if not self._is_verifying:
             return events
         admitted = []
         for entry, event in events:
@@ -212,10 +212,10 @@ class FirstReads:
             if event.sequence is not None and event.sequence < newest[event.source] and self._is_old(entry)
         ]
 
-    async def _request_all(self) -> None:
-        """Request reads, some at a time, until all sessions have read."""
+    async def request_all(self) -> None:
+        """Request reads, some at a time, while any session may have to read."""
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
-            while self._unread:
+            while self._lease.is_verifying(self._clock):
                 now_s = self._clock.monotonic_s()
                 due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
                 due.sort(key=lambda name: name not in self._waiting)

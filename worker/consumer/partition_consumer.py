@@ -138,7 +138,8 @@ class PartitionConsumer:
         self.sessions = self._batches.sessions
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
-        self._firing: asyncio.Task[None] | None = None
+        #: What runs next to the reads, from the takeover to the end.
+        self._tasks: list[asyncio.Task[None]] = []
         #: The last entry read; while others wait, the next read starts there.
         self._last_read_id = "0"
         #: Entries still to be decided one by one after a worker's death, count.
@@ -148,6 +149,11 @@ class PartitionConsumer:
     def is_active(self) -> bool:
         """Whether the consumer still runs."""
         return not self.is_lost and not self.is_stopping
+
+    @property
+    def has_timed_nothing(self) -> bool:
+        """Whether it has decided nothing that still lives, and decides nothing."""
+        return self._has_taken_over and not self.sessions and not self._batches.is_deciding
 
     async def run(self) -> None:
         """Run until the lease is lost or the worker stops; finish the batch."""
@@ -165,9 +171,8 @@ class PartitionConsumer:
             # After an unexpected error, the partition is claimed again, so that its effects are verified.
             self.is_lost = self.is_lost or not is_well
             self._dispatcher.stop()
-            self._first_reads.stop()
-            if self._firing is not None:
-                self._firing.cancel()
+            for task in self._tasks:
+                task.cancel()
         await self._dispatcher.writes.wait_finished()
 
     def stop(self) -> None:
@@ -198,15 +203,18 @@ class PartitionConsumer:
             raise LeaseLostError(str(error)) from error
 
     async def _take_over(self) -> None:
-        """Takeover: restore timers, outbox, and quarantine, before any entry."""
-        await self._first_reads.begin()
+        """Takeover: restore timers, outbox, and quarantine, before any entry.
+
+        After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
+        """
+        await self._first_reads.load()
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(max_timer_lengths_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = BATCH_MAX if self._is_after_death else 0
         await self._quarantine.begin(after_death=self._is_after_death)
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
-        self._firing = self._firing or asyncio.get_running_loop().create_task(self._fire_timers())
+        self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
         self._has_taken_over = True
 
     async def _run_once(self) -> None:
@@ -219,14 +227,17 @@ class PartitionConsumer:
             return
         after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         count = 1 if self._suspects_left else BATCH_MAX
-        entries = await self._context.partition_store.read(self.number, count, after_id)
-        if not self.is_active:
-            return
-        if entries:
+        if entries := await self._read(count, after_id):
             self._last_read_id = entries[-1].entry_id
             await self._decide(entries)
         elif not self._first_reads.has_waiting:
             self._suspects_left = 0
+
+    async def _read(self, count: int, after_id: str) -> list[Entry]:
+        """Return the next entries; none once it stops, and then don't wait."""
+        # A stop ends the read that it finds, but none that begins later.
+        entries = await self._context.partition_store.read(self.number, count, after_id) if self.is_active else []
+        return entries if self.is_active else []
 
     async def _confirm_when_due(self) -> None:
         """Compare the partition with its key at times, or raise LeaseLostError.

@@ -208,8 +208,9 @@ class Execution:
         await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
         priority = Priority.ENDING if effect.is_ending else Priority.READ if is_read else Priority.CHANGE
-        # A read keeps its place: if it expired, it would be emitted again, behind all others.
-        deadline_s = math.inf if is_read else self._deadline_s
+        # A read keeps its place: if it expired, it would be emitted again, behind all others. Until a canceled dial is
+        # known to have failed, someone may be on hold: it waits for no slot.
+        deadline_s = math.inf if is_read else -math.inf if self.is_cancelled else self._deadline_s
         requested_at_s = context.core.clock.monotonic_s()
         async with context.limiter.slot(priority, deadline_s=deadline_s) as has_slot:
             if is_read:

@@ -80,7 +80,7 @@ class Executor:
         self._cancel(session_id, lambda one: one.is_cancelled and one.is_unsent)
 
     def cancel_unwanted_dials(self, sessions: Mapping[str, Session]) -> None:
-        """Cancel waiting dials that their changed sessions no longer want.
+        """Cancel unsent dials that their changed sessions no longer want.
 
         Each fails immediately: a party may be on hold until the session knows that no one is dialed.
         """
@@ -183,9 +183,9 @@ class Executor:
 
 
 def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
-    """Whether it is a dial that waits, and that its session no longer wants."""
+    """Whether it is an unsent dial that its session no longer wants."""
     effect = execution.job.effect
-    if not isinstance(effect, Dial) or execution.has_begun or execution.is_cancelled:
+    if not isinstance(effect, Dial) or not execution.is_unsent or execution.is_cancelled:
         return False
     return not DialStatus.of(session, effect.effect_id).is_wanted
 

@@ -15,9 +15,10 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.errors import as_store_errors as as_store_errors
-from conferral.storage.connection.errors import is_transient
+from conferral.storage.connection.errors import to_store_error
 from conferral.storage.connection.redis_classes import ErrorMappingRedis, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
@@ -162,8 +163,12 @@ async def run_or_raise(client: Client, *commands: Command) -> list[Any]:
     with as_store_errors():
         answers = await run_all(client, commands)
         if errors := [one for one in answers if isinstance(one, Exception)]:
-            raise next(filter(is_transient, errors), errors[0])
+            raise next(filter(_is_passing, errors), errors[0])
     return answers
+
+
+def _is_passing(error: Exception) -> bool:
+    return isinstance(to_store_error(error), StoreUnreachableError)
 
 
 async def run_each(client: Client, commands: Iterable[Command]) -> list[Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from redis import exceptions as redis_errors
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreForbiddenError, StoreUnreachableError
 
 #: Redis's error codes for operators; docs/operating.md says what to do. Source: Redis docs and shared error replies.
 STATES = {
@@ -33,6 +33,8 @@ _NOT_CONNECTED = frozenset({"connection refused", "no such socket", "host name n
 SILENT_STATES = _NOT_CONNECTED | {NO_ANSWER}
 TIMED_OUT = "did not answer in time"
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
+#: What Redis says about our user, not about one key or command: it ends when a person changes the user's rules.
+FORBIDDEN_WORDS = LOGIN_WORDS | {"NOPERM"}
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
@@ -102,7 +104,7 @@ def error_word(error: object) -> str:
         return "WRONGPASS" if login_refused else error_word(error.__cause__)
     text = str(error)
     if text.startswith("Error running script"):  # before Redis 7, the code is in the middle
-        return next((word for word in sorted(TRANSIENT_WORDS) if f"{word} " in text), "script")
+        return next((word for word in sorted(TRANSIENT_WORDS | FORBIDDEN_WORDS) if f"{word} " in text), "script")
     word = text.partition(" ")[0]
     return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
@@ -149,6 +151,8 @@ def to_store_error(error: Exception, key: str = "") -> StoreError:
     ours: StoreError
     if word in TRANSIENT_WORDS:
         ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
+    elif word in FORBIDDEN_WORDS:
+        ours = StoreForbiddenError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word == "MOVED":
         ours = StoreError(CLUSTER_SETTING_MISSING)
     elif isinstance(error, NoClusterError):
@@ -158,9 +162,7 @@ def to_store_error(error: Exception, key: str = "") -> StoreError:
     elif word == "WRONGTYPE" and key:
         ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
     elif isinstance(error, redis_errors.ResponseError):
-        ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
-    elif word in LOGIN_WORDS:
-        ours = StoreUnreachableError(LOGIN_REFUSED)
+        ours = StoreError(f"Redis refused ({word})")
     else:
         reason = unreachable_reason(error)
         problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"

@@ -17,7 +17,7 @@ from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.lifecycle import wait_at_most
-from conferral.runtime.log import LogRateLimit
+from conferral.runtime.log import LogRateLimit, forbidden_state
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
@@ -238,7 +238,7 @@ class BatchingIngest:
             await ask(self._client, "SET", self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
-        return ""
+        return forbidden_state()  # a single command tells little: the user may lack another
 
     async def redis_warnings(self) -> list[str]:
         """Return what else operators must change in Redis, one line each."""

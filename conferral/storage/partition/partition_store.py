@@ -115,9 +115,13 @@ class PartitionStore:
         """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
 
-    async def live_fields(self, partition: int, field: str) -> dict[str, str]:
-        """Return a field of each live session, by id; empty where it has none."""
-        names = sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
+    async def live_sessions(self, partition: int) -> list[str]:
+        """Return the ids of the live sessions."""
+        found = await ask(self._client, "SMEMBERS", self._keys.live(partition))
+        return sorted(name.decode(errors="replace") for name in found)
+
+    async def field_of(self, names: Sequence[str], field: str) -> dict[str, str]:
+        """Return a field of each session, by id; empty where it has none."""
         answers = await run_each(self._client, [("HGET", self._keys.session(name), field) for name in names])
         return {name: (raw or b"").decode(errors="replace") for name, raw in zip(names, answers, strict=True)}
 

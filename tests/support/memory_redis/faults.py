@@ -18,5 +18,7 @@ class Fault(Enum):
     FULL = "full"
     #: It was a primary until just now.
     READ_ONLY = "read-only"
+    #: Someone edits the rules of our user, which may do nothing meanwhile.
+    FORBIDDEN = "forbidden"
     #: It has just started and still reads its file.
     LOADING = "loading"

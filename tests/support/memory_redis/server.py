@@ -23,6 +23,7 @@ SCRIPT_NAMES = {script.sha.encode(): name for name, script in SCRIPTS.items()}
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
 READ_ONLY = "READONLY You can't write against a read only replica."
 NO_REPLICAS = "NOREPLICAS Not enough good replicas to write."
+FORBIDDEN = "NOPERM this user has no permissions to run the command"
 LOADING = "LOADING Redis is loading the dataset in memory"
 
 
@@ -171,6 +172,8 @@ class MemoryServer:
         command = self._table.get(argv[0]) or self._find(argv)
         if self._fault_now is Fault.LOADING:
             raise Refusal(LOADING)
+        if self._fault_now is Fault.FORBIDDEN:
+            raise Refusal(FORBIDDEN)
         if command.grows and (self.is_full or self._fault_now is Fault.FULL):
             raise Refusal(OOM)
         if command.writes:
