@@ -200,7 +200,7 @@ class OutcomeSender:
             return 0.0
         taken = await self._queue.take(state.position)
         if free := CONCURRENT_REQUESTS_MAX - len(self._sending):
-            for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
+            for head in await self._queue.due(self._now_ms(), free, besides={*self._sending}):
                 self._sending[head.session] = asyncio.create_task(self._send(head))
         return 0.0 if taken == CHUNK else POLL_S
 

@@ -15,7 +15,8 @@ from conferral.storage.keys import Keys
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000
-_HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,20}-[0-9]{1,20})")
+#: `settle_outcome` removes what does not match.
+_HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,19}-[0-9]{1,19})(?: .*)?", re.DOTALL)
 #: An entry's id in the stream, and its fields.
 StoredOutcome = tuple[str, dict[str, str]]
 
@@ -39,6 +40,7 @@ class QueuedOutcome:
     """The first outcome of a session's queue."""
 
     session: str
+    #: Empty if the queue can't be read.
     entry_id: str
     #: How often sending it has failed (count).
     failures: int
@@ -97,13 +99,16 @@ class OutcomeQueue:
         if not sessions:
             return []
         queued = await ask(self._client, "HMGET", self._keys.sending, *sessions)
-        # Another program may have written one, whose first entry does not exist then.
-        heads = [_HEAD.match((text or b"").decode(errors="replace")) for text in queued]
-        first = [(int(head[1]), head[2]) if head else (0, "0-0") for head in heads]
-        entries = dict(await self.read([entry_id for _, entry_id in first]))
+        first: dict[str, tuple[str, int]] = {}
+        for session, text in zip(sessions, queued, strict=True):
+            if head := _HEAD.fullmatch((text or b"").decode(errors="replace")):
+                first[session] = head[2], int(head[1])
+            else:  # settled since the read of what is due, or another program's
+                await self.settle(QueuedOutcome(session, "", 0, {}), now_ms)
+        entries = dict(await self.read(entry_id for entry_id, _ in first.values()))
         return [
             QueuedOutcome(session, entry_id, failures, entries.get(entry_id, {}))
-            for session, (failures, entry_id) in zip(sessions, first, strict=True)
+            for session, (entry_id, failures) in first.items()
         ]
 
     async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
