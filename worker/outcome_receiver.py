@@ -1,4 +1,4 @@
-"""Requests with outcomes: signed, and judged by the status line of the answer alone.
+"""Requests with outcomes: signed, and judged by the status line alone.
 
 HTTP libraries refuse an answer for its headers, which don't matter here, and hide its status then. So the few lines of
 an answer that matter are read here. Requests follow Standard Webhooks. Whatever the receiver answers costs little: no

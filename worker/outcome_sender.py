@@ -110,7 +110,7 @@ class OutcomeSender:
     async def _send(self, head: QueuedOutcome) -> None:
         """Send the first outcome of a session's queue, and store the result."""
         try:
-            answer = Answer("malformed")  # if it can't be sent at all
+            answer = Answer("malformed", reason="it can't be sent; the log has the error")
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
                     started_s = self._core.clock.monotonic_s()
@@ -129,20 +129,30 @@ class OutcomeSender:
             self._wake.set()
 
     def _result_write(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
-        """Log an answer; return the write to Redis for it, which may be repeated."""
+        """Log an answer; return the writes to Redis for it, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
-        if not head.fields and (count := self._log_limit.count("trimmed", LOG_EVERY_S)):
-            log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
-        if not head.fields or answer.result == "delivered":
+        if not head.fields:
+            if count := self._log_limit.count("trimmed", LOG_EVERY_S):
+                log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
             return lambda: queue.settle(head, self._now_ms())
+        if answer.result == "delivered":
+            return lambda: self._store_success(head)
         if answer.result == "gone":
             log.error("outcomes_stopped", status=answer.status, entry_id=head.entry_id)
             return lambda: queue.stop(self._now_ms())
-        if count := self._log_limit.count(answer.result, LOG_EVERY_S):
-            log.warning("outcome_refused", reason=answer.result, status=answer.status, attempt=failures, count=count)
+        if count := self._log_limit.count(answer.reason, LOG_EVERY_S):
+            log.warning("outcome_refused", reason=answer.reason, status=answer.status, attempt=failures, count=count)
         if failures > len(RETRY_DELAYS_S):
-            log.error("outcome_abandoned", entry_id=head.entry_id, reason=answer.result, attempt=failures)
-            return lambda: queue.give_up(head, self._now_ms())
+            log.error("outcome_abandoned", entry_id=head.entry_id, reason=answer.reason, attempt=failures)
+            return lambda: self._store_failure(answer, queue.give_up(head, self._now_ms()))
         delay_s = RETRY_DELAYS_S[failures - 1] * self._rng.uniform(1, 1 + JITTER)
         delay_s = max(delay_s, min(answer.retry_after_s, RETRY_AFTER_MAX_S))
-        return lambda: queue.delay(head, failures, self._now_ms() + round(1000 * delay_s))
+        return lambda: self._store_failure(answer, queue.delay(head, failures, self._now_ms() + round(1000 * delay_s)))
+
+    async def _store_success(self, head: QueuedOutcome) -> None:
+        await self._queue.settle(head, self._now_ms())
+        await self._queue.note_success()
+
+    async def _store_failure(self, answer: Answer, write: Awaitable[None]) -> None:
+        await write
+        await self._queue.note_failure(self._now_ms(), answer.reason)
