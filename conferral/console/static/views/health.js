@@ -183,8 +183,7 @@ function Failed({ code }) {
   if (/^\d{5}$/.test(code)) {
     return html`<${Code} code=${code} />`;
   }
-  // In a session, the same word means an unanswered phone.
-  return html`<${Text} value=${code === "no-answer" ? "no reply from Twilio" : code} />`;
+  return html`<${Text} value=${code === "unknown" ? "no reply from Twilio" : code} />`;
 }
 
 /** Failed and unanswered requests since the processes' start, by Twilio's code, with rates. */
