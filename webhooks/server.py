@@ -43,7 +43,7 @@ class Health:
             return []
         try:
             async with store_timeout(READY_DEADLINE_S):
-                return await self._ingest.redis_warnings()
+                return await self._ingest.warnings()
         except StoreError:
             return []
 

@@ -1,135 +1,30 @@
-"""Delivery of outcomes over HTTP: signed, in order, and retried.
+"""Delivery of outcomes over HTTP: in order, and retried.
 
-One worker at a time sends the stream.
-
-The queue in Redis says what is due, so that a successor continues. An outcome may be sent again, never lost: it leaves
-the queue after the receiver's answer. Requests follow Standard Webhooks. Whatever the receiver answers costs little: no
-body is read, headers have limits, and redirects are not followed.
+One worker at a time sends the stream. The queue in Redis says what is due, so that a successor continues. An outcome
+may be sent again, never lost: it leaves the queue after the receiver's answer.
 """
 
 import asyncio
 import random
-import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Awaitable, Callable
 
-import aiohttp
 import structlog
-from standardwebhooks.webhooks import Webhook
 
 from conferral.operations.outcomes import outcome_message
-from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import CHUNK
 from conferral.storage.outcome_queue import OutcomeQueue, QueuedOutcome
-from conferral.telephony.errors import retry_after_s
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
+from conferral.worker.outcome_receiver import Answer
 
 log = structlog.get_logger()
 
 #: Concurrent requests.
 CONCURRENT_REQUESTS_MAX = 16
-#: How long an answer may take, seconds.
-TIMEOUT_S = 10.0
-#: Limits of an answer's headers: their count, and the size of each and of the first line (bytes).
-HEADERS_MAX, LINE_MAX_BYTES = 64, 4096
-#: How much of an answer is read at a time, and waits in memory (bytes).
-BUFFER_BYTES = 4096
-
-Result = Literal["delivered", "gone", "redirected", "refused", "failed", "timeout", "unreachable", "malformed"]
-_BY_STATUS: dict[int, Result] = {2: "delivered", 3: "redirected", 4: "refused"}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one request."""
-
-    result: Result
-    #: HTTP status; 0 without an answer.
-    status: int = 0
-    retry_after_s: float = 0.0
-
-
-class OutcomeReceiver:
-    """Where outcomes are sent; opens its session at the first request."""
-
-    def __init__(self, url: str, secrets: Sequence[str], clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._url = url
-        self._signers = [Webhook(one) for one in secrets]
-        self._clock = clock
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._session: aiohttp.ClientSession | None = None
-
-    @classmethod
-    def of(cls, settings: ServiceSettings, clock: Clock) -> "OutcomeReceiver | None":
-        """Return the one in the settings; None without."""
-        if settings.outcomes_url is None or settings.outcomes_secret is None:
-            return None
-        return cls(settings.outcomes_url, settings.outcomes_secret.get_secret_value().split(" "), clock)
-
-    async def post(self, outcome_id: str, body: str) -> Answer:
-        """Send one outcome, signed for this moment; never raise for an answer."""
-        try:
-            # Leaving the block closes the connection, unless the whole body has arrived with the headers.
-            async with self._open_session().post(
-                self._url, data=body.encode(), headers=self._signed_headers(outcome_id, body), allow_redirects=False
-            ) as response:
-                result = "gone" if response.status == 410 else _BY_STATUS.get(response.status // 100, "failed")
-                return Answer(result, response.status, retry_after_s(response.headers))
-        except TimeoutError:
-            return Answer("timeout")
-        except (aiohttp.ClientConnectionError, OSError):
-            return Answer("unreachable")
-        except (aiohttp.ClientError, ValueError):  # an answer that aiohttp can't or won't parse
-            return Answer("malformed")
-
-    def _signed_headers(self, outcome_id: str, body: str) -> dict[str, str]:
-        now_s = self._clock.wall_ms() // 1000
-        at = datetime.fromtimestamp(now_s, UTC)
-        return {
-            "content-type": "application/json",
-            "webhook-id": outcome_id,
-            "webhook-timestamp": str(now_s),
-            "webhook-signature": " ".join(one.sign(outcome_id, at, body) for one in self._signers),
-        }
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONCURRENT_REQUESTS_MAX, socket_factory=_open_socket),
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                read_bufsize=BUFFER_BYTES,
-                max_headers=HEADERS_MAX,
-                max_line_size=LINE_MAX_BYTES,
-                max_field_size=LINE_MAX_BYTES,
-            )
-        return self._session
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-
-def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Return a socket with a small buffer.
-
-    What has arrived is parsed in one piece: with the usual buffer, a flood of interim responses would stop the loop.
-    """
-    opened = socket.socket(*address[:3])
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-    return opened
-
-
 #: Between two reads of the stream and the queue, seconds.
 POLL_S = 0.5
 #: After so many failures, an outcome is sent again after so long; in the end hourly for three days. Seconds.
@@ -200,7 +95,7 @@ class OutcomeSender:
             return 0.0
         taken = await self._queue.take(state.position)
         if free := CONCURRENT_REQUESTS_MAX - len(self._sending):
-            for head in await self._queue.due(self._now_ms(), free, besides=self._sending.keys()):
+            for head in await self._queue.due(self._now_ms(), free, besides={*self._sending}):
                 self._sending[head.session] = asyncio.create_task(self._send(head))
         return 0.0 if taken == CHUNK else POLL_S
 
@@ -215,7 +110,7 @@ class OutcomeSender:
     async def _send(self, head: QueuedOutcome) -> None:
         """Send the first outcome of a session's queue, and store the result."""
         try:
-            answer = Answer("malformed")  # if it can't be sent at all
+            answer = Answer("malformed", reason="it can't be sent; the log has the error")
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
                     started_s = self._core.clock.monotonic_s()
@@ -234,20 +129,30 @@ class OutcomeSender:
             self._wake.set()
 
     def _result_write(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
-        """Log an answer; return the write to Redis for it, which may be repeated."""
+        """Log an answer; return the writes to Redis for it, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
-        if not head.fields and (count := self._log_limit.count("trimmed", LOG_EVERY_S)):
-            log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
-        if not head.fields or answer.result == "delivered":
+        if not head.fields:
+            if count := self._log_limit.count("trimmed", LOG_EVERY_S):
+                log.error("outcomes_trimmed", entry_id=head.entry_id, count=count)
             return lambda: queue.settle(head, self._now_ms())
+        if answer.result == "delivered":
+            return lambda: self._store_success(head)
         if answer.result == "gone":
             log.error("outcomes_stopped", status=answer.status, entry_id=head.entry_id)
             return lambda: queue.stop(self._now_ms())
-        if count := self._log_limit.count(answer.result, LOG_EVERY_S):
-            log.warning("outcome_refused", reason=answer.result, status=answer.status, attempt=failures, count=count)
+        if count := self._log_limit.count(answer.reason, LOG_EVERY_S):
+            log.warning("outcome_refused", reason=answer.reason, status=answer.status, attempt=failures, count=count)
         if failures > len(RETRY_DELAYS_S):
-            log.error("outcome_abandoned", entry_id=head.entry_id, reason=answer.result, attempt=failures)
-            return lambda: queue.give_up(head, self._now_ms())
+            log.error("outcome_abandoned", entry_id=head.entry_id, reason=answer.reason, attempt=failures)
+            return lambda: self._store_failure(answer, queue.give_up(head, self._now_ms()))
         delay_s = RETRY_DELAYS_S[failures - 1] * self._rng.uniform(1, 1 + JITTER)
         delay_s = max(delay_s, min(answer.retry_after_s, RETRY_AFTER_MAX_S))
-        return lambda: queue.delay(head, failures, self._now_ms() + round(1000 * delay_s))
+        return lambda: self._store_failure(answer, queue.delay(head, failures, self._now_ms() + round(1000 * delay_s)))
+
+    async def _store_success(self, head: QueuedOutcome) -> None:
+        await self._queue.settle(head, self._now_ms())
+        await self._queue.note_success()
+
+    async def _store_failure(self, answer: Answer, write: Awaitable[None]) -> None:
+        await write
+        await self._queue.note_failure(self._now_ms(), answer.reason)

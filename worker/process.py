@@ -146,9 +146,11 @@ class Worker:
         if self._start_problem:
             return []
         try:
-            return [*(await config.read_warnings(self._core.client, self._core.keys)).values()]
+            found = [*(await config.read_warnings(self._core.client, self._core.keys)).values()]
+            problem = await outcome_queue.read_problem(self._core.client, self._core.keys)
         except StoreError:
             return []  # `problems` has it
+        return [*found, problem] if problem else found
 
     async def _wait_for_config(self, stop: asyncio.Event) -> None:
         """Wait until Redis has our configuration, or the stop."""

@@ -41,7 +41,8 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.outcome_sender import OutcomeReceiver, OutcomeSender
+from conferral.worker.outcome_receiver import OutcomeReceiver
+from conferral.worker.outcome_sender import OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from conferral.worker.sweep.diff import route_of_own_bridge
@@ -98,8 +99,7 @@ class WorkerParts:
         )
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
         self._http = environment.http(settings, clock=clock, metrics=metrics)
-        #: To Redis, Twilio, and the receiver of outcomes. Each connects when it is first used; all are closed, even if
-        #: closing one fails.
+        #: To Redis and Twilio. Each connects when it is first used; all are closed, even if closing one fails.
         self.connections = AsyncExitStack()
         for close in (core.client.aclose, blocking.aclose, core.reserved.aclose, self._http.close):
             self.connections.push_async_callback(close)
@@ -128,7 +128,6 @@ class WorkerParts:
         self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
-            self.connections.push_async_callback(receiver.close)
             owns_outcomes = partial(self.ownership.owns, OUTCOMES)
             self.outcomes = OutcomeSender(core, receiver.post, environment.rng, owns_outcomes)
         self.context = WorkerContext(

@@ -6,7 +6,7 @@ from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
-from conferral.check.workers import check_clocks, check_cluster, check_outcomes, check_workers
+from conferral.check.workers import check_clocks, check_cluster, check_dead_letters, check_outcomes, check_workers
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_connection import make_redis_client, redis_address
 from conferral.runtime.errors import StoreError
@@ -53,6 +53,7 @@ async def _check_store(
             lines += await check_cluster(client)
             lines += await check_workers(SessionQueries(client, keys))
             lines.append(await check_outcomes(SessionQueries(client, keys), settings))
+            lines.append(await check_dead_letters(client, keys))
             lines += await redis_server.check_streams(client, keys)
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)

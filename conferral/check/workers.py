@@ -10,9 +10,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage import coordinator
-from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, as_store_errors, server_time_ms
+from conferral.storage.connection.client import Client, as_store_errors, run_each, server_time_ms
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -115,16 +114,30 @@ async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> C
         return ok("outcomes", "not sent over HTTP: CONFERRAL_OUTCOMES_URL is not set")
     state, host = await OutcomeQueue(reader.client, reader.keys).read_state(), urlsplit(settings.outcomes_url).hostname
     if state.stopped_at_ms:
-        found = f"{host} answered 410 at {to_iso(state.stopped_at_ms)}; nothing is sent"
+        found = f"to {host}: {state.problem}"
         return fail("outcomes", found, "correct the receiver, then: conferral outcomes resend --since TIME")
     owner = (await coordinator.read_owners(reader.client, reader.keys))[coordinator.OUTCOMES]
     if not owner.at(await server_time_ms(reader.client, reader.keys.owners)).name:
         return warn("outcomes", f"no running worker sends them to {host}", "restart the workers with this URL")
+    number = "1 session waits" if state.waiting == 1 else f"{state.waiting:,} sessions wait"
+    waiting = f"; {number} to be sent" if state.waiting else ""
+    undelivered = f"; {state.undelivered:,} could not be delivered" if state.undelivered else ""
+    if state.problem:
+        fix = "correct the receiver: each outcome is sent again for three days"
+        return warn("outcomes", f"to {host}: {state.problem}{waiting}{undelivered}", fix)
     if state.undelivered:
-        found = f"{state.undelivered:,} could not be delivered to {host}"
-        return warn("outcomes", found, "correct the receiver, then: conferral dead resend --all")
-    number = "1 session is" if state.waiting == 1 else f"{state.waiting:,} sessions are"
-    return ok("outcomes", f"sent to {host}{f'; {number} waiting to be sent' if state.waiting else ''}")
+        fix = "correct the receiver, then: conferral dead resend --all"
+        return warn("outcomes", f"sent to {host}{waiting}{undelivered}", fix)
+    return ok("outcomes", f"sent to {host}{waiting}")
+
+
+async def check_dead_letters(client: Client, keys: Keys) -> CheckResult:
+    """Check whether entries could not be processed."""
+    (count,) = await run_each(client, [("XLEN", keys.dead)])  # `check_streams` reports another program's key
+    if not count:
+        return ok("dead letters", "none")
+    found = f"{count:,} {'entry' if count == 1 else 'entries'} could not be processed"
+    return warn("dead letters", found, "list them: conferral dead; then retry or drop them")
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:

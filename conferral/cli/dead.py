@@ -152,13 +152,14 @@ def retry_letters(
 
     Fix the cause first, for example with an update. A command keeps its id and runs once. Retry refuses a command that
     already has an outcome, and a message that would fail again. A command that never ran runs now, no matter how old
-    it is: a call from yesterday is dialed today. With --all, asks for confirmation on a terminal.
+    it is: a call from yesterday is dialed today. With --all, asks for confirmation on a terminal; without a terminal,
+    it needs --yes.
     """
     _require_ids_or_all(ids, reason, everything=everything)
     if ids:
         done = _with_dead_letters(lambda dead: dead.retry(ids))
     else:
-        count = _confirm_all("{count} will be processed again. Continue?", reason or "", yes=yes)
+        count = _confirm_all("retry", "{count} will be processed again. Continue?", reason or "", yes=yes)
         done = _with_dead_letters(lambda dead: dead.retry_all(reason or "", count))
     _print_result("retried", done, as_json=as_json)
 
@@ -177,15 +178,12 @@ def drop_letters(
     Without a terminal, --all needs --yes.
     """
     _require_ids_or_all(ids, reason, everything=everything)
-    if everything and not yes and not sys.stdin.isatty():
-        # A script that lists ids knows what it drops; `--all` needs an explicit `--yes`.
-        raise typer.BadParameter("without a terminal, needs --yes", param_hint="--all")
     if ids:
         if sys.stdin.isatty() and not yes:
             output.require_confirmation(f"{_count_text(len(ids))} will be deleted permanently. Continue?")
         done = _with_dead_letters(lambda dead: dead.drop(ids))
     else:
-        count = _confirm_all("{count} will be deleted permanently. Continue?", reason or "", yes=yes)
+        count = _confirm_all("drop", "{count} will be deleted permanently. Continue?", reason or "", yes=yes)
         done = _with_dead_letters(lambda dead: dead.drop_all(reason or "", count))
     _print_result("deleted", done, as_json=as_json)
 
@@ -197,17 +195,22 @@ def _require_ids_or_all(ids: list[str] | None, reason: str | None, *, everything
         raise typer.BadParameter("needs --all", param_hint="--reason")
 
 
-def _confirm_all(question: str, reason: str, *, yes: bool) -> int | None:
-    """Ask for confirmation; return the number confirmed, None if not asked.
+def _confirm_all(command: str, question: str, reason: str, *, yes: bool) -> int | None:
+    """Ask for confirmation; return the number confirmed, None with `--yes`.
 
-    Asks only on a terminal and without `--yes`. The caller then processes no more than this number, since others may
-    have come meanwhile.
+    The caller then processes no more than this number, since others may have come meanwhile.
 
     Args:
         reason: Counts only dead letters with this reason; empty: all.
+
+    Raises:
+        CommandNotDoneError: the user declined, or has no terminal.
     """
-    if yes or not sys.stdin.isatty():
+    if yes:
         return None
+    if not sys.stdin.isatty():
+        # A script that lists ids knows what it handles.
+        raise CommandNotDoneError(f"without a terminal, dead {command} --all needs --yes; nothing was done")
     groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}
     count = groups.get(reason, 0) if reason else sum(groups.values())
     why = f" ({reason})" if reason else ""

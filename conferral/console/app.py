@@ -30,6 +30,7 @@ from conferral.runtime.web.pages import add_headers, host_name, is_loopback_head
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import API_NAME, Permission, Token, Tokens
 from conferral.storage.connection.client import Client
+from conferral.storage.outcome_queue import read_problem
 
 log = structlog.get_logger()
 
@@ -180,19 +181,19 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 def _readyz_handler(redis: RedisAccess, tokens: Tokens) -> _Handler:
-    async def missing() -> list[str]:
+    async def read() -> tuple[list[str], str]:
         try:
             await redis.run(lambda reader: reader.commit_marks())
+            return [], await redis.run(lambda reader: read_problem(reader.client, reader.keys))
         except StoreError as error:
-            return [f"redis: {error.state or error}"]
-        return []
+            return [f"redis: {error.state or error}"], ""
 
-    shared = SharedResult(missing)  # anyone may request it, at any rate
+    shared = SharedResult(read)  # anyone may request it, at any rate
 
     async def ready(_request: web.Request) -> web.Response:
         """Report whether sessions can be read; if not, what is missing."""
-        lacks = await shared()
-        warnings = [tokens.problem] if tokens.problem else []
+        lacks, problem = await shared()
+        warnings = [*filter(None, (tokens.problem, problem))]
         return json_response({"ready": not lacks, "missing": lacks, "warnings": warnings}, 503 if lacks else 200)
 
     return ready

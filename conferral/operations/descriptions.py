@@ -15,8 +15,8 @@ from conferral.storage.queries.session_reader import LogEntry
 
 #: A number of requests in an entry; an hour of retries makes fewer than a million.
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
-#: The results of requests: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
-_FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
+#: The results of requests: `503 x2`, `429 code 20429 x1`, `unknown x1` (no response).
+_FAILED_ATTEMPT = re.compile(r"(unknown|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
 
 
 def effect_attempt_count(entry: LogEntry) -> int:

@@ -50,6 +50,8 @@ class Health:
     #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
     died: tuple[Process, ...]
     outcomes: SendingState
+    #: Why they don't arrive at the receiver; empty if they do, or none are sent.
+    outcomes_problem: str = ""
 
     @property
     def unassigned(self) -> tuple[int, ...]:
@@ -78,6 +80,7 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     owners = await coordinator.read_owners(client, keys)
     # Another program's key must not hide the rest.
     dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])
+    outcomes = await OutcomeQueue(client, keys).read_state()
     return Health(
         at_ms=now_ms,
         partitions=tuple(await _read_partitions(client, keys, now_ms, owners)),
@@ -87,7 +90,8 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         dead=int(dead or 0),
         commands=int(commands or 0),
         died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
-        outcomes=await OutcomeQueue(client, keys).read_state(),
+        outcomes=outcomes,
+        outcomes_problem=outcomes.problem if owners[coordinator.OUTCOMES].at(now_ms).name else "",
     )
 
 

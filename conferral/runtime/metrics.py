@@ -142,7 +142,7 @@ class Metrics:
         self.rest_failures = self._counter(
             "conferral_rest_failures_total",
             "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500), "
-            "no-answer, or unreadable; hanging up or reading a call that has already ended does not count",
+            "unknown (no response), or unreadable; hanging up or reading a call that has already ended does not count",
             ["code"],
         )
         self.rest_concurrency_limit = self._gauge(

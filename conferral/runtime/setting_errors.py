@@ -54,12 +54,16 @@ _VALID = {
         "https://app.example.com/calls",
     ),
     "CONFERRAL_OUTCOMES_URL": (
-        "an https:// URL, or an http:// URL on loopback, in ASCII, without user and fragment",
+        "an https:// or http:// URL in ASCII, without user and fragment",
         "https://crm.example.com/outcomes",
     ),
     "CONFERRAL_OUTCOMES_SECRET": (
         "whsec_ and base64 of 24 to 64 bytes, or two of these with a space between",
         "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    ),
+    "CONFERRAL_OUTCOMES_HEADER": (
+        "Name: value in ASCII, and not Host, Content-…, Transfer-Encoding, or webhook-…",
+        "Authorization: Bearer 0123456789abcdef",
     ),
     "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
     "CONFERRAL_TOKENS": ("the path of a TOML file", "tokens.toml"),

@@ -16,7 +16,13 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 
 from conferral.runtime import limits, setting_errors
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.urls import is_http_url, valid_outcomes_url, valid_signing_secrets
+from conferral.runtime.urls import (
+    is_http_url,
+    is_plain_beyond_loopback,
+    valid_header,
+    valid_outcomes_url,
+    valid_signing_secrets,
+)
 from conferral.runtime.webhook_keys import valid_webhook_keys
 
 #: Instead of a URL: play nothing.
@@ -314,6 +320,17 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "signs them: `whsec_` and what `openssl rand -base64 32` prints; two while rotating",
         None,
     )
+    outcomes_insecure: bool = setting(
+        "CONFERRAL_OUTCOMES_INSECURE",
+        "`true` also allows http:// to private addresses (RFC 1918, `fc00::/7`); the address connected to counts",
+        False,
+    )
+    outcomes_header: Annotated[SecretStr, AfterValidator(valid_header)] | None = setting(
+        "CONFERRAL_OUTCOMES_HEADER",
+        "`Name: value`, a header that is sent along, such as a gateway's key; not `Host`, `Content-…`, "
+        "`Transfer-Encoding`, or `webhook-…`",
+        None,
+    )
     drain_s: float = setting(
         "CONFERRAL_DRAIN",
         "seconds for which `webhooks` keeps serving after SIGTERM, so that a load balancer can take it out",
@@ -428,6 +445,9 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
     if isinstance(settings, ServiceSettings):
         pair = {"CONFERRAL_OUTCOMES_URL": settings.outcomes_url, "CONFERRAL_OUTCOMES_SECRET": settings.outcomes_secret}
         _require_pair(**pair)
+        if settings.outcomes_url and not settings.outcomes_insecure and is_plain_beyond_loopback(settings.outcomes_url):
+            why = "http:// only on loopback, and with CONFERRAL_OUTCOMES_INSECURE=true to private addresses"
+            raise SettingsError((f"CONFERRAL_OUTCOMES_URL: {why}; use https://",))
     if isinstance(settings, ConsoleSettings) and settings.api_token is None and settings.tokens is None:
         why = "the console needs it or CONFERRAL_TOKENS; `openssl rand -hex 32` creates one"
         raise SettingsError((f"CONFERRAL_API_TOKEN: missing; {why}",))

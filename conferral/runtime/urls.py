@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -15,6 +15,11 @@ _HTTP_URL = re.compile(
 #: What a signing secret has before its base64, and its size (bytes). Source: Standard Webhooks, "Signature scheme".
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of all secrets
 SECRET_BYTES = range(24, 65)
+#: Addresses inside a network. Sources: RFC 1918; RFC 4193.
+_PRIVATE = [ip_network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+#: A header that may be sent along, and the names that are taken. Source: RFC 9110, sections 5.1 and 5.5.
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*[!-~]([ \t!-~]{0,2046}[!-~])?")
+_TAKEN_HEADERS = re.compile(r"host|content-.*|transfer-encoding|webhook-.*", re.IGNORECASE)
 
 
 def is_http_url(value: str) -> bool:
@@ -35,13 +40,37 @@ def is_loopback(host: str | None) -> bool:
         return host == "localhost"
 
 
+def may_receive_plain(address: str, *, private: bool) -> bool:
+    """Whether outcomes may go to an IP address unencrypted: to loopback.
+
+    Args:
+        private: Whether to private networks, too; never to link-local addresses, where clouds serve credentials.
+    """
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found
+    return found.is_loopback or (private and any(found in network for network in _PRIVATE))
+
+
 def valid_outcomes_url(value: str) -> str:
     """Return where outcomes are sent; raise ValueError for another URL."""
     parts = urlsplit(value) if is_http_url(value) else None
     if parts is None or "@" in parts.netloc or "#" in value:
         raise ValueError("must be a URL without user and fragment")
-    if parts.scheme != "https" and not is_loopback(parts.hostname):
-        raise ValueError("must be https://, or http:// on loopback")
+    return value
+
+
+def is_plain_beyond_loopback(url: str) -> bool:
+    """Whether a URL is http:// and its host is none of this machine's."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and not is_loopback(parts.hostname)
+
+
+def valid_header(value: SecretStr) -> SecretStr:
+    """Return a header to send along; raise ValueError if it can't be sent."""
+    found = _HEADER.fullmatch(value.get_secret_value())
+    if found is None or _TAKEN_HEADERS.fullmatch(found[1]):
+        raise ValueError("must be a header")
     return value
 
 

@@ -82,7 +82,10 @@ class Keys:
     )
     sending = PrefixKey("{sending}", "Hash: outcomes to send over HTTP, by session: failures of the first, and ids.")
     sending_due = PrefixKey("{sending}:due", "Sorted set: those sessions, by when the first outcome is due, in ms.")
-    sending_state = PrefixKey("{sending}:state", "Hash: up to where outcomes were queued; when a 410 stopped all.")
+    sending_state = PrefixKey(
+        "{sending}:state",
+        "Hash: up to where outcomes were queued; when a 410 stopped all; since when and why none was delivered.",
+    )
     dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
     workers = PrefixKey("workers", "Sorted set of live workers, by last heartbeat in ms.")

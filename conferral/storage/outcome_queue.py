@@ -9,13 +9,17 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conferral.storage import scripts
-from conferral.storage.codecs.text_codec import decode_fields, int_of
-from conferral.storage.connection.client import CHUNK, Client, ask, run_each
+from conferral.storage.codecs.text_codec import decode_fields, int_of, to_iso
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
+from conferral.storage.coordinator import OUTCOMES, read_owners
 from conferral.storage.keys import Keys
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000
-_HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,20}-[0-9]{1,20})")
+#: `settle_outcome` removes what does not match.
+_HEAD = re.compile(r"([0-9]{1,9}) ([0-9]{1,19}-[0-9]{1,19})(?: .*)?", re.DOTALL)
+#: Longest reason that is shown (characters); ours are shorter.
+_REASON_MAX = 100
 #: An entry's id in the stream, and its fields.
 StoredOutcome = tuple[str, dict[str, str]]
 
@@ -32,6 +36,19 @@ class SendingState:
     waiting: int
     #: Undelivered outcomes (count).
     undelivered: int
+    #: When a delivery failed, the first since the last success, Unix milliseconds; 0 if the last one succeeded.
+    failing_since_ms: int = 0
+    #: Why the last one failed, in words.
+    failing_reason: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why outcomes don't arrive, for operators; empty as long as they do."""
+        if self.stopped_at_ms:
+            return f"the receiver answered 410 at {to_iso(self.stopped_at_ms)}; nothing is sent"
+        if self.failing_since_ms:
+            return f"none delivered since {to_iso(self.failing_since_ms)}: {self.failing_reason}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,7 @@ class QueuedOutcome:
     """The first outcome of a session's queue."""
 
     session: str
+    #: Empty if the queue can't be read.
     entry_id: str
     #: How often sending it has failed (count).
     failures: int
@@ -59,14 +77,19 @@ class OutcomeQueue:
         found, waiting, undelivered = await run_each(
             self._client,
             [
-                ("HMGET", keys.sending_state, "position", "stopped_at"),
+                ("HMGET", keys.sending_state, "position", "stopped_at", "failing_since", "failing_reason"),
                 ("ZCARD", keys.sending_due),
                 ("ZCARD", keys.undelivered),
             ],
         )
-        position, stopped_at = found or (None, None)
+        position, stopped_at, since, reason = found or (None, None, None, None)
         return SendingState(
-            (position or b"").decode(errors="replace"), int_of(stopped_at), int(waiting or 0), int(undelivered or 0)
+            (position or b"").decode(errors="replace"),
+            int_of(stopped_at),
+            int(waiting or 0),
+            int(undelivered or 0),
+            int_of(since),
+            (reason or b"").decode(errors="replace")[:_REASON_MAX],
         )
 
     async def begin(self) -> None:
@@ -97,13 +120,16 @@ class OutcomeQueue:
         if not sessions:
             return []
         queued = await ask(self._client, "HMGET", self._keys.sending, *sessions)
-        # Another program may have written one, whose first entry does not exist then.
-        heads = [_HEAD.match((text or b"").decode(errors="replace")) for text in queued]
-        first = [(int(head[1]), head[2]) if head else (0, "0-0") for head in heads]
-        entries = dict(await self.read([entry_id for _, entry_id in first]))
+        first: dict[str, tuple[str, int]] = {}
+        for session, text in zip(sessions, queued, strict=True):
+            if head := _HEAD.fullmatch((text or b"").decode(errors="replace")):
+                first[session] = head[2], int(head[1])
+            else:  # settled since the read of what is due, or another program's
+                await self.settle(QueuedOutcome(session, "", 0, {}), now_ms)
+        entries = dict(await self.read(entry_id for entry_id, _ in first.values()))
         return [
             QueuedOutcome(session, entry_id, failures, entries.get(entry_id, {}))
-            for session, (failures, entry_id) in zip(sessions, first, strict=True)
+            for session, (entry_id, failures) in first.items()
         ]
 
     async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
@@ -124,6 +150,17 @@ class OutcomeQueue:
         """Count an outcome as undelivered."""
         await ask(self._client, "ZADD", self._keys.undelivered, head.entry_id.partition("-")[0], head.entry_id)
         await self.settle(head, now_ms)
+
+    async def note_failure(self, now_ms: int, reason: str) -> None:
+        """Store why a delivery failed, and when, unless others failed before."""
+        key = self._keys.sending_state
+        await run_each(
+            self._client, [("HSETNX", key, "failing_since", now_ms), ("HSET", key, "failing_reason", reason)]
+        )
+
+    async def note_success(self) -> None:
+        """Store that a delivery succeeded."""
+        await ask(self._client, "HDEL", self._keys.sending_state, "failing_since", "failing_reason")
 
     async def stop(self, now_ms: int) -> None:
         """Store that the receiver wants no more outcomes."""
@@ -154,3 +191,12 @@ async def forget_trimmed(client: Client, keys: Keys) -> None:
     oldest = await ask(client, "XRANGE", keys.outcomes, "-", "+", "COUNT", 1)
     before = f"({oldest[0][0].decode().partition('-')[0]}" if oldest else "+inf"
     await ask(client, "ZREMRANGEBYSCORE", keys.undelivered, "-inf", before)
+
+
+async def read_problem(client: Client, keys: Keys) -> str:
+    """Return why outcomes don't arrive; empty if they do, or none are sent."""
+    problem = (await OutcomeQueue(client, keys).read_state()).problem
+    if not problem:
+        return ""
+    owner = (await read_owners(client, keys))[OUTCOMES]
+    return f"outcomes: {problem}" if owner.at(await server_time_ms(client, keys.owners)).name else ""

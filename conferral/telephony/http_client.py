@@ -281,7 +281,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
         elif not (has_succeeded(status) or is_expected):
-            failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
+            failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "unknown"
             self._metrics.rest_failures.labels(failure).inc()
         log.debug(
             "rest_completed",

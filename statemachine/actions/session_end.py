@@ -307,6 +307,7 @@ def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
 #: Why no one was reached, as the query of a URL says it; others are `failed`.
 _RETURN_REASONS = frozenset({
     "busy", "no-answer", "rejected", "no-confirmation", "answering-machine", "failed", "dial-limit", "not-configured",
+    "unknown",
 })  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
     detail: str = ""
     #: Requests sent (count); None if the first one worked. For the session's log.
     attempts: int | None = None
-    #: Verified or retried attempts in order, each with a count: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+    #: Verified or retried attempts in order, each with a count: `503 x2`, `429 code 20429 x1`, `unknown x1`.
     failed_attempts: tuple[str, ...] = ()
 
 

@@ -5,8 +5,10 @@ import re
 from playwright.async_api import expect
 
 from conferral.operations.dead_letters import UNDELIVERED
+from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.browser.browser_actions import signed_in
 from tests.conferral.cli_helpers import CALL, KEYS
+from tests.support.owners import owned_by
 
 
 async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, console, windows):
@@ -17,8 +19,11 @@ async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, co
     redis.zadd(KEYS.undelivered, dict.fromkeys(ids, 1))
     redis.hset(KEYS.sending_state, mapping={"position": ids[1], "stopped_at": redis.time()[0] * 1000})
     page = await signed_in(windows, console)
+    # As long as possible before it counts as dead.
+    renewed_at_ms = redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500
+    redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", renewed_at_ms))
     await page.get_by_role("link", name="Health").click()
-    await expect(page.get_by_text("the receiver of outcomes answered 410")).to_be_visible()
+    await expect(page.get_by_text("outcomes: the receiver answered 410")).to_be_visible()
     tasks = page.get_by_role("region", name="Singleton tasks")
     await expect(tasks).to_contain_text(re.compile(r"Undelivered outcomes\s*2"))
 

@@ -99,11 +99,23 @@ def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_
     assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
 
 
+@pytest.mark.parametrize("command", ["retry", "drop"])
+@pytest.mark.parametrize("options", [(), ("--reason", "odd")], ids=["all", "reason"])
+def test_without_a_terminal_all_need_yes(run, redis, dead_letter, command, options):
+    """A retried `call` dials: a script that runs this by mistake costs money."""
+    dead_letter(1, "odd", type="end", session=CALL)
+    refused = f"without a terminal, dead {command} --all needs --yes; nothing was done\n"
+    assert run("dead", command, "--all", *options) == Ran(1, "", refused)
+    assert (redis.xlen(KEYS.dead), redis.xlen(KEYS.commands)) == (1, 0)
+    assert run("dead", command, "--all", *options, "--yes").code == 0
+    assert redis.xlen(KEYS.dead) == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0"),
-        ("drop", "--all", "--reason", ""), ("--reason", ""), ("drop", "--all"), ("drop", "--all", "--reason", "odd"),
+        ("drop", "--all", "--reason", ""), ("--reason", ""),
         ("--reason", "even", "drop", "--all", "--yes"), ("--json", "drop", "--all", "--yes"), ("--limit", "3", "list"),
     ],
 )  # fmt: skip

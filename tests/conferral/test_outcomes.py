@@ -133,16 +133,29 @@ def found_by_check(run, redis, owner="w1"):
 def test_check_says_whether_outcomes_arrive(run, redis, written):
     assert found_by_check(run, redis, "") == ("warn", "no running worker sends them to crm.example.com")
     assert found_by_check(run, redis) == ("ok", "sent to crm.example.com")
-    for count, waiting in ((1, "1 session is"), (1_200, "1,200 sessions are")):
+    for count, waiting in ((1, "1 session waits"), (1_200, "1,200 sessions wait")):
         redis.zadd(KEYS.sending_due, {f"session-{number}": 1 for number in range(count)})
-        found = f"sent to crm.example.com; {waiting} waiting to be sent"
+        found = f"sent to crm.example.com; {waiting} to be sent"
         assert found_by_check(run, redis) == ("ok", found)
+    failing = {"failing_since": 1_800_000_000_000, "failing_reason": "HTTP 503"}
+    redis.hset(KEYS.sending_state, mapping=failing)
+    found = (
+        "to crm.example.com: none delivered since 2027-01-15T08:00:00.000Z: HTTP 503; 1,200 sessions wait to be sent"
+    )
+    assert found_by_check(run, redis) == ("warn", found)
     redis.delete(KEYS.sending_due)
+    redis.hdel(KEYS.sending_state, *failing)
     redis.zadd(KEYS.undelivered, {written[0]: 1})
-    assert found_by_check(run, redis) == ("warn", "1 could not be delivered to crm.example.com")
+    assert found_by_check(run, redis) == ("warn", "sent to crm.example.com; 1 could not be delivered")
     redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
-    found = "crm.example.com answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
+    found = "to crm.example.com: the receiver answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
     assert found_by_check(run, redis) == ("fail", found)
+
+
+def test_check_counts_dead_letters(run, redis, written):
+    redis.xadd(KEYS.dead, {"type": "x"})
+    (line,) = [one for one in run("check", "--offline", "--json", **SERVICE).json if one["name"] == "dead letters"]
+    assert (line["status"], line["found"]) == ("warn", "1 entry could not be processed")
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on PATH")

@@ -7,9 +7,11 @@ import pytest
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web.bearer import WRONG_MAX
 from conferral.runtime.web.pages import HEADERS
-from tests.conferral.cli_helpers import CALL
+from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
+from tests.conferral.cli_helpers import CALL, KEYS
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
 from tests.support.hands import Hands
+from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALL}
@@ -224,3 +226,12 @@ async def test_without_a_token_only_the_page_its_files_and_health_are_answered(b
     assert (await browser.post("/commands", json=END)).status == 401
     assert (await browser.post("/dead", json={})).status == 401
     assert BEARER["Authorization"] not in await (await browser.get("/")).text()
+
+
+async def test_readyz_says_that_no_outcome_is_delivered(browser, redis):
+    redis.hset(KEYS.sending_state, mapping={"failing_since": 1_800_000_000_000, "failing_reason": "HTTP 503"})
+    renewed_at_ms = redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500
+    redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", renewed_at_ms))
+    body = await (await browser.get("/readyz")).json()
+    line = "outcomes: none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
+    assert body == {"ready": True, "missing": [], "warnings": [line]}

@@ -38,7 +38,7 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     await client.xadd(KEYS.dead, {"type": "x"})
     await client.xadd(KEYS.commands, {"type": "x"})
     await client.zadd(KEYS.undelivered, {"5-0": 5})
-    await client.hset(KEYS.sending_state, mapping={"position": "7-0", "stopped_at": 9})
+    await client.hset(KEYS.sending_state, mapping={"position": "7-0", "stopped_at": 9, "failing_since": 8})
 
     found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
@@ -51,7 +51,13 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     assert found.unassigned == (1, 2)
     assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
-    assert found.outcomes == SendingState("7-0", 9, 0, 1)
+    assert found.outcomes == SendingState("7-0", 9, 0, 1, 8)
+    assert found.outcomes_problem == "", "no worker sends outcomes, so a URL that was removed is no problem"
+    await client.hset(KEYS.owners, "outcomes", owned_by("w1", NOW_MS, 1))
+    await client.hdel(KEYS.sending_state, "stopped_at")
+    await client.hset(KEYS.sending_state, mapping={"failing_since": NOW_MS, "failing_reason": "HTTP 503"})
+    problem = (await read_health(SessionQueries(client, KEYS), NOW_MS)).outcomes_problem
+    assert problem == "none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
 
 
 @pytest.mark.redis

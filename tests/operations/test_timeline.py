@@ -77,7 +77,7 @@ def test_effect_result_is_shown_where_it_was_requested(
     "attempts, failed_attempts, line",
     [
         (17, ("503 x2", "429 code 20429 x1"), "17 attempts: 503 x2, 429 code 20429 x1"),
-        (1, ("no-answer x1",), "1 attempt: no-answer x1"),
+        (1, ("unknown x1",), "1 attempt: unknown x1"),
     ],
 )
 def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(

@@ -56,7 +56,7 @@ async def test_redis_users_do_their_work_and_nothing_else(server: RedisServer) -
         await system.done("unhold", customer.sid, party="customer")
         await system.client.xadd(system.keys.commands, {"odd": "1"})
         await system.client.xadd(system.keys.events(0), {"odd": "1"})
-        assert await system.publisher.redis_warnings() == []
+        assert await system.publisher.warnings() == []
         assert await system.workers[0].problems() == await system.workers[0].warnings() == []
         await system.stop_worker()
 

@@ -112,7 +112,6 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_LANGUAGE", "<b>"),
     ("CONFERRAL_LOG_FORMAT", "xml"),
     ("CONFERRAL_OUTCOMES_URL", "crm.example.com"),
-    ("CONFERRAL_OUTCOMES_URL", "http://crm.example.com/outcomes"),
     ("CONFERRAL_OUTCOMES_URL", "https://me:secret@crm.example.com"),
     ("CONFERRAL_OUTCOMES_URL", "https://crm.example.com/#here"),
     ("CONFERRAL_OUTCOMES_SECRET", "A" * 32),
@@ -122,6 +121,16 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "é" * 32),
     ("CONFERRAL_OUTCOMES_SECRET", " ".join(["whsec_" + "A" * 32] * 3)),
     ("CONFERRAL_OUTCOMES_SECRET", "whsec_" + "A" * 32 + "  whsec_" + "B" * 32),
+    ("CONFERRAL_OUTCOMES_INSECURE", "perhaps"),
+    ("CONFERRAL_OUTCOMES_HEADER", "X-Api-Key"),
+    ("CONFERRAL_OUTCOMES_HEADER", "X-Api-Key: "),
+    ("CONFERRAL_OUTCOMES_HEADER", "X Api: key"),
+    ("CONFERRAL_OUTCOMES_HEADER", "X-Api-Key: a\r\nX-Other: b"),
+    ("CONFERRAL_OUTCOMES_HEADER", "X-Api-Key: é"),
+    ("CONFERRAL_OUTCOMES_HEADER", "host: crm"),
+    ("CONFERRAL_OUTCOMES_HEADER", "Content-Encoding: gzip"),
+    ("CONFERRAL_OUTCOMES_HEADER", "Transfer-Encoding: chunked"),
+    ("CONFERRAL_OUTCOMES_HEADER", "Webhook-Id: 7"),
     ("REDIS_URL", "http://localhost"),
 ])  # fmt: skip
 def test_wrong_setting_is_named_and_explained(name, value):
@@ -186,6 +195,23 @@ def test_api_key_and_secret_go_together():
 def test_outcomes_are_sent_over_https_or_on_loopback(url):
     pair = {"CONFERRAL_OUTCOMES_URL": url, "CONFERRAL_OUTCOMES_SECRET": f"whsec_{'A' * 32} whsec_{'B' * 84}BA=="}
     assert load(ServiceSettings, {**GOOD, **pair}).outcomes_url == url
+
+
+def test_outcomes_go_unencrypted_beyond_loopback_only_if_the_setting_says_so():
+    given = {"CONFERRAL_OUTCOMES_URL": "http://crm:8080/a", "CONFERRAL_OUTCOMES_SECRET": f"whsec_{'A' * 32}"}
+    (line,) = problems(**given)
+    assert line.startswith(
+        "CONFERRAL_OUTCOMES_URL: http:// only on loopback, and with CONFERRAL_OUTCOMES_INSECURE=true"
+    )
+    settings = load(ServiceSettings, {**GOOD, **given, "CONFERRAL_OUTCOMES_INSECURE": "true"})
+    assert settings.outcomes_url == "http://crm:8080/a"
+
+
+def test_header_of_outcomes_may_hold_a_secret():
+    settings = load(ServiceSettings, {**GOOD, "CONFERRAL_OUTCOMES_HEADER": "Authorization: Bearer very-secret"})
+    assert "very-secret" not in repr(settings)
+    (line,) = problems(CONFERRAL_OUTCOMES_HEADER="Authorization very-secret")
+    assert "very-secret" not in line
 
 
 def test_url_and_secret_of_outcomes_go_together():

@@ -117,6 +117,12 @@ def test_a_url_after_a_voicemail_that_failed_says_why_no_one_was_reached():
     assert parse_qs(urlsplit(url).query)["reason"] == ["busy"]
 
 
+def test_url_says_that_it_is_unknown_whether_anyone_was_dialed():
+    story = waiting(fallback=MENU).unknown_outcome("agent")
+    (url,) = [effect.url for effect in story.last.effects if effect.kind == "redirect_to_url"]
+    assert parse_qs(urlsplit(url).query)["reason"] == ["unknown"]
+
+
 def test_no_one_is_dialed_for_a_customer_who_has_hung_up_on_the_way_to_the_voicemail():
     story = unreached(f"voicemail,{CAROL}")
     move = story.session.voicemail.move_effect_id

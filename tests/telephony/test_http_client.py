@@ -233,7 +233,7 @@ async def test_failures_are_counted_by_cause(twilio: ScriptedTwilio, http: Poole
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
     # Codes that are none of Twilio's go by the status.
     assert counted == {
-        "21220": 1, "http-503": 1, "no-answer": 1, "http-300": 1, "http-400": 2, "10000": 2, "99999": 1,
+        "21220": 1, "http-503": 1, "unknown": 1, "http-300": 1, "http-400": 2, "10000": 2, "99999": 1,
     }  # fmt: skip
 
 

@@ -42,15 +42,15 @@ async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, faul
 
 
 async def test_warnings_do_not_make_it_unready(client, ingest):
-    ingest.warnings = ["conferral:dead takes no entries: it belongs to another program"]
+    ingest.warning_lines = ["conferral:dead takes no entries: it belongs to another program"]
 
     status, _, body = await read(client, "/readyz")
 
-    assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": ingest.warnings})
+    assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": ingest.warning_lines})
 
 
 async def test_warnings_that_cannot_be_read_are_left_out(client, ingest, monkeypatch):
-    monkeypatch.setattr(ingest, "redis_warnings", AsyncMock(side_effect=StoreError("")))
+    monkeypatch.setattr(ingest, "warnings", AsyncMock(side_effect=StoreError("")))
 
     assert (await read(client, "/readyz"))[2] == '{"ready": true, "missing": [], "warnings": []}'
 

@@ -105,7 +105,7 @@ class FakeIngest:
         #: What is raised while it is away.
         self.error = StoreUnreachableError
         self.hangs = False
-        self.warnings: list[str] = []
+        self.warning_lines: list[str] = []
         self.old = False
         #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
@@ -179,8 +179,8 @@ class FakeIngest:
             await asyncio.Event().wait()
         return "full (OOM)" if self.away else ""
 
-    async def redis_warnings(self):
-        return self.warnings
+    async def warnings(self):
+        return self.warning_lines
 
     async def _reach(self):
         if self.hangs:

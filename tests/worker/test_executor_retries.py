@@ -252,7 +252,7 @@ async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHa
 
     await system.run_all(hang_up("a"), hang_up("b", session="S2"))
 
-    assert system.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "no-answer x1")), "b": (None, ())}
+    assert system.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "unknown x1")), "b": (None, ())}
 
 
 async def test_outcome_counts_a_verified_request_but_reports_a_refusal_once(system: ExecutorHarness) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ import orjson
 import pytest
 
 from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP
-from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed
+from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed, read_problem
 from conferral.worker import outcome_sender as sender_module
 from conferral.worker.outcome_sender import RETRY_DELAYS_S, Answer, OutcomeSender
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -23,7 +24,7 @@ from tests.support.metric_values import value_of
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
 
-DELIVERED, REFUSED = Answer("delivered", 204), Answer("failed", 503)
+DELIVERED, REFUSED = Answer("delivered", 204), Answer("failed", 503, reason="HTTP 503")
 
 
 class ScriptedReceiver:
@@ -172,6 +173,30 @@ async def test_an_outcome_waits_for_the_sessions_previous_one_and_holds_up_no_ot
     work.receiver.answer = lambda _id: DELIVERED
     await work.until(lambda: len(work.receiver.accepted) == 102, 60)
     assert work.receiver.accepted[100:] == [first, second]
+
+
+@in_sending
+async def test_failing_deliveries_are_a_problem_from_the_first_until_one_succeeds(work: Sending) -> None:
+    client, keys = work.team.client, work.team.keys
+    await work.join()
+    await work.write("CA1")
+    await work.until(lambda: len(work.receiver.accepted) == 1)
+    assert await read_problem(client, keys) == ""
+    work.receiver.answer = lambda _id: REFUSED
+    name = await work.write("CA2")
+    await work.until(lambda: bool(work.receiver.times_of(name)))
+    await work.team.passes(0.5)
+    first = await read_problem(client, keys)
+    assert re.fullmatch(r"outcomes: none delivered since 2027-01-15T08:00:0\S+Z: HTTP 503", first)
+    work.receiver.answer = lambda _id: Answer("timeout", reason="no answer within 10 s")
+    await work.until(lambda: len(work.receiver.times_of(name)) == 2)
+    await work.team.passes(0.5)
+    assert await read_problem(client, keys) == first.replace("HTTP 503", "no answer within 10 s")
+    work.receiver.answer = lambda _id: DELIVERED
+    await work.write("CA3")
+    await work.until(lambda: len(work.receiver.accepted) == 2)
+    await work.team.passes(0.5)
+    assert await read_problem(client, keys) == ""
 
 
 @in_sending

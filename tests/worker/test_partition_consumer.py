@@ -11,10 +11,13 @@ from structlog.testing import capture_logs
 from conferral.operations.dead_letters import DeadLetters
 from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.connection.client import server_time_ms
+from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from conferral.worker import process
 from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
+from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 
@@ -224,6 +227,17 @@ async def test_eviction_policy_set_at_run_time_is_noticed(system, monkeypatch):
         assert "maxmemory-policy allkeys-lru" in (await system.workers[0].warnings())[0]
         assert any(line["event"] == "redis_warning" for line in lines)
         assert await system.workers[0].problems() == []
-        assert "maxmemory-policy allkeys-lru" in (await system.publisher.redis_warnings())[0]
+        assert "maxmemory-policy allkeys-lru" in (await system.publisher.warnings())[0]
     finally:
         await system.client.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_receiver_that_takes_no_outcome_is_a_warning(system):
+    """Of the worker and of the webhooks, which may run on other machines."""
+    state = {"failing_since": 1_800_000_000_000, "failing_reason": "HTTP 503"}
+    await system.client.hset(system.keys.sending_state, mapping=state)
+    now_ms = await server_time_ms(system.client, system.keys.owners)
+    await system.client.hset(system.keys.owners, OUTCOMES, owned_by("w1", now_ms + SHOWN_DEAD_AFTER_MS - 500))
+    line = "outcomes: none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
+    assert await system.workers[0].warnings() == await system.publisher.warnings() == [line]
+    assert await system.workers[0].problems() == []

@@ -457,7 +457,7 @@ async def _find_call(effect: Effect, possible_calls: Collection[str], outbox: Ou
 
 def _count_failed_attempt(counts: dict[str, int], error: ProviderError) -> None:
     code = f" code {error.code}" if error.code else ""
-    word = f"{error.http_status}{code}" if error.http_status else "no-answer"
+    word = f"{error.http_status}{code}" if error.http_status else "unknown"
     # Reinsert, so the latest error is last; drop the oldest beyond the maximum.
     counts[word] = counts.pop(word, 0) + 1
     if len(counts) > FAILED_ATTEMPT_KINDS_MAX:

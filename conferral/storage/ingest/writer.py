@@ -30,6 +30,7 @@ from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask, server_identity
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.keys import Keys
+from conferral.storage.outcome_queue import read_problem
 
 log = structlog.get_logger()
 
@@ -240,9 +241,11 @@ class BatchingIngest:
             return error.state
         return forbidden_state()  # a single command tells little: the user may lack another
 
-    async def redis_warnings(self) -> list[str]:
-        """Return what else operators must change in Redis, one line each."""
-        return [*(await read_warnings(self._client, self._keys)).values()]
+    async def warnings(self) -> list[str]:
+        """Return what else operators must change, one line each."""
+        found = [*(await read_warnings(self._client, self._keys)).values()]
+        problem = await read_problem(self._client, self._keys)
+        return [*found, problem] if problem else found
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -47,7 +47,7 @@ class ProcessStats(BaseRecord, frozen=True):
     #: Conferences ended because one party was left alone.
     lone_ended: _Count = 0
     dead_lettered: _Count = 0
-    #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `no-answer`).
+    #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `unknown`).
     failures: Annotated[dict[str, _Count], Meta(max_length=FAILURES_MAX)] = field(default_factory=dict)
 
 

@@ -46,12 +46,12 @@ function Verdict({ health: of }) {
     !of.router.name && "no worker is routing commands",
     !of.sweep.name && "no worker is running the sweep, so lost callbacks go undetected",
     overdue && `${counted(overdue, "timer")} overdue`,
-    of.outcomes.stopped_at && "the receiver of outcomes answered 410, so no outcome is sent",
+    of.outcomes_problem && `outcomes: ${of.outcomes_problem}`,
     !processes.some((one) => one.kind === "worker") && "no worker is running",
     !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",
   ].filter(Boolean);
   return html`<ul class="verdict">
-    ${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad">${one}<//></li>`)}
+    ${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad"><${Text} value=${one} /><//></li>`)}
     ${wrong.length ? null : html`<li><${Mark} kind="good">All partitions assigned; nothing overdue<//></li>`}
     ${died.map(
       (one) => html`<li key=${one.name}>
@@ -143,6 +143,8 @@ function Leases({ health: of }) {
       <dd>${of.commands}</dd>
       <dt>Dead letters</dt>
       <dd><a href="#dead">${of.dead}</a></dd>
+      <dt>Sessions with outcomes to send</dt>
+      <dd>${of.outcomes.waiting}</dd>
       <dt>Undelivered outcomes</dt>
       <dd><a href="#dead">${of.outcomes.undelivered}</a></dd>
     </dl>
@@ -181,8 +183,7 @@ function Failed({ code }) {
   if (/^\d{5}$/.test(code)) {
     return html`<${Code} code=${code} />`;
   }
-  // In a session, the same word means an unanswered phone.
-  return html`<${Text} value=${code === "no-answer" ? "no reply from Twilio" : code} />`;
+  return html`<${Text} value=${code === "unknown" ? "no reply from Twilio" : code} />`;
 }
 
 /** Failed and unanswered requests since the processes' start, by Twilio's code, with rates. */
