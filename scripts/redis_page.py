@@ -105,6 +105,7 @@ def _fields() -> str:
         "transfer.reason": "Why it failed or was canceled: a reason of "
         "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer`.",
+        "transfer.code": "Twilio's error code, if Twilio refused what the transfer needed; else empty.",
         "recording.*": f"The newest recording, absent before the first: `sid`, `url`, `duration_s`, and `status`: "
         f"{words(RecordingStatus)}.",
     }

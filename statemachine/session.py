@@ -67,6 +67,8 @@ class Party(BaseRecord, frozen=True):
     muted: bool = False
     #: Why the party left, in Twilio's words if Twilio gave a reason.
     left_reason: str = ""
+    #: Twilio's error code, if it refused or failed the party's dial; empty without one.
+    left_code: str = ""
     #: As conference callbacks or a read show it.
     in_conference: bool = False
     #: SequenceNumber of the newest conference event applied; older events change nothing.
@@ -123,6 +125,8 @@ class Party(BaseRecord, frozen=True):
     held_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
+    #: Twilio's error code, if it refused the newest update that has an outcome; empty without one.
+    update_code: str = ""
     #: When a conversion's repair last moved this party, or got an outcome for it.
     repair_moved_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.

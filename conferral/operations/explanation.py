@@ -259,7 +259,9 @@ def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
     code = timeline.twilio_code(ended) if ended is not None else 0
     if not code:
         return failure
-    return replace(failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.dial_error(str(code)))
+    return replace(
+        failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.twilio_error(str(code))
+    )
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:

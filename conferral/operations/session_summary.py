@@ -264,7 +264,8 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     # Mask each destination separately, so that a comma can't join two numbers.
     to = ", ".join(descriptions.display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
-    whom, why = f"to {to}" if to else "", f"({transfer.reason})" if transfer.reason else ""
+    reasons = ", ".join(filter(None, (transfer.reason, descriptions.twilio_error_note(transfer.code))))
+    whom, why = f"to {to}" if to else "", f"({reasons})" if reasons else ""
     return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
 
 

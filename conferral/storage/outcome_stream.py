@@ -24,6 +24,7 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         "ref": record.ref,
         "result": record.result,
         "reason": record.reason,
+        "code": record.code,
         "mode": record.mode,
         "to": record.to,
         "landed_on": record.landed_on,

@@ -191,7 +191,8 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    note_gone(draft, party.name, DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed")
+    reason = DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed"
+    note_gone(draft, party.name, reason, event.code_text)
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:

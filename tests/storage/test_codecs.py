@@ -262,7 +262,7 @@ def test_hash_reads_as_people_expect():
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",
         "transfer.mode": "", "transfer.to": "", "transfer.by": "", "transfer.fallback": "", "transfer.status": "",
-        "transfer.reason": "",
+        "transfer.reason": "", "transfer.code": "",
         "timers": '{"calls":5}', "party_order": "agent",
         "party.agent.dial_id": "d1", "party.agent.answered_at": "1970-01-01T00:00:00.001Z",
     }  # fmt: skip
@@ -275,7 +275,7 @@ def test_transfer_and_recording_read_as_people_expect():
     fields = session_codec.encode(Session("CA1", version=3, transfer=transfer, recording=recording))
     assert {name: text for name, text in fields.items() if name.startswith(("transfer.", "recording."))} == {
         "transfer.mode": "consult", "transfer.to": NUMBER, "transfer.by": "", "transfer.status": "ringing",
-        "transfer.reason": "", "transfer.number": "1", "transfer.fallback": "",
+        "transfer.reason": "", "transfer.code": "", "transfer.number": "1", "transfer.fallback": "",
         "transfer.attempts": '[{"party":"target","to":"client:a","dial_id":"d1","started_at_ms":5,"result":"busy"}]',
         "recording.sid": "RE1", "recording.status": "completed", "recording.url": "https://example.com/RE1",
         "recording.duration_s": "62", "recording.of_conference": "true",

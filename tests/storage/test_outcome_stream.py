@@ -58,6 +58,7 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "session": "CA1",
         "result": "completed",
         "reason": "",
+        "code": "",
         "by": "desk 7",
         "ref": "T-7",
         "mode": "consult",
