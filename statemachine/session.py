@@ -192,6 +192,8 @@ class Session(BaseRecord, frozen=True):
     conference_sid: str = ""
     #: Its friendly name: the session's id, or one made by `ConferenceNames` if your app chose the id.
     conference_name: str = ""
+    #: Our number that was called or that the customer sees, E.164; empty if it is unknown. Decides nothing.
+    number: Hidden[str] = ""
     #: Who started it, for a session started by a command; empty if the command did not say.
     by: str = ""
     #: Your reference, of the newest command that gave one.

@@ -87,6 +87,10 @@ class OutcomeRecord(BaseRecord, frozen=True):
     duration_s: int = 0
     #: Your reference, as the session had it then.
     ref: str = ""
+    #: The customer's address, and our number that was called or that the customer sees.
+    customer: Hidden[str] = ""
+    our_number: Hidden[str] = ""
+    direction: str = ""
     #: Of a transfer, within the session.
     number: int = 0
 

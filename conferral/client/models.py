@@ -93,6 +93,10 @@ class OutcomeRecord:
     #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
     ref: str = ""
+    #: The customer's address, our number that was called or that they see, and `inbound` or `outbound`.
+    customer: str = field(default="", repr=False)
+    number: str = field(default="", repr=False)
+    direction: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
     #: What took the customer in the end, if not the target or an agent: `recall`, a destination, `voicemail`, or `end`.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from conferral.operations import catalog, descriptions
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
 from conferral.storage.codecs.text_codec import to_iso
 
@@ -254,6 +254,14 @@ def agents_tried(session: Session) -> list[tuple[str, str]]:
 def pending_command_labels(commands: Sequence[PendingCommand]) -> list[str]:
     """Return the pending commands as `hold customer`, or `merge`."""
     return [f"{one.name} {one.party}".strip() for one in commands]
+
+
+def number_line(session: Session, *, full: bool = False) -> str:
+    """Say which of our numbers was called, or which one the customer sees."""
+    number = descriptions.display_address(session.number, full=full)
+    if not number:
+        return ""
+    return f"the caller called {number}" if session.direction == INBOUND else f"the customer sees {number}"
 
 
 def transfer_line(session: Session, *, full: bool = False) -> str:

@@ -37,6 +37,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         has_caller_id=event.has_caller_id,
         call_token=event.call_token,
         called_number=event.called_number,
+        number=event.called_number or draft.policy.own_number,
         agents=(event.agent_address, *event.other_agents),
         fallback=event.fallback,
         attributes=event.attributes,
@@ -62,6 +63,7 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
         direction=OUTBOUND,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
+        number=draft.policy.own_number,
         signed_address=event.agent_address,
     )
 
@@ -79,6 +81,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
+        number=event.caller_id or draft.policy.own_number,
         by=event.by,
         ref=event.ref,
         options=options,

@@ -108,7 +108,9 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
-        draft.change(options=replace(draft.session.options, caller_id=""))
+        options = replace(draft.session.options, caller_id="")
+        number = draft.session.number if draft.session.customer_is_parent else draft.policy.own_number
+        draft.change(options=options, number=number)
     _redial(draft, party, options=replace(party.options, caller_id=shown), caller_id_refused=True)
 
 

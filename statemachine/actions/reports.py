@@ -186,5 +186,14 @@ def add_record(draft: Draft, subject: str, **fields: Any) -> None:
     # gives its outcomes the same ids.
     opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
     record_id = f"{session.id}:{opened}{subject}"
-    record = OutcomeRecord(id=record_id, session_id=session.id, ref=session.ref, ended_at_ms=draft.now_ms, **fields)
+    record = OutcomeRecord(
+        id=record_id,
+        session_id=session.id,
+        ref=session.ref,
+        customer=session.customer.address,
+        our_number=session.number,
+        direction=session.direction,
+        ended_at_ms=draft.now_ms,
+        **fields,
+    )
     draft.outcome_records.append(record)

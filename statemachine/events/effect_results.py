@@ -160,6 +160,8 @@ class ParticipantFound(ParticipantSeen, frozen=True):
     #: Of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: Hidden[str] = ""
     came_in: bool = False
+    #: Of a call that came in: our number that was called.
+    called: Hidden[str] = ""
 
 
 class ConferenceFound(Event, frozen=True, kw_only=True):

@@ -137,6 +137,7 @@ class Session(_Record):
     updated_at: str | None
     ended_at: str | None = Field(description="null while the session is live")
     end_reason: str | None = Field(description="a reason listed in docs/commands.md; null while the session is live")
+    number: str | None = Field(description="our number that was called or that the customer sees; null if unknown")
     by: str | None = Field(description="who started it, for a session started by a command")
     ref: str | None = Field(description="your reference, of the newest command that gave one")
     conference: Conference | None
@@ -262,6 +263,9 @@ class Outcome(BaseModel):
     session: str | None = None
     by: str | None = Field(None, description="who sent the command")
     ref: str | None = Field(None, description="your reference")
+    customer: str | None = Field(None, description="the customer's address")
+    number: str | None = Field(None, description="our number that was called or that the customer sees")
+    direction: SkipValidation[Direction | None] = None
     started_at: str | None = None
     ended_at: str | None = None
     result: str | None = Field(None, description="completed, failed, recalled, or cancelled; ended; recorded")

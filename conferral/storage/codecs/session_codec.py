@@ -156,7 +156,8 @@ _CODECS = {
     "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-                "end_reason", "conference_sid", "conference_name", "by", "ref"),
+                "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
+        added=("number",),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
                 "parked_until", "timers"),
         without=("parties", "transfer", "recording"),

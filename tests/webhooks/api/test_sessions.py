@@ -88,8 +88,8 @@ async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, sto
         answer = (await get(api, path))[1]
         shown = answer if "id" in answer else answer["sessions"][0]
         assert shown.keys() == {
-            "id", "state", "phase", "version", "direction", "created_at", "updated_at", "ended_at", "end_reason", "by",
-            "ref", "conference", "parties", "transfer",
+            "id", "state", "phase", "version", "direction", "created_at", "updated_at", "ended_at", "end_reason",
+            "number", "by", "ref", "conference", "parties", "transfer",
         }  # fmt: skip
         assert (shown["version"], shown["ended_at"], shown["transfer"]) == (3, None, None)
         assert shown["parties"]["customer"] == {
