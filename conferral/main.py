@@ -83,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output.print_error(problem, as_json=as_json)
         return 2
     except CommandNotDoneError as error:
-        more = {"command": error.command_id, "status": error.status} if error.command_id else {}
+        more: dict[str, str | int] = {"command": error.command_id, "status": error.status} if error.command_id else {}
+        if error.code is not None:
+            more["code"] = error.code
         # Programs compare the reason with the API's and the client's, so print the same text.
         reason = error.command_reason if as_json and error.command_reason else error.reason
         output.print_error(reason, as_json=as_json, allowed=error.allowed, **more)

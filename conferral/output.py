@@ -113,7 +113,7 @@ def print_json_line(value: object) -> None:
     typer.echo(json.dumps(value))
 
 
-def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
+def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str | int) -> None:
     """Print to standard error why something was not done."""
     if as_json:
         typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)

@@ -22,7 +22,8 @@ events.addEventListener("session", event => {
   if (call.state === "ended" || !isMine) return
   const line = list.appendChild(document.createElement("li"))
   line.id = call.id
-  line.textContent = `${call.parties.customer?.address ?? "unknown"} ${call.ref ?? ""}`
+  const customer = call.parties.customer?.address ?? "unknown"
+  line.textContent = `${customer} on ${call.number ?? "no number"} ${call.ref ?? ""}`  // the number tells the brand
 })
 </script>"""
 

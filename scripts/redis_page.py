@@ -90,6 +90,8 @@ def _fields() -> str:
         "state": f"{words(State)}.",
         "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}.",
         "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
+        "number": "Our number that was called, or that the customer sees; empty if unknown. Browsers and SIP phones "
+        "that called no number count as callers of `TWILIO_NUMBER`.",
         "ref": "Your reference, of the newest `call` or `transfer` that gave one.",
         "parked_until": "When the park times out; absent if the call is not parked.",
         "party.NAME.status": f"{words(PartyStatus)}.",
@@ -105,6 +107,7 @@ def _fields() -> str:
         "transfer.reason": "Why it failed or was canceled: a reason of "
         "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer`.",
+        "transfer.code": "Twilio's error code, if Twilio refused what the transfer needed; else empty.",
         "recording.*": f"The newest recording, absent before the first: `sid`, `url`, `duration_s`, and `status`: "
         f"{words(RecordingStatus)}.",
     }
@@ -120,5 +123,6 @@ def _example() -> Session:
     }
     return Session(
         session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
-        conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id, parties=parties,
+        conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id, number="+15550100",
+        parties=parties,
     )  # fmt: skip

@@ -109,6 +109,8 @@ class TransferState(BaseRecord, frozen=True):
     status: TransferStatus = TransferStatus.DIALING
     #: Why it failed or was canceled, comma-separated: the target's reason, then those of the recalls.
     reason: str = ""
+    #: Twilio's error code, if it refused something; the first one. Empty without one.
+    code: str = ""
     stage: TransferStage = TransferStage.CONVERTING
     #: Reads since the stage has lasted too long (count).
     overdue_reads: int = 0

@@ -1,6 +1,6 @@
 """Timeouts and choices that drive sessions, taken from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,5 @@ class Policy:
     #: How to record a session that a command opens (`CONFERRAL_RECORD`).
     record: str = "false"
     age_max_ms: int = 86_400_000
+    #: The caller ID of calls that Conferral places on its own (`TWILIO_NUMBER`), E.164.
+    own_number: str = field(default="", repr=False)

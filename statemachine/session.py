@@ -69,6 +69,8 @@ class Party(BaseRecord, frozen=True):
     left_reason: str = ""
     #: When it left, by Twilio's clock, whole Unix seconds; 0 if a callback or a read did not say it.
     left_s: int = 0
+    #: Twilio's error code, if it refused or failed the party's dial; empty without one.
+    left_code: str = ""
     #: As conference callbacks or a read show it.
     in_conference: bool = False
     #: SequenceNumber of the newest conference event applied; older events change nothing.
@@ -125,6 +127,8 @@ class Party(BaseRecord, frozen=True):
     held_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
+    #: Twilio's error code, if it refused the newest update that has an outcome; empty without one.
+    update_code: str = ""
     #: When a conversion's repair last moved this party, or got an outcome for it.
     repair_moved_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.
@@ -190,6 +194,8 @@ class Session(BaseRecord, frozen=True):
     conference_sid: str = ""
     #: Its friendly name: the session's id, or one made by `ConferenceNames` if your app chose the id.
     conference_name: str = ""
+    #: Our number that was called or that the customer sees, E.164; empty if it is unknown. Decides nothing.
+    number: Hidden[str] = ""
     #: Who started it, for a session started by a command; empty if the command did not say.
     by: str = ""
     #: Your reference, of the newest command that gave one.

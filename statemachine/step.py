@@ -47,6 +47,8 @@ class CommandReport(BaseRecord, frozen=True):
     command_id: str
     status: CommandStatus
     reason: str = ""
+    #: Twilio's error code, if Twilio refused what the command needed; empty without one.
+    code: str = ""
 
 
 class OutcomeRecord(BaseRecord, frozen=True):
@@ -63,6 +65,8 @@ class OutcomeRecord(BaseRecord, frozen=True):
     #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session; `recorded` for a message.
     result: str
     reason: str = ""
+    #: Twilio's error code, if it explains the reason; empty without one.
+    code: str = ""
     #: Transfers only, with the destinations as given.
     mode: str = ""
     to: Hidden[str] = ""
@@ -83,6 +87,10 @@ class OutcomeRecord(BaseRecord, frozen=True):
     duration_s: int = 0
     #: Your reference, as the session had it then.
     ref: str = ""
+    #: The customer's address, and our number that was called or that the customer sees.
+    customer: Hidden[str] = ""
+    our_number: Hidden[str] = ""
+    direction: str = ""
     #: Of a transfer, within the session.
     number: int = 0
 
@@ -212,9 +220,9 @@ class Draft:
         self.outcome = outcome
         self.reason = reason
 
-    def report(self, command_id: str, status: CommandStatus, reason: str = "") -> None:
+    def report(self, command_id: str, status: CommandStatus, reason: str = "", code: str = "") -> None:
         """Report the status of a command to its sender."""
-        self.reports.append(CommandReport(command_id, status, reason))
+        self.reports.append(CommandReport(command_id, status, reason, code))
 
 
 def not_none(value: _T | None) -> _T:

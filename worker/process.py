@@ -51,6 +51,7 @@ def make_policy(settings: ServiceSettings, directory: Directory | None = None) -
     directory = directory or load_directory(settings)
     return Policy(
         ring_timeout_ms=settings.ring_timeout_s * 1000,
+        own_number=settings.number,
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
         park_timeout_ms=round(settings.park_timeout_s * 1000),

@@ -80,10 +80,16 @@ def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
     to = ", ".join(
         descriptions.display_address(one, full=full) for one in filter(None, fields.get("to", "").split(","))
     )
-    about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", fields.get("reason", ""))))
+    customer, number = (
+        descriptions.display_address(fields.get(name, ""), full=full) for name in ("customer", "number")
+    )
+    who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
+    note = descriptions.twilio_error_note(fields.get("code", ""))
+    why = ", ".join(filter(None, (fields.get("reason", ""), note)))
+    about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", why)))
     ended_at = fields.get("ended_at", "")[:19].replace("T", " ")
     kind = f"{fields.get('kind', '')} {fields.get('result', '')}"
-    return output.Entry(f"{ended_at} UTC", kind, fields.get("session", ""), (about,) if about else ())
+    return output.Entry(f"{ended_at} UTC", kind, fields.get("session", ""), tuple(filter(None, (who, about))))
 
 
 def resend(since: Since = None, as_json: AsJson = False) -> None:

@@ -51,7 +51,8 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     attention = attention_of(session, now_ms or here_ms)
     problem = attention.text if attention and attention.needs_attention else ""
     participants = session_summary.activity_line(session, full=full)
-    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    about = (session_summary.number_line(session, full=full), session_summary.transfer_line(session, full=full))
+    notes = [*about, *session_summary.session_notes(session)]
     lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
     state = f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
     ended_at = session.fields.get("ended_at", "")[:19].replace("T", " ")
@@ -106,6 +107,7 @@ def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) 
         "session": session.id,
         "state": session_summary.state_label(session),
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
+        "number": descriptions.display_address(session.number, full=full),
         "by": descriptions.display_address(session.by, full=full),
         "ref": descriptions.display_address(session.ref, full=full),
         "transfer": session_summary.transfer_line(session, full=full),

@@ -24,6 +24,7 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.states import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
+from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.queries.process_registry import has_live_worker
@@ -224,7 +225,8 @@ async def _not_done(
     `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
     """
     if outcome.is_final:
-        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
+        note = descriptions.twilio_error_note(outcome.code)
+        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}{f' ({note})' if note else ''}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = (
             [f"{session.id} is {session_summary.state_label(session)}", session_summary.activity_line(session)]
@@ -239,6 +241,7 @@ async def _not_done(
             status=outcome.status,
             details=details,
             command_reason=outcome.reason,
+            code=parse_code(outcome.code),
         )
     reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
     if not outcome.status and not await has_live_worker(reader.client, reader.keys):

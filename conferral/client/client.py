@@ -22,6 +22,7 @@ from conferral.statemachine.events import commands as events
 from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.commands import command_parser
 from conferral.storage.commands.command_parser import own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
@@ -62,6 +63,11 @@ class Command:
         return self._outcome.reason
 
     @property
+    def code(self) -> int | None:
+        """Twilio's error code, if Twilio refused what was needed."""
+        return parse_code(self._outcome.code)
+
+    @property
     def session(self) -> str:
         """The session's id; empty for a `call` without one until it is accepted."""
         return self._outcome.session or self._submitted.session
@@ -95,6 +101,7 @@ class Command:
             allowed=await self._submitter.allowed_commands(found.session),
             command_id=self.id,
             session=self.session,
+            code=self.code,
         )
 
 

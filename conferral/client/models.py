@@ -39,7 +39,7 @@ class LogEntry:
     command_id: str = ""
     #: REST requests to Twilio that followed, each with `id`, `kind`, `party`, and `target`.
     effects: tuple[Mapping[str, str], ...] = ()
-    #: Commands that it finished, with `command`, `type`, `status` (`done`, `failed`, `rejected`), and `reason`.
+    #: Commands that it finished, with `command`, `type`, `status` (`done`, `failed`, `rejected`), `reason`, and `code`.
     reports: tuple[Mapping[str, str], ...] = ()
     #: Session fields that the event changed, as stored in the hash; None for a deleted field.
     changes: Mapping[str, str | None] = field(default_factory=dict)
@@ -88,9 +88,15 @@ class OutcomeRecord:
     result: str = ""
     #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
+    #: Twilio's error code, if there was one.
+    code: int | None = None
     #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
     ref: str = ""
+    #: The customer's address, our number that was called or that they see, and `inbound` or `outbound`.
+    customer: str = field(default="", repr=False)
+    number: str = field(default="", repr=False)
+    direction: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
     #: What took the customer in the end, if not the target or an agent: `recall`, a destination, `voicemail`, or `end`.

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from conferral.console.access import AccessControl
 from conferral.console.messages import encode_message
+from conferral.operations import descriptions
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
@@ -120,7 +121,8 @@ class CommandTracker:
                 raise
             if found.status and found != one.reported:
                 one.reported = found
-                shown = {"status": found.status, "reason": found.reason, "session": found.session}
+                why = ", ".join(filter(None, (found.reason, descriptions.twilio_error_note(found.code))))
+                shown = {"status": found.status, "reason": why, "session": found.session}
                 messages.append(encode_message("command", command=command_id, **shown, type=one.type))
             if found.is_final or self._clock.monotonic_s() >= one.until_s:
                 self._tracked.pop(command_id, None)

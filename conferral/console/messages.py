@@ -22,7 +22,7 @@ NUMBER_MAX = 2**53 - 1
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(
-    r"party\..+\.(address|options)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number"
+    r"party\..+\.(address|options)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number|number"
 )
 
 
@@ -135,7 +135,7 @@ def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
     """Return what the search compares, in lower case."""
     sids: list[str] = [session.conference_sid]
     texts: list[str] = []
-    digits: list[str] = []
+    digits = [_searchable_digits(session.number, full=full)]
     (sids if _SID.fullmatch(session.id) else texts).append(session.id)
     for name, party in session.parties.items():
         sids.append(party.call_sid)

@@ -130,7 +130,7 @@ def _describe_failed_transfer(session: Session, now_ms: int) -> str:
     transfer = session.public_transfer
     if transfer is None:
         return ""
-    why = f": {descriptions.transfer_failure(transfer.reason)}" if transfer.reason else ""
+    why = f": {descriptions.transfer_failure(transfer.reason, transfer.code)}" if transfer.reason else ""
     if recovery := RECOVERIES.get(session.phase):
         return f"transfer failed{why}; {recovery}"
     if transfer.status != TransferStatus.FAILED:

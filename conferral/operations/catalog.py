@@ -18,14 +18,25 @@ NOT_REACHED = {
 }
 #: Why a command was refused, or a transfer or a dial failed.
 LIMITS = {"hold-limit": "hold limit reached", "dial-limit": "limit of dials reached"}
-#: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
-DIAL_ERRORS = {
+#: Why a `<Dial>` failed or a request was refused. Source: Twilio docs, Error and Warning Dictionary.
+TWILIO_ERRORS = {
+    "10004": "the account has as many calls as it may have",
     "13214": "Twilio refused the caller ID",
     "13223": "Twilio found the number malformed",
     "13224": "Twilio can't call the number",
     "13227": "the geo permissions lack the number's country",
     "13236": "the conference was over",
     "16020": "the conference was full",
+    "20003": "Twilio refused the credentials",
+    "20429": "there were too many requests",
+    "21210": "Twilio does not know the caller ID as the account's",
+    "21211": "Twilio found the number invalid",
+    "21212": "Twilio found the caller ID invalid",
+    "21214": "Twilio can't reach the number",
+    "21215": "the geo permissions lack the number's country",
+    "21216": "Twilio blocks calls to the number",
+    "21217": "Twilio found the number invalid",
+    "21219": "a trial account calls verified numbers only",
 }
 #: Why a party was never reached.
 UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "dial-limit"})

@@ -135,10 +135,10 @@ def limit_notes(notes: Sequence[str], limit: int = LISTED_MAX) -> list[str]:
     return list(notes) if len(notes) <= limit + 1 else [*notes[:limit], f"and {len(notes) - limit} more"]
 
 
-def transfer_failure(reason: str) -> str:
+def transfer_failure(reason: str, code: str) -> str:
     """Describe why a transfer failed, and what became of its fallback."""
     first, *places = reason.split(", ")
-    found = [catalog.TRANSFER_FAILURES.get(first, first)]
+    found = [_with_notes(catalog.TRANSFER_FAILURES.get(first, first), twilio_error_note(code))]
     for place in places:  # such as `recall busy`
         name, _, why = place.partition(" ")
         known = catalog.NOT_REACHED.get(why)
@@ -227,13 +227,19 @@ def _call_status(who: str, status: str, sentences: Mapping[str, str] = catalog.C
     return known.format(who=who) if known else f"{who} {status}"
 
 
-def dial_error(code: str) -> str:
-    """Return why Twilio failed a `<Dial>`; empty without a code."""
-    return catalog.DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
+def twilio_error(code: str) -> str:
+    """Return what an error code of Twilio's means; empty without a code."""
+    return catalog.TWILIO_ERRORS.get(code, code and f"Twilio's error {code}")
+
+
+def twilio_error_note(code: str) -> str:
+    """Return an error code with what it means, if that is known; or empty."""
+    known = catalog.TWILIO_ERRORS.get(code, "")
+    return f"Twilio error {code}{f': {known}' if known else ''}" if code else ""
 
 
 def _dial_ended(details: Details) -> str:
-    cause = dial_error(details["code"])
+    cause = twilio_error(details["code"])
     if details["dial"] == "bridge":
         agent = agent_position(details) or _agent_number(details)
         return _with_notes(f"{details['party']}'s <Dial> ended", details["status"], cause, agent)
@@ -336,7 +342,8 @@ def entry_reason(entry: LogEntry) -> str:
 def describe_reports(entry: LogEntry) -> list[str]:
     """Describe command outcomes, except a refusal that the entry states."""
     rows = parse_rows(entry["reports"])
-    results = [(str(one.get("type", "")), str(one.get("status", "")), one.get("reason")) for one in rows]
+    names = ("type", "status", "reason", "code")
+    results = [tuple(str(one.get(name) or "") for name in names) for one in rows]
     # A consult isn't over: "done" would promise too much.
     goes_on = results and decode_logged_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
@@ -344,8 +351,8 @@ def describe_reports(entry: LogEntry) -> list[str]:
         if goes_on and (kind, status) == ("transfer", "done")
         else f"{kind or 'a command'} {catalog.CANCELED}"
         if (status, reason) == ("failed", catalog.CANCELED)
-        else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
-        for kind, status, reason in results
+        else _with_notes(f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}", twilio_error_note(code))
+        for kind, status, reason, code in results
         if status not in ("", "rejected")
     ]
 

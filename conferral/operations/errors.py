@@ -11,14 +11,22 @@ class CommandError(ConferralError):
     outcome_word = "not done"
 
     def __init__(
-        self, kind: str, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "", session: str = ""
+        self,
+        kind: str,
+        reason: str,
+        *,
+        allowed: tuple[str, ...] = (),
+        command_id: str = "",
+        session: str = "",
+        code: int | None = None,
     ) -> None:
-        super().__init__(f"{kind} {self.outcome_word}: {reason}")
+        super().__init__(f"{kind} {self.outcome_word}: {reason}{f' (Twilio error {code})' if code else ''}")
         self.kind = kind
         self.reason = reason
         self.allowed = allowed  # what the session would accept now; empty if unknown
         self.command_id = command_id  # of the stored outcome; empty if the command was never published
         self.session = session
+        self.code = code  # Twilio's error code, if there was one
 
 
 class CommandRejected(CommandError):  # noqa: N818  # the status is the name
@@ -84,4 +92,6 @@ class CommandNotDoneError(ConferralError):
     details: tuple[str, ...] = ()
     #: The command's own reason, as on every other surface; empty if there is none.
     command_reason: str = ""
+    #: Twilio's error code, if there was one.
+    code: int | None = None
     exit_code: int = 1

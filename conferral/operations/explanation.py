@@ -139,6 +139,8 @@ def _summary(
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
     if participants := session_summary.activity_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")
+    if number := session_summary.number_line(session, full=full):
+        sentences.append(f"{_capitalized(number)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         if progress := catalog.TRANSFER_STATUSES.get(status := session.transfer_status):
             transfer = f"{transfer.removesuffix(f' {status}')}; {progress}"
@@ -163,6 +165,8 @@ def _summary_of_ended(
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
         sentences.append(f"{_ended_by(by, reason, removal)}.")
+    if number := session_summary.number_line(session, full=full):
+        sentences.append(f"{_capitalized(number)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         sentences.append(f"Last transfer: {transfer}.")
     return sentences
@@ -259,7 +263,9 @@ def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
     code = timeline.twilio_code(ended) if ended is not None else 0
     if not code:
         return failure
-    return replace(failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.dial_error(str(code)))
+    return replace(
+        failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.twilio_error(str(code))
+    )
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from conferral.operations import catalog, descriptions
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
 from conferral.storage.codecs.text_codec import to_iso
 
@@ -256,6 +256,14 @@ def pending_command_labels(commands: Sequence[PendingCommand]) -> list[str]:
     return [f"{one.name} {one.party}".strip() for one in commands]
 
 
+def number_line(session: Session, *, full: bool = False) -> str:
+    """Say which of our numbers was called, or which one the customer sees."""
+    number = descriptions.display_address(session.number, full=full)
+    if not number:
+        return ""
+    return f"the caller called {number}" if session.direction == INBOUND else f"the customer sees {number}"
+
+
 def transfer_line(session: Session, *, full: bool = False) -> str:
     """Describe the newest transfer: mode, targets, progress, and failure."""
     transfer = session.public_transfer
@@ -264,7 +272,8 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     # Mask each destination separately, so that a comma can't join two numbers.
     to = ", ".join(descriptions.display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
-    whom, why = f"to {to}" if to else "", f"({transfer.reason})" if transfer.reason else ""
+    reasons = ", ".join(filter(None, (transfer.reason, descriptions.twilio_error_note(transfer.code))))
+    whom, why = f"to {to}" if to else "", f"({reasons})" if reasons else ""
     return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
 
 

@@ -220,8 +220,9 @@ class AccountListReader:
             caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
             called = without_params(text_of(call.to))
             came_in = text_of(call.direction).startswith("inbound")
-            address = number_or_address(caller, own_number_in(called, own_numbers)) if came_in else called
-            calls[seen.call_sid] = OwnCall(address, came_in=came_in)
+            number = own_number_in(called, own_numbers) if came_in else ""
+            address = number_or_address(caller, number) if came_in else called
+            calls[seen.call_sid] = OwnCall(address, came_in=came_in, called=number)
         participants = tuple(_with_addresses(inside, calls))
         return LostConference(
             text_of(record.sid), text_of(record.friendly_name), record.status == STARTED, participants
@@ -231,7 +232,10 @@ class AccountListReader:
 def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
     unknown = OwnCall("", came_in=False)
     found = ((seen, calls.get(seen.call_sid, unknown)) for seen in inside)
-    return [ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in) for seen, call in found]
+    return [
+        ParticipantFound(**asdict(seen), address=call.address, came_in=call.came_in, called=call.called)
+        for seen, call in found
+    ]
 
 
 async def _read_page(request: Callable[[], Awaitable[Page | None]]) -> Page | None:

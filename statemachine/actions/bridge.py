@@ -37,6 +37,7 @@ def open_session(draft: Draft, event: events.CallReceived) -> None:
         has_caller_id=event.has_caller_id,
         call_token=event.call_token,
         called_number=event.called_number,
+        number=event.called_number or draft.policy.own_number,
         agents=(event.agent_address, *event.other_agents),
         fallback=event.fallback,
         attributes=event.attributes,
@@ -62,6 +63,7 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
         direction=OUTBOUND,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
+        number=draft.policy.own_number,
         signed_address=event.agent_address,
     )
 
@@ -79,6 +81,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
+        number=event.caller_id or draft.policy.own_number,
         by=event.by,
         ref=event.ref,
         options=options,
@@ -148,6 +151,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
         return
     # Without a status, the fallback URL was requested for the action.
     draft.change(dial_call_status=event.dial_call_status, child_left_first=not event.dial_call_status)
+    draft.change_party(draft.session.child, left_code=event.code_text)
     if event.reached_time_limit:  # the child's callback may be lost
         draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
     parties.await_parent(draft)
@@ -206,18 +210,20 @@ def _bridged_agent(draft: Draft, address: str) -> Party:
     return Party(AGENT, first_label(AGENT), address=address, options=dials.agent_options(draft, address))
 
 
-def fail_waiting_commands(draft: Draft, reason: str) -> None:
+def fail_waiting_commands(draft: Draft, reason: str, code: str) -> None:
     """Fail what waited for an agent who did not take the call."""
     if draft.session.running_transfer is not None:
-        fail_transfer(draft, reason)
+        fail_transfer(draft, reason, code)
         conclude_transfer(draft, "failed")
-    parties.fail_queued_commands(draft, reason)
+    parties.fail_queued_commands(draft, reason, code)
 
 
 def _switch_agent(draft: Draft, agent_number: int) -> None:
     agent = draft.session.agent
     unanswered = events.GateDecision.NO_CONFIRMATION if agent.status is PartyStatus.CONFIRMING else CallStatus.NO_ANSWER
-    fail_waiting_commands(draft, reported_reason(agent.left_reason or unanswered))
+    fail_waiting_commands(
+        draft, reported_reason(agent.left_reason or unanswered), getattr(draft.event, "code_text", "")
+    )
     status = getattr(draft.event, "dial_call_status", "")
     result = status if status in UNREACHED_DIAL_STATUSES else unanswered
     parties.close_attempt(draft, agent, agent.left_reason or result)
@@ -307,8 +313,8 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
 
 def return_to_bridge(draft: Draft, event: events.EffectFailed | events.RepairOverdue | events.CallsRead) -> None:
     """Return to the bridge: Twilio refused to move anyone, or did not in time."""
-    refusal = event.reason_text if isinstance(event, events.EffectFailed) else ""
-    fail_waiting_commands(draft, refusal or "Twilio did not move the parties in time")
+    refusal, code = (event.reason_text, event.code_text) if isinstance(event, events.EffectFailed) else ("", "")
+    fail_waiting_commands(draft, refusal or "Twilio did not move the parties in time", code)
     draft.change(
         phase=Phase.CONNECTED,
         open_redirects=(),

@@ -160,7 +160,7 @@ def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
         change_command(draft, command, playing_to=rest)  # a party that has left need not hear it
     else:
         reason = "no one is there to hear it" if event.gone else event.reason_text
-        finish_command(draft, command, CommandStatus.FAILED, reason)
+        finish_command(draft, command, CommandStatus.FAILED, reason, event.code_text)
 
 
 def finish_commands(draft: Draft, event: Event) -> None:
@@ -175,7 +175,9 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
         if not 0 < command.due_ms <= draft.now_ms:
             continue
         if command.name != events.Remove.name or command.calls_were_read:
-            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command))
+            party = draft.session.parties.get(command.party)
+            code = party.update_code if party is not None else ""
+            finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command), code)
         else:  # the read below may show that the party has left
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)

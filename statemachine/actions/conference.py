@@ -282,8 +282,10 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     session = draft.session
     callers = {one.call_sid for one in event.participants if one.came_in}
     is_inbound = session.customer.call_sid in callers or (session.customer.is_gone and not session.agent.call_sid)
+    called = (one.called for one in event.participants if one.call_sid == session.customer.call_sid)
     draft.change(
         direction=INBOUND if is_inbound else OUTBOUND,
+        number=next(called, ""),
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if session.parties[name].is_gone), ""),
     )
 

@@ -108,7 +108,9 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
-        draft.change(options=replace(draft.session.options, caller_id=""))
+        options = replace(draft.session.options, caller_id="")
+        number = draft.session.number if draft.session.customer_is_parent else draft.policy.own_number
+        draft.change(options=options, number=number)
     _redial(draft, party, options=replace(party.options, caller_id=shown), caller_id_refused=True)
 
 
@@ -191,7 +193,8 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
-    note_gone(draft, party.name, DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed")
+    reason = DIAL_LIMIT if event.reason == DIAL_LIMIT else "refused" if is_signed else "failed"
+    note_gone(draft, party.name, reason, event.code_text)
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:

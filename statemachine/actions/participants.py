@@ -139,7 +139,8 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
     party = _party_of_update(draft, event)
     if party is None:
         return
-    changes: dict[str, Any] = {"update_effect_id": ""}
+    code = event.code_text if isinstance(event, events.EffectFailed) else ""
+    changes: dict[str, Any] = {"update_effect_id": "", "update_code": code}
     if isinstance(event, events.EffectFailed) and party.supervises not in ("", SuperviseMode.MONITOR):
         # Such as for want of an agent to coach: from now on, the supervisor only listens.
         changes |= {"pending_update": "", "supervises": SuperviseMode.MONITOR.value}

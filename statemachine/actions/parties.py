@@ -49,9 +49,11 @@ def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> Pen
     return after
 
 
-def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
+def finish_command(
+    draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "", code: str = ""
+) -> None:
     """Report the outcome of a command and remove it."""
-    draft.report(command.command_id, status, reason)
+    draft.report(command.command_id, status, reason, code)
     rest = tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
     draft.change(pending_commands=rest)
 
@@ -63,22 +65,25 @@ def finish_call(draft: Draft, _event: Event) -> None:
             finish_command(draft, command, CommandStatus.DONE)
 
 
-def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
+def fail_commands(draft: Draft, reason: str, code: str = "", *, only: Iterable[PendingCommand] | None = None) -> None:
     """Fail pending commands, or only these; a `remove` is done instead."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
-        done = command.name == events.Remove.name
-        finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)
+        if command.name == events.Remove.name:
+            finish_command(draft, command, CommandStatus.DONE)
+        else:
+            finish_command(draft, command, CommandStatus.FAILED, reason, code)
 
 
-def fail_queued_commands(draft: Draft, reason: str) -> None:
+def fail_queued_commands(draft: Draft, reason: str, code: str) -> None:
     """Fail the queued commands: the conference was never formed."""
-    fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
+    queued = [command for command in draft.session.pending_commands if command.is_queued]
+    fail_commands(draft, reason, code, only=queued)
 
 
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------
 
 
-def note_gone(draft: Draft, name: str, reason: str) -> None:
+def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
     """Record that a party left, and which talking party left first."""
     party = draft.session.parties[name]
     if party.is_gone:
@@ -89,8 +94,9 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         reason = _leave_reason(party, reason)
     close_attempt(draft, party, reason)
     draft.change_party(
-        party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason
-    )
+        party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason,
+        left_code=code or party.left_code,
+    )  # fmt: skip
     if name == AGENT:
         _unhold_parties_left_by_agent(draft)
     if party.is_supervisor and reason != "unknown":  # whose call may still show up
@@ -181,7 +187,7 @@ def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
     """Keep the agent, whom Twilio refused to hang up."""
     for command in draft.session.pending_commands:
         if command.name == events.Remove.name and command.party == AGENT:
-            finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+            finish_command(draft, command, CommandStatus.FAILED, event.reason_text, event.code_text)
     draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
     if draft.session.first_to_leave == AGENT:
         draft.change(first_to_leave="")

@@ -114,7 +114,7 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         elif not commands and update == RecordAction.STOP:
             _change_recording(draft, wanted=RecordingStatus.IN_PROGRESS.value)  # a consult may try a pause again
     for command in commands:
-        finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+        finish_command(draft, command, CommandStatus.FAILED, event.reason_text, event.code_text)
 
 
 def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingCommand]:

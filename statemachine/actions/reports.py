@@ -5,6 +5,7 @@ from typing import Any
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason, reported_reason
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
 
@@ -17,7 +18,7 @@ def report_done(draft: Draft, event: Convert) -> None:
 def report_transfer(draft: Draft, status: CommandStatus, reason: str = "") -> None:
     """Report the outcome of the `transfer` command, once."""
     if draft.transfer.command_id:
-        draft.report(draft.transfer.command_id, status, reason)
+        draft.report(draft.transfer.command_id, status, reason, draft.transfer.code)
         draft.change_transfer(command_id="")
 
 
@@ -33,23 +34,24 @@ def begin_step(draft: Draft, event: Command) -> None:
     draft.change_transfer(step_command_id=event.command_id, step_name=name)
 
 
-def report_step(draft: Draft, status: CommandStatus, reason: str = "") -> None:
+def report_step(draft: Draft, status: CommandStatus, reason: str = "", code: str = "") -> None:
     """Report the outcome of the step in progress, if there is one."""
     if draft.transfer.step_command_id:
-        draft.report(draft.transfer.step_command_id, status, reason)
+        draft.report(draft.transfer.step_command_id, status, reason, code)
     draft.change_transfer(step_command_id="", step_name="")
 
 
-def fail_transfer(draft: Draft, reason: str) -> None:
+def fail_transfer(draft: Draft, reason: str, code: str = "") -> None:
     """Mark the transfer as failed and report it immediately."""
-    draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
+    code = draft.transfer.code or code
+    draft.change_transfer(status=TransferStatus.FAILED, reason=reason, code=code)
     report_transfer(draft, CommandStatus.FAILED, reason)
-    report_step(draft, CommandStatus.FAILED, reason)
+    report_step(draft, CommandStatus.FAILED, reason, code)
 
 
 def succeed_transfer(draft: Draft) -> None:
     """Mark the transfer as completed, report it, and close it."""
-    draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    draft.change_transfer(status=TransferStatus.COMPLETED, reason="", code="")
     report_transfer(draft, CommandStatus.DONE)
     conclude_transfer(draft, "completed")
 
@@ -77,6 +79,7 @@ def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
         number=transfer.number,
         result=result,
         reason=transfer.reason,
+        code=transfer.code,
         by=transfer.by,
         mode=transfer.mode.value,
         to=transfer.to,
@@ -123,6 +126,8 @@ _NO_ONE_TOOK_IT = frozenset({
     EndReason.AGENT_NO_CONFIRMATION, EndReason.AGENT_ANSWERING_MACHINE, EndReason.TRANSFER_FAILED,
     EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT,
 })  # fmt: skip
+#: What failed first, failed in the transfer.
+_AFTER_TRANSFER = frozenset({EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED, EndReason.FALLBACK_FAILED})
 
 
 def _last_place(draft: Draft, reason: str) -> str:
@@ -143,6 +148,14 @@ def _place_without_transfer(draft: Draft, reason: str) -> str:
     return draft.transfer.place if has_landed else _last_place(draft, reason)
 
 
+def code_of_end(session: Session, reason: str) -> str:
+    """Return Twilio's error code that explains an end, or empty."""
+    if reason in _AFTER_TRANSFER:
+        return session.transfer.code if session.transfer is not None else ""
+    party, _, why = reason.partition("-")
+    return session.parties[party].left_code if why == "failed" and party in session.parties else ""
+
+
 def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
     session = draft.session
     for attempt in session.history.attempts:
@@ -157,6 +170,7 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
         kind="session",
         result="ended",
         reason=reason,
+        code=code_of_end(session, reason),
         by=session.by,
         landed_on=landed_on,
         attempts=history.attempts,
@@ -172,5 +186,14 @@ def add_record(draft: Draft, subject: str, **fields: Any) -> None:
     # gives its outcomes the same ids.
     opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
     record_id = f"{session.id}:{opened}{subject}"
-    record = OutcomeRecord(id=record_id, session_id=session.id, ref=session.ref, ended_at_ms=draft.now_ms, **fields)
+    record = OutcomeRecord(
+        id=record_id,
+        session_id=session.id,
+        ref=session.ref,
+        customer=session.customer.address,
+        our_number=session.number,
+        direction=session.direction,
+        ended_at_ms=draft.now_ms,
+        **fields,
+    )
     draft.outcome_records.append(record)

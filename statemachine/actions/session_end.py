@@ -8,7 +8,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
-from conferral.statemachine.actions.reports import conclude_session
+from conferral.statemachine.actions.reports import code_of_end, conclude_session
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import (
@@ -264,7 +264,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         left_reason = "released" if is_released else NOT_OURS
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
-    parties.fail_commands(draft, end_reason)
+    parties.fail_commands(draft, end_reason, code_of_end(draft.session, end_reason))
     conclude_session(draft, end_reason)
     draft.change(
         opening=Opening.OVER,
@@ -415,7 +415,7 @@ def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
     (command,) = draft.session.pending_commands
     rest = tuple(one for one in command.effects if one != event.effect_id)
     if isinstance(event, events.EffectFailed | events.EffectUnknown):
-        parties.finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+        parties.finish_command(draft, command, CommandStatus.FAILED, event.reason_text, event.code_text)
     elif rest:
         parties.change_command(draft, command, effects=rest)
     else:

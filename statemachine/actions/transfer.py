@@ -15,7 +15,7 @@ from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import DialOptions, Voicemail
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     CallStatus,
     Opening,
@@ -66,7 +66,7 @@ def finish_swap_or_merge(draft: Draft, _event: Event) -> None:
 
 def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
     """Fail `complete`: Twilio refused to hang up the agent; all three talk."""
-    reports.report_step(draft, CommandStatus.FAILED, event.reason_text)
+    reports.report_step(draft, CommandStatus.FAILED, event.reason_text, event.code_text)
     draft.change_transfer(status=TransferStatus.MERGED)
 
 
@@ -172,13 +172,15 @@ def note_target_left(draft: Draft, event: Event) -> None:
 
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
+    session = draft.session
     if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
-        reason = "end-flag-unconfirmed"
+        reason, code = "end-flag-unconfirmed", session.agent.update_code or session.customer.update_code
     elif draft.transfer.stage is TransferStage.HOLDING_CUSTOMER:
         reason = "recording-failed" if guards.customer_is_held(draft, event) else "hold-failed"
+        code = session.customer.update_code
     else:
-        reason = unreached_reason(draft)
-    reports.fail_transfer(draft, reason)
+        reason, code = unreached_reason(draft), unreached_code(draft)
+    reports.fail_transfer(draft, reason, code)
     unhold_all(draft, event)
 
 
@@ -196,7 +198,7 @@ def note_unreached(draft: Draft, _event: Event) -> None:
     draft.change_transfer(unreached=why)
     if transfer.place:
         why = f"{transfer.reason}, {'recall' if transfer.place == Place.RECALL else 'fallback'} {why}"
-    reports.fail_transfer(draft, why)
+    reports.fail_transfer(draft, why, unreached_code(draft))
 
 
 def begin_recall(draft: Draft, event: Event) -> None:
@@ -236,11 +238,21 @@ def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
     if draft.session.phase is Phase.CONSULT and draft.transfer.reason == HOLD_LIMIT:
         return HOLD_LIMIT  # and then the agent left
+    if (last := _last_unreached(draft)) is not None:
+        return reported_reason(last.left_reason)
+    return "cancelled" if any(party.is_removed for party in guards.dialed_parties(draft) if party.is_gone) else "failed"
+
+
+def unreached_code(draft: Draft) -> str:
+    """Return Twilio's error code if it refused that dial; else empty."""
+    last = _last_unreached(draft)
+    return last.left_code if last is not None else ""
+
+
+def _last_unreached(draft: Draft) -> Party | None:
     gone = [party for party in guards.dialed_parties(draft) if party.is_gone]
-    reasons = [party.left_reason for party in gone if party.left_reason not in ("taken", "cancelled")]
-    if reasons:
-        return reported_reason(reasons[-1])
-    return "cancelled" if any(party.is_removed for party in gone) else "failed"
+    unreached = [party for party in gone if party.left_reason not in ("taken", "cancelled")]
+    return unreached[-1] if unreached else None
 
 
 # ---- park and retrieve: the customer hears music meanwhile ---------------------------------------------------------
@@ -273,7 +285,7 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
 
 def return_to_park(draft: Draft, _event: Event) -> None:
     """Return to `parked` for the remaining time: no one took the call."""
-    reports.fail_transfer(draft, unreached_reason(draft))
+    reports.fail_transfer(draft, unreached_reason(draft), unreached_code(draft))
     reports.conclude_transfer(draft, "failed")
     want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change(phase=Phase.PARKED, first_to_leave="")
@@ -303,15 +315,17 @@ NOT_CONFIGURED = "not-configured"
 def begin_inbound_fallback(draft: Draft, event: Event) -> None:
     """Begin the fallback of a caller whom no agent took, who waits with music."""
     status = event.dial_call_status if isinstance(event, events.DialEnded) else CallStatus.NO_ANSWER
-    parties.note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED)
+    code = event.code_text if isinstance(event, events.DialEnded) else ""
+    parties.note_gone(draft, AGENT, status if draft.session.agent.address else NOT_CONFIGURED, code)
     session = draft.session
-    fail_waiting_commands(draft, reported_reason(session.agent.left_reason))
+    fail_waiting_commands(draft, reported_reason(session.agent.left_reason), session.agent.left_code)
     draft.change(phase=Phase.FALLBACK, opening=Opening.OVER, first_to_leave="")
     draft.begin_transfer(
         TransferMode.INBOUND,
         to="",
         status=TransferStatus.FAILED,
         reason=reported_reason(session.agent.left_reason),
+        code=session.agent.left_code,
         unreached=reported_reason(session.agent.left_reason),
         fallback=session.fallback,
     )
@@ -363,7 +377,8 @@ def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
 def give_up_voicemail(draft: Draft, event: Event) -> None:
     """Note that Twilio did not move the customer, or can't run our document."""
     _begin_voicemail(draft, is_left=True)
-    reports.fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed")
+    code = event.code_text if isinstance(event, events.EffectFailed) else ""
+    reports.fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed", code)
     if isinstance(event, events.EffectFailed):
         read_calls(draft, event)
 
@@ -410,13 +425,13 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
 def await_customer(draft: Draft, _event: Event) -> None:
     """Wait for the customer to arrive: the party that took the call hung up."""
     draft.change_transfer(unreached=unreached_reason(draft))
-    reports.fail_transfer(draft, draft.transfer.unreached)
+    reports.fail_transfer(draft, draft.transfer.unreached, unreached_code(draft))
     draft.change(phase=Phase.FALLBACK)
     draft.change_party(draft.session.customer, wait_audio=WaitAudio.MUSIC)
 
 
 def stay_in_voicemail(draft: Draft, _event: Event) -> None:
     """Let the customer stay in the voicemail: no one took the call."""
-    reports.fail_transfer(draft, unreached_reason(draft))
+    reports.fail_transfer(draft, unreached_reason(draft), unreached_code(draft))
     reports.record_transfer(draft, "failed", Place.VOICEMAIL)
     draft.change(phase=Phase.VOICEMAIL)

@@ -234,7 +234,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repair_attempted=False)
     draft.cancel_timers(events.CallsOverdue)
-    fail_queued_commands(draft, "agent-left")
+    fail_queued_commands(draft, "agent-left", "")
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------

@@ -64,6 +64,11 @@ class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     awaited_redis: bool = False
 
     @property
+    def code_text(self) -> str:
+        """Twilio's error code as commands and outcomes state it; may be empty."""
+        return str(self.code or "")
+
+    @property
     def reason_text(self) -> str:
         """The reason that the command's outcome states."""
         if self.reason:
@@ -80,6 +85,7 @@ class EffectUnknown(EffectOutcome, frozen=True):
 
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
     reason_text: ClassVar[str] = "unknown: Twilio gave no answer"
+    code_text: ClassVar[str] = ""
 
 
 class CallSeen(BaseRecord, frozen=True):
@@ -160,6 +166,8 @@ class ParticipantFound(ParticipantSeen, frozen=True):
     #: Of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: Hidden[str] = ""
     came_in: bool = False
+    #: Of a call that came in: our number that was called.
+    called: Hidden[str] = ""
 
 
 class ConferenceFound(Event, frozen=True, kw_only=True):

@@ -127,6 +127,11 @@ class DialEnded(Event, frozen=True, kw_only=True):
     duration_s: int = 0
 
     @property
+    def code_text(self) -> str:
+        """The error code as outcomes state it; empty without one."""
+        return str(self.code or "")
+
+    @property
     def reached_time_limit(self) -> bool:
         """Whether Twilio ended the bridge, which was as long as it may be."""
         return self.dial_call_status == CallStatus.COMPLETED and _is_time_limit(self.duration_s)

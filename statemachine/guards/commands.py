@@ -24,7 +24,9 @@ from conferral.statemachine.step import CommandStatus, Draft
 _REFUSED_MAX = 2
 #: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
 PARTICIPANTS_MAX = 250
-CommandResult = tuple[CommandStatus, str]
+#: Status, reason, and Twilio's error code; the last two may be empty.
+CommandResult = tuple[CommandStatus, str, str]
+_DONE: CommandResult = (CommandStatus.DONE, "", "")
 
 
 def named_party(draft: Draft, event: PartyCommand) -> Party | None:
@@ -191,12 +193,14 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
         return None  # the outcome of its effect decides
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
+        if command.name == events.Remove.name:
+            return _DONE
         reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
-        return (CommandStatus.DONE, "") if command.name == events.Remove.name else (CommandStatus.FAILED, reason)
+        return CommandStatus.FAILED, reason, party.left_code if party is not None else ""
     if command.name == Supervise.name:
         return _supervise_result(draft, command, party)
     if command.name == Add.name:
-        return (CommandStatus.DONE, "") if party.takes_part else None
+        return _DONE if party.takes_part else None
     return None if command.name == events.Remove.name else _hold_or_mute_result(command, party)
 
 
@@ -204,27 +208,28 @@ def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult
     mutes = command.name in ("mute", "unmute")
     wanted = command.name in ("hold", "mute")
     if (party.desired_mute if mutes else party.desired_hold) != wanted:
-        return CommandStatus.FAILED, "superseded by another command"
+        return CommandStatus.FAILED, "superseded by another command", ""
     is_as_wanted = (party.muted if mutes else party.held) == wanted
-    return (CommandStatus.DONE, "") if is_as_wanted and not party.pending_update else None
+    return _DONE if is_as_wanted and not party.pending_update else None
 
 
 def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> CommandResult | None:
     if party.supervises != command.mode:
         # A refusal is why the supervisor only monitors.
-        event, superseded = draft.event, "superseded by another command"
-        return CommandStatus.FAILED, event.reason_text if isinstance(event, events.EffectFailed) else superseded
+        if isinstance(draft.event, events.EffectFailed):
+            return CommandStatus.FAILED, draft.event.reason_text, draft.event.code_text
+        return CommandStatus.FAILED, "superseded by another command", ""
     is_confirmed = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )
-    return (CommandStatus.DONE, "") if is_confirmed else None
+    return _DONE if is_confirmed else None
 
 
 def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
     if not command.playing_to:
         return None  # all participants hear it, and a callback reports its end
     still = {party.call_sid for party in draft.session.participants}
-    return None if still.intersection(command.playing_to) else (CommandStatus.DONE, "")
+    return None if still.intersection(command.playing_to) else _DONE
 
 
 def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:

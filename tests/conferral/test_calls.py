@@ -108,6 +108,15 @@ def test_failed_command_reports_the_session_state(run, redis):
     assert reported == {"reason": "no-answer", "command": "mine", "status": "failed"}
 
 
+def test_failure_whose_cause_twilio_named_shows_its_code_with_its_meaning(run, redis):
+    put(redis, ended())
+    decide(redis, "mine", "failed", "failed", code="21215")
+    order = ("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine")
+    first = run(*order).err.splitlines()[0]
+    assert first == "transfer failed: failed (Twilio error 21215: the geo permissions lack the number's country)"
+    assert (run(*order, "--json").error["reason"], run(*order, "--json").error["code"]) == ("failed", 21215)
+
+
 def test_a_refusal_goes_to_standard_error_and_in_json_names_what_the_state_allows(run, redis):
     put(redis, make_session(phase=Phase.RINGING))
     decide(redis, "mine", "rejected", "no one has answered yet")

@@ -96,6 +96,11 @@ async def test_a_failure_has_the_reason(client, redis):
     assert "transfer" in failed.value.allowed
     assert str(failed.value) == "transfer failed: no-answer"
 
+    decide(redis, "other", "failed", "failed", code="21216")
+    with pytest.raises(CommandFailed, match=r"^transfer failed: failed \(Twilio error 21216\)$") as failed:
+        await client.transfer(CALL, to="+14155550145", mode="warm", id="other")
+    assert (failed.value.reason, failed.value.code) == ("failed", 21216)
+
 
 @pytest.mark.parametrize("status", ["", "accepted"])
 async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):

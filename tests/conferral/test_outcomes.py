@@ -30,6 +30,7 @@ def written(redis):
     """Two outcomes, both delivered."""
     set_up(redis)
     transfer = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": NUMBER, "hold_s": "1.5"}
+    transfer |= {"reason": "failed", "code": "21216", "customer": "+14155550145", "number": "+14155550100"}
     ended = {"id": "o2", "kind": "session", "result": "ended", "session": "other", "reason": "agent-left"}
     ids = [redis.xadd(KEYS.outcomes, transfer), redis.xadd(KEYS.outcomes, ended)]
     redis.hset(KEYS.sending_state, "position", ids[1])
@@ -45,12 +46,13 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     ran = run("outcomes")
     assert ran.code == 0
     assert re.fullmatch(r"since \S+ 00:00[+-]\d\d:\d\d\n", ran.err)
-    assert f"transfer failed  {CALL}\n  to +…23" in ran.out
+    assert f"transfer failed  {CALL}\n  customer +…45 on +…00\n" in ran.out
+    assert "  to +…23 failed, Twilio error 21216: Twilio blocks calls to the number" in ran.out
     assert NUMBER not in ran.out
     assert NUMBER in run("outcomes", "--full").out
     assert [one["id"] for one in rows(run("outcomes", "--json"))] == ["o1", "o2", "o0"]
     (found,) = rows(run("outcomes", "--kind", "transfer", "--json"))
-    assert (found["hold_s"], found["to"]) == (1.5, NUMBER)
+    assert (found["hold_s"], found["to"], found["code"]) == (1.5, NUMBER, 21216)
     assert [one["id"] for one in rows(run("outcomes", "--session", "other", "--json"))] == ["o2"]
     assert run("outcomes", "--kind", "call").code == 2
     assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []

@@ -103,6 +103,7 @@ async def called(system, number=SECOND, from_=CUSTOMER):
 async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_server, directory, options, number):
     async with with_numbers(redis_server, directory) as system:
         customer, agent = await called(system, number)
+        assert (await system.session(customer.sid))["number"] == number
         await target_sees(system, customer, agent, [(number, False)], **options)
 
 

@@ -96,10 +96,13 @@ async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_se
 async def test_dial_that_twilio_refuses_fails_at_once_and_is_not_repeated(system, status, code):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status, code=code, count=5)
-    await system.failed("failed", "transfer", customer.sid, to=TARGET, mode="warm")
+    command = await system.failed("failed", "transfer", customer.sid, to=TARGET, mode="warm")
     assert len(system.dial_requests(TARGET)) == 1
     system.sandbox.faults.clear()
+    assert (command.code, (await system.session(customer.sid))["transfer.code"]) == (str(code), str(code))
     await goes_on_and_ends(system, customer, agent)
+    (transfer,) = [one for one in await system.outcomes() if one["kind"] == "transfer"]
+    assert (transfer["reason"], transfer["code"]) == ("failed", str(code))
 
 
 REFUSALS = pytest.mark.parametrize("path, options", [

@@ -263,10 +263,12 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
     reports = [
         {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
         {"command": "c2", "type": "end", "status": "done", "reason": ""},
+        {"command": "c4", "type": "transfer", "status": "failed", "reason": "failed", "code": "21215"},
         {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
     ]
 
     assert (
         descriptions.describe_change(entry("call_progressed", reports=reports, reason="why"))
-        == "(why); add failed: busy; end done"
+        == "(why); add failed: busy; end done; "
+        "transfer failed: failed (Twilio error 21215: the geo permissions lack the number's country)"
     )

@@ -168,3 +168,10 @@ def test_failed_dial_to_an_agent_is_explained_by_twilios_error(is_reported_first
     assert (failure.twilio_code, failure.link) == (13224, "https://www.twilio.com/docs/api/errors/13224")
     assert "Twilio can't call the number" in f"{failure.text}; {failure.guard}"
     assert "5550123" not in repr(failure)
+
+
+def test_number_that_was_called_is_named_in_its_last_digits() -> None:
+    explained_call = explained(lambda: conferenced(Policy(own_number="+14155550100")))
+    assert "The caller called +…00." in explained_call.summary
+    outbound = explained(lambda: Scenario(Policy(own_number="+14155550100"), session_id=OUTBOUND).calls_out())
+    assert "The customer sees +…00." in outbound.summary

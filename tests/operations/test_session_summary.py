@@ -140,6 +140,10 @@ def test_a_call_is_named_by_its_people(fields, named):
         ({"transfer.mode": "park", "transfer.to": "", "transfer.status": "completed"}, "park completed"),
         ({"transfer.to": "+14155550145,+14155550146,client:bob"}, "warm to +…45, +…46, client:bob ringing"),
         ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
+        (
+            {"transfer.status": "failed", "transfer.reason": "failed", "transfer.code": "99999"},
+            "warm to client:bob failed (failed, Twilio error 99999)",
+        ),
     ],
 )
 def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):

@@ -191,6 +191,7 @@ class Scenario:
         dial: str = "bridge",
         party: str = "customer",
         other_side_is_live: bool = False,
+        code: int = 0,
         **given: Any,
     ) -> "Scenario":
         leg = self.legs[party]
@@ -202,6 +203,7 @@ class Scenario:
             dial_call_status=status,
             call_status=call_status,
             other_side_is_live=other_side_is_live,
+            code=code,
         )
         return self.take(event)
 

@@ -24,7 +24,7 @@ def kinds(of=BaseRecord):
 
 #: Fields that hold phone numbers, messages, or tokens, whatever record they are in.
 PRIVATE = {"address", "customer_address", "agent_address", "agent", "customer", "caller_id", "call_token",
-           "called_number", "other_agents", "agents", "parked_by", "to", "say", "greeting",
+           "called_number", "our_number", "called", "other_agents", "agents", "parked_by", "to", "say", "greeting",
            "params"}  # fmt: skip
 
 
@@ -37,11 +37,11 @@ def test_no_repr_shows_a_private_field(kind):
 
 @each("record", [
     Party("agent", "agent-1", address="SECRET", options=DialOptions(caller_id="SECRET")),
-    Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET",
+    Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET", number="SECRET",
             parties={"agent": Party("agent", "agent-1", address="SECRET")}),
     TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
     PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
-    OutcomeRecord("o1", "transfer", "CA1", "completed", to="SECRET"),
+    OutcomeRecord("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
     Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
     CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),

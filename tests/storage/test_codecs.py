@@ -253,16 +253,16 @@ def test_logged_command_has_neither_destination_nor_message():
 def test_hash_reads_as_people_expect():
     agent = Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING, dial_id="d1", answered_at_ms=1)
     session = Session("CA1", version=3, created_at_ms=1_795_165_380_677, conference_name="CA1", by="desk 7", ref="T-7",
-                      parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
+                      number=NUMBER, parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
     assert session_codec.encode(session) == {
         "id": "CA1", "state": "bridged", "phase": "ringing", "version": "3", "direction": "inbound",
         "created_at": "2026-11-20T09:03:00.677Z", "updated_at": "", "ended_at": "", "end_reason": "",
-        "conference_sid": "", "conference_name": "CA1", "by": "desk 7", "ref": "T-7",
+        "conference_sid": "", "conference_name": "CA1", "number": NUMBER, "by": "desk 7", "ref": "T-7",
         "party.agent.call_sid": "CA2", "party.agent.address": "client:alice", "party.agent.label": "agent-1",
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",
         "transfer.mode": "", "transfer.to": "", "transfer.by": "", "transfer.fallback": "", "transfer.status": "",
-        "transfer.reason": "",
+        "transfer.reason": "", "transfer.code": "",
         "timers": '{"calls":5}', "party_order": "agent",
         "party.agent.dial_id": "d1", "party.agent.answered_at": "1970-01-01T00:00:00.001Z",
     }  # fmt: skip
@@ -275,7 +275,7 @@ def test_transfer_and_recording_read_as_people_expect():
     fields = session_codec.encode(Session("CA1", version=3, transfer=transfer, recording=recording))
     assert {name: text for name, text in fields.items() if name.startswith(("transfer.", "recording."))} == {
         "transfer.mode": "consult", "transfer.to": NUMBER, "transfer.by": "", "transfer.status": "ringing",
-        "transfer.reason": "", "transfer.number": "1", "transfer.fallback": "",
+        "transfer.reason": "", "transfer.code": "", "transfer.number": "1", "transfer.fallback": "",
         "transfer.attempts": '[{"party":"target","to":"client:a","dial_id":"d1","started_at_ms":5,"result":"busy"}]',
         "recording.sid": "RE1", "recording.status": "completed", "recording.url": "https://example.com/RE1",
         "recording.duration_s": "62", "recording.of_conference": "true",
@@ -306,6 +306,14 @@ def test_damaged_field_is_named_and_everything_else_is_shown(field, text, damage
     read = stored_session(decode_fields(record))
     assert read.damaged == damaged
     assert (read.parties["customer"].label, read.direction) == ("customer-1", "inbound")
+
+
+@each("field", ["number", "transfer.code"])
+def test_hash_of_the_first_schema_version_is_not_damaged(field):
+    record = record_of(dataclasses.replace(SESSION, transfer=TransferState(1, TransferMode.WARM, NUMBER)))
+    del record[field.encode()]
+    assert not stored_session(decode_fields(record)).damaged
+    assert session_codec.load("S1", record).number == ""
 
 
 def test_hash_of_another_session_is_not_loaded():

@@ -41,6 +41,9 @@ TRANSFER = OutcomeRecord(
     ended_at_ms=START_MS + 40_000,
     by="desk 7",
     ref="T-7",
+    customer=NUMBER,
+    our_number="+14155550100",
+    direction="inbound",
 )
 SESSION = OutcomeRecord(
     "CA1:session", "session", "CA1", "ended", "agent-left", durations={"answer": 1_234_567, "alone": 2},
@@ -58,8 +61,12 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "session": "CA1",
         "result": "completed",
         "reason": "",
+        "code": "",
         "by": "desk 7",
         "ref": "T-7",
+        "customer": NUMBER,
+        "number": "+14155550100",
+        "direction": "inbound",
         "mode": "consult",
         "to": f"{NUMBER},client:bob",
         "landed_on": "recall",

@@ -9,9 +9,9 @@ from conferral.storage.codecs.text_codec import to_iso
 
 _NUMBERS = count(1)
 FIELDS = (
-    "id", "kind", "session", "by", "ref", "started_at", "ended_at", "result", "reason", "mode", "to", "landed_on",
-    "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "attempts",
-    "recordings", "recording_sid", "duration_s",
+    "id", "kind", "session", "by", "ref", "customer", "number", "direction", "started_at", "ended_at", "result",
+    "reason", "code", "mode", "to", "landed_on", "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s",
+    "participant_s", "held_s", "alone_s", "attempts", "recordings", "recording_sid", "duration_s",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ async def test_conference_is_shown_with_addresses() -> None:
     assert found is not None
     assert (found.conference_sid, found.name, found.has_started) == (CONFERENCE_SID, NAME, True)
     assert found.participants == (
-        ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=True, start_on_enter=False),
+        ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=True, called=NUMBER, start_on_enter=False),
         ParticipantFound(AGENT_CALL, "agent-1", address="client:b", came_in=True, is_ringing=True),
     )
 

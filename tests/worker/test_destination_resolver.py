@@ -119,7 +119,9 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
     settings = settings_with(CONFERRAL_TRANSFER_FALLBACK="desk", CONFERRAL_DIRECTORY=str(path))
     directory = DirectoryFile(settings)
     worker = Worker(settings, directory=directory)
-    assert make_policy(settings) == worker.current_policy() == Policy(fallback="client:alice")
+    assert (
+        make_policy(settings) == worker.current_policy() == Policy(fallback="client:alice", own_number=settings.number)
+    )
     path.write_text('[destinations]\ndesk = "client:bob"\n')
     directory.reload()
-    assert worker.current_policy() == Policy(fallback="client:bob")
+    assert worker.current_policy() == Policy(fallback="client:bob", own_number=settings.number)

@@ -51,7 +51,7 @@ NUMBER = "+14155550123"
 #: What is about a person, or lets someone dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
                      "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
-                     "called_number", "params"})  # fmt: skip
+                     "called_number", "called", "params"})  # fmt: skip
 
 
 @each("event, words", [

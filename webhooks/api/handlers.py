@@ -24,7 +24,7 @@ from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.codecs.text_codec import parse_code, to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.queries.session_reader import FIRST_ID
@@ -278,5 +278,10 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
 
 def _outcome(outcome: command_stream.CommandOutcome) -> models.CommandOutcome:
     return models.CommandOutcome(
-        command=outcome.command_id, status=outcome.status, reason=outcome.reason, session=outcome.session, by=outcome.by
+        command=outcome.command_id,
+        status=outcome.status,
+        reason=outcome.reason,
+        code=parse_code(outcome.code),
+        session=outcome.session,
+        by=outcome.by,
     )

@@ -15,7 +15,7 @@ from conferral.statemachine.states import OutcomeKind, PartyStatus, Phase, State
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.step import Outcome as EventOutcome
 from conferral.storage.codecs.session_codec import StoredSession, decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
+from conferral.storage.codecs.text_codec import parse_code, parse_object, parse_rows, to_iso
 from conferral.storage.queries.session_reader import LogEntry as StoredEntry
 from conferral.webhooks.api.parameters import ErrorType
 
@@ -27,6 +27,10 @@ def dump(model: BaseModel) -> dict[str, Any]:
 
 def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:
     return {"enum": [*more, *(str(word) for word in words)]}
+
+
+#: What a field `code` is.
+_CODE = "Twilio's error code, if Twilio refused or failed what was needed"
 
 
 class Direction(StrEnum):
@@ -71,6 +75,7 @@ class CommandOutcome(CommandAccepted):
         json_schema_extra=_one_of(CommandStatus, ""),
     )
     reason: str = Field(description="why it was rejected or failed, or additional information")
+    code: int | None = Field(description=_CODE)
     session: str = Field(description="the command's session; empty until it is known")
     by: str = Field(
         description="who gave it, such as `api/alice`; empty if it is unknown, or no worker has processed it yet"
@@ -117,6 +122,7 @@ class Transfer(_Record):
     fallback: str | None = Field(description="where the customer goes if no one takes the call")
     status: SkipValidation[TransferStatus | None]
     reason: str | None = Field(description="why it failed or was canceled")
+    code: int | None = Field(description=_CODE)
 
 
 class Session(_Record):
@@ -131,6 +137,7 @@ class Session(_Record):
     updated_at: str | None
     ended_at: str | None = Field(description="null while the session is live")
     end_reason: str | None = Field(description="a reason listed in docs/commands.md; null while the session is live")
+    number: str | None = Field(description="our number that was called or that the customer sees; null if unknown")
     by: str | None = Field(description="who started it, for a session started by a command")
     ref: str | None = Field(description="your reference, of the newest command that gave one")
     conference: Conference | None
@@ -148,7 +155,7 @@ class Session(_Record):
             ended_at=to_iso(session.ended_at_ms),
             conference=Conference(sid=sid or None, name=name or None) if sid or name else None,
             parties={name: Party.of(party) for name, party in session.parties.items()},
-            transfer=None if transfer is None else Transfer.of(transfer),
+            transfer=None if transfer is None else Transfer.of(transfer, code=parse_code(transfer.code)),
         )
 
 
@@ -183,6 +190,7 @@ class LogReport(_LogPart):
     type: str = Field("", description="the command's type")
     status: str = Field("", description="done, failed, or rejected")
     reason: str = Field("", description="why")
+    code: str = Field("", description=_CODE)
 
 
 class LogEntry(BaseModel):
@@ -255,10 +263,14 @@ class Outcome(BaseModel):
     session: str | None = None
     by: str | None = Field(None, description="who sent the command")
     ref: str | None = Field(None, description="your reference")
+    customer: str | None = Field(None, description="the customer's address")
+    number: str | None = Field(None, description="our number that was called or that the customer sees")
+    direction: SkipValidation[Direction | None] = None
     started_at: str | None = None
     ended_at: str | None = None
     result: str | None = Field(None, description="completed, failed, recalled, or cancelled; ended; recorded")
     reason: str | None = Field(None, description="why it failed or ended")
+    code: SkipValidation[int | None] = Field(None, description=_CODE)
     mode: SkipValidation[TransferMode | None] = None
     to: str | None = None
     landed_on: str | None = Field(None, description="what took the customer, if not the target")

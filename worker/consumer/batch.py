@@ -255,6 +255,7 @@ def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metric
         command=outcome_record.mode,
         outcome=outcome_record.result,
         reason=outcome_record.reason,
+        code=outcome_record.code,
         attempt=len(outcome_record.attempts),
         duration_ms=outcome_record.ended_at_ms - outcome_record.started_at_ms,
     )

@@ -97,6 +97,7 @@ def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
             "type": command_type_of(report.command_id, event, before),
             "status": report.status.value,
             "reason": report.reason,
+            **({"code": report.code} if report.code else {}),
         }
         for report in step.reports
         if report.status is not CommandStatus.ACCEPTED

@@ -12,7 +12,7 @@ its only live child was dialed to one of that number's agents with our caller ID
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -260,7 +260,9 @@ def route_of_own_bridge(route_of: Callable[[str], InboundRoute], own_number: str
         if not shown or child.address.startswith("+"):
             shown |= {own_number, call.called}
         route = route_of(call.called)
-        return route if child.address in route.agents and child.caller_id in shown else None
+        if child.address not in route.agents or child.caller_id not in shown:
+            return None
+        return replace(route, called_number=call.called if call.called != own_number else "")
 
     return find
 

@@ -54,6 +54,7 @@ class RecordCodec:
 
     Args:
         always: Attributes whose fields are always present, besides the required ones.
+        added: Those of them that the first schema version lacks.
         logged: Fields that a session's log includes.
         without: Attributes that are stored elsewhere.
     """
@@ -64,6 +65,7 @@ class RecordCodec:
         *,
         always: Collection[str],
         logged: Collection[str],
+        added: Collection[str] = (),
         without: Collection[str] = (),
     ) -> None:
         hints = get_type_hints(kind)
@@ -73,6 +75,7 @@ class RecordCodec:
             for info in msgspec.structs.fields(kind)
         ]
         self.always = always
+        self._added = frozenset(added)
         self.logged = frozenset(logged)
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
@@ -111,7 +114,7 @@ class RecordCodec:
                     pass
                 else:
                     continue
-            elif not field.is_always:
+            elif not field.is_always or field.attribute in self._added:
                 continue
             damaged.append(prefix + field.name)
             if field.empty is not NODEFAULT:
@@ -153,7 +156,8 @@ _CODECS = {
     "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-                "end_reason", "conference_sid", "conference_name", "by", "ref"),
+                "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
+        added=("number",),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
                 "parked_until", "timers"),
         without=("parties", "transfer", "recording"),
@@ -161,14 +165,16 @@ _CODECS = {
     "party": RecordCodec(
         Party,
         always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
-        logged=("label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media",
-                "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches"),
+        logged=("label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference",
+                "early_media", "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises",
+                "coaches"),
         without=("name",),
     ),
     "transfer": RecordCodec(
         TransferState,
-        always=("mode", "to", "by", "fallback", "status", "reason"),
-        logged=("mode", "status", "reason", "stage", "number"),
+        always=("mode", "to", "by", "fallback", "status", "reason", "code"),
+        added=("code",),
+        logged=("mode", "status", "reason", "code", "stage", "number"),
     ),
     # Not public: the fallback of an inbound call is no transfer.
     "inbound_fallback": RecordCodec(

@@ -1,5 +1,6 @@
 """Texts of hashes and stream entries: JSON, and times in ISO 8601, UTC."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -68,3 +69,12 @@ def int_of(raw: bytes | None) -> int:
         return int(raw or 0)
     except ValueError:
         return 0
+
+
+#: As many digits as Twilio's codes have, and more.
+_CODE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+
+
+def parse_code(text: str) -> int | None:
+    """Return an error code of Twilio's as a number; None for any other text."""
+    return int(text) if _CODE.fullmatch(text) else None

@@ -47,6 +47,8 @@ class CommandOutcome:
     #: The stream entry that claimed this id; empty without one.
     entry_id: str = ""
     by: str = ""
+    #: Twilio's error code, if Twilio refused what the command needed; empty without one.
+    code: str = ""
 
     @property
     def exists(self) -> bool:
@@ -169,5 +171,5 @@ async def require_capacity(client: Client, keys: Keys) -> None:
 async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
     """Return a command's outcome; its status is empty if it is unknown."""
     fields = decode_fields(await ask(client, "HGETALL", keys.command(command_id)))
-    kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by"))
+    kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by", "code"))
     return CommandOutcome(command_id, *kept)

@@ -277,7 +277,7 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
 
 def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     report = write.report
-    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
+    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S, report.code]
     return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 

@@ -20,7 +20,7 @@ if entry ~= '' and found[1] and found[1] ~= entry then return {0, ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if status == '' and found[4] and math.abs(now - found[4]) < tonumber(ARGV[3]) then return {0, 'reopened'} end
-redis.call('HDEL', command, 'status', 'reason')
+redis.call('HDEL', command, 'status', 'reason', 'code')
 redis.call('HSET', command, 'reopened', string.format('%.0f', now))
 -- The outcome had expired: the hash holds only this field, and must not stay.
 if redis.call('PTTL', command) < 0 then redis.call('PEXPIRE', command, ARGV[3]) end

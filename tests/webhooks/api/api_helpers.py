@@ -100,9 +100,9 @@ async def take_up(store):
     return taken
 
 
-async def report_status(store, command_id, status, reason="", session_id=CALLER):
+async def report_status(store, command_id, status, reason="", session_id=CALLER, code=""):
     """Writes what became of a command."""
-    report = CommandReport(command_id, CommandStatus(status), reason)
+    report = CommandReport(command_id, CommandStatus(status), reason, code)
     await report_command(store, KEYS, ReportCommand(session_id, report))
 
 

@@ -156,7 +156,7 @@ async def test_call_response_includes_the_future_session_id(api, store, given):
 async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
     _, body = await ask(api, COMMANDS, {"type": "end"})
 
-    empty = {"command": body["command"], "status": "", "reason": "", "session": "", "by": "api"}
+    empty = {"command": body["command"], "status": "", "reason": "", "code": None, "session": "", "by": "api"}
     assert await asked(api, body["command"]) == (200, empty)
 
     await take_up(store)
@@ -174,15 +174,20 @@ async def test_unknown_command_is_not_found(api, named, shown):
 
 
 @pytest.mark.usefixtures("bridged")
-@pytest.mark.parametrize(("outcome", "reason"), [("done", ""), ("failed", "no-answer")])
-async def test_an_outcome_can_be_waited_for(api, store, outcome, reason):
+@pytest.mark.parametrize(
+    ("outcome", "reason", "code"), [("done", "", ""), ("failed", "no-answer", ""), ("failed", "failed", "21216")]
+)
+async def test_an_outcome_can_be_waited_for(api, store, outcome, reason, code):
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "convert"}))
     (command_id,) = await eventually(lambda: take_up(store))
     await report_status(store, command_id, "accepted")
-    await report_status(store, command_id, outcome, reason)
+    await report_status(store, command_id, outcome, reason, code=code)
 
     assert await waiting == (
-        200, {"command": command_id, "status": outcome, "reason": reason, "session": CALLER, "by": "api"},
+        200, {
+            "command": command_id, "status": outcome, "reason": reason, "code": int(code) if code else None,
+            "session": CALLER, "by": "api",
+        },
     )  # fmt: skip
 
 

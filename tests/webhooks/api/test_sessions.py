@@ -88,8 +88,8 @@ async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, sto
         answer = (await get(api, path))[1]
         shown = answer if "id" in answer else answer["sessions"][0]
         assert shown.keys() == {
-            "id", "state", "phase", "version", "direction", "created_at", "updated_at", "ended_at", "end_reason", "by",
-            "ref", "conference", "parties", "transfer",
+            "id", "state", "phase", "version", "direction", "created_at", "updated_at", "ended_at", "end_reason",
+            "number", "by", "ref", "conference", "parties", "transfer",
         }  # fmt: skip
         assert (shown["version"], shown["ended_at"], shown["transfer"]) == (3, None, None)
         assert shown["parties"]["customer"] == {
@@ -108,7 +108,7 @@ async def test_a_session_is_found_by_any_of_its_calls(api, store):
 
 
 async def test_conference_and_transfer_of_a_session_are_objects(api, store):
-    transfer = TransferState(1, TransferMode.BLIND, "client:bob", reason="busy", by="api")
+    transfer = TransferState(1, TransferMode.BLIND, "client:bob", reason="failed", code="21216", by="api")
     await put(store, session(conference_sid="CF1", conference_name="C-1", transfer=transfer, end_reason=""))
 
     answer = (await get(api, f"/sessions/{CALLER}"))[1]
@@ -117,7 +117,8 @@ async def test_conference_and_transfer_of_a_session_are_objects(api, store):
     await put(store, session("CA7", conference_sid="", conference_name="C-1"))
     assert (await get(api, "/sessions/CA7"))[1]["conference"] == {"sid": None, "name": "C-1"}
     assert answer["transfer"] == {
-        "mode": "blind", "to": "client:bob", "by": "api", "fallback": None, "status": "dialing", "reason": "busy",
+        "mode": "blind", "to": "client:bob", "by": "api", "fallback": None, "status": "dialing",
+        "reason": "failed", "code": 21216,
     }  # fmt: skip
     assert (answer["created_at"], answer["updated_at"], answer["end_reason"]) == (
         "2026-11-18T11:06:40.000Z",
@@ -193,7 +194,7 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     (one,) = body["entries"]
     assert one == entry(4, details={"party": "agent"}, command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
-        "reports": [reports[0] | {"reason": ""}], "effect": "", "by": "", "changes": changes,
+        "reports": [reports[0] | {"reason": "", "code": ""}], "effect": "", "by": "", "changes": changes,
         **tries,
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+1415555012
 CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AGENT, CALLER)
 BRIDGED = AccountSnapshot({PARENT, CHILD}, {PARENT, CHILD}, own_calls={PARENT: CALL}, children={PARENT: (DIALED,)})
 PHONE = "+14155550124"
-ROUTE = InboundRoute(agents=(AGENT, PHONE), called_number=NUMBER)
+ROUTE = InboundRoute(agents=(AGENT, PHONE))
 ROUTE_OF = route_of_own_bridge(lambda _called: ROUTE, OWN_NUMBER)
 
 

@@ -119,6 +119,7 @@ function Head({ session: of, links, state, phase }) {
       ${links[conference]
         ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">view in Twilio</a>`
         : null}
+      ${fields.number ? html`, ${fields.direction === "inbound" ? "called" : "shows"} <${Text} value=${fields.number} />` : null}
       ${fields.ref ? html`, reference <${Text} value=${fields.ref} />` : null}
     </p>
   </header>`;
