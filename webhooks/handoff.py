@@ -116,8 +116,8 @@ class HandoffParser:
             value = _TEXTS[name].parse(_as_text(name, given))
             if name == "to":
                 return self._resolve(value, is_data=source == "HandoffData")
-            if name == _BACK:
-                return FallbackRules({}, self._allowed, self._return_urls).parse(value)
+            if name == _BACK:  # one URL: its commas separate no places
+                return FallbackRules({}, self._allowed, self._return_urls).parse(value.replace(",", "%2C"))
             if name == "fallback":
                 return self._parse_fallback(value, back, is_data=source == "HandoffData")
         except (ValueError, AddressError) as error:
@@ -191,6 +191,8 @@ class HandoffRoutes(Routes):
         if len(text) <= _DATA_MAX:
             try:
                 found = json.loads(text)
+                if isinstance(found, str):  # a bot has encoded it twice
+                    found = json.loads(found)
             except (ValueError, RecursionError):
                 reason = "not JSON"
             else:
