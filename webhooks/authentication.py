@@ -15,7 +15,6 @@ from itertools import product
 from urllib.parse import parse_qsl, urlparse
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy
 from twilio.request_validator import (
     HMAC_SHA1,
     HMAC_SHA256,
@@ -30,7 +29,8 @@ from yarl import query_to_pairs
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import content_length
 from conferral.runtime.webhook_keys import is_webhook_key_id
-from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
+from conferral.telephony.callback_events import FIELDS_READ
+from conferral.webhooks.repeated_fields import voice_form
 from conferral.webhooks.responses import RejectedError, Rejection
 
 _DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
@@ -77,12 +77,12 @@ class SigningKeys:
         self._secrets = {"": tuple(token.get_secret_value().encode() for token in tokens if token)}
         self._secrets |= {key_id: (secret.get_secret_value().encode(),) for key_id, secret in settings.webhook_keys}
 
-    def signature(self, given: str, headers: CIMultiDictProxy[str]) -> Signature:
-        """Return it with the key that the headers name, or raise RejectedError.
+    def signature(self, request: web.Request, given: str) -> Signature:
+        """Return it with the key that the request names, or raise RejectedError.
 
         A header without a key, like none at all, means the auth token.
         """
-        named = ",".join(headers.getall(SIGNATURE_SETTINGS_HEADER, ()))
+        named = ",".join(request.headers.getall(SIGNATURE_SETTINGS_HEADER, ()))
         parts = (part.partition("=") for part in named.split(","))
         key_id, *others = [value.strip() for name, _, value in parts if name.strip() == "key"] or [""]
         secrets = self._secrets.get(key_id)
@@ -158,8 +158,7 @@ class Rules:
     prefix_was_kept: bool
     #: Whether a caller waits for the answer. Then the body may be large.
     is_voice: bool
-    #: Whether a browser's parameters may have Twilio's names. In other voice requests, a repeated field's first value
-    #: counts: refusing one would cost the call.
+    #: Whether a browser's parameters may have Twilio's names.
     is_new_call: bool
 
 
@@ -177,7 +176,7 @@ class RequestAuthenticator:
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
         given = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
-        signature = self._keys.signature(given, request.headers)
+        signature = self._keys.signature(request, given)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
         is_small = len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
         if request.content.at_eof() and is_small:
@@ -188,20 +187,18 @@ class RequestAuthenticator:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
-        form = dict(reversed(pairs))
-        self._check_fields(form, pairs, rules)
-        return form
-
-    def _check_fields(self, form: Form, pairs: Pairs, rules: Rules) -> None:
+        if rules.is_voice:
+            form = voice_form(pairs, self._account_sid, is_new_call=rules.is_new_call)
+        else:
+            form = dict(reversed(pairs))
         # Not every request names its account. Subaccounts sign with their own token; others under ours are not served.
-        # A browser may send a parameter of this name, too; both values are signed.
-        is_ours = form.get("AccountSid", "") in (self._account_sid, "")
-        if not is_ours and not (rules.is_voice and ("AccountSid", self._account_sid) in pairs):
+        if form.get("AccountSid", "") not in (self._account_sid, ""):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
-        if len(form) < len(pairs) and (rules.is_new_call or not rules.is_voice):
+        if not rules.is_voice and len(form) < len(pairs):
             values = Counter(name for name, _ in set(pairs))
-            if any(values[name] > 1 for name in (VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ)):
+            if any(values[name] > 1 for name in FIELDS_READ):
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
+        return form
 
     async def _large_pairs(self, request: web.Request, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
         """Read the rest of a large body beginning with `body`; return its fields."""

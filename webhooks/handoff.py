@@ -140,8 +140,8 @@ class HandoffParser:
         is_data = source == _DATA
         if name == "to":
             return self._resolve(value, is_data=is_data)
-        if name == _BACK:
-            return FallbackRules({}, self._allowed, self._return_urls).parse(value)
+        if name == _BACK:  # one URL: its commas separate no places
+            return FallbackRules({}, self._allowed, self._return_urls).parse(value.replace(",", "%2C"))
         if name == "fallback":
             return self._parse_fallback(value, back, is_data=is_data)
         if is_data and ((name == "amd" and value) or (name == "timeout" and value > self._ring_timeout_s)):
@@ -229,6 +229,8 @@ class HandoffRoutes(Routes):
         if len(text) <= _DATA_MAX:
             try:
                 found = json.loads(text)
+                if isinstance(found, str):  # a bot has encoded it twice
+                    found = json.loads(found)
             except (ValueError, RecursionError):
                 reason = "not JSON"
             else:

@@ -1,8 +1,8 @@
 """`/voice/client`: a browser or app user calls, into a conference.
 
-A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (a request with a
-second one is refused); `To`, checked against the allow-list; and `SessionID`, which names the session that it opens,
-once. The conference gets a name of our own, since the id could be another conference's name.
+A browser may send anything under any name. So only three fields count: `From`, which Twilio sets and repeats as
+`Caller`; `To`, checked against the allow-list; and `SessionID`, which names the session that it opens, once. The
+conference gets a name of our own, since the id could be another conference's name.
 Without Redis, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 

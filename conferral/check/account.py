@@ -30,7 +30,7 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
+from conferral.telephony.http_client import PooledHttpClient, ignore_not_found, label_requests, rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 URL_DEADLINE_S = 5.0
@@ -113,10 +113,11 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        account, number_results, lists, rules = await asyncio.gather(
+        account, number_results, lists, recording, rules = await asyncio.gather(
             _check_credentials(settings, http),
             _check_number(settings, http, number),
             _check_conference_lists(settings, http),
+            _check_recording(settings, http),
             check_webhook_rules(settings, http),
         )
     finally:
@@ -125,7 +126,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results, lists, *rules], ahead_s
+    return [account, *number_results, lists, recording, *rules], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
@@ -210,6 +211,27 @@ async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpCli
         why = f"{found.missing} live conferences are in neither the list of init nor that of in-progress; {rule}"
         return warn(name, why, "nothing, if they have not started: Conferral then learns of them by callbacks")
     return ok(name, rule)
+
+
+async def _check_recording(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+    """Check whether the account records calls that Conferral doesn't.
+
+    Source: Twilio docs, Recording Account Default Configuration resource.
+    """
+    name = "recording"
+    api = rest_client(settings, http, by_token=True).voice.v2.recording_account_default_configuration
+    try:
+        with label_requests("check"), ignore_not_found(), translate_errors():
+            found = (await api().fetch_async()).configuration
+    except ProviderError as error:
+        if error.http_status != 404:
+            return _failed_query(name, error)
+        found = None
+    if not found:
+        return ok(name, "calls are recorded only as Conferral's settings and commands say")
+    why = "the account has a default recording configuration: every call may be recorded, consults too"
+    fix = "delete it (Twilio Console, Voice, Recordings, Configurations), or tell everyone; docs/flows/record.md"
+    return warn(name, why, fix)
 
 
 def _check_voice_url(settings: ServiceSettings, number_label: str, record: NumberRecord) -> CheckResult:

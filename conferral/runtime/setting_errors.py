@@ -79,6 +79,10 @@ _LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
 _SHOWN_MAX = 60
 
 
+class ExplainedError(ValueError):
+    """A value is invalid for a reason that its setting's rule doesn't say."""
+
+
 def describe_missing(name: str, field: Any) -> str:
     """Return the line about a required setting that is missing."""
     example = "" if is_secret(field) else f"; for example {name}={valid_values(name, field)[1]}"

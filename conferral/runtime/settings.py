@@ -19,6 +19,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.urls import (
     is_http_url,
     is_plain_beyond_loopback,
+    replaced_host,
     valid_header,
     valid_outcomes_url,
     valid_signing_secrets,
@@ -54,10 +55,12 @@ def _valid_url_prefixes(value: object) -> tuple[str, ...]:
     return prefixes
 
 
-def _refuse_login(value: str) -> str:
-    # It would need the header that carries the account's credentials.
+def _valid_api_url(value: str) -> str:
+    # A login would need the header that carries the account's credentials.
     if "@" in urlsplit(value).netloc:
         raise ValueError("must be without user and password")
+    if host := replaced_host(value):
+        raise setting_errors.ExplainedError(f"Twilio has switched this host off: use https://{host}")
     return value
 
 
@@ -98,7 +101,7 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
 
 
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
-ApiUrl = Annotated[HttpUrl, AfterValidator(_refuse_login)]
+ApiUrl = Annotated[HttpUrl, AfterValidator(_valid_api_url)]
 # A trailing newline, or a blank value, would become the key of signatures.
 Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]
 # Source: RFC 6750, section 2.1: the header allows nothing else.
@@ -479,7 +482,9 @@ def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
     field = next(field for field in kind.model_fields.values() if field.validation_alias == name)
     if problem["type"] == "missing":
         return setting_errors.describe_missing(name, field)
-    return setting_errors.describe_invalid(name, problem["input"], field)
+    error = problem.get("ctx", {}).get("error")
+    reason = str(error) if isinstance(error, setting_errors.ExplainedError) else ""
+    return setting_errors.describe_invalid(name, problem["input"], field, reason)
 
 
 def read_sources() -> tuple[dict[str, str], dict[str, str]]:

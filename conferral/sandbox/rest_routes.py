@@ -17,7 +17,9 @@ from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"
-WEBHOOK_LISTS = {"/v1/Webhooks/Rules": "rules", "/v1/Webhooks/Settings": "settings"}
+RECORDING_DEFAULT = "/v2/AccountDefaultConfiguration/Recording"
+CONFIGURATION_PATHS = ("/v1/Webhooks/Rules", "/v1/Webhooks/Settings", RECORDING_DEFAULT)
+"""What is configured for the whole account; at Twilio, each is at its product's host."""
 ERRORS = {
     400: (20001, "Bad request"),
     401: (20003, "Authenticate"),
@@ -58,16 +60,22 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
 
 def is_twilios(request: web.Request) -> bool:
     """Whether a request is for Twilio's API, and needs its credentials."""
-    return request.path.startswith(VERSION) or request.path in WEBHOOK_LISTS
+    return request.path.startswith(VERSION) or request.path in CONFIGURATION_PATHS
 
 
-def webhook_configuration_handler(sandbox: SandboxRuntime) -> Handler:
-    """Return the handler of the lists of webhook rules and settings."""
+def configuration_handler(sandbox: SandboxRuntime) -> Handler:
+    """Return the handler of what is configured for the account; read-only."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if not _is_authenticated(sandbox, request, sandbox.account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
-        return _respond(sandbox, RestAnswer(200, sandbox.webhook_rules.list_page(WEBHOOK_LISTS[request.path])))
+        if request.path != RECORDING_DEFAULT:
+            kind = request.path.rpartition("/")[2].lower()
+            return _respond(sandbox, RestAnswer(200, sandbox.webhook_rules.list_page(kind)))
+        if not sandbox.records_all_calls:
+            return _respond(sandbox, error_answer(404, *ERRORS[404]))
+        configuration = {"configurationType": "Recording"}
+        return _respond(sandbox, RestAnswer(200, {"account_sid": sandbox.account_sid, "configuration": configuration}))
 
     return handle
 

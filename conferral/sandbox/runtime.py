@@ -55,6 +55,7 @@ class SandboxRuntime:
     default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
+    records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:

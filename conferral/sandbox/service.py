@@ -12,13 +12,7 @@ from conferral.sandbox.control_routes import ControlError, control_routes
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.page import add_page_routes
-from conferral.sandbox.rest_routes import (
-    VERSION,
-    WEBHOOK_LISTS,
-    Handler,
-    rest_handler,
-    webhook_configuration_handler,
-)
+from conferral.sandbox.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
 from conferral.sandbox.runtime import SandboxRuntime
 
 log = structlog.get_logger()
@@ -52,8 +46,8 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
     add_page_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))
     app.router.add_route("*", VERSION + "{tail:.*}", rest_handler(sandbox))
-    for path in WEBHOOK_LISTS:
-        app.router.add_get(path, webhook_configuration_handler(sandbox))
+    for path in CONFIGURATION_PATHS:
+        app.router.add_get(path, configuration_handler(sandbox))
     return app
 
 

@@ -17,7 +17,7 @@ from twilio.request_validator import HMAC_SHA1, SIGNATURE_HEADER, SIGNATURE_SETT
 from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFetched
+from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, Params, TwimlFetched
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 from conferral.sandbox.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
 
@@ -106,6 +106,20 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str],
     (Exception, 11200, "rt"),
 )
 """Twilio's code for each error, the first that matches, and the failure in the connection overrides' terms."""
+
+
+class _Form(dict[str, str]):
+    """A form whose names may occur twice, as twilio-python reads it."""
+
+    def __init__(self, pairs: Params) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def getall(self, name: str) -> list[str]:
+        """Return a name's values."""
+        return [value for other, value in self._pairs if other == name]
+
+
 HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
 
 
@@ -262,7 +276,7 @@ class WebhookSender:
             )
 
     def _sign(self, target: Target, entry: DeliveryEntry) -> dict[str, str]:
-        signed, setting = dict(entry.params) if entry.method == "POST" else {}, target.setting
+        signed, setting = _Form(entry.params if entry.method == "POST" else ()), target.setting
         validator = RequestValidator(setting.secret if setting.key_id else self._sandbox.auth_token)
         algorithm = setting.algorithm if setting.key_id else HMAC_SHA1
         entry.signature = str(validator.compute_signature(target.url, signed, algorithm))

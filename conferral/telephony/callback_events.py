@@ -87,7 +87,7 @@ _MACHINES = frozenset({"machine_start", "fax"})
 #: URL of a recording; stored, never fetched.
 _URL = re.compile(rf"https?://[!-~]{{1,{URL_MAX}}}")
 
-#: Fields that Conferral reads. A form with two values for one is refused, because it is unclear which one counts.
+#: Fields that Conferral reads. A callback with two values for one is refused, because it is unclear which one counts.
 FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallDuration", "CallSid", "CallSidEndingConference", "CallSidToCoach",
@@ -97,13 +97,6 @@ FIELDS_READ = frozenset(
         "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource", "RecordingStatus",
         "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid", "SipResponseCode",
         "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
-    }
-)  # fmt: skip
-#: Those that decide how a new call is answered.
-VOICE_FIELDS_READ = frozenset(
-    {
-        "AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID",
-        "SipDomain", "SipDomainSid", "To",
     }
 )  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.

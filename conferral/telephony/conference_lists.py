@@ -1,9 +1,9 @@
 """Twilio's lists of conferences.
 
 Since October 2026, a list without `Status` shows conferences in progress only, and each request shows either live or
-completed ones. Twilio doesn't say whether a list shows those that have not started (`init`). So a conference that no
-list shows may still be live: only its own resource says that it is over.
-Source: Twilio changelog, 2026-06-10, 2026-07-08, and 2026-09-23, "Conference list endpoint".
+completed ones. `init` is a documented status; whether its list is complete is not. So a conference that no list shows
+may still be live: only its own resource says that it is over.
+Source: Twilio changelog, 2026-06-10, 2026-07-08, and 2026-09-23, "Conference list endpoint"; twilio-python 9.13.
 """
 
 import re

@@ -96,8 +96,12 @@ async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
-        ("account", "number", "number's fallback", "number's status", "conference lists", "webhook rules"), "ok"
-    )
+        (
+            "account", "number", "number's fallback", "number's status", "conference lists", "recording",
+            "webhook rules",
+        ),
+        "ok",
+    )  # fmt: skip
     for path in ("conference", "handoff?to=client:alice"):
         add(sandbox, voice_url=f"{PUBLIC}/voice/{path}")
         assert (await asked(settings_of(sandbox)))["number"].status == "ok"
@@ -184,6 +188,12 @@ async def test_number_of_ours_must_not_keep_the_urls_of_another_app(sandbox):
     lines = await asked(settings_of(sandbox))
     assert lines["number's fallback"].fix == f"set it to {PUBLIC}/voice/fallback (POST)"
     assert lines["number's status"].fix == f"set its status callback to {PUBLIC}/voice/status (POST)"
+
+
+async def test_recording_of_the_whole_account_is_warned_of(sandbox):
+    sandbox.records_all_calls = True
+    line = (await asked(settings_of(sandbox)))["recording"]
+    assert (line.status, "consults too" in line.found, "docs/flows/record.md" in line.fix) == ("warn", True, True)
 
 
 async def test_foreign_number_is_reported_as_a_warning_that_leads_to_why(sandbox):

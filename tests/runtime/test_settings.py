@@ -186,6 +186,27 @@ def test_each_webhook_key_has_its_secret():
     assert "very" not in line
 
 
+@each("region, host", [
+    ("ie1", "api.dublin.ie1.twilio.com"),
+    ("au1", "api.sydney.au1.twilio.com"),
+    ("br1", "api.sao-paulo.br1.twilio.com"),
+    ("de1", "api.frankfurt.de1.twilio.com"),
+    ("jp1", "api.tokyo.jp1.twilio.com"),
+    ("sg1", "api.singapore.sg1.twilio.com"),
+    ("us2", "api.umatilla.us2.twilio.com"),
+])  # fmt: skip
+def test_host_that_twilio_has_switched_off_is_refused_with_the_one_that_works(region, host):
+    for kind, more in ((ServiceSettings, {}), (ConsoleSettings, {"CONFERRAL_API_TOKEN": "x"})):
+        for url in (f"https://api.{region}.twilio.com/", f"https://API.{region.upper()}.Twilio.com:443"):
+            with pytest.raises(SettingsError) as wrong:
+                load(kind, {**GOOD, **more, "TWILIO_API_URL": url})
+            (line,) = wrong.value.problems
+            begin = f"TWILIO_API_URL: Twilio has switched this host off: use https://{host}; given: "
+            assert line.startswith(begin), line
+        for url in (f"https://{host}", "https://api.twilio.com", f"https://api.{region}.twilio.com.example"):
+            assert load(kind, {**GOOD, **more, "TWILIO_API_URL": url}).api_url == url
+
+
 def test_api_key_and_secret_go_together():
     assert problems(TWILIO_API_KEY="SK" + "0" * 32)[0].startswith("TWILIO_API_SECRET: missing")
     assert problems(TWILIO_API_SECRET="x")[0].startswith("TWILIO_API_KEY: missing")

@@ -2,12 +2,13 @@
 
 import socket
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
-from conferral.sandbox import Behavior, Sandbox
+from conferral.sandbox import AUTH_TOKEN, Behavior, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.fair_time import LoopSandbox
@@ -162,3 +163,23 @@ async def test_query_may_arrive_sorted_though_the_signature_covers_the_order_giv
     assert asked.is_signed is not is_sorted
     signature = RequestValidator(sandbox.auth_token).compute_signature(given, asked.params)
     assert asked.headers["X-Twilio-Signature"] == signature
+
+
+async def test_browser_may_use_twilios_names_and_both_values_arrive_signed(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", HANG_UP)
+    sandbox.add_application("AP1", voice_url=f"{app.url}/voice")
+
+    await sandbox.call_from_browser("alice", "client:bob", {"From": "Alice in Sales"})
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+
+    (asked,) = app.at("/voice")
+    sent = parse_qsl(asked.text)
+    assert [value for name, value in sent if name == "From"] == ["client:alice", "Alice in Sales"]
+    assert [value for name, value in sent if name == "To"] == ["client:bob"]
+
+    class Fields(dict[str, str]):
+        def getall(self, name: str) -> list[str]:
+            return [value for other, value in parse_qsl(asked.text, keep_blank_values=True) if other == name]
+
+    signature = asked.headers["X-Twilio-Signature"]
+    assert RequestValidator(AUTH_TOKEN).validate(asked.raw_url, Fields(asked.params), signature)

@@ -78,14 +78,15 @@ def test_browser_brings_its_own_parameters_through_an_application(story: ModelSc
     sid = story.happens(InboundCall("client:alice", APPLICATION, custom)).call_sid
 
     sent = story.asked("/client").params
-    fields = dict(sent)
+    fields = dict(reversed(sent))
     assert (fields["From"], fields["To"], fields["Direction"], fields["CallStatus"]) == (
         "client:alice", "client:bob", "inbound", "ringing",
     )  # fmt: skip
     assert (fields["SessionID"], fields["ApplicationSid"], fields["CallSid"], fields["Muted"]) == (
         "abc", APPLICATION, sid, "true",
     )  # fmt: skip
-    assert len(sent) == len(fields)
+    assert [value for name, value in sent if name == "CallSid"] == [sid, "CA-not-mine"]
+    assert len(sent) == len(fields) + 1
     assert not {"CallToken", "FromCountry"} & fields.keys()
     story.serve("/client", conference_twiml())
     assert story.call(sid).activity == "conference"

@@ -79,6 +79,8 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
     ("params=a&b", None),
     ("", "no JSON"),
     ("", "[1]"),
+    ("", '"not JSON"'),
+    ("", '"[1]"'),
     ("", '{"ref": "T-1"}'.ljust(65_537)),
     ("", {"to": "+14155550188"}),  # on the allow-list, but not for data
     ("", {"fallback": "client:bob,+14155550188"}),
@@ -216,6 +218,25 @@ async def test_ignored_options_are_counted(client, ingest, metrics):
 async def test_back_of_the_url_completes_a_fallback_of_the_data(client, ingest):
     event = await received(client, ingest, f"back={MENU}", {"fallback": ["voicemail", "back"], "back": f"{MENU}/other"})
     assert event.fallback == f"voicemail,{MENU}"
+
+
+@each("query, data", [
+    (f"back={MENU}?ids=1,2%26x=3,4", None),
+    (f"back={MENU}?ids=1%252C2%26x=3,4", None),
+    ("", {"back": f"{MENU}?ids=1,2&x=3,4"}),
+])  # fmt: skip
+async def test_a_comma_in_back_is_part_of_the_url(client, ingest, query, data):
+    ingest.events.clear()
+    url = f"{MENU}?ids=1%2C2&x=3%2C4"
+    assert (await received(client, ingest, query, data)).fallback == url
+    ingest.events.clear()
+    assert (await received(client, ingest, f"{query}&fallback=voicemail,back", data)).fallback == f"voicemail,{url}"
+
+
+async def test_data_that_was_encoded_twice_is_read(client, ingest, lines):
+    event = await received(client, ingest, "", json.dumps(json.dumps({"to": "client:bob", "ref": "T-1"})))
+    assert (event.agent_address, event.ref) == ("client:bob", "T-1")
+    assert not [line for line in lines if line["event"].startswith("handoff_data")]
 
 
 async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, ingest):

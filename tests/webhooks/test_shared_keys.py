@@ -6,14 +6,14 @@ from structlog.testing import capture_logs
 from conferral.webhooks import app
 from tests.support.each import each
 from tests.support.hands import Hands
-from tests.webhooks.test_authentication import ROUTES, WAIT, rejections
+from tests.webhooks.test_authentication import WAIT, rejections
 from tests.webhooks.webhook_helpers import AGENT_CALL, SECOND_TOKEN, TOKEN, fields, post, settings
 
 KEY_ID, OTHER_KEY_ID = "webhooks_sharedkey_01k5x3m8v2fq7tbn4crw9yjzeh", "webhooks_sharedkey_01k5x3m8v2fq7tbn4crw9yjzea"
 KEYS = {"TWILIO_WEBHOOK_KEYS": f"{KEY_ID}=key-secret,{OTHER_KEY_ID}=other-secret="}
 
 
-@each("target", ROUTES)
+@each("target", [AGENT_CALL, "/voice/inbound"])
 @each(
     "header, algorithm, secret",
     [

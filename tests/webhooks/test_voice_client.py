@@ -88,16 +88,61 @@ async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_publis
     assert "4155550" not in str(lines)
 
 
-@pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
-@pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid", "From"])
-@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
-async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(
-    client, ingest, lines, name, route, is_first
-):
-    form = calls(SessionID=NAMED)
-    own = (name, form[name] + "0")
+@each("is_first", [False, True])
+@each(
+    "own, changes",
+    [
+        ([("From", "Alice in Sales")], {}),
+        ([("From", "client:bob")], {}),
+        ([("From", "")], {}),
+        ([("From", "Alice"), ("From", "")], {}),
+        ([("To", "+14155550166")], {"Called": "+14155550177"}),
+        ([("To", "")], {}),
+        ([("CallSid", "order 7")], {}),
+        ([("Direction", "outbound-api")], {}),
+        ([("AccountSid", "AC" + "9" * 32)], {}),
+        ([("Caller", "Alice")], {}),
+        ([("Called", "someone")], {}),
+        ([("CallStatus", "ringing")], {}),
+    ],
+)
+async def test_parameter_of_a_browser_under_twilios_name_changes_nothing(client, ingest, lines, is_first, own, changes):
+    lines.clear()
+    ingest.events = []
+    form = calls(SessionID=NAMED, **changes)
+    usual = await post(client, "/voice/client", form)
+    expected, ingest.events = list(ingest.events), []
 
-    status, document = await post(client, route, Repeated([own, *form.items()] if is_first else [*form.items(), own]))
+    sent = Repeated([*own, *form.items()] if is_first else [*form.items(), *own])
+    answered = await post(client, "/voice/client", sent)
+
+    assert verbs(usual[1]) == ["Dial"]
+    assert (answered, ingest.events) == (usual, expected)
+    assert lines == []
+
+
+@each("name, other", [("From", "client:bob"), ("To", "+14155550166"), ("SessionID", "order-18")])
+async def test_first_value_counts_where_twilio_sends_no_second_name(client, ingest, name, other):
+    ingest.events = []
+    form = calls(SessionID=NAMED, Caller=None)
+    usual = await post(client, "/voice/client", form)
+    expected, ingest.events = list(ingest.events), []
+
+    assert await post(client, "/voice/client", Repeated([*form.items(), (name, other)])) == usual
+    assert ingest.events == expected
+
+
+@each("own", [[("From", "client:bob"), ("Caller", "client:bob")], [("CallSid", "CA" + "9" * 32)]])
+@each("is_first", [False, True])
+async def test_browser_that_pretends_to_be_another_or_another_call_hears_a_sentence(
+    client, ingest, lines, own, is_first
+):
+    lines.clear()
+    ingest.events = []
+    form = calls(SessionID=NAMED)
+
+    sent = Repeated([*own, *form.items()] if is_first else [*form.items(), *own])
+    status, document = await post(client, "/voice/client", sent)
 
     assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]

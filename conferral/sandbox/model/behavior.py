@@ -54,7 +54,7 @@ class Behavior:
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.
     conference_list: Literal["in-progress", "all"] = "in-progress"
-    #: What one with `Status=init` shows; Twilio doesn't say. `refused` is error 20001.
+    #: What one with `Status=init` shows, a documented value, which no one has tried. `refused` is error 20001.
     init_conference_list: Literal["nothing", "all", "refused"] = "nothing"
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
     #: Whether webhook requests arrive with their query sorted by name. The signature covers the original order.

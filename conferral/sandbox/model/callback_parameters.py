@@ -43,7 +43,8 @@ def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
         values["CallToken"] = call.call_token
     if call.application_sid:
         values["ApplicationSid"] = call.application_sid
-    custom = tuple((name, value) for name, value in call.custom if name not in values and call.direction == "inbound")
+    # A browser may use Twilio's names, too: both values arrive. Its `To` is the call's.
+    custom = tuple(pair for pair in call.custom if pair not in values.items() and call.direction == "inbound")
     return tuple((name, values[name]) for name in _ORDER if name in values) + custom
 
 
