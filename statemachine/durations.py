@@ -18,10 +18,10 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.events.base import WHOLE_SECOND_MS
 from conferral.statemachine.guards.waiting_party import is_being_dialed
-from conferral.statemachine.parts import Change, History
+from conferral.statemachine.parts import Attempt, Change, History
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, split_label
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, bridge_dial, split_label
 from conferral.statemachine.states import CallStatus, Phase
 from conferral.statemachine.step import Draft, OutcomeRecord
 
@@ -315,13 +315,27 @@ def is_settled(record: OutcomeRecord, session: Session) -> bool:
     return not (is_joining or any(seen.has_gap(one, 0 if one.startswith("CF") else -1) for one in seen.numbers))
 
 
-def note_late_answer(draft: Draft, event: Event) -> None:
-    """Correct when a party answered, as its late callback says."""
-    if isinstance(event, CallProgressed) and event.status == CallStatus.IN_PROGRESS:
-        party, transfer = draft.session.find_party(call_sid=event.call_sid), draft.session.transfer
-        dial_id = draft.session.dial_of(party) if party is not None else ""
-        for attempt in (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts):
-            is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
-            noted_ms = attempt.answered_at_ms or draft.now_ms
-            if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
-                draft.change_attempt(dial_id, answered_at_ms=_happened_at_ms(draft.at_ms, noted_ms))
+def note_late_status(draft: Draft, event: Event) -> None:
+    """Correct an attempt, as the late callback of its call says."""
+    if not isinstance(event, CallProgressed):
+        return
+    transfer = draft.session.transfer
+    attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts)
+    if event.status == CallStatus.IN_PROGRESS:
+        _note_late_answer(draft, event, attempts)
+    elif event.reported_status == "rejected":
+        # A read, and the action of a `<Dial>`, only say that the line was busy.
+        dial_id = event.dial or bridge_dial(event.agent_number)
+        if any(one.dial_id == dial_id and one.result == CallStatus.BUSY for one in attempts):
+            draft.change_attempt(dial_id, result=event.reported_status)
+
+
+def _note_late_answer(draft: Draft, event: CallProgressed, attempts: Iterable[Attempt]) -> None:
+    """Correct when a party answered."""
+    party = draft.session.find_party(call_sid=event.call_sid)
+    dial_id = draft.session.dial_of(party) if party is not None else ""
+    for attempt in attempts:
+        is_unknown = attempt.result == "answered" and not attempt.answered_at_ms
+        noted_ms = attempt.answered_at_ms or draft.now_ms
+        if attempt.dial_id == dial_id and (is_unknown or noted_ms > draft.at_ms):
+            draft.change_attempt(dial_id, answered_at_ms=_happened_at_ms(draft.at_ms, noted_ms))

@@ -12,7 +12,7 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import without_oldest_parties
-from conferral.statemachine.durations import advance, note_late_answer, with_durations
+from conferral.statemachine.durations import advance, note_late_status, with_durations
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
@@ -285,7 +285,7 @@ def _set_to_first(draft: Draft, timer: type[events.TimerExpired], dues: Iterable
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     version = before.version + 1
-    note_late_answer(draft, event)
+    note_late_status(draft, event)
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.

@@ -192,8 +192,10 @@ class Voicemail(BaseRecord, frozen=True):
     is_recording: bool = False
     #: Whether the message is over, or there was none.
     is_over: bool = False
-    #: Of a message that Twilio keeps; empty before it is over.
+    #: Of a message that Twilio keeps; empty before Twilio has it.
     recording_sid: str = ""
+    #: Twilio keeps none.
+    is_absent: bool = False
     #: SIDs of the recordings that have begun, in this visit and in earlier ones.
     begun_sid: str = ""
     earlier_sids: tuple[str, ...] = ()

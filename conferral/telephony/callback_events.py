@@ -442,12 +442,12 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
 
 
 def message_recorded(fields: Fields, session_id: str) -> RecordingChanged:
-    """Parse the action of a message's `<Record>`; the same as its callback.
+    """Parse the action of a message's `<Record>`: it is over, and may be kept.
 
     Source: Twilio docs, TwiML `<Record>`, `action`.
     """
-    completed = {"RecordingStatus": RecordingStatus.COMPLETED.value, "RecordingSource": MESSAGE_SOURCE}
-    return recording_changed({**fields, **completed}, session_id)
+    processing = {"RecordingStatus": RecordingStatus.PROCESSING.value, "RecordingSource": MESSAGE_SOURCE}
+    return recording_changed({**fields, **processing}, session_id)
 
 
 def _seconds(fields: Fields, name: str) -> int:

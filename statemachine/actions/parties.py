@@ -172,13 +172,14 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
 
 def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     """Record who left first, even if callbacks are out of order."""
-    first = draft.session.parties.get(draft.session.first_to_leave)
+    party, first = draft.session.parties[name], draft.session.parties.get(draft.session.first_to_leave)
+    is_later = first is not None and guards.left_before(first, party)
     if first is None:
         if reason != REMOVED_BY_END:
             draft.change(first_to_leave=name)
-    elif guards.left_before(draft.session.parties[name], first):
+    elif reason != REMOVED_BY_END and guards.left_before(party, first):
         draft.change(first_to_leave=name)
-    elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
+    elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP and not is_later:
         # Had `first` left first, the conference would have ended, and this party would be removed, not hung up.
         draft.change(first_to_leave=name)
 

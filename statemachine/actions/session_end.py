@@ -192,11 +192,22 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
 def end_conference_ended(draft: Draft, event: events.ConferenceEnded) -> None:
     """End the session: the conference is over."""
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
+    if ending is not None and ending.name in (CUSTOMER, AGENT):
+        _note_ending_party(draft, ending, is_last=event.conference_reason.startswith("last-participant"))
+    _end_without_conference(draft)
+
+
+def _note_ending_party(draft: Draft, ending: Party, *, is_last: bool) -> None:
+    """Record who left first, by the party whose leaving ended the conference."""
     first = draft.session.parties.get(draft.session.first_to_leave)
     # If a party whose leaving ends the conference had left before, that would have ended it.
-    if ending is not None and ending.name in (CUSTOMER, AGENT) and (first is None or first.end_on_exit):
+    if not is_last and (first is None or first.end_on_exit):
         draft.change(first_to_leave=ending.name)
-    _end_without_conference(draft)
+    elif is_last and first is None:
+        # The last one ended it: the other had left before, though no callback has said so.
+        other = draft.session.parties[AGENT if ending.name == CUSTOMER else CUSTOMER]
+        took_part = other.in_conference and not other.is_leaving
+        draft.change(first_to_leave=other.name if took_part else ending.name)
 
 
 def end_conference_over(draft: Draft, event: events.CallsRead) -> None:

@@ -384,7 +384,7 @@ def give_up_voicemail(draft: Draft, event: Event) -> None:
 
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
-    """Record that the message begins or is over; report one that Twilio keeps."""
+    """Record that the message begins, or is over; report it once Twilio has it."""
     before = draft.session.voicemail or Voicemail(is_left=True)
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
     is_earlier = event.recording_sid in before.earlier_sids
@@ -406,7 +406,9 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
         sid = event.recording_sid
         draft.change(voicemail=replace(before, is_recording=True, may_not_have_moved=False, begun_sid=sid))
     elif status == RecordingStatus.ABSENT:
-        draft.change(voicemail=replace(before, is_recording=True, is_over=True))
+        draft.change(voicemail=replace(before, is_recording=True, is_over=True, is_absent=True))
+    elif status == RecordingStatus.PROCESSING and event.recording_sid != before.recording_sid:
+        draft.change(voicemail=replace(before, is_recording=True, is_over=True, begun_sid=event.recording_sid))
     else:
         draft.ignore(Outcome.STALE, "the message is known, or there is none")
 
@@ -415,7 +417,7 @@ def end_voicemail(draft: Draft, _event: Event) -> None:
     """End the session: the customer has left a message, or hung up."""
     voicemail, customer = not_none(draft.session.voicemail), draft.session.customer
     end_session(draft, EndReason.VOICEMAIL if voicemail.is_recording else reason_of_leaving(customer))
-    if not voicemail.is_over:  # its callbacks may be lost
+    if not (voicemail.recording_sid or voicemail.is_absent):  # the callback that says so may be lost
         draft.emit(FindMessage, party=CUSTOMER, call_sid=customer.call_sid)
 
 

@@ -118,13 +118,15 @@ def first_to_leave_bridge(session: Session) -> Party:
     live after it: our webhooks were unreachable then.
     """
     parent, child = session.parent, session.child
-    is_child = not parent.is_gone or session.child_left_first or left_before(child, parent)
+    # A phone that stops ringing may be reported in the second before. Two who talk end together, or the child earlier.
+    has_talked = session.phase is not Phase.RINGING
+    is_child = not parent.is_gone or session.child_left_first or left_before(child, parent, 0 if has_talked else 1)
     return child if is_child else parent
 
 
-def left_before(party: Party, other: Party) -> bool:
+def left_before(party: Party, other: Party, margin_s: int = 1) -> bool:
     """Whether a party left clearly earlier than another, by Twilio's clock."""
-    return 0 < party.left_s < other.left_s - 1  # whole seconds
+    return 0 < party.left_s < other.left_s - margin_s
 
 
 def dial_reached_no_one(draft: Draft, _event: Event) -> bool:

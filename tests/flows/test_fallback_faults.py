@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, talking
 from tests.flows.test_fallbacks import GREETING, SORRY, WORDS, until_tone
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
@@ -39,7 +40,13 @@ async def message_is_reported(
 
     (recording,) = system.sandbox.recordings()
     await system.eventually(messages, "the message is reported", equals=[recording.sid])
-    assert recording.text == WORDS
+    (recording,) = system.sandbox.recordings()
+    assert (recording.text, recording.status) == (WORDS, "completed")
+
+
+@pytest.mark.system(**QUICK, CONFERRAL_INBOUND_FALLBACK="voicemail", rules=Behavior(recording_processing_s=4.0))
+async def test_a_message_is_reported_only_once_twilio_has_it(system):
+    await message_is_reported(system, await unanswered(system))
 
 
 # ---- callbacks that Twilio does not send -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.simulation.audibility_rules import AudibilityRules, Supervision, apar
 from tests.simulation.call_owners import CallOwners
 from tests.simulation.durations import Measured, Presences, Span, compared, without
 from tests.simulation.replay import Replays
+from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.simulation.stored_values import entries_of, size_of
 from tests.simulation.virtual_twilio import VirtualTwilio
 
@@ -122,7 +123,7 @@ class InvariantChecker:
         self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
-        self.judged = 0
+        self.judged = self.not_judged = 0
         self.call_s = 0.0
         self.log_entries = 0
         self._twilio = twilio
@@ -277,6 +278,7 @@ class InvariantChecker:
             elif session.version and not session.is_ended:
                 self.blame(session.session_id, "all have hung up, and it has not ended")
             self._judge_loneliness(session)
+            self._judge_result(session)
             self._judge_log(session)
             self.judged += 1
             self._judged.add(session.session_id)
@@ -312,6 +314,24 @@ class InvariantChecker:
             self.blame(session.session_id, complaint)
         if not self.problems:
             del values[log_key]  # so that a long run needs little memory; where something is wrong all is kept
+
+    def _judge_result(self, session: Watched) -> None:
+        """That the end reason names who left first, if a callback or a read told the order."""
+        record = decode_fields(self._values().get(self._keys.session(session.session_id).encode()) or {})
+        if not record.get("end_reason"):
+            return
+        seen = self._seen(session)
+        mistakes = [*filter(None, (wrong_reason(record, seen),)), *wrong_attempts(record, seen)]
+        for mistake in mistakes:
+            if mistake.was_told and not session.was_rolled_back:
+                self.blame(session.session_id, f"it ended as {record['end_reason']}, but {mistake.words}")
+        self.not_judged += bool(mistakes) and not any(mistake.was_told for mistake in mistakes)
+
+    def _seen(self, session: Watched) -> Seen:
+        calls = {sid: self._twilio.model.state.calls[sid] for sid in session.calls}
+        log = map(decode_fields, entries_of(self._values().get(self._keys.log(session.session_id).encode())))
+        before_end = [entry for entry in log if entry["from"] != "ended"]
+        return Seen(calls, self._twilio.hung_up_s, session.recorded, session.ended_s, before_end)
 
     def _judge_loneliness(self, session: Watched) -> None:
         calls = [self._twilio.model.state.calls[sid] for sid in session.calls]

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
+from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
@@ -70,6 +71,16 @@ class VirtualClock:
         return round((EPOCH_S + self._loop.time()) * 1000) + self._wrong_ms
 
 
+def either_way(chance: Random) -> Behavior:
+    """What Twilio may do either way when calls end."""
+    return Behavior(
+        final_callback=chance.choice(("first", "last")),
+        abandoned_child=chance.choice(("canceled", "no-answer")),
+        action_after_hang_up=chance.choice((True, False)),
+        completed_participant=chance.choice(("hung-up", "updated")),
+    )
+
+
 @dataclass(slots=True)
 class WorkerProcess:
     """One worker and the process that it is."""
@@ -109,6 +120,7 @@ class Simulation:
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
+            rules=either_way(plan.chance("either way")),
             script_of=lambda address: random_people.phone_script(address, phones, plan.talk_s, plan.talk_max_s),
         )
         self._voicemail = plan.chance("voicemail")
@@ -456,7 +468,7 @@ class Simulation:
         run.taken_over_disturbed_s.sort()
         run.virtual_s = self.loop.time()
         run.counts.update(self.twilio.counts + self.network.counts)
-        run.counts["sessions judged"] = judge.judged
+        run.counts["sessions judged"], run.counts["results not judged"] = judge.judged, judge.not_judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
         run.counts["innocent entries put aside"] = judge.dead_lettered

@@ -18,7 +18,16 @@ from urllib.parse import parse_qsl, urlsplit
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
 from conferral.sandbox.faults import CallbackPlan, Faults
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params, RestAnswer, RestRequest
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
+    FetchRequest,
+    Input,
+    Params,
+    PhoneHangsUp,
+    RestAnswer,
+    RestRequest,
+    Result,
+)
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
@@ -53,6 +62,7 @@ class VirtualTwilio(SandboxRuntime):
         counts: What was asked and what went wrong, by name.
         dialed: Legs placed by REST, by the id of the dial that ordered them: more than one is one too many.
         moved_to_voicemail: Called with the SID of a call that a request has moved to a `<Record>`.
+        hung_up_s: When someone hung up a live call, by its SID.
     """
 
     def __init__(
@@ -92,6 +102,7 @@ class VirtualTwilio(SandboxRuntime):
         self.counts: Counter[str] = Counter()
         self.dialed: dict[str, list[Dialed]] = {}
         self.moved_to_voicemail: Callable[[str], object] = lambda _call_sid: None
+        self.hung_up_s: dict[str, float] = {}
 
     @property
     def now_s(self) -> float:
@@ -100,6 +111,12 @@ class VirtualTwilio(SandboxRuntime):
 
     def notify(self) -> None:
         """No one waits here."""
+
+    def apply(self, input_: Input) -> Result:
+        """See the sandbox's."""
+        if isinstance(input_, PhoneHangsUp) and input_.call_sid in self.model.state.live_calls:
+            self.hung_up_s.setdefault(input_.call_sid, self.now_s)
+        return super().apply(input_)
 
     def phone(self, address: str) -> Phone:
         """The phone of an address; what it does at each call is drawn again."""

@@ -233,7 +233,7 @@ class Scenario:
         **given: Any,
     ) -> "Scenario":
         leg = self.legs[name]
-        leg.in_conference = False
+        leg.in_conference, left_s = False, given.pop("left_s", 0)
         event = ParticipantLeft(
             **self.common(conference, 1, **given),
             conference_sid=conference,
@@ -241,6 +241,7 @@ class Scenario:
             label=leg.label,
             call_status=status,
             left_reason=reason,
+            left_s=left_s,
         )
         return self.take(event)
 

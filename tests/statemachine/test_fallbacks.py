@@ -102,6 +102,32 @@ def test_a_silent_message_is_none():
     assert not messages(story)
 
 
+def ended_by_action() -> Scenario:
+    """The action of the `<Record>` shows that the message is over; Twilio still processes it."""
+    story = message(in_voicemail(unreached("voicemail")), "in-progress")
+    message(story, "processing", 7).expect("ended", "hang up customer", "find message of customer", reason="voicemail")
+    assert not messages(story)
+    return story
+
+
+def test_a_message_is_reported_once_twilio_has_it_with_its_final_length():
+    story = message(ended_by_action(), "completed", 5)
+    assert messages(story) == [(MESSAGE, 5)]
+    story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=5)
+    assert messages(story) == [(MESSAGE, 5)]
+
+
+def test_a_message_that_twilio_does_not_keep_after_all_is_never_reported():
+    story = message(ended_by_action(), "absent").succeeds("find_message", "customer")
+    assert not messages(story)
+
+
+def test_an_action_that_comes_after_the_message_is_reported_changes_nothing():
+    story = message(in_voicemail(unreached("voicemail")), "completed", 5).expect("ended", "hang up customer")
+    message(story, "processing", 7).expect("ended", outcome="stale")
+    assert messages(story) == [(MESSAGE, 5)]
+
+
 def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
     story = in_voicemail(unreached("voicemail")).fires(StageOverdue).expect("transferring", "look")
     story.reads(customer="completed").expect("ended", "find message of customer")

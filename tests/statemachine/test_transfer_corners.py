@@ -170,13 +170,17 @@ def test_agent_who_was_released_has_not_left_first():
     story.expect("ended", reason="customer-left")
 
 
+ENDED_ON_EXIT = "participant-with-end-conference-on-exit-left"
+
+
 def test_agent_who_ended_the_conference_left_for_the_reason_that_it_names():
     story = conferenced().transfer("warm").conference_ends(by="agent", reason="last-participant-left")
     assert story.session.parties["agent"].left_reason == "last-participant-left"
 
 
 def test_conference_that_the_customer_ended_ends_the_session_before_anyone_is_dialed():
-    conferenced().transfer("warm").conference_ends(by="customer").expect("ended", reason="customer-left")
+    story = conferenced().transfer("warm")
+    story.conference_ends(by="customer", reason=ENDED_ON_EXIT).expect("ended", reason="customer-left")
 
 
 def test_completion_is_done_although_the_target_leaves_before_the_customer_is_back():

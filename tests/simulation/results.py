@@ -1,0 +1,173 @@
+"""Results by the model of Twilio: who left first, and how attempts ended, next to what a session reports."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from conferral.sandbox.model.state import FINAL, Call
+from conferral.sandbox.phones import phone_address
+
+#: What happens within this time is in either order, seconds.
+NEAR_S = 1.0
+#: What Twilio's clock tells apart, which has whole seconds.
+CLOCK_S = 2.0
+#: No other program moves calls here, and no call is as long as Twilio allows.
+_NEVER = frozenset({"moved", "time-limit"})
+#: How a call ended that no one answered, by its SIP code.
+_REFUSALS = {486: "busy", 600: "rejected", 603: "rejected", 404: "failed"}
+#: Results of those who answered at the gate, and were not connected.
+_AT_GATE = frozenset({
+    "no-confirmation", "answering-machine", "rejected", "hung-up", "no-answer", "cancelled", "failed", "unknown",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the model saw of a session, and what the session was told up to its end."""
+
+    calls: Mapping[str, Call]
+    #: When someone hung up, by the call's SID; other calls end as a consequence, or by a request of ours.
+    hung_up_s: Mapping[str, float]
+    #: When messages were recorded, by the call's SID.
+    recorded: Mapping[str, Sequence[tuple[float, float | None]]]
+    ended_s: float
+    #: The session's log, the entry of its end last.
+    log: Sequence[Mapping[str, str]]
+
+    def left_s(self, call_sid: str) -> float | None:
+        """When someone hung up, or their call ended before the session did."""
+        call = self.calls.get(call_sid)
+        ended_s = call.ended_at_s if call is not None else None
+        if ended_s is not None and ended_s > self.ended_s + NEAR_S:
+            ended_s = None  # we hung up
+        return self.hung_up_s.get(call_sid, ended_s)
+
+    def tone_s(self, call_sid: str) -> float | None:
+        """When someone heard the tone who hung up during their message."""
+        left_s = self.hung_up_s.get(call_sid)
+        spans = self.recorded.get(call_sid, ()) if left_s is not None else ()
+        return next((at_s for at_s, until_s in spans if at_s <= left_s <= (until_s or left_s)), None)
+
+    def told_end(self, name: str) -> int:
+        """Return which entry of the log first said that a party had left; the number of entries if none did."""
+        for number, entry in enumerate(self.log):
+            details = orjson.loads(entry.get("details") or b"{}")
+            is_about = details.get("party") == name
+            match entry["event"]:
+                case "call_progressed" if is_about and details.get("status") in FINAL | {"rejected"}:
+                    return number
+                case "participant_left" if is_about:
+                    return number
+                case "calls_read" if details["calls"].get(name) in FINAL:
+                    return number
+        return len(self.log)
+
+    def was_told_order(self, first: str, apart_s: float, then: str) -> bool:
+        """Whether events said who of two left first, by their order, or by Twilio's clock."""
+        told_first = self.told_end(first)
+        return told_first < self.told_end(then) or (told_first < len(self.log) and apart_s > CLOCK_S)
+
+    def was_told_status(self, name: str, status: str) -> bool:
+        """Whether a callback said how a party's call ended; a read does not tell a refusal from a busy line."""
+        details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "call_progressed")
+        return any(one.get("party") == name and one.get("status") == status for one in details)
+
+    def was_told_tone(self) -> bool:
+        """Whether an event said that a message had begun."""
+        return any(entry["event"] == "recording_changed" for entry in self.log)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with a result, and whether the session was told what is right."""
+
+    words: str
+    was_told: bool = True
+
+
+def wrong_reason(record: Mapping[str, str], seen: Seen) -> Mistake | None:
+    """Return what is wrong with an end reason, or None."""
+    reason = record["end_reason"]
+    if reason in _NEVER:
+        return Mistake(f"no one was {reason}")
+    if reason == "alone":
+        return Mistake("who left first is unknown", min(map(seen.told_end, ("customer", "agent"))) < len(seen.log))
+    for name, other in (("customer", "agent"), ("agent", "customer")):
+        own_sid, other_sid = (record.get(f"party.{one}.call_sid", "") for one in (name, other))
+        if reason == f"{name}-left":
+            return _wrong_leaving(name, own_sid, other, other_sid, seen)
+        if reason.startswith(f"{name}-"):
+            return _wrong_failure(reason.removeprefix(f"{name}-"), name, own_sid, other, other_sid, seen)
+    return None
+
+
+def _wrong_leaving(name: str, own_sid: str, other: str, other_sid: str, seen: Seen) -> Mistake | None:
+    left_s, other_s = seen.left_s(own_sid), seen.hung_up_s.get(other_sid)
+    if left_s is None:
+        return Mistake(f"the {name} was still there")
+    if name == "customer" and (tone_s := seen.tone_s(own_sid)) is not None and tone_s < left_s - NEAR_S:
+        return Mistake(f"the customer heard the tone {left_s - tone_s:.1f} s before they hung up", seen.was_told_tone())
+    # During a transfer, the agent's leaving hands over.
+    if other_s is not None and other_s < left_s - NEAR_S and seen.log[-1]["from"] != "transferring":
+        apart_s = left_s - other_s
+        words = f"the {other} hung up {apart_s:.1f} s before the {name}"
+        return Mistake(words, seen.was_told_order(other, apart_s, name))
+    return None
+
+
+def _wrong_failure(word: str, name: str, own_sid: str, other: str, other_sid: str, seen: Seen) -> Mistake | None:
+    call, other_s = seen.calls.get(own_sid), seen.hung_up_s.get(other_sid)
+    if call is None or call.ended_at_s is None:
+        return None  # it was never placed, or Twilio refused it
+    if other_s is not None and other_s < call.ended_at_s - NEAR_S:
+        apart_s = call.ended_at_s - other_s
+        words = f"the {other} gave up {apart_s:.1f} s before that"
+        return Mistake(words, seen.was_told_order(other, apart_s, name))
+    expected = "failed" if result_of(call) == "cancelled" else result_of(call)  # a command removed it
+    if call.answered_at_s is None and word != expected and not _is_near(other_s, call):
+        words = f"the call ended as {call.status}, {call.sip_code}: {expected}"
+        return Mistake(words, seen.was_told_status(name, expected))
+    return None
+
+
+def _is_near(at_s: float | None, call: Call) -> bool:
+    return at_s is not None and call.ended_at_s is not None and abs(at_s - call.ended_at_s) <= NEAR_S
+
+
+def result_of(call: Call) -> str:
+    """Return how an attempt ended that no one answered."""
+    return _REFUSALS.get(call.sip_code) or {"canceled": "cancelled"}.get(call.status, call.status)
+
+
+def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
+    """Yield what is wrong with the attempts of a session and its newest transfer."""
+    attempts = orjson.loads(record.get("history") or "{}").get("attempts", [])
+    attempts += orjson.loads(record.get("transfer.attempts") or "[]")
+    placed: dict[str, list[Call]] = defaultdict(list)
+    for call in seen.calls.values():
+        if call.direction != "inbound":
+            placed[phone_address(call.to)].append(call)
+    for to in dict.fromkeys(one["to"] for one in attempts):
+        asked = [one for one in attempts if one["to"] == to]
+        if len(asked) != len(placed[to]):
+            continue  # one was refused, is in an earlier transfer, or placed for something else: which one is unknown
+        for attempt, call in zip(asked, placed[to], strict=True):
+            result, expected = attempt.get("result", ""), _expected_results(call, seen)
+            if result not in expected:
+                was_told = any(seen.was_told_status(attempt["party"], one) for one in expected)
+                words = f"the attempt to {to} is {result or 'open'}, not {' or '.join(sorted(expected))}"
+                yield Mistake(words, was_told)
+
+
+def _expected_results(call: Call, seen: Seen) -> frozenset[str]:
+    if call.answered_at_s is not None:
+        return _AT_GATE | {"answered"}
+    result = result_of(call)
+    caller_s = seen.hung_up_s.get(call.parent_sid)
+    if _is_near(caller_s, call):
+        # The caller gave up; only a refusal at the same moment is the phone's own.
+        return frozenset({"cancelled", result} if call.sip_code in _REFUSALS else {"cancelled"})
+    # A phone that rings for its whole time, or refuses, as it is being hung up may be reported as either.
+    return frozenset({result, "unknown"})
