@@ -138,7 +138,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
     after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
     found = first_reads.end(decided(READ, after, before))
     assert found == [one for one in waiting if not isinstance(one[1], Park)][:taken]
-    assert first_reads.take_ready() == [entry for entry, command in waiting if (entry, command) not in found]
+    assert first_reads.ready(9) == [entry for entry, command in waiting if (entry, command) not in found]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
     first_reads.end(decided(event, session))
     assert first_reads.is_unread("s") is not goes_on
     outdated = [] if event is not READ else ["4-1"]
-    ids = [entry.entry_id for entry in first_reads.take_ready()]
+    ids = [entry.entry_id for entry in first_reads.ready(9)]
     assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
 
 
@@ -163,10 +163,22 @@ async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> 
     verifying = ["still"]
     first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
     first_reads.admit([left("6-1")])
-    assert first_reads.take_ready() == []
+    assert first_reads.ready(9) == []
     verifying.clear()
-    assert [entry.entry_id for entry in first_reads.take_ready()] == ["6-1"]
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["6-1"]
     assert not first_reads.is_unread("s")
+
+
+async def test_entry_that_waited_is_kept_until_it_is_decided_and_never_twice() -> None:
+    first_reads = await begun(Store())
+    for _ in range(2):  # after an error, it is read again
+        first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    first_reads.end(decided(READ))
+    for count, ids in [(1, ["6-1"]), (9, ["6-1", "6-2"])]:
+        assert [entry.entry_id for entry in first_reads.ready(count)] == ids
+    first_reads.forget(["6-1"])
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["6-2"]
+    assert first_reads.has_waiting
 
 
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
@@ -174,7 +186,7 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
     assert first_reads.admit([left(*one) for one in callbacks]) == []
     assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
-    assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["4-3", "5-1", "5-2"]
 
 
 @in_virtual_time

@@ -70,8 +70,10 @@ class FirstReads:
         self._unread: dict[str, float | None] = {}
         #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
-        self._waiting: defaultdict[str, Events] = defaultdict(list)
-        self._ready: list[Entry] = []
+        #: By session and entry id.
+        self._waiting: defaultdict[str, dict[str, tuple[Entry, Event]]] = defaultdict(dict)
+        #: By id: entries that waited, and may be decided now. Each stays until a commit has removed it from the stream.
+        self._ready: dict[str, Entry] = {}
         self._newest_id = parse_entry_id(lease.newest_id)
         #: Whether Redis may lack what came before the takeover.
         self._is_verifying = False
@@ -109,13 +111,17 @@ class FirstReads:
         """Whether too many entries wait to read more."""
         return sum(map(len, self._waiting.values())) >= WAITING_MAX
 
-    def take_ready(self) -> list[Entry]:
+    def ready(self, count: int) -> list[Entry]:
         """Return entries that waited, and may be decided now."""
         if self._unread and not self._lease.is_verifying(self._clock):
             for session_id in [*self._unread]:
                 self._release(session_id)
-        ready, self._ready = self._ready, []
-        return ready
+        return [*itertools.islice(self._ready.values(), count)]
+
+    def forget(self, entry_ids: Iterable[str]) -> None:
+        """Forget entries that are decided, and no longer in the stream."""
+        for entry_id in entry_ids:
+            self._ready.pop(entry_id, None)
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
@@ -128,7 +134,9 @@ class FirstReads:
             if self._may_be_decided(entry, event):
                 admitted.append((entry, event))
             else:
-                self._waiting[event.session_id].append((entry, event))
+                # After an error, an entry comes again.
+                self._waiting[event.session_id][entry.entry_id] = entry, event
+                self._ready.pop(entry.entry_id, None)
         return admitted
 
     def _may_be_decided(self, entry: Entry, event: Event) -> bool:
@@ -165,15 +173,16 @@ class FirstReads:
         has_read = isinstance(decision.event, CallsRead)
         if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
             return []
-        waiting = self._waiting[session.id]
+        waiting = [*self._waiting[session.id].values()]
         superseded = self._outdated(waiting) + self._handed_over(waiting, decision) if has_read else []
-        self._waiting[session.id] = [one for one in waiting if one not in superseded]
+        for entry, _ in superseded:
+            self._waiting[session.id].pop(entry.entry_id, None)
         self._release(session.id)
         return superseded
 
     def _release(self, session_id: str) -> None:
         del self._unread[session_id]
-        self._ready += [entry for entry, _ in self._waiting.pop(session_id, ())]
+        self._ready |= {entry_id: entry for entry_id, (entry, _) in self._waiting.pop(session_id, {}).items()}
         self._on_read(session_id)
 
     def _handed_over(self, events: Events, decision: Decision) -> Events:

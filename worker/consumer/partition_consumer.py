@@ -219,7 +219,7 @@ class PartitionConsumer:
 
     async def _run_once(self) -> None:
         await self._confirm_when_due()
-        if entries := self._first_reads.take_ready():
+        if entries := self._first_reads.ready(BATCH_MAX):
             await self._decide(entries)
             return
         if self._first_reads.is_full:
@@ -228,8 +228,8 @@ class PartitionConsumer:
         after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         count = 1 if self._suspects_left else BATCH_MAX
         if entries := await self._read(count, after_id):
-            self._last_read_id = entries[-1].entry_id
             await self._decide(entries)
+            self._last_read_id = entries[-1].entry_id  # not before: after an error, they are read again
         elif not self._first_reads.has_waiting:
             self._suspects_left = 0
 
