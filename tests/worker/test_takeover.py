@@ -65,3 +65,17 @@ async def test_entries_keep_their_order_though_a_load_fails_while_another_sessio
     assert not failures
     assert [fields[b"event"] for _, fields in log] == [b"call_received", b"complete"]
     assert member.keeper.consumers[0].sessions.keys() == {"s1", "s2"}
+
+
+@of_one
+async def test_entry_that_waits_counts_no_death_of_this_worker(team: WorkerCluster, member: ClusterMember) -> None:
+    await publish(team, received("s1"))
+    await team.passes(1.0)
+    team.kill(member)
+    team.server.stop()
+    team.server.start()
+    await publish(team, Complete(session_id="s1"))
+    team.join()
+    await team.passes(8.0)
+    assert [fields[b"type"] for _, fields in await team.client.xrange(team.keys.events(0))] == [b"complete"]
+    assert await team.client.hgetall(team.keys.suspects(0)) == {}

@@ -74,6 +74,8 @@ class ClusterMember:
 
     name: str
     process: Process
+    #: Its line to Redis, whose `latency` and `fault` may differ from others'.
+    line: SplitClient
     keeper: Ownership
     work: Work
     context: WorkerContext
@@ -136,7 +138,7 @@ class WorkerCluster:
             checkpoint=checkpoint,
         )
         task = process.start(keeper.run(stop, context))
-        member = ClusterMember(name, process, keeper, work, context, clock, metrics, stop, task)
+        member = ClusterMember(name, process, client, keeper, work, context, clock, metrics, stop, task)
         self.alive[name] = member
         self.joined.append(member)
         return member
