@@ -39,6 +39,8 @@ class Store:
         self._live = dict.fromkeys(live, verified_entry_id)
         self.asked: list[str] = []
         self.tokens: list[str] = []
+        #: Whose reads overtake the others.
+        self.expedited: list[str] = []
         self.is_away = False
 
     async def live_sessions(self, _partition: int) -> list[str]:
@@ -62,7 +64,8 @@ async def begun(
 ) -> FirstReads:
     lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
     core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
-    context: Any = SimpleNamespace(partition_store=store, core=core)
+    executor = SimpleNamespace(expedite_read=store.expedited.append)
+    context: Any = SimpleNamespace(partition_store=store, core=core, executor=executor)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
     await first_reads.load()
     return first_reads
@@ -190,24 +193,56 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
 
 
 @in_virtual_time
-async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
-    store = Store(live="abcde")
+async def test_sessions_read_eight_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
+    store = Store(live="abcdefghijkl")
     first_reads = await begun(store, ClusterClock(loop, 0.0))
     requesting = asyncio.create_task(first_reads.request_all())
-    first_reads.admit([(Entry("6-1", {}), Complete(session_id="e"))])
-    for second, asked in [(0.5, "ea"), (1.5, "eabc"), (2.5, "eabcd"), (9.5, "eabcd"), (10.5, "eabcdea")]:
-        await asyncio.sleep(second - loop.time())  # a delay: virtual time
-        assert "".join(store.asked) == asked
-    refused = EffectFailed(session_id="e", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
-    assert first_reads.admit([(Entry("6-2", {}), refused)])
-    for name in "abcd":
+    first_reads.admit([(Entry("6-1", {}), Complete(session_id="l"))])
+    await asyncio.sleep(9.5)  # a delay: virtual time
+    assert "".join(store.asked) == "labcdefg"
+    for name in "ab":
         first_reads.end(decided(READ, Session(name, version=1)))
-    await asyncio.sleep(1.0)  # a delay: virtual time
-    assert "".join(store.asked) == "eabcdeae", "its read failed"
+    await asyncio.sleep(0.3)  # a delay: virtual time
+    assert "".join(store.asked[8:]) == "hi"
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    assert "".join(store.asked[10:]) == "ljkcde", "with the waiting one first, and those that never read before others"
+    refused = EffectFailed(session_id="l", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
+    assert first_reads.admit([(Entry("6-2", {}), refused)])
+    for name in "cdefghijk":
+        first_reads.end(decided(READ, Session(name, version=1)))
+    await asyncio.sleep(0.3)  # a delay: virtual time
+    assert "".join(store.asked[16:]) == "l", "its read failed"
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     await first_reads.request_reads_of_waiting()
-    assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    assert "".join(store.asked[17:]) == "", "one has read, the other was asked"
     requesting.cancel()
+
+
+@in_virtual_time
+async def test_many_sessions_read_within_the_time_for_it_and_each_once(loop: VirtualLoop) -> None:
+    """Twilio answers each after one to two seconds."""
+    names = [chr(0x4E00 + number) for number in range(200)]
+    store = Store(live="".join(names))
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    requesting = asyncio.create_task(first_reads.request_all())
+    for second in range(59):
+        asked = [*store.asked]
+        await asyncio.sleep(second + 1.1 - loop.time())  # a delay: virtual time
+        for name in filter(first_reads.is_unread, asked):
+            first_reads.end(decided(READ, Session(name, version=1)))
+    assert store.asked == names
+    requesting.cancel()
+
+
+async def test_read_is_expedited_when_an_entry_begins_to_wait_for_it() -> None:
+    first_reads = await begun(store := Store())
+    effect = ReadCalls(effect_id="r", session_id="s", parent_call_sid="CA1", read_version=1)
+    assert first_reads.is_background_read(effect)
+    first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    assert store.expedited == ["s"]
+    assert not first_reads.is_background_read(effect)
+    first_reads.end(decided(READ))
+    assert not first_reads.is_background_read(effect), "a later one is like any other"
 
 
 @in_virtual_time
@@ -219,7 +254,7 @@ async def test_read_that_could_not_be_requested_is_requested_again_with_the_othe
     await asyncio.sleep(0.5)  # a delay: virtual time
     store.is_away = False
     await asyncio.sleep(10.0)  # a delay: virtual time
-    assert "".join(store.asked) == "cab"
+    assert "".join(store.asked) == "abc"
     requesting.cancel()
 
 

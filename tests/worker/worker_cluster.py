@@ -60,6 +60,8 @@ class Work:
     def submit(self, _job: object) -> None:
         """Twilio does not answer."""
 
+    def expedite_read(self, _session_id: str) -> None: ...
+
     def cancel_unwanted_dials(self, _sessions: object) -> None: ...
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:

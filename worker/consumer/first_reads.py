@@ -7,6 +7,7 @@ effects in the outbox. Of its older callbacks, only the newest of each call and 
 
 import asyncio
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -15,7 +16,7 @@ import structlog
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
     Call,
@@ -39,9 +40,10 @@ log = structlog.get_logger()
 Events = list[tuple[Entry, Event]]
 #: The `finding` of the event that makes a session read.
 ROLLED_BACK = "rolled-back"
-#: Sessions of a partition that read at a time (count), and the pause in between, seconds. One with an entry goes first.
-READS_AT_A_TIME = 2
-READS_PAUSE_S = 1.0
+#: Sessions of a partition that read at a time, count: enough that no request slot stays free. How soon others follow,
+#: seconds.
+READS_OPEN_MAX = 8
+READS_PAUSE_S = 0.25
 #: When a read without an answer is repeated, seconds.
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
@@ -62,6 +64,7 @@ class FirstReads:
         self._partition = partition
         self._lease = lease
         self._store = context.partition_store
+        self._executor = context.executor
         self._clock = context.core.clock
         self._metrics = context.core.metrics
         #: Called with each session that may go on.
@@ -101,6 +104,11 @@ class FirstReads:
         """Whether a session must still read."""
         return session_id in self._unread
 
+    def is_background_read(self, effect: Effect) -> bool:
+        """Whether it is a first read that no entry waits for."""
+        session_id = effect.session_id
+        return isinstance(effect, ReadCalls) and self.is_unread(session_id) and session_id not in self._waiting
+
     @property
     def has_waiting(self) -> bool:
         """Whether the stream holds entries that were read and not decided."""
@@ -134,6 +142,8 @@ class FirstReads:
             if self._may_be_decided(entry, event):
                 admitted.append((entry, event))
             else:
+                if event.session_id not in self._waiting:
+                    self._executor.expedite_read(event.session_id)
                 # After an error, an entry comes again.
                 self._waiting[event.session_id][entry.entry_id] = entry, event
                 self._ready.pop(entry.entry_id, None)
@@ -222,13 +232,18 @@ class FirstReads:
         ]
 
     async def request_all(self) -> None:
-        """Request reads, some at a time, while any session may have to read."""
+        """Request reads, some at a time, while any session may have to read.
+
+        Sessions with waiting entries come first, and a repetition after all that have not read at all.
+        """
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
             while self._lease.is_verifying(self._clock):
-                now_s = self._clock.monotonic_s()
-                due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
-                due.sort(key=lambda name: name not in self._waiting)
-                await self._request(due[:READS_AT_A_TIME])
+                repeat_before_s = self._clock.monotonic_s() - REPEAT_S
+                requested_at_s = {name: -math.inf if at_s is None else at_s for name, at_s in self._unread.items()}
+                due = [name for name, at_s in requested_at_s.items() if at_s <= repeat_before_s]
+                due.sort(key=lambda name: (name not in self._waiting, requested_at_s[name]))
+                open_count = len(requested_at_s) - len(due)
+                await self._request(due[: max(0, READS_OPEN_MAX - open_count)])
                 await asyncio.sleep(READS_PAUSE_S)
 
     async def request_reads_of_waiting(self) -> None:

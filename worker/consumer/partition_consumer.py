@@ -132,7 +132,14 @@ class PartitionConsumer:
         self._is_after_death = is_after_death
         self._has_taken_over = False
         self._quarantine = Quarantine(number, context)
-        self._dispatcher = Dispatcher(number, lease, context, self.timers.add_due, self._quarantine)
+        self._dispatcher = Dispatcher(
+            number,
+            lease,
+            context,
+            self.timers.add_due,
+            self._quarantine,
+            lambda effect: self._first_reads.is_background_read(effect),
+        )
         self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
         self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
         self.sessions = self._batches.sessions
