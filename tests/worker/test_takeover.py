@@ -79,3 +79,15 @@ async def test_entry_that_waits_counts_no_death_of_this_worker(team: WorkerClust
     await team.passes(8.0)
     assert [fields[b"type"] for _, fields in await team.client.xrange(team.keys.events(0))] == [b"complete"]
     assert await team.client.hgetall(team.keys.suspects(0)) == {}
+
+
+@of_one
+async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluster, member: ClusterMember) -> None:
+    successor = team.join()
+    team.server.latency = lambda _name: (0.75, 0.75)
+    await team.passes(20.0)
+    team.kill(member)
+    killed_at_s = team.loop.time()
+    while not any(held.has_timed_nothing for held in successor.keeper.consumers.values()):
+        await team.passes(0.05)
+    assert team.loop.time() - killed_at_s < 11.0

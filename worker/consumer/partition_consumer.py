@@ -14,7 +14,7 @@ import structlog
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import wait_at_most
+from conferral.runtime.lifecycle import gather, wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import (
     TIMERS,
@@ -214,12 +214,15 @@ class PartitionConsumer:
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
-        await self._first_reads.load()
-        outbox = await self._context.partition_store.outbox(self.number)
-        await self.timers.fire(max_timer_lengths_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = BATCH_MAX if self._is_after_death else 0
-        await self._quarantine.begin(after_death=self._is_after_death)
+        # Together: Redis may be slow, and callers wait.
+        outbox, *_ = await gather(
+            self._context.partition_store.outbox(self.number),
+            self._first_reads.load(),
+            self.timers.fire(max_timer_lengths_ms(self._context.policy())),
+            self._quarantine.begin(after_death=self._is_after_death),
+        )
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
         self._has_taken_over = True
