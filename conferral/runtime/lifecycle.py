@@ -109,6 +109,16 @@ async def wait_at_most(until: asyncio.Event, wait_s: float | None) -> None:
             await until.wait()
 
 
+async def gather(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Return the results of requests; the first error cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(request) for request in requests]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
 async def run_until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
     """Run tasks until the stop; return 1 if one failed or ended early, else 0.
 

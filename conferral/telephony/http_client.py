@@ -7,7 +7,7 @@ worker's executor decides on retries.
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -407,13 +407,3 @@ def text_of(value: object) -> str:
     if not isinstance(value, str):
         raise OutcomeUnknownError  # another body: an error's has a number as `status`
     return value
-
-
-async def gather(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
-    """Return the results of reads; the first error cancels the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read) for read in reads]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -10,6 +10,7 @@ from twilio.rest.api.v2010.account.call.recording import RecordingInstance
 
 from conferral.runtime.clock import RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
+from conferral.runtime.lifecycle import gather
 from conferral.statemachine.effects import CreateParticipant, FindCall, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
@@ -23,7 +24,7 @@ from conferral.telephony.conference_lists import (
     list_conferences,
     live_conferences,
 )
-from conferral.telephony.http_client import gather, if_found, label_requests, list_page, read_with_retry, send, text_of
+from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, send, text_of
 from conferral.telephony.parameters import is_label, parse_participant
 
 #: SID of a conference, and its participants.

@@ -38,8 +38,6 @@ class Network:
         self._plan = plan
         self._chance = plan.chance("Redis")
         self._away = 0
-        if plan.redis_refused or plan.redis_reply_lost:
-            self.server.fault = self._fault
 
     @property
     def values(self) -> dict[bytes, Any]:
@@ -47,23 +45,30 @@ class Network:
         return self.server.db.values
 
     def client(self, process: Process | None, *, blocking: bool = False) -> MemoryClient:
-        """A client for a process; for no one's, one that is never killed."""
-        client = _Client(self, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
+        """A client for a process; for no one's, one that is never killed.
+
+        Each process has its own line: up to twice as slow as the plan says, or as lossy, or less.
+        """
+        line = self._plan.chance(f"line of {process.name}") if process is not None else None
+        slowness, loss = (line.uniform(0.0, 2.0), line.uniform(0.0, 2.0)) if line is not None else (1.0, 1.0)
+        client = _Client(self, slowness, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
+        if self._plan.redis_refused or self._plan.redis_reply_lost:
+            client.fault = lambda _name: self._fault(loss)
         if process is not None:
             process.when_dead(client.kill)
         return client
 
-    def _fault(self, _name: str) -> Fault | None:
-        drawn, plan = self._chance.random(), self._plan
-        if drawn >= plan.redis_refused + plan.redis_reply_lost:
+    def _fault(self, loss: float) -> Fault | None:
+        drawn, refused = self._chance.random(), self._plan.redis_refused * loss
+        if drawn >= refused + self._plan.redis_reply_lost * loss:
             return None
-        fault = self._chance.choice(_REFUSALS if drawn < plan.redis_refused else _LOST)
+        fault = self._chance.choice(_REFUSALS if drawn < refused else _LOST)
         self.counts[f"Redis {fault.value}"] += 1
         return fault
 
-    def travel_s(self) -> float:
+    def travel_s(self, slowness: float) -> float:
         """How long one way takes: usually nothing that counts."""
-        if not self._plan.redis_slow or self._chance.random() >= self._plan.redis_slow:
+        if not self._plan.redis_slow or self._chance.random() >= self._plan.redis_slow * slowness:
             return 0.0
         self.counts["Redis slow"] += 1
         return self._chance.uniform(0.0, self._plan.redis_slow_s)
@@ -98,9 +103,11 @@ class _WatchedServer(MemoryServer):
         super().__init__(now_ms)
         self._network = network
 
-    def perform(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
+    def perform(
+        self, commands: Sequence[list[bytes]], fault_of: Callable[[str], Fault | None] | None = None
+    ) -> tuple[list[Reply], Fault | None]:
         """See `MemoryServer.perform`."""
-        replies, fault = super().perform(commands)
+        replies, fault = super().perform(commands, fault_of)
         for argv, reply in zip(commands, replies, strict=False):
             name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
             if argv[0] == b"HSET" and argv[1].endswith(b":suspects"):
@@ -124,13 +131,14 @@ class _WatchedServer(MemoryServer):
 class _Client(MemoryClient):
     """A client whose commands may take their time."""
 
-    def __init__(self, network: Network, *, timeout_s: float) -> None:
+    def __init__(self, network: Network, slowness: float, *, timeout_s: float) -> None:
         super().__init__(network.server, timeout_s=timeout_s)
         self._network = network
+        self._slowness = slowness
 
     async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
         """See `MemoryClient.exchange`."""
-        there_s, back_s = self._network.travel_s(), self._network.travel_s()
+        there_s, back_s = self._network.travel_s(self._slowness), self._network.travel_s(self._slowness)
         if there_s:
             await asyncio.sleep(there_s)
         epoch = self.server.epoch

@@ -1,7 +1,7 @@
 """The router: who may not be dialed is turned away before anything was published, and each command is routed once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -46,6 +46,7 @@ class Routing:
         self.metrics = Metrics()
         self.caller_ids = CallerIdChecker(Twilio("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
         self.limits = DialLimits(self.client, self.keys)
+        self.owns_router: Callable[[], bool] = lambda: True
 
     def router(self) -> CommandRouter:
         core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
@@ -55,7 +56,7 @@ class Routing:
             caller_ids=self.caller_ids,
             dial_limits=self.limits,
         )
-        return CommandRouter(core, BlockingReads(self.blocking), rules, owns_router=lambda: True)
+        return CommandRouter(core, BlockingReads(self.blocking), rules, self.owns_router)
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
@@ -129,6 +130,22 @@ async def test_the_outcome_says_who_gave_the_command(routing, given, by):
     found = await command_stream.read_outcome(routing.client, routing.keys, entry_id)
     assert found.exists
     assert found.by == by
+
+
+async def test_router_that_has_lost_its_task_leaves_the_rest_to_the_next(routing, monkeypatch):
+    monkeypatch.setattr(router, "PAUSE_S", 0.01)
+    await routing.know(CALL_SID)
+    for name in ("c1", "c2"):
+        await routing.client.xadd(routing.keys.commands, TRANSFER | {"id": name})
+    asked = []
+    routing.owns_router = lambda: asked.append(len(asked)) or len(asked) <= 2  # before it reads, and for the first
+
+    async def has_tried_again() -> bool:
+        return len(asked) > 3
+
+    await routing.run(has_tried_again)
+    assert [event.command_id for event in await routing.events()] == ["c1"]
+    assert await routing.client.xlen(routing.keys.commands) == 1
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,30 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
     assert system.finished[4:] == ["look"]
 
 
+async def test_read_that_someone_waits_for_overtakes_those_in_the_background() -> None:
+    """Ten slots besides the one for endings: five for reads, four of them for those in the background."""
+    system = ExecutorHarness(requests_max=11)
+    answers = [system.hold_answer(f"r{number}") for number in range(10)]
+    for number in range(10):
+        system.submit(read(f"r{number}", f"S{number}"), is_background=True)
+    await system.settle()
+    assert system.calls.asked == ["r0", "r1", "r2", "r3"]
+
+    system.executor.expedite_read("S1")
+    system.executor.expedite_read("S8")
+    system.submit(read("other", "S20"))
+    await system.settle()
+    assert system.calls.asked[4:] == ["r8"], "the other one's turn is next; the first is under way"
+
+    answers[0].set()
+    await system.settle()
+    assert system.calls.asked[5:] == ["other", "r4"]
+    for answer in answers:
+        answer.set()
+    await system.settle()
+    assert len(system.finished) == 11
+
+
 # ---- dials that have waited ------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,24 @@ async def test_effect_is_marked_before_it_is_sent(effect: Effect) -> None:
 
 
 @each_kind
+async def test_effect_is_not_sent_if_the_partition_was_lost_while_it_was_marked(
+    monkeypatch: pytest.MonkeyPatch, effect: Effect
+) -> None:
+    """Redis was slow, and another worker has the partition by now: it verifies, or leaves it."""
+    system = ExecutorHarness()
+    mark_sent = system.records.mark_sent
+
+    async def mark_slowly(effect: Effect, sent_at_ms: int) -> bool:
+        is_first = await mark_sent(effect, sent_at_ms)
+        system.lost.add(0)
+        return is_first
+
+    monkeypatch.setattr(system.records, "mark_sent", mark_slowly)
+    await system.run_all(effect)
+    assert (system.records.written, system.calls.asked, system.dropped) == (["mark e"], [], 1)
+
+
+@each_kind
 @pytest.mark.parametrize("error", [UNKNOWN, asyncio.Event()], ids=["5xx", "hangs"])
 async def test_effect_of_unknown_outcome_is_unknown_at_once(
     effect: Effect, error: ProviderError | asyncio.Event

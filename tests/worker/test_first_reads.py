@@ -39,6 +39,8 @@ class Store:
         self._live = dict.fromkeys(live, verified_entry_id)
         self.asked: list[str] = []
         self.tokens: list[str] = []
+        #: Whose reads overtake the others.
+        self.expedited: list[str] = []
         self.is_away = False
 
     async def live_sessions(self, _partition: int) -> list[str]:
@@ -62,7 +64,8 @@ async def begun(
 ) -> FirstReads:
     lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
     core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
-    context: Any = SimpleNamespace(partition_store=store, core=core)
+    executor = SimpleNamespace(expedite_read=store.expedited.append)
+    context: Any = SimpleNamespace(partition_store=store, core=core, executor=executor)
     first_reads = FirstReads(0, lease, context, lambda _session_id: None)
     await first_reads.load()
     return first_reads
@@ -138,7 +141,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
     after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
     found = first_reads.end(decided(READ, after, before))
     assert found == [one for one in waiting if not isinstance(one[1], Park)][:taken]
-    assert first_reads.take_ready() == [entry for entry, command in waiting if (entry, command) not in found]
+    assert first_reads.ready(9) == [entry for entry, command in waiting if (entry, command) not in found]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
     first_reads.end(decided(event, session))
     assert first_reads.is_unread("s") is not goes_on
     outdated = [] if event is not READ else ["4-1"]
-    ids = [entry.entry_id for entry in first_reads.take_ready()]
+    ids = [entry.entry_id for entry in first_reads.ready(9)]
     assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
 
 
@@ -163,10 +166,22 @@ async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> 
     verifying = ["still"]
     first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
     first_reads.admit([left("6-1")])
-    assert first_reads.take_ready() == []
+    assert first_reads.ready(9) == []
     verifying.clear()
-    assert [entry.entry_id for entry in first_reads.take_ready()] == ["6-1"]
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["6-1"]
     assert not first_reads.is_unread("s")
+
+
+async def test_entry_that_waited_is_kept_until_it_is_decided_and_never_twice() -> None:
+    first_reads = await begun(Store())
+    for _ in range(2):  # after an error, it is read again
+        first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    first_reads.end(decided(READ))
+    for count, ids in [(1, ["6-1"]), (9, ["6-1", "6-2"])]:
+        assert [entry.entry_id for entry in first_reads.ready(count)] == ids
+    first_reads.forget(["6-1"])
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["6-2"]
+    assert first_reads.has_waiting
 
 
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
@@ -174,28 +189,60 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
     assert first_reads.admit([left(*one) for one in callbacks]) == []
     assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
-    assert [entry.entry_id for entry in first_reads.take_ready()] == ["4-3", "5-1", "5-2"]
+    assert [entry.entry_id for entry in first_reads.ready(9)] == ["4-3", "5-1", "5-2"]
 
 
 @in_virtual_time
-async def test_sessions_read_two_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
-    store = Store(live="abcde")
+async def test_sessions_read_eight_at_a_time_and_again_after_ten_seconds(loop: VirtualLoop) -> None:
+    store = Store(live="abcdefghijkl")
     first_reads = await begun(store, ClusterClock(loop, 0.0))
     requesting = asyncio.create_task(first_reads.request_all())
-    first_reads.admit([(Entry("6-1", {}), Complete(session_id="e"))])
-    for second, asked in [(0.5, "ea"), (1.5, "eabc"), (2.5, "eabcd"), (9.5, "eabcd"), (10.5, "eabcdea")]:
-        await asyncio.sleep(second - loop.time())  # a delay: virtual time
-        assert "".join(store.asked) == asked
-    refused = EffectFailed(session_id="e", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
-    assert first_reads.admit([(Entry("6-2", {}), refused)])
-    for name in "abcd":
+    first_reads.admit([(Entry("6-1", {}), Complete(session_id="l"))])
+    await asyncio.sleep(9.5)  # a delay: virtual time
+    assert "".join(store.asked) == "labcdefg"
+    for name in "ab":
         first_reads.end(decided(READ, Session(name, version=1)))
-    await asyncio.sleep(1.0)  # a delay: virtual time
-    assert "".join(store.asked) == "eabcdeae", "its read failed"
+    await asyncio.sleep(0.3)  # a delay: virtual time
+    assert "".join(store.asked[8:]) == "hi"
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    assert "".join(store.asked[10:]) == "ljkcde", "with the waiting one first, and those that never read before others"
+    refused = EffectFailed(session_id="l", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
+    assert first_reads.admit([(Entry("6-2", {}), refused)])
+    for name in "cdefghijk":
+        first_reads.end(decided(READ, Session(name, version=1)))
+    await asyncio.sleep(0.3)  # a delay: virtual time
+    assert "".join(store.asked[16:]) == "l", "its read failed"
     first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     await first_reads.request_reads_of_waiting()
-    assert "".join(store.asked) == "eabcdeae", "one has read, the other was asked"
+    assert "".join(store.asked[17:]) == "", "one has read, the other was asked"
     requesting.cancel()
+
+
+@in_virtual_time
+async def test_many_sessions_read_within_the_time_for_it_and_each_once(loop: VirtualLoop) -> None:
+    """Twilio answers each after one to two seconds."""
+    names = [chr(0x4E00 + number) for number in range(200)]
+    store = Store(live="".join(names))
+    first_reads = await begun(store, ClusterClock(loop, 0.0))
+    requesting = asyncio.create_task(first_reads.request_all())
+    for second in range(59):
+        asked = [*store.asked]
+        await asyncio.sleep(second + 1.1 - loop.time())  # a delay: virtual time
+        for name in filter(first_reads.is_unread, asked):
+            first_reads.end(decided(READ, Session(name, version=1)))
+    assert store.asked == names
+    requesting.cancel()
+
+
+async def test_read_is_expedited_when_an_entry_begins_to_wait_for_it() -> None:
+    first_reads = await begun(store := Store())
+    effect = ReadCalls(effect_id="r", session_id="s", parent_call_sid="CA1", read_version=1)
+    assert first_reads.is_background_read(effect)
+    first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    assert store.expedited == ["s"]
+    assert not first_reads.is_background_read(effect)
+    first_reads.end(decided(READ))
+    assert not first_reads.is_background_read(effect), "a later one is like any other"
 
 
 @in_virtual_time
@@ -207,7 +254,7 @@ async def test_read_that_could_not_be_requested_is_requested_again_with_the_othe
     await asyncio.sleep(0.5)  # a delay: virtual time
     store.is_away = False
     await asyncio.sleep(10.0)  # a delay: virtual time
-    assert "".join(store.asked) == "cab"
+    assert "".join(store.asked) == "abc"
     requesting.cancel()
 
 

@@ -257,6 +257,59 @@ class Judge:
             await self.team.passes(0.05)
 
 
+#: When, after a renewal has arrived, another worker's next tick follows: their rhythms differ. Seconds.
+PHASES_S = (0.0, 0.1, 0.2, 0.3, 0.4)
+
+
+async def sends_alone_to_the_end(team: WorkerCluster, slow: ClusterMember) -> None:
+    """A worker's line to Redis goes silent, and the other takes its partitions: never do both send."""
+    slow.line.fault = lambda _name: Fault.SILENT
+    judge = Judge(team, 8.0)
+    await judge.passes(9.0)
+    (other,) = (member for member in team.alive.values() if member is not slow)
+    assert len(other.keeper.consumers) == team.keys.partitions
+
+
+async def slow_and_quick(team: WorkerCluster, there_s: float, back_s: float, phase_s: float) -> ClusterMember:
+    """Two workers whose lines differ; returns the slow one when its tick has just left."""
+    slow = team.join()
+    slow.line.latency = lambda _name: (there_s, back_s)
+    await team.passes(phase_s)
+    team.join()
+    await team.passes(15.0)
+    arrived = asyncio.Event()
+    slow.line.fault = lambda name: arrived.set() if name == "answer_tick" else None
+    await arrived.wait()
+    assert slow.keeper.consumers
+    return slow
+
+
+@each("phase_s", PHASES_S)
+def test_worker_whose_answers_are_slow_counts_from_its_request(phase_s: float) -> None:
+    @with_4_partitions
+    async def world(team: WorkerCluster) -> None:
+        slow = await slow_and_quick(team, 0.0, 1.9, phase_s)
+        await team.passes(1.91)  # it has just had its answer
+        await sends_alone_to_the_end(team, slow)
+
+    world()
+
+
+@each("phase_s", PHASES_S)
+def test_lost_answer_shortens_the_time_to_send_as_it_does_for_the_others(phase_s: float) -> None:
+    """A line was slow, so a tick counted for long; now it is quick, and others wait as long as the last tick says."""
+
+    @with_4_partitions
+    async def world(team: WorkerCluster) -> None:
+        slow = await slow_and_quick(team, 0.0, 1.9, phase_s)
+        await team.passes(1.91)
+        slow.line.latency, slow.line.fault = None, lambda _name: Fault.REPLY_LOST
+        await team.passes(0.6)
+        await sends_alone_to_the_end(team, slow)
+
+    world()
+
+
 async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
     """Workers join, stop, die, and are paused, answers are late and lost, Redis's clock is set; then all is calm."""
     chance = random.Random(seed)
@@ -270,14 +323,14 @@ async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
         judge.asleep.discard(member.name)
         member.process.wake()
 
-    def latency(_name: str) -> tuple[float, float]:
-        there_s = chance.uniform(0.0, round_trip_s)
-        return there_s, round_trip_s - there_s
+    def join() -> None:
+        """Each worker has its own line: how long, and how much of that is the way there, and what is lost."""
+        line, own_s, there, loss = team.join().line, chance.uniform(0.0, round_trip_s), chance.random(), chance.random()
+        line.latency = lambda _name: (own_s * there, own_s * (1 - there))
+        line.fault = lambda name: Fault.REPLY_LOST if name == "answer_tick" and chance.random() < loss / 4 else None
 
-    team.server.latency = latency
-    team.server.fault = lambda name: Fault.REPLY_LOST if name == "answer_tick" and chance.random() < 0.1 else None
     for _ in range(chance.randint(2, 4)):
-        team.join()
+        join()
     pauses = []
     for _ in range(15):
         await judge.passes(chance.uniform(0.1, 4.0))
@@ -285,7 +338,7 @@ async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
         has_others = len(team.alive) > 1
         match chance.choice(("join", "die", "stop", "pause", "clock", "nothing")):
             case "join" if len(team.alive) < 6:
-                team.join()
+                join()
             case "die" if has_others:
                 member = chance.choice([*team.alive.values()])
                 judge.asleep.discard(member.name)
@@ -298,7 +351,8 @@ async def play(team: WorkerCluster, seed: int, round_trip_s: float) -> None:
                 team.set_clock(chance.uniform(-7200.0, 7200.0))
     await judge.passes(40.0)
     await asyncio.gather(*pauses)
-    team.server.fault = None
+    for member in team.alive.values():
+        member.line.fault = None
     await team.until_fair(20.0)
 
 

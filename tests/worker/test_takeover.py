@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from conferral.statemachine.events import CallReceived, Complete, Event
+from conferral.storage.codecs import event_codec
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
@@ -28,3 +30,64 @@ async def test_takeover_that_is_repeated_leaves_no_task_behind(team: WorkerClust
     await team.leave(member)
     await team.passes(40.0)
     assert await team.client.xlen(events) == 1
+
+
+def received(session_id: str) -> CallReceived:
+    parties = {"customer_address": "anonymous", "agent_address": "client:bob"}
+    return CallReceived(session_id=session_id, call_sid=f"CA-{session_id}", **parties)
+
+
+async def publish(team: WorkerCluster, *events: Event) -> None:
+    """All at once, so that one read returns them."""
+    pipeline = team.client.pipeline()
+    for event in events:
+        pipeline.xadd(team.keys.events(0), event_codec.encode(event))
+    await pipeline.execute()
+
+
+@of_one
+async def test_entries_keep_their_order_though_a_load_fails_while_another_session_waits(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
+    """Redis came back; one session waits for its read of Twilio, which does not answer."""
+    await publish(team, received("s1"))
+    await team.passes(1.0)
+    team.server.stop()
+    team.server.start()
+    await team.passes(6.0)
+    failures = [Fault.UNREACHABLE]
+    team.server.fault = lambda name: failures.pop() if failures and name == "HGETALL" else None
+    await publish(team, Complete(session_id="s1"), received("s2"))
+    await team.passes(0.1)
+    await publish(team, Complete(session_id="s2"))
+    await team.passes(3.0)
+    log = await team.client.xrange(team.keys.log("s2"))
+    assert not failures
+    assert [fields[b"event"] for _, fields in log] == [b"call_received", b"complete"]
+    assert member.keeper.consumers[0].sessions.keys() == {"s1", "s2"}
+
+
+@of_one
+async def test_entry_that_waits_counts_no_death_of_this_worker(team: WorkerCluster, member: ClusterMember) -> None:
+    await publish(team, received("s1"))
+    await team.passes(1.0)
+    team.kill(member)
+    team.server.stop()
+    team.server.start()
+    await publish(team, Complete(session_id="s1"))
+    team.join()
+    await team.passes(8.0)
+    assert [fields[b"type"] for _, fields in await team.client.xrange(team.keys.events(0))] == [b"complete"]
+    assert await team.client.hgetall(team.keys.suspects(0)) == {}
+
+
+@of_one
+async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluster, member: ClusterMember) -> None:
+    successor = team.join()
+    team.server.latency = lambda _name: (0.75, 0.75)
+    await team.passes(20.0)
+    team.kill(member)
+    killed_at_s = team.loop.time()
+    while not any(held.has_timed_nothing for held in successor.keeper.consumers.values()):
+        await team.passes(0.05)
+    assert team.loop.time() - killed_at_s < 11.0

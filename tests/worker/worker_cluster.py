@@ -57,6 +57,11 @@ class Work:
     def leave_partition(self, partition: int) -> None:
         self.left.append(partition)
 
+    def submit(self, _job: object) -> None:
+        """Twilio does not answer."""
+
+    def expedite_read(self, _session_id: str) -> None: ...
+
     def cancel_unwanted_dials(self, _sessions: object) -> None: ...
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
@@ -71,6 +76,8 @@ class ClusterMember:
 
     name: str
     process: Process
+    #: Its line to Redis, whose `latency` and `fault` may differ from others'.
+    line: SplitClient
     keeper: Ownership
     work: Work
     context: WorkerContext
@@ -133,7 +140,7 @@ class WorkerCluster:
             checkpoint=checkpoint,
         )
         task = process.start(keeper.run(stop, context))
-        member = ClusterMember(name, process, keeper, work, context, clock, metrics, stop, task)
+        member = ClusterMember(name, process, client, keeper, work, context, clock, metrics, stop, task)
         self.alive[name] = member
         self.joined.append(member)
         return member

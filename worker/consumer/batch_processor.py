@@ -185,6 +185,7 @@ class BatchProcessor:
                 self._metrics.commits.labels("lost").inc()
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
+            self._first_reads.forget(batch.entry_ids)
             return
 
 

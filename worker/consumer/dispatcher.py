@@ -119,6 +119,7 @@ class Dispatcher:
         context: WorkerContext,
         add_due_timer: Callable[[int], None],
         quarantine: Quarantine,
+        is_background_read: Callable[[Effect], bool] = lambda _effect: False,
     ) -> None:
         self._partition = partition
         self._lease = lease
@@ -131,6 +132,7 @@ class Dispatcher:
         self.writes = PostCommitWrites(partition, context)
         self._late_outcomes = LateOutcomes(self.writes.start, context.core.metrics, context.outcome_wait_s)
         self._quarantine = quarantine
+        self._is_background_read = is_background_read
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)
 
@@ -196,6 +198,7 @@ class Dispatcher:
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._is_verifying,
+            is_background=self._is_background_read(effect),
             traceparent=entry.traceparent,
         )
 
@@ -240,6 +243,7 @@ class Dispatcher:
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=may_repeat,
+            is_background=self._is_background_read(effect),
             traceparent=traceparent,
         )
 

@@ -7,6 +7,7 @@ effects in the outbox. Of its older callbacks, only the newest of each call and 
 
 import asyncio
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -15,7 +16,7 @@ import structlog
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
     Call,
@@ -39,9 +40,10 @@ log = structlog.get_logger()
 Events = list[tuple[Entry, Event]]
 #: The `finding` of the event that makes a session read.
 ROLLED_BACK = "rolled-back"
-#: Sessions of a partition that read at a time (count), and the pause in between, seconds. One with an entry goes first.
-READS_AT_A_TIME = 2
-READS_PAUSE_S = 1.0
+#: Sessions of a partition that read at a time, count: enough that no request slot stays free. How soon others follow,
+#: seconds.
+READS_OPEN_MAX = 8
+READS_PAUSE_S = 0.25
 #: When a read without an answer is repeated, seconds.
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
@@ -62,6 +64,7 @@ class FirstReads:
         self._partition = partition
         self._lease = lease
         self._store = context.partition_store
+        self._executor = context.executor
         self._clock = context.core.clock
         self._metrics = context.core.metrics
         #: Called with each session that may go on.
@@ -70,8 +73,10 @@ class FirstReads:
         self._unread: dict[str, float | None] = {}
         #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
-        self._waiting: defaultdict[str, Events] = defaultdict(list)
-        self._ready: list[Entry] = []
+        #: By session and entry id.
+        self._waiting: defaultdict[str, dict[str, tuple[Entry, Event]]] = defaultdict(dict)
+        #: By id: entries that waited, and may be decided now. Each stays until a commit has removed it from the stream.
+        self._ready: dict[str, Entry] = {}
         self._newest_id = parse_entry_id(lease.newest_id)
         #: Whether Redis may lack what came before the takeover.
         self._is_verifying = False
@@ -99,6 +104,11 @@ class FirstReads:
         """Whether a session must still read."""
         return session_id in self._unread
 
+    def is_background_read(self, effect: Effect) -> bool:
+        """Whether it is a first read that no entry waits for."""
+        session_id = effect.session_id
+        return isinstance(effect, ReadCalls) and self.is_unread(session_id) and session_id not in self._waiting
+
     @property
     def has_waiting(self) -> bool:
         """Whether the stream holds entries that were read and not decided."""
@@ -109,13 +119,17 @@ class FirstReads:
         """Whether too many entries wait to read more."""
         return sum(map(len, self._waiting.values())) >= WAITING_MAX
 
-    def take_ready(self) -> list[Entry]:
+    def ready(self, count: int) -> list[Entry]:
         """Return entries that waited, and may be decided now."""
         if self._unread and not self._lease.is_verifying(self._clock):
             for session_id in [*self._unread]:
                 self._release(session_id)
-        ready, self._ready = self._ready, []
-        return ready
+        return [*itertools.islice(self._ready.values(), count)]
+
+    def forget(self, entry_ids: Iterable[str]) -> None:
+        """Forget entries that are decided, and no longer in the stream."""
+        for entry_id in entry_ids:
+            self._ready.pop(entry_id, None)
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
@@ -128,7 +142,11 @@ class FirstReads:
             if self._may_be_decided(entry, event):
                 admitted.append((entry, event))
             else:
-                self._waiting[event.session_id].append((entry, event))
+                if event.session_id not in self._waiting:
+                    self._executor.expedite_read(event.session_id)
+                # After an error, an entry comes again.
+                self._waiting[event.session_id][entry.entry_id] = entry, event
+                self._ready.pop(entry.entry_id, None)
         return admitted
 
     def _may_be_decided(self, entry: Entry, event: Event) -> bool:
@@ -165,15 +183,16 @@ class FirstReads:
         has_read = isinstance(decision.event, CallsRead)
         if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
             return []
-        waiting = self._waiting[session.id]
+        waiting = [*self._waiting[session.id].values()]
         superseded = self._outdated(waiting) + self._handed_over(waiting, decision) if has_read else []
-        self._waiting[session.id] = [one for one in waiting if one not in superseded]
+        for entry, _ in superseded:
+            self._waiting[session.id].pop(entry.entry_id, None)
         self._release(session.id)
         return superseded
 
     def _release(self, session_id: str) -> None:
         del self._unread[session_id]
-        self._ready += [entry for entry, _ in self._waiting.pop(session_id, ())]
+        self._ready |= {entry_id: entry for entry_id, (entry, _) in self._waiting.pop(session_id, {}).items()}
         self._on_read(session_id)
 
     def _handed_over(self, events: Events, decision: Decision) -> Events:
@@ -213,13 +232,18 @@ class FirstReads:
         ]
 
     async def request_all(self) -> None:
-        """Request reads, some at a time, while any session may have to read."""
+        """Request reads, some at a time, while any session may have to read.
+
+        Sessions with waiting entries come first, and a repetition after all that have not read at all.
+        """
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
             while self._lease.is_verifying(self._clock):
-                now_s = self._clock.monotonic_s()
-                due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
-                due.sort(key=lambda name: name not in self._waiting)
-                await self._request(due[:READS_AT_A_TIME])
+                repeat_before_s = self._clock.monotonic_s() - REPEAT_S
+                requested_at_s = {name: -math.inf if at_s is None else at_s for name, at_s in self._unread.items()}
+                due = [name for name, at_s in requested_at_s.items() if at_s <= repeat_before_s]
+                due.sort(key=lambda name: (name not in self._waiting, requested_at_s[name]))
+                open_count = len(requested_at_s) - len(due)
+                await self._request(due[: max(0, READS_OPEN_MAX - open_count)])
                 await asyncio.sleep(READS_PAUSE_S)
 
     async def request_reads_of_waiting(self) -> None:

@@ -14,7 +14,7 @@ import structlog
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import wait_at_most
+from conferral.runtime.lifecycle import gather, wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import (
     TIMERS,
@@ -132,7 +132,14 @@ class PartitionConsumer:
         self._is_after_death = is_after_death
         self._has_taken_over = False
         self._quarantine = Quarantine(number, context)
-        self._dispatcher = Dispatcher(number, lease, context, self.timers.add_due, self._quarantine)
+        self._dispatcher = Dispatcher(
+            number,
+            lease,
+            context,
+            self.timers.add_due,
+            self._quarantine,
+            lambda effect: self._first_reads.is_background_read(effect),
+        )
         self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
         self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
         self.sessions = self._batches.sessions
@@ -207,19 +214,22 @@ class PartitionConsumer:
 
         After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
         """
-        await self._first_reads.load()
-        outbox = await self._context.partition_store.outbox(self.number)
-        await self.timers.fire(max_timer_lengths_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = BATCH_MAX if self._is_after_death else 0
-        await self._quarantine.begin(after_death=self._is_after_death)
+        # Together: Redis may be slow, and callers wait.
+        outbox, *_ = await gather(
+            self._context.partition_store.outbox(self.number),
+            self._first_reads.load(),
+            self.timers.fire(max_timer_lengths_ms(self._context.policy())),
+            self._quarantine.begin(after_death=self._is_after_death),
+        )
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
         self._has_taken_over = True
 
     async def _run_once(self) -> None:
         await self._confirm_when_due()
-        if entries := self._first_reads.take_ready():
+        if entries := self._first_reads.ready(BATCH_MAX):
             await self._decide(entries)
             return
         if self._first_reads.is_full:
@@ -228,8 +238,8 @@ class PartitionConsumer:
         after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         count = 1 if self._suspects_left else BATCH_MAX
         if entries := await self._read(count, after_id):
-            self._last_read_id = entries[-1].entry_id
             await self._decide(entries)
+            self._last_read_id = entries[-1].entry_id  # not before: after an error, they are read again
         elif not self._first_reads.has_waiting:
             self._suspects_left = 0
 

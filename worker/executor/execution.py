@@ -208,6 +208,7 @@ class Execution:
         await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
         priority = Priority.ENDING if effect.is_ending else Priority.READ if is_read else Priority.CHANGE
+        priority = Priority.BACKGROUND_READ if self.job.is_background else priority
         # A read keeps its place: if it expired, it would be emitted again, behind all others. Until a canceled dial is
         # known to have failed, someone may be on hold: it waits for no slot.
         deadline_s = math.inf if is_read else -math.inf if self.is_cancelled else self._deadline_s

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -69,6 +70,11 @@ class Executor:
         has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage)
         turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
         return self._start(Execution(job, self.context), turn or nullcontext())
+
+    def expedite_read(self, session_id: str) -> None:
+        """Let a session's unsent read overtake those that no one waits for."""
+        for job in self._cancel(session_id, lambda one: one.job.is_background and one.is_unsent):
+            self.submit(replace(job, is_background=False))
 
     def cancel_session(self, session_id: str) -> None:
         """Drop an ending session's unsent jobs, except hang-ups; repeat none.

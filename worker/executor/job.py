@@ -111,6 +111,8 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
+    #: A read that no one waits for yet: others go first.
+    is_background: bool = False
     #: The span of its decision; empty without one.
     traceparent: str = ""
 

@@ -40,8 +40,6 @@ BREAKER_REASON_TTL_S = 45.0
 WINDOW_MIN = 2
 #: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2% of chance 429s.
 KEPT_AFTER_429 = 0.7
-#: What of the ordinary slots reads may have: their answers may be slow, and a dial must not wait for them.
-READS_SHARE = 0.5
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
 #: Asks for a dial permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
@@ -56,6 +54,13 @@ class Priority(IntEnum):
     CHANGE = 1
     #: After an outage, every session may want one.
     READ = 2
+    #: A read that no one waits for yet: after a rollback of Redis, each live session makes one.
+    BACKGROUND_READ = 3
+
+
+#: What of the ordinary slots requests of this priority and later ones may have: the answers of reads may be slow. So a
+#: dial never waits for reads, nor a read that someone waits for for the others.
+SHARES = {Priority.READ: 0.5, Priority.BACKGROUND_READ: 0.4}
 
 
 class BreakerReason(StrEnum):
@@ -174,9 +179,11 @@ class RequestLimiter:
 
     def _has_slot(self, priority: Priority) -> bool:
         """Whether a slot is free for a request of this priority."""
-        ordinary, reads = self.in_use - self._held[Priority.ENDING], self._held[Priority.READ]
-        if priority is Priority.READ and reads >= READS_SHARE * self.ordinary_slots:
-            return False
+        ordinary = self.in_use - self._held[Priority.ENDING]
+        for limited, share in SHARES.items():
+            held = sum(count for one, count in self._held.items() if one >= limited)
+            if priority >= limited and held >= share * self.ordinary_slots:
+                return False
         return self.in_use < self.slots and (priority is Priority.ENDING or ordinary < self.ordinary_slots)
 
     # ---- Twilio's answers

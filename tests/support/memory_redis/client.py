@@ -60,6 +60,9 @@ class MemoryClient(AsyncCoreCommands):
         self.response_callbacks = CALLBACKS
         #: Called before each exchange; what it raises is what the library raises over a broken connection.
         self.breaks: Callable[[], None] | None = None
+        #: This client's own line to the server, like the server's `latency` and `fault`; None: the same as all others'.
+        self.latency: Callable[[str], tuple[float, float]] | None = None
+        self.fault: Callable[[str], Fault | None] | None = None
         self.is_killed = False
         self._open: dict[asyncio.Future[Any], None] = {}
 
@@ -112,11 +115,11 @@ class MemoryClient(AsyncCoreCommands):
         if self.is_killed or server.is_down:
             await asyncio.sleep(0)
             raise RedisConnectionError("Error 111 connecting to memory. Connection refused.")
-        if server.latency is not None or server.held_up is not None:
+        if self.latency is not None or server.latency is not None or server.held_up is not None:
             replies, fault = await self._travelled(commands)
         else:
             epoch = server.epoch
-            replies, fault = server.perform(commands)
+            replies, fault = server.perform(commands, self.fault)
             await asyncio.sleep(0)
             if self._is_cut(epoch):
                 raise _closed()
@@ -134,14 +137,15 @@ class MemoryClient(AsyncCoreCommands):
         """The long way: there, through a server that may be paused, and back."""
         loop = asyncio.get_running_loop()
         server, epoch = self.server, self.server.epoch
-        there_s, back_s = server.latency(server.name_of(commands[0])) if server.latency else (0.0, 0.0)
+        latency = self.latency or server.latency
+        there_s, back_s = latency(server.name_of(commands[0])) if latency else (0.0, 0.0)
         answer: asyncio.Future[tuple[list[Reply], Fault | None]] = loop.create_future()
 
         def arrive() -> None:
             if server.held_up is not None:
                 server.held_up.append(arrive)
             elif server.epoch == epoch:
-                outcome = server.perform(commands)
+                outcome = server.perform(commands, self.fault)
                 loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
 
         loop.call_later(there_s, arrive)

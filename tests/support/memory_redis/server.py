@@ -132,17 +132,23 @@ class MemoryServer:
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
-    def perform(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
+    def perform(
+        self, commands: Sequence[list[bytes]], fault_of: Callable[[str], Fault | None] | None = None
+    ) -> tuple[list[Reply], Fault | None]:
         """Does what arrived over one connection in one piece.
+
+        Args:
+            commands: The commands.
+            fault_of: Asked instead of `fault`.
 
         Returns:
             The replies, those that are refusals as Refusal, and the fault that cut them short.
         """
-        if self.fault is None:
+        if (fault_of := fault_of or self.fault) is None:
             return [self._outcome(argv) for argv in commands], None
         replies: list[Reply] = []
         for argv in commands:
-            fault = self.fault(self.name_of(argv))
+            fault = fault_of(self.name_of(argv))
             if fault is Fault.UNREACHABLE or fault is Fault.SILENT:
                 return replies, fault
             self._fault_now = fault
