@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conferral.check import run as check_run
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -369,3 +370,11 @@ agents = ["+14155550100"]
     assert code == 1
     assert lines["agent"]["status"] == "fail"
     assert lines["agent"]["found"] == "your own numbers call each other without end: +…00 → +…01 → +…00"
+
+
+def test_check_that_takes_long_says_what_it_waits_for(run, redis, alive, monkeypatch):
+    assert "still checking" not in run("check", "--offline", **SERVICE).err
+    monkeypatch.setattr(check_run, "SLOW_AFTER_S", 0)
+    ran = run("check", "--offline", "--json", **SERVICE)
+    assert ran.err.startswith("still checking: waiting for Redis at /")
+    assert [line["name"] for line in ran.json][:2] == ["sources", "settings"]
