@@ -52,7 +52,10 @@ _LOG = (
     "An entry of a session's log has these fields. Lists and objects are JSON, and all after `effects` are absent where"
     " they don't apply. Applied in order, `changes` give the session at each version, without addresses."
 )
-_DEAD = "A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, and `dead_entry`."
+_DEAD = (
+    "A dead letter has the first 64 KiB of the original entry's fields, plus `dead_reason`, `dead_stream`, "
+    "`dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
+)
 _SESSIONS = (
     "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"
     " one version of the session. Fields that this page does not list may change with every version. An example:"

@@ -91,6 +91,7 @@ class OutcomeReceiver:
         self._header = {name.lower(): value.strip()} if name else {}
         self._allow_private = allow_private
         self._timeout_s = timeout_s
+        self._user_agent = f"conferral/{version('conferral')}"
         self._tls = _tls_context() if self._url.scheme == "https" else None
 
     @classmethod
@@ -144,7 +145,7 @@ class OutcomeReceiver:
         at, text = datetime.fromtimestamp(now_s, UTC), body.decode()
         headers = {
             "accept": "*/*",
-            "user-agent": f"conferral/{version('conferral')}",
+            "user-agent": self._user_agent,
             **self._header,
             "host": self._url.netloc,
             "connection": "close",

@@ -28,6 +28,13 @@ _VALKEY_LOADS_ALL = {(8, 1): 10, (9, 0): 6, (9, 1): 2}
 #: The same for Redis: the bug came with the first version, and left with the second. Redis 6.2 was tried.
 #: Source: github.com/redis/redis/pull/14545, in the release notes of 8.6
 _REDIS_LOSES = ((7, 0), (8, 6))
+#: For each line, the first patch level with the security fixes known in November 2026.
+#: Sources: CVE-2026-81934, and github.com/docker-library/official-images/pull/22312, for Redis; CVE-2026-130822, for
+#: Valkey.
+_WITH_SECURITY_FIXES: dict[str, dict[tuple[int, int], int]] = {
+    "Redis": {(6, 2): 24, (7, 2): 16, (7, 4): 11, (8, 2): 10, (8, 4): 6, (8, 6): 7, (8, 8): 3, (8, 10): 2},
+    "Valkey": {(7, 2): 16, (8, 0): 13, (8, 1): 12, (9, 0): 8, (9, 1): 4},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,14 @@ class ServerVersion:
         newest = max(_VALKEY_LOADS_ALL)
         return self.line <= newest and not _reaches(self.numbers, _VALKEY_LOADS_ALL)
 
+    @property
+    def missing_security_fixes(self) -> str:
+        """The first newer version with security fixes; empty if it has them."""
+        fixed = _WITH_SECURITY_FIXES[self.product]
+        if _reaches(self.numbers, fixed):
+            return ""
+        return next((f"{line[0]}.{line[1]}.{fixed[line]}" for line in sorted(fixed) if line >= self.line), "")
+
 
 def _reaches(numbers: tuple[int, ...], min_patches: dict[tuple[int, int], int]) -> bool:
     """Whether a minor release is listed, and its patch is new enough."""
@@ -73,8 +88,13 @@ def check_version(version: ServerVersion) -> CheckResult:
     found = f"{version.product} {version.text or 'unknown'}"
     if version.line < VERSION_MIN:
         return fail("version", found, "use Redis 6.2 or newer, or Valkey")
-    if version.line < VERSION_WITH_LAG:
-        return warn("version", f"{found} does not report consumer lag", "use 7.0 or newer")
+    problems = ["does not report consumer lag"] if version.line < VERSION_WITH_LAG else []
+    fixes = ["use 7.0 or newer"] if problems else []
+    if fixed := version.missing_security_fixes:
+        problems.append("lacks security fixes")
+        fixes.append(f"update to {fixed} or newer, unless your distribution has added the fixes to its version")
+    if problems:
+        return warn("version", f"{found} {' and '.join(problems)}", "; ".join(fixes))
     return ok("version", found)
 
 
@@ -130,7 +150,7 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
     return [
         check_version(version),
         _check_eviction(policy),
-        _check_persistence(appends, _decoded(settings.get("appendfsync"))),
+        check_persistence(appends, _decoded(settings.get("appendfsync"))),
         *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
         check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
     ]
@@ -151,7 +171,8 @@ def _check_eviction(policy: str) -> CheckResult:
     return ok("eviction", f"maxmemory-policy {policy}")
 
 
-def _check_persistence(appends: str, fsync: str) -> CheckResult:
+def check_persistence(appends: str, fsync: str) -> CheckResult:
+    """Check that a restart or a power failure loses little."""
     if appends != "yes":
         return warn(
             "persistence",
@@ -161,7 +182,9 @@ def _check_persistence(appends: str, fsync: str) -> CheckResult:
     if fsync == "no":
         found = "appendfsync no: a power failure loses about 30 s"
         return warn("persistence", found, "CONFIG SET appendfsync everysec")
-    return ok("persistence", f"appendonly yes, appendfsync {fsync or 'unknown'}")
+    if not fsync:
+        return warn("persistence", "appendonly yes; appendfsync can't be read here", "make sure that it is everysec")
+    return ok("persistence", f"appendonly yes, appendfsync {fsync}")
 
 
 async def _check_default_user(client: Client) -> list[CheckResult]:

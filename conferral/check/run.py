@@ -1,6 +1,8 @@
 """Runs all checks."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
@@ -13,21 +15,43 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.keys import config_key
 
+#: After this time, the check says what it waits for, seconds.
+SLOW_AFTER_S = 2.0
+T = TypeVar("T")
 
-async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -> list[CheckResult]:
-    """Check everything; `offline` skips Twilio and the public URL."""
+
+async def run_checks(
+    settings: ServiceSettings, *, offline: bool, number: str, on_slow: Callable[[str], None]
+) -> list[CheckResult]:
+    """Check everything.
+
+    Args:
+        offline: Skip Twilio and the public URL.
+        number: See `check_account`.
+        on_slow: Called with what a check waits for, if that takes long.
+    """
     client = make_redis_client(settings.redis_url)
     try:
-        outside, twilio_s = ([], None) if offline else await _check_reachability(settings, number)
-        return [
-            *check_sources(),
-            *check_settings(settings),
-            *outside,
-            check_http_parser(),
-            *await _check_store(client, settings, redis_address(settings.redis_url), twilio_s),
-        ]
+        address, outside, twilio_s = redis_address(settings.redis_url), list[CheckResult](), None
+        if not offline:
+            reading = _check_reachability(settings, number)
+            outside, twilio_s = await _announced(reading, "Twilio and CONFERRAL_PUBLIC_URL", on_slow)
+        store = await _announced(_check_store(client, settings, address, twilio_s), f"Redis at {address}", on_slow)
+        return [*check_sources(), *check_settings(settings), *outside, check_http_parser(), *store]
     finally:
         await client.aclose()
+
+
+async def _announced(check: Coroutine[Any, Any, T], what: str, on_slow: Callable[[str], None]) -> T:
+    """Await a check; call `on_slow` once if it takes long."""
+    task = asyncio.ensure_future(check)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=SLOW_AFTER_S)
+        if not done:
+            on_slow(what)
+        return await task
+    finally:
+        task.cancel()
 
 
 async def _check_reachability(settings: ServiceSettings, number: str) -> tuple[list[CheckResult], float | None]:

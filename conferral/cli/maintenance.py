@@ -57,7 +57,11 @@ def check(
     from conferral.runtime import log
 
     log.configure(settings.log_format, level="warning", process="check", cache_loggers=False)
-    lines = asyncio.run(run_checks(settings, offline=offline, number=number or ""))
+
+    def on_slow(what: str) -> None:
+        output.print_note(f"still checking: waiting for {what} ...")
+
+    lines = asyncio.run(run_checks(settings, offline=offline, number=number or "", on_slow=on_slow))
     if as_json:
         output.print_json([asdict(line) for line in lines])
     else:
@@ -211,8 +215,9 @@ def forget(
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
-    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
-    and one that ended less than a minute ago. Run it again to erase anything left.
+    command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged.
+    Waits until a session has been over for a minute, since Twilio may send late callbacks. Run it again to erase
+    anything left.
     A call's SID, or its customer, names all sessions of a call that came back.
     With --recordings, which needs the TWILIO_ settings, it first deletes all recordings of its calls and conferences,
     and messages in the voicemail, at Twilio. If Twilio refuses one, it is named, and the rest is erased; exits 1.
@@ -228,7 +233,7 @@ def forget(
     # The log line about the erasure is its only record; on a terminal, no one keeps it.
     level = "warning" if sys.stderr.isatty() else "info"
     log.configure(load(StoreSettings).log_format, level=level, process="forget", cache_loggers=False)
-    plans = run_query(lambda reader: SessionErasure(reader).plans(session))
+    plans = _plans_once_quiet(session, may_wait=not dry_run)
     found = [plan for plan in plans if not plan.is_empty]
     if found and not (dry_run or yes):
         about = "; ".join(_plan_lines(plan, plan.counts) for plan in found)
@@ -247,6 +252,24 @@ def forget(
             output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan, counts)}")
     if refused:
         raise CommandNotDoneError(f"Twilio refuses to delete recordings: {'; '.join(refused)}")
+
+
+def _plans_once_quiet(named: str, *, may_wait: bool) -> "list[ErasurePlan]":
+    """Return the plans, once the session may be erased."""
+    import time
+
+    from conferral.operations.erasure import ErasureRefused, SessionErasure
+    from conferral.redis_connection import run_query
+
+    while True:
+        try:
+            return run_query(lambda reader: SessionErasure(reader).plans(named))
+        except ErasureRefused as refusal:
+            if not (refusal.wait_s and may_wait):
+                raise
+            why = "the session has only just ended, and Twilio may still send callbacks"
+            output.print_note(f"{why}; waiting {refusal.wait_s:.0f} s")
+            time.sleep(refusal.wait_s)
 
 
 def _erase_at_twilio(

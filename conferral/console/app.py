@@ -41,6 +41,8 @@ SOCKETS_MAX = 256
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
+#: Of the page, which are parts of its address behind `#`; people type them as paths.
+_VIEWS = ("sessions", "agents", "health", "dead")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _Greeting = Callable[[Token], bytes]
 
@@ -103,6 +105,7 @@ def make_app(
     app.add_routes(
         [
             web.get("/", _index),
+            *(web.get(f"/{view}", _redirect_to_view) for view in _VIEWS),
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix), tokens)),
             web.get("/diagram.svg", _state_diagram),
@@ -173,6 +176,10 @@ def _route_template(request: web.Request) -> str:
 async def _index(_request: web.Request) -> web.Response:
     text = page("Conferral", styles=STYLES, modules=["main.js"])
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
+
+
+async def _redirect_to_view(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound(f"/#{request.path.removeprefix('/')}")
 
 
 async def _healthz(_request: web.Request) -> web.Response:

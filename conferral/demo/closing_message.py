@@ -12,8 +12,11 @@ from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment, find_
 from conferral.demo.stories import STORIES
 from conferral.output import DEFAULT_WIDTH
 
-#: File in the demo's folder for `source`: variables, and functions that shorten commands.
+#: File in the demo's folder for `source`: variables, and a path to `PROGRAM`.
 ENV_FILE = "env"
+#: A script, so that other programs can run it, such as `nice`. Its folder ends with the demo, and the path then leads
+#: to nothing.
+PROGRAM = "bin/conferral"
 
 
 def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
@@ -76,27 +79,30 @@ def commands(stage: DemoEnvironment) -> list[str]:
     ]
 
 
-def env_file(stage: DemoEnvironment, session_id: str) -> str:
-    """Return the text of `ENV_FILE` for a demo.
+def write_env_file(stage: DemoEnvironment, session_id: str) -> None:
+    """Write `ENV_FILE` and `PROGRAM`.
 
-    The settings apply to `conferral` only, so that they don't stay behind in the shell.
+    The settings apply to the program only, so that they don't stay behind in the shell.
     """
     called = Path(sys.argv[0]).absolute()
     # -P keeps the working directory out of Python's path.
     program = [sys.executable, "-P", "-m", "conferral"] if called.name == "__main__.py" else [str(called)]
+    hidden = {CALLED_AS: "conferral", **stage.settings}
+    given = [f"{name}={value}" for name, value in hidden.items() if value]
+    script = stage.folder / PROGRAM
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f'#!/bin/sh\nexec env {shlex.join([*given, *program])} "$@"\n')
+    script.chmod(0o700)
     exported = {
         "REDIS_URL": stage.redis_url, "API": stage.webhooks_url, "CONFERRAL_API_TOKEN": API_TOKEN, "CALL": session_id,
     }  # fmt: skip
-    hidden = {CALLED_AS: "conferral", **stage.settings}
-    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in hidden.items() if value)
     redis_cli = [str(path) for path in find_programs("redis-cli")[:1]]
-    return "\n".join(
-        [
-            *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
-            # Functions, because scripts have no aliases; without dashes, which some shells forbid in function names.
-            f'conferral() {{ {given} {shlex.join(program)} "$@"; }}',
-            *(f'redis_cli() {{ {shlex.quote(one)} -s {shlex.quote(stage.redis_url.removeprefix("unix://"))} "$@"; }}'
-              for one in redis_cli),
-            "",
-        ]
-    )  # fmt: skip
+    env = [
+        *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
+        f'export PATH={shlex.quote(str(script.parent))}:"$PATH"',
+        # Without a dash, which some shells forbid in a function's name.
+        *(f'redis_cli() {{ {shlex.quote(one)} -s {shlex.quote(stage.redis_url.removeprefix("unix://"))} "$@"; }}'
+          for one in redis_cli),
+        "",
+    ]  # fmt: skip
+    (stage.folder / ENV_FILE).write_text("\n".join(env))

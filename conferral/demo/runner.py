@@ -90,7 +90,7 @@ async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asynci
             runner.script_all_phones()
             session_id = await runner.start_bridged_call()
             runner.set_phones_manual()
-            (stage.folder / closing_message.ENV_FILE).write_text(closing_message.env_file(stage, session_id))
+            closing_message.write_env_file(stage, session_id)
             for line in closing_message.lines(stage, runner.worker_pids()):
                 output.print_line(line)
             await stop.wait()

@@ -10,6 +10,7 @@ or one of its calls, finds what is left.
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import structlog
@@ -45,6 +46,11 @@ _ERASED_COMMAND_FIELDS = ("session", "reason", "digest", "by")
 
 class ErasureRefused(ConferralError):  # noqa: N818  # not a failure: it is too early
     """The session can't be erased now; nothing was removed."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        #: After this time, it may be erased; 0 if only an operator can change that.
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +220,13 @@ class SessionErasure:
             raise ErasureRefused(
                 f"{session_id} is live; end it first (conferral end {session_id}), or name one that has ended by its id"
             )
+        if plan.ended_at_ms and not plan.is_damaged:
+            rested_s = max(0.0, (await self._reader.now_ms(session_id) - plan.ended_at_ms) / 1000)
+            if (wait_s := QUIET_PERIOD_S - rested_s) > 0:
+                why = f"{session_id} has only just ended, and Twilio may still send callbacks"
+                raise ErasureRefused(f"{why}; try again in {ceil(wait_s)} s", wait_s)
         if plan.pending_work:
             raise ErasureRefused(f"{session_id} can't be erased yet: {plan.pending_work}. Is a worker running?")
-        if not plan.ended_at_ms or plan.is_damaged:
-            return
-        rested_s = (await self._reader.now_ms(session_id) - plan.ended_at_ms) / 1000
-        if rested_s < QUIET_PERIOD_S:
-            raise ErasureRefused(
-                f"{session_id} has only just ended, and Twilio may still send callbacks; try again in "
-                f"{QUIET_PERIOD_S - max(0, int(rested_s))} s"
-            )
 
     async def _pending_work(self, session_id: str, names: set[str]) -> str:
         """Describe the session's unfinished work; empty if there is none."""

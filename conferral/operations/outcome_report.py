@@ -220,7 +220,10 @@ def report_notes(data: Mapping[str, Any]) -> list[str]:
     """Return what the report lacks, in sentences."""
     found = []
     if data["trimmed"]:
-        found.append("Redis may no longer have all outcomes of this period.")
+        found.append(
+            "Redis may no longer have all outcomes of this period: the oldest are removed "
+            "(CONFERRAL_OUTCOMES_KEPT, CONFERRAL_OUTCOMES_TTL), or conferral forget has erased them."
+        )
     if data["malformed"]:
         found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")
     return found

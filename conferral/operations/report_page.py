@@ -5,15 +5,12 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from conferral.operations.outcome_report import Table, period_line, report_notes, tables, totals
 from conferral.runtime.web.pages import SHARED_FOLDER
 
-#: What installs pygal.
-PLOTS_HINT = "pip install 'conferral[report]'"
 #: Destinations in the plot (count), and the length of a label (characters).
 _PLOTTED_MAX, _LABEL_MAX = 10, 18
 
@@ -25,25 +22,16 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 
 
-def has_plots() -> bool:
-    """Whether the library that draws the plots is installed."""
-    return find_spec("pygal") is not None
-
-
 def report_page(data: Mapping[str, Any], links: str = "") -> str:
-    """Return the page of a report's data; `links` is HTML above its heading.
-
-    Without pygal, it has no plots, and says so.
-    """
-    plots = _plots(data) if has_plots() else {}
-    notes = [*report_notes(data), *([] if has_plots() else [f"For plots: {PLOTS_HINT}"])]
+    """Return the page of a report's data; `links` is HTML above its heading."""
+    plots = _plots(data)
     return _PAGE.format(
         policy=escape(CONTENT_POLICY),
         style=_STYLE,
         links=links,
         period=escape(period_line(data)),
         totals="".join(f'<p class="total">{_text(one)}</p>' for one in totals(data)),
-        notes="".join(f'<p class="note">{escape(one)}</p>' for one in notes),
+        notes="".join(f'<p class="note">{escape(one)}</p>' for one in report_notes(data)),
         sections="\n".join(_section(one, plots.get(one.name, "")) for one in tables(data)),
     )
 
@@ -88,7 +76,7 @@ def _draw(title: str, labels: Sequence[str], series: dict[str, list[int]]) -> st
     widest = max(map(sum, zip(*series.values(), strict=True)), default=0)
     if not widest:
         return ""
-    import pygal  # an extra
+    import pygal  # takes a tenth of a second
     from pygal.style import Style
 
     classes = [f"is-{re.sub('[^a-z]', '-', name)}" for name in series]

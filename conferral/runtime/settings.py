@@ -118,7 +118,8 @@ class StoreSettings(BaseSettings):
 
     redis_url: str = setting(
         "REDIS_URL",
-        "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`",
+        "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`; a private CA with "
+        "`rediss://…?ssl_ca_certs=FILE`",
         "redis://localhost:6379/0",
         pattern=r"^(redis|rediss|unix)://",
     )

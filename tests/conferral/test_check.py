@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conferral.check import run as check_run
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -356,3 +357,11 @@ def test_check_works_when_redis_forbids_config(checked, redis, alive):
 
     assert lines["eviction"]["found"] == "maxmemory-policy noeviction"
     assert lines["persistence"]["status"] == "warn"
+
+
+def test_check_that_takes_long_says_what_it_waits_for(run, redis, alive, monkeypatch):
+    assert "still checking" not in run("check", "--offline", **SERVICE).err
+    monkeypatch.setattr(check_run, "SLOW_AFTER_S", 0)
+    ran = run("check", "--offline", "--json", **SERVICE)
+    assert ran.err.startswith("still checking: waiting for Redis at /")
+    assert [line["name"] for line in ran.json][:2] == ["sources", "settings"]

@@ -18,9 +18,20 @@ def version_of(text):
 
 
 @each("text, status", [("Redis 6.0.20", "fail"), ("Redis 6.2.24", "warn"), ("Redis 7.2.16", "ok"),
-                       ("Valkey 8.1.10", "ok"), ("Redis unstable", "fail")])  # fmt: skip
+                       ("Valkey 8.1.12", "ok"), ("Redis unstable", "fail")])  # fmt: skip
 def test_version_without_what_is_needed_is_reported(text, status):
     assert check_version(version_of(text)).status == status
+
+
+@each("text, fixed", [
+    ("Redis 6.2.23", "6.2.24"), ("Redis 7.0.15", "7.2.16"), ("Redis 7.2.4", "7.2.16"), ("Redis 7.2.17", ""),
+    ("Redis 8.0.6", "8.2.10"), ("Redis 8.10.1", "8.10.2"), ("Redis 8.10.2", ""), ("Redis 8.12.0", ""),
+    ("Redis 9.0.0", ""), ("Valkey 8.1.10", "8.1.12"), ("Valkey 9.1.4", ""), ("Valkey 10.0.0", ""),
+])  # fmt: skip
+def test_version_without_known_security_fixes_is_warned_of(text, fixed):
+    assert version_of(text).missing_security_fixes == fixed
+    line = check_version(version_of(text))
+    assert ("lacks security fixes" in line.found) == bool(fixed) == (f"update to {fixed} or newer" in line.fix)
 
 
 @pytest.mark.parametrize("is_python", [True, False])
@@ -39,6 +50,15 @@ def test_the_python_parser_of_aiohttp_fails(monkeypatch, is_python):
 ])  # fmt: skip
 def test_versions_that_lose_what_scripts_wrote_are_known(text, is_affected):
     assert version_of(text).loses_scripts_writes is is_affected
+
+
+@each("appends, fsync, status", [
+    ("yes", "everysec", "ok"), ("yes", "always", "ok"), ("yes", "no", "warn"), ("yes", "", "warn"), ("no", "", "warn"),
+])  # fmt: skip
+def test_persistence_is_fine_only_if_it_is_known_to_be(appends, fsync, status):
+    line = redis_server.check_persistence(appends, fsync)
+    assert line.status == status
+    assert "unknown" not in line.found
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
             subprocess.run, shell=True, cwd=tmp_path, env=process_variables(), capture_output=True, text=True,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        all_commands = (*commands[1:], "conferral check", "echo ${TWILIO_AUTH_TOKEN-unset}")
+        all_commands = (*commands[1:], "nice conferral check", "echo ${TWILIO_AUTH_TOKEN-unset}")
         answers = [typed(f"{commands[0]}; {command}") for command in all_commands]
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=150)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -157,9 +158,21 @@ def test_live_session_is_refused(run, redis):
     refused(run, redis, f"{CALL} is live; end it first (conferral end {CALL})")
 
 
-def test_session_that_has_only_just_ended_is_refused(run, redis):
+def test_session_that_has_only_just_ended_is_waited_for(run, redis, monkeypatch):
     put(redis, over(redis, seconds=5))
-    refused(run, redis, "has only just ended")
+    assert "has only just ended" in run("forget", CALL, "--dry-run").err
+    waited_s = []
+
+    def wait(time_s):
+        waited_s.append(time_s)
+        put(redis, over(redis))
+
+    monkeypatch.setattr(time, "sleep", wait)
+    ran = run("forget", CALL, "--yes")
+    assert (ran.code, redis.exists(KEYS.session(CALL))) == (0, 0)
+    assert len(waited_s) == 1
+    assert 50 < waited_s[0] <= 55
+    assert ran.err.startswith("the session has only just ended, and Twilio may still send callbacks; waiting 5")
 
 
 def test_session_for_which_something_is_still_done_is_refused(run, redis):

@@ -235,3 +235,9 @@ async def test_readyz_says_that_no_outcome_is_delivered(browser, redis):
     body = await (await browser.get("/readyz")).json()
     line = "outcomes: none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
     assert body == {"ready": True, "missing": [], "warnings": [line]}
+
+
+@pytest.mark.parametrize("view", ["sessions", "agents", "health", "dead"])
+async def test_views_typed_as_paths_lead_to_the_page(browser, view):
+    answer = await browser.get(f"/{view}", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (302, f"/#{view}")

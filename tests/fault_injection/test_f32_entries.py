@@ -40,8 +40,8 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
     )
     letters = await system.client.xrange(system.keys.dead)
     kept = [{name: value for name, value in fields.items() if not name.startswith(b"dead_")} for _, fields in letters]
-    assert {b"\xff\xfe": b"\x00\x80"} in kept, "a dead letter is whole"
-    assert {b"a-longer-name-%d" % number: b"" for number in range(6_000)} in kept, "so is one with many fields"
+    assert {b"\xff\xfe": b"\x00\x80"} in kept, "a small dead letter is whole"
+    assert all(sum(len(name) + len(value) for name, value in one.items()) <= 64 * 1024 for one in kept)
     assert system.redirects_of(agent) == 1
     await all_hang_up(system, dead_lettered=len(odd) + 3)
 

@@ -95,6 +95,7 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
         b"dead_reason": b"not UTF-8",
         b"dead_stream": keys.events(P).encode(),
         b"dead_entry": b"7-0",
+        b"dead_size": b"5",
         b"foo": b"\xff\x00",
         b"": b"",
     }  # fmt: skip

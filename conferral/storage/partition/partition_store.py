@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
@@ -47,9 +48,14 @@ class Entry(NamedTuple):
     entry_id: str
     fields: Mapping[bytes, bytes]
 
+    @property
+    def size(self) -> int:
+        """The size of its names and values, bytes."""
+        return len(b"".join(self.fields)) + len(b"".join(self.fields.values()))
+
     def text(self) -> dict[str, str]:
         """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
-        if len(b"".join(self.fields)) + len(b"".join(self.fields.values())) > ENTRY_BYTES_MAX:
+        if self.size > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
@@ -244,8 +250,8 @@ class PartitionStore:
 
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
-#: Names and values that a script can pass to a command, count. Source: Lua 5.1, `LUAI_MAXCSTACK` (8,000).
-_SCRIPT_VALUES_MAX = 7_900
+#: Fields of a dead letter (count): a script can pass 8,000 names and values. Source: Lua 5.1, `LUAI_MAXCSTACK`.
+_LETTER_FIELDS_MAX = 3_900
 #: Approximate number of dead letters kept.
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
@@ -281,19 +287,28 @@ def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
     return scripts.report_command.command([keys.command(report.command_id)], arguments)
 
 
+def _first_fields(entry: Entry) -> dict[bytes, bytes]:
+    """Return an entry's fields up to 64 KiB; the last value may be cut."""
+    kept: dict[bytes, bytes] = {}
+    free = ENTRY_BYTES_MAX
+    for name, value in islice(entry.fields.items(), _LETTER_FIELDS_MAX):
+        if len(name) > free:
+            break
+        kept[name] = value[: free - len(name)]
+        free -= len(name) + len(kept[name])
+    return kept
+
+
 async def append_dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
-    """Append an entry to the dead letters, with its origin and reason.
+    """Append an entry's first 64 KiB to the dead letters, with its origin.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
     others.
     """
-    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
-    letter = _parts({**entry.fields, **{name.encode(): value.encode() for name, value in origin.items()}})
+    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": str(entry.size)}
+    letter = _parts({**_first_fields(entry), **{name.encode(): value.encode() for name, value in origin.items()}})
     try:
-        if len(letter) > _SCRIPT_VALUES_MAX:  # then a full Redis refuses it
-            await ask(client, "XADD", keys.dead, "MAXLEN", "~", DEAD_LETTERS_MAX, "*", *letter)
-        else:
-            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *letter])
+        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *letter])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise

@@ -1,8 +1,8 @@
 """Dead letters: what could not be read or kept failing; retry, remove.
 
-A letter holds the whole entry, its origin, and the reason. A retry appends the entry to its stream, then removes the
-letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client at a time, and
-not at all once it has an outcome.
+A letter holds the entry's first 64 KiB, its size and origin, and the reason. A retry appends the entry to its stream,
+then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client
+at a time, and not at all once it has an outcome.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from conferral.statemachine.events import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
+from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, read_stream, run_each
@@ -20,7 +21,7 @@ from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID,
 #: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000
 #: Fields of a letter in addition to the entry's own.
-_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry")
+_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry", "dead_size")
 #: Reason shown for a letter without one, by another program: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
 #: Maximum length of a reason, characters. A longer one is truncated at every read, so that queries agree.
@@ -44,6 +45,8 @@ class DeadLetter:
     #: Key of the stream that it came from, and its id there.
     stream: str
     entry_id: str
+    #: Of the whole entry, bytes; a larger one than its fields was cut.
+    size: int
     #: Raw; excluded from the repr, since they hold addresses.
     fields: Mapping[bytes, bytes] = field(repr=False)
 
@@ -115,8 +118,11 @@ class DeadLetterStore:
 
         Each is empty if there is none. After routing, a command is its session's event, and its claim stays.
         """
+        entry = Entry(letter.entry_id, letter.fields)
+        if letter.size > entry.size:
+            return f"only the first {entry.size:,} of its {letter.size:,} bytes were kept", "", ""
         try:
-            fields = Entry(letter.entry_id, letter.fields).text()
+            fields = entry.text()
             if letter.stream == self._keys.commands:
                 command_id = command_id_of(fields, letter.entry_id)
                 problem = "" if fields.get("type") else "it would fail again: missing field type"
@@ -136,8 +142,8 @@ def is_letter_id(text: str) -> bool:
 
 def _parse_letter(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
-    reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
-    return DeadLetter(letter_id, shorten_reason(reason) or NO_REASON, stream, entry_id, own)
+    reason, stream, entry_id, size = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
+    return DeadLetter(letter_id, shorten_reason(reason) or NO_REASON, stream, entry_id, int_of(size.encode()), own)
 
 
 def shorten_reason(text: str) -> str:
