@@ -59,7 +59,7 @@ def _check(settings: ServiceSettings, rules: Sequence[Any], found: dict[str, Any
     lines: list[CheckResult] = []
     for rule, count in _applying(settings.public_url, rules):
         for share in rule.settings:
-            which = _describe(rule, share["percentage"], count)
+            which = _describe(rule, share.get("percentage", 100), count)
             setting = found.get(share["settingId"])
             if setting is None:
                 why = f"{which} has a setting that is not listed, so it is unknown how Twilio signs"
