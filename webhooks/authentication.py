@@ -17,6 +17,7 @@ from twilio.request_validator import add_port, remove_port
 from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import content_length
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.responses import RejectedError, Rejection
@@ -126,6 +127,7 @@ class RequestAuthenticator:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
+        protect(request)
         form = dict(reversed(pairs))
         self._check_fields(form, pairs, rules)
         return form

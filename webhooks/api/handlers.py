@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel
 from twilio.jwt.access_token import AccessToken
@@ -114,7 +115,7 @@ class Handlers:
         self._is_closing = False
         self._settings = settings
         self._clock = clock
-        self._openapi = openapi.document(settings.public_url)
+        self._openapi = orjson.dumps(openapi.document(settings.public_url))  # once: anyone may request it, at any rate
 
     def stop_waiting(self) -> None:
         """Answer all requests that wait for an outcome by their next poll."""
@@ -247,7 +248,7 @@ class Handlers:
 
     async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""
-        return _response(200, self._openapi)
+        return json_response(self._openapi)
 
 
 def _log_unreachable(error: StoreError) -> None:
