@@ -130,18 +130,26 @@ async def test_connection_that_has_waited_longest_for_a_complete_request_makes_r
     assert [(line["event"], line["count"]) for line in lines] == [("connections_dropped", 1)], "one line a minute"
 
 
-async def test_idle_connection_waits_from_its_next_request_on(app, room) -> None:
+async def test_only_a_known_senders_answer_makes_a_connection_newer(room) -> None:
+    """A stranger could otherwise keep hundreds of connections newer than Twilio's next."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.query_string:
+            guard.protect(request)
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
     async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
-        (used, use), (idle, other) = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for reader, writer in ((used, use), (idle, other)):
-            writer.write(HEAD + b"Content-Length: 2\r\n\r\nhi")
-            assert await answered(reader) == b"hi"
-        use.write(HEAD + b"Content-Length: 2\r\n\r\nh")
-        _, last = await asyncio.open_connection("127.0.0.1", port)
-        assert await idle.read() == b""
-        use.write(b"i")
-        assert await answered(used) == b"hi"
-        for writer in (use, other, last):
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for number, query in ((0, b"?known"), (1, b""), (1, b"")):
+            clients[number][1].write(b"GET /" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await answered(clients[number][0]) == b"ok"
+        clients.append(await asyncio.open_connection("127.0.0.1", port))
+        assert await clients[1][0].read() == b""
+        clients[0][1].write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await answered(clients[0][0]) == b"ok"
+        for _, writer in clients:
             writer.close()
 
 

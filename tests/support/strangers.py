@@ -86,6 +86,7 @@ async def _open(port: int, kind: Kind, opened: dict[_Stranger, None]) -> None:
 async def strangers(port: int, kind: Kind, *, connections: int, per_second: int) -> AsyncIterator[None]:
     """Keep so many connections open, as far as the server lets them be, and open so many new ones a second."""
     opened: dict[_Stranger, None] = {}
+    has_begun = asyncio.Event()
 
     async def keep_opening() -> None:
         for number in count():
@@ -95,13 +96,13 @@ async def strangers(port: int, kind: Kind, *, connections: int, per_second: int)
             if number % round(DRIP_EVERY_S / OPEN_EVERY_S) == 0:
                 for stranger in tuple(opened):
                     stranger.drip()
+            if number * OPEN_EVERY_S >= min(1.0, connections / per_second):
+                has_begun.set()
             await asyncio.sleep(OPEN_EVERY_S)  # a delay: the pace of new connections
 
     task = asyncio.create_task(keep_opening())
     try:
-        async with asyncio.timeout(30):
-            while len(opened) < min(connections, per_second) // 2 and not task.done():
-                await asyncio.sleep(OPEN_EVERY_S)
+        await asyncio.wait_for(has_begun.wait(), timeout=30)
         yield
     finally:
         task.cancel()

@@ -8,6 +8,7 @@ verified. If too many wait, the one that has waited longest is closed. The newes
 
 import asyncio
 import resource
+from itertools import count
 from typing import cast
 
 import structlog
@@ -42,29 +43,38 @@ class Connections:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._log_limit = LogRateLimit(SystemClock().monotonic_s)
-        #: Those that may be closed for others, the longest waiting first.
-        self._waiting: dict[Guard, None] = {}
+        self._turns = count()
+        #: Those that may be closed for others.
+        self._waiting: set[Guard] = set()
         self._protected: set[Guard] = set()
 
-    def wait(self, guard: "Guard") -> None:
-        """Let a connection wait as the newest; if too many do, close another."""
-        self.remove(guard)
-        self._waiting[guard] = None
+    def add(self, guard: "Guard") -> None:
+        """Let a new connection wait; if too many do, close the one that has waited longest."""
+        guard.turn = next(self._turns)
+        self._waiting.add(guard)
         if len(self._waiting) > max(1, connections_max() // 2):
-            next(iter(self._waiting)).abort()
+            min(self._waiting, key=lambda waiting: waiting.turn).abort()
             self._metrics.connections_dropped.inc()
-            if count := self._log_limit.count("dropped", REFUSALS_LOG_EVERY_S):
-                log.warning("connections_dropped", count=count)
+            if dropped := self._log_limit.count("dropped", REFUSALS_LOG_EVERY_S):
+                log.warning("connections_dropped", count=dropped)
 
     def protect(self, guard: "Guard", *, is_known: bool) -> None:
         """Close the connection for no other; if its sender is unknown, only while there is room."""
+        if is_known:
+            guard.turn = next(self._turns)  # its sender's next request is worth more than a stranger's first
         if guard in self._waiting and (is_known or len(self._protected) < connections_max() // 2):
-            self.remove(guard)
+            self._waiting.remove(guard)
             self._protected.add(guard)
+
+    def wait(self, guard: "Guard") -> None:
+        """Let a connection wait again: as long as before, or since a known sender's request."""
+        if guard in self._protected:
+            self._protected.remove(guard)
+            self._waiting.add(guard)
 
     def remove(self, guard: "Guard") -> None:
         """Forget a connection."""
-        self._waiting.pop(guard, None)
+        self._waiting.discard(guard)
         self._protected.discard(guard)
 
     async def check(self) -> None:
@@ -82,7 +92,8 @@ class Guard(asyncio.Protocol):
     def __init__(self, protocol: asyncio.Protocol, connections: Connections) -> None:
         self._protocol = protocol
         self._connections = connections
-        self._is_open = False
+        #: Lower: it has waited longer.
+        self.turn = 0
         #: Whether a handler runs.
         self._is_in_request = False
         #: Requests begun since bytes arrived between two requests, count.
@@ -97,8 +108,7 @@ class Guard(asyncio.Protocol):
         """Start the deadline of the first head; make room if there is none."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=0)  # `pause_writing` is called as soon as anything is not sent
-        self._is_open = True
-        self._connections.wait(self)
+        self._connections.add(self)
         self._head_since_s = asyncio.get_running_loop().time()
         self._protocol.connection_made(transport)
 
@@ -108,7 +118,6 @@ class Guard(asyncio.Protocol):
             self._requests_at_once = 0
             if self._head_since_s is None:
                 self._head_since_s = asyncio.get_running_loop().time()
-                self._connections.wait(self)  # it was idle until now
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -128,17 +137,13 @@ class Guard(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; see asyncio."""
-        self._forget()
+        self._connections.remove(self)
         self._protocol.connection_lost(exc)
 
     def abort(self) -> None:
         """Close the connection without sending the rest."""
-        self._forget()
-        self.transport.abort()
-
-    def _forget(self) -> None:
-        self._is_open = False
         self._connections.remove(self)
+        self.transport.abort()
 
     def check(self, now_s: float) -> None:
         """Close the connection if its client is too slow."""
@@ -162,10 +167,9 @@ class Guard(asyncio.Protocol):
         self._connections.protect(self, is_known=is_known)
 
     def end_request(self) -> None:
-        """End the request; the connection becomes the newest that waits."""
+        """End the request; the connection waits for the next one."""
         self._is_in_request = False
-        if self._is_open:
-            self._connections.wait(self)
+        self._connections.wait(self)
 
     @property
     def is_pipelined(self) -> bool:
