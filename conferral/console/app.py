@@ -76,7 +76,7 @@ def make_app(
         readiness_client: For `/readyz` alone, so that it takes no connection from the pages.
     """
     redis = RedisAccess(client, settings.prefix)
-    access = AccessControl(settings, tokens, clock, read_only=options.read_only)
+    access = AccessControl(redis, tokens, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
     views = ViewFactory(feed, redis, clock)
     shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
@@ -217,7 +217,7 @@ class _PageSockets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one page's WebSocket; reject pages not signed in, or too many."""
         check_origin(request)
-        sign_in = self._access.sign_in_of(request)
+        sign_in = await self._access.sign_in_of(request)
         if sign_in is None or Permission.READ not in sign_in.token.may:
             return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
