@@ -210,7 +210,8 @@ class _PageSockets:
         self._views = views
         self._access = access
         self._clock = clock
-        self._open: set[PageSocket] = set()
+        #: With the name of the token that each page is signed in with.
+        self._open: dict[PageSocket, str] = {}
         self._greeting = greeting
         app.on_shutdown.append(self._close_all)
 
@@ -220,15 +221,16 @@ class _PageSockets:
         sign_in = await self._access.sign_in_of(request)
         if sign_in is None or Permission.READ not in sign_in.token.may:
             return await reject(request)
-        if len(self._open) >= SOCKETS_MAX:
-            raise RequestError("too-many", f"{SOCKETS_MAX} pages are already connected", retry_after_s=1)
+        own = [*self._open.values()].count(sign_in.token.name)
+        if len(self._open) >= SOCKETS_MAX or own >= sign_in.tokens.share_of(SOCKETS_MAX):
+            raise RequestError("too-many", f"{len(self._open)} pages are already connected", retry_after_s=1)
         greeting = self._greeting(sign_in.token)
         socket = PageSocket(self._views, self._clock, sign_in, greeting=greeting)
-        self._open.add(socket)
+        self._open[socket] = sign_in.token.name
         try:
             return await socket.run(request)
         finally:
-            self._open.discard(socket)
+            del self._open[socket]
 
     async def _close_all(self, _app: web.Application) -> None:
         await asyncio.gather(*(socket.close() for socket in self._open))

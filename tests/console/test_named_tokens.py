@@ -5,6 +5,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from conferral.console import app
 from conferral.telephony.token_file import TokenFile
 from tests.conferral.cli_helpers import CALL
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
@@ -100,6 +101,17 @@ async def test_a_cookie_depends_on_redis_and_on_no_other_token(opened, redis):
     foreign, _ = await opened(WALL)
 
     assert await closed(await Page.open(foreign, headers=origin(foreign) | {"Cookie": cookie})) == 4401
+
+
+async def test_one_of_several_tokens_takes_half_of_the_sockets(opened, monkeypatch):
+    monkeypatch.setattr(app, "SOCKETS_MAX", 2)
+    browser, _ = await opened(WALL)
+
+    await (await Page.open(browser, headers=bearer_of("wall"))).next("hello")
+    refused = await browser.get("/live", headers=bearer_of("wall"))
+    await (await Page.open(browser, headers=BEARER)).next("hello")
+
+    assert (refused.status, (await refused.json())["error"]["type"]) == (429, "too-many")
 
 
 # ---- what a page shows -------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def add_api(
     directory = directory or DirectoryFile(settings)
     tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
-    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics)
+    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, tokens)
     handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock, streams)
     log_limit = LogRateLimit(clock.monotonic_s)
     # A proxy may strip the public URL's path or keep it; both are served.

@@ -140,6 +140,7 @@ class Handlers:
             _refuse_pages(request)
             return await self._streams.send_sessions(
                 request.http,
+                request.token,
                 request.must_end,
                 lambda session: state in (None, session.state) and is_wanted(session),
             )
@@ -163,7 +164,9 @@ class Handlers:
             _refuse_pages(request)
             last_id = last_event_id_of(request.http)
             unknown = _unknown_session(request)
-            return await self._streams.send_log(request.http, request.must_end, session_id, last_id, unknown)
+            return await self._streams.send_log(
+                request.http, request.token, request.must_end, session_id, last_id, unknown
+            )
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.
