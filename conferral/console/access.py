@@ -134,7 +134,10 @@ def _with_cookie(request: web.Request, name: str, value: str, max_age_s: int) ->
 
 
 def _cookie_name(key: bytes) -> str:
-    """Return a name of the key's own: browsers share cookies across a host's ports, where other consoles may run."""
+    """Return a name that depends on the key.
+
+    Browsers share cookies across a host's ports, where other consoles may run.
+    """
     return f"{_COOKIE_PREFIX}{hashlib.sha256(key).hexdigest()[:8]}"
 
 

@@ -191,7 +191,10 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
 
 
 async def shared_secret(client: Client, prefix: str, field: str) -> bytes:
-    """Return a random key that all processes share, made at first use; raise StoreError."""
+    """Return a random key that all processes share; make it at first use.
+
+    Raise StoreError.
+    """
     key = config_key(prefix)
     found = await ask(client, "HGET", key, field)
     if found is None:  # write only if absent: a full Redis refuses writes

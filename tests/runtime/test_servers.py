@@ -106,12 +106,12 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two connections may wait."""
     monkeypatch.setattr(guard, "CONNECTIONS_MAX", 4)
 
 
-async def test_connection_that_has_waited_longest_for_a_complete_request_makes_room(app, room, lines) -> None:
+async def test_connection_that_has_waited_longest_is_closed_for_a_new_one(app, small_limit, lines) -> None:
     """The newest is never closed: it may be Twilio's, and a stranger's head alone protects nothing."""
     metrics = Metrics()
     async with run_server(app, "127.0.0.1", 0, shutdown_s=1, metrics=metrics) as port:
@@ -130,7 +130,7 @@ async def test_connection_that_has_waited_longest_for_a_complete_request_makes_r
     assert [(line["event"], line["count"]) for line in lines] == [("connections_dropped", 1)], "one line a minute"
 
 
-async def test_only_a_known_senders_answer_makes_a_connection_newer(room) -> None:
+async def test_only_a_known_senders_answer_makes_a_connection_newer(small_limit) -> None:
     """A stranger could otherwise keep hundreds of connections newer than Twilio's next."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -153,8 +153,8 @@ async def test_only_a_known_senders_answer_makes_a_connection_newer(room) -> Non
             writer.close()
 
 
-async def test_complete_request_is_closed_for_no_other(room) -> None:
-    """Those of strangers are, beyond the room for them; never that of a known sender."""
+async def test_complete_request_is_closed_for_no_other(small_limit) -> None:
+    """A stranger's is if many others run; never that of a known sender."""
     begun, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
@@ -173,7 +173,7 @@ async def test_complete_request_is_closed_for_no_other(room) -> None:
             clients[-1][1].write(b"GET /" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
             await begun.acquire()
         clients += [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        assert await clients[2][0].read() == b"", "the third of a stranger, when there was room for two"
+        assert await clients[2][0].read() == b"", "the third of a stranger: two are protected"
         go_on.set()
         for number in (0, 1, 3, 4):
             assert await answered(clients[number][0]) == b"ok"

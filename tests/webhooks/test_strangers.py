@@ -13,12 +13,12 @@ from tests.webhooks.test_server import serving
 from tests.webhooks.webhook_helpers import settings
 
 #: The server's limit, connections kept open, and new ones a second.
-ROOM, CONNECTIONS, PER_SECOND = 100, 150, 100
+LIMIT, CONNECTIONS, PER_SECOND = 100, 150, 100
 
 
 @pytest.fixture
 def app(ingest, child_lookup, metrics, monkeypatch):
-    monkeypatch.setattr(guard, "CONNECTIONS_MAX", ROOM)
+    monkeypatch.setattr(guard, "CONNECTIONS_MAX", LIMIT)
     return make_app(settings(), ingest, child_lookup, metrics, SystemClock())
 
 

@@ -1,4 +1,4 @@
-"""Guard of a server's connections: deadlines both ways, and room for requests that matter.
+"""Guard of a server's connections: deadlines both ways, and a bound.
 
 It wraps aiohttp's protocol, and passes all bytes on unread. What it must know of requests, a middleware reports.
 
@@ -49,7 +49,7 @@ class Connections:
         self._protected: set[Guard] = set()
 
     def add(self, guard: "Guard") -> None:
-        """Let a new connection wait; if too many do, close the one that has waited longest."""
+        """Let a new connection wait; if too many do, close the oldest."""
         guard.turn = next(self._turns)
         self._waiting.add(guard)
         if len(self._waiting) > max(1, connections_max() // 2):
@@ -59,7 +59,10 @@ class Connections:
                 log.warning("connections_dropped", count=dropped)
 
     def protect(self, guard: "Guard", *, is_known: bool) -> None:
-        """Close the connection for no other; if its sender is unknown, only while there is room."""
+        """Close the connection for no other until its request ends.
+
+        If its sender is unknown, do so only while few such requests run.
+        """
         if is_known:
             guard.turn = next(self._turns)  # its sender's next request is worth more than a stranger's first
         if guard in self._waiting and (is_known or len(self._protected) < connections_max() // 2):
@@ -67,7 +70,7 @@ class Connections:
             self._protected.add(guard)
 
     def wait(self, guard: "Guard") -> None:
-        """Let a connection wait again: as long as before, or since a known sender's request."""
+        """Let a connection wait again, in its old turn."""
         if guard in self._protected:
             self._protected.remove(guard)
             self._waiting.add(guard)
@@ -178,7 +181,7 @@ class Guard(asyncio.Protocol):
 
 
 def _guard_of(request: web.Request) -> Guard | None:
-    """Return the connection's guard; None if the client has left, or a test calls the handler."""
+    """Return the guard; None if the client has left, or in a test."""
     guard = request.transport.get_protocol() if request.transport is not None else None
     return guard if isinstance(guard, Guard) else None
 

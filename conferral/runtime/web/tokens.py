@@ -76,7 +76,7 @@ class Tokens:
     problem: str = ""
 
     def share_of(self, limit: int) -> int:
-        """Return how many of what all tokens share one may take: half, if there are others."""
+        """Return how many of a number one token may take: half, if not alone."""
         return limit if len(self.current) < 2 else limit // 2
 
     def have(self, token: Token) -> bool:
