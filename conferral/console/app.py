@@ -21,11 +21,13 @@ from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
-from conferral.runtime.web.json_requests import RequestError, json_response
+from conferral.runtime.web.json_requests import RequestError, internal_error, json_response
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import API_NAME, Permission, Token, Tokens
@@ -38,6 +40,8 @@ STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.
 SOCKETS_MAX = 256
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+_LIVE_PATH = "/live"
+_EXPECTED_ERRORS = (RequestError, StoreError, ConnectionError, web.HTTPException)
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -108,7 +112,7 @@ def make_app(
             web.get("/report", ReportRoute(redis, access, clock).handle),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
-            web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
+            web.get(_LIVE_PATH, _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", commands.submit_command),
             web.post("/dead", commands.act_on_dead_letters),
         ]
@@ -126,12 +130,17 @@ def _errors_as_json(clock: Clock) -> Middleware:
 
     It logs each kind once a minute: anyone can cause many.
     """
-    log_limit = LogRateLimit(clock.monotonic_s)
+    log_limit, metrics = LogRateLimit(clock.monotonic_s), Metrics()
 
     @web.middleware
     async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            if _route_template(request) == _LIVE_PATH:  # its head may have been sent when an error occurs
+                return await handler(request)
+            with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS) as boundary:
+                return await handler(request)
+            assert boundary.unexpected is not None
+            refused = internal_error()
         except RequestError as error:
             refused = error
         except StoreError as error:

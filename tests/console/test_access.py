@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from conferral.console import diagram
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web.bearer import WRONG_MAX
 from conferral.runtime.web.pages import HEADERS
@@ -224,3 +225,13 @@ async def test_without_a_token_only_the_page_its_files_and_health_are_answered(b
     assert (await browser.post("/commands", json=END)).status == 401
     assert (await browser.post("/dead", json={})).status == 401
     assert BEARER["Authorization"] not in await (await browser.get("/")).text()
+
+
+async def test_an_unexpected_error_is_answered_as_json(console, monkeypatch):
+    def fail(**_options):
+        raise ZeroDivisionError("with a number, +14155550123")
+
+    monkeypatch.setattr(diagram, "svg", fail)
+    answer = await console.get("/diagram.svg")
+
+    assert (answer.status, (await answer.json())["error"]["type"]) == (500, "internal")
