@@ -51,7 +51,9 @@ PARAMS = (
     "has 1 to 64 letters, digits, _, or -"
 )
 #: They show nothing: format characters, letters, marks, spaces, private and unassigned characters.
-INVISIBLE = "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
+INVISIBLE = (
+    "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
+)
 NAMES = (
     "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
     "supervise, swap, transfer, unhold, unmute"
