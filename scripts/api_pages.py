@@ -121,7 +121,7 @@ def errors_page() -> str:
     notes = notes_of(ROOT / "webhooks" / "api" / "parameters.py", "ErrorType")
     intro = prose(
         "Each error of [the control API](../api.md) has one of these as its `type`; its `docs` is the path to the "
-        "section here. `reason` gives the details. Except for `store`, nothing was done."
+        "section here. `reason` gives the details. Except for `store` and `internal`, nothing was done."
     )
     sections = (
         f"## {kind.value}\n\nHTTP {STATUS[kind]}. {notes[kind.name]}\n\n{prose(' '.join(_FIXES[kind].split()))}"
@@ -158,6 +158,9 @@ _FIXES = {
     ErrorType.INVALID: """
         Fix what `reason` names: a field of the body, a query parameter, or the header `Idempotency-Key`. The
         [API reference](api.md) lists the valid values.""",
+    ErrorType.INTERNAL: """
+        Look for `unexpected_error` in the log, and report it. A retry with the same `id` or `Idempotency-Key` is
+        safe.""",
     ErrorType.NOT_SET_UP: """
         Set what `reason` names (see [settings](settings.md)), and restart the webhooks. A retry does not help.""",
     ErrorType.TOO_MANY: """

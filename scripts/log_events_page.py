@@ -65,6 +65,7 @@ MEANINGS = {
     "redis_clock_stepped": "Redis's clock jumped by `duration_ms`; this worker's timers go on without it.",
     "outdated_events_dropped": "After a rollback, a read of Twilio was newer than `count` events of the session.",
     "redis_rollback_detected": "Redis is another server, or lacks commits; the worker claims the partition again.",
+    "connections_dropped": "The server closed connections that waited longest; `count` since the last line.",
     "requests_malformed": "The HTTP server refused requests that it could not parse; `count` since the last line.",
     "rest_completed": "Twilio answered a REST request.",
     "rest_failed": "A REST request was sent, but no answer arrived, so its outcome is unknown.",

@@ -7,8 +7,9 @@ import re
 
 #: Ids that refer to an existing session or command.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: New ids: not 7 to 15 digits alone, which could be a phone number in keys, logs, and conference names.
-ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}")
+#: New ids: not 7 to 15 digits alone, which could be a phone number in keys, logs, and conference names. On a command
+#: line, a text that begins with `-` is an option.
+ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 #: Sessions that one call may open, count: it may come back to a voice URL again and again.
 VISITS_MAX = 20
 #: A session's id that is made from its caller's call SID: the SID, with `-2`, `-3`... on further visits.
@@ -18,6 +19,7 @@ _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 RESERVED_PATTERN = re.compile(r"[A-Z]{2}[0-9A-Fa-f]{32}(?:-[0-9]{1,2})?")
 ID_RULE = "must be 1 to 64 letters, digits, _, or -"
 NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
+NO_DASH_RULE = "must not begin with -"
 NO_SID_RULE = "must not have the form of a SID (two capitals and 32 hex digits), or of one with a visit's number"
 
 
@@ -29,7 +31,9 @@ def id_error(text: str) -> str:
     """
     if ID_PATTERN.fullmatch(text):
         return ""
-    return NO_PHONE_NUMBER_RULE if _PHONE_NUMBER.fullmatch(text) else ID_RULE
+    if _PHONE_NUMBER.fullmatch(text):
+        return NO_PHONE_NUMBER_RULE
+    return NO_DASH_RULE if NAME_PATTERN.fullmatch(text) else ID_RULE
 
 
 def call_of_visit(session_id: str) -> str:

@@ -26,6 +26,7 @@ from twilio.request_validator import (
 from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import content_length
 from conferral.runtime.webhook_keys import is_webhook_key_id
 from conferral.telephony.callback_events import FIELDS_READ
@@ -191,6 +192,7 @@ class RequestAuthenticator:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
+        protect(request)
         if rules.is_voice:
             form = voice_form(pairs, self._account_sid, is_new_call=rules.is_new_call)
         else:

@@ -21,11 +21,13 @@ from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.operations.redis_access import RedisAccess
 from conferral.runtime.clock import Clock
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
-from conferral.runtime.web.json_requests import RequestError, json_response
+from conferral.runtime.web.json_requests import RequestError, internal_error, json_response
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import API_NAME, Permission, Token, Tokens
@@ -39,6 +41,8 @@ STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.
 SOCKETS_MAX = 256
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+_LIVE_PATH = "/live"
+_EXPECTED_ERRORS = (RequestError, StoreError, ConnectionError, web.HTTPException)
 _WRONG_HOST_HINT = "open it at one of this machine's addresses, such as 127.0.0.1, or start it with --allow-host NAME"
 
 #: Of the page, which are parts of its address behind `#`; people type them as paths.
@@ -79,7 +83,7 @@ def make_app(
         readiness_client: For `/readyz` alone, so that it takes no connection from the pages.
     """
     redis = RedisAccess(client, settings.prefix)
-    access = AccessControl(settings, tokens, clock, read_only=options.read_only)
+    access = AccessControl(redis, tokens, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
     views = ViewFactory(feed, redis, clock)
     shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
@@ -112,7 +116,7 @@ def make_app(
             web.get("/report", ReportRoute(redis, access, clock).handle),
             web.post("/sign-in", access.sign_in),
             web.post("/sign-out", access.sign_out),
-            web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
+            web.get(_LIVE_PATH, _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", commands.submit_command),
             web.post("/dead", commands.act_on_dead_letters),
         ]
@@ -130,12 +134,17 @@ def _errors_as_json(clock: Clock) -> Middleware:
 
     It logs each kind once a minute: anyone can cause many.
     """
-    log_limit = LogRateLimit(clock.monotonic_s)
+    log_limit, metrics = LogRateLimit(clock.monotonic_s), Metrics()
 
     @web.middleware
     async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            if _route_template(request) == _LIVE_PATH:  # its head may have been sent when an error occurs
+                return await handler(request)
+            with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS) as boundary:
+                return await handler(request)
+            assert boundary.unexpected is not None
+            refused = internal_error()
         except RequestError as error:
             refused = error
         except StoreError as error:
@@ -218,25 +227,27 @@ class _PageSockets:
         self._views = views
         self._access = access
         self._clock = clock
-        self._open: set[PageSocket] = set()
+        #: With the name of the token that each page is signed in with.
+        self._open: dict[PageSocket, str] = {}
         self._greeting = greeting
         app.on_shutdown.append(self._close_all)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one page's WebSocket; reject pages not signed in, or too many."""
         check_origin(request)
-        sign_in = self._access.sign_in_of(request)
+        sign_in = await self._access.sign_in_of(request)
         if sign_in is None or Permission.READ not in sign_in.token.may:
             return await reject(request)
-        if len(self._open) >= SOCKETS_MAX:
-            raise RequestError("too-many", f"{SOCKETS_MAX} pages are already connected", retry_after_s=1)
+        own = [*self._open.values()].count(sign_in.token.name)
+        if len(self._open) >= SOCKETS_MAX or own >= sign_in.tokens.share_of(SOCKETS_MAX):
+            raise RequestError("too-many", f"{len(self._open)} pages are already connected", retry_after_s=1)
         greeting = self._greeting(sign_in.token)
         socket = PageSocket(self._views, self._clock, sign_in, greeting=greeting)
-        self._open.add(socket)
+        self._open[socket] = sign_in.token.name
         try:
             return await socket.run(request)
         finally:
-            self._open.discard(socket)
+            del self._open[socket]
 
     async def _close_all(self, _app: web.Application) -> None:
         await asyncio.gather(*(socket.close() for socket in self._open))

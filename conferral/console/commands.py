@@ -33,7 +33,7 @@ class CommandRoutes:
 
     async def submit_command(self, request: web.Request) -> web.Response:
         """Publish a command; the WebSocket reports its status from Redis."""
-        token = self._access.require_write(request)
+        token = await self._access.require_write(request)
         body = await read_json_object(request)
         parsed = parse_command(body | {"by": body.get("by") or "console"})
         submitter = CommandSubmitter(await self._redis.reader(), self._redis.limiter)
@@ -42,7 +42,7 @@ class CommandRoutes:
 
     async def act_on_dead_letters(self, request: web.Request) -> web.Response:
         """Retry, drop, or send again what failed: by id, or all with a reason."""
-        token = self._access.require_write(request)
+        token = await self._access.require_write(request)
         body = await read_json_object(request)
         act = body.get("act")
         if act not in ("retry", "drop", "resend"):

@@ -34,7 +34,7 @@ class ReportRoute:
 
         `?day=yesterday` is the whole day before; without `day`, the page is today's.
         """
-        sign_in = self._access.sign_in_of(request)
+        sign_in = await self._access.sign_in_of(request)
         if sign_in is None:
             raise RequestError("unauthorized", "sign in on the console's page, then open this one again")
         sign_in.token.require(Permission.READ)

@@ -70,6 +70,10 @@ class Metrics:
         self.malformed_requests = self._counter(
             "conferral_malformed_requests_total", "HTTP requests refused with 400 because they could not be parsed"
         )
+        self.connections_dropped = self._counter(
+            "conferral_connections_dropped_total",
+            "Connections closed because too many waited to send a complete request: the longest waiting ones",
+        )
         self._add_partitions()
         self._add_requests()
         self._add_transfers()

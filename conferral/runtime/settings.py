@@ -162,8 +162,9 @@ class TokenSettings(DirectorySettings):
 
     api_token: BearerToken | None = setting(
         "CONFERRAL_API_TOKEN",
-        "a token of the control API and the console that may do everything, named `api`; `openssl rand -hex 32` "
-        "creates one. Without it and CONFERRAL_TOKENS, the API answers 503, and the console doesn't start",
+        "a token of the control API and the console that may do everything, named `api`; next to named tokens, at "
+        "least 20 characters. `openssl rand -hex 32` creates one. Without it and CONFERRAL_TOKENS, the API answers "
+        "503, and the console doesn't start",
         None,
     )
     tokens: Path | None = setting(

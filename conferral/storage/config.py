@@ -5,6 +5,7 @@ release writes at the old one until `conferral upgrade` raises it, once no proce
 version, sessions keep their attributes; other records may gain some.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -189,6 +190,21 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
     if number is None:
         raise StoreError(_foreign_values_message(config_key(prefix)))
     return number
+
+
+async def shared_secret(client: Client, prefix: str, field: str) -> bytes:
+    """Return a random key that all processes share; make it at first use.
+
+    Raise StoreError.
+    """
+    key = config_key(prefix)
+    found = await ask(client, "HGET", key, field)
+    if found is None:  # write only if absent: a full Redis refuses writes
+        await ask(client, "HSETNX", key, field, secrets.token_hex(32))
+        found = await ask(client, "HGET", key, field)
+    if found is None:
+        raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
+    return bytes(found)
 
 
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:

@@ -92,7 +92,9 @@ class Keys:
     processes = PrefixKey(
         "processes", "Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."
     )
-    config = PrefixKey("config", "Hash: partition count, a digest of the account's SID, schema version.")
+    config = PrefixKey(
+        "config", "Hash: partition count, a digest of the account's SID, schema version, key of console cookies."
+    )
 
     def partition_of(self, session_id: str) -> int:
         """Return a session's partition: CRC-32 of its id, modulo the count."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from conferral.console import diagram
 from conferral.console.access import COOKIE_LIFETIME_S
 from conferral.runtime.web.bearer import WRONG_MAX
 from conferral.runtime.web.pages import HEADERS
@@ -241,3 +242,13 @@ async def test_readyz_says_that_no_outcome_is_delivered(browser, redis):
 async def test_views_typed_as_paths_lead_to_the_page(browser, view):
     answer = await browser.get(f"/{view}", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (302, f"/#{view}")
+
+
+async def test_an_unexpected_error_is_answered_as_json(console, monkeypatch):
+    def fail(**_options):
+        raise ZeroDivisionError("with a number, +14155550123")
+
+    monkeypatch.setattr(diagram, "svg", fail)
+    answer = await console.get("/diagram.svg")
+
+    assert (answer.status, (await answer.json())["error"]["type"]) == (500, "internal")

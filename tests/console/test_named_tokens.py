@@ -5,6 +5,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from conferral.console import app
 from conferral.telephony.token_file import TokenFile
 from tests.conferral.cli_helpers import CALL
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
@@ -89,18 +90,28 @@ async def test_a_cookie_of_one_token_is_not_made_anothers(opened):
         assert (await browser.post("/dead", json={"act": "retry"}, headers=headers)).status == status, name
 
 
-async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_console, path):
-    """Without the first token, the key of cookies is random: it is in no file."""
-    browser, tokens = await opened(WALL, token="")
-    other = await open_console(headers={}, token="", variables={"CONFERRAL_TOKENS": str(path)}, tokens=tokens)
+async def test_a_cookie_depends_on_redis_and_on_no_other_token(opened, redis):
+    """Anyone who has a cookie could otherwise guess `CONFERRAL_API_TOKEN`, or make a cookie of the file."""
+    browser, _ = await opened(WALL)
     cookie = (await sign_in(browser, secret_of("wall"))).headers["Set-Cookie"].partition(";")[0]
+    same, _ = await opened(WALL, token="another-token-of-the-api")
+    await (await Page.open(same, headers=origin(same) | {"Cookie": cookie})).next("hello")
 
-    for console, is_own in ((browser, True), (other, False)):
-        page = await Page.open(console, headers=origin(console) | {"Cookie": cookie})
-        if is_own:
-            await page.next("hello")
-        else:
-            assert await closed(page) == 4401
+    redis.hdel("conferral:config", "console-key")
+    foreign, _ = await opened(WALL)
+
+    assert await closed(await Page.open(foreign, headers=origin(foreign) | {"Cookie": cookie})) == 4401
+
+
+async def test_one_of_several_tokens_takes_half_of_the_sockets(opened, monkeypatch):
+    monkeypatch.setattr(app, "SOCKETS_MAX", 2)
+    browser, _ = await opened(WALL)
+
+    await (await Page.open(browser, headers=bearer_of("wall"))).next("hello")
+    refused = await browser.get("/live", headers=bearer_of("wall"))
+    await (await Page.open(browser, headers=BEARER)).next("hello")
+
+    assert (refused.status, (await refused.json())["error"]["type"]) == (429, "too-many")
 
 
 # ---- what a page shows -------------------------------------------------------------------------------------------

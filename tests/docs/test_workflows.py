@@ -51,6 +51,12 @@ def test_release_publishes_without_a_token_and_with_provenance() -> None:
     assert any(one.get("provenance") == "mode=max" for one in options)
 
 
+def test_whatever_a_release_publishes_needs_the_same_approval() -> None:
+    publishing = {name for name, job in JOBS.items() if "write" in job.get("permissions", {}).values()}
+    assert publishing == {"package", "image"}
+    assert {JOBS[name].get("environment") for name in publishing} == {"pypi"}
+
+
 def test_release_installs_from_a_lock_that_has_what_builds() -> None:
     (commands,) = (one["run"] for one in JOBS["build"]["steps"] if "dist" in one.get("run", ""))
     (lock,) = re.findall(r"-r (\S+)", commands)

@@ -1,14 +1,19 @@
 """The server that all processes share: a client that does not send its request's head is disconnected."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.web import guard
 from conferral.runtime.web.server import TTL_S, SharedResult, run_server
 from tests.simulation.virtual_loop import in_virtual_time
+from tests.support.log_lines import lines_of
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -74,42 +79,120 @@ async def test_idle_connection_and_slow_body_are_kept(app, deadline) -> None:
 
 
 async def test_client_that_never_reads_its_answers_is_disconnected(deadline) -> None:
-    """Unauthenticated requests for a large answer, all sent at once, fill the connection's buffers."""
+    """A large answer fills the connection's buffers."""
     transports = []
 
     async def answer(request: web.Request) -> web.Response:
         transports.append(request.transport)
-        return web.Response(body=b"x" * 1_000_000)
+        return web.Response(body=b"x" * 50_000_000)
 
     app = web.Application()
     app.router.add_get("/", answer)
     async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         try:
             async with asyncio.timeout(3):
                 while not transports or not transports[0].is_closing():
                     await asyncio.sleep(0.01)
-            assert len(transports) < 50, "it was disconnected for its silence, not once it had all answers"
         finally:
             writer.transport.abort()
 
 
-async def test_more_connections_than_allowed_push_out_the_longest_idle(app, monkeypatch) -> None:
-    """Nothing else is served otherwise, not even health checks. A connection with a running request stays."""
-    monkeypatch.setattr(guard, "CONNECTIONS_MAX", 3)
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    with lines_of(monkeypatch, guard) as found:
+        yield found
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two connections may wait."""
+    monkeypatch.setattr(guard, "CONNECTIONS_MAX", 4)
+
+
+async def test_connection_that_has_waited_longest_is_closed_for_a_new_one(app, small_limit, lines) -> None:
+    """The newest is never closed: it may be Twilio's, and a stranger's head alone protects nothing."""
+    metrics = Metrics()
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1, metrics=metrics) as port:
+        clients = []
+        for _ in range(5):
+            clients.append(await asyncio.open_connection("127.0.0.1", port))
+            clients[-1][1].write(HEAD + b"Content-Length: 2\r\n\r\nh")
+        for reader, _ in clients[:3]:
+            assert await reader.read() == b""
+        for reader, writer in clients[3:]:
+            writer.write(b"i")
+            assert await answered(reader) == b"hi"
+        for _, writer in clients:
+            writer.close()
+    assert metrics.registry.get_sample_value("conferral_connections_dropped_total") == 3
+    assert [(line["event"], line["count"]) for line in lines] == [("connections_dropped", 1)], "one line a minute"
+
+
+async def test_only_a_known_senders_answer_makes_a_connection_newer(small_limit) -> None:
+    """A stranger could otherwise keep hundreds of connections newer than Twilio's next."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.query_string:
+            guard.protect(request)
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for number, query in ((0, b"?known"), (1, b""), (1, b"")):
+            clients[number][1].write(b"GET /" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await answered(clients[number][0]) == b"ok"
+        clients.append(await asyncio.open_connection("127.0.0.1", port))
+        assert await clients[1][0].read() == b""
+        clients[0][1].write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await answered(clients[0][0]) == b"ok"
+        for _, writer in clients:
+            writer.close()
+
+
+async def test_complete_request_is_closed_for_no_other(small_limit) -> None:
+    """A stranger's is if many others run; never that of a known sender."""
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.query_string:
+            guard.protect(request)
+        begun.release()
+        await go_on.wait()
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
     async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         clients = []
-        for body in (b"h", b"hi", b"hi"):
+        for query in (b"", b"", b"", b"?known", b"?known"):
             clients.append(await asyncio.open_connection("127.0.0.1", port))
-            clients[-1][1].write(HEAD + b"Content-Length: 2\r\n\r\n" + body)
-            if body == b"hi":
-                assert await answered(clients[-1][0]) == body
-        clients.append(await asyncio.open_connection("127.0.0.1", port))
-        assert await clients[1][0].read() == b"", "the one that was answered first"
-        clients[0][1].write(b"i")
-        assert await answered(clients[0][0]) == b"hi"
+            clients[-1][1].write(b"GET /" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            await begun.acquire()
+        clients += [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        assert await clients[2][0].read() == b"", "the third of a stranger: two are protected"
+        go_on.set()
+        for number in (0, 1, 3, 4):
+            assert await answered(clients[number][0]) == b"ok"
         for _, writer in clients:
+            writer.close()
+
+
+async def test_second_of_many_pipelined_requests_is_the_last(app) -> None:
+    """A thousand in one packet would be answered one after the other, while callers wait."""
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        for request in (HEAD + b"\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request * 1_000)
+            answers = b""
+            with suppress(ConnectionResetError):  # what it sent was not read to its end
+                while received := await reader.read(2**16):
+                    answers += received
+            assert answers.count(b"HTTP/1.1 ") <= 2
+            assert answers.lower().count(b"connection: close") == answers.count(b"HTTP/1.1 ") // 2
             writer.close()
 
 

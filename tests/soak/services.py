@@ -114,6 +114,12 @@ class Services:
         for number in range(count):
             self._start(f"worker-{number}", ["conferral", "worker"])
 
+    def start_console(self) -> int:
+        """Starts a console; returns its port."""
+        port = free_port()
+        self._start("console", ["conferral", "console", "--port", str(port)])
+        return port
+
     def is_answering(self) -> bool:
         """Whether all webhooks take connections."""
         with ExitStack() as probes:

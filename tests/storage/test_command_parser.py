@@ -50,10 +50,19 @@ PARAMS = (
     "params must be name=value&name=value, URL-encoded, of at most 800 characters, without control characters; a name "
     "has 1 to 64 letters, digits, _, or -, and doesn't begin with Twilio-"
 )
+#: They show nothing: format characters, letters, marks, spaces, private and unassigned characters.
+INVISIBLE = (
+    "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
+)
 NAMES = (
     "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
     "supervise, swap, transfer, unhold, unmute"
 )
+
+
+@each("text", ["desk/7 Ä", "\u0928\u093f", "e\u0301", "\u05e9\u05c1", "№ 7 ≠ 8", "😀", "李雷"])
+def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
+    assert parse({"type": "transfer", "session": "s", **VALID["transfer"], "ref": text})
 
 
 @each("fields, words", [
@@ -91,8 +100,9 @@ NAMES = (
         f"a={'+' * 267}",
     )),
     *(({**TRANSFER, "ref": ref}, "ref must be 1 to 64 printable characters") for ref in (
-        "x" * 65, "a\nb", "a\u200bb", "a\u2028",
+        "x" * 65, "a\nb", "a\u2028", *(f"a{one}b" for one in INVISIBLE),
     )),
+    *(({**TRANSFER, "by": f"a{one}b"}, "by must be 1 to 64 printable characters without /") for one in INVISIBLE),
     ({**TRANSFER, "ref": 7}, "ref must be text"),
     ({**CALL, "agent": ""}, 'call: missing field "agent" (address of the agent, dialed first)'),
     ({**CALL, "customer": ""}, 'call: missing field "customer" (address of the customer, dialed second)'),
@@ -101,6 +111,8 @@ NAMES = (
     ({**CALL, "mode": "warm"}, "mode must be bridge or conference"),
     ({**CALL, "session": "14155550123"}, f"session {NO_PHONE_NUMBER_RULE}"),
     ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
+    *(({**CALL, "id": name}, "id must not begin with -") for name in ("-", "-rf")),
+    ({**CALL, "session": "-rf"}, "session must not begin with -"),
     ({**CALL, "to": NUMBER},
      ("call has no field 'to'; "
      "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),

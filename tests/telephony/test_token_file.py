@@ -16,6 +16,7 @@ from tests.support.log_lines import lines_of
 from tests.support.token_files import secret_of, table, write_tokens
 
 DIGEST = digest_of("a secret")
+FIRST = "the-first-of-all-tokens"
 NAMES = {"billing": "+14155550123", "paris": "+33142685300", "dave": "client:dave"}
 SHA = f'sha256 = "{DIGEST}"\n'
 MAY = 'may = ["read"]\n'
@@ -33,17 +34,28 @@ def by_name(tokens):
 def test_a_token_may_do_what_the_file_says_and_api_everything(path):
     write_tokens(path, table("desk", ["read", "transfer"], "client:"), table("admin", ["all"]))
 
-    tokens = load_tokens(path, SecretStr("the-first"), lambda: NAMES)
+    tokens = load_tokens(path, SecretStr(FIRST), lambda: NAMES)
 
     found = by_name(tokens)
     assert [*found] == ["api", "desk", "admin"]
     assert found["desk"].may == {"read", "transfer"}
     assert found["api"].may == found["admin"].may == {*EVERYTHING}
     assert {"read", "access-token", "dead", "resend", "forget", "call", "end"} <= {*EVERYTHING}
-    assert tokens[digest_of("the-first")] is found["api"]
+    assert tokens[digest_of(FIRST)] is found["api"]
     assert tokens[digest_of(secret_of("desk"))] is found["desk"]
     assert all(token.digest not in repr(token) for token in tokens.values())
     assert not load_tokens(None, None)
+
+
+def test_a_short_first_token_is_refused_next_to_named_ones(path):
+    write_tokens(path, table("desk", ["read"]))
+
+    with pytest.raises(SettingsError, match="CONFERRAL_API_TOKEN: must have at least 20 characters") as refused:
+        load_tokens(path, SecretStr("t" * 19))
+
+    assert "ttt" not in str(refused.value)
+    assert [*by_name(load_tokens(path, SecretStr("t" * 20)))] == ["api", "desk"]
+    assert [*by_name(load_tokens(None, SecretStr("t")))] == ["api"]
 
 
 def test_a_digest_may_be_in_capitals(path):
@@ -82,14 +94,14 @@ def test_a_digest_may_be_in_capitals(path):
         (f"[tokens.-d415]\n{SHA}{MAY}", ", tokens.-d415: a token's name must be a letter"),
         (f'[tokens."desk/a"]\n{SHA}{MAY}', ', tokens."…": a token\'s name must be a letter'),
         (f"[tokens.one]\n{SHA}{MAY}[tokens.two]\n{SHA}{MAY}", ", tokens.two.sha256: the token one has the same"),
-        (f"[tokens.one]\nsha256 = \"{digest_of('the-first')}\"\n{MAY}", ", tokens.one.sha256: the token api has the s"),
+        (f"[tokens.one]\nsha256 = \"{digest_of(FIRST)}\"\n{MAY}", ", tokens.one.sha256: the token api has the s"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_file_token_and_field_and_never_the_digest(path, text, fault):
     write_tokens(path, text)
 
     with pytest.raises(SettingsError) as wrong:
-        load_tokens(path, SecretStr("the-first"))
+        load_tokens(path, SecretStr(FIRST))
 
     (problem,) = wrong.value.problems
     assert problem.startswith(f"CONFERRAL_TOKENS: {path}")
@@ -142,7 +154,7 @@ def test_destinations_are_checked_after_names_are_resolved(path, text, address):
 
 def test_a_reload_replaces_the_tokens_and_a_broken_file_changes_nothing(path, monkeypatch):
     write_tokens(path, table("desk", ["read"], "client:"), table("wall", ["read"]))
-    tokens = TokenFile(path, SecretStr("the-first"), lambda: NAMES)
+    tokens = TokenFile(path, SecretStr(FIRST), lambda: NAMES)
     first = by_name(tokens.current)
 
     with lines_of(monkeypatch, token_file) as lines:
@@ -166,7 +178,7 @@ def test_a_reload_replaces_the_tokens_and_a_broken_file_changes_nothing(path, mo
 
 
 def test_without_a_file_a_reload_changes_nothing(monkeypatch):
-    tokens = TokenFile(None, SecretStr("the-first"), dict)
+    tokens = TokenFile(None, SecretStr(FIRST), dict)
     with lines_of(monkeypatch, token_file) as lines:
         tokens.reload()
     assert ([*by_name(tokens.current)], lines) == (["api"], [])

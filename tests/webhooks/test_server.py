@@ -41,10 +41,10 @@ async def connect(port):
 
 
 @asynccontextmanager
-async def serving(app):
+async def serving(app, metrics=None):
     """The webhooks as a process runs them: their port, what stops them, and the task that ends then."""
     stop, port = asyncio.Event(), free_port()
-    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
+    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop, metrics))
     try:
         _, probe = await connect(port)
         probe.close()
@@ -132,13 +132,13 @@ async def test_a_client_that_reads_late_gets_every_answer(monkeypatch):
     monkeypatch.setattr(guard.Guard, "pause_writing", lambda it: (pause_writing(it), waits.set()))
 
     async def answer(_request):
-        return web.Response(body=b"x" * 1_000_000)
+        return web.Response(body=b"x" * 20_000_000)
 
     app = web.Application()
     app.router.add_get("/", answer)
     async with serving(app) as (port, _, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         async with asyncio.timeout(DEADLINE_S):
             while checks.count(True) < 3:
                 await asyncio.sleep(0.01)
@@ -201,6 +201,27 @@ async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make)
         writer.close()
 
     assert len(ingest.events) == 1
+
+
+async def test_only_a_verified_signature_protects_a_connection(make, monkeypatch):
+    monkeypatch.setattr(guard, "CONNECTIONS_MAX", 2)
+    ingest = SlowIngest()
+
+    async with serving(make(ingest)) as (port, _, _):
+        twilio, request = await connect(port)
+        request.write(REQUEST)
+        await ingest.reached.wait()
+        for _ in range(3):
+            stranger, forged = await connect(port)
+            forged.write(head([*FORGED, ("Content-Length", "100")]) + b"CallSid=")
+            _, newest = await connect(port)
+            assert await stranger.read() == b""
+            forged.close()
+            newest.close()
+        ingest.go_on.set()
+
+        assert (await twilio.readline()).split()[1] == b"204"
+        request.close()
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):

@@ -13,12 +13,13 @@ from conferral.operations.redis_access import RedisAccess, RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.bearer import BearerAuthenticator
-from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_json_object
+from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, internal_error, read_json_object
 from conferral.runtime.web.tokens import NO_TOKEN, Token
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -26,12 +27,13 @@ from conferral.storage.queries.session_reader import BadCursorError
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
-from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query
+from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query, wants_stream
 from conferral.webhooks.api.routes import ROUTES, Route
 from conferral.webhooks.api.streams import EventStreams
 
 log = structlog.get_logger()
 
+_EXPECTED_ERRORS = (RequestError, BadCursorError, StoreError, ConnectionError, web.HTTPException)
 #: Errors of requests whose token is missing or wrong.
 _WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
 #: How long an API request waits for Redis (seconds).
@@ -59,7 +61,7 @@ def add_api(
     directory = directory or DirectoryFile(settings)
     tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
-    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics)
+    streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, tokens)
     handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock, streams)
     log_limit = LogRateLimit(clock.monotonic_s)
     # A proxy may strip the public URL's path or keep it; both are served.
@@ -109,7 +111,12 @@ def _make_handler(
                 about = {"http.request.method": route.method, "http.route": route.path}
                 sender = request.headers.get(tracing.FIELD, "")
                 span.enter_context(tracing.span(route.template, about, "server", sender))
-                response = await answer(parsed)
+                with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=route.template) as boundary:
+                    response = await answer(parsed)
+                if boundary.unexpected is not None:
+                    if wants_stream(request):  # its head may have been sent
+                        raise ConnectionResetError from boundary.unexpected
+                    raise internal_error()
             except RequestError as error:
                 response = refuse(error)
             except BadCursorError as error:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel
 from twilio.jwt.access_token import AccessToken
@@ -114,7 +115,7 @@ class Handlers:
         self._is_closing = False
         self._settings = settings
         self._clock = clock
-        self._openapi = openapi.document(settings.public_url)
+        self._openapi = orjson.dumps(openapi.document(settings.public_url))  # once: anyone may request it, at any rate
 
     def stop_waiting(self) -> None:
         """Answer all requests that wait for an outcome by their next poll."""
@@ -138,6 +139,7 @@ class Handlers:
             _refuse_pages(request)
             return await self._streams.send_sessions(
                 request.http,
+                request.token,
                 request.must_end,
                 lambda session: state in (None, session.state) and is_wanted(session),
             )
@@ -161,7 +163,9 @@ class Handlers:
             _refuse_pages(request)
             last_id = last_event_id_of(request.http)
             unknown = _unknown_session(request)
-            return await self._streams.send_log(request.http, request.must_end, session_id, last_id, unknown)
+            return await self._streams.send_log(
+                request.http, request.token, request.must_end, session_id, last_id, unknown
+            )
         log = self._reader.read_log(session_id, **request.query)
         page = await self._limiter(log)
         # The index of calls outlives the session.
@@ -246,7 +250,7 @@ class Handlers:
 
     async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""
-        return _response(200, self._openapi)
+        return json_response(self._openapi)
 
 
 def _log_unreachable(error: StoreError) -> None:

@@ -40,6 +40,8 @@ class ErrorType(StrEnum):
     INVALID = "invalid"
     #: More than 20 wrong tokens came from this address within a minute.
     TOO_MANY = "too-many"
+    #: An unexpected error in Conferral; its log has `unexpected_error`. A command may or may not have been accepted.
+    INTERNAL = "internal"
     #: A required setting is missing.
     NOT_SET_UP = "not-set-up"
     #: Too many commands wait for a worker; this one was not accepted.

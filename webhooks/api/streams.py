@@ -21,6 +21,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
+from conferral.runtime.web.tokens import Token, Tokens
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
@@ -60,7 +61,8 @@ class _Followed(FollowedSession):
 class _Reader:
     """A stream's other end."""
 
-    def __init__(self, request: web.Request, must_end: Callable[[], bool]) -> None:
+    def __init__(self, request: web.Request, token: Token, must_end: Callable[[], bool]) -> None:
+        self.token_name = token.name
         self.wake = asyncio.Event()
         self.response = web.StreamResponse(headers=_HEADERS)
         self._request = request
@@ -110,9 +112,13 @@ class _SessionsReader(_Reader):
     """Gets each change of the sessions that it wants."""
 
     def __init__(
-        self, request: web.Request, must_end: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+        self,
+        request: web.Request,
+        token: Token,
+        must_end: Callable[[], bool],
+        is_wanted: Callable[[StoredSession], bool],
     ) -> None:
-        super().__init__(request, must_end)
+        super().__init__(request, token, must_end)
         self._is_wanted = is_wanted
         #: Ids of the wanted sessions that were sent.
         self._shown: set[str] = set()
@@ -147,9 +153,10 @@ class _SessionsReader(_Reader):
 class EventStreams(SessionFollower[_Followed]):
     """All open streams of the process, and what they follow."""
 
-    def __init__(self, redis: RedisAccess, metrics: Metrics) -> None:
+    def __init__(self, redis: RedisAccess, metrics: Metrics, tokens: Tokens) -> None:
         super().__init__(redis)
         self._metrics = metrics
+        self._tokens = tokens
         self._streams_max = min(STREAMS_MAX, connections_max() * 2 // 5)
         self._open: set[_Reader] = set()
         #: Those that have got what there was before.
@@ -161,13 +168,17 @@ class EventStreams(SessionFollower[_Followed]):
             reader.end()
 
     async def send_sessions(
-        self, request: web.Request, must_end: Callable[[], bool], is_wanted: Callable[[StoredSession], bool]
+        self,
+        request: web.Request,
+        token: Token,
+        must_end: Callable[[], bool],
+        is_wanted: Callable[[StoredSession], bool],
     ) -> web.StreamResponse:
         """Send the live sessions, then their changes; may raise StoreError.
 
         `must_end`: whether the client has left, or lost its token.
         """
-        reader = _SessionsReader(request, must_end, is_wanted)
+        reader = _SessionsReader(request, token, must_end, is_wanted)
         with self._opened(reader):
             await self._wait_for_poll()
             # From here on, the reader gets each change.
@@ -183,6 +194,7 @@ class EventStreams(SessionFollower[_Followed]):
     async def send_log(
         self,
         request: web.Request,
+        token: Token,
         must_end: Callable[[], bool],
         session_id: str,
         last_id: str,
@@ -192,7 +204,7 @@ class EventStreams(SessionFollower[_Followed]):
 
         Raise `unknown` if there is neither, or StoreError.
         """
-        reader, read = _Reader(request, must_end), self._redis.limiter
+        reader, read = _Reader(request, token, must_end), self._redis.limiter
         with self._opened(reader):
             reads = await self._redis.reader()
             while True:
@@ -233,9 +245,12 @@ class EventStreams(SessionFollower[_Followed]):
 
     @contextmanager
     def _opened(self, reader: _Reader) -> Iterator[None]:
-        if len(self._open) >= self._streams_max:
+        share = self._tokens.share_of(self._streams_max)
+        own = sum(one.token_name == reader.token_name for one in self._open)
+        if len(self._open) >= self._streams_max or own >= share:
             self._metrics.streams_refused.inc()
-            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{self._streams_max} event streams are already open")
+            count, of = (own, " with this token") if own >= share else (len(self._open), "")
+            raise RequestError(ErrorType.TOO_MANY_STREAMS, f"{count} event streams are already open{of}")
         self._open.add(reader)
         self._metrics.streams.set(len(self._open))
         self.subscribe(reader.wake)

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.web.guard import protect
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token, Tokens, digest_of
 
@@ -65,6 +66,7 @@ class BearerAuthenticator:
             return None
         # How long a look-up takes may depend on the digest, from which no one can tell the token.
         if token := self.tokens.current.get(digest_of(text)):
+            protect(request)
             return token
         if wait_s := self._limiter.record(request.remote or ""):
             raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))

@@ -1,15 +1,25 @@
 """Guard of a server's connections: deadlines both ways, and a bound.
 
 It wraps aiohttp's protocol, and passes all bytes on unread. What it must know of requests, a middleware reports.
+
+Anyone may connect. A connection waits until its request is complete; where Twilio signs, until the signature is
+verified. If too many wait, the one that has waited longest is closed. The newest never is: it may be Twilio's.
 """
 
 import asyncio
 import resource
-from collections.abc import Collection
+from itertools import count
 from typing import cast
 
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
+from conferral.runtime.metrics import Metrics
+
+log = structlog.get_logger()
 
 #: Time to send a request's head, seconds: from connecting, or on a kept-alive connection from its first byte.
 HEAD_DEADLINE_S = 10.0
@@ -17,27 +27,80 @@ HEAD_DEADLINE_S = 10.0
 ANSWER_DEADLINE_S = 10.0
 #: Interval at which a server's connections are checked, seconds.
 CHECK_EVERY_S = 1.0
-#: Open connections of a server, count; at most half of the files that the process may open.
+#: Open connections of unknown senders, count; at most half of the files that the process may open. Half of them wait,
+#: the others have complete requests.
 CONNECTIONS_MAX = 1_000
 
 
 def connections_max() -> int:
-    """Return how many connections a server may have open."""
+    """Return how many connections of unknown senders a server may have open."""
     return min(CONNECTIONS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
+class Connections:
+    """A server's open connections."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log_limit = LogRateLimit(SystemClock().monotonic_s)
+        self._turns = count()
+        #: Those that may be closed for others.
+        self._waiting: set[Guard] = set()
+        self._protected: set[Guard] = set()
+
+    def add(self, guard: "Guard") -> None:
+        """Let a new connection wait; if too many do, close the oldest."""
+        guard.turn = next(self._turns)
+        self._waiting.add(guard)
+        if len(self._waiting) > max(1, connections_max() // 2):
+            min(self._waiting, key=lambda waiting: waiting.turn).abort()
+            self._metrics.connections_dropped.inc()
+            if dropped := self._log_limit.count("dropped", REFUSALS_LOG_EVERY_S):
+                log.warning("connections_dropped", count=dropped)
+
+    def protect(self, guard: "Guard", *, is_known: bool) -> None:
+        """Close the connection for no other until its request ends.
+
+        If its sender is unknown, do so only while few such requests run.
+        """
+        if is_known:
+            guard.turn = next(self._turns)  # its sender's next request is worth more than a stranger's first
+        if guard in self._waiting and (is_known or len(self._protected) < connections_max() // 2):
+            self._waiting.remove(guard)
+            self._protected.add(guard)
+
+    def wait(self, guard: "Guard") -> None:
+        """Let a connection wait again, in its old turn."""
+        if guard in self._protected:
+            self._protected.remove(guard)
+            self._waiting.add(guard)
+
+    def remove(self, guard: "Guard") -> None:
+        """Forget a connection."""
+        self._waiting.discard(guard)
+        self._protected.discard(guard)
+
+    async def check(self) -> None:
+        """Close connections with slow clients, until canceled."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            now_s = asyncio.get_running_loop().time()
+            for guard in (*self._waiting, *self._protected):
+                guard.check(now_s)
+
+
 class Guard(asyncio.Protocol):
-    """One connection: passes everything on to aiohttp's protocol.
+    """One connection: passes everything on to aiohttp's protocol."""
 
-    Args:
-        connections: All open connections of the server, the longest idle first.
-    """
-
-    def __init__(self, protocol: asyncio.Protocol, connections: dict["Guard", None]) -> None:
+    def __init__(self, protocol: asyncio.Protocol, connections: Connections) -> None:
         self._protocol = protocol
         self._connections = connections
+        #: Lower: it has waited longer.
+        self.turn = 0
         #: Whether a handler runs.
-        self.is_in_request = False
+        self._is_in_request = False
+        #: Requests begun since bytes arrived between two requests, count.
+        self._requests_at_once = 0
         #: Since when the rest of a head is awaited, seconds of the loop's clock; None between requests, and during one.
         self._head_since_s: float | None = None
         #: Since when the client has read nothing of an answer that waits for it, and how much waits.
@@ -48,16 +111,16 @@ class Guard(asyncio.Protocol):
         """Start the deadline of the first head; make room if there is none."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=0)  # `pause_writing` is called as soon as anything is not sent
-        self._connections[self] = None
-        if len(self._connections) > connections_max():
-            next(guard for guard in self._connections if not guard.is_in_request).abort()  # the new one is the last
+        self._connections.add(self)
         self._head_since_s = asyncio.get_running_loop().time()
         self._protocol.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Start the deadline of a head; see asyncio."""
-        if not self.is_in_request and self._head_since_s is None:
-            self._head_since_s = asyncio.get_running_loop().time()
+        if not self._is_in_request:
+            self._requests_at_once = 0
+            if self._head_since_s is None:
+                self._head_since_s = asyncio.get_running_loop().time()
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -77,12 +140,12 @@ class Guard(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; see asyncio."""
-        self._connections.pop(self, None)
+        self._connections.remove(self)
         self._protocol.connection_lost(exc)
 
     def abort(self) -> None:
         """Close the connection without sending the rest."""
-        self._connections.pop(self, None)
+        self._connections.remove(self)
         self.transport.abort()
 
     def check(self, now_s: float) -> None:
@@ -98,33 +161,59 @@ class Guard(asyncio.Protocol):
 
     def begin_request(self) -> None:
         """Start the request: its head is complete, within the deadline."""
-        self.is_in_request = True
+        self._is_in_request = True
+        self._requests_at_once += 1
         self._head_since_s = None
 
+    def protect(self, *, is_known: bool) -> None:
+        """Protect the request until its end."""
+        self._connections.protect(self, is_known=is_known)
+
     def end_request(self) -> None:
-        """End the request; the connection becomes the newest idle one."""
-        self.is_in_request = False
-        if self in self._connections:
-            self._connections[self] = self._connections.pop(self)
+        """End the request; the connection waits for the next one."""
+        self._is_in_request = False
+        self._connections.wait(self)
+
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether the client sent the request before the last one was answered."""
+        return self._requests_at_once > 1
 
 
-async def check_connections(connections: Collection[Guard]) -> None:
-    """Close connections with slow clients, until canceled."""
-    while True:
-        await asyncio.sleep(CHECK_EVERY_S)
-        now_s = asyncio.get_running_loop().time()
-        for guard in tuple(connections):
-            guard.check(now_s)
+def _guard_of(request: web.Request) -> Guard | None:
+    """Return the guard; None if the client has left, or in a test."""
+    guard = request.transport.get_protocol() if request.transport is not None else None
+    return guard if isinstance(guard, Guard) else None
+
+
+def protect(request: web.Request) -> None:
+    """Protect a request whose sender is known, by a signature or a token."""
+    if guard := _guard_of(request):
+        guard.protect(is_known=True)
 
 
 @web.middleware
 async def report_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Report to the connection's guard where a request begins and ends."""
-    guard = request.transport.get_protocol() if request.transport is not None else None
-    if not isinstance(guard, Guard):  # the client has left, or a test calls the handler
+    """Report to the connection's guard where a request begins and ends.
+
+    A request with a body is still incomplete. The second of two pipelined requests is the connection's last: no client
+    of ours sends any, and thousands in one packet would keep the process busy.
+    """
+    guard = _guard_of(request)
+    if guard is None:
         return await handler(request)
     guard.begin_request()
+    if not request.body_exists:
+        guard.protect(is_known=False)
     try:
-        return await handler(request)
+        response = await handler(request)
+    except web.HTTPException as error:
+        if guard.is_pipelined:
+            error.force_close()
+        raise
+    else:
+        if guard.is_pipelined:
+            response.force_close()
+        return response
     finally:
         guard.end_request()

@@ -39,6 +39,7 @@ STATUS = {
     "too-large": 413,
     "invalid": 422,
     "too-many": 429,
+    "internal": 500,
     "not-set-up": 503,
     "full": 503,
     "too-many-streams": 503,
@@ -86,6 +87,11 @@ class RequestError(ConferralError):
         if self.type in ("too-large", "timeout", "too-many-streams"):
             response.force_close()
         return response
+
+
+def internal_error() -> RequestError:
+    """Return the error for what no one has foreseen; the log has it."""
+    return RequestError("internal", "an unexpected error; the process's log has it")
 
 
 def json_response(body: object, status: int = 200) -> web.Response:

@@ -22,7 +22,7 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.guard import Guard, check_connections, report_requests
+from conferral.runtime.web.guard import Connections, Guard, report_requests
 
 log = structlog.get_logger()
 
@@ -61,10 +61,11 @@ async def run_server(
     Raises SettingsError if the port is taken, or needs privileges.
     """
     app.middlewares.insert(0, report_requests)
+    metrics = metrics or Metrics()
     options = {
         "access_log": None,  # it would contain query strings; the metrics count requests
         "keepalive_timeout": KEEPALIVE_S,
-        "logger": _ServerLog(metrics or Metrics()),
+        "logger": _ServerLog(metrics),
         **options,
     }
     # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
@@ -72,7 +73,7 @@ async def run_server(
     await runner.setup()
     make_protocol = runner.server
     assert make_protocol is not None
-    connections: dict[Guard, None] = {}
+    connections = Connections(metrics)
     loop = asyncio.get_running_loop()
     try:
         try:
@@ -81,7 +82,7 @@ async def run_server(
             )
         except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
-        checks = loop.create_task(check_connections(connections))
+        checks = loop.create_task(connections.check())
         try:
             yield int(server.sockets[0].getsockname()[1])
         finally:
@@ -121,6 +122,8 @@ class _ServerLog(logging.Logger):
 
     def handle(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, ConnectionResetError):
+            return  # the client has left before its request was complete, or its answer
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             self._count_malformed()
         elif error is not None:

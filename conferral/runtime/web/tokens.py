@@ -75,6 +75,10 @@ class Tokens:
     #: Why the last reload was refused; empty if it wasn't.
     problem: str = ""
 
+    def share_of(self, limit: int) -> int:
+        """Return how many of a number one token may take: half, if not alone."""
+        return limit if len(self.current) < 2 else limit // 2
+
     def have(self, token: Token) -> bool:
         """Whether no reload has removed or changed a token."""
         return self.current.get(token.digest) == token

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import orjson
 
+#: Levels of JSON that are read, count. Ours has a tenth. orjson reads 1,024 levels, but writes only 254 again.
+_LEVELS_MAX = 100
 #: The latest time that can be formatted, Unix milliseconds.
 _LATEST_MS = 253_402_300_799_000
 
@@ -58,9 +61,18 @@ def parse_texts(text: str) -> tuple[str, ...]:
 
 def _parse(text: str) -> Any:
     try:
-        return orjson.loads(text) if text else None
+        found = orjson.loads(text) if text else None
     except orjson.JSONDecodeError:
         return None
+    return None if text.count("[") + text.count("{") > _LEVELS_MAX and _is_too_deep(found) else found
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_LEVELS_MAX):
+        parts = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [*chain.from_iterable(parts)]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def int_of(raw: bytes | None) -> int:

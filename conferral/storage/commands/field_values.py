@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal
+from unicodedata import category
 from urllib.parse import parse_qsl, quote, urlencode
 
 from conferral.runtime.limits import (
@@ -38,8 +40,11 @@ DESTINATION_MAX = 512
 #: In characters. Source: Twilio docs, Participants subresource, "Custom parameters".
 PARAMS_MAX = 800
 
-#: Characters that show nothing or turn direction, so that two authors look the same. Source: Unicode, UAX #9.
-_INVISIBLE = "\\u061c\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff"
+#: Letters, marks, and symbols that show nothing. Source: Unicode, DerivedCoreProperties.txt,
+#: Default_Ignorable_Code_Point; U+2800 is a blank, too.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 #: Characters of a URL, except for `/?#` and the host's delimiters. Source: RFC 3986, appendix A.
 _URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _HTTP_URL = (
@@ -132,6 +137,17 @@ def _parse_ring_time(value: object) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
+def _check_visible(text: str, rule: str) -> str:
+    """Return a text without characters that show nothing or turn direction.
+
+    Two senders could look the same otherwise. Letters, marks, numbers, punctuation, symbols, and spaces are visible.
+    Source: Unicode, UAX #44, General_Category.
+    """
+    if _INVISIBLE.search(text) or any(one != " " and category(one)[0] not in "LMNPS" for one in text):
+        raise ValueError(rule)
+    return text
+
+
 def _normalize_destinations(text: str) -> str:
     destinations = [part.strip(" ") for part in text.split(",")]
     if len(set(destinations)) < len(destinations):
@@ -151,12 +167,15 @@ NEW_SESSION_ID = _text(
     rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"
 )
 #: The sender of a command appears in a log line.
-_SENDER = rf"[^/{NO_TEXT}{_INVISIBLE}]{{1,64}}"
-SENDER = _text(_SENDER, "must be 1 to 64 printable characters without /", 64)
+_SENDER = rf"[^/{NO_TEXT}]{{1,64}}"
+_SENDER_RULE = "must be 1 to 64 printable characters without /"
+_check_sender = partial(_check_visible, rule=_SENDER_RULE)
+SENDER = _text(_SENDER, _SENDER_RULE, 64, _check_sender)
 #: In the stream, where the API and the console put their token's name before the sender.
-AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", SENDER.rule, 129)
+AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", _SENDER_RULE, 129, _check_sender)
 #: A sender's own reference, such as a ticket's number.
-REF = _text(rf"[^{NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
+_REF_RULE = "must be 1 to 64 printable characters"
+REF = _text(rf"[^{NO_TEXT}]{{1,64}}", _REF_RULE, 64, partial(_check_visible, rule=_REF_RULE))
 DESTINATION = _text(
     rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )

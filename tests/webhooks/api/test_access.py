@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -9,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
 from conferral.runtime.web.json_requests import BODY_BYTES_MAX
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.webhooks.api.routes import ROUTES
 from tests.support.each import each
 from tests.support.hands import Hands
@@ -265,3 +267,15 @@ async def test_the_log_has_neither_ids_from_paths_nor_queries_nor_bodies(api, li
     assert [line["event"] for line in lines] == ["api_refused"] * 3
     assert "5550199" not in str(lines)
     assert {"url_path": "GET /sessions/{session}", "status": 404, "reason": "unknown"}.items() <= lines[0].items()
+
+
+async def test_an_unexpected_error_is_answered_as_json(api, monkeypatch):
+    async def fail(*_args, **_options):
+        raise ZeroDivisionError("with a number, +14155550123")
+
+    monkeypatch.setattr(SessionReader, "list_sessions", fail)
+    async with api.get("/sessions") as answer:
+        status, kind, text = answer.status, answer.content_type, await answer.text()
+
+    assert (status, kind) == (500, "application/json")
+    assert orjson.loads(text)["error"] == refusal("internal", "an unexpected error; the process's log has it")

@@ -11,6 +11,7 @@ from conferral.runtime.web import server
 from conferral.statemachine.events import COMMANDS
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import EVERYTHING, TokenFile
+from conferral.webhooks.api import streams
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.app import make_app
@@ -305,3 +306,25 @@ async def test_a_published_command_is_logged_with_the_tokens_name(opened, lines)
     api, _ = await opened(table("desk", ["end"]))
     await ask(api, "POST", f"/sessions/{CALLER}/commands", headers=bearer_of("desk"), json={"type": "end"})
     assert [line["token_name"] for line in lines if line["event"] == "command_published"] == ["desk"]
+
+
+# ---- event streams -----------------------------------------------------------------------------------------------
+
+
+async def test_one_of_several_tokens_takes_half_of_the_streams(opened, monkeypatch):
+    monkeypatch.setattr(streams, "STREAMS_MAX", 4)
+    api, _ = await opened(table("wall", ["read"]))
+    async with AsyncExitStack() as stack:
+
+        async def asked(name):
+            headers = (BEARER if name == "api" else bearer_of(name)) | {"Accept": "text/event-stream"}
+            answer = await stack.enter_async_context(api.get("/sessions", headers=headers))
+            return answer.status if answer.status == 200 else (await answer.json())["error"]
+
+        found = [await asked(name) for name in ("wall", "wall", "wall", "api", "api")]
+
+    assert [found[0], found[1], found[3], found[4]] == [200] * 4
+    assert (found[2]["type"], found[2]["reason"]) == (
+        "too-many-streams",
+        "2 event streams are already open with this token",
+    )

@@ -61,6 +61,16 @@ async def test_outcomes_are_typed_with_null_for_what_is_empty(api, store):
     jsonschema.Draft202012Validator(schema).validate({"outcomes": [first, second], "cursor": "1-1", "gap": False})
 
 
+async def test_an_outcome_that_is_nested_too_deeply_hides_no_other(api, store):
+    """orjson reads 1,024 levels, and writes 254."""
+    deep = '[{"to": ' + "[" * 300 + "]" * 300 + "}]"
+    await add(store, outcome(1, attempts=deep), outcome(2, attempts="[" * 102 + "]" * 102), outcome(3))
+
+    found = (await poll(api))["outcomes"]
+
+    assert [(one["id"], one["attempts"]) for one in found] == [("o-1", []), ("o-2", []), ("o-3", None)]
+
+
 async def test_polling_with_the_cursor_gets_each_outcome_once(api, store):
     assert await poll(api) == {"outcomes": [], "cursor": "0-0", "gap": False}
     assert await poll(api, "after=0-0") == {"outcomes": [], "cursor": "0-0", "gap": False}

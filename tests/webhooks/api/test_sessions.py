@@ -199,6 +199,19 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     }  # fmt: skip
 
 
+async def test_a_log_entry_that_is_nested_too_deeply_hides_no_other(api, store):
+    await put(store, session())
+    deep = '{"party": ' + "[" * 300 + "]" * 300 + "}"
+    effects = '[{"id": ' + "[" * 300 + "]" * 300 + "}]"
+    for number, fields in enumerate(({"details": deep}, {"effects": effects}, {"details": '{"party": "agent"}'})):
+        await store.xadd(KEYS.log(CALLER), entry(number, **fields))
+
+    _, body = await get(api, f"/sessions/{CALLER}/log")
+
+    shown = [(one["version"], one["details"], one["effects"]) for one in body["entries"]]
+    assert shown == [("0", {}, []), ("1", {}, []), ("2", {"party": "agent"}, [])]
+
+
 async def test_a_log_is_returned_page_by_page_the_oldest_entries_first(api, store):
     await put(store, session(), log=[entry(number) for number in range(4)])
 
