@@ -125,7 +125,6 @@ class Draft:
     event: Event
     now_ms: int
     policy: Policy
-    state: State = field(init=False)
     effects: list[Effect] = field(default_factory=list)
     reports: list[CommandReport] = field(default_factory=list)
     outcome_records: list[OutcomeRecord] = field(default_factory=list)
@@ -134,8 +133,14 @@ class Draft:
     #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = Outcome.STAYED
 
-    def __post_init__(self) -> None:
-        self.state = self.session.state
+    @property
+    def state(self) -> State:
+        """The session's state."""
+        return self.session.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.change(state=state)
 
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""

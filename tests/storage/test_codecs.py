@@ -283,7 +283,7 @@ def test_transfer_and_recording_read_as_people_expect():
 
 
 SESSION = Session(
-    "S1", State.CONFERENCED, Phase.NONE, version=4, timers={"age": 5},
+    "S1", State.CONFERENCED, Phase.CONNECTED, version=4, timers={"age": 5},
     parties={"agent": Party("agent", "agent-1", held=True, dial_id="d1"), "customer": Party("customer", "customer-1")},
     transfer=TransferState(1, TransferMode.WARM, "client:bob"),
 )  # fmt: skip
