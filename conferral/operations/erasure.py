@@ -296,7 +296,9 @@ def _sids_in(texts: Iterable[str]) -> set[str]:
 def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
     """Return the numbers of parties and transfer targets, as bare digits."""
     texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
-    texts += [outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "customer")]
+    texts += [
+        outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "agents", "customer")
+    ]
     return {number for text in texts for number in _NUMBER.findall(text)}
 
 
