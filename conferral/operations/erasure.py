@@ -40,7 +40,7 @@ _RECORDING_SID = re.compile(r"\bRE[0-9a-f]{32}\b")
 #: A phone number, and digits that may be one in text that can't be parsed.
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
 #: Fields of a command's hash that identify session, request, or sender. That the id was used stays recorded.
-_ERASED_COMMAND_FIELDS = ("session", "reason", "digest", "by")
+_ERASED_COMMAND_FIELDS = ("session", "reason", "code", "digest", "by")
 
 
 class ErasureRefused(ConferralError):  # noqa: N818  # not a failure: it is too early
