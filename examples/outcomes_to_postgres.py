@@ -11,8 +11,23 @@ from aiohttp import web
 from psycopg.types.json import Jsonb
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-TABLE = "CREATE TABLE IF NOT EXISTS outcomes (id text PRIMARY KEY, type text NOT NULL, data jsonb NOT NULL)"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcomes (id text PRIMARY KEY, type text NOT NULL, data jsonb NOT NULL);
+CREATE OR REPLACE VIEW calls AS SELECT  -- one row for each ended session
+  data->>'session' AS session, data->>'direction' AS direction, data->>'customer' AS customer,
+  data->>'number' AS number,  -- ours: which brand
+  data->>'reason' AS reason, (data->>'code')::int AS twilio_code, data->>'ref' AS ref,
+  (data->>'started_at')::timestamptz AS started_at, (data->>'ended_at')::timestamptz AS ended_at,
+  data->'agents' AS agents
+FROM outcomes WHERE type = 'session.ended'
+"""
 INSERT = "INSERT INTO outcomes VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING"
+
+
+async def set_up(_app: web.Application) -> None:
+    """Create the table and the view."""
+    async with await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]) as connection:
+        await connection.execute(SCHEMA)
 
 
 async def receive(request: web.Request) -> web.Response:
@@ -23,12 +38,12 @@ async def receive(request: web.Request) -> web.Response:
     except WebhookVerificationError:
         return web.Response(status=400)
     async with await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"]) as connection:
-        await connection.execute(TABLE)
         await connection.execute(INSERT, (request.headers["webhook-id"], event["type"], Jsonb(event["data"])))
     return web.Response(status=204)
 
 
 app = web.Application()
+app.on_startup.append(set_up)
 app.router.add_post("/outcomes", receive)
 
 if __name__ == "__main__":

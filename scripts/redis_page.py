@@ -88,10 +88,11 @@ def _log_table() -> str:
 
 def _fields() -> str:
     """Return what the fields mean that don't explain themselves."""
-    without_phase = "during a conversion, in a settled conference, and at the end"
+    without_phase = "during a conversion, and at the end"
     about = {
         "state": f"{words(State)}.",
-        "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}.",
+        "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}. "
+        "In a conference, `connected` does not mean that no one is on hold.",
         "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
         "number": "Our number that was called, or that the customer sees; empty if unknown. Browsers and SIP phones "
         "that called no number count as callers of `TWILIO_NUMBER`.",
@@ -125,7 +126,7 @@ def _example() -> Session:
         AGENT: Party(AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED),
     }
     return Session(
-        session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
-        conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id, number="+15550100",
-        parties=parties,
+        session_id, State.CONFERENCED, Phase.CONNECTED, version=9, created_at_ms=start_ms,
+        updated_at_ms=start_ms + 21_500, conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id,
+        number="+15550100", parties=parties,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.events.base import WHOLE_SECOND_MS
 from conferral.statemachine.guards.waiting_party import is_being_dialed
-from conferral.statemachine.parts import Attempt, Change, History
+from conferral.statemachine.parts import AgentLeg, AgentShare, Attempt, Change, History
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, bridge_dial, split_label
@@ -42,7 +42,7 @@ def facts_of(session: Session) -> dict[str, str]:
 
     `line`: the call was dialed and is connected. `gone`: the call was not dialed and is over. `in`: it is in that
     conference; its value is the party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`:
-    that transfer is running.
+    that transfer is running. `talks`: it is the agent's call, and agent and customer hear each other.
     """
     facts = {}
     for party in session.parties.values():
@@ -58,6 +58,8 @@ def facts_of(session: Session) -> dict[str, str]:
             facts[f"in {participant}"] = _role_of(party)
             if party.held:
                 facts[f"held {participant}"] = ""
+    if _agent_talks(session):
+        facts[f"talks {session.agent.call_sid}"] = ""
     if session.conference_sid:
         facts[f"conference {session.conference_sid}"] = ""
     if session.phase is Phase.PARKED:
@@ -65,6 +67,31 @@ def facts_of(session: Session) -> dict[str, str]:
     if session.running_transfer is not None:
         facts[f"transfer {session.running_transfer.number}"] = ""
     return facts
+
+
+def _agent_talks(session: Session) -> bool:
+    """Whether the agent and the customer hear each other."""
+    if not {AGENT, CUSTOMER} <= session.parties.keys() or not session.agent.call_sid:
+        return False
+    both = (session.agent, session.customer)
+    if session.is_in_bridge and session.phase is Phase.CONNECTED:
+        return not (session.dial_call_status or any(party.is_gone for party in both))
+    return all(party.in_conference and not (party.held or party.waits_for_start) for party in both)
+
+
+def _agents_after(before: Session, after: Session, agents: tuple[AgentLeg, ...]) -> tuple[AgentLeg, ...]:
+    """Return the agents' calls after an event: a new one, and a new hold."""
+    agent, customer = after.parties.get(AGENT), after.parties.get(CUSTOMER)
+    if agent is None or customer is None or not (agent.call_sid and agent.is_connected):
+        return agents
+    takes_part = agent.in_conference or (after.is_in_bridge and after.phase is Phase.CONNECTED)
+    if takes_part and all(one.call_sid != agent.call_sid for one in agents):
+        agents = (*agents, AgentLeg(agent.call_sid, agent.address))
+    was_held = CUSTOMER in before.parties and before.customer.held
+    # Parked callers, and those who wait for a blind transfer, are not on hold in this sense.
+    if customer.held and not was_held and after.phase in (Phase.CONNECTED, Phase.CONSULT):
+        agents = tuple(replace(one, holds=one.holds + (one.call_sid == agent.call_sid)) for one in agents)
+    return agents
 
 
 def _is_dialed(session: Session, party: Party) -> bool:
@@ -126,7 +153,8 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
     reported = [*_reported_by(event, after, at_ms)]
     sid = after.recording.sid if after.recording is not None else ""
     recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
-    if facts == earlier and not reported and recordings == history.recordings:
+    agents = _agents_after(before, after, history.agents)
+    if facts == earlier and not reported and (recordings, agents) == (history.recordings, history.agents):
         return history
     changes = [*history.changes]
     for change in reported:
@@ -138,9 +166,12 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
         is_over, was_over = fact not in facts, fact not in latest or latest[fact].is_over
         if is_over != was_over or (not is_over and latest[fact].role != facts[fact]):
             is_reported = (is_over or fact.startswith("gone ")) and _is_never_reported(after, fact)
-            changes.append(Change(now_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
+            # What an event implies happened with it, but after what is known of it.
+            implied_ms = max(at_ms, latest[fact].at_ms if fact in latest else 0)
+            noted_ms = implied_ms if fact.startswith("talks ") else now_ms
+            changes.append(Change(noted_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: (one.at_ms, one.number))
-    history = replace(history, changes=tuple(changes), recordings=recordings)
+    history = replace(history, changes=tuple(changes), recordings=recordings, agents=agents)
     return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
 
@@ -247,6 +278,7 @@ def _rates(facts: Mapping[str, str]) -> dict[str, int]:
         "conference": int("joined" in subjects),
         "alone": int(persons == 1 and not (subjects.keys() & {"dialing", "parked"})),
     }
+    rates |= {f"talk {call_sid}": 1 for call_sid in subjects.get("talks", ())}
     for number in subjects.get("transfer", ()):
         rates[f"hold {number}"] = int(customer_is_held)
         rates[f"consult {number}"] = int(customer_is_held and talking > 1)
@@ -277,7 +309,18 @@ def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
             durations["bridged"] = max(0, (joined_at_ms or end_ms) - answered_at_ms)
         if joined_at_ms:
             durations["conference"] = end_ms - joined_at_ms
+        record = replace(record, agents=_shares(history.agents, totals))
     return replace(record, durations=durations, attempts=attempts)
+
+
+def _shares(legs: Iterable[AgentLeg], totals: Mapping[str, int]) -> tuple[AgentShare, ...]:
+    """Return the agents' shares of a session: one for each address."""
+    shares: dict[str, AgentShare] = {}
+    for leg in legs:
+        known = shares.get(leg.address) or AgentShare(leg.address)
+        talk_ms = known.talk_ms + totals.get(f"talk {leg.call_sid}", 0)
+        shares[leg.address] = AgentShare(leg.address, talk_ms, known.holds + leg.holds)
+    return tuple(shares.values())
 
 
 def _end_ms(history: History, facts: Mapping[str, str], ended_at_ms: int) -> int:

@@ -294,7 +294,6 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     after = replace(
         after,
-        state=draft.state,
         state_since_ms=(
             draft.now_ms if moved or after.phase is not before.phase or not before.version else before.state_since_ms
         ),

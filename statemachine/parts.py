@@ -84,6 +84,23 @@ class Change(BaseRecord, frozen=True, gc=False):
     number: int = 0
 
 
+class AgentLeg(BaseRecord, frozen=True):
+    """A call of an agent who took part."""
+
+    call_sid: str
+    address: Hidden[str]
+    #: How often the customer was put on hold while this was the agent's call (count).
+    holds: int = 0
+
+
+class AgentShare(BaseRecord, frozen=True):
+    """What an outcome reports of an agent, over all of the agent's calls."""
+
+    address: Hidden[str]
+    talk_ms: int = 0
+    holds: int = 0
+
+
 class History(BaseRecord, frozen=True):
     """What outcomes report about a session; no decision reads it."""
 
@@ -96,6 +113,8 @@ class History(BaseRecord, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     #: SIDs.
     recordings: tuple[str, ...] = ()
+    #: In the order in which they took part.
+    agents: tuple[AgentLeg, ...] = ()
 
 
 class TransferState(BaseRecord, frozen=True):

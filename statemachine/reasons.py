@@ -143,7 +143,8 @@ def session_has_ended(draft: Draft) -> str:
 def one_side_is_gone(draft: Draft) -> str:
     """A party has hung up, or Redis has lost its call."""
     # Without a call SID, Conferral searches Twilio's call list for the agent, who talks.
-    is_searched = draft.session.phase is Phase.CONNECTED and not draft.session.parent.call_sid
+    is_talking = draft.session.is_in_bridge and draft.session.phase is Phase.CONNECTED
+    is_searched = is_talking and not draft.session.parent.call_sid
     return "Conferral is still looking for the agent's call" if is_searched else "one of the two parties has hung up"
 
 

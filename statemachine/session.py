@@ -353,7 +353,8 @@ class Session(BaseRecord, frozen=True):
     @property
     def is_in_bridge(self) -> bool:
         """Whether a plain `<Dial>` connects the parties, or rings one of them."""
-        return self.phase in (Phase.RINGING, Phase.CONNECTED) and self.opening is Opening.OVER
+        talks = self.phase is Phase.CONNECTED and self.state is State.BRIDGED
+        return self.opening is Opening.OVER and (talks or self.phase is Phase.RINGING)
 
     @property
     def customer_is_parent(self) -> bool:

@@ -19,10 +19,11 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """Substate of a session; `converting` and settled `conferenced` have none."""
+    """Substate of a session; `converting` and `ended` have none."""
 
     #: No one has answered yet: in `bridged`, or in a conference where a caller waits from the start.
     RINGING = "ringing"
+    #: The parties talk, in a bridge or in a settled conference; a command may have put one of them on hold.
     CONNECTED = "connected"
     #: A transfer in which all three talk.
     WARM = "warm"

@@ -9,7 +9,7 @@ import msgspec
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
-from conferral.statemachine.parts import Attempt, TransferState
+from conferral.statemachine.parts import AgentShare, Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
@@ -76,8 +76,9 @@ class OutcomeRecord(BaseRecord, frozen=True):
     durations: Mapping[str, int] = msgspec.field(default_factory=dict)
     #: Transfers: everyone who was rung. Sessions: for the call itself, and for its fallback.
     attempts: tuple[Attempt, ...] = ()
-    #: Sessions only: SIDs.
+    #: Sessions only: SIDs; and who took part as an agent.
     recordings: tuple[str, ...] = ()
+    agents: tuple[AgentShare, ...] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
@@ -125,7 +126,6 @@ class Draft:
     event: Event
     now_ms: int
     policy: Policy
-    state: State = field(init=False)
     effects: list[Effect] = field(default_factory=list)
     reports: list[CommandReport] = field(default_factory=list)
     outcome_records: list[OutcomeRecord] = field(default_factory=list)
@@ -134,8 +134,14 @@ class Draft:
     #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = Outcome.STAYED
 
-    def __post_init__(self) -> None:
-        self.state = self.session.state
+    @property
+    def state(self) -> State:
+        """The session's state."""
+        return self.session.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.change(state=state)
 
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""

@@ -1,12 +1,12 @@
 """Periods on the command line: `--since` and `--until`."""
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from conferral.runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock, start_of_day
 
 _SPAN = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -27,8 +27,10 @@ def parse_time(text: str, now: datetime) -> datetime:
             return (now - timedelta(**{_UNITS[span[2]]: int(span[1])})).astimezone()
         if text in ("today", "yesterday"):
             day = now.astimezone().date() - timedelta(days=text == "yesterday")
-            return datetime.combine(day, time()).astimezone()
-        return datetime.fromisoformat(text).astimezone()
+            return _in_this_zone(start_of_day(day))
+        found = datetime.fromisoformat(text)
+        # A time that the clocks skip has no offset of its own; its timestamp is the first moment that exists.
+        return found.astimezone() if found.tzinfo else _in_this_zone(found.timestamp())
     except (ValueError, OverflowError, OSError):
         raise ValueError(
             "must be ISO 8601 such as 2026-11-20T14:00 or 2026-11-20, a span such as 90m, 2h, or 7d, today, or "
@@ -38,7 +40,11 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 def local_now() -> datetime:
     """Return the current time in the machine's time zone."""
-    return datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC).astimezone()
+    return _in_this_zone(SystemClock().wall_ms() / 1000)
+
+
+def _in_this_zone(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC).astimezone()
 
 
 def _parse_option(text: str) -> datetime:

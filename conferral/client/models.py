@@ -116,6 +116,8 @@ class OutcomeRecord:
     attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     #: SIDs of a session's recordings.
     recordings: tuple[str, ...] = ()
+    #: A session's agents, as the stream has them: `address`, `talk_s`, and `holds`.
+    agents: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     #: Of a message, whose length is in seconds.
     recording_sid: str = ""
     duration_s: float = 0
@@ -127,7 +129,7 @@ class OutcomeRecord:
         """Parse an entry of the outcome stream."""
         known = {one.name for one in fields_of(cls)}
         found = {name: value for name, value in outcome_data(fields).items() if name in known and value is not None}
-        found |= {name: tuple(found.get(name, ())) for name in ("attempts", "recordings")}
+        found |= {name: tuple(found.get(name, ())) for name in ("attempts", "recordings", "agents")}
         found |= {name: parse_time(fields.get(name, "")) for name in ("started_at", "ended_at")}
         found["to"] = tuple(filter(None, fields.get("to", "").split(",")))
         return cls(**found | {"position": position})

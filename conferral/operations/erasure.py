@@ -41,7 +41,7 @@ _RECORDING_SID = re.compile(r"\bRE[0-9a-f]{32}\b")
 #: A phone number, and digits that may be one in text that can't be parsed.
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
 #: Fields of a command's hash that identify session, request, or sender. That the id was used stays recorded.
-_ERASED_COMMAND_FIELDS = ("session", "reason", "digest", "by")
+_ERASED_COMMAND_FIELDS = ("session", "reason", "code", "digest", "by")
 
 
 class ErasureRefused(ConferralError):  # noqa: N818  # not a failure: it is too early
@@ -299,7 +299,9 @@ def _sids_in(texts: Iterable[str]) -> set[str]:
 def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
     """Return the numbers of parties and transfer targets, as bare digits."""
     texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
-    texts += [outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "customer")]
+    texts += [
+        outcome.get(name, "") for outcome in outcomes for name in ("to", "landed_on", "attempts", "agents", "customer")
+    ]
     return {number for text in texts for number in _NUMBER.findall(text)}
 
 

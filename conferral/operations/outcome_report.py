@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
@@ -15,10 +15,16 @@ from conferral.operations import catalog, descriptions
 from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.text import join_words
+from conferral.statemachine.reasons import EndReason
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
 RESULTS = ("completed", "failed", "recalled", "cancelled")
+#: Modes of outcomes that are no transfers to another person: a parked call, and who retrieves it.
+PARK_MODES = frozenset({"park", "retrieve"})
+#: What became of parked calls, in JSON and in words; other results keep their name.
+PARKS = {"park": "parked", "retrieve": "retrieved"}
+EXPIRED = "expired"
 #: Results of attempts that no person took although they rang; a machine may have answered, or no one pressed the key.
 NOT_ANSWERED = frozenset({"no-answer", "no-confirmation", "answering-machine"})
 #: Durations whose distribution is shown: the key in JSON; an outcome's kind and field; and words.
@@ -52,6 +58,19 @@ class _Attempt(msgspec.Struct):
     rang_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+class _Agent(msgspec.Struct):
+    address: str | None = None
+    talk_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    holds: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+@dataclass(slots=True)
+class _AgentTotals:
+    calls: int = 0
+    talk_s: float = 0.0
+    holds: int = 0
+
+
 @dataclass(slots=True)
 class OutcomeReport:
     """The outcomes that ended within a period, counted."""
@@ -65,6 +84,12 @@ class OutcomeReport:
     kinds: Counter[str] = field(default_factory=Counter)
     #: By mode and result.
     transfers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: By what became of the parked call.
+    parks: Counter[str] = field(default_factory=Counter)
+    #: By our number (in full): `calls`, `transfers`, and `failed` of these.
+    numbers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    #: By address (in full).
+    agents: defaultdict[str, _AgentTotals] = field(default_factory=lambda: defaultdict(_AgentTotals))
     #: By destination (in full) and result.
     rung: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     #: The longest time that each destination rang, in seconds.
@@ -90,21 +115,31 @@ class OutcomeReport:
             self._seen.add(fields["id"])
             self._count(*parsed)
 
-    def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt]) -> None:
+    def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt], agents: Iterable[_Agent]) -> None:
         """Add one outcome, and the attempts of its transfer, to the totals."""
-        kind, result, reason = outcome["kind"], outcome.get("result") or "unknown", outcome.get("reason") or "unknown"
+        kind, reason = outcome["kind"], outcome.get("reason") or "unknown"
         self.kinds[kind] += 1
-        if kind == "transfer":
-            self.transfers[outcome.get("mode") or "unknown"][result] += 1
-            if result in FAILED:
-                self.failure_reasons[reason] += 1
+        is_park = kind == "transfer" and outcome.get("mode") in PARK_MODES
+        if is_park:
+            self._count_park(outcome)
+        elif kind == "transfer":
+            self._count_transfer(outcome)
         elif kind == "session":
             self.end_reasons[reason] += 1
             for key in MINUTES:
                 self.seconds[key] += outcome.get(f"{key}_s") or 0
+            if number := outcome.get("number"):
+                self.numbers[number]["calls"] += 1
         for key, (of_kind, name, _) in DURATIONS.items():
-            if kind == of_kind and (value_s := outcome.get(name)) is not None:
+            # After a failed transfer, the fallback answered, not the target.
+            is_of_fallback = key == "transfer_answer" and bool(outcome.get("landed_on"))
+            if kind == of_kind and not (is_park or is_of_fallback) and (value_s := outcome.get(name)) is not None:
                 self.durations[key].append(value_s)
+        for agent in agents:
+            shown = self.agents[agent.address or "unknown"]
+            shown.calls += 1
+            shown.talk_s += agent.talk_s or 0.0
+            shown.holds += agent.holds or 0
         if landed_on := outcome.get("landed_on"):
             self.landed_on[landed_on] += 1
         for attempt in attempts:
@@ -113,8 +148,24 @@ class OutcomeReport:
                 self.rung[to][attempt.result or "unknown"] += 1
                 self.longest_s[to] = max(self.longest_s[to], attempt.rang_s or 0.0)
 
-    def data(self, *, full: bool) -> dict[str, Any]:
-        """Return the report for JSON, with phone numbers masked unless `full`."""
+    def _count_park(self, outcome: Mapping[str, Any]) -> None:
+        mode, result = str(outcome["mode"]), outcome.get("result") or "unknown"
+        is_expired = (outcome.get("reason") or "").startswith(EndReason.PARK_TIMEOUT)
+        self.parks[EXPIRED if is_expired else PARKS[mode] if result == "completed" else result] += 1
+
+    def _count_transfer(self, outcome: Mapping[str, Any]) -> None:
+        result = outcome.get("result") or "unknown"
+        self.transfers[outcome.get("mode") or "unknown"][result] += 1
+        if result in FAILED:
+            self.failure_reasons[outcome.get("reason") or "unknown"] += 1
+        if number := outcome.get("number"):
+            self.numbers[number] += Counter(transfers=1, failed=int(result in FAILED))
+
+    def data(self, *, full: bool, zone: tzinfo | None = None) -> dict[str, Any]:
+        """Return the report for JSON, with phone numbers masked unless `full`.
+
+        Its times are in the given zone, by default the machine's.
+        """
         results: Counter[str] = sum(self.transfers.values(), Counter())
         rung = [
             {
@@ -126,11 +177,22 @@ class OutcomeReport:
             for to, counts in self.rung.items()
         ]  # fmt: skip
         return {
-            "since": _local(self.since_ms), "until": _local(self.until_ms),
+            "since": _local(self.since_ms, zone), "until": _local(self.until_ms, zone),
             "trimmed": self.is_trimmed, "malformed": self.kinds[""],
             "calls": self.kinds["session"], "voicemails": self.kinds["voicemail"],
             "results": {one: results[one] for one in (*RESULTS, *sorted(results.keys() - {*RESULTS})) if results[one]},
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
+            "parks": dict(self.parks.most_common()),
+            "numbers": [
+                {"number": descriptions.display_address(number, full=full),
+                 **{name: counts[name] for name in ("calls", "transfers", "failed")}}
+                for number, counts in sorted(self.numbers.items(), key=lambda one: (-one[1]["calls"], one[0]))
+            ],
+            "agents": [
+                {"address": descriptions.display_address(address, full=full), "calls": one.calls,
+                 "talk_s": round(one.talk_s, 3), "holds": one.holds}
+                for address, one in sorted(self.agents.items(), key=lambda one: (-one[1].talk_s, one[0]))
+            ],
             "rung": sorted(rung, key=lambda one: (-one["not_answered"], -one["longest_s"], one["to"])),
             "durations": {key: _distribution(values) for key, values in self.durations.items()},
             "landed_on": _worded(self.landed_on, {}, full=full),
@@ -156,15 +218,16 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
     }
 
 
-def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt]] | None:
-    """Return an entry's typed fields, and its attempts; None if malformed."""
+def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt], list[_Agent]] | None:
+    """Return an entry's typed fields, attempts, and agents; None if malformed."""
     data = outcome_data(fields)
     if not (data.get("id") and data.get("kind") and descriptions.parse_time_ms(fields.get("ended_at", ""))):
         return None
     if any(text and data[name] is None for name, text in fields.items()):
         return None
     try:
-        return data, msgspec.json.decode(fields.get("attempts") or "[]", type=list[_Attempt])
+        attempts = msgspec.json.decode(fields.get("attempts") or "[]", type=list[_Attempt])
+        return data, attempts, msgspec.json.decode(fields.get("agents") or "[]", type=list[_Agent])
     except msgspec.DecodeError:
         return None
 
@@ -181,9 +244,9 @@ async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> O
     return report
 
 
-def _local(at_ms: int) -> str:
-    """Return a time in the machine's time zone, with its offset."""
-    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone().isoformat()
+def _local(at_ms: int, zone: tzinfo | None) -> str:
+    """Return a time with its offset, by default in the machine's time zone."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone).isoformat()
 
 
 def _shown(iso_time: str) -> str:
@@ -198,11 +261,14 @@ def period_line(data: Mapping[str, Any]) -> str:
 def totals(data: Mapping[str, Any]) -> list[str]:
     """Return what happened, in a few sentences."""
     results, rung, answer = data["results"], data["rung"], data["durations"]["transfer_answer"]
-    if not (data["calls"] or results or data["voicemails"]):
+    if not (data["calls"] or results or data["voicemails"] or data["parks"]):
         return ["Nothing ended in this period."]
     found = join_words([f"{count:,} {name}" for name, count in results.items()], "and")
     counted = f"{_counted(data['calls'], 'call')} ended, and {_counted(sum(results.values()), 'transfer')}"
     sentences = [f"{counted}: {found}." if found else f"{counted}."]
+    if data["parks"]:
+        parked = join_words([f"{count:,} {name}" for name, count in data["parks"].items()], "and")
+        sentences.append(f"Parked calls: {parked}.")
     if data["voicemails"]:
         sentences.append(f"{_counted(data['voicemails'], 'message')} recorded.")
     if rung:
@@ -256,10 +322,22 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
     ]
     minutes = [(MINUTES[key], f"{value:,.1f}") for key, value in data["minutes"].items() if data["calls"]]
     of_rung = ("destination", ">not answered", ">answered", ">rung", ">longest ring", "otherwise")
+    agents = [
+        (one["address"], f"{one['calls']:,}", _minutes(one["talk_s"]), _minutes(one["talk_s"] / one["calls"]),
+         f"{one['holds']:,}")
+        for one in data["agents"]
+    ]  # fmt: skip
+    numbers = [
+        (one["number"], *(f"{one[name]:,}" for name in ("calls", "transfers", "failed"))) for one in data["numbers"]
+    ]
+    of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds")
+    of_numbers = ("number", ">calls", ">transfers", ">failed transfers")
     of_durations = ("", ">count", ">median", ">95%", ">longest")
     found = [
         Table("rung", "Who was rung, and who did not answer", of_rung, _cut(rung)),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
+        Table("agents", "Agents", of_agents, _cut(agents)),
+        Table("numbers", "Calls by number", of_numbers, _cut(numbers)),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
         _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)),
         _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
@@ -292,6 +370,10 @@ def _cut(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
 
 def _seconds(value_s: float | None) -> str:
     return f"{value_s or 0:,.1f} s"
+
+
+def _minutes(value_s: float) -> str:
+    return f"{value_s / 60:,.1f} min"
 
 
 def _counted(count: int, noun: str) -> str:

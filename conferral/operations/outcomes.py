@@ -29,6 +29,7 @@ _TYPED: Mapping[str, Callable[[str], Any]] = {
     **{f"{name}_s": _number_of for name in (*DURATIONS, "duration")},
     "code": _number_of,
     "attempts": parse_rows,
+    "agents": parse_rows,
     "recordings": lambda text: [*parse_texts(text)],
 }
 
@@ -36,7 +37,7 @@ _TYPED: Mapping[str, Callable[[str], Any]] = {
 def outcome_data(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return an outcome's `data`: a stream entry's fields, typed.
 
-    Seconds and `code` are numbers, `attempts` and `recordings` lists, the rest texts. An empty field is None.
+    Seconds and `code` are numbers, `attempts`, `agents`, and `recordings` lists, the rest texts. An empty one is None.
 
     >>> outcome_data({"kind": "voicemail", "duration_s": "12.5", "mode": "", "recordings": '["RE1"]'})
     {'kind': 'voicemail', 'duration_s': 12.5, 'mode': None, 'recordings': ['RE1']}

@@ -167,7 +167,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
 
 def held_parties(session: Session) -> list[str]:
     """Return the parties on confirmed hold, outside of a transfer."""
-    if session.state != State.CONFERENCED or session.phase:
+    if session.state != State.CONFERENCED or session.phase != Phase.CONNECTED:
         return []
     return [name for name, party in session.connected.items() if party.held]
 

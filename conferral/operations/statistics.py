@@ -64,7 +64,8 @@ def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> Sessio
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
     """Return statistics of the last hour's transfers, if still stored."""
     report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
-    transfers, failed = report.kinds["transfer"], report.failure_reasons.total()
+    transfers = sum(counts.total() for counts in report.transfers.values())
+    failed = report.failure_reasons.total()
     failed_percent = round(100 * failed / transfers, 1) if transfers else None
     answers = report.data(full=True)["durations"]["transfer_answer"]
     return TransferStats(transfers, failed, failed_percent, answers["p95_s"])

@@ -1,6 +1,8 @@
 """Clocks: the only module that reads the time."""
 
 import time
+from datetime import date, datetime, tzinfo
+from datetime import time as time_of_day
 from typing import Protocol
 
 #: Minimum step of Redis's clock, milliseconds; less is drift.
@@ -122,3 +124,11 @@ class RemoteClock:
     def now_ms(self) -> int | None:
         """Return its time, Unix milliseconds; None without a reading."""
         return None if self._offset_ms is None else int(self._clock.monotonic_s() * 1000 + self._offset_ms)
+
+
+def start_of_day(day: date, zone: tzinfo | None = None) -> float:
+    """Return a day's first moment, Unix seconds; by default, in this machine's zone.
+
+    Where the clocks skip midnight, that is later: the moment at which they do.
+    """
+    return datetime.combine(day, time_of_day(), zone).timestamp()

@@ -21,7 +21,7 @@ HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 #: What `read_warnings` may find: also the values of a metric's label.
 WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
 #: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
-SCHEMA_VERSIONS = {1: "the first version"}
+SCHEMA_VERSIONS = {1: "the first version", 2: "phase `connected` of a conference"}
 SCHEMA_VERSION = max(SCHEMA_VERSIONS)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from conferral.statemachine.durations import DURATIONS
-from conferral.statemachine.parts import Attempt
+from conferral.statemachine.parts import AgentShare, Attempt
 from conferral.statemachine.step import OutcomeRecord
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.connection.client import Client, run_or_raise
@@ -36,6 +36,7 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         if record.kind == "voicemail"
         else _to_json([_encode_attempt(one, record.ended_at_ms) for one in record.attempts]),
         "recordings": _to_json(record.recordings) if record.kind == "session" else "",
+        "agents": _to_json([_encode_agent(one) for one in record.agents]) if record.kind == "session" else "",
         "recording_sid": record.recording_sid,
         "duration_s": str(record.duration_s) if record.kind == "voicemail" else "",
         "started_at": to_iso(record.started_at_ms),
@@ -53,6 +54,10 @@ def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
         "rang_s": max(0, end_ms - attempt.started_at_ms) / 1000,
         "at": to_iso(attempt.started_at_ms),
     }
+
+
+def _encode_agent(agent: AgentShare) -> dict[str, Any]:
+    return {"address": agent.address, "talk_s": agent.talk_ms / 1000, "holds": agent.holds}
 
 
 def _seconds(duration_ms: int | None) -> str:

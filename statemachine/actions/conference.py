@@ -204,7 +204,7 @@ def settle_conference(draft: Draft, _event: Event) -> None:
     session = draft.session
     is_back = session.customer.in_conference
     draft.change(
-        phase=Phase.NONE,
+        phase=Phase.CONNECTED,
         first_to_leave="",
         # A customer who is not back yet still needs it, and a late repair may briefly take them out.
         open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
@@ -284,6 +284,7 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     is_inbound = session.customer.call_sid in callers or (session.customer.is_gone and not session.agent.call_sid)
     called = (one.called for one in event.participants if one.call_sid == session.customer.call_sid)
     draft.change(
+        phase=Phase.CONNECTED,
         direction=INBOUND if is_inbound else OUTBOUND,
         number=next(called, ""),
         first_to_leave=next((name for name in (CUSTOMER, AGENT) if session.parties[name].is_gone), ""),
@@ -347,8 +348,7 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
     # Labels are never reused, and no party's leaving may end the conference for the others.
     numbers = (split_label(seen.label)[1] for seen in unknown)
     draft.change(highest_label_number=max(draft.session.highest_label_number, *numbers))
-    # Without a phase, no one is waiting and no transfer runs: the conference is settled.
-    if draft.session.phase is Phase.NONE and len(guards.present_parties(draft.session)) > 1:
+    if guards.no_one_waits(draft) and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
     else:
         clear_end_on_exit(draft)
@@ -429,7 +429,7 @@ def _is_free_name(draft: Draft, named: Collection[str], name: str) -> bool:
 def _both_are_inside(draft: Draft, participants: Iterable[ParticipantSeen], named: Collection[str]) -> bool:
     """Whether customer and agent are in a settled conference, and stay."""
     session = draft.session
-    if session.running_transfer is not None or session.phase is not Phase.NONE or session.opening is not Opening.OVER:
+    if session.running_transfer is not None or not guards.no_one_waits(draft) or session.opening is not Opening.OVER:
         return False
     shown = (session.subject_of(one) for one in participants if not one.is_ringing)
     inside = {party.name for party in shown if party is not None and not (party.is_gone or party.is_leaving)}

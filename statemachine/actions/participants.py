@@ -43,7 +43,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     """Hold the party who waits alone in silence, to play ringing or music."""
     party, phase = not_none(guards.silent_party(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
-    audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
+    audio = {Phase.CONNECTED: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio)
 
 

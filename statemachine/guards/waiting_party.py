@@ -133,7 +133,12 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
 def is_settled(draft: Draft) -> bool:
     """Whether a conference has no transfer, opening, or parked call."""
     session = draft.session
-    return draft.state is State.CONFERENCED and session.phase is Phase.NONE and session.opening is Opening.OVER
+    return draft.state is State.CONFERENCED and session.phase is Phase.CONNECTED and session.opening is Opening.OVER
+
+
+def no_one_waits(draft: Draft) -> bool:
+    """Whether no one waits, and no transfer runs: settled, or converting."""
+    return draft.session.phase is Phase.NONE or is_settled(draft)
 
 
 def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:

@@ -12,8 +12,8 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: how the customer is served. A transfer begins as `WARM` (all three talk), `CONSULT` (agent and target talk, the
   customer is on hold until a `swap` or `merge`), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`,
-  `RECALL`, `FALLBACK`, and `VOICEMAIL` have no agent either. A bridge is `RINGING`, then `CONNECTED`. `SETTLED` is no
-  phase: no one waits, and no transfer runs. No column shows the next phase: actions set it.
+  `RECALL`, `FALLBACK`, and `VOICEMAIL` have no agent either. A bridge is `RINGING`, then `CONNECTED`; a conference is
+  `CONNECTED` when it is settled: no one waits, and no transfer runs. No column shows the next phase: actions set it.
 - The transfer's status, which few rows need: after a `merge`, the phase stays `CONSULT` (`when.is_merged`).
 - Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
   requests one update per party. `held` is what Twilio has confirmed, and only that lets a transfer go on.

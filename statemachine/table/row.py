@@ -28,9 +28,9 @@ Stage = TransferStage | Opening
 Stages = tuple[Stage, ...]
 Source = frozenset[State] | Stage | Stages
 Phases = frozenset[Phase]
-#: In the order of `Phase`; they combine like states. `SETTLED` is `Phase.NONE`.
-RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, VOICEMAIL, SETTLED = (
-    frozenset({phase}) for phase in Phase
+#: In the order of `Phase`; they combine like states.
+RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, FALLBACK, VOICEMAIL = (
+    frozenset({phase}) for phase in Phase if phase
 )
 #: The agent takes part.
 WITH_AGENT = WARM | CONSULT

@@ -150,7 +150,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(O.DIALING,    ANY,       on.Automatic, when.expected_party_takes_part,    O.OVER,                 (do.finish_call, do.unhold_all, do.settle_conference)),
     # Redis lost the end of a park, or the start of a transfer.
     Row(C,            PARKED,    on.Automatic, when.parked_call_was_retrieved,    STAY,                   (do.unhold_all, do.settle_conference)),
-    Row(C,            SETTLED,   on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
+    Row(C,            CONNECTED, on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(IN_VOICEMAIL, ANY,       on.Automatic, when.voicemail_is_over,            E,                      do.end_voicemail),
     Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
     Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),

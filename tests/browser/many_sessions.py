@@ -94,7 +94,7 @@ def hostile(number: int, name: str, now_ms: int) -> Session:
     )
     return replace(
         made,
-        phase=Phase.NONE,
+        phase=Phase.CONNECTED,
         parties=parties,
         transfer=transfer,
         conference_sid=name,

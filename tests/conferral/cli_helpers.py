@@ -117,7 +117,7 @@ def ended(session_id=CALL):
 
 
 def conferenced(session_id=CALL):
-    session = make_session(session_id, state=State.CONFERENCED, phase=Phase.NONE)
+    session = make_session(session_id, state=State.CONFERENCED, phase=Phase.CONNECTED)
     parties = {name: replace(party, in_conference=True) for name, party in session.parties.items()}
     return replace(session, parties=parties)
 

@@ -60,7 +60,10 @@ def test_done_command_reports_new_state_and_next_step(run, redis):
     ran = run("convert", AGENT_CALL, "--id", "mine")
 
     assert ran.code == 0
-    assert ran.out == f"converted; {CALL} is now conferenced\ncustomer +…23 and agent client:alice are talking\n"
+    assert (
+        ran.out
+        == f"converted; {CALL} is now conferenced (connected)\ncustomer +…23 and agent client:alice are talking\n"
+    )
     assert ran.err.endswith(f"conferral transfer {CALL} --to ADDRESS --mode consult (transfers the customer)\n")
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
@@ -90,7 +93,12 @@ def test_done_command_shows_its_reason_and_returns_its_outcome_in_json(run, redi
 
 
 def test_failed_command_reports_the_session_state(run, redis):
-    failed = {"state": "conferenced", "phase": "", "party.customer.held": "false", "party.target.status": "left"}
+    failed = {
+        "state": "conferenced",
+        "phase": "connected",
+        "party.customer.held": "false",
+        "party.target.status": "left",
+    }
     consult(redis, **failed, **{"transfer.status": "failed", "transfer.stage": "over"})
     decide(redis, "mine", "failed", "no-answer")
 
@@ -99,7 +107,7 @@ def test_failed_command_reports_the_session_state(run, redis):
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.splitlines() == [
         "transfer failed: no-answer",
-        f"  {CALL} is conferenced",
+        f"  {CALL} is conferenced (connected)",
         "  customer +…23 and agent client:alice are talking",
     ]
     in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")

@@ -186,7 +186,7 @@ async def test_sessions_are_read_with_parties_and_transfer(client, redis):
 
 
 async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
-    put(redis, make_session("NEWER", created_at_ms=CREATED_MS + 5_000, state=State.CONFERENCED, phase=Phase.NONE))
+    put(redis, make_session("NEWER", created_at_ms=CREATED_MS + 5_000, state=State.CONFERENCED, phase=Phase.CONNECTED))
     put(redis, ended("GONE"))
 
     async def ids(*given, **more):

@@ -156,7 +156,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         "customer +…23 and agent client:bob are talking",
         "-",
         '"state":',
-        "In conference for",
+        "In conference (connected) for",
         "ended CA",
     ]
     for answer, says in zip(answers, expected, strict=True):

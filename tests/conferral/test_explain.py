@@ -44,7 +44,7 @@ def test_explain_says_what_failed_and_what_helps(run: Run, busy_call: Session) -
     ran = run("explain", CUSTOMER_CALL)
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"session         {CUSTOMER_CALL}\n\nIn conference for ")
+    assert ran.out.startswith(f"session         {CUSTOMER_CALL}\n\nIn conference (connected) for ")
     assert "Customer +…23 and agent client:alice are talking.\n" in ran.out
     assert "First failure\n  00:16:42 UTC  target was busy\n" in ran.out
     assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries another target\n" in ran.out

@@ -61,7 +61,7 @@ async def test_flask_app_chooses_the_agent_and_offers_a_callback_if_they_are_bus
                 bob = await system.dialed(BOB)
                 if is_answered:
                     await system.until_talk(customer, bob)
-                    session = await system.until(customer.sid, state="conferenced", phase="")
+                    session = await system.until(customer.sid, state="conferenced", phase="connected")
                     assert session["ref"] == f"call-{customer.sid[-6:]}"
                     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
                 else:
@@ -117,7 +117,7 @@ async def test_bot_hands_over_with_a_summary_of_what_the_caller_said(redis_serve
         system.sandbox.script_bot(handoff_data=said[-1]["handoffData"])
         async with run_server(example.make_app(), "127.0.0.1", port, shutdown_s=1):
             customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{url}/voice")
-            await system.until(customer.sid, state="conferenced", phase="")
+            await system.until(customer.sid, state="conferenced", phase="connected")
         agent = await system.agent_leg(customer)
         await system.until_talk(customer, agent)
         assert "said Order number: seven. The caller says: I want to change it" in system.sounds(agent)

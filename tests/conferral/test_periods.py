@@ -2,10 +2,12 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from conferral.cli.periods import parse_time
+from conferral.runtime.clock import start_of_day
 from tests.support.each import each
 
 #: Half past two at night in Berlin; in UTC, the day before.
@@ -43,6 +45,22 @@ def test_times_are_understood(text, expected):
 def test_other_texts_are_refused_with_the_valid_forms(text):
     with pytest.raises(ValueError, match="90m, 2h, or 7d, today, or yesterday"):
         parse_time(text, NOW)
+
+
+@each("zone, day, start", [
+    ("Africa/Cairo", "2026-04-24", "2026-04-24T01:00:00+03:00"),
+    ("America/Havana", "2026-03-08", "2026-03-08T01:00:00-04:00"),
+    ("America/Santiago", "2026-09-06", "2026-09-06T01:00:00-03:00"),
+    ("Asia/Beirut", "2026-03-29", "2026-03-29T01:00:00+03:00"),
+    ("America/Havana", "2026-11-01", "2026-11-01T00:00:00-04:00"),
+])  # fmt: skip
+def test_a_day_without_midnight_starts_with_the_first_moment_that_exists(monkeypatch, zone, day, start):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    noon = datetime.fromisoformat(f"{day}T17:00:00+00:00")
+    assert parse_time("today", noon).isoformat() == parse_time(day, noon).isoformat() == start
+    assert parse_time("yesterday", noon + timedelta(days=1)).isoformat() == start
+    assert start_of_day(noon.date(), ZoneInfo(zone)) == datetime.fromisoformat(start).timestamp()
 
 
 def test_a_day_starts_at_midnight_also_when_clocks_change():

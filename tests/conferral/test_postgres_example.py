@@ -6,12 +6,13 @@ import pwd
 import shutil
 import subprocess
 from pathlib import Path
+from unittest.mock import ANY
 
 import psycopg
 import pytest
 from aiohttp import web
 
-from tests.support.local_system import LocalSystem
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.ports import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "outcomes_to_postgres.py"
@@ -97,5 +98,8 @@ async def test_outcomes_of_a_call_are_stored_once(redis_server, postgres, monkey
             await system.eventually(is_sent, "the repetition is sent")
             ((name, kind, data),) = await stored()
             assert (name, kind, data["session"]) == (fields[b"id"].decode(), "session.ended", customer.sid)
+            async with await psycopg.AsyncConnection.connect(postgres) as connection:
+                row = await (await connection.execute("SELECT session, customer, number, agents FROM calls")).fetchone()
+            assert row == (customer.sid, CUSTOMER, NUMBER, [{"address": AGENT, "talk_s": ANY, "holds": 0}])
     finally:
         await runner.cleanup()

@@ -35,6 +35,13 @@ async def test_a_page_shows_today_with_plots(console, today):
     assert PHONE not in text
 
 
+@pytest.mark.parametrize("zone, offset", [("Pacific/Kiritimati", r"\+14:00"), ("Nowhere/Land", r"[+-]\d\d:\d\d")])
+async def test_the_days_are_the_reader_s_if_the_zone_is_known(console, today, zone, offset):
+    text = await (await console.get(f"/report?zone={zone}")).text()
+    assert re.search(rf"\d 00:00{offset} to \S+ \d\d:\d\d{offset}", text)
+    assert ("zone=Pacific%2FKiritimati" in text) == (zone == "Pacific/Kiritimati")
+
+
 async def test_yesterday_has_a_page_of_its_own(console, redis):
     start = datetime.combine(datetime.now().astimezone().date(), datetime.min.time()).astimezone()
     noon, other = (round((start - timedelta(hours=hours)).timestamp() * 1000) for hours in (12, 60))

@@ -75,7 +75,7 @@ class ConferenceStart:
 
     async def talks(self) -> CallHandle:
         """Waits until the two talk, and the session is one like any other; returns the other one's leg."""
-        await self.until(state="conferenced", phase="")
+        await self.until(state="conferenced", phase="connected")
         leg = await self.system.leg(self.id, self.way.awaited)
         await self.system.until_talk(self.waiter, leg)
         self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})

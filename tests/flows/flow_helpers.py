@@ -55,7 +55,7 @@ async def talking(system: LocalSystem, direction: str = "inbound", *, conference
 async def goes_on_and_ends(system: LocalSystem, customer: CallHandle, agent: CallHandle) -> None:
     """Customer and agent talk as before, until they are hung up."""
     await system.until_talk(customer, agent)
-    await system.until(customer.sid, state="conferenced", phase="")
+    await system.until(customer.sid, state="conferenced", phase="connected")
     await system.ended_by_command(customer.sid)
 
 

@@ -52,7 +52,7 @@ async def test_a_command_waits_for_the_key(redis_server, tmp_path):
         await system.until(customer.sid, **{"party.agent.status": "confirming"})
         command_id = await system.begins("convert", customer.sid)
         agent.press("1")
-        await system.until(customer.sid, state="conferenced", phase="")
+        await system.until(customer.sid, state="conferenced", phase="connected")
         assert (await system.outcome_of(command_id)).status == "done"
         await system.until_talk(customer, agent)
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
@@ -66,7 +66,7 @@ async def test_a_machine_that_twilio_detects_takes_no_transfer(system, kind):
     await system.failed("answering-machine", "transfer", talk.session, to=TARGET, mode="warm", amd="true")
     (dial,) = system.dial_requests(TARGET)
     assert dial.get("MachineDetection") == "Enable"
-    await system.until(talk.session, state="conferenced", phase="")
+    await system.until(talk.session, state="conferenced", phase="connected")
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 

@@ -101,7 +101,7 @@ async def test_the_next_place_follows_a_voicemail_that_twilio_can_not_run(system
     system.sandbox.faults.next_rest("POST", f"/Calls/{customer.sid}", status=400, code=12100)
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
-    await system.until(customer.sid, state="conferenced", phase="")
+    await system.until(customer.sid, state="conferenced", phase="connected")
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 

@@ -64,7 +64,7 @@ async def test_the_next_place_takes_a_call_that_rang_out_on_a_bridge(system):
     customer = await system.customer_calls()
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
-    session = await system.until(customer.sid, state="conferenced", phase="")
+    session = await system.until(customer.sid, state="conferenced", phase="connected")
     assert (session["party.agent.address"], session["party.agent-1.left_reason"]) == (CAROL, "no-answer")
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
     (ended,) = await system.outcomes()
@@ -101,7 +101,7 @@ async def test_a_message_follows_a_transfer_and_someone_takes_the_caller_out_of_
     await system.done("retrieve", talk.session, to=CAROL)
     carol = await system.dialed(CAROL)
     await system.until_talk(talk.customer, carol)
-    await system.until(talk.session, state="conferenced", phase="")
+    await system.until(talk.session, state="conferenced", phase="connected")
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
     assert (await system.outcomes())[0]["landed_on"] == "voicemail"
 

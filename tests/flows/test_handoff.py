@@ -74,7 +74,7 @@ async def test_an_app_moves_a_live_call_to_a_hand_off_and_the_call_comes_back_a_
     customer.move(url=f"{system.public_url}/voice/handoff?to={CAROL}")
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
-    second = await system.until(f"{customer.sid}-2", state="conferenced", phase="")
+    second = await system.until(f"{customer.sid}-2", state="conferenced", phase="connected")
     assert second["party.agent.address"] == CAROL
     assert (await system.until(customer.sid, state="ended"))["end_reason"] == "moved"
     await system.ended_by_hang_up(customer, f"{customer.sid}-2", "customer-left")
@@ -101,6 +101,6 @@ async def test_a_queued_caller_is_handed_to_a_person(system, queue, by):
         customer.move(url=leads_to)
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
-    session = await system.until(customer.sid, state="conferenced", phase="")
+    session = await system.until(customer.sid, state="conferenced", phase="connected")
     assert session["party.agent.address"] == CAROL
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")

@@ -37,7 +37,9 @@ async def test_consult_at_the_limit_gives_the_customer_back_to_the_agent(system)
     await system.begins("transfer", talk.session, to=TARGET, mode="consult")
     target = await system.dialed(TARGET)
 
-    session = await system.until(talk.session, state="conferenced", phase="", **{"transfer.reason": "hold-limit"})
+    session = await system.until(
+        talk.session, state="conferenced", phase="connected", **{"transfer.reason": "hold-limit"}
+    )
     assert session["transfer.status"] == "failed"
     await system.until_talk(talk.customer, talk.agent)
     heard_by_target = [sound for sound in system.sounds(target) if isinstance(sound, frozenset)]

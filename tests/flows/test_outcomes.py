@@ -11,9 +11,9 @@ from tests.support.phones import answers, busy, presses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 FIELDS = [
-    "id", "kind", "session", "by", "ref", "result", "reason", "mode", "to", "landed_on", "hold_s", "consult_s",
-    "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "attempts", "recordings",
-    "recording_sid", "duration_s", "started_at", "ended_at",
+    "id", "kind", "session", "by", "ref", "customer", "number", "direction", "result", "reason", "code", "mode", "to",
+    "landed_on", "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s",
+    "attempts", "recordings", "agents", "recording_sid", "duration_s", "started_at", "ended_at",
 ]  # fmt: skip
 ATTEMPT = ["to", "label", "result", "rang_s", "at"]
 
@@ -81,6 +81,10 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
     assert [(one["kind"], one["result"]) for one in await published(system)] == [
         ("transfer", "completed"), ("session", "ended"),
     ]  # fmt: skip
+    agents = orjson.loads((await published(system))[-1]["agents"])
+    assert [list(one) for one in agents] == [["address", "talk_s", "holds"]] * 2
+    assert [one["address"] for one in agents] == [AGENT, TARGET]
+    assert [one["holds"] for one in agents] == [int(mode == "consult"), 0]
 
 
 @pytest.mark.system(speed=20)

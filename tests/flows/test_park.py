@@ -147,7 +147,7 @@ async def test_parked_call_returns_to_the_parking_agent_who_hears_why(system):
     assert system.sounds(back) == [COMING_BACK, frozenset({talk.customer.sid})]
     assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
     assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
-    session = await system.until(talk.session, state="conferenced", phase="")
+    session = await system.until(talk.session, state="conferenced", phase="connected")
     assert session["party.agent.call_sid"] == back.sid
     assert await transfers(system) == [("park", "", "completed", ""), ("park", AGENT, "recalled", "park-timeout")]
     await system.ended_by_hang_up(back, talk.session, "agent-left")
@@ -171,7 +171,7 @@ async def test_fallback_gets_the_parked_call_where_configured(system):
     talk = await parked(system)
     second = await system.dialed(SECOND)
     await system.until_talk(talk.customer, second)
-    session = await system.until(talk.session, state="conferenced", phase="")
+    session = await system.until(talk.session, state="conferenced", phase="connected")
     assert session["party.agent.call_sid"] == second.sid
     assert system.sandbox.request_log.dials_to(AGENT) == 1
     assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")

@@ -31,7 +31,7 @@ async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
     talk = await talking(system, conferenced=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=500, count=99, Hold="true")
     await system.failed("hold-failed", "park", talk.session)
-    session = await system.until(talk.session, state="conferenced", phase="")
+    session = await system.until(talk.session, state="conferenced", phase="connected")
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "hold-failed")
     assert talk.agent.status == "in-progress"
     await system.until_hears(talk.customer, [talk.agent])

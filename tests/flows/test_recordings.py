@@ -179,7 +179,7 @@ async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_no
     await system.failed("recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
     assert system.sandbox.calls_of(TARGET) == []
     await system.until_hears(trio["customer"], [trio["agent"]])
-    await trio.until(state="conferenced", phase="")
+    await trio.until(state="conferenced", phase="connected")
     await system.ended_by_command(trio.id)
 
 

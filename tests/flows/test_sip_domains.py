@@ -146,7 +146,7 @@ async def agent_called_in(system, address):
         call = await system.sandbox.call_from_browser(address.removeprefix("client:"), CUSTOMER)
     customer = await system.dialed(CUSTOMER)
     await system.until_talk(call, customer)
-    await system.until(call.sid, state="conferenced", phase="")
+    await system.until(call.sid, state="conferenced", phase="connected")
     return call, customer
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.redis
 async def talk_again(trio: ThreePartyCall, mode: str) -> None:
     """Customer and agent go on as before the transfer, and leaving ends the conference again."""
     ends = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
-    session = await trio.until(state="conferenced", phase="", **ends)
+    session = await trio.until(state="conferenced", phase="connected", **ends)
     assert not held(session)
     await trio.talk("customer", "agent")
     assert mode == "warm" or trio.kept_apart(), trio.heard()

@@ -49,7 +49,7 @@ async def talks(system: LocalSystem, way: str, caller: CallHandle, number: int) 
     if way == "bridge":
         await system.until(session, state="bridged", phase="connected")
     else:
-        await system.until(session, state="conferenced", phase="")
+        await system.until(session, state="conferenced", phase="connected")
     leg = await system.leg(session, "customer" if way == "client" else "agent")
     await system.until_talk(caller, leg)
     return leg

@@ -41,7 +41,7 @@ async def test_caller_waits_with_music_until_the_key_is_pressed(system):
     await system.sandbox.wait_until(lambda: agent.record.gather and QUESTION in system.sounds(agent))
     agent.press("1")
     await system.until_talk(customer, agent)
-    await system.until(customer.sid, state="conferenced", phase="")
+    await system.until(customer.sid, state="conferenced", phase="connected")
     assert system.sounds(agent) == [QUESTION, frozenset([customer.sid])]
     assert (system.dials_to(PHONE), system.dials_to(BOB)) == (1, 0)
     await system.ended_by_hang_up(agent, customer.sid, "agent-left")

@@ -148,7 +148,7 @@ def _check_belief(session: Session, legs: tuple[Leg, ...]) -> None:
         if session.phase is not Phase.CONNECTED or any(leg.conference_sid for leg in legs):
             raise BrokenLawError("a session waits for something", f"it is bridged, {session.phase}")
         return
-    is_settled = session.state is State.CONFERENCED and session.phase is Phase.NONE
+    is_settled = session.state is State.CONFERENCED and session.phase is Phase.CONNECTED
     transfer = session.transfer
     talks = (
         session.state is State.TRANSFERRING

@@ -100,7 +100,7 @@ def test_last_conference_party_is_alone_despite_listeners() -> None:
 
 def test_failed_transfer_is_shown_for_five_minutes() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
-    fields |= {"state": "conferenced", "phase": "", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
+    fields |= {"state": "conferenced", "phase": "connected", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
 
     found = attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
 
@@ -122,7 +122,7 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
 
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
-    talking = fields | {"state": "conferenced", "phase": "", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
+    talking = fields | {"state": "conferenced", "phase": "connected", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
     waiting = talking | {"phase": "parked"}
     fine = {name: value for name, value in talking.items() if not name.startswith("transfer.")}
 

@@ -102,6 +102,49 @@ def test_tables_have_the_same_numbers_most_unanswered_first(day):
     }
 
 
+def test_parked_calls_are_no_transfers_and_a_recall_s_answer_is_no_target_s():
+    report = report_of(
+        transfer(AT_MS, "completed", mode="park", hold_s="9"),
+        transfer(AT_MS, "completed", mode="park"),
+        transfer(AT_MS, "completed", attempt(BOB), mode="retrieve", answer_s="2"),
+        transfer(AT_MS, "recalled", mode="park", reason="park-timeout", landed_on="recall", answer_s="3"),
+        transfer(AT_MS, "failed", mode="park", reason="hold-failed"),
+        transfer(AT_MS, "recalled", attempt(BOB, "busy"), reason="busy", landed_on="recall", answer_s="40"),
+        transfer(AT_MS, "completed", attempt(BOB), answer_s="5"),
+    )
+    data = report.data(full=False)
+    assert data["parks"] == {"parked": 2, "retrieved": 1, "expired": 1, "failed": 1}
+    assert (data["results"], data["failure_reasons"]) == ({"completed": 1, "recalled": 1}, {"busy": 1})
+    assert (data["durations"]["transfer_answer"]["count"], data["durations"]["transfer_answer"]["longest_s"]) == (1, 5)
+    assert data["durations"]["hold"]["count"] == 0
+    assert "Parked calls: 2 parked, 1 retrieved, 1 expired, and 1 failed." in totals(data)
+
+
+def test_agents_and_our_numbers_have_tables():
+    agents = '[{"address":"client:alice","talk_s":90,"holds":2},{"address":"+14155550145","talk_s":30.5,"holds":0}]'
+    report = report_of(
+        session(AT_MS, agents=agents, number="+14155550100"),
+        session(AT_MS, agents='[{"address":"client:alice","talk_s":30,"holds":0}]', number="+14155550101"),
+        session(AT_MS, number="+14155550101"),
+        transfer(AT_MS, "failed", number="+14155550101", reason="busy"),
+        transfer(AT_MS, number="+14155550101"),
+    )
+    data = report.data(full=True)
+    assert data["agents"] == [
+        {"address": "client:alice", "calls": 2, "talk_s": 120, "holds": 2},
+        {"address": "+14155550145", "calls": 1, "talk_s": 30.5, "holds": 0},
+    ]
+    assert data["numbers"] == [
+        {"number": "+14155550101", "calls": 2, "transfers": 2, "failed": 1},
+        {"number": "+14155550100", "calls": 1, "transfers": 0, "failed": 0},
+    ]
+    found = {table.name: [tuple(row) for row in table.rows] for table in tables(report.data(full=False))}
+    assert found["agents"] == [
+        ("client:alice", "2", "2.0 min", "1.0 min", "2"), ("+…45", "1", "0.5 min", "0.5 min", "0"),
+    ]  # fmt: skip
+    assert found["numbers"] == [("+…01", "2", "2", "1"), ("+…00", "1", "0", "0")]
+
+
 def test_json_has_stable_keys_and_masked_numbers(day):
     data = day.data(full=False)
 
@@ -169,6 +212,7 @@ def test_repetitions_and_other_periods_do_not_count():
         {"attempts": '[{"to": "client:bob", "result": []}]'},
         {"attempts": '[{"to": "client:bob", "rang_s": "9"}]'},
         {"attempts": '[{"to": "client:bob", "rang_s": -9}]'},
+        {"agents": '[{"address": "client:bob", "talk_s": -9}]'},
     ],
 )
 def test_malformed_entries_are_counted_and_left_out(changes):

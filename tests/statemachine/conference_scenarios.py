@@ -82,7 +82,7 @@ def waiting(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
 def received(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
     """Caller and agent talk in a conference that was one from the start."""
     story = waiting(policy, **given).placed("agent").call("agent", "ringing").call("agent", "in-progress")
-    story.expect("conferenced", phase="ringing").joins("agent").expect("conferenced", *FLAGS, phase="")
+    story.expect("conferenced", phase="ringing").joins("agent").expect("conferenced", *FLAGS, phase="connected")
     return as_conference(story.confirms("customer", "agent").expect_timers())
 
 
@@ -95,7 +95,7 @@ def waiting_at_gate() -> ConferenceScenario:
 def received_with_survey() -> ConferenceScenario:
     """The two talk; the caller goes on with something else when the agent has left."""
     story = waiting(attributes=ConferenceAttributes(after_url="https://example.com/survey")).takes_part("agent")
-    story.expect("conferenced", "flag customer", phase="").confirms("customer")
+    story.expect("conferenced", "flag customer", phase="connected").confirms("customer")
     return as_conference(story.expect("conferenced").expect_timers())
 
 
@@ -109,7 +109,7 @@ def browser(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
 def browser_talks(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
     """The two talk."""
     story = browser(policy, **given).takes_part("customer")
-    story.expect("conferenced", "flag customer", "flag agent", phase="").confirms("customer", "agent")
+    story.expect("conferenced", "flag customer", "flag agent", phase="connected").confirms("customer", "agent")
     return as_conference(story.expect_timers())
 
 

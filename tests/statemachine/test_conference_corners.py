@@ -146,7 +146,7 @@ def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
 
 def test_customers_call_is_recorded_once_the_agent_has_answered():
     story = waiting(attributes=ConferenceAttributes(record="customer")).placed("agent").call("agent", "in-progress")
-    story.expect("conferenced").joins("agent").expect("conferenced", "record customer", *FLAGS, phase="")
+    story.expect("conferenced").joins("agent").expect("conferenced", "record customer", *FLAGS, phase="connected")
 
 
 def test_hold_that_is_refused_before_the_start_is_requested_again_after_a_read():

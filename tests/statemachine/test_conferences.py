@@ -41,7 +41,7 @@ def test_target_refused_by_an_ended_conference_is_dialed_to_the_gate_for_the_nex
     story = refused_by_ended_conference(blind_from_bridge()).expect("transferring", "dial target to the gate")
     story.placed("target").joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring")
     story.gate("target").gate("target", "accepted").joins("target", conference=OTHER_CONFERENCE)
-    story.expect("conferenced", *FLAGS, phase="")
+    story.expect("conferenced", *FLAGS, phase="connected")
 
 
 def test_target_of_an_agent_who_stays_is_not_dialed_again_into_an_ended_conference():
@@ -125,7 +125,7 @@ def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is
     story = waiting().joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
     story.placed("former agent").expect("conferenced", "hang up a call")
     story.call("former agent", "ringing").expect("conferenced")
-    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="connected")
 
 
 def test_someone_who_is_no_party_does_not_count_as_the_agent():
@@ -138,7 +138,7 @@ AFTER = {"attributes": ConferenceAttributes(after_url="https://example.com/surve
 
 
 def with_survey():
-    story = waiting(**AFTER).takes_part("agent").expect("conferenced", "flag customer", phase="")
+    story = waiting(**AFTER).takes_part("agent").expect("conferenced", "flag customer", phase="connected")
     return story.confirms("customer").expect("conferenced").expect_timers()
 
 

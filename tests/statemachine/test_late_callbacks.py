@@ -12,8 +12,8 @@ from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted,
 def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
     """The wait music failed, and the agent took the call in the second conference."""
     story = waiting().conference_ends().joins("customer", conference=OTHER_CONFERENCE, starts=False)
-    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
-    story.joins("customer", conference=CONFERENCE).expect("conferenced", outcome="stale", phase="")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="connected")
+    story.joins("customer", conference=CONFERENCE).expect("conferenced", outcome="stale", phase="connected")
     assert story.session.conference_sid == OTHER_CONFERENCE
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
 

@@ -59,7 +59,7 @@ def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
     story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
     story.expect("conferenced", "hold lawyer", phase="parked").confirms("lawyer").fires(ParkOverdue)
     story.expect("transferring", "unhold customer", "unhold lawyer").confirms("customer").confirms("lawyer")
-    story.expect("conferenced", phase="")
+    story.expect("conferenced", phase="connected")
     assert story.expect_timers().session.parked_until_ms == 0
 
 

@@ -120,19 +120,19 @@ def test_parked_call_with_missing_callbacks_is_read_before_it_returns():
     story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
     story.legs["customer"].held = False
     story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker", "other"))
-    assert story.session.phase == ""
+    assert story.session.phase == "connected"
     assert story.session.parties["guest-1"].takes_part, "no transfer ran"
 
 
 @pytest.mark.parametrize("inside", [("customer", "target"), ("agent", "target")], ids=" and ".join)
 def test_target_without_both_parties_is_in_no_transfer(inside: tuple[str, ...]):
-    story = shows(transferring(), *inside, agent="in-progress").expect("conferenced", phase="")
+    story = shows(transferring(), *inside, agent="in-progress").expect("conferenced", phase="connected")
     assert story.session.parties["guest-1"].takes_part
 
 
 def test_target_beside_an_agent_who_is_being_removed_is_in_no_transfer():
     story = transferring().remove("agent")
-    shows(story, "customer", "agent", "target", agent="in-progress").expect("conferenced", phase="")
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("conferenced", phase="connected")
 
 
 def test_target_who_rings_while_another_talks_to_all_is_no_part_of_the_transfer():

@@ -21,6 +21,8 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
+    AgentLeg,
+    AgentShare,
     Attempt,
     Change,
     ConferenceAttributes,
@@ -81,7 +83,7 @@ def built(kind, **given):
     return st.builds(kind, **fields, **given)
 
 
-for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, Change):
+for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, Change, AgentLeg, AgentShare):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)
@@ -283,7 +285,7 @@ def test_transfer_and_recording_read_as_people_expect():
 
 
 SESSION = Session(
-    "S1", State.CONFERENCED, Phase.NONE, version=4, timers={"age": 5},
+    "S1", State.CONFERENCED, Phase.CONNECTED, version=4, timers={"age": 5},
     parties={"agent": Party("agent", "agent-1", held=True, dial_id="d1"), "customer": Party("customer", "customer-1")},
     transfer=TransferState(1, TransferMode.WARM, "client:bob"),
 )  # fmt: skip

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.parts import Attempt
+from conferral.statemachine.parts import AgentShare, Attempt
 from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
@@ -47,7 +47,7 @@ TRANSFER = OutcomeRecord(
 )
 SESSION = OutcomeRecord(
     "CA1:session", "session", "CA1", "ended", "agent-left", durations={"answer": 1_234_567, "alone": 2},
-    recordings=("RE1",), started_at_ms=1, ended_at_ms=2,
+    recordings=("RE1",), started_at_ms=1, ended_at_ms=2, agents=(AgentShare("client:alice", 1_500, 2),),
 )  # fmt: skip
 MESSAGE = OutcomeRecord("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
 
@@ -74,6 +74,7 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "consult_s": "0.0",
         **dict.fromkeys(("answer_s", "bridged_s", "conference_s", "participant_s", "held_s", "alone_s"), ""),
         "recordings": "",
+        "agents": "",
         "recording_sid": "",
         "duration_s": "",
         "started_at": "2026-11-20T09:03:00.000Z",
@@ -94,6 +95,7 @@ def test_every_kind_has_the_same_fields():
     assert [*session] == [*message] == [*encode_outcome(TRANSFER)]
     assert (session["mode"], session["to"], session["attempts"], session["recordings"]) == ("", "", "[]", '["RE1"]')
     assert (session["answer_s"], session["alone_s"], session["hold_s"]) == ("1234.567", "0.002", "")
+    assert session["agents"] == '[{"address":"client:alice","talk_s":1.5,"holds":2}]'
     assert (message["attempts"], message["recordings"], message["duration_s"]) == ("", "", "7")
 
 

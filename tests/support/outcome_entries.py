@@ -11,7 +11,7 @@ _NUMBERS = count(1)
 FIELDS = (
     "id", "kind", "session", "by", "ref", "customer", "number", "direction", "started_at", "ended_at", "result",
     "reason", "code", "mode", "to", "landed_on", "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s",
-    "participant_s", "held_s", "alone_s", "attempts", "recordings", "recording_sid", "duration_s",
+    "participant_s", "held_s", "alone_s", "attempts", "recordings", "agents", "recording_sid", "duration_s",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ NOW_MS = 1_795_165_380_000
 SESSION = Session(
     "CA1",
     State.CONFERENCED,
-    Phase.NONE,
+    Phase.CONNECTED,
     version=4,
     parties={"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-2", "CA3")},
     former_calls=("CA2", "CA3"),

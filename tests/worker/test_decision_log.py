@@ -138,9 +138,9 @@ def test_places_of_a_fallback_are_counted_as_they_begin(number_before, tried_bef
 @pytest.mark.parametrize(
     "kind, phase, outcome, reason, logged, counted",
     [
-        (HoldOverdue, Phase.NONE, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
+        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "hold"),
         (HoldOverdue, Phase.CONSULT, Outcome.STAYED, HOLD_LIMIT, "hold_limit_reached", "consult"),
-        (HoldOverdue, Phase.NONE, Outcome.STAYED, "", None, None),  # fired early
+        (HoldOverdue, Phase.CONNECTED, Outcome.STAYED, "", None, None),  # fired early
     ],
 )
 def test_limit_of_a_hold_is_logged_and_counted_when_reached(kind, phase, outcome, reason, logged, counted):

@@ -250,6 +250,20 @@ class OutcomeAttempt(BaseModel):
     at: SkipValidation[str | None] = Field(None, description="when it was dialed")
 
 
+class OutcomeAgent(BaseModel):
+    """An agent who took part in a session."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    address: SkipValidation[str | None] = None
+    talk_s: SkipValidation[float | None] = Field(
+        None, description="how long agent and customer heard each other, seconds"
+    )
+    holds: SkipValidation[int | None] = Field(
+        None, description="how often the customer was put on hold; parking and blind transfers don't count"
+    )
+
+
 class Outcome(BaseModel):
     """A finished transfer, an ended session, or a recorded message.
 
@@ -284,6 +298,7 @@ class Outcome(BaseModel):
     alone_s: float | None = None
     attempts: list[OutcomeAttempt] | None = Field(None, description="who was rung, in order")
     recordings: list[str] | None = Field(None, description="SIDs of recordings")
+    agents: list[OutcomeAgent] | None = Field(None, description="the agents who took part")
     recording_sid: str | None = None
     duration_s: float | None = None
 

@@ -63,6 +63,9 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
+/** The reader's time zone, in which the report's days begin. */
+const readersZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+
 function Top({ view }) {
   const place = view === "session" ? "sessions" : view;
   return html`<header class="top">
@@ -73,7 +76,7 @@ function Top({ view }) {
           ${label}${name === "dead" && deadCount.value ? html` <span class="count">${deadCount.value}</span>` : null}
         </a>`,
       )}
-      <a href=${`./report${full.value ? "?full=1" : ""}`}>Report</a>
+      <a href=${`./report?${new URLSearchParams({ zone: readersZone(), ...(full.value ? { full: "1" } : {}) })}`}>Report</a>
     </nav>
     <div class="top-end">
       ${hello.value.token && hello.value.token !== "api"

@@ -20,6 +20,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.states import Phase, State
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_object, to_iso
 
 #: Numbers that every reader of JSON takes for what they are. -1 stands for none.
@@ -151,6 +152,8 @@ WRONG_TYPE = "(the key is of the wrong type)"
 
 #: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
 PARTY_ORDER = "party_order"
+#: The first schema version in which a settled conference has a phase.
+CONNECTED_CONFERENCES = 2
 #: By the first word of the fields' prefix. The log includes no addresses, and not what each entry has anyway.
 _CODECS = {
     "": RecordCodec(
@@ -257,6 +260,17 @@ def changes(session: Session, before: Session) -> Changes:
     return found
 
 
+def in_schema(schema_version: int, session: Session, changed: ChangedFields) -> ChangedFields:
+    """Return a session's changed fields as a schema version has them.
+
+    In the first, a settled conference has no phase. Such a hash may be changed in a later one.
+    """
+    if not changed.keys() & {"state", "phase"}:
+        return changed
+    is_settled = session.state is State.CONFERENCED and session.phase is Phase.CONNECTED
+    return changed | {"phase": "" if is_settled and schema_version < CONNECTED_CONFERENCES else str(session.phase)}
+
+
 def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     """Return the session of a hash, a new one if it is empty.
 
@@ -326,6 +340,8 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     def decode_record(kind: type[_T], prefix: str, **known: str) -> _T:
         return kind(**_codec_of(prefix).decode(fields, prefix, damaged), **known)
 
+    if (values["state"], values["phase"]) == (State.CONFERENCED, Phase.NONE):  # of the first schema version
+        values["phase"] = Phase.CONNECTED
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
     elif "inbound_fallback.status" in fields:  # a transfer to the state machine, but not to those who read the hash

@@ -12,6 +12,7 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
@@ -82,9 +83,10 @@ class CommitOutOfOrderError(StoreError):
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
-    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
+    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int, schema: SchemaVersion | None = None) -> None:
         self._client = client
         self._keys = keys
+        self._schema = schema or SchemaVersion()
         self._session_ttl_s = session_ttl_s
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
@@ -117,7 +119,9 @@ class SessionStore:
             *(key(change.after.id) for change in batch.sessions for key in (keys.session, keys.log)),
         ]
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, _encode(batch)])
+        answer = await scripts.commit_batch(
+            self._client, names, [lease.holder, *numbers, _encode(batch, self._schema.writes_at)]
+        )
         code, *conflicting = map(int, answer)
         match result := CommitResult(code):
             case CommitResult.LOST:
@@ -133,7 +137,7 @@ class SessionStore:
                 return result
 
 
-def _encode(batch: Batch) -> bytes:
+def _encode(batch: Batch, schema_version: int) -> bytes:
     """Return the batch as `commit_batch` takes it."""
     timers = batch.timers.items()
     return orjson.dumps(
@@ -143,13 +147,14 @@ def _encode(batch: Batch) -> bytes:
             "outbox_remove": batch.outbox_remove,
             "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
             "timers_remove": [member for member, due in timers if due is None],
-            "sessions": [_encode_change(change) for change in batch.sessions],
+            "sessions": [_encode_change(change, schema_version) for change in batch.sessions],
         }
     )
 
 
-def _encode_change(change: SessionChange) -> dict[str, Any]:
-    before, after, changed = change.before, change.after, change.fields
+def _encode_change(change: SessionChange, schema_version: int) -> dict[str, Any]:
+    before, after = change.before, change.after
+    changed = session_codec.in_schema(schema_version, after, change.fields)
     encoded: dict[str, Any] = {
         "id": after.id,
         "expected": str(before.version),

@@ -78,7 +78,7 @@ def ended(one, at_ms=1_795_000_009_000):
 
 
 def conferenced(one):
-    return replace(one, state=State.CONFERENCED, phase=Phase.NONE, version=one.version + 1)
+    return replace(one, state=State.CONFERENCED, phase=Phase.CONNECTED, version=one.version + 1)
 
 
 def happened(number, before="bridged", after="bridged"):
