@@ -52,6 +52,19 @@ async def test_broken_records_cost_their_own_sessions_alone(system):
     await system.ended_by_command(healthy.sid)
 
 
+async def test_event_in_another_partitions_stream_is_dead_lettered(system):
+    """Executed, it would be decided next to its session's own stream, by a worker that can't commit it there."""
+    customer, agent = await system.talking()
+    keys = system.keys
+    others = (keys.partition_of(customer.sid) + 1) % keys.partitions
+    await system.client.xadd(keys.events(others), event_codec.encode(Convert(session_id=customer.sid, token="c1")))
+    await system.eventually(lambda: system.client.xlen(keys.dead), "a dead letter")
+    assert (await letters(system))[0][b"dead_reason"] == b"its session belongs to another partition"
+    outcome = await wait_for_outcome(system.client, keys, "c1", 10)
+    assert (outcome.status, system.redirects_of(agent)) == ("failed", 0)
+    await system.ended_by_command(customer.sid)
+
+
 async def raise_version(system, session_id):
     """Commits a version that the worker does not know of."""
     key = system.keys.session(session_id)

@@ -119,12 +119,17 @@ class BatchProcessor:
         self._dispatcher.dispatch(discarded)
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
-        events = []
+        events, partition_of = [], self._context.core.keys.partition_of
         for entry in entries:
             try:
-                events.append((entry, entry.event()))
+                event = entry.event()
             except BadEntryError as error:
                 await self.dead_letter([entry], str(error))
+                continue
+            if partition_of(event.session_id) == self._partition:
+                events.append((entry, event))
+            else:  # another program wrote it; only the session's own partition has its events in order
+                await self.dead_letter([entry], "its session belongs to another partition")
         return events
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
