@@ -108,7 +108,7 @@ async def test_who_can_read_the_file_can_not_make_a_cookie_of_it(opened, open_co
 
 async def test_a_page_gets_only_the_commands_and_destinations_of_its_token(opened, bridged):
     shown, suggested = {}, {}
-    browser, _ = await opened(DESK, WALL, directory_names=lambda: tuple(NAMES))
+    browser, _ = await opened(DESK, WALL, directory=lambda: NAMES)
     for name, headers in (("desk", bearer_of("desk")), ("wall", bearer_of("wall")), ("api", BEARER)):
         found = await (await Page.open(browser, SESSION, headers=headers)).next("session")
         shown[name] = [one["type"] for one in found["buttons"]], found["destinations"]
