@@ -26,6 +26,7 @@ from conferral.telephony.callback_events import MalformedCallbackError, call_sid
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
+    CHECK_SESSION,
     CONFERENCE_PATH,
     DIAL_ACTION_PATH,
     FALLBACK_PATH,
@@ -241,6 +242,8 @@ class _Answers:
         except (CallbackUrlError, MalformedCallbackError) as error:
             reason = Rejection.MALFORMED_URL if isinstance(error, CallbackUrlError) else Rejection.MALFORMED_FIELD
             response = self._reject(path, 200 if path in _ALWAYS_TWIML else 400, reason)
+        if path == ANNOUNCEMENT_PATH and CHECK_SESSION in query:
+            return response  # `conferral check` sends unsigned requests on purpose: no one was refused
         duration_s = self._clock.monotonic_s() - started_s
         self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response

@@ -1,7 +1,7 @@
 """The web console's stateless server: page, static files, and sockets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,8 +62,8 @@ class ConsoleOptions:
     show_token: bool = False
     #: Accepted host names besides this machine's; None for any.
     allowed_hosts: tuple[str, ...] | None = ()
-    #: Returns the directory's names, which forms suggest.
-    directory_names: Callable[[], Sequence[str]] = tuple
+    #: Returns the directory's addresses by name; forms suggest the names.
+    directory: Callable[[], Mapping[str, str]] = dict
 
 
 def make_app(
@@ -84,7 +84,7 @@ def make_app(
     """
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(redis, tokens, clock, read_only=options.read_only)
-    feed = SessionFeed(redis, clock, options.directory_names)
+    feed = SessionFeed(redis, clock, options.directory)
     views = ViewFactory(feed, redis, clock)
     shown_token = settings.api_token.get_secret_value() if settings.api_token and options.show_token else ""
 

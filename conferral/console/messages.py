@@ -11,7 +11,7 @@ import orjson
 from conferral.operations import catalog, descriptions, session_summary
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_queries import Fields, number_of
-from conferral.operations.session_summary import held_call
+from conferral.operations.session_summary import held_call, party_since_ms
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
@@ -110,12 +110,13 @@ def _now(session: Session) -> str:
 
 
 def _parties(session: Session, *, full: bool) -> list[list[str]]:
-    """Return name, address, status, and search key of all but the customer."""
+    """Return name, address, status, search key, and start of all but the customer."""
     found: list[list[str]] = []
     for name, party in (session.parties if session.is_ended else session.present).items():
         if name != CUSTOMER and party.address:
             shown = descriptions.display_address(party.address, full=full)
-            found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])
+            key, since_ms = f"{shown} {_searchable_digits(party.address, full=full)}", party_since_ms(session, party)
+            found.append([name, shown, party.status, key, to_iso(since_ms)])
     return found
 
 

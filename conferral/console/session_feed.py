@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -41,8 +41,8 @@ class CachedSession(FollowedSession):
 class SessionFeed(SessionFollower[CachedSession]):
     """Adds to the live sessions what needs attention, and the ended ones."""
 
-    def __init__(self, redis: RedisAccess, clock: Clock, directory_names: Callable[[], Sequence[str]] = tuple) -> None:
-        self._directory_names = directory_names
+    def __init__(self, redis: RedisAccess, clock: Clock, directory: Callable[[], Mapping[str, str]] = dict) -> None:
+        self._directory = directory
         self._local_clock = clock
         self._clock = StoreClock(clock)
         #: Time of the last successful poll, Unix milliseconds; 0 before the first.
@@ -62,9 +62,10 @@ class SessionFeed(SessionFollower[CachedSession]):
         return self._clock.now_ms()
 
     def known_destinations(self, *, full: bool) -> list[str]:
-        """Return what forms suggest: directory names, and addresses in use lately."""
+        """Return what forms suggest: directory names, and other addresses in use lately."""
         some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
-        return [*self._directory_names(), *_suggested_addresses((one.session for one in some), full=full)]
+        named = self._directory()
+        return [*named, *_suggested_addresses((one.session for one in some), {*named.values()}, full=full)]
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -128,12 +129,15 @@ class SessionFeed(SessionFollower[CachedSession]):
         return CachedSession(session, attention_of(session, self.now_ms()))
 
 
-def _suggested_addresses(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:
-    """Return agents' and targets' addresses by frequency; numbers if `full`."""
+def _suggested_addresses(sessions: Iterable[StoredSession], named: Collection[str], *, full: bool) -> list[str]:
+    """Return agents' and targets' addresses by frequency; numbers if `full`.
+
+    Those that the directory has named are left out.
+    """
     found: Counter[str] = Counter()
     for session in sessions:
         # A party that appears twice in a session counts once.
-        found.update({party.address for name, party in session.parties.items() if name != CUSTOMER})
+        found.update({party.address for name, party in session.parties.items() if name != CUSTOMER} - {*named})
     # Order ties the same way every time, because a page receives every change.
     ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
     shown = (one for one in ordered if descriptions.display_address(one, full=full) == one)

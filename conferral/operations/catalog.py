@@ -39,7 +39,7 @@ TWILIO_ERRORS = {
     "21219": "a trial account calls verified numbers only",
 }
 #: Why a party was never reached.
-UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "dial-limit"})
+UNREACHED = frozenset({*NOT_REACHED, "taken", "cancelled", "canceled", "dial-limit", "not-configured"})
 #: Statuses of a call, as they change.
 CALL_STATUSES = NOT_REACHED | {
     "queued": "{who} is queued to be dialed",

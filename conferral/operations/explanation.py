@@ -142,8 +142,8 @@ def _summary(
     if number := session_summary.number_line(session, full=full):
         sentences.append(f"{_capitalized(number)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        if progress := catalog.TRANSFER_STATUSES.get(status := session.transfer_status):
-            transfer = f"{transfer.removesuffix(f' {status}')}; {progress}"
+        if progress := catalog.TRANSFER_STATUSES.get(session.transfer_status):
+            transfer = f"{transfer.removesuffix(f' {session_summary.transfer_word(session)}')}; {progress}"
         sentences.append(f"Last transfer: {transfer}.")
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
 
@@ -164,7 +164,7 @@ def _summary_of_ended(
     lasted = f" after {descriptions.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
-        sentences.append(f"{_ended_by(by, reason, removal)}.")
+        sentences += [f"{cause}." for cause in _ended_by(by, reason, removal)]
     if number := session_summary.number_line(session, full=full):
         sentences.append(f"{_capitalized(number)}.")
     if transfer := session_summary.transfer_line(session, full=full):
@@ -185,14 +185,14 @@ def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: 
     return "", ""
 
 
-def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
-    # When one party hangs up, Twilio may report the other party's hangup first.
+def _ended_by(by: TimelineEntry, reason: str, removal: str) -> list[str]:
+    """Return what ended a session, unless that seems to contradict the reason."""
     if removal:
-        return f"Cause: {removal}. Event that ended it: {by.text}"
+        return [f"Cause: {removal}. Event that ended it: {by.text}"]
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
-        return f"Ended by: {by.text}"
-    return f"Cause: {catalog.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
+        return [f"Ended by: {by.text}"]
+    return []  # one party hung up, but Twilio reported first that the other left, too
 
 
 def _capitalized(text: str) -> str:

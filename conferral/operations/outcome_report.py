@@ -332,23 +332,25 @@ def tables(data: Mapping[str, Any]) -> list[Table]:
     ]
     of_agents = ("agent", ">calls", ">talk time", ">per call", ">holds")
     of_numbers = ("number", ">calls", ">transfers", ">failed transfers")
-    of_durations = ("", ">count", ">median", ">95%", ">longest")
+    of_durations = ("time", ">count", ">median", ">95%", ">longest")
     found = [
         Table("rung", "Who was rung, and who did not answer", of_rung, _cut(rung)),
         Table("transfers", "Transfers", ("mode", *(f">{one}" for one in data["results"])), transfers),
         Table("agents", "Agents", of_agents, _cut(agents)),
         Table("numbers", "Calls by number", of_numbers, _cut(numbers)),
         Table("durations", "Time to answer, holds, and consults", of_durations, durations),
-        _counts("failures", "Why transfers failed", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)),
-        _counts("fallbacks", "Where fallbacks took callers", _worded(data["landed_on"], _PLACES, full=True)),
-        _counts("ends", "Why calls ended", _worded(data["end_reasons"], catalog.END_REASONS)),
-        Table("minutes", "Minutes", ("", ">minutes"), minutes),
+        _counts(
+            "failures", "Why transfers failed", "reason", _worded(data["failure_reasons"], catalog.TRANSFER_FAILURES)
+        ),
+        _counts("fallbacks", "Where fallbacks took callers", "place", _worded(data["landed_on"], _PLACES, full=True)),
+        _counts("ends", "Why calls ended", "reason", _worded(data["end_reasons"], catalog.END_REASONS)),
+        Table("minutes", "Minutes", ("time", ">minutes"), minutes),
     ]
     return [one for one in found if one.rows]
 
 
-def _counts(name: str, title: str, counts: Mapping[str, int]) -> Table:
-    return Table(name, title, ("", ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
+def _counts(name: str, title: str, column: str, counts: Mapping[str, int]) -> Table:
+    return Table(name, title, (column, ">count"), _cut([(one, f"{count:,}") for one, count in counts.items()]))
 
 
 def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool = False) -> dict[str, int]:

@@ -47,7 +47,7 @@ def _section(table: Table, plot: str) -> str:
         for row in table.rows
     )
     head = f'<section class="panel" id="{table.name}"><h2>{escape(table.title)}</h2>{plot}'
-    scrolls = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
+    scrolls = f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(table.title)}">'
     return f"{head}{scrolls}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
 
 

@@ -9,7 +9,7 @@ from conferral.operations import catalog, descriptions
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus, WaitAudio
 from conferral.storage.codecs.text_codec import to_iso
 
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
@@ -132,9 +132,7 @@ def people_line(session: Session, *, full: bool = False) -> str:
     there = session.parties if session.is_ended else session.present
     # Those who were never reached are part of an ended call's history, not of its people.
     reached = {
-        name: party
-        for name, party in there.items()
-        if name in (CUSTOMER, AGENT) or party.left_reason not in catalog.UNREACHED
+        name: party for name, party in there.items() if name == CUSTOMER or party.left_reason not in catalog.UNREACHED
     }
     # As people do: by user or number; else by its role.
     users = {
@@ -163,6 +161,16 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
     if together:
         apart.insert(0, f"{together[0]} {'is waiting' if apart or session.phase == Phase.FALLBACK else 'is alone'}")
     return "; ".join(descriptions.limit_notes(apart) + following)
+
+
+def party_since_ms(session: Session, party: Party) -> int:
+    """Return since when a party has been on the call or rung, Unix ms."""
+    attempts = (session.transfer.attempts if session.transfer is not None else ()) + session.history.attempts
+    is_whole = {CUSTOMER, AGENT} <= session.parties.keys()  # a hash that was edited by hand may not be
+    dial_id = session.dial_of(party) if is_whole else party.dial_id
+    attempt = next((one for one in reversed(attempts) if dial_id and one.dial_id == dial_id), None)
+    known = (attempt.answered_at_ms, attempt.started_at_ms) if attempt is not None else ()
+    return next(filter(None, (party.answered_at_ms, *known, party.dialed_at_ms)), session.created_at_ms)
 
 
 def held_parties(session: Session) -> list[str]:
@@ -235,7 +243,7 @@ def session_notes(session: Session, clock: Callable[[int], str] = descriptions.u
     """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
-        found.append(f"parked until {clock(session.parked_until_ms)}")
+        found.append(f"until {clock(session.parked_until_ms)} at the latest")
     if len(session.agents) > 1 and session.phase == Phase.RINGING:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = recording_of(session).status
@@ -274,7 +282,13 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     # A park has no target.
     reasons = ", ".join(filter(None, (transfer.reason, descriptions.twilio_error_note(transfer.code))))
     whom, why = f"to {to}" if to else "", f"({reasons})" if reasons else ""
-    return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
+    return " ".join(filter(None, (transfer.mode, whom, transfer_word(session), why)))
+
+
+def transfer_word(session: Session) -> str:
+    """Return the newest transfer's status; a consult isn't said twice."""
+    is_talk = session.transfer_status == TransferStatus.CONSULTING
+    return "talking" if is_talk else session.transfer_status
 
 
 def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:

@@ -48,7 +48,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     if settings.directory is not None:
         # Read again when it has changed, so that no reload is needed.
         names = partial(_directory_names, settings.directory)
-        options = replace(options, directory_names=lambda: tuple(names()))
+        options = replace(options, directory=names)
     tokens = TokenFile(settings.tokens, settings.api_token, names)
     warn_of_weak_token(settings.api_token)
     if settings.api_token is not None and sys.stderr.isatty():

@@ -7,7 +7,13 @@ from playwright.async_api import Page
 
 #: Web Content Accessibility Guidelines 2.0, 2.1 and 2.2, levels A and AA.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-_OPTIONS = {"runOnly": {"type": "tag", "values": _RULES}, "resultTypes": ["violations"]}
+#: Best practices besides.
+_PRACTICES = ("landmark-unique", "empty-table-header")
+_OPTIONS = {
+    "runOnly": {"type": "tag", "values": _RULES},
+    "rules": {rule: {"enabled": True} for rule in _PRACTICES},
+    "resultTypes": ["violations"],
+}
 
 
 async def violations(page: Page) -> list[str]:

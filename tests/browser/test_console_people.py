@@ -14,6 +14,7 @@ from conferral.statemachine.states import PartyStatus, State, TransferMode, Tran
 from tests.browser.browser_actions import open_session, sessions, signed_in
 from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put
+from tests.support.owners import owned_by
 
 UTC_ON_HOVER = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -150,3 +151,32 @@ async def test_health_names_the_worker_that_died(redis, console, windows):
     died = page.get_by_role("listitem").filter(has_text="died: last seen")
     await expect(died).to_contain_text("worker worker-b")
     await expect(died).to_have_count(1)
+
+
+async def test_health_cuts_no_column(redis, console, windows):
+    """As in a cluster, workers' names are long."""
+    owner = owned_by("conferral-worker-7c9d8b5f6-x2k4q-1-8f3a11cc", now_ms(redis), epoch=12)
+    redis.hset(KEYS.owners, mapping={f"{number}": owner for number in range(KEYS.partitions)})
+    page = await signed_in(windows, console)
+    await page.get_by_role("link", name="Health", exact=True).click()
+    table = page.get_by_role("region", name="Table of partitions")
+    await expect(table.get_by_role("row")).to_have_count(1 + KEYS.partitions)
+    await expect(table).to_contain_text("conferral-worker")
+    assert await table.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+
+
+async def test_a_quiet_call_has_nothing_pending_and_its_agent_the_time_of_their_own(redis, console, windows):
+    at_ms = now_ms(redis)
+    quiet = begun(conferenced(session_id(1)), at_ms - 3_000_000)
+    late = replace(quiet.agent, answered_at_ms=at_ms - 65_000)
+    timers = {"age": at_ms + 83_000_000}
+    redis.zadd(KEYS.workers, {"worker-1": at_ms + 5_000})
+    put_all(redis, [replace(quiet, parties={"customer": quiet.customer, "agent": late}, timers=timers)])
+    page = await signed_in(windows, console)
+    await page.get_by_role("link", name="Agents", exact=True).click()
+    agent = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="client:alice"))
+    await expect(agent).to_contain_text(re.compile(r"1 min \d\d s"))
+    await page.get_by_role("link", name="Calls", exact=True).click()
+    await open_session(page, quiet.id)
+    await expect(page.get_by_text("In conversation; nothing pending")).to_be_visible()
+    await expect(page.get_by_text("Also pending")).to_have_count(0)

@@ -100,7 +100,7 @@ def test_in_a_pipe_each_change_is_a_line_also_after_an_outage_and_ctrl_c_ends_we
         with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
             first = [program.stdout.readline() for _ in range(5)]
             assert f"{CALL}  bridged (connected)" in "".join(first)
-            assert "  consult to +…45 consulting\n" in first
+            assert "  consult to +…45 talking\n" in first
             server.kill()
             assert "retrying" in program.stderr.readline()
             server.start()

@@ -203,8 +203,8 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     assert shown[0].startswith(f"{CALL}  transferring (consult)  ")
     assert shown[1:3] == [
         "  agent client:alice and target +…45 are talking; customer +…23 is on hold",
-        "  consult to +…45 consulting",
+        "  consult to +…45 talking",
     ]
     assert shown[3] == "s" * 64 + "  conferenced"
     assert shown[4].startswith("(parked)  ")
-    assert shown[-1] == "  parked until 08:05:00 UTC; recording in progress"
+    assert shown[-1] == "  until 08:05:00 UTC at the latest; recording in progress"

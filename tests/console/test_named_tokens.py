@@ -119,7 +119,7 @@ async def test_one_of_several_tokens_takes_half_of_the_sockets(opened, monkeypat
 
 async def test_a_page_gets_only_the_commands_and_destinations_of_its_token(opened, bridged):
     shown, suggested = {}, {}
-    browser, _ = await opened(DESK, WALL, directory_names=lambda: tuple(NAMES))
+    browser, _ = await opened(DESK, WALL, directory=lambda: NAMES)
     for name, headers in (("desk", bearer_of("desk")), ("wall", bearer_of("wall")), ("api", BEARER)):
         found = await (await Page.open(browser, SESSION, headers=headers)).next("session")
         shown[name] = [one["type"] for one in found["buttons"]], found["destinations"]

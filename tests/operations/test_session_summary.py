@@ -10,7 +10,8 @@ import pytest
 from conferral.operations import session_summary, statistics
 from conferral.operations.pending import list_waits
 from conferral.operations.session_summary import HeldCall, audibility, held_call
-from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
+from conferral.statemachine.parts import Attempt, History, PendingCommand, TransferState
+from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -126,6 +127,11 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
             | {"party.target.left_reason": "busy", "party.agent-1.address": "client:alice"},
             "customer, agent, and alice",
         ),
+        (
+            {"state": "ended", **parties(customer="left", agent="left"), "party.agent.left_reason": "busy"}
+            | {"party.agent.address": "client:alice"},
+            "customer",
+        ),
         ({}, ""),
     ],
 )
@@ -184,7 +190,7 @@ def notes(**changes):
 def test_parked_call_shows_when_parking_ends():
     parked = notes(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
 
-    assert parked == ["parked until 08:01:01 UTC"]
+    assert parked == ["until 08:01:01 UTC at the latest"]
 
 
 def test_agents_who_are_tried_are_counted_while_it_rings():
@@ -376,3 +382,14 @@ def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
     assert heard["agent"].hears == ("customer", "supervisor")
     assert heard["customer"].hears == ("agent",)
     assert heard["supervisor"].text == "supervisor hears customer and agent; only agent hears supervisor"
+
+
+def test_party_is_on_the_call_since_it_answered_or_was_rung_and_a_caller_since_the_start():
+    """An agent of a long call who came late is not shown with the call's whole time."""
+    attempt = Attempt("agent", "client:alice", "d1", CREATED_MS + 30_000, answered_at_ms=CREATED_MS + 33_000)
+    session = make_session(history=History(attempts=(attempt,)))
+    late = replace(session.agent, dial_id="d1")
+    assert session_summary.party_since_ms(session, late) == CREATED_MS + 33_000
+    assert session_summary.party_since_ms(session, replace(late, answered_at_ms=CREATED_MS + 9)) == CREATED_MS + 9
+    assert session_summary.party_since_ms(session, replace(late, dial_id="d2", dialed_at_ms=7)) == 7
+    assert session_summary.party_since_ms(session, session.customer) == CREATED_MS

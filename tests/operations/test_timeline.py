@@ -349,7 +349,7 @@ def test_second_report_of_a_join_is_no_news() -> None:
 @pytest.mark.parametrize(
     ("reason", "recorded"),
     [
-        ("customer-left", "Cause: the customer hung up. Event that ended it: agent left the conference"),
+        ("customer-left", ""),
         ("agent-left", "Ended by: agent left the conference"),
         ("command", "Ended by: agent left the conference"),
     ],
@@ -361,7 +361,7 @@ def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
 
     found = explain(stored_session(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
-    assert found.summary[1] == f"{recorded} (moderator ended)."
+    assert found.summary[1:] == ((f"{recorded} (moderator ended).",) if recorded else ())
 
 
 def test_explanation_of_an_ended_session_says_why_it_ended() -> None:

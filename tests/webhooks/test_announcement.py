@@ -6,6 +6,8 @@ import pytest
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.parts import PendingCommand
+from conferral.storage.queries.process_registry import stats_of
+from conferral.telephony.callback_urls import CHECK_SESSION
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post
@@ -46,3 +48,10 @@ async def test_announcement_is_requested_again_without_redis(client, ingest, met
     assert await post(client, TARGET, FORM) == (503, "")
     assert value_of(metrics.webhook_store_errors.labels("/voice/announcement")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+
+
+async def test_what_check_sends_to_see_a_refusal_counts_as_none(client, metrics):
+    for session in (CHECK_SESSION, CALLER):
+        response = await client.post(f"/voice/announcement?session={session}&command={session}&v=1", data=FORM)
+        assert response.status == 403
+    assert stats_of(metrics).callbacks_refused == 1

@@ -19,7 +19,8 @@ export function PendingList({ waits, isOver }) {
   if (!waits.length) {
     return html`<p class="waits">${isOver ? "Call finished; nothing pending" : "Nothing pending"}</p>`;
   }
-  const [first, ...others] = waits;
+  const [first, ...rest] = waits;
+  const others = rest.filter(isNews);
   return html`<div class="waits">
     <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${WaitItem} wait=${first} />`}</p>
     ${others.length
@@ -31,6 +32,15 @@ export function PendingList({ waits, isOver }) {
         </details>`
       : null}
   </div>`;
+}
+
+/** How far away an automatic step is not worth a line, in milliseconds. */
+const FAR_MS = 3_600_000;
+
+/** Whether a wait says more than what goes for every call: that a sweep follows, and that calls have a longest duration. */
+function isNews(wait) {
+  const comes = toMs(wait.comes_at);
+  return wait.by !== "sweep" && !(wait.by === "timer" && comes && comes - now.value > FAR_MS);
 }
 
 function WaitItem({ wait }) {

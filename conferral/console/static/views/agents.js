@@ -1,4 +1,4 @@
-// Agents view: every party of a live call except the customer, by address, with their calls.
+// Agents view: every party of a live call except the customer, by address, with their calls, each since they joined it.
 
 import { html } from "htm/preact";
 
@@ -27,11 +27,11 @@ function Agent({ agent }) {
     <h2><${Text} value=${agent.address} /> <span class="small muted">${counted(agent.calls.length, "call")}</span></h2>
     <ul>
       ${agent.calls.map(
-        ({ row, party, status }) => html`<li key=${row.id}>
+        ({ row, party, status, since }) => html`<li key=${row.id}>
           <a href=${to("session", row.id)}><${Text} value=${row.title || row.id} /></a>
           <${State} state=${row.state} phase=${row.phase} />
           <span class="muted"><${Text} value=${`${party}, ${status}`} /></span>
-          <span class="number"><${Time} at=${row.created_at} as="clock" />, <${Lasts} from=${row.created_at} to=${row.ended_at} /></span>
+          <span class="number"><${Time} at=${since} as="clock" />, <${Lasts} from=${since} to=${row.ended_at} /></span>
         </li>`,
       )}
     </ul>
@@ -46,9 +46,9 @@ function Agent({ agent }) {
 function agents(all) {
   const found = new Map();
   for (const row of all) {
-    for (const [party, address, status, key] of row.people) {
+    for (const [party, address, status, key, since] of row.people) {
       const agent = found.get(key) ?? { key, address, calls: [] };
-      agent.calls.push({ row, party, status });
+      agent.calls.push({ row, party, status, since });
       found.set(key, agent);
     }
   }

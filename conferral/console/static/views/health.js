@@ -87,7 +87,7 @@ function Rates({ rates }) {
 function Partitions({ partitions, at }) {
   return html`<section class="panel" aria-labelledby="partitions-title">
     <h2 id="partitions-title">Partitions</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="partitions-title">
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of partitions">
       <table>
         <thead>
           <tr>
@@ -101,7 +101,7 @@ function Partitions({ partitions, at }) {
           ${partitions.map(
             (one) => html`<tr key=${one.number}>
               <th scope="row" class="number">${one.number}</th>
-              <td><${Holder} holder=${one.holder} /></td>
+              <td class="holder"><${Holder} holder=${one.holder} /></td>
               <td class="number">${one.holder.name ? sinceRenewal(one.holder, at) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
