@@ -159,6 +159,9 @@ class PhoneScripts:
         label = call.join_settings.label if call.join_settings else ""
         entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
         self._sandbox.request_log.dials.append(entry)
+        if call.far_sid:  # the number's voice URL answers, not a phone
+            self._scripts[ring.call_sid] = PhoneScript(), count()
+            return
         phone = self._sandbox.phone(ring.to)
         phone.call_sids.append(ring.call_sid)
         script = phone.next_script()

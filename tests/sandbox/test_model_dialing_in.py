@@ -61,3 +61,36 @@ def test_parameters_of_a_dialed_client_are_its_query_and_its_elements(story: Mod
     story.bridging(to="<Client><Identity>bob?a=1</Identity><Parameter name='b' value='2'/></Client>")
 
     assert story.rings[-1].custom == (("a", "1"), ("b", "2"))
+
+
+# ---- a number of the account's own -----------------------------------------------------------------------------------
+
+
+def dials_itself(story: ModelScenario) -> tuple[str, str]:
+    """Dials the account's own number: the SIDs of the leg that was dialed, and of the one that comes in."""
+    dialed = story.rest("POST", "/Calls.json", ("To", BUSINESS), ("From", BUSINESS), ("Url", f"{APP}/gate"))[1]["sid"]
+    incoming = story.sent_to("/voice")
+    assert (incoming["Direction"], incoming["From"], incoming["To"]) == ("inbound", BUSINESS, BUSINESS)
+    assert (incoming["CallSid"] != dialed, story.call(dialed).status) == (True, "ringing")
+    return dialed, incoming["CallSid"]
+
+
+def test_call_to_an_own_number_comes_in_there_and_is_answered_by_its_document(story: ModelScenario) -> None:
+    dialed, incoming = dials_itself(story)
+    story.serve("/voice", "<Response><Say>Hello.</Say><Pause length='60'/></Response>")
+    assert [story.call(sid).status for sid in (dialed, incoming)] == ["in-progress", "in-progress"]
+    assert story.sent_to("/gate")["CallSid"] == dialed
+    story.hangs_up(dialed)
+    assert [story.call(sid).status for sid in (dialed, incoming)] == ["completed", "completed"]
+
+
+def test_call_to_an_own_number_that_rejects_it_is_busy(story: ModelScenario) -> None:
+    dialed, incoming = dials_itself(story)
+    story.serve("/voice", "<Response><Reject reason='busy'/></Response>")
+    assert [story.call(sid).status for sid in (dialed, incoming)] == ["busy", "busy"]
+
+
+def test_call_to_an_own_number_that_is_canceled_ends_there_too(story: ModelScenario) -> None:
+    dialed, incoming = dials_itself(story)
+    story.rest("POST", f"/Calls/{dialed}.json", ("Status", "canceled"))
+    assert [story.call(sid).status for sid in (dialed, incoming)] == ["canceled", "no-answer"]

@@ -51,6 +51,8 @@ def initiate(transaction: Transaction, call: Call) -> None:
     transaction.set_timer(call.sid, "ring", call.ring_s)
     send_call_event(transaction, call, "initiated", status="initiated")  # a callback's word, never a status
     transaction.outputs.append(RingPhone(call.sid, call.from_, call.to, call.custom))
+    if transaction.state.is_own_number(call.to):
+        transaction.tasks.append(Task("arrive", call.sid))
 
 
 def start_ringing(transaction: Transaction, call: Call) -> bool:
@@ -73,6 +75,8 @@ def answer(transaction: Transaction, call: Call) -> None:
     _set_status(transaction, call, "in-progress")
     transaction.set_timer(call.sid, "limit", LIMIT_S)
     send_call_event(transaction, call, "answered")
+    if call.far_sid and call.direction == "inbound":
+        transaction.tasks.append(Task("far-answered", call.far_sid))
 
 
 def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0, left_reason: str = HUNG_UP) -> None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from conferral.sandbox.model.formats import sip_host
+from conferral.sandbox.model.formats import is_number, sip_host
 from conferral.sandbox.model.messages import FetchPurpose, Params, PhoneKind
 from conferral.sandbox.model.twiml_parser import Verb
 
@@ -218,6 +218,7 @@ class Call:
     phone_kind: PhoneKind = "person"  #: What answered.
     queue_ms: int = 0
     number: int = 0  #: Creation number within the account; lists are sorted by it.
+    far_sid: str = ""  #: If the account dials its own number, the leg that comes in there, and of that the dialed one.
     is_foreign: bool = False  #: Whether it belongs to another application in the same account.
 
     @property
@@ -398,6 +399,11 @@ class State:
     fetch_count: int = 0
     bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
+
+    def is_own_number(self, to: str) -> bool:
+        """Whether a dialed number is the account's: its voice URL answers."""
+        number = self.numbers.get(to)
+        return number is not None and is_number(to) and not number.is_verified_only
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""

@@ -21,10 +21,11 @@ class Task:
     """A follow-up once the current change is complete.
 
     `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `ended`: `detail` is why it leaves its
-    conference. `bridge`: a whisper has ended.
+    conference. `bridge`: a whisper has ended. `arrive`: a dialed leg comes in at a number of the account.
+    `far-answered`: it was answered there.
     """
 
-    kind: Literal["run", "ended", "dial-over", "bridge"]
+    kind: Literal["run", "ended", "dial-over", "bridge", "arrive", "far-answered"]
     call_sid: str
     detail: str = ""
 

@@ -154,8 +154,7 @@ class TwilioModel:
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
             case messages.PhoneRings():
-                if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
-                    conferences.mark_ringing(transaction, call)
+                self._on_ringing(transaction, call)
             case messages.PhoneAnswers():
                 call.phone_kind = input_.kind
                 self._on_answered(transaction, call)
@@ -165,6 +164,10 @@ class TwilioModel:
                 calls.end(transaction, call, "failed" if sip_code == 404 else "busy", sip_code)
             case _:
                 assert_never(input_)
+
+    def _on_ringing(self, transaction: Transaction, call: Call) -> None:
+        if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
+            conferences.mark_ringing(transaction, call)
 
     def _on_speech(
         self, transaction: Transaction, call: Call, input_: messages.PhoneSpeaks | messages.PhoneFallsSilent
@@ -198,14 +201,35 @@ class TwilioModel:
         call.custom = input_.custom
         if number.is_sip_domain:
             call.custom = callback_parameters.sip_request(call, number, input_.headers) + input_.custom
+        self._begin_inbound(transaction, call, number, input_.url)
+        return call.sid
+
+    def _begin_inbound(self, transaction: Transaction, call: Call, number: Number, url: str = "") -> None:
+        """Request a number's voice URL, or another `url`, for a call to it."""
         call.fallback_url = number.voice_fallback_url
         call.fallback_method = number.voice_fallback_method
-        if is_number(input_.from_):
+        if is_number(call.from_):
             call.call_token = call_token(call.sid)
         if number.status_callback:
             call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
-        twiml_interpreter.begin(transaction, call, Source(input_.url or number.voice_url, number.voice_method))
-        return call.sid
+        twiml_interpreter.begin(transaction, call, Source(url or number.voice_url, number.voice_method))
+
+    def _arrive(self, transaction: Transaction, call: Call) -> None:
+        """Let a leg dialed to the account's own number come in there."""
+        if call.is_final:
+            return
+        far = calls.new_call(transaction, call.from_, call.to, "inbound")
+        call.far_sid, far.far_sid = far.sid, call.sid
+        self._on_ringing(transaction, call)
+        self._begin_inbound(transaction, far, self.state.numbers[call.to])
+
+    def _end_far(self, transaction: Transaction, call: Call) -> None:
+        """End the other leg of a call from the account to itself."""
+        far = transaction.call(call.far_sid)
+        if call.direction != "inbound" or far.answered_at_s is not None:
+            calls.hang_up(transaction, far)
+        else:
+            calls.end(transaction, far, "busy" if call.status == "busy" else "no-answer", call.sip_code)
 
     def _run_task(self, transaction: Transaction, task: Task) -> None:
         call = transaction.call(task.call_sid)
@@ -214,6 +238,11 @@ class TwilioModel:
                 twiml_interpreter.run(transaction, call)
             case "bridge":
                 dialing.bridge(transaction, call)
+            case "arrive":
+                self._arrive(transaction, call)
+            case "far-answered":
+                if call.answered_at_s is None and not call.is_final:
+                    self._on_answered(transaction, call)
             case "dial-over":
                 if call.dial is not None:
                     dialing.finish(transaction, call, task.detail)
@@ -240,6 +269,8 @@ class TwilioModel:
         call.activity = "idle"
         if transaction.behavior.final_callback == "last":
             calls.send_call_event(transaction, call, "completed")
+        if call.far_sid in self.state.live_calls:
+            self._end_far(transaction, call)
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
         """Do what a timer, of a call or a recording (`processed`), was set for."""
