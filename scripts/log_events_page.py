@@ -95,6 +95,7 @@ MEANINGS = {
     "handoff_option_cut": "The end of a hand-off's `brief` was cut: `count` characters did not fit.",
     "handoff_option_ignored": "A hand-off has options that are invalid or unknown, or `params` that don't fit.",
     "handoff_received": "An app hands a live call over.",
+    "own_numbers_unread": "Twilio did not list the numbers of the account; those read before still count.",
     "message_recorded": "A caller left a message in the voicemail.",
     "tracing_unavailable": "No traces are sent; `reason` says why. Calls are not affected.",
     "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",

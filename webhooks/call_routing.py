@@ -11,12 +11,12 @@ from conferral.telephony.addresses import (
     Address,
     AddressError,
     AddressKind,
-    AllowList,
     dialed_number,
     global_domain,
     is_caller_id,
     number_in,
     number_or_address,
+    own_number_in,
     parse_address,
     parse_uri,
     resolve_address,
@@ -56,7 +56,7 @@ class CallRouting:
     """Routes calls by the directory as last loaded."""
 
     def __init__(self, settings: ServiceSettings, directory: DirectoryFile) -> None:
-        self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        self._own, self.allowed = directory.own_numbers, directory.allowed
         self._directory = directory
         self._own_number = settings.number
 
@@ -66,7 +66,7 @@ class CallRouting:
 
     def own_numbers(self) -> tuple[str, ...]:
         """Return our own numbers, from the settings and the directory."""
-        return (self._own_number, *self._directory.current.numbers)
+        return self._own.configured
 
     def inbound(self, form: Fields) -> InboundRoute:
         """Return who answers an inbound call, how, and in which conference."""
@@ -76,7 +76,13 @@ class CallRouting:
         # SIP callers write any number into the URI: only a number of the directory is the business's.
         is_ours = called == business_of(form) or called in directory.numbers
         is_another = called != self._own_number and is_ours
-        return replace(directory.inbound(called), called_number=called if is_another else "")
+        route = directory.inbound(called)
+        # The account's numbers were not known yet when the directory was read.
+        agents = tuple(agent for agent in route.agents if not own_number_in(agent, self._own))
+        if len(agents) < len(route.agents):
+            reason = "an agent is a number in the account: the call would come in again"
+            log.error("destination_not_allowed", call_sid=form.get("CallSid", ""), reason=reason)
+        return replace(route, agents=agents, called_number=called if is_another else "")
 
     def caller(self, form: Fields) -> str:
         """Return the customer: the number in a SIP address if there is one."""
@@ -124,7 +130,7 @@ class CallRouting:
         names = self._directory.current.destinations
         if callee not in names and _BARE_CLIENT.fullmatch(callee):
             callee = _CLIENT + callee  # Twilio's samples omit it
-        return resolve_address(callee, names, self._allowed)
+        return resolve_address(callee, names, self.allowed)
 
     def _dialed_on_phone(self, callee: str, home: str) -> Address:
         """Return whom a SIP phone calls; raise AddressError if no one may be.
@@ -137,7 +143,7 @@ class CallRouting:
             return self._named(dialed_number(user, self._own_number) or user)
         # A phone sends an address at its own domain, whatever it dials. Colleagues are at that domain, too.
         colleague = f"sip:{_OTHER_PARAMETERS.sub('', callee.partition(':')[2])}"
-        is_listed = self._allowed.names_domain(dialed.domain)
+        is_listed = self.allowed.names_domain(dialed.domain)
         is_at_home = dialed.domain == home or (is_listed and dialed.domain.endswith(_TWILIO_DOMAINS))
         is_allowed = self._is_allowed(colleague)
         if number := dialed_number(dialed.user, self._own_number):
@@ -147,12 +153,12 @@ class CallRouting:
             if not is_allowed or (is_at_home and dialed.user in self._directory.current.destinations):
                 return self._named(dialed.user)
         else:  # at someone else's domain, the same name is someone else
-            self._allowed.check(parse_address(colleague))
+            self.allowed.check(parse_address(colleague))
         return parse_address(colleague)
 
     def _is_allowed(self, text: str) -> bool:
         try:
-            self._allowed.check(parse_address(text))
+            self.allowed.check(parse_address(text))
         except AddressError:
             return False
         return True
@@ -162,7 +168,7 @@ class CallRouting:
         for following in range(number + 1, len(agents)):
             try:
                 address = parse_address(agents[following])
-                self._allowed.check(address)
+                self.allowed.check(address)
             except AddressError as error:  # permitted when the call came in, but not any more
                 log.error("destination_not_allowed", session_id=session_id, reason=error.reason)
             else:

@@ -17,7 +17,7 @@ from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim
-from conferral.telephony.addresses import AddressError, AllowList, number_in, parse_address
+from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
@@ -141,7 +141,7 @@ class GateRoutes(Routes):
 
     def __init__(self, dependencies: Dependencies) -> None:
         super().__init__(dependencies)
-        self._allowed = AllowList.from_setting(self._settings.allowed_destinations, self._settings.number)
+        self._allowed = self._routing.allowed
 
     async def gate(self, form: Form, query: str) -> web.Response:
         """Answer a call that we placed: once answered, and after each prompt."""

@@ -76,10 +76,12 @@ class Handoff:
 class HandoffParser:
     """Reads the options of a hand-off; each is checked alone."""
 
-    def __init__(self, settings: ServiceSettings, names: Callable[[], Mapping[str, str]], metrics: Metrics) -> None:
+    def __init__(
+        self, settings: ServiceSettings, names: Callable[[], Mapping[str, str]], allowed: AllowList, metrics: Metrics
+    ) -> None:
         self._names = names
         self._metrics = metrics
-        self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        self._allowed = allowed
         self._allowed_in_data = handoff_allow_list(settings)
         self._return_urls = settings.return_urls
         self._ring_timeout_s = settings.ring_timeout_s
@@ -188,8 +190,8 @@ class HandoffRoutes(Routes):
     def __init__(self, dependencies: Dependencies, *, voice: VoiceRoutes) -> None:
         super().__init__(dependencies)
         self._voice = voice
-        names = dependencies.routing.destinations
-        self._parser = HandoffParser(dependencies.settings, names, dependencies.metrics)
+        routing = dependencies.routing
+        self._parser = HandoffParser(dependencies.settings, routing.destinations, routing.allowed, dependencies.metrics)
 
     async def handoff(self, form: Form, query: str) -> web.Response:
         """Answer a live call that your app hands over."""

@@ -108,6 +108,7 @@ class Worker:
                 "router": lambda: parts.router.run(stop),
                 "config": lambda: self.maintain_redis(stop),
                 "credentials": lambda: parts.credentials.run(stop),
+                "own_numbers": lambda: parts.read_own_numbers(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),

@@ -115,16 +115,16 @@ class WorkerParts:
         )
         self._session_store = SessionStore(core.reserved, core.keys, session_ttl_s=settings.session_ttl_s)
         self.ownership = Ownership(core)
-        allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-        self.executor = self._make_executor(make_twilio_api(settings, self._http, allowed))
+        self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed))
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
+        self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=core.metrics)
         self.session_recovery = self._make_session_recovery(lists, names)
         self.sweeper = self._make_sweeper(lists, names)
-        rules = self._make_command_rules(rest, names, allowed, limits)
+        rules = self._make_command_rules(rest, names, limits)
         self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
@@ -143,14 +143,12 @@ class WorkerParts:
         )
 
     def _own_numbers(self) -> tuple[str, ...]:
-        return (self._settings.number, *self._directory.current.numbers)
+        return self._directory.own_numbers.configured
 
-    def _make_command_rules(
-        self, rest: Client, names: ConferenceNames, allowed: AllowList, limits: DialLimits
-    ) -> CommandRules:
+    def _make_command_rules(self, rest: Client, names: ConferenceNames, limits: DialLimits) -> CommandRules:
         directory, urls = self._directory, self._settings.return_urls
         return CommandRules(
-            destinations=lambda: FallbackRules(directory.current.destinations, allowed, urls),
+            destinations=lambda: FallbackRules(directory.current.destinations, directory.allowed, urls),
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, self.core.clock),
             dial_limits=limits,

@@ -17,10 +17,17 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.webhook_rules import check_webhook_rules
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderUnreachableError
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderUnreachableError,
+    SettingsError,
+)
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.addresses import own_number_in
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CHECK_SESSION,
@@ -29,8 +36,10 @@ from conferral.telephony.callback_urls import (
     Announcement,
 )
 from conferral.telephony.conference_lists import compare_conference_lists
+from conferral.telephony.directory import load_directory
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
+from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 URL_DEADLINE_S = 5.0
@@ -113,9 +122,10 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        account, number_results, lists, rules = await asyncio.gather(
+        account, number_results, places, lists, rules = await asyncio.gather(
             _check_credentials(settings, http),
             _check_number(settings, http, number),
+            _check_own_numbers(settings, http),
             _check_conference_lists(settings, http),
             check_webhook_rules(settings, http),
         )
@@ -125,7 +135,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results, lists, *rules], ahead_s
+    return [account, *number_results, *places, lists, *rules], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
@@ -187,6 +197,24 @@ async def _read_number(client: Client, number: str) -> NumberRecord | None:
     with label_requests("check"), translate_errors():
         found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
     return next((one for one in found if one.phone_number == number), None)
+
+
+async def _check_own_numbers(settings: ServiceSettings, http: PooledHttpClient) -> list[CheckResult]:
+    """Check that no place that is dialed is a number in this account."""
+    name = "own numbers"
+    try:
+        directory = load_directory(settings)
+        numbers = OwnNumbers(settings.number, *directory.numbers)
+        numbers.account = await read_account_numbers(rest_client(settings, http))
+    except SettingsError:
+        return []  # reported as such
+    except ProviderError as error:
+        return [_failed_query(name, error)]
+    found = [(where, own) for where, place in directory.places() if (own := own_number_in(place, numbers))]
+    if not found:
+        return [ok(name, f"{len(numbers)}; none is dialed")]
+    fix = "name another place: a call to your own number would come in again, so it is never dialed"
+    return [fail(name, f"{where}: {redact(own)} is a number in this account", fix) for where, own in found]
 
 
 async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:

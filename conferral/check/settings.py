@@ -7,12 +7,12 @@ import aiohttp.http_parser
 from conferral.check.result import TWILIO_URL, CheckResult, fail, ok, warn
 from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_settings
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.redaction import redact, without_login
+from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.directory import Directory, load_directory, number_loop
+from conferral.telephony.directory import Directory, load_directory
 from conferral.telephony.phrases import has_language
 from conferral.telephony.token_file import load_tokens
 
@@ -169,7 +169,6 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         _check_agent(directory),
         _check_fallback(settings, directory),
         _check_return_urls(settings),
-        *_check_loop(settings, directory),
     ]
 
 
@@ -224,12 +223,3 @@ def describe_fallback(fallback: str) -> str:
 
 def _describe_place(place: str) -> str:
     return "continues at your URL" if is_url(place) else f"dials a {parse_address(place).kind.value} on the allow-list"
-
-
-def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckResult]:
-    """Report numbers of ours that are each other's agents."""
-    if not (loop := number_loop(settings, directory)):
-        return []
-    named = " → ".join(map(redact, (*loop, loop[0])))
-    found = f"your own numbers call each other without end: {named}"
-    return [fail("agent", found, "give one of them agents and a fallback that are none of your numbers")]

@@ -97,7 +97,9 @@ async def _serve(
     # Callers get an answer even without Redis: a background task compares the number of partitions with it.
     agree_with_redis = partial(_ensure_config, client, settings, schema, metrics, stop)
     try:
-        twilio = TwilioQueries(rest_client(settings, http), settings.number)
+        rest = rest_client(settings, http)
+        twilio = TwilioQueries(rest, settings.number)
+        read_own_numbers = partial(directory.own_numbers.run, stop, rest)
         app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
         add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
         return await lifecycle.run_until_stopped(
@@ -105,6 +107,7 @@ async def _serve(
             {
                 "server": serve(app, host, port, stop, metrics, drain_s=settings.drain_s),
                 "watch_server": run_with_restarts(stop, "watch_server", partial(publisher.server.run, stop), metrics),
+                "own_numbers": run_with_restarts(stop, "own_numbers", read_own_numbers, metrics),
                 "config": run_with_restarts(stop, "config", agree_with_redis, metrics, passing=(SettingsError,)),
             },
         )

@@ -286,6 +286,8 @@ class AllowList:
     own_region: str = ""
     #: The setting that describes it, for errors.
     setting: str = "CONFERRAL_ALLOWED_DESTINATIONS"
+    #: Our own numbers, never dialed. The first says in which region a number without country code is.
+    own: Collection[str] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def from_setting(cls, text: str | None, own_number: str, setting: str = setting) -> "AllowList":
@@ -316,6 +318,8 @@ class AllowList:
 
     def check(self, address: Address) -> None:
         """Raise AddressError unless the address is allowed."""
+        if address.kind is not AddressKind.CLIENT and own_number_in(address.text, self.own):
+            raise AddressError("one of your own numbers is never dialed: the call would come in again")
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
         elif address.kind is AddressKind.CLIENT:

@@ -6,10 +6,9 @@ a file, the settings apply to every called number.
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -24,10 +23,17 @@ from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings, spoken_greeting
 from conferral.runtime.text import join_words
 from conferral.runtime.urls import is_http_url
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, DEFAULT_OPTIONS, ConferenceAttributes, DialOptions
+from conferral.statemachine.parts import (
+    DEFAULT_ATTRIBUTES,
+    DEFAULT_OPTIONS,
+    ConferenceAttributes,
+    DialOptions,
+    split_places,
+)
 from conferral.statemachine.states import Place, SessionMode
-from conferral.telephony.addresses import AddressError, AllowList, is_name, number_in, parse_address, resolve_address
+from conferral.telephony.addresses import AddressError, AllowList, is_name, parse_address, resolve_address
 from conferral.telephony.fallbacks import FallbackRules
+from conferral.telephony.own_numbers import OwnNumbers
 from conferral.telephony.toml_file import Table, parse_toml, read_toml
 
 log = structlog.get_logger()
@@ -163,12 +169,17 @@ def read_destinations(path: Path) -> dict[str, str]:
 
 
 def read_file(
-    path: Path, allowed: AllowList, return_urls: Sequence[str] = ()
+    path: Path, allowed: AllowList, return_urls: Sequence[str] = (), own: Collection[str] = ()
 ) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
-    """Return addresses by name, and entries by number; raise SettingsError."""
+    """Return addresses by name, and entries by number; raise SettingsError.
+
+    None of them may dial the file's numbers, or our `own`.
+    """
     content = read_toml("CONFERRAL_DIRECTORY", path)
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
+    called = content.get("inbound")
+    allowed = replace(allowed, own=(*own, *(called if isinstance(called, dict) else ())))
     context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls)
     file = parse_toml("CONFERRAL_DIRECTORY", path, content, _File, DirectoryEntry, context)
     return file.destinations, file.inbound
@@ -212,6 +223,19 @@ class Directory:
         """Return the route of a called number, given as Twilio sends it (`To`)."""
         return self.numbers.get(called, self.default)
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield where each place is configured, and the place."""
+        found: dict[str, tuple[str, ...]]
+        found = {f"destinations.{name}": (address,) for name, address in self.destinations.items()}
+        found["CONFERRAL_AGENT"] = self.default.agents
+        found["CONFERRAL_INBOUND_FALLBACK"] = split_places(self.default.fallback)
+        found["CONFERRAL_TRANSFER_FALLBACK"] = split_places(self.transfer_fallback)
+        for number, route in self.numbers.items():
+            agents = route.agents if route.agents != self.default.agents else ()
+            fallback = split_places(route.fallback) if route.fallback != self.default.fallback else ()
+            found[f'inbound."{redact(number)}"'] = (*agents, *fallback)
+        yield from ((where, place) for where, places in found.items() for place in places)
+
 
 class DirectoryFile:
     """The directory of a process; `current` changes on reload."""
@@ -219,9 +243,20 @@ class DirectoryFile:
     def __init__(self, settings: ServiceSettings) -> None:
         """Read the file; raise SettingsError if it is invalid."""
         self._settings = settings
+        #: Those of the account follow once they were read.
+        self.own_numbers = OwnNumbers(settings.number)
+        #: What may be dialed.
+        self.allowed = replace(
+            AllowList.from_setting(settings.allowed_destinations, settings.number), own=self.own_numbers
+        )
         # Two concurrent reloads could finish in the wrong order.
         self._lock = threading.Lock()
-        self.current = load_directory(settings)
+        self.current = self._read()
+
+    def _read(self) -> Directory:
+        found = load_directory(self._settings, self.own_numbers.account or ())
+        self.own_numbers.configured = (self._settings.number, *found.numbers)
+        return found
 
     def reload(self) -> None:
         """Read the file again, also in a thread; on errors, only log them."""
@@ -230,7 +265,7 @@ class DirectoryFile:
             return
         with self._lock:
             try:
-                self.current = load_directory(self._settings)
+                self.current = self._read()
             except SettingsError as error:
                 for problem in error.problems:
                     log.error("directory_refused", reason=problem)
@@ -243,12 +278,17 @@ def handoff_allow_list(settings: ServiceSettings) -> AllowList:
     return AllowList.from_setting(settings.handoff_destinations, settings.number, "CONFERRAL_HANDOFF_DESTINATIONS")
 
 
-def load_directory(settings: ServiceSettings) -> Directory:
-    """Return the directory that the settings name; raise SettingsError."""
+def load_directory(settings: ServiceSettings, account: Collection[str] = ()) -> Directory:
+    """Return the directory that the settings name; raise SettingsError.
+
+    No place may be a number of ours: `TWILIO_NUMBER`, the file's, and those of the `account`.
+    """
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     handoff_allow_list(settings)  # a wrong one stops every process, not only the webhooks
     path = settings.directory
-    names, entries = read_file(path, allowed, settings.return_urls) if path else ({}, {})
+    own = (settings.number, *account)
+    names, entries = read_file(path, allowed, settings.return_urls, own) if path else ({}, {})
+    allowed = replace(allowed, own=(*own, *entries))
     problems: list[str] = []
 
     def parsed(name: str, value: str, parse: Callable[[str], str]) -> str:
@@ -270,42 +310,7 @@ def load_directory(settings: ServiceSettings) -> Directory:
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record), inbound_fallback)
     numbers = {number: _route_from_entry(entry, default) for number, entry in entries.items()}
-    directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, transfer_fallback)
-    called = calls_among_own(settings, directory)
-    if calling_themselves := [number for number, numbers in called.items() if number in numbers]:
-        raise SettingsError(tuple(_loop_problem(settings, directory, number) for number in calling_themselves))
-    return directory
-
-
-def calls_among_own(settings: ServiceSettings, directory: Directory) -> dict[str, list[str]]:
-    """Return our numbers, each with the ones of ours that its calls may ring."""
-    own = {number: directory.inbound(number) for number in (settings.number, *directory.numbers)}
-    places = {number: (*route.agents, *route.fallback.split(",")) for number, route in own.items()}
-    return {
-        number: [one for place in places[number] if (one := number_in(place, settings.number)) in own] for number in own
-    }
-
-
-def number_loop(settings: ServiceSettings, directory: Directory) -> tuple[str, ...]:
-    """Return numbers of ours that ring each other, in a circle; or none.
-
-    A call would ring the first number of the loop again, as a new call, without end.
-    """
-    try:
-        TopologicalSorter(calls_among_own(settings, directory)).prepare()
-    except CycleError as error:
-        return tuple(error.args[1][:0:-1])  # the library names each after the one that it calls, and the first again
-    return ()
-
-
-def _loop_problem(settings: ServiceSettings, directory: Directory, number: str) -> str:
-    route, default = directory.inbound(number), directory.default
-    where, is_default, what = "CONFERRAL_INBOUND_FALLBACK", route.fallback == default.fallback, "fallback"
-    if number in (number_in(agent, settings.number) for agent in route.agents):
-        where, is_default, what = "CONFERRAL_AGENT", route.agents == default.agents, "agent"
-    if not is_default:
-        where = f'CONFERRAL_DIRECTORY: {settings.directory}, inbound."{redact(number)}"'
-    return f"{where}: the {what} is the number that callers dial, so the call would call itself; choose another {what}"
+    return Directory(MappingProxyType(names), MappingProxyType(numbers), default, transfer_fallback)
 
 
 def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import structlog
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.web.tokens import API_NAME, NAME_RULE, Permission, Token, Tokens, digest_of, is_token_name
@@ -65,7 +65,7 @@ def _valid_destinations(value: object) -> AllowList:
 class _Token(Table):
     sha256: Annotated[str, AfterValidator(_valid_digest)] = Field(repr=False)
     may: Annotated[frozenset[str], BeforeValidator(_valid_permissions)]
-    destinations: Annotated[AllowList | None, BeforeValidator(_valid_destinations)] = None
+    destinations: Annotated[InstanceOf[AllowList] | None, BeforeValidator(_valid_destinations)] = None
 
 
 class _File(Table):

@@ -356,16 +356,3 @@ def test_check_works_when_redis_forbids_config(checked, redis, alive):
 
     assert lines["eviction"]["found"] == "maxmemory-policy noeviction"
     assert lines["persistence"]["status"] == "warn"
-
-
-def test_own_numbers_that_name_each_other_are_reported(checked, alive):
-    directory = directory_of("""
-[inbound."+14155550100"]
-agents = ["+14155550101"]
-[inbound."+14155550101"]
-agents = ["+14155550100"]
-""")
-    code, lines = checked(**directory, CONFERRAL_AGENT="client:alice")
-    assert code == 1
-    assert lines["agent"]["status"] == "fail"
-    assert lines["agent"]["found"] == "your own numbers call each other without end: +…00 → +…01 → +…00"

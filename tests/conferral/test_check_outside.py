@@ -96,11 +96,41 @@ async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
-        ("account", "number", "number's fallback", "number's status", "conference lists", "webhook rules"), "ok"
+        (
+            "account",
+            "number",
+            "number's fallback",
+            "number's status",
+            "own numbers",
+            "conference lists",
+            "webhook rules",
+        ),
+        "ok",
     )
     for path in ("conference", "handoff?to=client:alice"):
         add(sandbox, voice_url=f"{PUBLIC}/voice/{path}")
         assert (await asked(settings_of(sandbox)))["number"].status == "ok"
+
+
+async def test_places_that_are_numbers_of_the_account_are_reported(sandbox, tmp_path):
+    add(sandbox)
+    for number in ("+14155550105", "+14155550106"):
+        sandbox.add_number(number, voice_url="")
+    directory = tmp_path / "directory.toml"
+    directory.write_text("""
+[destinations]
+desk = "+14155550105"
+[inbound."+14155550101"]
+agents = ["client:alice", "+14155550106"]
+fallback = "+14155550188,voicemail"
+""")
+    changes = {"CONFERRAL_DIRECTORY": str(directory), "CONFERRAL_TRANSFER_FALLBACK": "desk"}
+    found, _ = await check_account(settings_of(sandbox, **changes))
+    assert [(line.status, line.found) for line in found if line.name == "own numbers"] == [
+        ("fail", "destinations.desk: +…05 is a number in this account"),
+        ("fail", "CONFERRAL_TRANSFER_FALLBACK: +…05 is a number in this account"),
+        ("fail", 'inbound."+…01": +…06 is a number in this account'),
+    ]
 
 
 @pytest.mark.parametrize(

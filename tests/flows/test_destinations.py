@@ -122,3 +122,26 @@ async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, addre
     await system.until_hears(customer, [agent])
     await system.until(customer.sid, state="conferenced")
     await system.ended_by_command(customer.sid)
+
+
+# ---- our own numbers ---------------------------------------------------------------------------------------------
+
+
+async def test_a_call_never_comes_in_again_at_a_number_of_the_account(redis_server):
+    """The agent and the target are numbers of the account, of which the directory says nothing."""
+    settings = {"CONFERRAL_AGENT": NUMBER_AGENT, "CONFERRAL_INBOUND_FALLBACK": CAROL}
+    async with LocalSystem(redis_server.url, workers=0, **settings) as system:
+        system.answered_by(CAROL)
+        for number in (NUMBER_AGENT, TARGET):
+            system.sandbox.add_number(number, voice_url=f"{system.public_url}/voice/inbound")
+        system.start_worker()
+        await system.eventually(system.all_held, "the worker holds every partition")
+        own = system.own_numbers
+        await system.eventually(lambda: own.account is not None, "the account's numbers were read")
+        customer = await system.customer_calls()
+        await system.until_talk(customer, await system.dialed(CAROL))
+        for fields in ({"agent": AGENT, "customer": TARGET}, {"agent": NUMBER, "customer": CUSTOMER}):
+            refused = await system.command("call", "", **fields)
+            assert (refused.status, "one of your own numbers" in refused.reason) == ("rejected", True)
+        assert [entry.to for entry in system.sandbox.request_log.dials] == [CAROL]
+        await system.ended_by_command(customer.sid)

@@ -121,16 +121,6 @@ async def test_agents_own_phone_sees_the_business_number_at_every_dial(redis_ser
         await system.ended_by_command(customer.sid)
 
 
-async def test_caller_id_of_a_command_that_is_the_dialed_number_gives_way_to_the_business_number(redis_server):
-    async with system_with(redis_server) as system:
-        system.sandbox.add_number(TARGET, voice_url=f"{system.public_url}/voice/inbound")
-        system.answered_by(TARGET)
-        customer, _ = await system.talking()
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm", caller_id=TARGET)
-        assert seen_by(system, TARGET) == [NUMBER]
-        await system.ended_by_command(customer.sid)
-
-
 # ---- agents who called in from anywhere --------------------------------------------------------------------------
 
 #: Addresses that no command may name.

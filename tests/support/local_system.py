@@ -27,6 +27,7 @@ from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.own_numbers import OwnNumbers
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
 from conferral.worker.process import Worker, make_policy
@@ -195,6 +196,11 @@ class LocalSystem:
         self._stops.append(stop)
         self._running.append(asyncio.create_task(worker.run(stop)))
         return worker
+
+    @property
+    def own_numbers(self) -> OwnNumbers:
+        """The numbers of ours that webhooks and workers know."""
+        return self._directory.own_numbers
 
     def hang_up_signal(self) -> None:
         """SIGHUP to webhooks and workers: they read the directory again."""

@@ -1,11 +1,8 @@
 """The directory: what a file says, which errors are reported and how, and that a broken file changes nothing."""
 
-import json
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
@@ -17,7 +14,6 @@ from conferral.telephony.directory import (
     DirectoryFile,
     InboundRoute,
     load_directory,
-    number_loop,
     resolve_address,
 )
 from tests.support.each import each
@@ -327,57 +323,39 @@ def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings
     assert file.current is before
 
 
-# ---- numbers that call themselves --------------------------------------------------------------------------------
+# ---- our own numbers ---------------------------------------------------------------------------------------------
 
-OWN, SALES, HELP = "+14155550100", "+14155550101", "+14155550102"
+OWN, SALES, HELP, ANOTHER = "+14155550100", "+14155550101", "+14155550102", "+14155550105"
 
 
-@pytest.mark.parametrize(
-    ("text", "changes", "where"),
-    [
-        ("", {"CONFERRAL_AGENT": OWN}, "CONFERRAL_AGENT"),
-        (f'[destinations]\ndesk = "{OWN}"\n', {"CONFERRAL_AGENT": "desk"}, "CONFERRAL_AGENT"),
-        (f'[inbound."{SALES}"]\nagents = ["client:alice", "{SALES}"]\n', {}, 'inbound."+…01"'),
-        (f'[destinations]\ndesk = "{SALES}"\n[inbound."{SALES}"]\nagents = ["desk"]\n', {}, 'inbound."+…01"'),
-        (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
-        (f'[inbound."{OWN}"]\nagents = ["sip:{OWN}@pbx.example"]\n', {}, 'inbound."+…00"'),
-        (f'[inbound."{SALES}"]\nfallback = "voicemail, {SALES}"\n', {}, 'inbound."+…01": the fallback is'),
-        (
-            f'[destinations]\ndesk = "{OWN}"\n',
-            {"CONFERRAL_INBOUND_FALLBACK": "desk"},
-            "CONFERRAL_INBOUND_FALLBACK: the f",
-        ),
-    ],
-)
-def test_number_that_is_its_own_agent_or_fallback_prevents_startup(path, settings, text, changes, where):
+@each("text, changes, where", [
+    ("", {"CONFERRAL_AGENT": OWN}, "CONFERRAL_AGENT"),
+    (f'[destinations]\ndesk = "{OWN}"\n', {}, "destinations.desk"),
+    (f'[destinations]\ndesk = "{ANOTHER}"\n', {}, "destinations.desk"),
+    (f'[inbound."{SALES}"]\nagents = ["client:alice", "{SALES}"]\n', {}, 'inbound."+…01"'),
+    (f'[inbound."{SALES}"]\nagents = ["client:alice", "+1 415 555-0102"]\n[inbound."{HELP}"]\n', {}, 'inbound."+…01"'),
+    (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
+    (f'[inbound."{SALES}"]\nagents = ["sip:4155550100@pbx.example"]\n', {}, 'inbound."+…01"'),
+    (f'[inbound."{SALES}"]\nfallback = "voicemail, {HELP}"\n[inbound."{HELP}"]\n', {}, 'inbound."+…01"'),
+    ("", {"CONFERRAL_INBOUND_FALLBACK": OWN}, "CONFERRAL_INBOUND_FALLBACK"),
+    (f'[inbound."{SALES}"]\n', {"CONFERRAL_TRANSFER_FALLBACK": SALES}, "CONFERRAL_TRANSFER_FALLBACK"),
+])  # fmt: skip
+def test_a_number_of_our_own_is_no_place(path, settings, text, changes, where):
     path.write_text(text)
     with pytest.raises(SettingsError) as caught:
-        load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="US,client:,sip:pbx.example", **changes))
+        load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="US,client:,sip:pbx.example", **changes), {ANOTHER})
     (problem,) = caught.value.problems
     assert where in problem
-    assert "would call itself" in problem
+    assert "one of your own numbers is never dialed" in problem
     assert not re.search(r"\d{3}", problem.replace(str(path), ""))
 
 
-def test_loop_through_fallbacks_is_found(path, settings):
-    path.write_text(f'[inbound."{SALES}"]\nagents = ["{HELP}"]\n[inbound."{HELP}"]\nfallback = "{SALES},voicemail"\n')
-    given = settings(CONFERRAL_AGENT="client:alice")
-    assert set(number_loop(given, load_directory(given))) == {SALES, HELP}
-
-
-@given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=10))
-def test_there_is_a_loop_exactly_if_some_number_leads_back_to_itself(tmp_path_factory, agents):
-    numbers = [f"+1415555010{digit}" for digit in range(10)]
-    path = tmp_path_factory.mktemp("loops") / "directory.toml"
-    named = {numbers[one]: [numbers[to] for to in dict.fromkeys(tos)] for one, tos in agents.items()}
-    path.write_text("".join(f'[inbound."{one}"]\nagents = {json.dumps(tos)}\n' for one, tos in named.items()))
-    settings = settings_with(CONFERRAL_DIRECTORY=str(path), CONFERRAL_AGENT="client:alice")
-    reached = {one: set(agents.get(one, ())) for one in range(10)}
-    for _ in range(10):
-        reached = {one: tos.union(*(reached[to] for to in tos)) for one, tos in reached.items()}
-    try:
-        loop = number_loop(settings, load_directory(settings))
-    except SettingsError:
-        assert any(one in tos for one, tos in agents.items())
-    else:
-        assert bool(loop) is any(one in tos for one, tos in reached.items())
+def test_numbers_of_the_account_are_ours_once_they_were_read(path, settings):
+    path.write_text(f'[destinations]\ndesk = "{ANOTHER}"\n[inbound."{SALES}"]\n')
+    file = DirectoryFile(settings())
+    assert [*file.own_numbers] == [OWN, SALES]
+    file.own_numbers.account = frozenset({OWN, ANOTHER})
+    assert ([*file.own_numbers], len(file.own_numbers)) == ([OWN, SALES, ANOTHER], 3)
+    before = file.current
+    file.reload()
+    assert file.current is before  # refused now

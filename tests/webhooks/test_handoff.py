@@ -7,6 +7,7 @@ import pytest
 from conferral.runtime.errors import SettingsError
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import DialOptions
+from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import load_directory
 from conferral.webhooks.handoff import Handoff, HandoffParser
 from tests.support.each import each
@@ -67,6 +68,8 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
 
 @each("query, data", [
     ("to=%2B447700900123", None),  # not on the allow-list
+    ("to=%2B14155550100", None),  # our own
+    ("fallback=%2B14155550100", None),
     ("to=nobody", None),
     ("mode=warm", None),
     ("timeout=1000", None),
@@ -164,7 +167,7 @@ def test_data_that_is_nested_too_deeply_costs_only_itself(metrics):
         deep = [deep]
     data = dict.fromkeys(("to", "mode", "brief", "confirm", "timeout", "ref", "fallback", "back"), deep)
     data["params"] = {"a": deep}
-    parser = HandoffParser(settings(), dict, metrics)
+    parser = HandoffParser(settings(), dict, AllowList(clients=True), metrics)
     assert parser.parse(CALLER, "to=client:bob&ref=T-1", data) == Handoff(to="client:bob", ref="T-1")
 
 

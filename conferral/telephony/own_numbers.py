@@ -1,0 +1,70 @@
+"""Our own numbers: a call to one of them would come in again.
+
+It would be a session of its own, with new limits, and its agents or fallback may lead to the same number without end.
+Source: Twilio docs, IncomingPhoneNumber resource.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from itertools import chain
+
+import structlog
+from twilio.rest import Client
+
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.lifecycle import wait_at_most
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import label_requests, read_with_retry, text_of
+
+log = structlog.get_logger()
+
+#: Between two reads of the account's list, and after one that failed, seconds.
+READ_EVERY_S, RETRY_EVERY_S = 600.0, 60.0
+#: Source: Twilio docs, "Twilio's Response", paging: at most 1,000 records a page.
+PAGE_SIZE, PAGES_MAX = 1_000, 50
+
+
+class OwnNumbers(Collection[str]):
+    """The configured numbers, and those of the account as last read."""
+
+    def __init__(self, *configured: str) -> None:
+        #: `TWILIO_NUMBER`, then those of the directory.
+        self.configured = configured
+        #: None until they were read.
+        self.account: frozenset[str] | None = None
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.configured or number in (self.account or ())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(chain(self.configured, self.account or ())))
+
+    def __len__(self) -> int:
+        return len({*self.configured, *(self.account or ())})
+
+    async def run(self, stop: asyncio.Event, client: Client) -> None:
+        """Read the account's list now and every 10 minutes, until the stop."""
+        while not stop.is_set():
+            try:
+                self.account = await read_account_numbers(client)
+                pause_s = READ_EVERY_S
+            except ProviderError as error:
+                log.warning("own_numbers_unread", error_type=type(error).__name__, status=error.http_status)
+                pause_s = RETRY_EVERY_S
+            await wait_at_most(stop, pause_s)
+
+
+async def read_account_numbers(client: Client) -> frozenset[str]:
+    """Return the account's numbers; raise ProviderError."""
+    numbers = set[str]()
+    with label_requests("own_numbers"):
+        page = await read_with_retry(lambda: client.incoming_phone_numbers.page_async(page_size=PAGE_SIZE))
+        for _ in range(PAGES_MAX):
+            with translate_errors():
+                numbers |= {text_of(record.phone_number) for record in page}
+                has_next = page.next_page_url is not None
+            following = await read_with_retry(page.next_page_async) if has_next else None
+            if following is None:
+                break
+            page = following
+    return frozenset(numbers - {""})

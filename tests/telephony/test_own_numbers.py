@@ -1,0 +1,70 @@
+"""The account's numbers: read at the start and every 10 minutes, and kept while Twilio doesn't answer."""
+
+import asyncio
+
+import pytest
+from twilio.rest import Client
+
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.support.each import each
+from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
+
+LIST = "GET IncomingPhoneNumbers"
+OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"
+
+
+def listed(*numbers: str) -> dict[str, object]:
+    return page("incoming_phone_numbers", *({"phone_number": one} for one in numbers))
+
+
+def account_with(*numbers: str) -> tuple[Client, ScriptedHttp]:
+    http = ScriptedHttp({LIST: listed(*numbers)})
+    return Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http), http
+
+
+@in_virtual_time
+async def test_the_list_is_read_at_the_start_and_every_ten_minutes(loop: VirtualLoop) -> None:
+    own, stop = OwnNumbers(OWN), asyncio.Event()
+    client, http = account_with(OTHER)
+    http.answers = {LIST: OutcomeUnknownError()}
+    reading = asyncio.create_task(own.run(stop, client))
+    await asyncio.sleep(50)  # a delay: virtual time
+    assert (own.account, OTHER in own, [*own]) == (None, False, [OWN])
+    http.answers = {LIST: listed(OTHER)}
+    await asyncio.sleep(20)  # a delay: virtual time
+    assert ([*own], len(own)) == ([OWN, OTHER], 2)
+    http.answers = {LIST: listed(STRANGE)}
+    await asyncio.sleep(580)  # a delay: virtual time
+    assert OTHER in own
+    await asyncio.sleep(20)  # a delay: virtual time
+    assert [*own] == [OWN, STRANGE]
+    http.answers = {LIST: OutcomeUnknownError()}
+    await asyncio.sleep(700)  # a delay: virtual time
+    assert STRANGE in own
+    stop.set()
+    await reading
+
+
+async def test_every_page_is_read() -> None:
+    client, http = account_with(OTHER, "")
+    link = f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
+    http.first_answers = {LIST: listed(OWN) | {"next_page_uri": link}}
+    assert await read_account_numbers(client) == {OWN, OTHER}
+    assert http.labels == {"own_numbers"}
+    http.answers = {LIST: {"message": "not a list"}}
+    with pytest.raises(ProviderError):
+        await read_account_numbers(client)
+
+
+@each("text", [OTHER, "+1 415 555-0101", f"sip:{OTHER}@example.com", "sip:4155550101@example.com", OWN])
+def test_our_own_numbers_are_never_dialed(text: str) -> None:
+    own = OwnNumbers(OWN)
+    allowed = AllowList(frozenset({"US"}), sip_domains=frozenset({"example.com"}), own_region="US", own=own)
+    own.account = frozenset({OTHER})
+    with pytest.raises(AddressError, match=r"^one of your own numbers is never dialed"):
+        allowed.check(parse_address(text))
+    allowed.check(parse_address(STRANGE))
+    allowed.check(parse_address("sip:0101@example.com"))
