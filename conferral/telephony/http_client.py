@@ -53,6 +53,8 @@ _label: ContextVar[str] = ContextVar("request_label", default="other")
 _send_allowed: ContextVar[Callable[[], bool]] = ContextVar("send_allowed", default=lambda: True)
 #: Codes not counted as failures, besides those for missing resources; None if all count.
 _expected_codes: ContextVar[frozenset[int] | None] = ContextVar("expected_codes", default=None)
+#: Whether observers see the answer.
+_is_observed: ContextVar[bool] = ContextVar("is_observed", default=True)
 
 
 @contextmanager
@@ -112,6 +114,11 @@ def label_requests(kind: str) -> AbstractContextManager[None]:
 def request_label() -> str:
     """Return the label of requests that begin now."""
     return _label.get()
+
+
+def unobserved() -> AbstractContextManager[None]:
+    """Hide answers from observers: a key may lack only this permission."""
+    return _set(_is_observed, False)
 
 
 def ignore_not_found(*, also: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
@@ -209,7 +216,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     tracing.annotate({"http.response.status_code": status, "twilio.error_code": code})
                     # HTML or cut JSON with 200 is no answer of Twilio's.
                     result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
-                    for observer in self._observers:
+                    for observer in self._observers if _is_observed.get() else ():
                         observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 

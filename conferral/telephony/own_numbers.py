@@ -11,17 +11,17 @@ from itertools import chain
 import structlog
 from twilio.rest import Client
 
-from conferral.runtime.errors import ProviderError
+from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import label_requests, read_with_retry, text_of
+from conferral.telephony.http_client import label_requests, read_with_retry, text_of, unobserved
 
 log = structlog.get_logger()
 
 #: Between two reads of the account's list, and after one that failed, seconds.
 READ_EVERY_S, RETRY_EVERY_S = 600.0, 60.0
-#: Source: Twilio docs, "Twilio's Response", paging: at most 1,000 records a page.
-PAGE_SIZE, PAGES_MAX = 1_000, 50
+#: A record has 2 KiB and several URLs, so 1,000 of them could exceed the size of an answer.
+PAGE_SIZE, PAGES_MAX = 500, 100
 
 
 class OwnNumbers(Collection[str]):
@@ -50,14 +50,14 @@ class OwnNumbers(Collection[str]):
                 pause_s = READ_EVERY_S
             except ProviderError as error:
                 log.warning("own_numbers_unread", error_type=type(error).__name__, status=error.http_status)
-                pause_s = RETRY_EVERY_S
+                pause_s = READ_EVERY_S if isinstance(error, ProviderRefusedError) else RETRY_EVERY_S
             await wait_at_most(stop, pause_s)
 
 
 async def read_account_numbers(client: Client) -> frozenset[str]:
     """Return the account's numbers; raise ProviderError."""
     numbers = set[str]()
-    with label_requests("own_numbers"):
+    with label_requests("own_numbers"), unobserved():
         page = await read_with_retry(lambda: client.incoming_phone_numbers.page_async(page_size=PAGE_SIZE))
         for _ in range(PAGES_MAX):
             with translate_errors():

@@ -30,6 +30,7 @@ from conferral.telephony.http_client import (
     label_requests,
     rest_client,
     send_guard,
+    unobserved,
 )
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
@@ -139,6 +140,17 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
 
     assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
     assert [(answer.status, answer.code, answer.retry_after_s) for answer in reported] == [(200, 0, 0.0)] * 2
+
+
+async def test_an_answer_that_says_nothing_about_the_key_is_not_observed(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    """A restricted key may send what a call needs, and not list the account's numbers."""
+    reported: list[RequestResult] = []
+    http.observe(reported.append)
+    with unobserved():
+        await http.request("GET", URI)
+    assert (len(twilio.requests), reported) == (1, [])
 
 
 async def test_requests_at_the_same_time_are_bounded(
