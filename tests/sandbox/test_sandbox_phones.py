@@ -34,6 +34,18 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     assert app.at("/pressed")[0].params["Digits"] == "1"
 
 
+async def test_no_phone_rings_at_a_number_of_the_account(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    bridging.on("/gate", "<Response><Gather numDigits='1' timeout='60'/></Response>")
+    sandbox.phone("client:alice").script(answer_after_s=0.1)
+    form = (("To", BUSINESS), ("From", BUSINESS), ("Url", f"{bridging.url}/gate"))
+
+    sandbox.apply(RestRequest("POST", "/Calls.json", form))
+    await sandbox.wait_until(lambda: bool(bridging.at("/gate")))
+
+    assert [entry.to for entry in sandbox.request_log.dials] == [BUSINESS, "client:alice"]
+    assert BUSINESS not in sandbox.phones
+
+
 async def test_mailbox_records_what_it_hears_after_its_greeting(
     app: WebhookApp, sandbox: Sandbox, control: Control
 ) -> None:
