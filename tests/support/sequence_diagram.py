@@ -433,4 +433,5 @@ def _id(name: str) -> str:
 
 def _is_of_account(entry: RestEntry) -> bool:
     """Whether a request reads the account or its lists, whatever flow runs at the time."""
-    return entry.method == "GET" and (entry.path == ".json" or entry.get("PageSize") == str(PAGE_SIZE))
+    of_account = (".json", "/IncomingPhoneNumbers.json")
+    return entry.method == "GET" and (entry.path in of_account or entry.get("PageSize") == str(PAGE_SIZE))
