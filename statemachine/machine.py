@@ -182,7 +182,11 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     _close(draft, event)
     closed = draft.session
     if before.version == 0:
-        draft.change(created_at_ms=now_ms, conference_name=event.conference_name or before.id)
+        draft.change(
+            created_at_ms=now_ms,
+            began_at_ms=_began_at_ms(event),
+            conference_name=event.conference_name or before.id,
+        )
         draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     if before.version == 0 or isinstance(event, events.CallsRead):
         draft.change(verified_entry_id=event.entry_id)
@@ -203,6 +207,15 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
+
+
+def _began_at_ms(event: Event) -> int:
+    """Return when the call of an event that opens a session began, or 0."""
+    if isinstance(event, events.Call):
+        return event.occurred_at_ms
+    # Twilio repeats a call's request only if it lacks the answer: no party has joined, so no one was dialed by REST.
+    is_own_request = isinstance(event, events.CallReceived | events.ClientCallReceived)
+    return event.arrived_at_ms if is_own_request and not getattr(event, "is_recovery", False) else 0
 
 
 def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:

@@ -151,6 +151,8 @@ class TransferState(BaseRecord, frozen=True):
     places_tried: int = 0
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
+    #: When its command was published, by Redis's clock, Unix milliseconds; 0 without one.
+    requested_at_ms: int = 0
     #: Who sent the command; empty if unknown.
     by: str = ""
 
@@ -188,6 +190,8 @@ class PendingCommand(BaseRecord, frozen=True):
     awaits_end_on_exit: bool = False
     #: Deadline, Unix milliseconds; 0 for none.
     due_ms: int = 0
+    #: When it was published, by Redis's clock, Unix milliseconds; 0 if unknown.
+    requested_at_ms: int = 0
     #: `remove` only: the hangup went unconfirmed for a while, and a read was emitted.
     calls_were_read: bool = False
     #: `announce` only: SIDs of the calls still playing it; empty if the whole conference hears it.

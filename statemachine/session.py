@@ -186,6 +186,9 @@ class Session(BaseRecord, frozen=True):
     version: int = 0
     direction: str = INBOUND
     created_at_ms: int = 0
+    #: When its call began: its own request was stored, or its command published, by Redis's clock. 0 if unknown: Redis
+    #: had lost the session, or never had it.
+    began_at_ms: int = 0
     updated_at_ms: int = 0
     #: When it entered its state and phase.
     state_since_ms: int = 0
@@ -419,6 +422,18 @@ class Session(BaseRecord, frozen=True):
             party = self.find_party(call_sid=effect.target)
             return party is not None and not (party.is_gone or party.wants_end_on_exit)
         return any(one.update_effect_id == effect_id for one in self.parties.values())
+
+    def requested_at_ms(self, effect: Effect) -> int:
+        """Return when what led to an effect was requested; 0 if unknown.
+
+        That was by a command, or by the call itself: nothing has sent the effect before. By Redis's clock.
+        """
+        command_id = getattr(effect, "command_id", "")
+        for command in self.pending_commands:
+            if command.command_id == command_id or (effect.party and command.party == effect.party):
+                return command.requested_at_ms
+        transfer = self.running_transfer
+        return (transfer.requested_at_ms if transfer is not None else 0) or self.began_at_ms
 
     def is_former_conference(self, conference_sid: str) -> bool:
         """Whether the session has left a conference, and not come back to it."""

@@ -90,6 +90,17 @@ def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -
     return by_key if must_press else GateDecision.ACCEPTED
 
 
+def _known_dial(view: Session | None, dial_id: str, call_sid: str) -> str:
+    """Return the dial by which the session knows the call.
+
+    It is another one if Redis had lost the dial, and a search for its repetition found the call.
+    """
+    if view is None or view.dialed_by(dial_id):
+        return dial_id
+    party = view.find_party(call_sid=call_sid)
+    return (party.dial_id if party is not None else "") or dial_id
+
+
 def released_dials(view: Session) -> tuple[str, ...]:
     """Return the dials whose parties have left or are leaving."""
     # A winner may hang up on the way into the conference. Another party can then take the call.
@@ -182,6 +193,7 @@ class GateRoutes(Routes):
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
         view = await self._load_view(form, gate)
+        gate = replace(gate, dial=_known_dial(view, gate.dial, call_sid_of(form)))
         if gate.by_machine:
             await self._ingest.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
             return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()

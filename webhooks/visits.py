@@ -93,7 +93,7 @@ class Visits(Routes):
         if newest is not None and _is_over(newest, call_sid):
             visit = await self._claim_next(call_sid, newest)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
-        event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
+        event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls, is_recovery=True)
         await self._ingest.publish(event, call_sid=call_sid)
         log.warning("session_reopened", session_id=visit.session_id)
         return visit.session_id

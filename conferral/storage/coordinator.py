@@ -177,6 +177,8 @@ class Lease:
     last_holder: str
     #: Until when Redis may lack what was sent before, monotonic seconds.
     verify_until_s: float
+    #: Redis's time when a rollback was last noticed, Unix milliseconds: what was requested later is not lost.
+    rolled_back_at_ms: int = 0
     #: Id of the newest entry when a rollback was last noticed: later ones are of Redis as it is now.
     newest_id: str = "0-0"
     #: Undecided entries, as last seen (count).
@@ -194,13 +196,16 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
     commit, now_ms, verify_until_ms = map(int, answer[1:4])
+    newest_id = answer[6].decode()
     return Lease(
         holder,
         commit,
         claimed_at_ms=now_ms,
         last_holder=answer[4].decode(errors="replace").partition(":")[2],
         verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
-        newest_id=answer[6].decode(),
+        # No entry from before is later, even if someone has set Redis's clock back since.
+        rolled_back_at_ms=max(verify_until_ms - round(VERIFY_S * 1000), int(newest_id.partition("-")[0])),
+        newest_id=newest_id,
         waiting=int(answer[5]),
     )
 

@@ -11,7 +11,14 @@ from twilio.rest.api.v2010.account.call.recording import RecordingInstance
 from conferral.runtime.clock import RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
 from conferral.runtime.lifecycle import gather
-from conferral.statemachine.effects import CreateParticipant, FindCall, ReadCalls, RedirectCall, StartRecording
+from conferral.statemachine.effects import (
+    CreateParticipant,
+    Dial,
+    FindCall,
+    ReadCalls,
+    RedirectCall,
+    StartRecording,
+)
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony import parameters
@@ -92,17 +99,27 @@ class TwilioQueries:
             inside = await gather(*(participants_in(self._client, conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
-    async def find_possible_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: Dial, since_ms: int, until_ms: int | None) -> tuple[str, ...]:
         """Return SIDs of calls that a dial may have placed, newest first.
 
-        Ended ones, and live ones if the conference is known by name only: lists may lack one that has not started.
-        `since_ms` is Twilio's time of the dial, Unix milliseconds.
+        Ended ones; and live ones of the gate, or if the conference is known by name only: lists may lack one that has
+        not started. The dial was sent between the two times of Twilio, Unix milliseconds; None: now.
         """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect, since_ms)
+        if until_ms is not None:
+            latest = datetime.fromtimestamp(until_ms / 1000, UTC) + SEARCH_SLACK
+            placed = [call for call in placed if _created_at(call) <= latest]
         # Twilio's call list has no labels, so another app may have placed them.
-        by_name = not is_conference_sid(effect.conference)
+        by_name = not (isinstance(effect, CreateParticipant) and is_conference_sid(effect.conference))
         return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
+
+    async def created_at_ms(self, call_sid: str) -> int:
+        """Return when a call was created, Unix milliseconds; 0 if unknown."""
+        with label_requests("verify"):
+            call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
+        created = datetime.min.replace(tzinfo=UTC) if call is None else _created_at(call)
+        return max(0, round(created.timestamp() * 1000))
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""
@@ -208,7 +225,7 @@ class TwilioQueries:
 
     # ---- parts of these --------------------------------------------------------------------------------------------
 
-    async def calls_placed_since(self, effect: CreateParticipant | FindCall, since_ms: int) -> list[CallInstance]:
+    async def calls_placed_since(self, effect: Dial | FindCall, since_ms: int) -> list[CallInstance]:
         """Return a dial's possible calls since a time (Unix ms), newest first.
 
         Twilio does not say whether its list knows a call by the address with its parameters, or without them.

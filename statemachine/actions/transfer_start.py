@@ -73,6 +73,7 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
         options=DialOptions() if isinstance(event, events.Park) else dials.dial_options(event),
         fallback=_fallback(draft, event),
         command_id=event.command_id,
+        requested_at_ms=event.occurred_at_ms,
         by=event.by,
     )
     draft.change(ref=getattr(event, "ref", "") or draft.session.ref)

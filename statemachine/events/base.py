@@ -35,13 +35,18 @@ class Event(BaseRecord, frozen=True, kw_only=True):
     def __init_subclass__(cls) -> None:
         cls.name = snake_case(cls.__name__)
 
+    @property
+    def arrived_at_ms(self) -> int:
+        """When Redis stored its entry, Unix milliseconds; 0 without one."""
+        head = self.entry_id.partition("-")[0]
+        return int(head) if head.isdecimal() else 0
+
     def happened_at_ms(self, now_ms: int) -> int:
         """Return when it happened, at most `now_ms`.
 
         It is the time of its arrival, unless that is late: Twilio's has whole seconds, so the middle of one counts.
         """
-        head = self.entry_id.partition("-")[0]
-        arrived_ms = min(now_ms, int(head)) if head.isdecimal() else now_ms
+        arrived_ms = min(now_ms, self.arrived_at_ms or now_ms)
         return min(arrived_ms, self.occurred_at_ms + WHOLE_SECOND_MS // 2) if self.occurred_at_ms else arrived_ms
 
 

@@ -52,6 +52,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     fallback: Hidden[str] = ""
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
+    #: Not the call's own request: Redis lacked the session of a call that had been answered.
+    is_recovery: bool = False
 
 
 class ClientCallReceived(Event, frozen=True, kw_only=True):

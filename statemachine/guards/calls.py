@@ -172,8 +172,23 @@ def is_of_abandoned_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
         return False
     party = draft.session.subject_of(event)
     if party is None:
-        return True  # a later transfer may have replaced the parties that an earlier one gave up
+        # A later transfer may have replaced the parties that an earlier one gave up.
+        return not _may_be_lost_dial(draft, event)
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
+
+
+def _may_be_lost_dial(draft: Draft, event: events.DialedCallEvent) -> bool:
+    """Whether Redis may have lost the dial, with the session's beginning.
+
+    The party's own dial searches for its call before it is sent.
+    """
+    named = event.party if isinstance(event, CallProgressed) else ""
+    awaits_call = any(
+        not party.call_sid and not party.is_leaving
+        for name, party in draft.session.present.items()
+        if named in ("", name)
+    )
+    return awaits_call and not draft.session.began_at_ms
 
 
 def shows_live_leg(draft: Draft, event: events.DialedCallEvent | events.EffectSucceeded) -> bool:

@@ -208,3 +208,22 @@ def test_call_that_is_refused_too_is_not_placed_again():
     story = waiting(**TWO).refused("agent", code=16099).expect("conferenced", "dial agent to the gate")
     story.refused("agent", code=16099).expect("conferenced", "dial agent")
     assert story.last.effects[0].to == BOB
+
+
+@pytest.mark.parametrize("is_recovery, effects", [(True, []), (False, ["hang up a call"])])
+@pytest.mark.parametrize("shows", ["rings", "gate"])
+def test_call_of_a_dial_that_redis_may_have_lost_is_left_to_the_search(is_recovery, effects, shows):
+    """The session was opened again, and knows neither that dial nor another call of the agent."""
+    story = waiting(is_recovery=is_recovery)
+    story.legs["agent"].dial = "lost"
+    if shows == "rings":
+        story.call("agent", "ringing")
+    else:
+        story.gate("agent")
+    story.expect("conferenced", *effects, phase="ringing")
+
+
+@pytest.mark.parametrize("is_recovery", [True, False])
+def test_beginning_of_a_call_is_known_unless_its_session_was_lost(is_recovery):
+    story = waiting(is_recovery=is_recovery)
+    assert bool(story.session.began_at_ms) is not is_recovery

@@ -47,6 +47,16 @@ async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, 
     assert verbs(document) == ["Dial"]
 
 
+async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(client, ingest):
+    """Its URL has the dial that Redis lost; the session knows the call by the dial that was not sent again."""
+    ingest.facts = facts("transferring", target=target(dial_id=OTHER_DIAL, call_sid=TARGET))
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Dial"]
+    assert [event.dial for event in ingest.events] == [DIAL, OTHER_DIAL]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

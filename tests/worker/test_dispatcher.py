@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
-from conferral.statemachine.parts import Change, History, TransferState
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, Event, Park, Transfer
+from conferral.statemachine.parts import Change, History, PendingCommand, TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
@@ -30,38 +31,60 @@ from conferral.worker.executor.job import Job
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.metric_values import value_of
 from tests.worker.cores import core_of
-from tests.worker.executor_harness import START_MS, FakeTime, gated, update
+from tests.worker.executor_harness import START_MS, FakeTime, gated, update, voicemail
 
-WINDOW_MS = 10_000
 NEW: dict[str, Any] = {"session_id": "S1", "entry_id": f"{START_MS + 35_000}-0", "token": "t"}
 READ = CallsRead(**NEW, effect_id="r", read_version=1, calls=())
 #: How far this worker's time is ahead of Redis's clock, which someone has set back.
 AHEAD_MS = 5_000
 
 
+#: A command that was published when the rollback was noticed, and one that was published later.
+LOST, NEW_SINCE = START_MS, START_MS + 1
+
+
+def requested(of_call_ms: int, *, of_transfer_ms: int | None = None, of_add_ms: int | None = None) -> Session:
+    """A session whose call began then, and whose commands were published then."""
+    transfer = TransferState(1, TransferMode.WARM, "", requested_at_ms=of_transfer_ms or 0)
+    added = PendingCommand("c1", "add", party="target", requested_at_ms=of_add_ms or 0)
+    return Session(
+        "S1",
+        created_at_ms=START_MS,
+        began_at_ms=of_call_ms,
+        transfer=None if of_transfer_ms is None else transfer,
+        pending_commands=() if of_add_ms is None else (added,),
+    )
+
+
 @pytest.mark.parametrize(
-    ("event", "may_repeat"),
+    ("event", "session", "requested_at_ms"),
     [
-        (StageOverdue(**NEW, due_ms=START_MS + AHEAD_MS + WINDOW_MS), True),
-        (StageOverdue(**NEW, due_ms=START_MS + AHEAD_MS + WINDOW_MS + 1), False),
-        (Park(**NEW, occurred_at_ms=START_MS), True),
-        (Park(**NEW, occurred_at_ms=START_MS + 1), False),
-        (READ, True),
+        (Park(**NEW, occurred_at_ms=LOST), requested(NEW_SINCE), LOST),
+        (Park(**NEW, occurred_at_ms=NEW_SINCE), requested(LOST), NEW_SINCE),
+        (READ, requested(LOST), LOST),
+        (READ, requested(NEW_SINCE), NEW_SINCE),
+        (READ, requested(0), 0),
+        (READ, requested(LOST, of_transfer_ms=NEW_SINCE), NEW_SINCE),
+        (READ, requested(LOST, of_transfer_ms=LOST), LOST),
+        (READ, requested(NEW_SINCE, of_transfer_ms=0), NEW_SINCE),
+        (READ, requested(LOST, of_add_ms=NEW_SINCE), NEW_SINCE),
+        (READ, requested(LOST, of_transfer_ms=NEW_SINCE, of_add_ms=LOST), LOST),
     ],
 )
-async def test_dial_after_a_rollback_is_no_repeat_if_its_cause_is_younger(event: Event, may_repeat: bool) -> None:
-    job = dispatched(event, verifies=True)
+async def test_dial_after_a_rollback_is_no_repeat_if_it_was_requested_since(
+    event: Event, session: Session, requested_at_ms: int
+) -> None:
+    job = dispatched(event, verifies=True, session=session)
+    may_repeat = requested_at_ms <= START_MS
     assert job.mark_may_be_lost is may_repeat
     assert job.sent_until_ms == (START_MS + AHEAD_MS if may_repeat else None)
-    assert job.sent_since_ms == START_MS + 35_000 + AHEAD_MS
-    assert dispatched(event, verifies=False).sent_until_ms is None
+    assert job.sent_since_ms == (requested_at_ms and requested_at_ms + AHEAD_MS)
+    assert dispatched(event, verifies=False, session=session).sent_until_ms is None
 
 
-@pytest.mark.parametrize("began_ms, may_repeat", [(WINDOW_MS, True), (WINDOW_MS + 1, False)])
-async def test_dial_of_a_transfer_begun_long_after_the_rollback_is_no_repeat(began_ms: int, may_repeat: bool) -> None:
-    transfer = TransferState(number=1, mode=TransferMode.WARM, to="", started_at_ms=START_MS + AHEAD_MS + began_ms)
-    job = dispatched(READ, verifies=True, session=Session("S1", transfer=transfer))
-    assert job.mark_may_be_lost is may_repeat
+async def test_move_to_the_voicemail_after_a_rollback_is_sent() -> None:
+    """The read before it has shown that the caller was not there."""
+    assert not dispatched(READ, verifies=True, effect=voicemail("d")).mark_may_be_lost
 
 
 @pytest.mark.parametrize(
@@ -101,11 +124,11 @@ async def test_effect_with_an_outcome_is_no_longer_open() -> None:
     assert one.open_effects_of("S1").keys() == {"e"}
 
 
-def dispatched(event: Event, *, verifies: bool, session: Session | None = None) -> Job:
-    """The job of a dial that the event caused."""
+def dispatched(event: Event, *, verifies: bool, session: Session | None = None, effect: Effect | None = None) -> Job:
+    """The job of an effect that the event caused, by default a dial."""
     jobs = list[Job]()
     session = session or Session("S1", created_at_ms=START_MS)
-    decision = Decision(event, Step(session, Outcome.MOVED, effects=(gated("d"),)), session)
+    decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
     changed = Batch(sessions=[SessionChange(session)], outbox_set={"d": b""})
     dispatcher(jobs, verifies=verifies).dispatch(DecidedBatch([decision], changed))
     (job,) = jobs
@@ -126,7 +149,7 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
         context.core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
-    lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s)
+    lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s, rolled_back_at_ms=START_MS)
     none: Any = None
     quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, context).decode)
     return Dispatcher(0, lease, context, none, quarantine)

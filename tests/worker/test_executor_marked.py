@@ -8,10 +8,13 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectUnknown
+from conferral.worker.executor.outbox import DialStatus
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
+    FIRST_CALL_MS,
     START_MS,
+    TWILIO_AHEAD_MS,
     UNKNOWN,
     ExecutorHarness,
     FakeRecords,
@@ -92,12 +95,14 @@ async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, ef
     assert set(given) == {timeout_s, 60}
 
 
-@each_kind
-@pytest.mark.parametrize("known", [
-    {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000},
-    {"sent_until_ms": START_MS, "mark_may_be_lost": True},
-    {},
-], ids=["taken-over", "lost-in-a-rollback", "in-redis"])  # fmt: skip
+@pytest.mark.parametrize("effect, known", [
+    (DIAL, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000}),
+    (DIAL, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000, "mark_may_be_lost": True}),
+    (ANNOUNCEMENT, {"sent_until_ms": START_MS, "sent_at_ms": START_MS - 60_000}),
+    (ANNOUNCEMENT, {"sent_until_ms": START_MS, "mark_may_be_lost": True}),
+    (DIAL, {}),
+    (ANNOUNCEMENT, {}),
+])  # fmt: skip
 async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
     system: ExecutorHarness, effect: Effect, known: dict[str, Any]
 ) -> None:
@@ -108,6 +113,39 @@ async def test_effect_that_is_or_may_be_marked_is_unknown_without_being_sent(
 
     assert system.calls.asked == []
     assert system.counts == (0, 0, 1, 0)
+
+
+LOST: dict[str, Any] = {"sent_until_ms": START_MS, "mark_may_be_lost": True}
+
+
+@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("known, since_ms", [
+    ({"sent_since_ms": 0}, FIRST_CALL_MS),
+    ({"sent_since_ms": START_MS - 9_000}, START_MS - 9_000 + TWILIO_AHEAD_MS),
+    ({}, START_MS + TWILIO_AHEAD_MS),
+], ids=["opened-again", "requested", "restored"])  # fmt: skip
+async def test_dial_of_a_lost_history_is_found_or_sent(
+    system: ExecutorHarness, known: dict[str, Any], since_ms: int, found: bool
+) -> None:
+    system.calls.gone_calls = ("CA7",) if found else ()
+    system.records.standings["e"] = DialStatus(is_wanted=True, first_call="CA1")
+
+    assert await system.run(DIAL, **LOST, **known) == succeeded(DIAL, "CA7" if found else "CA-e")
+
+    assert (system.calls.gone_since_ms, system.calls.gone_until_ms) == ([since_ms], [START_MS + TWILIO_AHEAD_MS])
+    assert system.calls.asked.count("e") == (not found)
+
+
+async def test_dial_of_a_lost_history_is_unknown_if_twilio_can_not_say(system: ExecutorHarness) -> None:
+    system = ExecutorHarness(fetch_twilio_now_ms=_raises)
+
+    assert isinstance(await system.run(DIAL, **LOST), EffectUnknown)
+
+    assert "e" not in system.calls.asked
+
+
+async def _raises() -> int:
+    raise AWAY
 
 
 @each_kind

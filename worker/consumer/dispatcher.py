@@ -13,13 +13,12 @@ import structlog
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events import Command, Event, TimerExpired
+from conferral.statemachine.effects import Effect, ReadCalls, RedirectToVoicemail
+from conferral.statemachine.events import Command, Event
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
-from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.late_outcomes import LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
@@ -32,8 +31,6 @@ log = structlog.get_logger()
 REFUSED_PAUSE_S = 30.0
 #: Writes per pipeline, count: bounds Redis's time.
 WRITES_PER_PIPELINE = 200
-#: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
-REDELIVERY_WINDOW_MS = 10_000
 
 
 class PostCommitWrites:
@@ -233,34 +230,21 @@ class Dispatcher:
     def _decided_job(self, effect: Effect, event: Event, session: Session, traceparent: str) -> Job:
         # Convert Redis's own time to this worker's.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
-        may_repeat = self._is_verifying and self._may_repeat(event, session)
+        requested_at_ms = event.occurred_at_ms if isinstance(event, Command) else session.requested_at_ms(effect)
+        # What was requested since the rollback, no lost history has sent.
+        may_repeat = self._is_verifying and requested_at_ms <= self._lease.rolled_back_at_ms
         return Job(
             effect=effect,
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
             sent_until_ms=self._sent_until_ms if may_repeat else None,
-            # In any history, nothing was sent before its entry existed.
-            sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
-            mark_may_be_lost=may_repeat,
+            sent_since_ms=requested_at_ms and requested_at_ms + self._clock.offset_ms,
+            # The move to the voicemail follows a read, which showed that the caller was not there.
+            mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
             is_background=self._is_background_read(effect),
             traceparent=traceparent,
         )
-
-    def _may_repeat(self, event: Event, session: Session) -> bool:
-        """Whether a history that Redis lost may have decided the same.
-
-        A command that was published after the claim repeats nothing, nor does a transfer that began once all lost
-        commands were routed again. Each gated dial that may be a repetition leaves a caller waiting.
-        """
-        claimed_at_ms = self._lease.claimed_at_ms
-        if isinstance(event, Command) and event.occurred_at_ms > claimed_at_ms:
-            return False
-        redelivered_until_ms = self._sent_until_ms + REDELIVERY_WINDOW_MS
-        if isinstance(event, TimerExpired) and event.due_ms > redelivered_until_ms:
-            return False
-        transfer = session.running_transfer
-        return transfer is None or transfer.started_at_ms <= redelivered_until_ms
 
     @property
     def _sent_until_ms(self) -> int:

@@ -49,7 +49,7 @@ from conferral.worker.executor.job import (
 )
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import Priority, RequestLimiter
-from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
+from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification, verify
 
 log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ class Execution:
         job, context = self.job, self.context
         self._deadline_s = context.core.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
-        if job.sent_until_ms is not None and not self._is_at_most_once:
+        if job.sent_until_ms is not None and (not self._is_at_most_once or job.may_be_found):
             ago_ms = max(0, context.core.store_clock.now_ms() - job.sent_until_ms)
             self._mark_unknown(context.core.clock.monotonic_s() - ago_ms / 1000)
         outcome = await self._run()
@@ -188,7 +188,7 @@ class Execution:
 
     async def _run(self) -> JobOutcome:
         """Send, verify, and retry; never repeat what can't be verified."""
-        if self.must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost):
+        if self.must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost and not self.job.may_be_found):
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
@@ -331,12 +331,7 @@ class Execution:
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.core.clock.monotonic_s() - self._unknown_since_s
-            search_from_ms = self._sent_at_ms or 0
-            if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
-                search_from_ms = await context.in_twilio_time(self.job.sent_since_ms or self.job.committed_at_ms)
-            found = await self._request(
-                verify(effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=search_from_ms)
-            )
+            found = await self._request(_verify(self.job, context, sent_at_ms=self._sent_at_ms, elapsed_s=elapsed_s))
         match found.verdict:
             case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
@@ -419,6 +414,21 @@ class Execution:
                 call_sid = ""  # another session dialed the same address
         # The wait for a permit counts as queue time, like Twilio's own queue.
         return succeeded(effect, call_sid, queue_ms + self.dial_wait_ms)
+
+
+async def _verify(job: Job, context: ExecutionContext, *, sent_at_ms: int | None, elapsed_s: float) -> Verification:
+    """Ask Twilio whether a request took effect: ours, or a lost one."""
+    since_ms, until_ms = sent_at_ms or 0, None
+    if sent_at_ms is None and isinstance(job.effect, Dial):  # its mark may be lost since a rollback
+        until_ms = None if job.sent_until_ms is None else await context.in_twilio_time(job.sent_until_ms)
+        status = await context.outbox.dial_status(job.effect)
+        if job.sent_since_ms == 0 and status.first_call:
+            since_ms = await context.twilio.created_at_ms(status.first_call)
+        else:
+            since_ms = await context.in_twilio_time(job.sent_since_ms or job.committed_at_ms)
+    return await verify(
+        job.effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=since_ms, search_until_ms=until_ms
+    )
 
 
 def _outcome_of(effect: Effect, result: object) -> JobOutcome:

@@ -105,7 +105,8 @@ class Job:
     #: Until when another worker may have sent it, or this one before a rollback of Redis, Unix milliseconds: it is
     #: verified first. None: no one has.
     sent_until_ms: int | None = None
-    #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
+    #: The earliest that any history could have sent it, Unix milliseconds; None: its commit; 0: since its call began,
+    #: which Twilio knows. For searches of calls.
     sent_since_ms: int | None = None
     #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
@@ -115,6 +116,11 @@ class Job:
     is_background: bool = False
     #: The span of its decision; empty without one.
     traceparent: str = ""
+
+    @property
+    def may_be_found(self) -> bool:
+        """Whether it is a gated dial that only a lost history may have sent."""
+        return isinstance(self.effect, CreateCall) and self.mark_may_be_lost and self.sent_at_ms is None
 
 
 def log_fields(effect: Effect) -> dict[str, Any]:

@@ -1,0 +1,141 @@
+"""Calls after a restart of Redis: whom a gate screens is dialed as always, once."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conferral.sandbox import CallHandle, PhoneScript
+from tests.fault_injection.calls import hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.redis_rollback import copy_of, restore
+from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, presses
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
+AGENT = "+14155550190"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to a person who passes a gate: the phones that ring, in order, and what each does."""
+
+    #: Of the hand-off; empty for the conference's door, whose agent is the first phone.
+    query: str = ""
+    #: The command that an agent gives whom the caller talks to; `{}` are the phones.
+    command: str = ""
+    rings: tuple[tuple[str, PhoneScript], ...] = ()
+    phase: str = ""
+
+
+def phone(number: int) -> str:
+    return f"+141555502{number:02d}"
+
+
+WAYS = {
+    "brief": Way("brief=An+order", rings=(("client:brief", answers()),)),
+    "confirm": Way("confirm=true", rings=((phone(1), presses("1")),)),
+    "amd": Way("amd=true", rings=((phone(2), presses("1")),)),
+    "fallback": Way(
+        "brief=An+order&fallback={1}", rings=(("client:away", busy()), (phone(4), presses("1")))
+    ),
+    "voicemail": Way("brief=An+order&fallback=voicemail", rings=((phone(5), busy()),), phase="voicemail"),
+    "conference": Way(rings=((AGENT, presses("1")),)),
+}  # fmt: skip
+
+
+async def comes_back_as_another(system: LocalSystem) -> None:
+    """Waits until every partition's owner has noticed that Redis was restarted."""
+
+    async def is_noticed() -> bool:
+        found = [await system.client.hget(system.keys.lease(one), "verify_until") for one in range(2)]
+        return all(int(until_ms or 0) for until_ms in found) and await system.all_held()
+
+    await system.eventually(is_noticed, "the restart is noticed")
+
+
+async def calls_in(system: LocalSystem, number: int, way: Way) -> CallHandle:
+    """Someone calls who is to reach those phones."""
+    addresses = [address for address, _ in way.rings]
+    url = f"{system.public_url}/voice/conference"
+    if way.query:
+        query = way.query.format(*(one.replace("+", "%2B") for one in addresses))
+        url = f"{system.public_url}/voice/handoff?to={addresses[0].replace('+', '%2B')}&{query}"
+    for address, script in way.rings:
+        system.sandbox.phone(address).script_in_turn(script)
+    return await system.sandbox.call_in(f"+141555503{number:02d}", NUMBER, url=url)
+
+
+async def reaches(system: LocalSystem, customer: CallHandle, way: Way) -> None:
+    """The caller reaches the last phone, or the voicemail; each phone has rung once."""
+    if way.phase:
+        await system.until(customer.sid, phase=way.phase)
+    else:
+        await system.until_talk(customer, await system.dialed(way.rings[-1][0]))
+    assert [system.dials_to(address) for address, _ in way.rings] == [1] * len(way.rings)
+
+
+async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis):
+    async with FaultSystem(durable_redis, CONFERRAL_AGENT=AGENT, **SETTINGS) as system:
+        durable_redis.kill()
+        durable_redis.start()
+        await comes_back_as_another(system)
+        customers = [await calls_in(system, number, way) for number, way in enumerate(WAYS.values())]
+        await asyncio.gather(*(reaches(system, *one) for one in zip(customers, WAYS.values(), strict=True)))
+        await hang_up(system)
+
+
+# ---- what Redis has lost ---------------------------------------------------------------------------------------------
+
+#: From the dial to the crash, seconds.
+EACH_MOMENT = pytest.mark.parametrize(
+    "after_s", [pytest.param(0.05, marks=pytest.mark.soak), 0.3, pytest.param(0.9, marks=pytest.mark.soak)]
+)
+#: The phone rings for so long, seconds of Twilio's time.
+RINGS_S = 20
+
+
+@EACH_MOMENT
+@pytest.mark.parametrize("sweep_s", [600, pytest.param(0.5, marks=pytest.mark.soak)])
+async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
+    durable_redis, tmp_path, after_s, sweep_s
+):
+    """The caller's music ends, its request opens the session again, and a search finds the call."""
+    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
+    async with FaultSystem(durable_redis, speed=4, **settings) as system:
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S))
+        customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
+        agent = await system.dialed(AGENT)
+        await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
+        restore(durable_redis, copy)
+        await system.until_talk(customer, agent)
+        assert system.dials_to(AGENT) == 1
+        await hang_up(system)
+
+
+@EACH_MOMENT
+async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(durable_redis, tmp_path, after_s):
+    """The transfer's command is decided again, and a search finds the call."""
+
+    async def copy_once(point: str, _partition: int) -> None:
+        if point == "before_commit" and is_armed.is_set() and not copies:
+            copies.append(copy_of(durable_redis, tmp_path / "copy"))
+
+    is_armed, copies = asyncio.Event(), list[Path]()
+    system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600, CONFERRAL_CONFIRM="phones")
+    system.worker_options["checkpoint"] = copy_once
+    async with system:
+        customer, agent = await system.converted()
+        await system.nothing_under_way()
+        is_armed.set()
+        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S / 4))
+        await system.begins("transfer", customer.sid, to=AGENT, mode="warm")
+        target = await system.dialed(AGENT)
+        await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
+        restore(durable_redis, copies[0])
+        await system.until_hears(customer, [agent, target])
+        assert system.dials_to(AGENT) == 1
+        await hang_up(system)
