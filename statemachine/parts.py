@@ -87,7 +87,7 @@ class Change(BaseRecord, frozen=True, gc=False):
 
 
 class AgentShare(BaseRecord, frozen=True):
-    """What an outcome reports of an agent who took part, over all of their calls."""
+    """What an outcome reports of an agent, over all of their calls."""
 
     address: Hidden[str]
     #: How often the customer was put on hold while this was the agent (count).
