@@ -5,7 +5,7 @@ may come late, twice, or never. So `advance` notes a change of the session's fac
 the callback comes. No duration is negative, and nothing counts twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from conferral.statemachine.events import (
     CallProgressed,
@@ -18,7 +18,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.events.base import WHOLE_SECOND_MS
 from conferral.statemachine.guards.waiting_party import is_being_dialed
-from conferral.statemachine.parts import AgentLeg, AgentShare, Attempt, Change, History
+from conferral.statemachine.parts import AGENTS_MAX, AgentShare, Attempt, Change, History
 from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, bridge_dial, split_label
@@ -42,7 +42,7 @@ def facts_of(session: Session) -> dict[str, str]:
 
     `line`: the call was dialed and is connected. `gone`: the call was not dialed and is over. `in`: it is in that
     conference; its value is the party's role. `held`: it is on hold there. `dialing`: it may still join. `transfer`:
-    that transfer is running. `talks`: it is the agent's call, and agent and customer hear each other.
+    that transfer is running. `talks`: that agent and the customer hear each other.
     """
     facts = {}
     for party in session.parties.values():
@@ -58,8 +58,8 @@ def facts_of(session: Session) -> dict[str, str]:
             facts[f"in {participant}"] = _role_of(party)
             if party.held:
                 facts[f"held {participant}"] = ""
-    if _agent_talks(session):
-        facts[f"talks {session.agent.call_sid}"] = ""
+    if (number := _talking_agent(session)) is not None:
+        facts[f"talks {number}"] = ""
     if session.conference_sid:
         facts[f"conference {session.conference_sid}"] = ""
     if session.phase is Phase.PARKED:
@@ -69,28 +69,37 @@ def facts_of(session: Session) -> dict[str, str]:
     return facts
 
 
-def _agent_talks(session: Session) -> bool:
-    """Whether the agent and the customer hear each other."""
-    if not {AGENT, CUSTOMER} <= session.parties.keys() or not session.agent.call_sid:
-        return False
+def _talking_agent(session: Session) -> int | None:
+    """Return which agent hears the customer, and is heard; None for no one."""
+    if not {AGENT, CUSTOMER} <= session.parties.keys():
+        return None
     both = (session.agent, session.customer)
     if session.is_in_bridge and session.phase is Phase.CONNECTED:
-        return not (session.dial_call_status or any(party.is_gone for party in both))
-    return all(party.in_conference and not (party.held or party.waits_for_start) for party in both)
+        is_talking = not (session.dial_call_status or any(party.is_gone for party in both))
+    else:
+        is_talking = all(party.in_conference and not (party.held or party.waits_for_start) for party in both)
+    return _number_of(session.agent, session.history.agents) if is_talking else None
 
 
-def _agents_after(before: Session, after: Session, agents: tuple[AgentLeg, ...]) -> tuple[AgentLeg, ...]:
-    """Return the agents' calls after an event: a new one, and a new hold."""
-    agent, customer = after.parties.get(AGENT), after.parties.get(CUSTOMER)
-    if agent is None or customer is None or not (agent.call_sid and agent.is_connected):
+def _number_of(agent: Party, agents: Sequence[AgentShare]) -> int | None:
+    return next((number for number, one in enumerate(agents) if one.address == agent.address), None)
+
+
+def _agents_after(before: Session, after: Session) -> tuple[AgentShare, ...]:
+    """Return who took part as an agent, after an event: a new one, a new hold."""
+    agents, agent, customer = after.history.agents, after.parties.get(AGENT), after.parties.get(CUSTOMER)
+    if agent is None or customer is None or not agent.is_connected:
         return agents
     takes_part = agent.in_conference or (after.is_in_bridge and after.phase is Phase.CONNECTED)
-    if takes_part and all(one.call_sid != agent.call_sid for one in agents):
-        agents = (*agents, AgentLeg(agent.call_sid, agent.address))
+    number = _number_of(agent, agents)
+    if takes_part and number is None and len(agents) < AGENTS_MAX:
+        number, agents = len(agents), (*agents, AgentShare(agent.address))
     was_held = CUSTOMER in before.parties and before.customer.held
     # Parked callers, and those who wait for a blind transfer, are not on hold in this sense.
-    if customer.held and not was_held and after.phase in (Phase.CONNECTED, Phase.CONSULT):
-        agents = tuple(replace(one, holds=one.holds + (one.call_sid == agent.call_sid)) for one in agents)
+    is_hold = customer.held and not was_held and after.phase in (Phase.CONNECTED, Phase.CONSULT)
+    if is_hold and number is not None:
+        held = replace(agents[number], holds=agents[number].holds + 1)
+        agents = (*agents[:number], held, *agents[number + 1 :])
     return agents
 
 
@@ -147,14 +156,16 @@ def _reported_by(event: Event, session: Session, at_ms: int) -> Iterator[Change]
 
 def advance(before: Session, after: Session, event: Event, now_ms: int) -> History:
     """Return the history after an event."""
+    agents = _agents_after(before, after)
+    if agents != after.history.agents:
+        after = replace(after, history=replace(after.history, agents=agents))
     history = after.history
     earlier, facts = facts_of(before), facts_of(after)
     at_ms = max(event.happened_at_ms(now_ms), after.created_at_ms, history.counted_to_ms)
     reported = [*_reported_by(event, after, at_ms)]
     sid = after.recording.sid if after.recording is not None else ""
     recordings = history.recordings + ((sid,) if sid and sid not in history.recordings else ())
-    agents = _agents_after(before, after, history.agents)
-    if facts == earlier and not reported and (recordings, agents) == (history.recordings, history.agents):
+    if facts == earlier and not reported and recordings == history.recordings:
         return history
     changes = [*history.changes]
     for change in reported:
@@ -171,7 +182,7 @@ def advance(before: Session, after: Session, event: Event, now_ms: int) -> Histo
             noted_ms = implied_ms if fact.startswith("talks ") else now_ms
             changes.append(Change(noted_ms, fact, facts.get(fact, ""), is_over, is_reported=is_reported))
     changes.sort(key=lambda one: (one.at_ms, one.number))
-    history = replace(history, changes=tuple(changes), recordings=recordings, agents=agents)
+    history = replace(history, changes=tuple(changes), recordings=recordings)
     return history if len(changes) <= _CHANGES_MAX else _counted(history, changes[-_CHANGES_KEPT].at_ms)
 
 
@@ -278,7 +289,7 @@ def _rates(facts: Mapping[str, str]) -> dict[str, int]:
         "conference": int("joined" in subjects),
         "alone": int(persons == 1 and not (subjects.keys() & {"dialing", "parked"})),
     }
-    rates |= {f"talk {call_sid}": 1 for call_sid in subjects.get("talks", ())}
+    rates |= {f"talk {number}": 1 for number in subjects.get("talks", ())}
     for number in subjects.get("transfer", ()):
         rates[f"hold {number}"] = int(customer_is_held)
         rates[f"consult {number}"] = int(customer_is_held and talking > 1)
@@ -309,18 +320,10 @@ def with_durations(record: OutcomeRecord, session: Session) -> OutcomeRecord:
             durations["bridged"] = max(0, (joined_at_ms or end_ms) - answered_at_ms)
         if joined_at_ms:
             durations["conference"] = end_ms - joined_at_ms
-        record = replace(record, agents=_shares(history.agents, totals))
+        talked_ms = (totals.get(f"talk {number}", 0) for number in range(len(history.agents)))
+        agents = tuple(replace(one, talk_ms=ms) for one, ms in zip(history.agents, talked_ms, strict=True))
+        record = replace(record, agents=agents)
     return replace(record, durations=durations, attempts=attempts)
-
-
-def _shares(legs: Iterable[AgentLeg], totals: Mapping[str, int]) -> tuple[AgentShare, ...]:
-    """Return the agents' shares of a session: one for each address."""
-    shares: dict[str, AgentShare] = {}
-    for leg in legs:
-        known = shares.get(leg.address) or AgentShare(leg.address)
-        talk_ms = known.talk_ms + totals.get(f"talk {leg.call_sid}", 0)
-        shares[leg.address] = AgentShare(leg.address, talk_ms, known.holds + leg.holds)
-    return tuple(shares.values())
 
 
 def _end_ms(history: History, facts: Mapping[str, str], ended_at_ms: int) -> int:

@@ -9,6 +9,8 @@ from conferral.statemachine.states import RecordingStatus, TransferMode, Transfe
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
+#: Agents of one session whom its outcome names (count).
+AGENTS_MAX = 30
 #: Sequence numbers kept of each call and conference.
 NUMBERS_MAX = 256
 #: Tokens kept, and calls and conferences; the oldest is dropped first. The table's guards refuse what was dropped.
@@ -84,21 +86,14 @@ class Change(BaseRecord, frozen=True, gc=False):
     number: int = 0
 
 
-class AgentLeg(BaseRecord, frozen=True):
-    """A call of an agent who took part."""
-
-    call_sid: str
-    address: Hidden[str]
-    #: How often the customer was put on hold while this was the agent's call (count).
-    holds: int = 0
-
-
 class AgentShare(BaseRecord, frozen=True):
-    """What an outcome reports of an agent, over all of the agent's calls."""
+    """What an outcome reports of an agent, over all of their calls."""
 
     address: Hidden[str]
-    talk_ms: int = 0
+    #: How often the customer was put on hold while this was the agent (count).
     holds: int = 0
+    #: How long agent and customer heard each other; 0 in a history, whose totals have it.
+    talk_ms: int = 0
 
 
 class History(BaseRecord, frozen=True):
@@ -113,8 +108,8 @@ class History(BaseRecord, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     #: SIDs.
     recordings: tuple[str, ...] = ()
-    #: In the order in which they took part.
-    agents: tuple[AgentLeg, ...] = ()
+    #: In the order in which they took part, the first `AGENTS_MAX`.
+    agents: Hidden[tuple[AgentShare, ...]] = ()
 
 
 class TransferState(BaseRecord, frozen=True):

@@ -78,7 +78,7 @@ class OutcomeRecord(BaseRecord, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     #: Sessions only: SIDs; and who took part as an agent.
     recordings: tuple[str, ...] = ()
-    agents: tuple[AgentShare, ...] = ()
+    agents: Hidden[tuple[AgentShare, ...]] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.

@@ -113,9 +113,7 @@ class WorkerParts:
             outcomes_kept=settings.outcomes_kept,
             dial_limits=limits,
         )
-        self._session_store = SessionStore(
-            core.reserved, core.keys, session_ttl_s=settings.session_ttl_s, schema=core.schema
-        )
+        self._session_store = SessionStore(core.reserved, core.keys, core.schema, session_ttl_s=settings.session_ttl_s)
         self.ownership = Ownership(core)
         self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed))
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)

@@ -110,7 +110,7 @@ def _now(session: Session) -> str:
 
 
 def _parties(session: Session, *, full: bool) -> list[list[str]]:
-    """Return name, address, status, search key, and start of all but the customer."""
+    """Return all but the customer: name, address, status, search key, start."""
     found: list[list[str]] = []
     for name, party in (session.parties if session.is_ended else session.present).items():
         if name != CUSTOMER and party.address:

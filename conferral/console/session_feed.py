@@ -62,7 +62,7 @@ class SessionFeed(SessionFollower[CachedSession]):
         return self._clock.now_ms()
 
     def known_destinations(self, *, full: bool) -> list[str]:
-        """Return what forms suggest: directory names, and other addresses in use lately."""
+        """Return what forms suggest: directory names, and other addresses."""
         some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
         named = self._directory()
         return [*named, *_suggested_addresses((one.session for one in some), {*named.values()}, full=full)]

@@ -127,8 +127,8 @@ class RemoteClock:
 
 
 def start_of_day(day: date, zone: tzinfo | None = None) -> float:
-    """Return a day's first moment, Unix seconds; by default, in this machine's zone.
+    """Return a day's first moment, Unix seconds.
 
-    Where the clocks skip midnight, that is later: the moment at which they do.
+    It is in this machine's zone by default. Where the clocks skip midnight, that is later: the moment at which they do.
     """
     return datetime.combine(day, time_of_day(), zone).timestamp()

@@ -47,8 +47,9 @@ def test_long_call_with_many_people_stays_small(people):
     assert len(story.session.former_calls) == FORMER_CALLS_MAX
     # Only how many digits the numbers have still grows.
     settled = FORMER_CALLS_MAX + LATER_DEPARTURES_MAX
-    assert max(whole) < 1.1 * whole[settled] < 64 * 1024
-    assert max(written) < 1.1 * written[settled] < 16 * 1024
+    lately = slice(settled - 24, settled + 1)  # the history grows, and is counted up, again and again
+    assert max(whole) < 1.1 * max(whole[lately]) < 64 * 1024
+    assert max(written) < 1.1 * max(written[lately]) < 16 * 1024
 
 
 def test_party_is_there_until_twenty_later_ones_have_left():

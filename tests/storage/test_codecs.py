@@ -21,7 +21,6 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
-    AgentLeg,
     AgentShare,
     Attempt,
     Change,
@@ -83,7 +82,7 @@ def built(kind, **given):
     return st.builds(kind, **fields, **given)
 
 
-for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, Change, AgentLeg, AgentShare):
+for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, Change, AgentShare):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)

@@ -47,7 +47,7 @@ TRANSFER = OutcomeRecord(
 )
 SESSION = OutcomeRecord(
     "CA1:session", "session", "CA1", "ended", "agent-left", durations={"answer": 1_234_567, "alone": 2},
-    recordings=("RE1",), started_at_ms=1, ended_at_ms=2, agents=(AgentShare("client:alice", 1_500, 2),),
+    recordings=("RE1",), started_at_ms=1, ended_at_ms=2, agents=(AgentShare("client:alice", talk_ms=1_500, holds=2),),
 )  # fmt: skip
 MESSAGE = OutcomeRecord("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
 

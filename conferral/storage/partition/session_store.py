@@ -83,7 +83,7 @@ class CommitOutOfOrderError(StoreError):
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
-    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int, schema: SchemaVersion | None = None) -> None:
+    def __init__(self, client: Client, keys: Keys, schema: SchemaVersion | None = None, *, session_ttl_s: int) -> None:
         self._client = client
         self._keys = keys
         self._schema = schema or SchemaVersion()
