@@ -31,6 +31,7 @@ VERSION, FRESH, OLD = 10, 5, 1
 MOMENTS: dict[type, tuple[str, ...]] = {
     Session: (
         "created_at_ms",
+        "began_at_ms",
         "updated_at_ms",
         "ended_at_ms",
         "parked_until_ms",
@@ -47,8 +48,8 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "held_since_ms",
         "repair_moved_at_ms",
     ),
-    PendingCommand: ("due_ms",),
-    TransferState: ("started_at_ms",),
+    PendingCommand: ("due_ms", "requested_at_ms"),
+    TransferState: ("started_at_ms", "requested_at_ms"),
     Attempt: ("started_at_ms", "answered_at_ms", "ended_at_ms"),
     FindCall: ("since_ms",),
 }

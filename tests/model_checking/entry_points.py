@@ -267,5 +267,6 @@ class ServicePath:
             self.calls,
             elapsed_s=since_s,
             search_from_ms=committed_at_ms,
+            search_until_ms=None,
         )
         return self._run(verifying, visit)

@@ -218,12 +218,18 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
             )
             for one in transfer.attempts
         )
-        transfer = replace(transfer, started_at_ms=merely(transfer.started_at_ms), attempts=attempts)
+        transfer = replace(
+            transfer,
+            started_at_ms=merely(transfer.started_at_ms),
+            requested_at_ms=merely(transfer.requested_at_ms),
+            attempts=attempts,
+        )
     return replace(
         session,
         version=VERSION if session.version else 0,
         facts_version=FRESH,
         created_at_ms=merely(session.created_at_ms),
+        began_at_ms=merely(session.began_at_ms),
         ended_at_ms=merely(session.ended_at_ms),
         # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
         updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
@@ -232,7 +238,10 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
         parties={name: _normal_party(party, counts_holds) for name, party in session.parties.items()},
-        pending_commands=tuple(replace(one, due_ms=_due(one.due_ms)) for one in session.pending_commands),
+        pending_commands=tuple(
+            replace(one, due_ms=_due(one.due_ms), requested_at_ms=merely(one.requested_at_ms))
+            for one in session.pending_commands
+        ),
         transfer=transfer,
         history=History(),
         seen=SeenEvents(),

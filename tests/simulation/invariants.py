@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
+
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
+from conferral.statemachine.effects import CreateCall
 from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
@@ -22,6 +25,8 @@ from tests.simulation.virtual_twilio import VirtualTwilio
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
+#: By how much the times of a log may differ from the world's, seconds.
+CLOCKS_APART_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class InvariantChecker:
         double_dials: Dials that were placed more than once (count).
         mistaken: The same, where another session had taken the first call for its own (count).
         stranded: Times that someone was alone for too long (count).
+        unsent: Gated dials that were given up though no request for them left, and Redis was not restarted meanwhile
+            (count).
         dead_lettered: Entries that were dead-lettered because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that someone of a session was alone, for each session that is over, seconds; without
@@ -120,7 +127,7 @@ class InvariantChecker:
             died_over: Whether the workers' deaths explain that an entry or effect was dead-lettered for a reason.
         """
         self.problems: list[Problem] = []
-        self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = 0
+        self.double_dials = self.stranded = self.left = self.mistaken = self.dead_lettered = self.unsent = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
         self.judged = self.not_judged = 0
@@ -138,6 +145,8 @@ class InvariantChecker:
         self._died_over = died_over
         self.presences = Presences()
         self._letters = 0
+        #: When Redis went or came back, seconds.
+        self._restarts: list[float] = []
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
         self._judged: set[str] = set()
@@ -245,6 +254,10 @@ class InvariantChecker:
         calls = self._twilio.model.state.calls
         return all(sid in calls and not calls[sid].is_final for sid in one.while_live)
 
+    def redis_changed(self) -> None:
+        """Redis goes, or has come back."""
+        self._restarts.append(self._twilio.now_s)
+
     def rolled_back(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""
         for session in self._sessions.values():
@@ -297,6 +310,7 @@ class InvariantChecker:
             return
         state, version = b"", 0
         entries = entries_of(log)
+        self.unsent += sum(1 for dial_id in unsent_dials(entries, self._restarts) if not self._was_requested(dial_id))
         for fields in entries:
             if int(fields[b"version"]) != version + 1:
                 self.blame(session.session_id, f"version {fields[b'version'].decode()} follows {version} in its log")
@@ -332,6 +346,9 @@ class InvariantChecker:
         log = map(decode_fields, entries_of(self._values().get(self._keys.log(session.session_id).encode())))
         before_end = [entry for entry in log if entry["from"] != "ended"]
         return Seen(calls, self._twilio.hung_up_s, session.recorded, session.ended_s, before_end)
+
+    def _was_requested(self, dial_id: str) -> bool:
+        return any(dial_id in str(entry.params) for entry in self._twilio.request_log.rest)
 
     def _judge_loneliness(self, session: Watched) -> None:
         calls = [self._twilio.model.state.calls[sid] for sid in session.calls]
@@ -474,3 +491,18 @@ class InvariantChecker:
 
 _LONG = frozenset({"Twiml", "StatusCallback", "ConferenceStatusCallback", "StatusCallbackEvent",
                    "ConferenceStatusCallbackEvent", "RecordingStatusCallback", "WaitUrl", "CallToken"})  # fmt: skip
+
+
+def unsent_dials(entries: Iterable[Mapping[bytes, bytes]], restarts: Iterable[float]) -> Iterator[str]:
+    """The gated dials of a log whose outcome is unknown, though Redis was there from their decision to that."""
+    decided: dict[str, float] = {}
+    for fields in entries:
+        at_s = from_iso(fields[b"at"].decode()) / 1000
+        for effect in orjson.loads(fields.get(b"effects", b"[]")):
+            if effect["kind"] == CreateCall.kind:
+                decided[effect["id"]] = at_s
+        dial_id = fields.get(b"effect", b"").decode()
+        if fields[b"event"] == b"effect_unknown" and dial_id in decided:
+            began_s = decided[dial_id] - CLOCKS_APART_S
+            if not any(began_s <= one <= at_s + CLOCKS_APART_S for one in restarts):
+                yield dial_id

@@ -320,13 +320,17 @@ class Simulation:
     async def _restart_redis(self, chance: Random) -> None:
         self.run.counts["Redis restarted"] += 1
         self._disturbances += 1
+        self.judge.redis_changed()
         await self.network.restart(chance.uniform(*self.plan.redis_away_s))
+        self.judge.redis_changed()
         self._disturbances += 1
 
     async def _roll_back_redis(self, chance: Random) -> None:
         self.run.counts["Redis rolled back"] += 1
         self._disturbances += 1
+        self.judge.redis_changed()
         await self.network.roll_back(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
+        self.judge.redis_changed()
         self._disturbances += 1
         self.judge.rolled_back()
 
@@ -472,6 +476,7 @@ class Simulation:
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
         run.counts["innocent entries put aside"] = judge.dead_lettered
+        run.counts["dials given up unsent"] = judge.unsent
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)

@@ -21,6 +21,7 @@ from conferral.statemachine.events import (
     Event,
     Park,
     ParticipantLeft,
+    RecordingChanged,
     Transfer,
 )
 from conferral.statemachine.session import Party, Session
@@ -111,6 +112,17 @@ async def test_answer_from_before_the_rollback_ends_its_read_and_shows_nothing(e
     ((_, event),) = first_reads.admit([(Entry(entry_id, {}), answer)])
     assert event == (EffectUnknown(**read, kind=ReadCalls.kind) if is_old else answer)
     assert not first_reads.has_waiting
+
+
+@pytest.mark.parametrize(
+    "status, of_voicemail, waits",
+    [("in-progress", True, False), ("completed", True, True), ("in-progress", False, True)],
+)
+async def test_beginning_of_a_message_does_not_wait_for_the_read(status: str, of_voicemail: bool, waits: bool) -> None:
+    """The read may end the session: the caller has left a message, and hung up."""
+    first_reads = await begun(Store())
+    event = RecordingChanged(session_id="s", recording_sid="RE1", status=status, of_voicemail=of_voicemail)
+    assert (first_reads.admit([(Entry("5-1", {}), event)]) == []) is waits
 
 
 BOB, CAROL = "client:bob", "client:carol"

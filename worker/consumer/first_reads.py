@@ -27,9 +27,11 @@ from conferral.statemachine.events import (
     EffectFailed,
     EffectUnknown,
     Event,
+    RecordingChanged,
     Transfer,
 )
 from conferral.statemachine.session import AGENT, TARGET
+from conferral.statemachine.states import RecordingStatus
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
 from conferral.worker.consumer.batch import Decision
@@ -168,7 +170,7 @@ class FirstReads:
         if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
             self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # request it again soon
             return True
-        return isinstance(event, AccountSwept | CallsRead)
+        return isinstance(event, AccountSwept | CallsRead) or _is_message_begun(event)
 
     def _is_old(self, entry: Entry) -> bool:
         """Whether an entry is from before the rollback was noticed."""
@@ -266,6 +268,14 @@ class FirstReads:
                 self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(events))
         except StoreError as error:
             log_unreachable(error, partition=self._partition)  # repeated with the others
+
+
+def _is_message_begun(event: Event) -> bool:
+    """Whether it is only that a message begins, which no read shows.
+
+    A read may end the session, and the caller has left a message then.
+    """
+    return isinstance(event, RecordingChanged) and event.of_voicemail and event.status == RecordingStatus.IN_PROGRESS
 
 
 def _without_result(event: CallsRead) -> EffectUnknown:
