@@ -88,6 +88,7 @@ class InvariantChecker:
         silent_s: The longest time that someone of a session who was not alone heard no one and nothing, likewise;
             without sessions in which someone was put on hold, muted and so on by command.
         judged: Sessions that were judged (count).
+        not_judged: Those with another end reason or attempt than the model's, which no callback or read told (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
         presences: Who was in a conference, and when.

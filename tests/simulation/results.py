@@ -20,6 +20,7 @@ _REFUSALS = {486: "busy", 600: "rejected", 603: "rejected", 404: "failed"}
 #: Results of those who answered at the gate, and were not connected.
 _AT_GATE = frozenset({
     "no-confirmation", "answering-machine", "rejected", "hung-up", "no-answer", "cancelled", "failed", "unknown",
+    "taken", "too-late",
 })  # fmt: skip
 
 
@@ -63,6 +64,12 @@ class Seen:
                 case "calls_read" if details["calls"].get(name) in FINAL:
                     return number
         return len(self.log)
+
+    def was_handed_over(self, name: str) -> bool:
+        """Whether a transfer ran when a party was said to have left, or after that: then it handed over."""
+        return any(
+            "transferring" in (one["from"], one["to"]) for one in self.log[self.told_end(name) :] or self.log[-1:]
+        )
 
     def was_told_order(self, first: str, apart_s: float, then: str) -> bool:
         """Whether events said who of two left first, by their order, or by Twilio's clock."""
@@ -109,8 +116,7 @@ def _wrong_leaving(name: str, own_sid: str, other: str, other_sid: str, seen: Se
         return Mistake(f"the {name} was still there")
     if name == "customer" and (tone_s := seen.tone_s(own_sid)) is not None and tone_s < left_s - NEAR_S:
         return Mistake(f"the customer heard the tone {left_s - tone_s:.1f} s before they hung up", seen.was_told_tone())
-    # During a transfer, the agent's leaving hands over.
-    if other_s is not None and other_s < left_s - NEAR_S and seen.log[-1]["from"] != "transferring":
+    if other_s is not None and other_s < left_s - NEAR_S and not seen.was_handed_over(other):
         apart_s = left_s - other_s
         words = f"the {other} hung up {apart_s:.1f} s before the {name}"
         return Mistake(words, seen.was_told_order(other, apart_s, name))
@@ -126,9 +132,11 @@ def _wrong_failure(word: str, name: str, own_sid: str, other: str, other_sid: st
         words = f"the {other} gave up {apart_s:.1f} s before that"
         return Mistake(words, seen.was_told_order(other, apart_s, name))
     expected = "failed" if result_of(call) == "cancelled" else result_of(call)  # a command removed it
-    if call.answered_at_s is None and word != expected and not _is_near(other_s, call):
+    # Only the callback tells a refusal from a busy line.
+    is_busy = word == call.status == "busy" and not seen.was_told_status(name, expected)
+    if call.answered_at_s is None and word != expected and not (is_busy or _is_near(other_s, call)):
         words = f"the call ended as {call.status}, {call.sip_code}: {expected}"
-        return Mistake(words, seen.was_told_status(name, expected))
+        return Mistake(words, seen.told_end(name) < len(seen.log))
     return None
 
 
@@ -154,20 +162,23 @@ def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
         if len(asked) != len(placed[to]):
             continue  # one was refused, is in an earlier transfer, or placed for something else: which one is unknown
         for attempt, call in zip(asked, placed[to], strict=True):
-            result, expected = attempt.get("result", ""), _expected_results(call, seen)
+            result, expected = attempt.get("result", ""), _expected_results(call, attempt["party"], seen)
             if result not in expected:
                 was_told = any(seen.was_told_status(attempt["party"], one) for one in expected)
                 words = f"the attempt to {to} is {result or 'open'}, not {' or '.join(sorted(expected))}"
                 yield Mistake(words, was_told)
 
 
-def _expected_results(call: Call, seen: Seen) -> frozenset[str]:
+def _expected_results(call: Call, party: str, seen: Seen) -> frozenset[str]:
     if call.answered_at_s is not None:
         return _AT_GATE | {"answered"}
-    result = result_of(call)
-    caller_s = seen.hung_up_s.get(call.parent_sid)
-    if _is_near(caller_s, call):
+    assert call.ended_at_s is not None  # the session is over
+    expected = {result_of(call), "unknown"}
+    if _is_near(seen.hung_up_s.get(call.parent_sid), call):
         # The caller gave up; only a refusal at the same moment is the phone's own.
-        return frozenset({"cancelled", result} if call.sip_code in _REFUSALS else {"cancelled"})
-    # A phone that rings for its whole time, or refuses, as it is being hung up may be reported as either.
-    return frozenset({result, "unknown"})
+        expected = {"cancelled"} if call.sip_code not in _REFUSALS else expected | {"cancelled"}
+    elif min(seen.hung_up_s.get(sid, seen.ended_s) for sid in seen.calls) < call.ended_at_s + NEAR_S:
+        expected.add("cancelled")  # someone had left, and it was about to be hung up
+    if call.status == "busy" and not seen.was_told_status(party, "rejected"):
+        expected.add("busy")  # only the callback tells a refusal from a busy line
+    return frozenset(expected)
