@@ -1,4 +1,4 @@
-"""The judge of results: who left first by the model, and what a session was told of it."""
+"""The judge of results: who left first by the model, and what was reported to the session."""
 
 import json
 
@@ -43,18 +43,18 @@ def seen(hung_up_s, *log, agent=None, recorded=None):
 def judged(reason, known):
     record = {"end_reason": reason, "party.customer.call_sid": CUSTOMER, "party.agent.call_sid": AGENT}
     mistake = wrong_reason(record, known)
-    return None if mistake is None else mistake.was_told
+    return None if mistake is None else mistake.is_known
 
 
-BOTH_TOLD = ended("agent"), ended("customer")
+BOTH_ENDED = ended("agent"), ended("customer")
 
 
 @each("reason, known, verdict", [
-    ("customer-left", seen({CUSTOMER: 20.0}, *BOTH_TOLD), None),
-    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 19.5}, *BOTH_TOLD), None),
-    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 18.5}, *BOTH_TOLD), True),
-    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 18.5}, *reversed(BOTH_TOLD)), False),  # within Twilio's seconds
-    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, *reversed(BOTH_TOLD)), True),
+    ("customer-left", seen({CUSTOMER: 20.0}, *BOTH_ENDED), None),
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 19.5}, *BOTH_ENDED), None),
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 18.5}, *BOTH_ENDED), True),
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 18.5}, *reversed(BOTH_ENDED)), False),  # within Twilio's seconds
+    ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, *reversed(BOTH_ENDED)), True),
     ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, ended("customer")), False),
     ("customer-left", seen({CUSTOMER: 20.0, AGENT: 17.0}, ended("agent"), entry("x", "transferring")), None),
     ("agent-left", seen({CUSTOMER: 15.0, AGENT: 20.0}, ended("customer"), ended("agent")), True),
@@ -62,7 +62,7 @@ BOTH_TOLD = ended("agent"), ended("customer")
     ("alone", seen({}, ended("agent")), True),
     ("alone", seen({}, entry("conference_ended")), False),
     ("customer-left", seen({CUSTOMER: 20.0}, entry("recording_changed"), recorded={CUSTOMER: [(10.0, 20.0)]}), True),
-    ("agent-failed", seen({CUSTOMER: 5.0}, *reversed(BOTH_TOLD), agent=ends("canceled")), True),
+    ("agent-failed", seen({CUSTOMER: 5.0}, *reversed(BOTH_ENDED), agent=ends("canceled")), True),
     ("agent-busy", seen({}, ended("agent", "rejected"), agent=ends("busy", 603)), True),
     ("agent-busy", seen({}, agent=ends("busy", 603)), None),
     ("agent-rejected", seen({}, ended("agent", "busy"), agent=ends("busy", 600)), None),
