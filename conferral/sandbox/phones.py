@@ -257,7 +257,7 @@ class CallHandle:
         self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
 
     def reject(self) -> None:
-        """Decline (SIP 603, a browser 600); ignored unless it was dialed and is unanswered."""
+        """Decline (SIP 603 or 600); ignored unless it was dialed and rings."""
         self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
 
     def hang_up(self) -> None:

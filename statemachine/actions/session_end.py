@@ -91,7 +91,7 @@ def end_bridge(draft: Draft, _event: Event) -> None:
 
 
 def _reason_without_action(draft: Draft) -> EndReason:
-    """Return why a bridge ended whose action was not requested while it lasted."""
+    """Return why a bridge ended whose action was not requested in time."""
     parent, child = draft.session.parent, draft.session.child
     if EndReason.TIME_LIMIT in (parent.left_reason, child.left_reason):
         return EndReason.TIME_LIMIT

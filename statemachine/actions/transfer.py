@@ -384,7 +384,7 @@ def give_up_voicemail(draft: Draft, event: Event) -> None:
 
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:
-    """Record that the message begins, or is over; report it once Twilio has it."""
+    """Record that the message begins or is over; report it if it is kept."""
     before = draft.session.voicemail or Voicemail(is_left=True)
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
     is_earlier = event.recording_sid in before.earlier_sids

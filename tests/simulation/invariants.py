@@ -95,6 +95,7 @@ class InvariantChecker:
         silent_s: The longest time that someone of a session who was not alone heard no one and nothing, likewise;
             without sessions in which someone was put on hold, muted and so on by command.
         judged: Sessions that were judged (count).
+        not_judged: Those with another end reason or attempt than the model's, which nothing has reported (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
         presences: Who was in a conference, and when.
@@ -330,16 +331,16 @@ class InvariantChecker:
             del values[log_key]  # so that a long run needs little memory; where something is wrong all is kept
 
     def _judge_result(self, session: Watched) -> None:
-        """That the end reason names who left first, if a callback or a read told the order."""
+        """That the end reason names who left first, if a callback or a read has reported the order."""
         record = decode_fields(self._values().get(self._keys.session(session.session_id).encode()) or {})
         if not record.get("end_reason"):
             return
         seen = self._seen(session)
         mistakes = [*filter(None, (wrong_reason(record, seen),)), *wrong_attempts(record, seen)]
         for mistake in mistakes:
-            if mistake.was_told and not session.was_rolled_back:
+            if mistake.is_known and not session.was_rolled_back:
                 self.blame(session.session_id, f"it ended as {record['end_reason']}, but {mistake.words}")
-        self.not_judged += bool(mistakes) and not any(mistake.was_told for mistake in mistakes)
+        self.not_judged += bool(mistakes) and not any(mistake.is_known for mistake in mistakes)
 
     def _seen(self, session: Watched) -> Seen:
         calls = {sid: self._twilio.model.state.calls[sid] for sid in session.calls}

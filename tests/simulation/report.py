@@ -24,7 +24,9 @@ def describe(run: Run) -> str:
             f"log entries {counts['log entries']}, commits {counts['commits']}, "
             f"callbacks of the loop {counts['callbacks of the loop']}"
         ),
-        ", ".join(f"{name}: {counts[name]}" for name in ("stranded", "double dials", "sessions left")),
+        ", ".join(
+            f"{name}: {counts[name]}" for name in ("stranded", "double dials", "sessions left", "results not judged")
+        ),
         _spread("alone for (s)", run.lone_s) + f"; {run.lone_max_s:.0f} at most",
         _spread("in company, in silence for (s)", run.silent_s) + f"; {run.plan.silent_max_s:.0f} at most",
         _spread("partitions taken over after (s)", run.taken_over_s),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import orjson
 
@@ -11,7 +12,7 @@ from conferral.sandbox.phones import phone_address
 
 #: What happens within this time is in either order, seconds.
 NEAR_S = 1.0
-#: What Twilio's clock tells apart, which has whole seconds.
+#: What Twilio's clock distinguishes, which has whole seconds.
 CLOCK_S = 2.0
 #: No other program moves calls here, and no call is as long as Twilio allows.
 _NEVER = frozenset({"moved", "time-limit"})
@@ -20,12 +21,13 @@ _REFUSALS = {486: "busy", 600: "rejected", 603: "rejected", 404: "failed"}
 #: Results of those who answered at the gate, and were not connected.
 _AT_GATE = frozenset({
     "no-confirmation", "answering-machine", "rejected", "hung-up", "no-answer", "cancelled", "failed", "unknown",
+    "taken", "too-late",
 })  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the model saw of a session, and what the session was told up to its end."""
+    """What the model saw of a session, and what was reported to the session up to its end."""
 
     calls: Mapping[str, Call]
     #: When someone hung up, by the call's SID; other calls end as a consequence, or by a request of ours.
@@ -50,7 +52,7 @@ class Seen:
         spans = self.recorded.get(call_sid, ()) if left_s is not None else ()
         return next((at_s for at_s, until_s in spans if at_s <= left_s <= (until_s or left_s)), None)
 
-    def told_end(self, name: str) -> int:
+    def reported_end(self, name: str) -> int:
         """Return which entry of the log first said that a party had left; the number of entries if none did."""
         for number, entry in enumerate(self.log):
             details = orjson.loads(entry.get("details") or b"{}")
@@ -64,27 +66,38 @@ class Seen:
                     return number
         return len(self.log)
 
-    def was_told_order(self, first: str, apart_s: float, then: str) -> bool:
-        """Whether events said who of two left first, by their order, or by Twilio's clock."""
-        told_first = self.told_end(first)
-        return told_first < self.told_end(then) or (told_first < len(self.log) and apart_s > CLOCK_S)
+    def was_handed_over(self, name: str) -> bool:
+        """Whether a transfer ran when a party was said to have left, or after that: then it handed over."""
+        return any(
+            "transferring" in (one["from"], one["to"]) for one in self.log[self.reported_end(name) :] or self.log[-1:]
+        )
 
-    def was_told_status(self, name: str, status: str) -> bool:
-        """Whether a callback said how a party's call ended; a read does not tell a refusal from a busy line."""
+    def has_order(self, first: str, apart_s: float, then: str) -> bool:
+        """Whether events said who of two left first, by their order, or by Twilio's clock."""
+        reported_first = self.reported_end(first)
+        return reported_first < self.reported_end(then) or (reported_first < len(self.log) and apart_s > CLOCK_S)
+
+    def has_status(self, name: str, status: str) -> bool:
+        """Whether a callback said how a party's call ended; a read does not distinguish a refusal from a busy line."""
         details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "call_progressed")
         return any(one.get("party") == name and one.get("status") == status for one in details)
 
-    def was_told_tone(self) -> bool:
+    def was_hung_up(self, name: str) -> bool:
+        """Whether the session requested to hang up a party."""
+        effects = (one for entry in self.log for one in orjson.loads(entry.get("effects") or b"[]"))
+        return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects)
+
+    def has_tone(self) -> bool:
         """Whether an event said that a message had begun."""
         return any(entry["event"] == "recording_changed" for entry in self.log)
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with a result, and whether the session was told what is right."""
+    """What is wrong with a result, and whether what is right was reported."""
 
     words: str
-    was_told: bool = True
+    is_known: bool = True
 
 
 def wrong_reason(record: Mapping[str, str], seen: Seen) -> Mistake | None:
@@ -93,7 +106,7 @@ def wrong_reason(record: Mapping[str, str], seen: Seen) -> Mistake | None:
     if reason in _NEVER:
         return Mistake(f"no one was {reason}")
     if reason == "alone":
-        return Mistake("who left first is unknown", min(map(seen.told_end, ("customer", "agent"))) < len(seen.log))
+        return Mistake("who left first is unknown", min(map(seen.reported_end, ("customer", "agent"))) < len(seen.log))
     for name, other in (("customer", "agent"), ("agent", "customer")):
         own_sid, other_sid = (record.get(f"party.{one}.call_sid", "") for one in (name, other))
         if reason == f"{name}-left":
@@ -108,12 +121,11 @@ def _wrong_leaving(name: str, own_sid: str, other: str, other_sid: str, seen: Se
     if left_s is None:
         return Mistake(f"the {name} was still there")
     if name == "customer" and (tone_s := seen.tone_s(own_sid)) is not None and tone_s < left_s - NEAR_S:
-        return Mistake(f"the customer heard the tone {left_s - tone_s:.1f} s before they hung up", seen.was_told_tone())
-    # During a transfer, the agent's leaving hands over.
-    if other_s is not None and other_s < left_s - NEAR_S and seen.log[-1]["from"] != "transferring":
+        return Mistake(f"the customer heard the tone {left_s - tone_s:.1f} s before they hung up", seen.has_tone())
+    if other_s is not None and other_s < left_s - NEAR_S and not seen.was_handed_over(other):
         apart_s = left_s - other_s
         words = f"the {other} hung up {apart_s:.1f} s before the {name}"
-        return Mistake(words, seen.was_told_order(other, apart_s, name))
+        return Mistake(words, seen.has_order(other, apart_s, name))
     return None
 
 
@@ -124,11 +136,13 @@ def _wrong_failure(word: str, name: str, own_sid: str, other: str, other_sid: st
     if other_s is not None and other_s < call.ended_at_s - NEAR_S:
         apart_s = call.ended_at_s - other_s
         words = f"the {other} gave up {apart_s:.1f} s before that"
-        return Mistake(words, seen.was_told_order(other, apart_s, name))
+        return Mistake(words, seen.has_order(other, apart_s, name))
     expected = "failed" if result_of(call) == "cancelled" else result_of(call)  # a command removed it
-    if call.answered_at_s is None and word != expected and not _is_near(other_s, call):
+    # Only the callback distinguishes a refusal from a busy line.
+    is_busy = word == call.status == "busy" and not seen.has_status(name, expected)
+    if call.answered_at_s is None and word != expected and not (is_busy or _is_near(other_s, call)):
         words = f"the call ended as {call.status}, {call.sip_code}: {expected}"
-        return Mistake(words, seen.was_told_status(name, expected))
+        return Mistake(words, seen.reported_end(name) < len(seen.log))
     return None
 
 
@@ -154,20 +168,25 @@ def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
         if len(asked) != len(placed[to]):
             continue  # one was refused, is in an earlier transfer, or placed for something else: which one is unknown
         for attempt, call in zip(asked, placed[to], strict=True):
-            result, expected = attempt.get("result", ""), _expected_results(call, seen)
+            result, expected = attempt.get("result", ""), _expected_results(call, attempt["party"], seen)
             if result not in expected:
-                was_told = any(seen.was_told_status(attempt["party"], one) for one in expected)
+                is_known = any(seen.has_status(attempt["party"], one) for one in expected)
                 words = f"the attempt to {to} is {result or 'open'}, not {' or '.join(sorted(expected))}"
-                yield Mistake(words, was_told)
+                yield Mistake(words, is_known)
 
 
-def _expected_results(call: Call, seen: Seen) -> frozenset[str]:
+def _expected_results(call: Call, party: str, seen: Seen) -> frozenset[str]:
     if call.answered_at_s is not None:
         return _AT_GATE | {"answered"}
-    result = result_of(call)
-    caller_s = seen.hung_up_s.get(call.parent_sid)
-    if _is_near(caller_s, call):
-        # The caller gave up; only a refusal at the same moment is the phone's own.
-        return frozenset({"cancelled", result} if call.sip_code in _REFUSALS else {"cancelled"})
-    # A phone that rings for its whole time, or refuses, as it is being hung up may be reported as either.
-    return frozenset({result, "unknown"})
+    assert call.ended_at_s is not None  # the session is over
+    expected = {result_of(call), "unknown"}
+    caller_s = seen.hung_up_s.get(call.parent_sid, inf)
+    if _is_near(caller_s, call) and call.sip_code not in _REFUSALS:
+        return frozenset({"cancelled"})  # the caller gave up; a refusal would be the phone's own
+    someone_left_s = min(seen.hung_up_s.get(sid, seen.ended_s) for sid in seen.calls)
+    # Someone had left, and it was about to be hung up.
+    if min(someone_left_s - NEAR_S, caller_s - CLOCK_S) < call.ended_at_s or seen.was_hung_up(party):
+        expected.add("cancelled")
+    if call.status == "busy" and not seen.has_status(party, "rejected"):
+        expected.add("busy")  # only the callback distinguishes a refusal from a busy line
+    return frozenset(expected)

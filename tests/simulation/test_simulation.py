@@ -23,6 +23,10 @@ FAULTS = {
 }
 
 
+#: The share of sessions whose result need not be judged in worlds without lost callbacks.
+NOT_JUDGED_MAX = 0.01
+
+
 def stands(plan: Plan, report_figure: Report) -> None:
     """Plays a plan; its figures are printed at the end, and all of it if something was wrong."""
     run = play(plan)
@@ -30,6 +34,8 @@ def stands(plan: Plan, report_figure: Report) -> None:
         report_figure(f"{number}. {line}")
     assert run.counts["sessions judged"] >= plan.sessions * 0.8, "hardly anybody has called"
     assert not [name for name, rate in FAULTS.items() if getattr(plan, rate) and not run.counts[name]], "all went well"
+    if not plan.callback_loss:
+        assert run.counts["results not judged"] <= NOT_JUDGED_MAX * run.counts["sessions judged"], describe(run)
     assert not run.problems, describe(run)
     assert not run.exceptions, describe(run)
 

@@ -224,14 +224,9 @@ class Scenario:
         return self.take(event)
 
     def leaves(
-        self,
-        name: str,
-        *,
-        status: str = "completed",
-        reason: str = "participant_hung_up",
-        conference: str = CONFERENCE,
-        **given: Any,
-    ) -> "Scenario":
+        self, name: str, *,
+        status: str = "completed", reason: str = "participant_hung_up", conference: str = CONFERENCE, **given: Any,
+    ) -> "Scenario":  # fmt: skip
         leg = self.legs[name]
         leg.in_conference, left_s = False, given.pop("left_s", 0)
         event = ParticipantLeft(
@@ -337,22 +332,16 @@ class Scenario:
         return self.take(timer(**self.common(token=f"{timer.timer}:{due_ms}"), due_ms=due_ms))
 
     def reads(
-        self,
-        *,
-        conference: str = "",
-        inside: tuple[str, ...] = (),
-        version: int | None = None,
-        ends: Mapping[str, int] = MappingProxyType({}),
-        **statuses: str,
-    ) -> "Scenario":
+        self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None,
+        ends: Mapping[str, int] = MappingProxyType({}), **statuses: str,
+    ) -> "Scenario":  # fmt: skip
         """A read of Twilio shows these statuses, when calls ended, and those inside as Twilio has them."""
         parent = "agent" if self.session.direction == "outbound" else "customer"
         calls = tuple(
             CallSeen(
                 self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid,
                 ended_s=ends.get(name, 0),
-            )
-            for name, status in statuses.items()
+            ) for name, status in statuses.items()
         )  # fmt: skip
         event = CallsRead(
             **self.common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,

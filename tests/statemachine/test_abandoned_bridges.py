@@ -23,12 +23,12 @@ def test_agent_whose_leg_is_reported_first_is_not_to_blame(word):
 
 
 @pytest.mark.parametrize("word", ["canceled", "no-answer"])
-def test_read_of_both_calls_tells_the_same(word):
+def test_read_of_both_calls_shows_the_same(word):
     story = rings().call("agent", word).fires(CallsOverdue).expect("bridged", "look")
     expect_caller_gave_up(story.reads(customer="no-answer", agent=word))
 
 
-def test_callbacks_that_are_all_lost_tell_the_same():
+def test_caller_gave_up_although_all_callbacks_are_lost():
     story = Scenario().comes_in().fires(CallsOverdue).expect("bridged", "look")
     expect_caller_gave_up(story.reads(customer="completed", agent="canceled"))
 

@@ -78,7 +78,7 @@ def test_caller_who_left_others_behind_is_not_sent_anywhere(how):
 
 
 def test_last_one_in_a_conference_did_not_leave_first():
-    """A flag that was cleared without a callback may be known as set: what ended the conference tells who left last."""
+    """A flag that was cleared without a callback may be known as set: what ended the conference shows who left last."""
     story = conferenced().leaves("customer").conference_ends(by="agent", reason="last-participant-left")
     story.expect("ended", reason="customer-left")
     story = conferenced().conference_ends(by="agent", reason="last-participant-left")
@@ -88,7 +88,7 @@ def test_last_one_in_a_conference_did_not_leave_first():
 
 
 @pytest.mark.parametrize("customer_s, first", [(97, "customer"), (99, "agent"), (100, "agent"), (0, "agent")])
-def test_who_left_clearly_earlier_by_twilios_clock_left_first_whoever_is_reported_first(customer_s, first):
+def test_party_that_left_clearly_earlier_by_twilios_clock_left_first(customer_s, first):
     story = conferenced().joins("guest").confirms("customer").confirms("agent").leaves("agent", left_s=100)
     story.leaves("customer", left_s=customer_s).leaves("guest", left_s=105)
     story.expect("ended", "end room", reason=f"{first}-left")

@@ -163,7 +163,7 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
     ("sip:desk@example.com", "607", "rejected"),
     ("client:alice",         "486", "busy"),
 ])  # fmt: skip
-def test_refusal_is_told_from_busy_by_the_sip_response(to, sip, status):
+def test_sip_response_distinguishes_a_refusal_from_a_busy_line(to, sip, status):
     assert progressed(fields("agent_is_busy") | {"To": to, "SipResponseCode": sip}).reported_status == status
 
 

@@ -92,14 +92,14 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
 
 @pytest.mark.parametrize("call_status, is_news", [("in-progress", True), ("completed", False)])
-async def test_the_fallback_of_a_bridges_action_tells_that_the_caller_outlived_it(client, ingest, call_status, is_news):
+async def test_the_fallback_of_a_bridges_action_shows_that_the_caller_outlived_it(client, ingest, call_status, is_news):
     ingest.facts = facts("bridged")
     form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}{DIAL_ACTION}", CallStatus=call_status)
     _, document = await post(client, "/voice/fallback", form)
 
     assert verbs(document) == ["Hangup"]
-    told = [(event.dial, event.dial_call_status, event.call_status) for event in ingest.events]
-    assert told == ([("bridge", "", call_status)] if is_news else [])
+    published = [(event.dial, event.dial_call_status, event.call_status) for event in ingest.events]
+    assert published == ([("bridge", "", call_status)] if is_news else [])
 
 
 async def test_the_fallback_of_a_caller_who_was_in_the_conference_ends_the_call(client, ingest):
