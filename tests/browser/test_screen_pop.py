@@ -46,18 +46,18 @@ async def test_calls_of_the_agent_come_and_go_on_a_page_of_ones_own(
     async with served(example.make_app()) as shown:
         async with served(api(), port):
             monkeypatch.setenv("API", f"http://127.0.0.1:{port}")
-            first, other = replace(session("CA-one"), ref="order 7"), session("CA-two")
+            first, other = replace(session("CA-one"), number="+14155550100", ref="order 7"), session("CA-two")
             await commit(store, first)
             bob = replace(other.parties["agent"], address="client:bob")
             await commit(store, replace(other, parties=other.parties | {"agent": bob}))
             page = await windows.open(f"http://127.0.0.1:{shown}")
             calls = page.get_by_role("listitem")
 
-            await expect(calls).to_have_text(["+14155550199 order 7"])
+            await expect(calls).to_have_text(["+14155550199 on +14155550100 order 7"])
             await commit(store, session("CA-three"))
             await expect(calls).to_have_count(2)
             await commit(store, ended(first))
-            await expect(calls).to_have_text(["+14155550199 "])
+            await expect(calls).to_have_text(["+14155550199 on no number "])
 
             handed_over = replace(session("CA-three"), version=9)
             alice = replace(handed_over.parties["agent"], status=PartyStatus.LEFT)

@@ -5,12 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import orjson
-
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
-from conferral.statemachine.effects import CreateCall
 from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
@@ -19,14 +16,13 @@ from tests.simulation.durations import Measured, Presences, Span, compared, with
 from tests.simulation.replay import Replays
 from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.simulation.stored_values import entries_of, size_of
+from tests.simulation.unsent_dials import unsent_dials
 from tests.simulation.virtual_twilio import VirtualTwilio
 
 #: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
-#: By how much the times of a log may differ from the world's, seconds.
-CLOCKS_APART_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,18 +488,3 @@ class InvariantChecker:
 
 _LONG = frozenset({"Twiml", "StatusCallback", "ConferenceStatusCallback", "StatusCallbackEvent",
                    "ConferenceStatusCallbackEvent", "RecordingStatusCallback", "WaitUrl", "CallToken"})  # fmt: skip
-
-
-def unsent_dials(entries: Iterable[Mapping[bytes, bytes]], restarts: Iterable[float]) -> Iterator[str]:
-    """The gated dials of a log whose outcome is unknown, though Redis was there from their decision to that."""
-    decided: dict[str, float] = {}
-    for fields in entries:
-        at_s = from_iso(fields[b"at"].decode()) / 1000
-        for effect in orjson.loads(fields.get(b"effects", b"[]")):
-            if effect["kind"] == CreateCall.kind:
-                decided[effect["id"]] = at_s
-        dial_id = fields.get(b"effect", b"").decode()
-        if fields[b"event"] == b"effect_unknown" and dial_id in decided:
-            began_s = decided[dial_id] - CLOCKS_APART_S
-            if not any(began_s <= one <= at_s + CLOCKS_APART_S for one in restarts):
-                yield dial_id

@@ -309,7 +309,9 @@ def test_schema_and_validation_say_the_same_of_any_field(command, data):
         parse(fields)
         is_taken = True
     except BadCommandError as refused:
-        is_taken = "twice" in str(refused)  # no schema can say it
+        if "printable" in str(refused):
+            return  # no schema can say which characters show nothing
+        is_taken = "twice" in str(refused)  # nor that nothing occurs twice
     assert accepts(schema, fields) == is_taken
 
 
