@@ -4,15 +4,20 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import EFFECTS
 from conferral.statemachine.states import State
 from conferral.storage.connection.errors import SILENT_STATES, STATES
-from tests.docs.generated import ROOT
+from tests.docs.generated import ROOT, load_script
+from tests.docs.markdown_files import each_page
 from tests.docs.test_links import anchors_of
 from tests.support.each import each
 
@@ -100,6 +105,28 @@ def test_every_alert_says_what_is_wrong_and_leads_to_what_to_do(rule: dict[str, 
 def test_alert_on_any_increase_also_fires_for_a_new_series(rule: dict[str, Any]) -> None:
     for counter in re.findall(r"increase\((\S+)\[\w+\]\)\) > 0(?!\.)", rule["expr"]):
         assert f"{counter} unless {counter} offset" in rule["expr"], f"{rule['alert']} misses the first increment"
+
+
+def test_a_comment_above_each_rule_explains_its_threshold() -> None:
+    lines = (DEPLOY / "alerts.yml").read_text("utf-8").splitlines()
+    bare = [line for above, line in pairwise(lines) if "- alert:" in line and not above.strip().startswith("# ")]
+
+    assert bare == []
+
+
+@each_page
+def test_metrics_that_pages_name_exist(markdown: Path) -> None:
+    named = {*re.findall(r"`(conferral_[a-z_]+)", markdown.read_text("utf-8"))}
+
+    assert named - {name.removesuffix("_bucket") for name in SERIES} == set()
+
+
+def test_log_events_that_the_page_for_operators_names_exist() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    named = {*re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page)} - {name.removesuffix("_bucket") for name in SERIES}
+    others = KEYS | {"trace_id"} | {effect.kind for effect in EFFECTS}
+
+    assert named - others - load_script("log_events_page").MEANINGS.keys() == set()
 
 
 def test_every_metric_of_ours_is_watched_or_shown() -> None:
