@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def own_command() -> str:
     called = Path(sys.argv[0])
     if called.name == "__main__.py" or not called.is_file():
         return f"{shell_path(Path(sys.executable))} -m conferral"
-    return shell_path(called)
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).absolute() == called.absolute() else shell_path(called)
 
 
 def shell_path(path: Path) -> str:

@@ -288,7 +288,8 @@ def report_notes(data: Mapping[str, Any]) -> list[str]:
     if data["trimmed"]:
         found.append(
             "Redis may no longer have all outcomes of this period: the oldest are removed "
-            "(CONFERRAL_OUTCOMES_KEPT, CONFERRAL_OUTCOMES_TTL), or conferral forget has erased them."
+            "(CONFERRAL_OUTCOMES_KEPT, CONFERRAL_OUTCOMES_TTL), or conferral forget has erased them. "
+            "Redis before 7 can't tell whether any were."
         )
     if data["malformed"]:
         found.append(f"Left out, because they can't be read: {_counted(data['malformed'], 'outcome')}.")

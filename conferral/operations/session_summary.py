@@ -12,6 +12,8 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Sess
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus, WaitAudio
 from conferral.storage.codecs.text_codec import to_iso
 
+#: Twilio's final statuses of a caller who gave up before anyone answered.
+_GAVE_UP = frozenset({"no-answer", "canceled"})
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
 
 
@@ -225,10 +227,7 @@ def party_notes(session: Session, party: Party) -> list[str]:
     """Return notes on a party besides its status."""
     if party.is_gone:  # earlier hold and mute no longer matter
         former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
-        left_reason = catalog.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
-        if party.is_leaving and left_reason == catalog.HUNG_UP:
-            left_reason = catalog.LEFT_REASONS["released"]
-        return [*former, *filter(None, (left_reason,))]
+        return [*former, *filter(None, (_left_reason(session, party),))]
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
@@ -237,6 +236,14 @@ def party_notes(session: Session, party: Party) -> list[str]:
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
     return found
+
+
+def _left_reason(session: Session, party: Party) -> str:
+    known = catalog.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
+    if party.is_leaving and known == catalog.HUNG_UP:
+        return catalog.LEFT_REASONS["released"]
+    is_caller = party.name == (CUSTOMER if session.customer_is_parent else AGENT) and not party.dial_id
+    return catalog.HUNG_UP if is_caller and party.left_reason in _GAVE_UP else known
 
 
 def session_notes(session: Session, clock: Callable[[int], str] = descriptions.utc_clock) -> list[str]:

@@ -2,10 +2,12 @@
 
 import json
 import signal
+import sys
 
 import pytest
 
-from conferral.cli.submission import default_wait_s, own_command_line
+from conferral.cli.submission import default_wait_s
+from conferral.command_line import CALLED_AS, own_command, own_command_line
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase
@@ -226,3 +228,17 @@ def test_no_wait_prints_the_id_alone_and_every_command_has_its_own(run, redis):
 @pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
 def test_a_line_to_be_typed_has_no_password(url):
     assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
+
+
+def test_a_line_to_be_typed_has_the_bare_name_if_the_shell_finds_it(monkeypatch, tmp_path):
+    monkeypatch.delenv(CALLED_AS, raising=False)
+    on_path, elsewhere = tmp_path / "bin" / "conferral", tmp_path / "elsewhere" / "conferral"
+    for program in (on_path, elsewhere):
+        program.parent.mkdir()
+        program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(on_path.parent))
+
+    monkeypatch.setattr(sys, "argv", [str(elsewhere)])
+    assert own_command().endswith("elsewhere/conferral")
+    monkeypatch.setattr(sys, "argv", [str(on_path)])
+    assert own_command() == "conferral"

@@ -235,6 +235,22 @@ def test_party_that_conferral_disconnected_did_not_hang_up():
     assert party_notes({**fields, "party.agent-1.left_reason": "busy"}, "agent-1") == ["former agent", "busy"]
 
 
+@each(
+    "fields, notes",
+    [
+        ({"direction": "inbound", "party.customer.left_reason": "no-answer"}, ["hung up"]),
+        ({"direction": "inbound", "party.customer.left_reason": "busy"}, ["busy"]),
+        (
+            {"direction": "inbound", "party.customer.left_reason": "no-answer", "party.customer.dial_id": "target-1"},
+            ["no answer"],
+        ),
+        ({"direction": "outbound", "party.customer.left_reason": "no-answer"}, ["no answer"]),
+    ],
+)
+def test_caller_who_gave_up_hung_up(fields, notes):
+    assert party_notes(parties(customer="left", agent="left") | fields, "customer") == notes
+
+
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():
     fields = {"agents": '["client:a", "client:b", "client:c"]', "agent_number": "2"}
 

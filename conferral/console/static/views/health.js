@@ -123,7 +123,7 @@ function Partitions({ partitions, at }) {
 
 function Holder({ holder }) {
   return holder.name
-    ? html`<${Text} value=${holder.name} class="mono" /> <span class="muted small">epoch ${holder.epoch}</span>`
+    ? html`<${Text} value=${holder.name} class="mono" /> <span class="muted small">epoch${"\u00a0"}${holder.epoch}</span>`
     : html`<${Mark} kind="bad">unassigned<//>`;
 }
 
