@@ -52,8 +52,8 @@ _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-
 _SEPARATORS = re.compile(r"[\s().\-]+")
 #: A number with visual separators, in one line.
 _WRITTEN = re.compile(r"\+[0-9 \u00a0().\-]+")
-#: Where a number begins in a query's value, which may be a list: a plus that isn't percent-encoded is read as a space.
-_READ_AS_SPACE = re.compile(r"(^|,) +(?=[0-9])")
+#: Where a number begins in a query's value: a plus that isn't percent-encoded is read as a space.
+_READ_AS_SPACE = re.compile(r"^ +(?=[0-9])")
 #: A number as someone dials it.
 _DIALED = re.compile(r"\+?[0-9]{7,18}")
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
@@ -142,12 +142,12 @@ def without_params(text: str) -> str:
 
 
 def restore_plus(text: str) -> str:
-    """Return a query's decoded value with the plus signs of its numbers.
+    """Return a query's decoded value with the plus sign of its number.
 
-    >>> restore_plus(" 14155550123"), restore_plus("client:bob, 14155550123")
-    ('+14155550123', 'client:bob,+14155550123')
+    >>> restore_plus(" 14155550123"), restore_plus("Smith, 5 rooms")
+    ('+14155550123', 'Smith, 5 rooms')
     """
-    return _READ_AS_SPACE.sub(r"\1+", text)
+    return _READ_AS_SPACE.sub("+", text)
 
 
 def is_caller_id(text: str) -> bool:
