@@ -21,6 +21,7 @@ from conferral.telephony.forbidden_numbers import (
     kind_of_costly,
     kind_of_forbidden,
     lies_in_costly_range,
+    numbers_in_user,
     parse_possible,
 )
 
@@ -318,7 +319,7 @@ class AllowList:
 
     def check(self, address: Address) -> None:
         """Raise AddressError unless the address is allowed."""
-        if address.kind is not AddressKind.CLIENT and own_number_in(address.text, self.own):
+        if self._reaches_own(address):
             raise AddressError("one of your own numbers is never dialed: the call would come in again")
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
@@ -327,6 +328,14 @@ class AllowList:
                 raise AddressError(f"{self.setting} has no entry client:")
         else:
             self._check_sip(address.text)
+
+    def _reaches_own(self, address: Address) -> bool:
+        """Whether it is a number of ours, or a gateway may dial one."""
+        if address.kind is AddressKind.CLIENT or not self.own:
+            return False
+        uri = parse_uri(address.text)
+        read = numbers_in_user(unquote(uri.user), {self.own_region, *self.regions}) if uri is not None else ()
+        return bool(own_number_in(address.text, self.own)) or any(e164(one) in self.own for one in read)
 
     def check_signed_address(self, text: str) -> None:
         """Raise AddressError unless an address that Twilio signed may be dialed.
