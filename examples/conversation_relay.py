@@ -20,7 +20,7 @@ KEYS = dict(pair.split("=", 1) for pair in os.environ.get("TWILIO_WEBHOOK_KEYS",
 SECRETS = KEYS | {"": os.environ["TWILIO_AUTH_TOKEN"]}
 BOT_URL = f"wss://{APP_URL.partition('://')[2]}/bot"
 QUESTIONS = ("What is your order number?", "And what can we do for you?")
-#: Longest answer in the summary (characters): a longer `brief` would be ignored.
+#: Longest answer in the summary (characters): a `brief` above 500 would be cut.
 ANSWER_MAX = 150
 
 

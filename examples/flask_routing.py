@@ -2,7 +2,7 @@
 
 The number's voice URL is this app's /inbound. Needs APP_URL and VOICE_URL (Conferral's), TWILIO_AUTH_TOKEN, and, if
 webhook rules of the account sign with shared keys, TWILIO_WEBHOOK_KEYS. Conferral needs
-CONFERRAL_RETURN_URLS=APP_URL. Run it with `flask --app examples/flask_routing.py run`.
+CONFERRAL_RETURN_URLS=APP_URL/unanswered. Run it with `flask --app examples/flask_routing.py run`.
 """
 
 import os

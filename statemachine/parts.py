@@ -237,6 +237,8 @@ class Recording(BaseRecord, frozen=True):
     wanted: str = RecordingStatus.IN_PROGRESS.value
     #: Consecutive requests that Twilio refused or did not answer (count).
     failures: int = 0
+    #: Twilio's error code for the last of these; empty without one.
+    update_code: str = ""
     url: str = ""
     duration_s: int = 0
 

@@ -263,6 +263,6 @@ class _Answers:
         if status == 200:
             return _end_of_call(self._documents, path)
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
-        if status in (408, 413):
+        if status in (408, 413, 503):
             response.force_close()  # do not wait for the rest of the body
         return response

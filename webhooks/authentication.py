@@ -8,8 +8,8 @@ import hmac
 import re
 from binascii import b2a_base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlparse
 
@@ -147,10 +147,9 @@ BODY_BYTES_MAX = 64 * 1024
 FIELDS_MAX = 512
 #: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any number and size.
 VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Large bodies in memory at once, count: junk must be read and parsed before its signature is verified.
+#: Large bodies that are read or wait to be parsed, count: only then can their signatures be verified. One more refuses
+#: the one that has waited longest, as with connections: it may be a stranger's, and the newest may be Twilio's.
 LARGE_BODIES_MAX = 32
-#: How long a large body waits for its turn, seconds. Twilio gives up after 15 s.
-TURN_DEADLINE_S = 8.0
 #: Read timeout, seconds. A body that trickles in is not Twilio's.
 READ_DEADLINE_S = 5.0
 
@@ -174,7 +173,8 @@ class RequestAuthenticator:
         self._signature_check = SignatureCheck(settings.public_url)
         self._keys = SigningKeys(settings)
         self._account_sid = settings.account_sid
-        self._large_bodies = asyncio.Semaphore(LARGE_BODIES_MAX)
+        #: Deadlines of large bodies; the one that waits longest comes first.
+        self._large_bodies: dict[asyncio.Timeout, None] = {}
         #: For parsing one large body at a time, so that the event loop keeps half of a core.
         self._parse_lock = asyncio.Lock()
 
@@ -209,18 +209,31 @@ class RequestAuthenticator:
     async def _large_pairs(self, request: web.Request, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
         """Read the rest of a large body beginning with `body`; return its fields."""
         try:
-            async with asyncio.timeout(TURN_DEADLINE_S):
-                await self._large_bodies.acquire()
+            async with asyncio.timeout(None) as deadline:
+                with self._place_for(deadline):
+                    await _read_body(request, body, VOICE_BODY_BYTES_MAX)
+                    if len(body) > VOICE_BODY_BYTES_MAX:
+                        raise RejectedError(413, Rejection.TOO_LARGE)
+                    await self._parse_lock.acquire()
         except TimeoutError:
             raise RejectedError(503, Rejection.BUSY) from None
-        try:
-            await _read_body(request, body, VOICE_BODY_BYTES_MAX)
-            if len(body) > VOICE_BODY_BYTES_MAX:
-                raise RejectedError(413, Rejection.TOO_LARGE)
-            async with self._parse_lock:  # in a thread: it takes long enough to delay other callers
-                return await asyncio.to_thread(self._signed_pairs, request.raw_path, body, signature, rules)
+        try:  # in a thread: it takes long enough to delay other callers
+            return await asyncio.to_thread(self._signed_pairs, request.raw_path, body, signature, rules)
         finally:
-            self._large_bodies.release()
+            self._parse_lock.release()
+
+    @contextmanager
+    def _place_for(self, deadline: asyncio.Timeout) -> Iterator[None]:
+        """Count a large body; if there are too many, end the longest wait."""
+        self._large_bodies[deadline] = None
+        if len(self._large_bodies) > LARGE_BODIES_MAX:
+            oldest = next(iter(self._large_bodies))
+            del self._large_bodies[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+        try:
+            yield
+        finally:
+            self._large_bodies.pop(deadline, None)
 
     def _signed_pairs(self, target: str, body: bytearray, signature: Signature, rules: Rules) -> Pairs:
         pairs, kept = parse_form(body), rules.prefix_was_kept

@@ -52,8 +52,8 @@ _STRICT: Mapping[str, field_values.Value] = {
     "fallback": field_values.FALLBACK, "back": field_values.URL,
 }  # fmt: skip
 _OPTIONS = (*_STRICT, "brief", "params")
-#: Options whose value in the URL may be a number, or a list with numbers.
-_WITH_NUMBERS = frozenset({"to", "fallback", "ref"})
+#: Options whose value in the URL may be a number; and of these, those that may be a list.
+_WITH_NUMBERS, _LISTS = frozenset({"to", "fallback", "ref"}), frozenset({"to", "fallback"})
 #: Any other unknown name may hold what must not be logged, such as a phone number.
 _LOGGABLE_NAME = re.compile(r"[A-Za-z_]{1,20}")
 #: Names in a log line (count).
@@ -88,8 +88,7 @@ class HandoffParser:
 
     def parse(self, call_sid: str, query: str, data: Mapping[str, Any]) -> Handoff:
         """Return the valid options; the URL's win over those of the data."""
-        url = {name: restore_plus(value) if name in _WITH_NUMBERS else value for name, value in parse_qsl(query)}
-        sources: dict[str, Mapping[str, Any]] = {"url": url, _DATA: data}
+        sources: dict[str, Mapping[str, Any]] = {"url": dict(map(_with_plus, parse_qsl(query))), _DATA: data}
         self._report_unknown(call_sid, "url", sources["url"].keys() - {*_OPTIONS})
         self._report_unknown(call_sid, _DATA, data.keys() - {*_OPTIONS} - {"handoff"})
         back = self._first_valid(call_sid, sources, _BACK) or ""
@@ -142,8 +141,8 @@ class HandoffParser:
         is_data = source == _DATA
         if name == "to":
             return self._resolve(value, is_data=is_data)
-        if name == _BACK:  # one URL: its commas separate no places
-            return FallbackRules({}, self._allowed, self._return_urls).parse(value.replace(",", "%2C"))
+        if name == _BACK:
+            return FallbackRules({}, self._allowed, self._return_urls).parse(_one_place(value))
         if name == "fallback":
             return self._parse_fallback(value, back, is_data=is_data)
         if is_data and ((name == "amd" and value) or (name == "timeout" and value > self._ring_timeout_s)):
@@ -244,13 +243,25 @@ class HandoffRoutes(Routes):
         return {}
 
 
+def _with_plus(option: tuple[str, str]) -> tuple[str, str]:
+    """Return an option of the URL, with the plus signs of its numbers."""
+    name, value = option
+    parts = value.split(",") if name in _LISTS else [value]
+    return name, ",".join(map(restore_plus, parts)) if name in _WITH_NUMBERS else value
+
+
 def _as_text(name: str, value: Any) -> Any:
     """Return a number or a list of JSON in the form that it has in a URL."""
     if name == "ref" and isinstance(value, int | float) and not isinstance(value, bool):
         return json_text(value)
     if name == "fallback" and isinstance(value, list) and all(isinstance(place, str) for place in value):
-        return ",".join(value)
+        return ",".join(_one_place(place) if is_url(place.strip()) else place for place in value)
     return value
+
+
+def _one_place(url: str) -> str:
+    """Return a URL whose commas separate no places."""
+    return url.replace(",", "%2C")
 
 
 def _named(names: Collection[str]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from conferral.telephony.addresses import restore_plus
 _UNSPEAKABLE = re.compile(f"[{SURROGATES}{NOT_IN_XML}]")
 _SPACES = re.compile(rf"[\s{NO_TEXT}]+")
 _SENTENCE_END = re.compile(r"[.!?\u2026](?= )|[\u3002\uff01\uff1f]")
-#: A sentence that ends earlier than this leaves too much unsaid (characters).
-_SENTENCE_FROM = SPOKEN_MAX // 2
+#: A sentence or word that ends earlier than this leaves too much unsaid (characters).
+_CUT_FROM = SPOKEN_MAX // 2
 
 
 def json_text(value: Any) -> str:
@@ -37,20 +37,18 @@ def speech_of(value: Any) -> tuple[str, int]:
     if len(text) <= SPOKEN_MAX:
         return text, 0
     ends = [end for found in _SENTENCE_END.finditer(text, 0, SPOKEN_MAX + 1) if (end := found.end()) <= SPOKEN_MAX]
-    if ends and ends[-1] >= _SENTENCE_FROM:
-        speech = text[: ends[-1]]
-    else:
-        speech = text[: SPOKEN_MAX + 1].rpartition(" ")[0] or text[:SPOKEN_MAX]
+    ends = [*ends[-1:], text.rfind(" ", 0, SPOKEN_MAX + 1), SPOKEN_MAX]
+    speech = text[: next(end for end in ends if end >= _CUT_FROM)]
     return speech, len(text) - len(speech)
 
 
 def fit_params(value: Any) -> tuple[str, list[str]]:
     """Return the params that fit, URL-encoded, and the names of the others."""
     kept, dropped = "", list[str]()
-    for name, text in _pairs(value):
+    for name, one in _pairs(value):
         try:
-            pair = field_values.PARAMS.parse(urlencode({name: text}, quote_via=quote, safe=""))
-        except ValueError:
+            pair = field_values.PARAMS.parse(urlencode({name: json_text(one)}, quote_via=quote, safe=""))
+        except (ValueError, RecursionError):
             pair = ""
         joined = f"{kept}&{pair}" if kept else pair
         if pair and len(joined) <= field_values.PARAMS_MAX:
@@ -60,10 +58,10 @@ def fit_params(value: Any) -> tuple[str, list[str]]:
     return kept, dropped
 
 
-def _pairs(value: Any) -> Iterable[tuple[str, str]]:
+def _pairs(value: Any) -> Iterable[tuple[str, Any]]:
     """Return names and values of an object, or of text that is URL-encoded."""
     if isinstance(value, dict):
-        return [(name, json_text(one)) for name, one in value.items() if one is not None]
+        return [(name, one) for name, one in value.items() if one is not None]
     if not isinstance(value, str):
         raise ValueError("must be text or an object")  # noqa: TRY004  # one kind of error for all invalid input
     parts = (part.partition("=") for part in value.split("&") if part)

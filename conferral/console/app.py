@@ -188,7 +188,8 @@ async def _index(_request: web.Request) -> web.Response:
 
 
 async def _redirect_to_view(request: web.Request) -> web.StreamResponse:
-    raise web.HTTPFound(f"/#{request.path.removeprefix('/')}")
+    # Relative: a proxy may serve the page below a path of its own.
+    raise web.HTTPFound(f"./#{request.path.removeprefix('/')}")
 
 
 async def _healthz(_request: web.Request) -> web.Response:

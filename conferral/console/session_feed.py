@@ -61,11 +61,15 @@ class SessionFeed(SessionFollower[CachedSession]):
         """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
 
-    def known_destinations(self, *, full: bool) -> list[str]:
-        """Return what forms suggest: directory names, and other addresses."""
+    def known_destinations(self, besides: Collection[str], *, full: bool) -> list[str]:
+        """Return what forms suggest: directory names, and other addresses.
+
+        Both without those of the addresses `besides`.
+        """
         some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
         named = self._directory()
-        return [*named, *_suggested_addresses((one.session for one in some), {*named.values()}, full=full)]
+        others = _suggested_addresses((one.session for one in some), {*named.values(), *besides}, full=full)
+        return [*(name for name, address in named.items() if address not in besides), *others]
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -132,7 +136,7 @@ class SessionFeed(SessionFollower[CachedSession]):
 def _suggested_addresses(sessions: Iterable[StoredSession], named: Collection[str], *, full: bool) -> list[str]:
     """Return agents' and targets' addresses by frequency; numbers if `full`.
 
-    Those that the directory has named are left out.
+    Those of `named` are left out.
     """
     found: Counter[str] = Counter()
     for session in sessions:

@@ -209,9 +209,7 @@ class SessionDetailView(View):
             trouble=attention_mark(attention),
             # The addresses of present parties aren't useful transfer targets.
             destinations=[
-                one
-                for one in self._feed.known_destinations(full=self._full)
-                if one not in present and self._token.may_name(one)
+                one for one in self._feed.known_destinations(present, full=self._full) if self._token.may_name(one)
             ],
         )
 

@@ -233,8 +233,12 @@ def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt], list[_Age
 
 
 async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> OutcomeReport:
-    """Read a period's outcomes, in chunks; the end is not included."""
-    is_trimmed = await reader.is_trimmed_after(reader.keys.outcomes, f"{max(0, since_ms)}-0")
+    """Read a period's outcomes, in chunks; the end is not included.
+
+    Before Redis 7, it is unknown whether some were erased among others.
+    """
+    stream, first_id = reader.keys.outcomes, f"{max(0, since_ms)}-0"
+    is_trimmed = await reader.is_trimmed_after(stream, first_id) or await reader.is_deleted_after(stream, first_id)
     report = OutcomeReport(since_ms, until_ms, is_trimmed)
     after = f"{max(0, since_ms - _MARGIN_MS)}-0"
     while found := await reader.outcomes(after):

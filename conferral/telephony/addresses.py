@@ -21,6 +21,7 @@ from conferral.telephony.forbidden_numbers import (
     kind_of_costly,
     kind_of_forbidden,
     lies_in_costly_range,
+    numbers_in_user,
     parse_possible,
 )
 
@@ -52,8 +53,8 @@ _URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-
 _SEPARATORS = re.compile(r"[\s().\-]+")
 #: A number with visual separators, in one line.
 _WRITTEN = re.compile(r"\+[0-9 \u00a0().\-]+")
-#: Where a number begins in a query's value, which may be a list: a plus that isn't percent-encoded is read as a space.
-_READ_AS_SPACE = re.compile(r"(^|,) +(?=[0-9])")
+#: Where a number begins in a query's value: a plus that isn't percent-encoded is read as a space.
+_READ_AS_SPACE = re.compile(r"^ +(?=[0-9])")
 #: A number as someone dials it.
 _DIALED = re.compile(r"\+?[0-9]{7,18}")
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
@@ -142,12 +143,12 @@ def without_params(text: str) -> str:
 
 
 def restore_plus(text: str) -> str:
-    """Return a query's decoded value with the plus signs of its numbers.
+    """Return a query's decoded value with the plus sign of its number.
 
-    >>> restore_plus(" 14155550123"), restore_plus("client:bob, 14155550123")
-    ('+14155550123', 'client:bob,+14155550123')
+    >>> restore_plus(" 14155550123"), restore_plus("Smith, 5 rooms")
+    ('+14155550123', 'Smith, 5 rooms')
     """
-    return _READ_AS_SPACE.sub(r"\1+", text)
+    return _READ_AS_SPACE.sub("+", text)
 
 
 def is_caller_id(text: str) -> bool:
@@ -318,7 +319,7 @@ class AllowList:
 
     def check(self, address: Address) -> None:
         """Raise AddressError unless the address is allowed."""
-        if address.kind is not AddressKind.CLIENT and own_number_in(address.text, self.own):
+        if self._reaches_own(address):
             raise AddressError("one of your own numbers is never dialed: the call would come in again")
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
@@ -327,6 +328,14 @@ class AllowList:
                 raise AddressError(f"{self.setting} has no entry client:")
         else:
             self._check_sip(address.text)
+
+    def _reaches_own(self, address: Address) -> bool:
+        """Whether it is a number of ours, or a gateway may dial one."""
+        if address.kind is AddressKind.CLIENT or not self.own:
+            return False
+        uri = parse_uri(address.text)
+        read = numbers_in_user(unquote(uri.user), {self.own_region, *self.regions}) if uri is not None else ()
+        return bool(own_number_in(address.text, self.own)) or any(e164(one) in self.own for one in read)
 
     def check_signed_address(self, text: str) -> None:
         """Raise AddressError unless an address that Twilio signed may be dialed.

@@ -113,6 +113,12 @@ def forbidden_in_user(user: str, regions: Iterable[str]) -> tuple[str, tuple[Pho
     return "", tuple(costly)
 
 
+def numbers_in_user(user: str, regions: Iterable[str]) -> Iterator[PhoneNumber]:
+    """Yield the numbers that a gateway may read in a SIP user part."""
+    known = sorted({one for one in regions if one})
+    return (parsed for digits in _dialed_digits(user) for parsed in _readings(digits, known))
+
+
 def _dialed_digits(user: str) -> list[str]:
     """Return the digits that the leading dial characters of a user part make.
 

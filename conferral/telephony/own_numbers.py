@@ -6,7 +6,7 @@ Source: Twilio docs, IncomingPhoneNumber resource.
 
 import asyncio
 from collections.abc import Collection, Iterator
-from itertools import chain
+from itertools import chain, filterfalse
 
 import structlog
 from twilio.rest import Client
@@ -37,7 +37,8 @@ class OwnNumbers(Collection[str]):
         return number in self.configured or number in (self.account or ())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(chain(self.configured, self.account or ())))
+        # Each check asks for the first: an account may have thousands.
+        return chain(dict.fromkeys(self.configured), filterfalse(self.configured.__contains__, self.account or ()))
 
     def __len__(self) -> int:
         return len({*self.configured, *(self.account or ())})

@@ -67,7 +67,7 @@ def change_recording(draft: Draft, event: Event) -> None:
 def forget_recording_failures(draft: Draft, _event: Event) -> None:
     """Let a consult pause the recording, however often a change has failed."""
     if draft.session.recording is not None:
-        _change_recording(draft, failures=0)
+        _change_recording(draft, failures=0, update_code="")
 
 
 def _request_change(draft: Draft, action: RecordAction) -> None:
@@ -106,7 +106,7 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
     if recording.update_effect_id == event.effect_id:
         update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
-        _change_recording(draft, pending_update="", update_effect_id="", failures=failures)
+        _change_recording(draft, pending_update="", update_effect_id="", failures=failures, update_code=event.code_text)
         if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
         elif not commands and update == RecordAction.PAUSE and recording.wanted == RecordingStatus.IN_PROGRESS:

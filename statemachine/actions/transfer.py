@@ -176,8 +176,9 @@ def fail_and_return(draft: Draft, event: Event) -> None:
     if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
         reason, code = "end-flag-unconfirmed", session.agent.update_code or session.customer.update_code
     elif draft.transfer.stage is TransferStage.HOLDING_CUSTOMER:
-        reason = "recording-failed" if guards.customer_is_held(draft, event) else "hold-failed"
-        code = session.customer.update_code
+        reason, code = "hold-failed", session.customer.update_code
+        if guards.customer_is_held(draft, event):
+            reason, code = "recording-failed", guards.recording_of(session).update_code
     else:
         reason, code = unreached_reason(draft), unreached_code(draft)
     reports.fail_transfer(draft, reason, code)

@@ -53,7 +53,7 @@ async def test_flask_app_chooses_the_agent_and_offers_a_callback_if_they_are_bus
 ):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RETURN_URLS=url) as system:
+        async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RETURN_URLS=f"{url}/unanswered") as system:
             system.sandbox.phone(BOB).script_in_turn(answers() if is_answered else busy())
             example = load("flask_routing", monkeypatch, app_url=url, voice_url=system.public_url)
             with serving(example.app, listening):

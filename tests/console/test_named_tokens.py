@@ -13,7 +13,7 @@ from tests.support.token_files import bearer_of, secret_of, table, write_tokens
 
 pytestmark = pytest.mark.redis
 OWN = {"X-Conferral": "console"}
-NAMES = {"dave": "client:dave", "billing": "+14155550123"}
+NAMES = {"dave": "client:dave", "billing": "+14155550177"}
 SESSION = {"view": "session", "id": CALL}
 DESK = table("desk", ["read", "hold", "transfer"], "client:")
 WALL = table("wall", ["read"])

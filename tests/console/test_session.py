@@ -70,12 +70,14 @@ async def test_form_suggests_destinations_of_other_sessions_but_no_masked_number
 
 async def test_form_suggests_directory_names_and_explains_each_mode(open_console, redis):
     consult(redis)
-    console = await open_console(directory=lambda: {"billing": "+14155550177", "colleague": "client:carol"})
+    there = next(one.address for one in stored_session(stored_fields(redis)).present.values())
+    names = {"billing": "+14155550177", "colleague": "client:carol", "caller": there}
+    console = await open_console(directory=lambda: names)
     page = await Page.open(console, SESSION)
 
     shown = await page.next("session", lambda message: message["destinations"])
 
-    assert shown["destinations"] == ["billing", "colleague"], "a name, or its address, and not both"
+    assert shown["destinations"] == ["billing", "colleague"], "a name, or its address, of no one on the call"
     (transfer,) = (one for one in shown["buttons"] if one["type"] == "transfer")
     (mode,) = (field for field in transfer["fields"] if field["name"] == "mode")
     assert mode["options"] == ["warm", "consult", "blind"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from opentelemetry.sdk import environment_variables
 
+from conferral.check.redis_server import VERSION_MIN, ServerVersion
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings
 from tests.docs.generated import ROOT
 
@@ -68,6 +69,12 @@ def test_secrets_never_get_into_the_build():
 
 
 # ---- the composition ---------------------------------------------------------------------------------------------
+
+
+def test_redis_has_the_security_fixes_that_the_check_asks_for():
+    version = ServerVersion("Redis", SERVICES["redis"]["image"].partition(":")[2].partition("-")[0])
+    assert version.numbers >= VERSION_MIN
+    assert not version.missing_security_fixes
 
 
 def test_the_image_has_the_version_of_the_package():

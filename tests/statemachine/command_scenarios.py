@@ -99,10 +99,10 @@ class Orders(Scenario):
         )
         return cast("Orders", self.take(event))
 
-    def not_recorded(self, *, gone: bool = False) -> "Orders":
+    def not_recorded(self, *, gone: bool = False, code: int = 0) -> "Orders":
         """Twilio has refused what was asked about the recording last."""
         effect = self.last_of(StartRecording, ChangeRecording)
-        return cast("Orders", self.fails(effect.kind, effect.party, gone=gone, effect_id=effect.effect_id))
+        return cast("Orders", self.fails(effect.kind, effect.party, gone=gone, code=code, effect_id=effect.effect_id))
 
     def not_known_to_be_recorded(self) -> "Orders":
         """No one knows what came of what was asked about the recording last."""

@@ -3,6 +3,7 @@
 from conferral.statemachine.events import PendingCommandOverdue, StageOverdue
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CAROL, Scenario
+from tests.statemachine.test_record import pausing
 from tests.statemachine.transfer_scenarios import dialing, ringing, talking
 
 
@@ -38,6 +39,13 @@ def test_refused_hold_fails_a_consult_with_its_code() -> None:
     story.update_refused("customer", code=20001).fires(StageOverdue)
     assert story.session.transfer is not None
     assert (story.session.transfer.reason, story.session.transfer.code) == ("hold-failed", "20001")
+
+
+def test_recording_that_twilio_will_not_stop_fails_a_consult_with_its_code() -> None:
+    story = pausing().not_recorded().not_recorded(code=21220).fires(StageOverdue)
+    assert story.session.transfer is not None
+    assert (story.session.transfer.reason, story.session.transfer.code) == ("recording-failed", "21220")
+    assert codes(story) == {"transfer-1": "21220"}
 
 
 def test_refused_hold_fails_the_command_with_its_code() -> None:

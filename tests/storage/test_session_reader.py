@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conferral.operations.outcome_report import read_report
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State
@@ -269,3 +271,17 @@ async def test_live_sessions_are_read_with_their_versions(reader, client, keys):
     await client.set(keys.session("s3"), "another program's")
     await client.delete(keys.session("s4"))
     assert await reader.live_versions() == {name: "7" for name in names if name not in ("s3", "s4")}
+
+
+@pytest.mark.redis
+async def test_a_report_says_that_outcomes_of_its_period_may_have_been_erased(client, keys):
+    for at_ms in (1_000, 2_000, 3_000):
+        await client.xadd(keys.outcomes, {"kind": "session"}, id=f"{at_ms}-0")
+    queries = SessionQueries(client, keys)
+    assert not (await read_report(queries, 1_000, 4_000)).is_trimmed
+
+    await client.xdel(keys.outcomes, "2000-0")
+
+    known = "max-deleted-entry-id" in await client.xinfo_stream(keys.outcomes)  # from Redis 7 on
+    assert (await read_report(queries, 1_000, 4_000)).is_trimmed is known
+    assert not (await read_report(queries, 2_001, 4_000)).is_trimmed

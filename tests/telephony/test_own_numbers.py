@@ -59,7 +59,10 @@ async def test_every_page_is_read() -> None:
         await read_account_numbers(client)
 
 
-@each("text", [OTHER, "+1 415 555-0101", f"sip:{OTHER}@example.com", "sip:4155550101@example.com", OWN])
+@each("text", [
+    OTHER, "+1 415 555-0101", f"sip:{OTHER}@example.com", "sip:4155550101@example.com", OWN,
+    "sip:9,14155550101@example.com", "sip:*6714155550101@example.com", "sip:0114155550101@example.com",
+])  # fmt: skip
 def test_our_own_numbers_are_never_dialed(text: str) -> None:
     own = OwnNumbers(OWN)
     allowed = AllowList(frozenset({"US"}), sip_domains=frozenset({"example.com"}), own_region="US", own=own)

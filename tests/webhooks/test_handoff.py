@@ -119,6 +119,8 @@ async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics,
     ("ref=+14155550300", {"ref": "+14155550300"}),
     ("timeout=+20+", {"options": DialOptions(timeout_s=20)}),
     ("params=phone%3D+14155550300", {"options": DialOptions(params="phone=%2B14155550300")}),
+    ("params=note%3DSmith,+5+rooms", {"options": DialOptions(params="note=Smith%2C%205%20rooms")}),
+    ("ref=Smith,+5+rooms", {"ref": "Smith, 5 rooms"}),
 ])  # fmt: skip
 async def test_a_plus_that_the_app_has_not_encoded_is_one(client, ingest, query, expected):
     ingest.events.clear()
@@ -136,6 +138,7 @@ WORDS = "The caller asks for a refund. " * 20  # 600 characters
     ({"brief": f"Hello. {'word ' * 200}"}, DialOptions(brief=f"Hello. {'word ' * 200}"[:496])),
     ({"brief": "x" * 501}, DialOptions(brief="x" * 500)),
     ({"brief": f"{'x' * 500} y"}, DialOptions(brief="x" * 500)),
+    ({"brief": f"Ada {'x' * 600}"}, DialOptions(brief=f"Ada {'x' * 496}")),
     ({"params": {"id": 7, "vip": True, "rate": 1.5, "note": None, "items": [{"n": 1}], "empty": ""}},
      DialOptions(params="id=7&vip=true&rate=1.5&items=%5B%7B%22n%22%3A1%7D%5D&empty=")),
     ({"params": {"a b": 1, "id": 7, "long": "x" * 800, "name": "Ada\n", "last": "L"}},
@@ -168,9 +171,10 @@ def test_data_that_is_nested_too_deeply_costs_only_itself(metrics):
     for _ in range(10_000):
         deep = [deep]
     data = dict.fromkeys(("to", "mode", "brief", "confirm", "timeout", "ref", "fallback", "back"), deep)
-    data["params"] = {"a": deep}
+    data["params"] = {"a": deep, "id": 7}
     parser = HandoffParser(settings(), dict, AllowList(clients=True), metrics)
-    assert parser.parse(CALLER, "to=client:bob&ref=T-1", data) == Handoff(to="client:bob", ref="T-1")
+    expected = Handoff(to="client:bob", ref="T-1", options=DialOptions(params="id=7"))
+    assert parser.parse(CALLER, "to=client:bob&ref=T-1", data) == expected
 
 
 async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest):
@@ -234,6 +238,11 @@ async def test_a_comma_in_back_is_part_of_the_url(client, ingest, query, data):
     assert (await received(client, ingest, query, data)).fallback == url
     ingest.events.clear()
     assert (await received(client, ingest, f"{query}&fallback=voicemail,back", data)).fallback == f"voicemail,{url}"
+
+
+async def test_a_comma_in_a_lists_url_is_part_of_it(client, ingest):
+    event = await received(client, ingest, "", {"fallback": ["voicemail", f"{MENU}?ids=1,2"]})
+    assert event.fallback == f"voicemail,{MENU}?ids=1%2C2"
 
 
 async def test_data_that_was_encoded_twice_is_read(client, ingest, lines):

@@ -268,6 +268,15 @@ class SessionReader:
         first = found["first-entry"]
         return first is None or position < parse_entry_id(first[0].decode())
 
+    async def is_deleted_after(self, stream: str, entry_id: str) -> bool:
+        """Whether an entry after this one was deleted, not trimmed.
+
+        Before Redis 7, that is unknown.
+        """
+        (found,) = await run_each(self.client, [("XINFO STREAM", stream)])
+        newest = (found or {}).get("max-deleted-entry-id", FIRST_ID.encode())
+        return parse_entry_id(newest.decode()) > parse_entry_id(entry_id)
+
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:
         """Return the id of each session's newest log entry; empty without one."""
         wanted = list(session_ids)
