@@ -16,6 +16,10 @@ from tests.support.phones import answers, busy, presses
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
 AGENT = "+14155550190"
+#: Our number whose agent presses a key, and that agent's phone.
+CONFIRMED, DESK = "+14155550101", "+14155550191"
+#: The TwiML app of the browser.
+APP = "AP" + "1" * 32
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,6 @@ class Way:
 
     #: Of the hand-off; empty for the conference's door, whose agent is the first phone.
     query: str = ""
-    #: The command that an agent gives whom the caller talks to; `{}` are the phones.
-    command: str = ""
     rings: tuple[tuple[str, PhoneScript], ...] = ()
     phase: str = ""
 
@@ -77,13 +79,52 @@ async def reaches(system: LocalSystem, customer: CallHandle, way: Way) -> None:
     assert [system.dials_to(address) for address, _ in way.rings] == [1] * len(way.rings)
 
 
-async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis):
-    async with FaultSystem(durable_redis, CONFERRAL_AGENT=AGENT, **SETTINGS) as system:
+async def bridge_waits_for_a_key(system: LocalSystem) -> tuple[CallHandle, CallHandle]:
+    """An agent takes a call to the number whose agents confirm."""
+    system.sandbox.phone(DESK).script_in_turn(presses("1"), presses("1"))
+    system.sandbox.add_number(CONFIRMED, voice_url=f"{system.public_url}/voice/inbound")
+    customer = await system.sandbox.call_in(CUSTOMER, CONFIRMED)
+    agent = await system.dialed(DESK)
+    await system.until_talk(customer, agent)
+    return customer, agent
+
+
+async def transfers_ring_and_recall(system: LocalSystem) -> None:
+    """That call is transferred to several targets, then to one who is busy, so that the agent is recalled."""
+    customer, agent = await bridge_waits_for_a_key(system)
+    system.sandbox.phone(phone(11)).script_in_turn(presses("1"))
+    await system.done("transfer", customer.sid, to=f"{phone(11)},{phone(12)}", mode="warm")
+    target = await system.dialed(phone(11))
+    await system.until_hears(customer, [agent, target])
+    await system.done("remove", customer.sid, party="target")
+    system.sandbox.phone(phone(13)).script_in_turn(busy())
+    await system.begins("transfer", customer.sid, to=phone(13), mode="blind", fallback="recall")
+    await system.until_talk(customer, await system.dialed(DESK, 2))
+    assert [system.dials_to(one) for one in (phone(11), phone(12), phone(13), DESK)] == [1] * 4
+
+
+async def browser_reaches_a_phone(system: LocalSystem) -> None:
+    system.sandbox.phone(phone(14)).script_in_turn(presses("1"))
+    system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
+    caller = await system.sandbox.call_from_browser("bea", phone(14), {})
+    await system.until_talk(caller, await system.dialed(phone(14)))
+    assert system.dials_to(phone(14)) == 1
+
+
+async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis, tmp_path):
+    directory = tmp_path / "directory.toml"
+    directory.write_text(f'[inbound."{CONFIRMED}"]\nagents = ["{DESK}"]\nconfirm = true\n')
+    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_DIRECTORY": directory, **SETTINGS}
+    async with FaultSystem(durable_redis, **settings) as system:
         durable_redis.kill()
         durable_redis.start()
         await comes_back_as_another(system)
         customers = [await calls_in(system, number, way) for number, way in enumerate(WAYS.values())]
-        await asyncio.gather(*(reaches(system, *one) for one in zip(customers, WAYS.values(), strict=True)))
+        await asyncio.gather(
+            *(reaches(system, *one) for one in zip(customers, WAYS.values(), strict=True)),
+            transfers_ring_and_recall(system),
+            browser_reaches_a_phone(system),
+        )
         await hang_up(system)
 
 
