@@ -10,6 +10,7 @@ from conferral.sandbox import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore
+from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, presses
 
@@ -140,10 +141,11 @@ RINGS_S = 20
 
 @EACH_MOMENT
 @pytest.mark.parametrize("sweep_s", [600, pytest.param(0.5, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("opened_by", ["music", "request"])
 async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
-    durable_redis, tmp_path, after_s, sweep_s
+    durable_redis, tmp_path, after_s, sweep_s, opened_by
 ):
-    """The caller's music ends, its request opens the session again, and a search finds the call."""
+    """The end of the caller's music, or a captured request, opens the session again, and a search finds the call."""
     settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
     async with FaultSystem(durable_redis, speed=4, **settings) as system:
         copy = copy_of(durable_redis, tmp_path / "copy")
@@ -152,6 +154,10 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
         agent = await system.dialed(AGENT)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copy)
+        if opened_by == "request":
+            await system.eventually(system.publisher.restarted_recently, "the webhooks notice the restart")
+            (captured, *_) = system.sandbox.request_log.voice_requests("/voice/conference")
+            await put(system, captured.url, dict(captured.params))
         await system.until_talk(customer, agent)
         assert system.dials_to(AGENT) == 1
         await hang_up(system)
