@@ -213,9 +213,10 @@ def _began_at_ms(event: Event) -> int:
     """Return when the call of an event that opens a session began, or 0."""
     if isinstance(event, events.Call):
         return event.occurred_at_ms
+    if not isinstance(event, events.CallReceived | events.ClientCallReceived) or event.is_recovery:
+        return 0
     # Twilio repeats a call's request only if it lacks the answer: no party has joined, so no one was dialed by REST.
-    is_own_request = isinstance(event, events.CallReceived | events.ClientCallReceived)
-    return event.arrived_at_ms if is_own_request and not getattr(event, "is_recovery", False) else 0
+    return event.arrived_at_ms
 
 
 def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:

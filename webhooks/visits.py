@@ -3,7 +3,8 @@
 A caller may come back to a voice URL during the same call: from `after`, a menu, or a REST update of another program.
 Each visit is a session of its own. A request of a call whose last session has ended may also be a captured one that is
 sent again, so Twilio is asked whether the call is live. If Twilio doesn't answer in time, the visit opens: a caller is
-never turned away, and no one is dialed by REST before the caller's own leg joins or waits.
+never turned away, and no one is dialed by REST before the caller's own leg joins or waits. Redis may also have lost the
+session of a captured request: for a minute after a restart, Twilio is asked about each first request of a call.
 """
 
 from dataclasses import dataclass, replace
@@ -12,9 +13,10 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import ConferralError
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT, Session
-from conferral.statemachine.states import Opening, Phase, SessionMode, State
+from conferral.statemachine.states import CallStatus, Opening, Phase, SessionMode, State
 from conferral.storage.ingest.writer import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_received, call_sid_of
 from conferral.telephony.callback_urls import HANDOFF_PATH
@@ -45,6 +47,12 @@ class Visit:
     former_calls: tuple[str, ...] = ()
     #: Whether that session's TwiML has run: the caller came from elsewhere, and the session has not noticed yet.
     has_run: bool = False
+    #: Whether Redis has lost an earlier session of the call.
+    is_recovery: bool = False
+
+    def applied_to(self, event: CallReceived) -> CallReceived:
+        """Return a caller's request as this visit's."""
+        return replace(event, session_id=self.session_id, former_calls=self.former_calls, is_recovery=self.is_recovery)
 
 
 class Visits(Routes):
@@ -59,7 +67,7 @@ class Visits(Routes):
         async with store_deadline():
             newest = await self._ingest.newest_session(call_sid)
         if newest is None:
-            return Visit(first_id or call_sid)
+            return Visit(first_id or call_sid, is_recovery=await self._has_lost_session(form))
         if not _is_over(newest, call_sid):
             has_run = newest.view is not None and _has_run(newest.view)
             return Visit(newest.session_id, request_number, has_run=has_run)
@@ -67,6 +75,17 @@ class Visits(Routes):
             raise ReplayedCallError("the call is over")
         async with store_deadline():
             return await self._claim_next(call_sid, newest)
+
+    async def _has_lost_session(self, form: Form) -> bool:
+        """Whether a call's first request was answered before, as far as Twilio says.
+
+        It was captured, and Redis may have lost what its session dialed.
+        """
+        if not self._ingest.restarted_recently() or form.get("CallStatus") != CallStatus.RINGING:
+            return False
+        call_sid = call_sid_of(form)
+        status = await self._ask(self._twilio.status_of, call_sid, call_sid=call_sid, timeout_s=_LOOKUP_DEADLINE_S)
+        return status == CallStatus.IN_PROGRESS
 
     async def session_of(self, call_sid: str, child_call_sid: str) -> str:
         """Return the session of a call that was answered without Redis.
@@ -93,7 +112,7 @@ class Visits(Routes):
         if newest is not None and _is_over(newest, call_sid):
             visit = await self._claim_next(call_sid, newest)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
-        event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls, is_recovery=True)
+        event = replace(visit, is_recovery=True).applied_to(event)
         await self._ingest.publish(event, call_sid=call_sid)
         log.warning("session_reopened", session_id=visit.session_id)
         return visit.session_id

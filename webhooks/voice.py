@@ -128,7 +128,7 @@ class VoiceRoutes(Routes):
             visit = await self._visits.of(form, request_number)
             if visit.has_run:
                 return self._visits.ask_again(route, visit, repeat_query)
-            event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
+            event = visit.applied_to(event)
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except StoreError as error:
@@ -149,7 +149,7 @@ class VoiceRoutes(Routes):
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, parse_request_number(query))
-            event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
+            event = visit.applied_to(event)
             async with store_deadline():
                 # The failed URL may have published the event for a conference. Wait for the decision: a caller who is
                 # bridged while the session waits in a conference can't be transferred.

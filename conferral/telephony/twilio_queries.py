@@ -177,8 +177,12 @@ class TwilioQueries:
 
     async def is_live(self, call_sid: str) -> bool:
         """Whether a call is not over; False if Twilio does not know it."""
+        return await self.status_of(call_sid) not in FINAL_CALL_STATUSES
+
+    async def status_of(self, call_sid: str) -> str:
+        """Return a call's status; `completed` if Twilio does not know it."""
         with label_requests("is_live"):
-            return (await self._read_call(call_sid)).status not in FINAL_CALL_STATUSES
+            return (await self._read_call(call_sid)).status
 
     async def live_call(self, call_sid: str) -> dict[str, str]:
         """Return a live call as a voice request would show it; empty if over."""

@@ -52,7 +52,7 @@ class CallReceived(Event, frozen=True, kw_only=True):
     fallback: Hidden[str] = ""
     #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
     former_calls: tuple[str, ...] = ()
-    #: Not the call's own request: Redis lacked the session of a call that had been answered.
+    #: Not the call's own first request: Redis lacked the session of a call that had been answered.
     is_recovery: bool = False
 
 
@@ -63,6 +63,8 @@ class ClientCallReceived(Event, frozen=True, kw_only=True):
     agent_address: Hidden[str]
     customer_address: Hidden[str]
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
+    #: As `CallReceived.is_recovery`.
+    is_recovery: bool = False
 
 
 class CallProgressed(Event, frozen=True, kw_only=True):

@@ -10,12 +10,17 @@ from conferral.sandbox import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore
+from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, presses
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
 AGENT = "+14155550190"
+#: Our number whose agent presses a key, and that agent's phone.
+CONFIRMED, DESK = "+14155550101", "+14155550191"
+#: The TwiML app of the browser.
+APP = "AP" + "1" * 32
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,6 @@ class Way:
 
     #: Of the hand-off; empty for the conference's door, whose agent is the first phone.
     query: str = ""
-    #: The command that an agent gives whom the caller talks to; `{}` are the phones.
-    command: str = ""
     rings: tuple[tuple[str, PhoneScript], ...] = ()
     phase: str = ""
 
@@ -77,13 +80,52 @@ async def reaches(system: LocalSystem, customer: CallHandle, way: Way) -> None:
     assert [system.dials_to(address) for address, _ in way.rings] == [1] * len(way.rings)
 
 
-async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis):
-    async with FaultSystem(durable_redis, CONFERRAL_AGENT=AGENT, **SETTINGS) as system:
+async def bridge_waits_for_a_key(system: LocalSystem) -> tuple[CallHandle, CallHandle]:
+    """An agent takes a call to the number whose agents confirm."""
+    system.sandbox.phone(DESK).script_in_turn(presses("1"), presses("1"))
+    system.sandbox.add_number(CONFIRMED, voice_url=f"{system.public_url}/voice/inbound")
+    customer = await system.sandbox.call_in(CUSTOMER, CONFIRMED)
+    agent = await system.dialed(DESK)
+    await system.until_talk(customer, agent)
+    return customer, agent
+
+
+async def transfers_ring_and_recall(system: LocalSystem) -> None:
+    """That call is transferred to several targets, then to one who is busy, so that the agent is recalled."""
+    customer, agent = await bridge_waits_for_a_key(system)
+    system.sandbox.phone(phone(11)).script_in_turn(presses("1"))
+    await system.done("transfer", customer.sid, to=f"{phone(11)},{phone(12)}", mode="warm")
+    target = await system.dialed(phone(11))
+    await system.until_hears(customer, [agent, target])
+    await system.done("remove", customer.sid, party="target")
+    system.sandbox.phone(phone(13)).script_in_turn(busy())
+    await system.begins("transfer", customer.sid, to=phone(13), mode="blind", fallback="recall")
+    await system.until_talk(customer, await system.dialed(DESK, 2))
+    assert [system.dials_to(one) for one in (phone(11), phone(12), phone(13), DESK)] == [1] * 4
+
+
+async def browser_reaches_a_phone(system: LocalSystem) -> None:
+    system.sandbox.phone(phone(14)).script_in_turn(presses("1"))
+    system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
+    caller = await system.sandbox.call_from_browser("bea", phone(14), {})
+    await system.until_talk(caller, await system.dialed(phone(14)))
+    assert system.dials_to(phone(14)) == 1
+
+
+async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis, tmp_path):
+    directory = tmp_path / "directory.toml"
+    directory.write_text(f'[inbound."{CONFIRMED}"]\nagents = ["{DESK}"]\nconfirm = true\n')
+    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_DIRECTORY": directory, **SETTINGS}
+    async with FaultSystem(durable_redis, **settings) as system:
         durable_redis.kill()
         durable_redis.start()
         await comes_back_as_another(system)
         customers = [await calls_in(system, number, way) for number, way in enumerate(WAYS.values())]
-        await asyncio.gather(*(reaches(system, *one) for one in zip(customers, WAYS.values(), strict=True)))
+        await asyncio.gather(
+            *(reaches(system, *one) for one in zip(customers, WAYS.values(), strict=True)),
+            transfers_ring_and_recall(system),
+            browser_reaches_a_phone(system),
+        )
         await hang_up(system)
 
 
@@ -99,10 +141,11 @@ RINGS_S = 20
 
 @EACH_MOMENT
 @pytest.mark.parametrize("sweep_s", [600, pytest.param(0.5, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("opened_by", ["music", "request"])
 async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
-    durable_redis, tmp_path, after_s, sweep_s
+    durable_redis, tmp_path, after_s, sweep_s, opened_by
 ):
-    """The caller's music ends, its request opens the session again, and a search finds the call."""
+    """The end of the caller's music, or a captured request, opens the session again, and a search finds the call."""
     settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
     async with FaultSystem(durable_redis, speed=4, **settings) as system:
         copy = copy_of(durable_redis, tmp_path / "copy")
@@ -111,6 +154,10 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
         agent = await system.dialed(AGENT)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copy)
+        if opened_by == "request":
+            await system.eventually(system.publisher.restarted_recently, "the webhooks notice the restart")
+            (captured, *_) = system.sandbox.request_log.voice_requests("/voice/conference")
+            await put(system, captured.url, dict(captured.params))
         await system.until_talk(customer, agent)
         assert system.dials_to(AGENT) == 1
         await hang_up(system)

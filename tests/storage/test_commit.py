@@ -1,19 +1,23 @@
 """The one commit: whole or not at all, recognized when repeated, refused without the lease."""
 
+import contextlib
+import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, Phase, State, WaitAudio
 from conferral.storage import coordinator as leases
+from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.config import SchemaVersion
-from conferral.storage.connection.client import as_store_errors
+from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.partition.session_store import (
     Batch,
     CommitConflictError,
@@ -344,6 +348,41 @@ async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, 
             await add(client, keys, partition)
         assert await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
         assert await client.xlen(keys.events(partition)) == 0
+
+
+@pytest.fixture
+async def limited(server, single, client, keys):
+    """A store whose user has all rights; and the command that changes them."""
+    user = single.client()
+    user.execute_command("ACL", "SETUSER", "limited", "on", ">a-password", "~*", "&*", "+@all")
+    own = make_client(f"unix://limited:a-password@{server.socket}")
+    yield SessionStore(own, keys, session_ttl_s=3600), partial(user.execute_command, "ACL", "SETUSER", "limited")
+    await own.aclose()
+    user.execute_command("ACL", "DELUSER", "limited")
+    user.close()
+
+
+async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(limited, client, keys, partition, lease):
+    """Someone edits the rules of our user: whichever command is missing, no half of a commit is taken for the whole."""
+    store, set_rules = limited
+    written = sorted(set(re.findall(r"(?:call|try|write)\('([A-Z]+)'", scripts.commit_batch.text)))
+    assert {"XADD", "SADD", "ZADD", "HSET", "EXPIRE"} <= {*written}
+    for number, name in enumerate(written):
+        session = next(f"{name}{n}" for n in range(99) if keys.partition_of(f"{name}{n}") == partition)
+        timers = {f"ring|{session}": number}
+        batch = Batch(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers)
+        before = await everything(client, keys)
+        set_rules(f"-{name.lower()}")
+        with contextlib.suppress(StoreForbiddenError):
+            await store.commit(partition, lease, batch)
+        if lease.commit == number:
+            assert await everything(client, keys) == before, name
+        set_rules("+@all")
+        if lease.commit == number:
+            assert await store.commit(partition, lease, batch) is CommitResult.OK, name
+        assert await client.hexists(keys.outbox(partition), name)
+        assert await client.zscore(keys.timers(partition), f"ring|{session}") == number
+        assert await client.sismember(keys.live(partition), session), name
 
 
 async def test_broken_record_differs_from_a_missing_one(store, client, keys):

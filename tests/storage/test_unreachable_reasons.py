@@ -202,6 +202,10 @@ async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
         ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", True),
         ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -NOPERM The user can't run this",
          "not permitted (NOPERM)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: The user executing the script can't run this",
+         "not permitted (NOPERM)", True),
+        ("ERR The user executing the script can't run this command or subcommand script: f_0, on @user_script:1.",
+         "not permitted (NOPERM)", True),
         ("ERR something of tomorrow", "refuses (ERR)", False),
     ],
 )  # fmt: skip

@@ -213,6 +213,10 @@ class FakeTwilioQueries:
         self._ask(call_sid)
         return self.live
 
+    async def status_of(self, call_sid):
+        self._ask(call_sid)
+        return self.status
+
     async def live_call(self, call_sid):
         live = await self.is_live(call_sid)
         return fields("call_arrives", CallSid=call_sid, Direction="inbound") if live else {}

@@ -57,8 +57,8 @@ RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
     effects.ChangeRecording: RetryPolicy(deadline_s=4, request_timeout_s=2),
     effects.ReadCalls: RetryPolicy(deadline_s=10, request_timeout_s=5),
     effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
-    # Twilio finishes a recording some seconds after the call.
-    effects.FindMessage: RetryPolicy(deadline_s=60, request_timeout_s=5, first_wait_s=1, wait_max_s=10),
+    # Twilio finishes a recording some seconds after the call, a long one in minutes. No one waits.
+    effects.FindMessage: RetryPolicy(deadline_s=3600, request_timeout_s=5, first_wait_s=1, wait_max_s=30),
 }
 #: A call costs money until it is hung up, and Twilio may be away for minutes.
 HANG_UP_RETRY = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)

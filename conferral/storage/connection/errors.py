@@ -35,6 +35,8 @@ TIMED_OUT = "did not answer in time"
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 #: What Redis says about our user, not about one key or command: it ends when a person changes the user's rules.
 FORBIDDEN_WORDS = LOGIN_WORDS | {"NOPERM"}
+#: How Redis before 7.2 refuses a command, or a key, of a script.
+_FORBIDDEN_IN_SCRIPT = "The user executing the script can't"
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
@@ -103,6 +105,8 @@ def error_word(error: object) -> str:
         login_refused = isinstance(error.__cause__ or error.__context__, redis_errors.AuthenticationError)
         return "WRONGPASS" if login_refused else error_word(error.__cause__)
     text = str(error)
+    if _FORBIDDEN_IN_SCRIPT in text:
+        return "NOPERM"
     if text.startswith("Error running script"):  # before Redis 7, the code is in the middle
         return next((word for word in sorted(TRANSIENT_WORDS | FORBIDDEN_WORDS) if f"{word} " in text), "script")
     word = text.partition(" ")[0]

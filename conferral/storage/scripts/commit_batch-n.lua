@@ -35,12 +35,13 @@
            {0}        lost: another holder, nothing written
            {3}        out of order: the lease's commit number is not the previous one, nothing written
            {4}        a key of the partition has the wrong type, nothing written
+           an error   our user may not run one of the commands, nothing written
            {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
   Why one script: a crash between the parts would repeat a decision or lose its effects.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
 ]]
-local events, lease, outbox, timers, live, ended, suspects =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local events, lease, outbox, timers, live, ended, suspects, spare =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local holder, number, ttl_s, log_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local batch = cjson.decode(ARGV[5])
 local call, try = redis.call, redis.pcall
@@ -59,9 +60,27 @@ if last == tonumber(number) then return {2} end
 if last ~= tonumber(number) - 1 then return {3} end
 
 -- A command on a key of another type returns an error, which pcall() makes a table.
+local function is_forbidden(answer)
+  local text = type(answer) == 'table' and answer.err or ''
+  return string.find(text, 'NOPERM', 1, true) or string.find(text, 'The user executing the script', 1, true)
+end
 for key, count in pairs({[events] = 'XLEN', [outbox] = 'HLEN', [timers] = 'ZCARD', [live] = 'SCARD', [ended] = 'ZCARD',
   [suspects] = 'HLEN'}) do
-  if type(try(count, key)) == 'table' then return {4} end
+  local answer = try(count, key)
+  if is_forbidden(answer) then return answer end
+  if type(answer) == 'table' then return {4} end
+end
+-- Redis applies the rules of our user (ACL) when a command runs. These change nothing.
+local probes = {{'XDEL', spare, '0-1'}, {'XADD', spare, 'NOMKSTREAM', '*', '', ''}, {'HDEL', spare, ''},
+  {'HSET', lease, 'holder', holder}, {'SREM', spare, ''}, {'ZADD', spare, 'XX', 0, ''}, {'ZREM', spare, ''},
+  {'ZREMRANGEBYSCORE', spare, 0, 0}, {'RENAME', lease, lease}, {'COPY', spare, lease}, {'EXPIRE', spare, ttl_s},
+  {'EXISTS', spare}}
+for _, session in ipairs(batch.sessions) do
+  if session.is_opened then probes[#probes + 1] = {'SADD', lease, ''} end  -- fails, because it is a hash
+end
+for _, probe in ipairs(probes) do
+  local answer = try(unpack(probe))
+  if is_forbidden(answer) then return answer end
 end
 
 local conflicts = {5}
@@ -86,8 +105,8 @@ for i, session in ipairs(batch.sessions) do
   for _, entry in ipairs(session.log) do call('XADD', log, 'MAXLEN', log_max, '*', unpack(entry)) end
   if is_new then
     -- Redis reserves 4 KiB for a new stream. A copy takes only what it holds.
-    call('COPY', log, KEYS[8], 'REPLACE')
-    call('RENAME', KEYS[8], log)
+    call('COPY', log, spare, 'REPLACE')
+    call('RENAME', spare, log)
   end
   if session.is_opened then call('SADD', live, session.id) end
   if session.ended_at then

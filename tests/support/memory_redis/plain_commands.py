@@ -36,6 +36,8 @@ def database_size(db: Keyspace, argv: list[bytes]) -> Reply:
 @command("RENAME", writes=True)
 def rename(db: Keyspace, argv: list[bytes]) -> Reply:
     value, when_ms = db.values[argv[1]], db.expires.get(argv[1])
+    if argv[1] == argv[2]:
+        return OK
     db.remove(argv[1])
     db.remove(argv[2])
     db.values[argv[2]] = value
@@ -47,8 +49,8 @@ def rename(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("COPY", grows=True)
 def copy(db: Keyspace, argv: list[bytes]) -> Reply:
-    """COPY source destination REPLACE"""
-    if argv[1] not in db.values:
+    """COPY source destination [REPLACE]"""
+    if argv[1] not in db.values or (argv[2] in db.values and not argv[3:]):
         return 0
     db.remove(argv[2])
     db.values[argv[2]] = copied(db.values[argv[1]])

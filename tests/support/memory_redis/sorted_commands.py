@@ -15,10 +15,13 @@ _SCORE = itemgetter(0)
 
 @command("ZADD", grows=True)
 def add(db: Keyspace, argv: list[bytes]) -> Reply:
-    """ZADD key score member …"""
+    """ZADD key score member …; with XX only for a key that is missing."""
+    found = db.sorted_set(argv[1])
+    if argv[2] == b"XX":
+        assert found is None
+        return 0
     pairs = argv[2:]
     wanted = [(float(score), member) for score, member in zip(pairs[::2], pairs[1::2], strict=True)]
-    found = db.sorted_set(argv[1])
     if found is None:
         found = db.values[argv[1]] = SortedSet()
     before = len(found.scores)

@@ -24,7 +24,11 @@ class Blocked:
 
 @command("XADD", grows=True)
 def add(db: Keyspace, argv: list[bytes]) -> Reply:
-    """XADD key [MAXLEN [= | ~] count] <id | *> field value …"""
+    """XADD key [NOMKSTREAM] [MAXLEN [= | ~] count] <id | *> field value …"""
+    if argv[2] == b"NOMKSTREAM":
+        if db.stream(argv[1]) is None:
+            return None
+        argv = [*argv[:2], *argv[3:]]
     trim, at = None, 2
     if argv[at].upper() == b"MAXLEN":
         trim, at = _trim_of(argv, at)
