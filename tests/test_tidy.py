@@ -1,4 +1,4 @@
-"""What no tracked file may hold, each with what to use in its place."""
+"""What no tracked file may hold, each with what to use instead."""
 
 import ast
 import gc
@@ -37,7 +37,7 @@ def tracked_files() -> tuple[str, ...]:
 
 
 PYTHON = [name for name in tracked_files() if name.endswith(".py")]
-IN_PACKAGES = [name for name in PYTHON if name.startswith(tuple(f"{conference}/" for conference in PACKAGES))]
+IN_PACKAGES = [name for name in PYTHON if name.startswith(tuple(f"{package}/" for package in PACKAGES))]
 IN_TESTS = [name for name in PYTHON if name.startswith("tests/")]
 TEXT = [name for name in tracked_files() if not name.endswith((".lock", ".png", ".webp", ".gif", ".wav", ".mp3"))]
 
