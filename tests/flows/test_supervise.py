@@ -91,7 +91,7 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
     await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
     await is_heard_as(crowd, "whisper")
     assert crowd.never_heard("customer", "supervisor"), crowd.heard()
-    # He was muted before the coached one was hung up, and Twilio had confirmed it.
+    # The coach was muted before the coached one was hung up, and Twilio had confirmed it.
     muted, gone = f"mute {crowd['supervisor'].sid}", f"hang up {crowd['agent-1'].sid}"
     asked = [word for word in map(_word, system.sandbox.request_log.requests("POST")) if word in (muted, gone)]
     assert asked == [muted, gone]
@@ -113,7 +113,7 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
     left_s = system.listening.now()
     await crowd.leaves("agent")
     await crowd.expect_heard(customer="bob", bob="customer", supervisor=["customer", "bob"])
-    # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
+    # Twilio lets all hear the coach from the agent's leaving on; what lies between is a callback and a request.
     assert system.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
 
     async def is_muted() -> bool:  # if no one hears the supervisor before either, hearing proves nothing
