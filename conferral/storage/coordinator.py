@@ -213,7 +213,7 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
 async def confirm_partition(
     client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False
 ) -> None:
-    """Compare a partition with its key; raise RolledBack- or LeaseLostError.
+    """Compare a partition with its key; raise RolledBackError or LeaseLostError.
 
     The key notes a rollback, for later holders. `gives_back`: note that this worker has not died of anything in the
     partition.

@@ -59,12 +59,12 @@ FAST = {
 DEADLINE_S = 45.0
 #: Twilio's code for a `<Conference>` whose SID is that of one that is over.
 CONFERENCE_OVER = 13236
-#: How Twilio behaves where its documentation is silent: changes of `Rules`. Stories set it.
+#: How Twilio behaves where its documentation is silent: changes of `Behavior`. Stories set it.
 READING: Mapping[str, Any] = {}
 
 
 def behavior_of(reading: Mapping[str, Any], rules: Behavior | None) -> Behavior:
-    """The rules in that reading; what a test has chosen itself stays."""
+    """The behavior in that reading; what a test has chosen itself stays."""
     base, default = rules or Behavior(), Behavior()
     return replace(base, **{name: to for name, to in reading.items() if getattr(base, name) == getattr(default, name)})
 
