@@ -81,7 +81,7 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
 
 
 #: The failure is not reported, so that it is found by its time.
-UNREPORTED = {"rules": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
+UNREPORTED = {"behavior": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
 
 
 @pytest.mark.parametrize(

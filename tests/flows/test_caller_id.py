@@ -18,8 +18,8 @@ WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["strai
 
 def showing_customers(redis_server, **options):
     """A system in which Twilio checks the caller ID, as in production."""
-    rules = Behavior(verify_callers=True, **options)
-    return LocalSystem(redis_server.url, speed=20, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer")
+    behavior = Behavior(verify_callers=True, **options)
+    return LocalSystem(redis_server.url, speed=20, behavior=behavior, CONFERRAL_TRANSFER_CALLER_ID="customer")
 
 
 def shown(system):
@@ -164,8 +164,8 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
 
 
 async def test_customers_number_that_twilio_refuses_gives_way_to_the_called_number_once(redis_server, directory):
-    rules = Behavior(verify_callers=True, accept_call_tokens=False)
-    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    behavior = Behavior(verify_callers=True, accept_call_tokens=False)
+    options = {"behavior": behavior, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
     async with with_numbers(redis_server, directory, **options) as system:
         system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=SECOND)
         customer, _ = await called(system)

@@ -40,7 +40,7 @@ async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
 # ---- the customer's call, from its answer ------------------------------------------------------------------------
 
 
-@pytest.mark.system(CONFERRAL_RECORD="customer", rules=Behavior(recording_processing_s=0.3))
+@pytest.mark.system(CONFERRAL_RECORD="customer", behavior=Behavior(recording_processing_s=0.3))
 @STARTS
 async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(system, direction, conferenced):
     """Its file is available when the session has ended."""
@@ -72,8 +72,8 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
 @pytest.mark.parametrize("recorded_as", ["parents", "own", "refused"])
 async def test_customer_who_was_called_is_recorded_as_soon_as_twilio_can(redis_server, recorded_as):
     """The customer is the child of a `<Dial>`: where Twilio refuses that, the recording begins in the conference."""
-    rules = Behavior(recording_of_a_child=recorded_as)
-    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
+    behavior = Behavior(recording_of_a_child=recorded_as)
+    async with LocalSystem(redis_server.url, behavior=behavior, CONFERRAL_RECORD="customer") as system:
         talk = await talking(system, "outbound")
         if recorded_as == "refused":
             assert system.sandbox.recordings() == []

@@ -102,7 +102,7 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
 @pytest.mark.parametrize("orphan", ["heard", "unheard"])
 async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orphan):
     """Whichever way Twilio takes it that no one is there to be coached."""
-    async with LocalSystem(redis_server.url, rules=Behavior(orphaned_coach=orphan)) as system:
+    async with LocalSystem(redis_server.url, behavior=Behavior(orphaned_coach=orphan)) as system:
         await coached_agent_hangs_up(system)
 
 

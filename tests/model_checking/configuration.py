@@ -152,7 +152,7 @@ class ModelInputs:
             application_sid="AP" + "0" * 32 if flow.begins == "client" else "",
         )
         self.way = ServicePath(settings, flow.agents, comes_back=flow.comes_back)
-        self.exchanges = TwilioStates(ACCOUNT_SID, (number,), flow.rules)
+        self.exchanges = TwilioStates(ACCOUNT_SID, (number,), flow.behavior)
         self.sessions = SessionStates(flow.policy)
         self.idle = IdleReduction(self.sessions)
         self.events: Table[Event] = Table()

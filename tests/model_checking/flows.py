@@ -42,7 +42,7 @@ Making = Callable[[str, str], Command]
 POLICY = Policy(recalls_max=1, park_timeout_ms=60_000, hold_limit_ms=0)
 LIMITED = replace(POLICY, hold_limit_ms=20_000)
 #: Music plays for longer than any run: what it is asked for again does not change who hears whom.
-RULES = Behavior(play_s=100_000.0, say_s_per_character=0.02)
+BEHAVIOR = Behavior(play_s=100_000.0, say_s_per_character=0.02)
 
 
 def command(kind: type[Command], **given: Any) -> Making:
@@ -83,7 +83,7 @@ class Flow:
     #: Whose call another program may move by REST, by address; counts as a hang-up.
     moved: tuple[str, ...] = ()
     policy: Policy = POLICY
-    rules: Behavior = RULES
+    behavior: Behavior = BEHAVIOR
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -220,10 +220,15 @@ RETURNS = tuple(
 )
 
 
-def _variants(suffix: str, about: str, names: Collection[str], **rules: Any) -> tuple[Flow, ...]:
-    """The flows of these names, under other rules of Twilio's."""
+def _variants(suffix: str, about: str, names: Collection[str], **changes: Any) -> tuple[Flow, ...]:
+    """The flows of these names, under other behavior of Twilio's."""
     return tuple(
-        replace(flow, name=f"{flow.name}-{suffix}", about=f"{flow.about}, {about}", rules=replace(flow.rules, **rules))
+        replace(
+            flow,
+            name=f"{flow.name}-{suffix}",
+            about=f"{flow.about}, {about}",
+            behavior=replace(flow.behavior, **changes),
+        )
         for flow in ALL
         if flow.name in names
     )

@@ -120,7 +120,7 @@ class Simulation:
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
-            rules=either_way(plan.chance("either way")),
+            behavior=either_way(plan.chance("either way")),
             script_of=lambda address: random_people.phone_script(address, phones, plan.talk_s, plan.talk_max_s),
         )
         self._voicemail = plan.chance("voicemail")

@@ -58,7 +58,7 @@ FALLBACK_FLOWS: dict[str, Drawn] = {
     "bridge-confirm": Drawn(
         bridge_confirm,
         {**{address: name for address, name in TWO.items() if address != AGENT}, PHONE: "Agent"},
-        rules=replace(ENDLESS, say_s_per_character=2.0),
+        behavior=replace(ENDLESS, say_s_per_character=2.0),
         directory=f'agents = ["{PHONE}"]\nconfirm = true',
     ),
     "inbound-fallback": Drawn(

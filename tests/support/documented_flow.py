@@ -276,7 +276,7 @@ class Drawn:
     people: Mapping[str, str] = field(default_factory=lambda: THREE)
     #: How much faster than ours Twilio's clock runs: more than 1 where a sentence is waited for.
     speed: float = 1.0
-    rules: Behavior = ENDLESS
+    behavior: Behavior = ENDLESS
     settings: Mapping[str, str] = field(default_factory=dict)
     #: What else of the machine's waits is changed.
     policy: Mapping[str, int] = field(default_factory=dict)

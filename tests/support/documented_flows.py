@@ -134,13 +134,13 @@ FLOWS: dict[str, Drawn] = {
     "fallback-end": Drawn(fallback_end, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": "end"}),
     # The question lasts until the key is pressed, however busy the machine is.
     "several": Drawn(
-        several, {**TWO, TARGET: "Target 1", SECOND: "Target 2"}, rules=replace(ENDLESS, say_s_per_character=2.0)
+        several, {**TWO, TARGET: "Target 1", SECOND: "Target 2"}, behavior=replace(ENDLESS, say_s_per_character=2.0)
     ),
     "caller-id": Drawn(customer_id, {**TWO, PHONE: "Target"}, settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"}),
     "caller-id-refused": Drawn(
         customer_id,
         {**TWO, PHONE: "Target"},
-        rules=replace(ENDLESS, verify_callers=True, accept_call_tokens=False),
+        behavior=replace(ENDLESS, verify_callers=True, accept_call_tokens=False),
         settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"},
     ),
     "cancel": Drawn(cancel),
@@ -164,7 +164,7 @@ async def draw(redis_url: str, name: str) -> str:
             options["CONFERRAL_DIRECTORY"].write_text(f'[inbound."{NUMBER}"]\n{entry}\n')
         policy = {**PATIENT, **drawn.policy}
         system = await stack.enter_async_context(
-            LocalSystem(redis_url, speed=drawn.speed, rules=drawn.rules, policy=policy, **options)
+            LocalSystem(redis_url, speed=drawn.speed, behavior=drawn.behavior, policy=policy, **options)
         )
         for address in drawn.people:
             system.sandbox.phone(address).script_in_turn(rings())

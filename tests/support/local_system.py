@@ -63,9 +63,9 @@ CONFERENCE_OVER = 13236
 READING: Mapping[str, Any] = {}
 
 
-def behavior_of(reading: Mapping[str, Any], rules: Behavior | None) -> Behavior:
+def behavior_of(reading: Mapping[str, Any], behavior: Behavior | None) -> Behavior:
     """The behavior in that reading; what a test has chosen itself stays."""
-    base, default = rules or Behavior(), Behavior()
+    base, default = behavior or Behavior(), Behavior()
     return replace(base, **{name: to for name, to in reading.items() if getattr(base, name) == getattr(default, name)})
 
 
@@ -107,14 +107,14 @@ class LocalSystem:
         lease_ms: int = 30_000,
         speed: float = 1.0,
         policy: dict[str, int] | None = None,
-        rules: Behavior | None = None,
+        behavior: Behavior | None = None,
         webhooks_url: str = "",
         **settings: Any,
     ) -> None:
         """Args: `redis_url`, or for the webhooks `webhooks_url`, is how Redis is reached; others are settings."""
         self.redis_url = redis_url
         self._webhooks_url = webhooks_url or redis_url
-        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, rules))
+        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, behavior))
         self.clock = LoopClock()
         self.workers: list[Worker] = []
         self._worker_count = workers
