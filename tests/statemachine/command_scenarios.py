@@ -149,14 +149,6 @@ def ordering(begin: Callable[..., Scenario] = conferenced, *args: Any, **given: 
     return cast("Orders", story)
 
 
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    """The last event, a command, was refused for this reason, and nothing follows from it."""
-    assert story.last.outcome == "refused"
-    assert story.last.effects == ()
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
-
-
 def added(policy: Policy | None = None) -> Orders:
     """Customer, agent and lawyer talk; no one's leaving ends the conference."""
     story = ordering(conferenced, policy).add().expect("conferenced", "unflag customer", "unflag agent")
