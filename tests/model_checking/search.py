@@ -42,6 +42,8 @@ class Bounds:
     #: Places (count) and seconds of the processor's time after which it is left.
     places_max: int = 20_000_000
     seconds_max: float = 60.0
+    #: Places that are searched however long that takes (count).
+    places_min: int = 0
     #: Broken laws of different kinds after which it is left (count).
     findings_max: int = 1
 
@@ -159,7 +161,8 @@ class Exploration:
         while (at := seen.next()) is not None:
             if count % _AT_A_TIME == 0:
                 explored.seconds = time.process_time() - began_s
-                if explored.seconds > until_s or len(seen) > bounds.places_max:
+                is_late = explored.seconds > until_s and len(seen) > bounds.places_min
+                if is_late or len(seen) > bounds.places_max:
                     break
             count += 1
             led = self.moves.of(seen.place(at))
