@@ -11,11 +11,11 @@ from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import AGENT_PHONE
 from tests.support.phones import answers, busy, presses
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
-AGENT = "+14155550190"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ WAYS = {
         "brief=An+order&fallback={1}", rings=(("client:away", busy()), (phone(4), presses("1")))
     ),
     "voicemail": Way("brief=An+order&fallback=voicemail", rings=((phone(5), busy()),), phase="voicemail"),
-    "conference": Way(rings=((AGENT, presses("1")),)),
+    "conference": Way(rings=((AGENT_PHONE, presses("1")),)),
 }  # fmt: skip
 
 
@@ -78,7 +78,7 @@ async def reaches(system: LocalSystem, customer: CallHandle, way: Way) -> None:
 
 
 async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis):
-    async with FaultSystem(durable_redis, CONFERRAL_AGENT=AGENT, **SETTINGS) as system:
+    async with FaultSystem(durable_redis, CONFERRAL_AGENT=AGENT_PHONE, **SETTINGS) as system:
         durable_redis.kill()
         durable_redis.start()
         await comes_back_as_another(system)
@@ -103,16 +103,16 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
     durable_redis, tmp_path, after_s, sweep_s
 ):
     """The caller's music ends, its request opens the session again, and a search finds the call."""
-    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
+    settings = {"CONFERRAL_AGENT": AGENT_PHONE, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
     async with FaultSystem(durable_redis, speed=4, **settings) as system:
         copy = copy_of(durable_redis, tmp_path / "copy")
-        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S))
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1", after_s=RINGS_S))
         customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
-        agent = await system.dialed(AGENT)
+        agent = await system.dialed(AGENT_PHONE)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copy)
         await system.until_talk(customer, agent)
-        assert system.dials_to(AGENT) == 1
+        assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)
 
 
@@ -131,11 +131,11 @@ async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(d
         customer, agent = await system.converted()
         await system.nothing_under_way()
         is_armed.set()
-        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S / 4))
-        await system.begins("transfer", customer.sid, to=AGENT, mode="warm")
-        target = await system.dialed(AGENT)
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1", after_s=RINGS_S / 4))
+        await system.begins("transfer", customer.sid, to=AGENT_PHONE, mode="warm")
+        target = await system.dialed(AGENT_PHONE)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copies[0])
         await system.until_hears(customer, [agent, target])
-        assert system.dials_to(AGENT) == 1
+        assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)

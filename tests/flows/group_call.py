@@ -10,10 +10,8 @@ from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.conference_starts import in_conference
 from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem
+from tests.support.people import SECOND
 from tests.support.phones import answers
-
-#: Whom others are called.
-BOB, EVE = "+14155550177", "+14155550178"
 
 
 @dataclass
@@ -69,7 +67,7 @@ class GroupCall:
         command_id = await self.say("add", to=to, party=name, **fields)
         return command_id, await self.system.dialed(to, before + 1)
 
-    async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
+    async def supervise(self, mode: str, to: str = SECOND, *scripts: PhoneScript, **fields: str) -> CallHandle:
         """Lets someone supervise, or do it in another way."""
         self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
         await self.done("supervise", to=to, mode=mode, **fields)

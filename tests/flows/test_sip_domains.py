@@ -5,11 +5,11 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import SALES
 from tests.support.phones import answers, busy, unreachable
 
 pytestmark = pytest.mark.redis
 CARRIER, PHONES = "carrier.sip.twilio.com", "acme.sip.twilio.com"
-SALES = "+14155550101"
 FROM = f"sip:{CUSTOMER}@198.51.100.7:5060;user=phone"
 
 

@@ -5,8 +5,9 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.request_log import RestEntry
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, EVE, GroupCall, two
+from tests.flows.group_call import GroupCall, two
 from tests.support.local_system import LocalSystem
+from tests.support.people import SECOND, TARGET
 
 pytestmark = pytest.mark.redis
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -49,7 +50,7 @@ async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system,
     # Someone who whispers, or listens, was heard by the customer at no moment, the first one included.
     assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
     assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
-    (dial,) = system.dial_requests(EVE)
+    (dial,) = system.dial_requests(SECOND)
     asked = {name: dial.get(name) for name in ("Muted", "Coaching", "EarlyMedia", "StartConferenceOnEnter")}
     assert asked["Muted"] == "true"
     assert asked["Coaching"] in ("", "false")
@@ -108,7 +109,7 @@ async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orph
 
 async def coached_agent_hangs_up(system: LocalSystem) -> None:
     crowd = await two(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await crowd.supervise("whisper")
     left_s = system.listening.now()
     await crowd.leaves("agent")
@@ -147,13 +148,13 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
 async def test_refused_mode_has_failed_and_the_supervisor_monitors(system, mode, code):
     crowd = await two(system)
     system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
-    system.answered_by(EVE)
-    status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
+    system.answered_by(SECOND)
+    status, reason = await crowd.outcome(await crowd.say("supervise", to=SECOND, mode=mode))
     assert (status, reason) == ("failed", f"Twilio refused (HTTP 400, code {code})")
-    await crowd.comes("supervisor", EVE, 1)
+    await crowd.comes("supervisor", SECOND, 1)
     await is_heard_as(crowd, "monitor")
     assert crowd.never_heard("customer", "supervisor")
     system.sandbox.faults.clear()
-    await crowd.done("supervise", to=EVE, mode=mode)
+    await crowd.done("supervise", to=SECOND, mode=mode)
     await is_heard_as(crowd, mode)
     await crowd.let_go()

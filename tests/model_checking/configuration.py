@@ -8,12 +8,13 @@ from conferral.sandbox.model.state import Number
 from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
 from tests.model_checking.canonical_values import digest, flat
-from tests.model_checking.entry_points import ACCOUNT_SID, AGENT, NUMBER, Gates, Served, ServicePath
+from tests.model_checking.entry_points import ACCOUNT_SID, NUMBER, Gates, Served, ServicePath
 from tests.model_checking.flows import Flow
 from tests.model_checking.idle_reduction import IdleReduction, NoReduction
 from tests.model_checking.jobs import Job
 from tests.model_checking.session_states import SessionStates
 from tests.model_checking.twilio_states import TwilioStates
+from tests.support.people import AGENT
 from tests.support.service_settings import settings_with
 
 _H = TypeVar("_H", bound=Hashable)

@@ -19,9 +19,10 @@ from conferral.statemachine.ids import visit_id
 from conferral.statemachine.session import Session
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table
 from tests.model_checking.decision import BrokenLawError, decided
-from tests.model_checking.entry_points import CUSTOMER, NUMBER
+from tests.model_checking.entry_points import NUMBER
 from tests.model_checking.flows import BROWSER, Flow
 from tests.model_checking.moves import FAULTS, Led, Moves
+from tests.support.people import CUSTOMER
 
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}

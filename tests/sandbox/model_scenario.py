@@ -25,11 +25,11 @@ from conferral.sandbox.model.messages import (
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.support import foreign_calls
+from tests.support.people import CUSTOMER as CUSTOMER
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32
 BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
 EVENTS = "initiated ringing answered completed"
 
 

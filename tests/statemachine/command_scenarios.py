@@ -22,10 +22,11 @@ from conferral.statemachine.events import (
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import CONFERENCE, CUSTOMER_CALL
-from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_NUMBER, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CUSTOMER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
+from tests.support.people import CHIEF, LAWYER
 
-LAWYER, CHIEF, CHIEF_TOO = "client:lawyer", "client:chief", "client:chief-too"
+CHIEF_TOO = "client:chief-too"
 RECORDING, OTHER_RECORDING = "RE" + "1" * 32, "RE" + "2" * 32
 
 
@@ -173,7 +174,7 @@ def recorded(record: str, policy: Policy | None = None) -> Orders:
     story = Orders(policy)
     story.take(
         CallReceived(
-            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER,
             agent_address=ALICE, attributes=ConferenceAttributes(record=record),
         )
     )  # fmt: skip

@@ -7,7 +7,7 @@ from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import Leg
-from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
+from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
 SECOND_CALL = "CA" + "5" * 32
@@ -23,7 +23,7 @@ class ConferenceScenario(Scenario):
     def calls_from_browser(self, leg: str = "agent", **given: Any) -> "ConferenceScenario":
         call_sid = self.legs[leg].call_sid
         event = ClientCallReceived(
-            **self.common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER_NUMBER
+            **self.common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER
         )
         return cast("ConferenceScenario", self.take(event))
 

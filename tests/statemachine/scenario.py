@@ -52,16 +52,15 @@ from tests.statemachine.call_legs import (
     flags_of,
     words,
 )
+from tests.support.people import ALICE, BOB, CAROL, CUSTOMER
 
 __all__ = [
-    "AGENT_CALL", "ALICE", "BOB", "CAROL", "CONFERENCE", "CUSTOMER_CALL", "CUSTOMER_NUMBER", "GUEST_CALL",
+    "AGENT_CALL", "ALICE", "BOB", "CAROL", "CONFERENCE", "CUSTOMER", "CUSTOMER_CALL", "GUEST_CALL",
     "OTHER_CONFERENCE", "OUTBOUND", "Scenario",
 ]  # fmt: skip
 
 #: The id of an outbound session.
 OUTBOUND = "CS" + "0" * 32
-CUSTOMER_NUMBER = "+14155550123"
-ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 #: Commands of which a test may state all that are allowed; the others have tests of their own.
 ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
 #: Phones ring for their whole time before they are read: the earlier reads have stories of their own.
@@ -149,7 +148,7 @@ class Scenario:
             CallReceived(
                 **self.common(**{"token": "call_received"} | given),
                 call_sid=CUSTOMER_CALL,
-                customer_address=CUSTOMER_NUMBER,
+                customer_address=CUSTOMER,
                 agent_address=agent,
                 has_caller_id=has_caller_id, call_token=call_token, called_number=called_number,
             )
@@ -171,7 +170,7 @@ class Scenario:
                 sip_response_code=sip,
                 ended_s=ended_s,
                 address=ALICE,
-                customer_address=CUSTOMER_NUMBER,
+                customer_address=CUSTOMER,
                 dial=dial,
             )
         )
@@ -383,7 +382,7 @@ class Scenario:
         return self.take(kind(**self.common(token=command_id), **fields))
 
     def calls_out(self, command_id: str = "call-1", **options: Any) -> "Scenario":
-        return self.command(Call, command_id, agent=ALICE, customer=CUSTOMER_NUMBER, **options)
+        return self.command(Call, command_id, agent=ALICE, customer=CUSTOMER, **options)
 
     def convert(self, command_id: str = "convert-1") -> "Scenario":
         return self.command(Convert, command_id)

@@ -4,10 +4,11 @@ import pytest
 
 from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConvertOverdue, RepairOverdue
 from conferral.statemachine.parts import ConferenceAttributes
-from tests.statemachine.command_scenarios import LAWYER, ordering, recorded
+from tests.statemachine.command_scenarios import ordering, recorded
 from tests.statemachine.conference_scenarios import as_conference
-from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
+from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
+from tests.support.people import LAWYER
 
 HANG_UP_BOTH = ("hang up customer", "hang up agent")
 
@@ -202,7 +203,7 @@ def test_recording_of_the_conference_goes_on_as_the_one_over_the_bridge_unless_t
     story.joins("customer").expect("conferenced", *(f"{change} recording" for change in changes), *FLAGS)
 
 
-@pytest.mark.parametrize("address", [LAWYER, CUSTOMER_NUMBER])
+@pytest.mark.parametrize("address", [LAWYER, CUSTOMER])
 def test_refused_add_does_not_take_the_name(address):
     story = ordering(Scenario().answered).add("agent", to=address).add("lawyer", "add-2", to=address)
     story.expect("converting", "move agent").expect_command("add-2", "accepted")

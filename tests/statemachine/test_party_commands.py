@@ -13,7 +13,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
-from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER, CUSTOMER_CALL, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, ringing, talking
 from tests.support.each import each
 
@@ -29,7 +29,7 @@ def test_gated_dial_that_is_found_continues():
 
 def test_customers_number_is_shown_and_ours_where_twilio_refuses_that():
     story = ordering(policy=Policy(shows_customer_number=True), call_token="token").add().confirms("customer", "agent")
-    assert story.last.effects[0].caller_id == CUSTOMER_NUMBER
+    assert story.last.effects[0].caller_id == CUSTOMER
     story.refused("lawyer").expect("conferenced", "dial lawyer")
     assert story.last.effects[0].caller_id == ""
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
@@ -40,7 +40,7 @@ def small() -> Orders:
     story = Orders()
     story.take(
         CallReceived(
-            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER,
             agent_address=ALICE, attributes=ConferenceAttributes(max_participants=3),
         )
     )  # fmt: skip

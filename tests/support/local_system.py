@@ -36,10 +36,10 @@ from tests.support import phones, process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
 from tests.support.outcomes import wait_for_outcome
+from tests.support.people import AGENT as AGENT
+from tests.support.people import CUSTOMER as CUSTOMER
+from tests.support.people import NUMBER as NUMBER
 
-NUMBER = "+14155550100"
-CUSTOMER = "+14155550123"
-AGENT = "client:alice"
 #: Waits of the machine in tests: short where nothing depends on their length.
 FAST = {
     "repair_timeout_ms": 700,
