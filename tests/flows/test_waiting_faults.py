@@ -61,7 +61,7 @@ async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues
     async def _shows(leg):
         return (await opening.session())[f"party.{opening.way.awaited}.call_sid"] == leg.sid
 
-    await system.eventually(is_rung_for_the_second_conference, "the other one is dialed into the second room alone")
+    await system.eventually(is_rung_for_the_second_conference, "the other is dialed into the second conference alone")
     (await system.leg(opening.id, opening.way.awaited)).answer()
     leg = await opening.talks()
     assert opening.waiter.status == leg.status == "in-progress"
