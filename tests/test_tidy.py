@@ -1,4 +1,4 @@
-"""What no tracked file may hold, each with what to use in its place."""
+"""What no tracked file may hold, each with what to use instead."""
 
 import ast
 import gc
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.log import KEYS
+from tests.support import people
 from tests.support.groups import GROUPS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +38,7 @@ def tracked_files() -> tuple[str, ...]:
 
 
 PYTHON = [name for name in tracked_files() if name.endswith(".py")]
-IN_PACKAGES = [name for name in PYTHON if name.startswith(tuple(f"{conference}/" for conference in PACKAGES))]
+IN_PACKAGES = [name for name in PYTHON if name.startswith(tuple(f"{package}/" for package in PACKAGES))]
 IN_TESTS = [name for name in PYTHON if name.startswith("tests/")]
 TEXT = [name for name in tracked_files() if not name.endswith((".lock", ".png", ".webp", ".gif", ".wav", ".mp3"))]
 
@@ -143,6 +144,22 @@ def test_tests_name_nothing_private():
                 found = [node.attr] if _dotted(node.value.func) == "super" else []
             problems += [f"{name}:{node.lineno}: {one}: give it a public name" for one in found if _is_private(one)]
     report(problems)
+
+
+def test_addresses_of_people_are_written_in_one_place():
+    """Two constants of one name with different addresses mislead; one address has one name."""
+    known = {value: name for name, value in vars(people).items() if name.isupper() and name != "AGENT"}
+    constants = re.compile(r'^[A-Z][A-Z_, ]* = (?:"[^"]*"(?:, |$))+', re.MULTILINE)
+    report(
+        [
+            f"{name}: {address} is a constant: use tests.support.people.{known[address]}"
+            for name in IN_TESTS
+            if name != "tests/support/people.py"
+            for found in constants.finditer((ROOT / name).read_text("utf-8"))
+            for address in re.findall(r'"([^"]*)"', found[0])
+            if address in known
+        ]
+    )
 
 
 def test_keys_of_redis_are_made_in_one_place():

@@ -213,10 +213,10 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
 async def confirm_partition(
     client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False
 ) -> None:
-    """Compare a partition with its key; raise RolledBack- or LeaseLostError.
+    """Compare a partition with its key.
 
-    The key notes a rollback, for later holders. `gives_back`: note that this worker has not died of anything in the
-    partition.
+    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later holders. `gives_back`:
+    note that this worker has not died of anything in the partition.
     """
     answer = await _hold(client, keys, partition, [lease.holder, lease.commit, round(VERIFY_S * 1000), int(gives_back)])
     if int(answer[0]) == 0:

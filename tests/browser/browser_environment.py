@@ -12,11 +12,11 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import make_client
 from conferral.telephony.token_file import TokenFile
 from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
+from tests.support.people import DAVE
 from tests.support.ports import free_port
 
 #: With letters that mean something else in forms.
 TOKEN = "token+of/the-browser-tests=="
-TARGET = "client:dave"
 #: As in production: a person plays, and the machine is busy with a browser. Nothing here waits for them.
 UNHURRIED = {name: int(getattr(Policy(), name)) for name in FAST}
 
@@ -89,7 +89,7 @@ class BrowserEnvironment(LocalSystem):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        for address, name in ((CUSTOMER, "customer"), (AGENT, "alice"), (TARGET, "dave")):
+        for address, name in ((CUSTOMER, "customer"), (AGENT, "alice"), (DAVE, "dave")):
             phone = self.sandbox.phone(address).script()  # rings until someone picks up
             phone.name = name
         await self.console.start()

@@ -8,9 +8,10 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser import axe, browser_actions
-from tests.browser.browser_environment import TARGET, BrowserEnvironment
+from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
+from tests.support.people import DAVE
 
 PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
 
@@ -39,7 +40,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
     await browser_actions.call_alice(phones)
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await browser_actions.open_session(console, call.sid)
-    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await expect(console.get_by_role("main")).to_contain_text("target hears agent")
     put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)

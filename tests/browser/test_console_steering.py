@@ -7,10 +7,11 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser import browser_actions
-from tests.browser.browser_environment import TARGET, BrowserEnvironment
+from tests.browser.browser_environment import BrowserEnvironment
 from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.browser.windows import Windows
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
+from tests.support.people import DAVE
 
 REASON = "over 64 KiB"
 
@@ -62,7 +63,7 @@ async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironm
     console = await browser_actions.signed_in(windows, stage.console)
     await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).get_by_role("link").click()
-    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     main = console.get_by_role("main")
     await expect(main).to_contain_text("target hears agent")
@@ -186,11 +187,11 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
 @pytest.mark.soak
 async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
     page = await browser_actions.signed_in(windows, console)
-    given = {"to": TARGET, "confirm": "true", "amd": "true", "caller_id": "+12025550145"}
+    given = {"to": DAVE, "confirm": "true", "amd": "true", "caller_id": "+12025550145"}
     transfer = {"danger": "", "fields": [{"name": name, "kind": "flag"} for name in ("confirm", "amd")]}
     line = await page.evaluate(
         "async ([fields, button]) =>"
         " (await import(new URL('./static/command-lines.js', location))).cliLine('conferral', fields, button)",
         [{"type": "transfer", "session": "CA1", **given}, transfer],
     )
-    assert line == f"conferral transfer CA1 --to {TARGET} --confirm --amd --caller-id +12025550145"
+    assert line == f"conferral transfer CA1 --to {DAVE} --confirm --amd --caller-id +12025550145"

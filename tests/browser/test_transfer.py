@@ -3,9 +3,9 @@
 from playwright.async_api import Page, expect
 
 from tests.browser import browser_actions
-from tests.browser.browser_environment import TARGET
 from tests.browser.camera import Camera, Part
 from tests.browser.windows import Windows
+from tests.support.people import DAVE
 
 #: Of the pictures: the console is one column then.
 COLUMN = {"width": 700, "height": 1000}
@@ -37,7 +37,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await expect(dialog.get_by_role("alert")).to_contain_text("no destination is named dave in the directory")
     await expect(consult).to_be_checked()
     await expect(dialog.get_by_label("To", exact=True)).to_have_value("dave")
-    await dialog.get_by_label("To", exact=True).fill(TARGET)
+    await dialog.get_by_label("To", exact=True).fill(DAVE)
     await dialog.get_by_role("button", name="Transfer", exact=True).click()
     await expect(dialog).to_have_count(0)
     await stands(console, "transferring", "customer is on hold and hears music")
@@ -90,12 +90,12 @@ async def stands(console: Page, state: str, *words: str) -> None:
 
 async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Windows, camera):
     """From the page of sessions to the reason: one that failed is marked there, and its first failure is named."""
-    stage.sandbox.phone(TARGET).script(outcome="busy")
+    stage.sandbox.phone(DAVE).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
     await browser_actions.call_alice(phones)
     await browser_actions.sessions(console).first.get_by_role("link").click()
-    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
     await expect(browser_actions.given(console, "transfer")).to_contain_text("busy")
     await stands(console, "conferenced", "customer hears agent")
     await console.get_by_role("link", name="All calls").click()

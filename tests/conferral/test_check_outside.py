@@ -17,8 +17,8 @@ from conferral.sandbox.model.behavior import Behavior
 from tests.conferral.cli_helpers import SERVICE
 from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import LocalSystem
+from tests.support.people import NUMBER
 
-NUMBER = "+14155550100"
 PUBLIC = "https://calls.example.com/base"
 KEY = ("SK" + "1" * 32, "key-secret")
 

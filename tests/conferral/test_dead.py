@@ -4,9 +4,9 @@ import pytest
 
 from conferral.storage.partition.partition_store import DEAD_LETTERED
 from tests.conferral.cli_helpers import CALL, KEYS, Ran, set_up
+from tests.support.people import CUSTOMER
 
 pytestmark = pytest.mark.redis
-NUMBER = "+14155550123"
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def dead_letter(redis):
 
 
 def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_letter):
-    dead_letter(1, type="transfer", session=CALL, to=NUMBER)
+    dead_letter(1, type="transfer", session=CALL, to=CUSTOMER)
     dead_letter(2, "missing field type", foo="bar")
     ran = run("dead")
     assert ran.code == 0
@@ -31,7 +31,7 @@ def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_le
     assert f"\n  transfer {CALL}\n  processing failed\n  " in oldest
     assert "to=+…23" in oldest
     assert ran.err == "2 dead letters: 1 missing field type, 1 processing failed\n"
-    assert NUMBER in run("dead", "--full").out
+    assert CUSTOMER in run("dead", "--full").out
 
 
 def test_json_is_one_array_and_a_reason_narrows_it(run, dead_letter):
@@ -53,7 +53,7 @@ def test_json_is_one_array_and_a_reason_narrows_it(run, dead_letter):
 
 
 def test_list_and_show_are_commands_of_their_own(run, dead_letter):
-    dead_letter(1, type="transfer", session=CALL, to=NUMBER)
+    dead_letter(1, type="transfer", session=CALL, to=CUSTOMER)
     dead_letter(2, "missing field type", foo="bar")
     assert run("dead", "list").out == run("dead").out
     assert [one["id"] for one in run("dead", "list", "--reason", "missing field type", "--json").json] == ["2-0"]
@@ -64,7 +64,7 @@ def test_list_and_show_are_commands_of_their_own(run, dead_letter):
         ("id", "1-0"), ("from", "commands 1-7"), ("reason", "processing failed"), ("retry", "yes"),
         ("type", "transfer"), ("session", CALL), ("to", "+…23"),
     }  # fmt: skip
-    assert NUMBER in run("dead", "show", "1-0", "--full").out
+    assert CUSTOMER in run("dead", "show", "1-0", "--full").out
     why = "it would fail again: missing field type"
     assert run("dead", "show", "2-0", "--json").json["not_retryable_reason"] == why
     for named in ("3-0", "nonsense"):

@@ -11,11 +11,11 @@ import pytest
 
 from tests.conferral.cli_helpers import process_variables, set_up, until
 from tests.support.local_system import LocalSystem
+from tests.support.people import TARGET
 from tests.support.phones import answers, busy, presses
 
 pytestmark = pytest.mark.redis
 EXAMPLE = Path(__file__).parents[2] / "examples" / "bring_the_lead.py"
-TARGET = "+14155550145"
 LEAD = "client:lead"
 
 

@@ -14,16 +14,16 @@ from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, SERVICE, Ran, ended, log_entry, make_session, put
+from tests.support.people import CUSTOMER, SECOND, TARGET
 from tests.support.redis_dump import everything_in
 
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "8" * 32
 FORMER = "CA" + "9" * 32
 CONFERENCE = "CF" + "7" * 32
-NUMBER, NAME = "+14155550123", "alice"
-TARGET = "+14155550199"
+NAME = "alice"
 #: Everything that identifies the session and its parties.
-IDENTIFYING = (CALL, AGENT_CALL, FORMER, CONFERENCE, NUMBER, NUMBER[1:], NAME, TARGET)
+IDENTIFYING = (CALL, AGENT_CALL, FORMER, CONFERENCE, CUSTOMER, CUSTOMER[1:], NAME, TARGET)
 COUNTS = {
     "session": 1, "log_entries": 2, "gates": 2, "calls": 3, "commands": 2, "outcomes": 1, "dead_letters": 2,
 }  # fmt: skip
@@ -59,9 +59,9 @@ def fill(redis):
         }
         redis.hset(KEYS.command(command_id), mapping=record)
     for number, session_id in enumerate((CALL, OTHER), 1):
-        attempts = json.dumps([{"to": TARGET if session_id == CALL else "+14155550177"}])
+        attempts = json.dumps([{"to": TARGET if session_id == CALL else SECOND}])
         redis.xadd(KEYS.outcomes, {"session": session_id, "attempts": attempts}, id=f"{number}-0")
-    dead_letter(redis, 1, session=CALL, From=NUMBER)
+    dead_letter(redis, 1, session=CALL, From=CUSTOMER)
     dead_letter(redis, 2, session=AGENT_CALL, to=TARGET)
     dead_letter(redis, 3, session=OTHER)
 
@@ -108,7 +108,7 @@ def test_key_of_another_program_is_named_and_nothing_is_erased(run, redis, key):
 def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothing(run, redis):
     fill(redis)
     before = everything_in(redis)
-    ran = run("forget", NUMBER[-4:], "--dry-run")
+    ran = run("forget", CUSTOMER[-4:], "--dry-run")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(f"would be erased: {CALL} (+…23, ended ")
     assert ran.out.endswith(
@@ -121,10 +121,10 @@ def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothin
 
 def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
     fill(redis)
-    dead_letter(redis, 4, From=NUMBER)
+    dead_letter(redis, 4, From=CUSTOMER)
     dead_letter(redis, 5, to=TARGET, type="nothing-that-is-known")
-    dead_letter(redis, 6, body=f"From=%2B{NUMBER[1:]}&To=x")
-    dead_letter(redis, 7, body=f"{NUMBER}4 {NUMBER[:-1]}", From="+14155550188")
+    dead_letter(redis, 6, body=f"From=%2B{CUSTOMER[1:]}&To=x")
+    dead_letter(redis, 7, body=f"{CUSTOMER}4 {CUSTOMER[:-1]}", From="+14155550188")
     ran = run("forget", CALL, "--yes", "--json")
     assert (ran.code, ran.json["erased"]["dead_letters"]) == (0, COUNTS["dead_letters"] + 3)
     assert [letter_id for letter_id, _ in redis.xrange(KEYS.dead)] == ["3-0", "7-0"]
@@ -241,7 +241,7 @@ def test_forget_asks_for_confirmation_on_a_terminal(run, redis, monkeypatch, on_
     assert len(questions) == 1
 
 
-@pytest.mark.parametrize("named", [CALL, NUMBER[-4:]])
+@pytest.mark.parametrize("named", [CALL, CUSTOMER[-4:]])
 def test_call_means_all_its_sessions(run, redis, named):
     for session_id in (CALL, f"{CALL}-2", f"{CALL}-3"):
         put(redis, over(redis, session_id))

@@ -15,11 +15,11 @@ from werkzeug.serving import make_server
 from conferral.runtime.web.server import run_server
 from conferral.sandbox.runtime import AUTH_TOKEN
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import BOB
 from tests.support.phones import answers, busy
 
 pytestmark = pytest.mark.redis
 FOLDER = Path(__file__).parents[2] / "examples"
-BOB = "client:bob"
 APP_URL = "https://app.example.com"
 
 

@@ -15,10 +15,10 @@ from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up, start
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.support.owners import owned_by
+from tests.support.people import CUSTOMER
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
-NUMBER = "+14155550123"
 URL = {
     "CONFERRAL_OUTCOMES_URL": "https://crm.example.com/a-secret-path",
     "CONFERRAL_OUTCOMES_SECRET": "whsec_" + "A" * 32,
@@ -29,7 +29,7 @@ URL = {
 def written(redis):
     """Two outcomes, both delivered."""
     set_up(redis)
-    transfer = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": NUMBER, "hold_s": "1.5"}
+    transfer = {"id": "o1", "kind": "transfer", "result": "failed", "session": CALL, "to": CUSTOMER, "hold_s": "1.5"}
     transfer |= {"reason": "failed", "code": "21216", "customer": "+14155550145", "number": "+14155550100"}
     ended = {"id": "o2", "kind": "session", "result": "ended", "session": "other", "reason": "agent-left"}
     ids = [redis.xadd(KEYS.outcomes, transfer), redis.xadd(KEYS.outcomes, ended)]
@@ -48,11 +48,11 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
     assert re.fullmatch(r"since \S+ 00:00[+-]\d\d:\d\d\n", ran.err)
     assert f"transfer failed  {CALL}\n  customer +…45 on +…00\n" in ran.out
     assert "  to +…23 failed, Twilio error 21216: Twilio blocks calls to the number" in ran.out
-    assert NUMBER not in ran.out
-    assert NUMBER in run("outcomes", "--full").out
+    assert CUSTOMER not in ran.out
+    assert CUSTOMER in run("outcomes", "--full").out
     assert [one["id"] for one in rows(run("outcomes", "--json"))] == ["o1", "o2", "o0"]
     (found,) = rows(run("outcomes", "--kind", "transfer", "--json"))
-    assert (found["hold_s"], found["to"], found["code"]) == (1.5, NUMBER, 21216)
+    assert (found["hold_s"], found["to"], found["code"]) == (1.5, CUSTOMER, 21216)
     assert [one["id"] for one in rows(run("outcomes", "--session", "other", "--json"))] == ["o2"]
     assert run("outcomes", "--kind", "call").code == 2
     assert rows(run("outcomes", "--since", "2100-01-01", "--json")) == []
@@ -62,7 +62,7 @@ def test_outcomes_are_listed_and_selected(run, redis, written):
 def test_following_shows_new_outcomes_waits_for_redis_and_ends_well_with_ctrl_c(redis_program, tmp_path):
     def lines_of(client, *names, kind="transfer"):
         for name in names:
-            client.xadd(KEYS.outcomes, {"id": name, "kind": kind, "session": CALL, "to": NUMBER, "hold_s": "1.5"})
+            client.xadd(KEYS.outcomes, {"id": name, "kind": kind, "session": CALL, "to": CUSTOMER, "hold_s": "1.5"})
 
     with RedisServer(redis_program, append_only=True) as server:
         with server.client() as client:
@@ -113,7 +113,7 @@ def test_undelivered_outcomes_are_listed_and_sent_again(run, redis, written):
     redis.zadd(KEYS.undelivered, {one: number for number, one in enumerate(written)})
     ran = run("dead")
     assert f"transfer.failed {CALL}\n  not delivered\n" in ran.out
-    assert NUMBER not in ran.out
+    assert CUSTOMER not in ran.out
     assert [one["source"] for one in run("dead", "--json").json] == ["outcomes"] * 2
     assert run("dead", "resend").code == 2
     ran = run("dead", "resend", written[0], "5-0")

@@ -8,9 +8,9 @@ import pytest
 from conferral.cli.periods import local_now, parse_time
 from tests.conferral.cli_helpers import KEYS, set_up
 from tests.support.outcome_entries import attempt, session, transfer
+from tests.support.people import CUSTOMER
 
 pytestmark = pytest.mark.redis
-PHONE = "+14155550123"
 #: Noon in the machine's time zone, yesterday.
 NOON_MS = round(parse_time("yesterday", local_now()).timestamp() * 1000) + 43_200_000
 
@@ -22,7 +22,7 @@ def yesterday(redis):
     redis.xadd(KEYS.outcomes, session(NOON_MS - 200_000_000), id=f"{NOON_MS - 200_000_000}-0")
     entries = (
         session(NOON_MS, attempt("client:alice"), answer_s="5"),
-        transfer(NOON_MS, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer", landed_on="end"),
+        transfer(NOON_MS, "failed", attempt(CUSTOMER, "no-answer", 30), reason="no-answer", landed_on="end"),
     )
     for number, fields in enumerate(entries):
         redis.xadd(KEYS.outcomes, fields, id=f"{NOON_MS}-{number}")
@@ -40,8 +40,8 @@ def test_a_terminal_gets_who_let_it_ring_first_and_no_number(run, yesterday):
     assert columns.split("  ")[0] == "destination"
     assert worst.split() == ["+…23", "1", "0", "1", "30.0", "s"]
     assert "a message, then hang-up" in ran.out
-    assert PHONE not in ran.out
-    assert PHONE in run("report", "--since", "2d", "--full").out
+    assert CUSTOMER not in ran.out
+    assert CUSTOMER in run("report", "--since", "2d", "--full").out
 
 
 def test_the_default_period_is_today(run, yesterday):
@@ -61,12 +61,12 @@ def test_a_page_needs_nothing_else(run, yesterday, tmp_path):
     assert (ran.code, ran.out, ran.err) == (0, "wrote day.html\n", "")
     text = (tmp_path / "day.html").read_text()
     assert text.count("<svg") == 3
-    assert PHONE not in text
+    assert CUSTOMER not in text
     assert not re.search(r"<script|<link|@import|url\(|\bsrc=|\bstyle=", text)
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
 
     run("report", "--since", "2d", "--html", "full.html", "--full")
-    assert PHONE in (tmp_path / "full.html").read_text()
+    assert CUSTOMER in (tmp_path / "full.html").read_text()
 
 
 def test_a_page_with_json_prints_both(run, yesterday, tmp_path):

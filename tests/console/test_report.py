@@ -9,16 +9,16 @@ import pytest
 from tests.conferral.cli_helpers import KEYS
 from tests.console.console_helpers import sign_in
 from tests.support.outcome_entries import attempt, transfer
+from tests.support.people import CUSTOMER
 
 pytestmark = pytest.mark.redis
-PHONE = "+14155550123"
 
 
 @pytest.fixture
 def today(redis):
     """One transfer that a phone let ring."""
     now_ms = int(time.time() * 1000) - 1  # the page shows what ended before it is requested
-    redis.xadd(KEYS.outcomes, transfer(now_ms, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer"))
+    redis.xadd(KEYS.outcomes, transfer(now_ms, "failed", attempt(CUSTOMER, "no-answer", 30), reason="no-answer"))
 
 
 async def test_a_page_shows_today_with_plots(console, today):
@@ -32,7 +32,7 @@ async def test_a_page_shows_today_with_plots(console, today):
     assert text.count("<svg") == 2
     assert re.findall("<text[^>]*>([^<]+)<", text) == ["+…23", "1", "consult", "1"], "destinations, modes, and counts"
     assert '<nav><a href="./">Console</a> <a href="./report?day=yesterday">Yesterday</a></nav>' in text
-    assert PHONE not in text
+    assert CUSTOMER not in text
 
 
 @pytest.mark.parametrize("zone, offset", [("Pacific/Kiritimati", r"\+14:00"), ("Nowhere/Land", r"[+-]\d\d:\d\d")])
@@ -46,15 +46,15 @@ async def test_yesterday_has_a_page_of_its_own(console, redis):
     start = datetime.combine(datetime.now().astimezone().date(), datetime.min.time()).astimezone()
     noon, other = (round((start - timedelta(hours=hours)).timestamp() * 1000) for hours in (12, 60))
     for at_ms in (noon, noon, other):
-        redis.xadd(KEYS.outcomes, transfer(at_ms, "failed", attempt(PHONE, "no-answer", 30), reason="no-answer"))
+        redis.xadd(KEYS.outcomes, transfer(at_ms, "failed", attempt(CUSTOMER, "no-answer", 30), reason="no-answer"))
 
     text = await (await console.get("/report?day=yesterday&full=1")).text()
-    assert PHONE in text
+    assert CUSTOMER in text
     assert "0 calls ended, and 2 transfers: 2 failed." in text
     assert len(re.findall(r"\d 00:00[+-]\d\d:\d\d to \S+ 00:00[+-]", text)) == 1
     assert '<a href="./report?day=today&amp;full=1">Today</a>' in text
     text = await (await console.get("/report?full=1")).text()
-    assert PHONE not in text
+    assert CUSTOMER not in text
     assert '<a href="./report?day=yesterday&amp;full=1">Yesterday</a>' in text
 
 

@@ -50,9 +50,9 @@ FAULTS: dict[int, Fault] = {
     27: Fault(
         "a connection breaks in the middle of a reply",
         "reconnects; no reply is matched to another request",
-        "storage/test_error_mapping.py",
+        "storage/test_store_errors.py",
     ),
-    28: Fault("a task is canceled at any await", "no wrong reply, no connection lost", "storage/test_error_mapping.py"),
+    28: Fault("a task is canceled at any await", "no wrong reply, no connection lost", "storage/test_store_errors.py"),
     29: Fault("another tenant's script keeps Redis busy", "waits, then continues"),
     30: Fault("a cluster's slot moves under load", "followed, nothing lost", "soak/test_cluster.py"),
     31: Fault("a cluster's node dies, a replica is promoted", "as with a failover", "soak/test_cluster.py"),

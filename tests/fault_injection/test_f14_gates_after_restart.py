@@ -12,11 +12,11 @@ from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import AGENT_PHONE
 from tests.support.phones import answers, busy, presses
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
-AGENT = "+14155550190"
 #: Our number whose agent presses a key, and that agent's phone.
 CONFIRMED, DESK = "+14155550101", "+14155550191"
 #: The TwiML app of the browser.
@@ -45,7 +45,7 @@ WAYS = {
         "brief=An+order&fallback={1}", rings=(("client:away", busy()), (phone(4), presses("1")))
     ),
     "voicemail": Way("brief=An+order&fallback=voicemail", rings=((phone(5), busy()),), phase="voicemail"),
-    "conference": Way(rings=((AGENT, presses("1")),)),
+    "conference": Way(rings=((AGENT_PHONE, presses("1")),)),
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ async def browser_reaches_a_phone(system: LocalSystem) -> None:
 async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis, tmp_path):
     directory = tmp_path / "directory.toml"
     directory.write_text(f'[inbound."{CONFIRMED}"]\nagents = ["{DESK}"]\nconfirm = true\n')
-    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_DIRECTORY": directory, **SETTINGS}
+    settings = {"CONFERRAL_AGENT": AGENT_PHONE, "CONFERRAL_DIRECTORY": directory, **SETTINGS}
     async with FaultSystem(durable_redis, **settings) as system:
         durable_redis.kill()
         durable_redis.start()
@@ -146,12 +146,12 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
     durable_redis, tmp_path, after_s, sweep_s, opened_by
 ):
     """The end of the caller's music, or a captured request, opens the session again, and a search finds the call."""
-    settings = {"CONFERRAL_AGENT": AGENT, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
+    settings = {"CONFERRAL_AGENT": AGENT_PHONE, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": sweep_s}
     async with FaultSystem(durable_redis, speed=4, **settings) as system:
         copy = copy_of(durable_redis, tmp_path / "copy")
-        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S))
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1", after_s=RINGS_S))
         customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
-        agent = await system.dialed(AGENT)
+        agent = await system.dialed(AGENT_PHONE)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copy)
         if opened_by == "request":
@@ -159,7 +159,7 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
             (captured, *_) = system.sandbox.request_log.voice_requests("/voice/conference")
             await put(system, captured.url, dict(captured.params))
         await system.until_talk(customer, agent)
-        assert system.dials_to(AGENT) == 1
+        assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)
 
 
@@ -178,11 +178,11 @@ async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(d
         customer, agent = await system.converted()
         await system.nothing_under_way()
         is_armed.set()
-        system.sandbox.phone(AGENT).script_in_turn(presses("1", after_s=RINGS_S / 4))
-        await system.begins("transfer", customer.sid, to=AGENT, mode="warm")
-        target = await system.dialed(AGENT)
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1", after_s=RINGS_S / 4))
+        await system.begins("transfer", customer.sid, to=AGENT_PHONE, mode="warm")
+        target = await system.dialed(AGENT_PHONE)
         await asyncio.sleep(after_s)  # a delay: what reaches Redis meanwhile is lost, too
         restore(durable_redis, copies[0])
         await system.until_hears(customer, [agent, target])
-        assert system.dials_to(AGENT) == 1
+        assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)

@@ -96,7 +96,7 @@ async def test_fault_57_timers_of_killed_workers_fire_once_after_take_over(
         for _, agent in talks:
             agent.hang_up()
         for customer, _ in talks:
-            await system.eventually(partial(is_alone, system, customer.sid), "his time alone has begun")
+            await system.eventually(partial(is_alone, system, customer.sid), "the time alone has begun")
         first.signal(signal.SIGKILL)
     latest_ms = max([await lets_go_at(system, customer.sid) for customer, _ in talks])
     await system.eventually(partial(is_past, system, latest_ms + 500), "their time is over")

@@ -10,9 +10,9 @@ from conferral.sandbox.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
+from tests.support.people import BOB, EVE
 
 pytestmark = pytest.mark.redis
-BOB, EVE = "client:bob", "client:eve"
 #: The sandbox's fault for the first request, and whether the request took effect.
 TROUBLES: dict[str, tuple[dict[str, Any], bool]] = {
     "429": ({"status": 429, "retry_after_s": 1}, False),

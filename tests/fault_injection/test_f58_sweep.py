@@ -80,7 +80,7 @@ LEASE_MS = 1_000
 @pytest.mark.soak
 @pytest.mark.system(workers=2, lease_ms=LEASE_MS)
 async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resumed(system: FaultSystem) -> None:
-    """Someone has put a key of his own in the place of its lease: every worker is refused."""
+    """Someone has put another key where its lease was: every worker is refused."""
     customer, agent = await system.talking()
     lease = system.keys.lease(system.keys.partition_of(customer.sid))
     pipeline = system.client.pipeline(transaction=True)

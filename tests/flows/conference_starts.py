@@ -1,4 +1,4 @@
-"""Conferences from the start: one waits there, by whichever way he came, while someone else is dialed into it."""
+"""Conferences from the start: one party waits there, however they came, while someone else is dialed into it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import pytest
 
 from conferral.sandbox import CallHandle
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.local_system import LocalSystem
+from tests.support.people import AGENT, CUSTOMER
+from tests.support.people import CAROL as CAROL
+from tests.support.people import SECOND as SECOND
+from tests.support.people import TARGET as TARGET
 
-#: Whom calls are transferred to.
-TARGET = "+14155550177"
-SECOND = "+14155550178"
-CAROL = "client:carol"
 #: The longest that a customer may hear nothing between one voice or audio and the next, real seconds: a REST request, a
 #: webhook or two, and a margin for a busy machine.
 GAP_MAX_S = 0.5

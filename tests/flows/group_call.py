@@ -1,19 +1,18 @@
 """Stories of more than two: someone is added, held, muted, hears an announcement, or is listened in on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from conferral.sandbox import CallHandle, PhoneScript
+from conferral.sandbox.request_log import RestEntry
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.conference_starts import in_conference
 from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem
+from tests.support.people import SECOND
 from tests.support.phones import answers
-
-#: Whom others are called.
-BOB, EVE = "+14155550177", "+14155550178"
 
 
 @dataclass
@@ -69,7 +68,7 @@ class GroupCall:
         command_id = await self.say("add", to=to, party=name, **fields)
         return command_id, await self.system.dialed(to, before + 1)
 
-    async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
+    async def supervise(self, mode: str, to: str = SECOND, *scripts: PhoneScript, **fields: str) -> CallHandle:
         """Lets someone supervise, or do it in another way."""
         self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
         await self.done("supervise", to=to, mode=mode, **fields)
@@ -103,6 +102,17 @@ class GroupCall:
     def heard(self) -> str:
         """What everyone heard, for messages."""
         return self.system.listening.described(*self.people.values())
+
+    # ---- what Twilio is asked ------------------------------------------------------------------------------------
+
+    def asked(self) -> list[str]:
+        """What Twilio was asked to do so far, in words: `hold customer`, `hang up agent`...
+
+        Without `flag`: that safety net, EndConferenceOnExit, is set whenever there is time for it.
+        """
+        names = {call.sid: name for name, call in self.people.items()}
+        words = [_in_words(entry, names) for entry in self.system.sandbox.request_log.requests("POST")]
+        return [word for word in words if not word.startswith("flag")]
 
     # ---- what is shown -------------------------------------------------------------------------------------------
 
@@ -150,6 +160,22 @@ class GroupCall:
     async def let_go(self, *, debugger: frozenset[int] = frozenset()) -> None:
         await self.done("end")
         await self.ends("command", debugger=debugger)
+
+
+def _in_words(request: RestEntry, names: Mapping[str, str]) -> str:
+    """A request in the words that the state machine's tests have for its effect (`words` in `call_legs.py`)."""
+    sid = request.path.rpartition("/")[2].removesuffix(".json")
+    who = names.get(sid, sid)
+    if to := request.get("To"):
+        return f"dial {to}"
+    for name, is_set, is_cleared in (
+        ("EndConferenceOnExit", "flag", "unflag"), ("Hold", "hold", "unhold"), ("Muted", "mute", "unmute"),
+    ):  # fmt: skip
+        if value := request.get(name):
+            return f"{is_set if value == 'true' else is_cleared} {who}"
+    if request.get("Status") == "completed":
+        return "end room" if "/Conferences/" in request.path else f"hang up {who}"
+    return f"move {who}" if request.get("Twiml") else f"{request.path} {dict(request.params)}"
 
 
 async def two(system: LocalSystem, start: str = "conferenced") -> GroupCall:

@@ -4,13 +4,12 @@ import pytest
 
 from tests.flows.conference_starts import some
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import AGENT_PHONE, BOB
 from tests.support.phones import answers, busy, refuses, rings, unreachable
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
-BOB = "client:bob"
-PHONE = "+14155550188"
-AGENTS = (AGENT, BOB, PHONE)
+AGENTS = (AGENT, BOB, AGENT_PHONE)
 MODES = pytest.mark.parametrize("mode", some(["bridge", "conference"], "conference"))
 FAILURES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
 NO_ONE = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
@@ -66,7 +65,7 @@ async def test_failing_agents_are_tried_once_in_order_and_the_caller_hears_so(re
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
         system.not_answered_by(BOB)
-        system.sandbox.phone(PHONE).script_in_turn(refuses())
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(refuses())
         customer = await system.customer_calls()
         await system.everyone_is_gone(customer.sid, "agent-rejected")
         assert tried(system) == list(AGENTS)

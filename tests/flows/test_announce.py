@@ -4,8 +4,9 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, GroupCall, two
+from tests.flows.group_call import GroupCall, two
 from tests.support.local_system import LocalSystem
+from tests.support.people import TARGET
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(speed=5.0)]
 SENTENCE = "This call may be recorded."
@@ -50,7 +51,7 @@ def world_debugger(system: LocalSystem) -> frozenset[int]:
 
 async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
     crowd = await two(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await crowd.done("hold", party="customer")
     await crowd.done("announce", say=SENTENCE)
     assert sorted(asked(crowd)) == ["agent", "bob"]
@@ -68,7 +69,7 @@ async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
 @pytest.mark.system(speed=5.0, policy={"announce_timeout_ms": 800})
 async def test_announcement_without_end_callback_fails_and_another_can_follow(system, held):
     crowd = await two(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     if held:
         await crowd.done("hold", party="bob")
     system.sandbox.faults.lose_callbacks("announcement-end", count=2 if held else 1)
@@ -81,7 +82,7 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
 
 
 #: The failure is not reported, so that it is found by its time.
-UNREPORTED = {"rules": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
+UNREPORTED = {"behavior": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
 
 
 @pytest.mark.parametrize(

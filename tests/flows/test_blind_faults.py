@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET])]
 
 
 async def is_handed_over(system, talk, debugger=frozenset()):
-    """The customer talks to the target; then he hangs up, and nothing is left."""
+    """The customer talks to the target, then hangs up, and nothing is left."""
     target = await system.leg(talk.session, "agent")
     await system.until_talk(talk.customer, target)
     assert system.listening.never_heard(talk.agent, target)
@@ -16,7 +16,7 @@ async def is_handed_over(system, talk, debugger=frozenset()):
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=debugger)
 
 
-# ---- the customer's redirect, where he was called --------------------------------------------------------------------
+# ---- the redirect of a customer who was called -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [
@@ -34,7 +34,7 @@ async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_
 
 
 async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
-    """Neither his action nor the fallback answers Twilio, so they can't bring him in; he is moved meanwhile."""
+    """Neither the action nor the fallback responds to Twilio, so neither brings the customer in; a redirect does."""
     talk = await talking(system)
     for path in ("/voice/dial-action", "/voice/fallback"):
         system.sandbox.faults.fail_fetches(path, status=0, count=8)
@@ -51,7 +51,7 @@ async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
 @pytest.mark.parametrize("late", ["", "participant-leave", "conference-end"])
 @pytest.mark.system(speed=20)
 async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_for_the_agent(system, direction, late):
-    """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
+    """Twilio ends a `<Conference>` whose wait URL fails; the customer is led into another one, in silence in the end.
 
     A party dialed into the ended one can't reach them, so the agent is rung again. The agent hears why, which
     takes time: so the local Twilio's clock runs faster.

@@ -5,17 +5,17 @@ import pytest
 from conferral.sandbox import PhoneScript
 from tests.flows.flow_helpers import TARGET, talking
 from tests.support.local_system import NUMBER, LocalSystem
+from tests.support.people import AGENT_PHONE, SECOND_AGENT_PHONE
 from tests.support.phones import answers, presses, voicemail
 
 pytestmark = pytest.mark.redis
-PHONE, SECOND_PHONE = "+14155550188", "+14155550189"
 PRESS_ONE = "said Press 1 to take the call."
 
 
 def settings(tmp_path, **more):
     """A directory in which two agents on phones must confirm."""
     path = tmp_path / "directory.toml"
-    lines = [f'[inbound."{NUMBER}"]', f'agents = ["{PHONE}", "{SECOND_PHONE}"]', "confirm = true"]
+    lines = [f'[inbound."{NUMBER}"]', f'agents = ["{AGENT_PHONE}", "{SECOND_AGENT_PHONE}"]', "confirm = true"]
     lines += [f'{name} = "{value}"' for name, value in more.items()]
     path.write_text("\n".join(lines) + "\n")
     return {"CONFERRAL_DIRECTORY": path, "CONFERRAL_RING_TIMEOUT": 5}
@@ -23,10 +23,10 @@ def settings(tmp_path, **more):
 
 async def test_the_second_agent_takes_the_call_that_a_mailbox_answered(redis_server, tmp_path):
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path)) as system:
-        system.sandbox.phone(PHONE).script_in_turn(voicemail())
-        system.sandbox.phone(SECOND_PHONE).script_in_turn(presses("1"))
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(voicemail())
+        system.sandbox.phone(SECOND_AGENT_PHONE).script_in_turn(presses("1"))
         customer = await system.customer_calls()
-        second = await system.dialed(SECOND_PHONE)
+        second = await system.dialed(SECOND_AGENT_PHONE)
         await system.until_talk(customer, second)
         session = await system.until(customer.sid, state="bridged", phase="connected")
         assert session["party.agent.call_sid"] == second.sid
@@ -37,7 +37,7 @@ async def test_the_second_agent_takes_the_call_that_a_mailbox_answered(redis_ser
 
 async def test_a_caller_whom_only_mailboxes_answer_leaves_a_message(redis_server, tmp_path):
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, fallback="voicemail")) as system:
-        for phone in (PHONE, SECOND_PHONE):
+        for phone in (AGENT_PHONE, SECOND_AGENT_PHONE):
             system.sandbox.phone(phone).script_in_turn(voicemail())
         customer = await system.customer_calls()
         await system.until(customer.sid, phase="voicemail")
@@ -46,9 +46,9 @@ async def test_a_caller_whom_only_mailboxes_answer_leaves_a_message(redis_server
 
 async def test_a_command_waits_for_the_key(redis_server, tmp_path):
     async with LocalSystem(redis_server.url, speed=2, **settings(tmp_path)) as system:
-        system.sandbox.phone(PHONE).script_in_turn(answers())
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(answers())
         customer = await system.customer_calls()
-        agent = await system.dialed(PHONE)
+        agent = await system.dialed(AGENT_PHONE)
         await system.until(customer.sid, **{"party.agent.status": "confirming"})
         command_id = await system.begins("convert", customer.sid)
         agent.press("1")

@@ -10,6 +10,7 @@ from tests.flows.flow_helpers import TARGET, talks_and_ends
 from tests.support import plain_log
 from tests.support.command_line import CommandLine
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import HELP, SALES
 from tests.support.phones import presses
 
 pytestmark = pytest.mark.redis
@@ -18,8 +19,8 @@ WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["strai
 
 def showing_customers(redis_server, **options):
     """A system in which Twilio checks the caller ID, as in production."""
-    rules = Behavior(verify_callers=True, **options)
-    return LocalSystem(redis_server.url, speed=20, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer")
+    behavior = Behavior(verify_callers=True, **options)
+    return LocalSystem(redis_server.url, speed=20, behavior=behavior, CONFERRAL_TRANSFER_CALLER_ID="customer")
 
 
 def shown(system):
@@ -69,13 +70,12 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
 # ---- numbers of the account --------------------------------------------------------------------------------------
 
 #: Another number of the account, with a place in the directory or without one.
-SECOND, THIRD = "+14155550101", "+14155550102"
 
 
 @pytest.fixture
 def directory(tmp_path):
     path = tmp_path / "directory.toml"
-    path.write_text(f'[inbound."{SECOND}"]\nagents = ["{AGENT}"]\n')
+    path.write_text(f'[inbound."{SALES}"]\nagents = ["{AGENT}"]\n')
     return path
 
 
@@ -89,9 +89,9 @@ def seen_by(system, call):
     return system.sandbox.model.state.calls[call.sid].from_
 
 
-async def called(system, number=SECOND, from_=CUSTOMER):
+async def called(system, number=SALES, from_=CUSTOMER):
     """A call to another number of the account than `TWILIO_NUMBER`: both talk."""
-    for one in (SECOND, THIRD):
+    for one in (SALES, HELP):
         system.sandbox.add_number(one, voice_url=f"{system.public_url}/voice/inbound")
     customer = await system.sandbox.call_in(from_, number)
     await system.until(customer.sid, phase="connected")
@@ -99,7 +99,7 @@ async def called(system, number=SECOND, from_=CUSTOMER):
 
 
 @WAYS
-@pytest.mark.parametrize("number", [SECOND, THIRD], ids=["directory", "account"])
+@pytest.mark.parametrize("number", [SALES, HELP], ids=["directory", "account"])
 async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_server, directory, options, number):
     async with with_numbers(redis_server, directory) as system:
         customer, agent = await called(system, number)
@@ -128,19 +128,19 @@ async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_ser
         why = "caller_id: not a number in the account"
         await system.rejected(why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
         assert shown(system) == []
-        await system.done(kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
-        assert shown(system) == [(THIRD, False)]
+        await system.done(kind, customer.sid, to=TARGET, caller_id=HELP, **fields)
+        assert shown(system) == [(HELP, False)]
         await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, directory, mode):
     async with with_numbers(redis_server, directory) as system:
-        system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
+        system.sandbox.add_number(HELP, voice_url=f"{system.public_url}/voice/inbound")
         system.answered_by(TARGET, CUSTOMER)
-        await system.done("call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
+        await system.done("call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=HELP)
         agent, customer = await system.dialed(TARGET), await system.dialed(CUSTOMER)
-        assert (seen_by(system, agent), seen_by(system, customer)) == (THIRD, THIRD)
+        assert (seen_by(system, agent), seen_by(system, customer)) == (HELP, HELP)
         await system.ended_by_command("out")
 
 
@@ -148,28 +148,28 @@ async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, dire
 async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(redis_server, directory, kind):
     async with with_numbers(redis_server, directory) as system:
         system.answered_by(TARGET, CUSTOMER)
-        system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
-        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=THIRD)
+        system.sandbox.add_number(HELP, voice_url=f"{system.public_url}/voice/inbound")
+        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=HELP)
         session = "out"
         if kind == "call":
-            await system.done("call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
+            await system.done("call", session, agent=TARGET, customer=CUSTOMER, caller_id=HELP)
             # The customer is not even tried with it: of a `<Dial>`, Twilio says only that it has failed.
             assert seen_by(system, await system.dialed(CUSTOMER)) == NUMBER
         else:
             session = (await called(system))[0].sid
-            await system.done("transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
-        assert shown(system) == [(THIRD, False), (NUMBER, False)]
+            await system.done("transfer", session, to=TARGET, mode="warm", caller_id=HELP)
+        assert shown(system) == [(HELP, False), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
         await system.ended_by_command(session)
 
 
 async def test_customers_number_that_twilio_refuses_gives_way_to_the_called_number_once(redis_server, directory):
-    rules = Behavior(verify_callers=True, accept_call_tokens=False)
-    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    behavior = Behavior(verify_callers=True, accept_call_tokens=False)
+    options = {"behavior": behavior, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
     async with with_numbers(redis_server, directory, **options) as system:
-        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=SECOND)
+        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=SALES)
         customer, _ = await called(system)
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
         assert outcome.status == "failed"
-        assert [number for number, _ in shown(system)] == [CUSTOMER, SECOND]
+        assert [number for number, _ in shown(system)] == [CUSTOMER, SALES]
         await system.ended_by_command(customer.sid)

@@ -7,15 +7,15 @@ from tests.flows.flow_helpers import talking
 from tests.support.entries import entry_of
 from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import LocalSystem
+from tests.support.people import SALES
 
 pytestmark = pytest.mark.redis
-GUESTS_NUMBER = "+14155550101"
 #: Twilio allows no more.
 SIZES = [30, pytest.param(250, marks=pytest.mark.soak)]
 
 
 async def guests_join(system: LocalSystem, count: int) -> list[CallHandle]:
-    guests = [await system.sandbox.call_in(f"+1415556{number:04}", GUESTS_NUMBER) for number in range(count)]
+    guests = [await system.sandbox.call_in(f"+1415556{number:04}", SALES) for number in range(count)]
 
     async def all_are_in() -> bool:
         conference = await system.sandbox_conference()
@@ -38,7 +38,7 @@ async def test_full_conference_is_read_in_one_request_and_who_is_left_alone_ther
     system.sandbox.faults.lose_callbacks("*", count=100_000)
     verbs = f"<Dial><Conference beep='false'>{talk.session}</Conference></Dial>"
     async with ForeignApp(join=verbs) as app:  # of another program, whose callers join the session's conference
-        system.sandbox.add_number(GUESTS_NUMBER, voice_url=f"{app.url}/join")
+        system.sandbox.add_number(SALES, voice_url=f"{app.url}/join")
         guests = await guests_join(system, size - 2)
 
     before = len(system.sandbox.request_log.rest)

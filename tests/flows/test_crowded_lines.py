@@ -39,7 +39,7 @@ async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_custome
     assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
 
 
-@pytest.mark.system(rules=Behavior(early_media_counts_as_join=True))
+@pytest.mark.system(behavior=Behavior(early_media_counts_as_join=True))
 async def test_customer_returns_to_the_agent_while_a_read_hangs(system) -> None:
     """A party in the conference by early media alone is read now and then."""
     system.not_answered_by(TARGET)

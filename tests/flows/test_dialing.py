@@ -57,7 +57,7 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
     """Neither callback nor list reports it in time; the phone is answered when no one waits any more."""
-    async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:
+    async with LocalSystem(redis_server.url, behavior=Behavior(list_delay_s=30)) as system:
         system.not_answered_by(TARGET)
         customer, agent = await system.converted()
         system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
@@ -76,7 +76,7 @@ async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
     policy = {"ring_timeout_ms": 1_000, "ring_slack_ms": 100, "dial_read_wait_ms": 100}
-    async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(ring_buffer_s=60)) as system:
+    async with LocalSystem(redis_server.url, policy=policy, behavior=Behavior(ring_buffer_s=60)) as system:
         system.not_answered_by(TARGET)
         customer, agent = await system.converted()
         system.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
@@ -138,7 +138,7 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
 @pytest.mark.parametrize("options", [{}, {"brief": "Mrs Weber."}], ids=["straight", "gated"])
 async def test_target_answering_after_everyone_left_opens_no_second_conference(redis_server, options):
     """The hang-up is held up at Twilio, so the target picks up, or comes out of our gate, after the end."""
-    async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-conference")) as system:
+    async with LocalSystem(redis_server.url, behavior=Behavior(late_answer="new-conference")) as system:
         system.not_answered_by(TARGET)
         customer, _ = await system.converted()
         await system.begins("transfer", customer.sid, to=TARGET, mode="warm", **options)
@@ -160,7 +160,7 @@ async def test_target_answering_after_everyone_left_opens_no_second_conference(r
 
 async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
     policy = {"ring_timeout_ms": 1_000, "ring_slack_ms": 100, "dial_read_wait_ms": 100}
-    async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(calls_per_second=0.6)) as system:
+    async with LocalSystem(redis_server.url, policy=policy, behavior=Behavior(calls_per_second=0.6)) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(CAROL).script_in_turn(answers(0.1))
         customer, agent = await system.converted()

@@ -44,7 +44,7 @@ async def message_is_reported(
     assert (recording.text, recording.status) == (WORDS, "completed")
 
 
-@pytest.mark.system(**QUICK, CONFERRAL_INBOUND_FALLBACK="voicemail", rules=Behavior(recording_processing_s=4.0))
+@pytest.mark.system(**QUICK, CONFERRAL_INBOUND_FALLBACK="voicemail", behavior=Behavior(recording_processing_s=4.0))
 async def test_a_message_is_reported_only_once_twilio_has_it(system):
     await message_is_reported(system, await unanswered(system))
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, GroupCall, two
+from tests.flows.group_call import GroupCall, two
+from tests.support.people import TARGET
 
 pytestmark = pytest.mark.redis
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -52,7 +53,7 @@ async def test_transfer_with_a_held_party(system, held, mode):
     """Everyone is off hold once the transfer is complete: the agent who held them has left."""
     crowd = await two(system)
     if held == "bob":
-        await crowd.add("bob", BOB)
+        await crowd.add("bob", TARGET)
     await crowd.done("hold", party=held)
     system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode=mode)

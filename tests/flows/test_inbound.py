@@ -57,8 +57,8 @@ async def test_caller_hears_why_no_one_answers(system, outcome, reason):
 
 def ends_reported(final_callback, abandoned_child, **status_callback):
     """Twilio reports the ends of both calls, but doesn't request the action of a caller who is gone."""
-    rules = Behavior(final_callback=final_callback, abandoned_child=abandoned_child, action_after_hang_up=False)
-    return pytest.param(status_callback, marks=pytest.mark.system(rules=rules))
+    behavior = Behavior(final_callback=final_callback, abandoned_child=abandoned_child, action_after_hang_up=False)
+    return pytest.param(status_callback, marks=pytest.mark.system(behavior=behavior))
 
 
 @pytest.mark.parametrize("status_callback", [
@@ -144,7 +144,7 @@ async def test_twilio_that_answers_nothing_leaves_the_two_talking(system):
     await system.ended_by_command(customer.sid)
 
 
-@pytest.mark.system(rules=Behavior(sorted_queries=True))
+@pytest.mark.system(behavior=Behavior(sorted_queries=True))
 async def test_call_whose_callbacks_arrive_with_sorted_queries_is_served_in_full(system):
     """Twilio signs the order that it was given; some accounts get another one."""
     system.answered_by("client:bob")

@@ -5,10 +5,10 @@ import pytest
 from tests.flows.flow_helpers import SECOND, TARGET, goes_on_and_ends, talking
 from tests.flows.test_recall import SORRY
 from tests.support.metric_values import value_of
+from tests.support.people import CHIEF
 from tests.support.phones import busy
 
 pytestmark = pytest.mark.redis
-CHIEF = "client:chief"
 
 
 async def reached_limit(system, session: str) -> bool:

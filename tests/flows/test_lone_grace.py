@@ -4,10 +4,11 @@ import pytest
 
 from conferral.sandbox import CallHandle
 from tests.flows.flow_helpers import talking
-from tests.flows.group_call import BOB, GroupCall
+from tests.flows.group_call import GroupCall
 from tests.flows.test_sweep import waits_for_nothing
 from tests.support.foreign_calls import add_foreign_calls
 from tests.support.local_system import LocalSystem
+from tests.support.people import TARGET
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)]
 
@@ -16,7 +17,7 @@ async def group(system: LocalSystem) -> GroupCall:
     """Customer and agent in a conference that no one's leaving ends, as someone was added."""
     talk = await talking(system, conferenced=True)
     crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     crowd.people.pop("bob").hang_up()
     await crowd.party("bob", status="left")
     await waits_for_nothing(system, crowd.id)

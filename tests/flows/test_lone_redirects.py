@@ -26,7 +26,7 @@ def redis_has_lost_nothing(system: LocalSystem, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.soak
-@pytest.mark.system(rules=UNLISTED, **SWEEPS)
+@pytest.mark.system(behavior=UNLISTED, **SWEEPS)
 @pytest.mark.parametrize("who", ["action", "customer"])
 async def test_agent_whom_a_given_up_redirect_moved_is_not_left_alone(system, who):
     """The redirect moved the agent, but its answer, the join, and every read are lost; the action comes late."""
@@ -65,7 +65,7 @@ async def enters(system: LocalSystem, customer: CallHandle, label: str) -> None:
     await system.until_hears(customer, "silence")
 
 
-@pytest.mark.system(rules=LISTED, **SWEEPS)
+@pytest.mark.system(behavior=LISTED, **SWEEPS)
 async def test_customer_whom_a_late_redirect_brings_back_alone_is_hung_up(system):
     customer = await customer_is_moved_away(system)
     await enters(system, customer, "customer-1")
@@ -74,7 +74,7 @@ async def test_customer_whom_a_late_redirect_brings_back_alone_is_hung_up(system
     assert customer.status == "completed"
 
 
-@pytest.mark.system(rules=LISTED, **SWEEPS)
+@pytest.mark.system(behavior=LISTED, **SWEEPS)
 @pytest.mark.parametrize("what", ["label", "company"])
 async def test_customer_in_another_programs_hands_is_left_alone(system, what):
     """A conference's name proves nothing; and no one who talks there is hung up."""

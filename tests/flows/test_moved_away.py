@@ -44,7 +44,10 @@ async def is_left_alone(system: LocalSystem, call: CallHandle, session: str, rea
 
 @pytest.mark.parametrize(
     "action",
-    ["requested", pytest.param("lost", marks=pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.4, rules=WITHOUT_ACTION))],
+    [
+        "requested",
+        pytest.param("lost", marks=pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.4, behavior=WITHOUT_ACTION)),
+    ],
 )
 async def test_bridged_customer_whom_another_program_moves_is_left_alone(system, action):
     customer, agent = await system.talking()
@@ -116,7 +119,7 @@ async def test_customer_who_is_moved_out_of_a_conference_is_left_alone(system, c
 
 
 @pytest.mark.parametrize("who", ["customer", "agent"])
-@pytest.mark.system(rules=Behavior(completed_participant="updated"))
+@pytest.mark.system(behavior=Behavior(completed_participant="updated"))
 async def test_party_whose_call_another_program_completes_was_not_moved(system, who):
     customer, agent = await system.converted()
     await system.eventually(system.under_way, "what a conversion sets is set", equals=0)

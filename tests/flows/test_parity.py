@@ -22,12 +22,13 @@ from tests.flows.command_channels import (
 )
 from tests.flows.flow_helpers import CAROL
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import BOB, DAVE
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_API_TOKEN=TOKEN)]
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
 #: The session of the page's examples.
 EXAMPLE = "CA0123456789abcdef0123456789abcdef"
-BOB, DAVE, DESK = "client:bob", "client:dave", "+14155550145"
+DESK = "+14155550145"
 #: How the sandbox's clock runs in stories in which something is said.
 FAST = 8.0
 Fields = dict[str, str]

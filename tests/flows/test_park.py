@@ -1,4 +1,4 @@
-"""Parked calls: the customer waits with music and no one next to him, until someone retrieves the call again."""
+"""Parked calls: the customer waits with music and no one else, until someone retrieves the call."""
 
 from itertools import groupby
 from typing import Any

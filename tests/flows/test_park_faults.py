@@ -53,7 +53,7 @@ async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from
     redis_server, direction, failed_wait
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; the third time they come with Twilio's own music."""
-    async with LocalSystem(redis_server.url, speed=20, rules=Behavior(failed_wait=failed_wait)) as system:
+    async with LocalSystem(redis_server.url, speed=20, behavior=Behavior(failed_wait=failed_wait)) as system:
         system.answered_by(TARGET)
         talk = await talking(system, direction)
         system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, EVE, two
+from tests.flows.group_call import two
 from tests.flows.three_party_call import GAP_S
+from tests.support.people import SECOND, TARGET
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.redis
 
 async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answers(system):
     crowd = await two(system, "bridged")
-    phones = {"bob": BOB, "eve": EVE, "carol": CAROL}
+    phones = {"bob": TARGET, "eve": SECOND, "carol": CAROL}
     added = {}
     for name, to in phones.items():
         system.not_answered_by(to)
@@ -47,16 +48,16 @@ async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answe
 @pytest.mark.parametrize("start", ["bridged", "conferenced"])
 async def test_two_parties_keep_talking_when_an_add_fails_and_is_retried(system, start, script, reason, fields):
     crowd = await two(system, start)
-    system.sandbox.phone(BOB).script_in_turn(script)
-    await crowd.failed(reason, "add", to=BOB, party="bob", **fields)
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    await crowd.failed(reason, "add", to=TARGET, party="bob", **fields)
     await crowd.talk("customer", "agent")
     assert system.longest_gap_s(crowd["customer"], 0) < GAP_S, crowd.heard()
     before = (await crowd.session())["party.bob.label"]
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await crowd.talk()
     assert (await crowd.session())["party.bob.label"] != before
     await crowd.let_go()
-    assert system.dials_to(BOB) == 2
+    assert system.dials_to(TARGET) == 2
 
 
 @pytest.mark.parametrize("fields, script", [
@@ -67,12 +68,12 @@ async def test_two_parties_keep_talking_when_an_add_fails_and_is_retried(system,
 @pytest.mark.system(speed=20)
 async def test_gated_party_is_heard_by_no_one_before_passing_the_gate(system, fields, script):
     crowd = await two(system)
-    bob = await crowd.add("bob", BOB, script, **fields)
+    bob = await crowd.add("bob", TARGET, script, **fields)
     await crowd.talk()
     spoken = [what for what in system.listening.whats(bob) if isinstance(what, str) and what.startswith("said ")]
     assert bool(spoken)
     assert ("brief" not in fields) or fields["brief"] in spoken[0]
-    (dial,) = system.dial_requests(BOB)
+    (dial,) = system.dial_requests(TARGET)
     assert dial.path.endswith("/Calls.json")
     # At the gate the party hears no one, and no one hears the party: whatever is said is said before.
     joined_s = next(span.from_s for span in system.listening.heard(bob) if not isinstance(span.what, str))
@@ -91,8 +92,8 @@ async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
     )
-    await crowd.failed("end-flag-unconfirmed", "add", to=BOB, party="bob")
-    assert system.dials_to(BOB) == 0
+    await crowd.failed("end-flag-unconfirmed", "add", to=TARGET, party="bob")
+    assert system.dials_to(TARGET) == 0
     await crowd.talk("customer", "agent")
     system.sandbox.faults.clear()
     await crowd.let_go()
@@ -105,7 +106,7 @@ async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "busy"])
 async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_up(system, leaver, stays, answered):
     crowd = await two(system)
-    added, bob = await crowd.rings("bob", BOB, rings())
+    added, bob = await crowd.rings("bob", TARGET, rings())
     await crowd.party("bob", status="ringing")
     await crowd.leaves(leaver)
     # No one is disconnected while someone is being dialed.
@@ -120,7 +121,7 @@ async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_u
         bob.reject()
         assert await crowd.outcome(added) == ("failed", "rejected")
     await crowd.ends(f"{leaver}-left")
-    assert system.dials_to(BOB) == 1
+    assert system.dials_to(TARGET) == 1
 
 
 # ---- then a transfer ---------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_u
 @pytest.mark.parametrize("mode", ["consult", "warm", "blind"])
 async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_the_same(system, mode):
     crowd = await two(system)
-    added, bob = await crowd.rings("bob", BOB, rings())
+    added, bob = await crowd.rings("bob", TARGET, rings())
     await crowd.party("bob", status="ringing")
     system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode=mode)
@@ -147,7 +148,7 @@ async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_
     await crowd.leaves("target", "agent")
     await crowd.talk("customer", "bob")
     await crowd.let_go()
-    assert system.dials_to(BOB) == system.dials_to(CAROL) == 1
+    assert system.dials_to(TARGET) == system.dials_to(CAROL) == 1
 
 
 @pytest.mark.parametrize("fault", [{"latency_s": 0.3}, {"status": 500}, {"cut": "before"}],
@@ -155,13 +156,13 @@ async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_
 async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_customer_along(system, fault):
     """No one's leaving may end the conference before someone is dialed, and that may take a while."""
     crowd = await two(system)
-    system.answered_by(BOB)
+    system.answered_by(TARGET)
     agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
     system.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", **fault)
-    given = [await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")]
+    given = [await crowd.say("add", to=TARGET, party="bob"), await crowd.say("remove", party="agent")]
     assert [await crowd.outcome(one) for one in given] == [("done", "")] * 2
     crowd.people.pop("agent")
-    await crowd.comes("bob", BOB, 1)
+    await crowd.comes("bob", TARGET, 1)
     await crowd.talk("customer", "bob")
     await crowd.ended_by_hang_up("bob", "agent-left")
 
@@ -172,9 +173,9 @@ async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_custom
 @pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=3_600)
 async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_read(system):
     """Twilio answers 21220. The timer of the removal reads; the sweep is far away."""
-    system.answered_by(BOB)
+    system.answered_by(TARGET)
     crowd = await two(system)
-    bob = await crowd.add("bob", BOB)
+    bob = await crowd.add("bob", TARGET)
     faults = system.sandbox.faults
     faults.lose_callbacks("completed", CallSid=bob.sid)
     faults.lose_callbacks("participant-leave", CallSid=bob.sid)

@@ -40,7 +40,7 @@ async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
 # ---- the customer's call, from its answer ------------------------------------------------------------------------
 
 
-@pytest.mark.system(CONFERRAL_RECORD="customer", rules=Behavior(recording_processing_s=0.3))
+@pytest.mark.system(CONFERRAL_RECORD="customer", behavior=Behavior(recording_processing_s=0.3))
 @STARTS
 async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(system, direction, conferenced):
     """Its file is available when the session has ended."""
@@ -64,16 +64,16 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
     reported = [entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
     assert reported[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), reported
-    # One request: whatever moves the customer elsewhere moves his recording along.
+    # One request: whatever moves the customer elsewhere moves the recording along.
     asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "Recordings" in one.path]
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize("recorded_as", ["parents", "own", "refused"])
 async def test_customer_who_was_called_is_recorded_as_soon_as_twilio_can(redis_server, recorded_as):
-    """He is the child of a `<Dial>`: where Twilio refuses that, he is recorded once he is in a conference."""
-    rules = Behavior(recording_of_a_child=recorded_as)
-    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
+    """The customer is the child of a `<Dial>`: where Twilio refuses that, the recording begins in the conference."""
+    behavior = Behavior(recording_of_a_child=recorded_as)
+    async with LocalSystem(redis_server.url, behavior=behavior, CONFERRAL_RECORD="customer") as system:
         talk = await talking(system, "outbound")
         if recorded_as == "refused":
             assert system.sandbox.recordings() == []

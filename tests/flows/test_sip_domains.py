@@ -5,11 +5,11 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import SALES
 from tests.support.phones import answers, busy, unreachable
 
 pytestmark = pytest.mark.redis
 CARRIER, PHONES = "carrier.sip.twilio.com", "acme.sip.twilio.com"
-SALES = "+14155550101"
 FROM = f"sip:{CUSTOMER}@198.51.100.7:5060;user=phone"
 
 
@@ -57,7 +57,7 @@ async def test_carriers_call_reaches_the_numbers_agents_who_see_who_calls(redis_
     "allowed_by, shown", [("", NUMBER), ("account", CUSTOMER), ("verified", CUSTOMER), ("trunk", CUSTOMER)]
 )
 async def test_agents_phone_sees_the_number_that_twilio_lets_it_see(redis_server, allowed_by, shown):
-    async with system_with(redis_server, CONFERRAL_AGENT=TARGET, rules=Behavior(verify_callers=True)) as system:
+    async with system_with(redis_server, CONFERRAL_AGENT=TARGET, behavior=Behavior(verify_callers=True)) as system:
         system.answered_by(TARGET)
         if allowed_by == "account":
             system.sandbox.add_number(CUSTOMER, voice_url=f"{system.public_url}/voice/inbound")
@@ -84,7 +84,7 @@ async def test_network_that_refuses_the_number_gets_ours_once(redis_server):
     [(f"sip:sam@{PHONES}", False, [CUSTOMER]), (TARGET, True, [CUSTOMER]), (TARGET, False, [CUSTOMER, NUMBER])],
 )  # fmt: skip
 async def test_target_sees_a_carriers_caller_where_twilio_lets_it(redis_server, target, is_verified, expected):
-    options = {"CONFERRAL_TRANSFER_CALLER_ID": "customer", "rules": Behavior(verify_callers=True)}
+    options = {"CONFERRAL_TRANSFER_CALLER_ID": "customer", "behavior": Behavior(verify_callers=True)}
     async with system_with(redis_server, **options) as system:
         system.answered_by(target, AGENT)
         if is_verified:

@@ -3,10 +3,10 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.request_log import RestEntry
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, EVE, GroupCall, two
+from tests.flows.group_call import GroupCall, two
 from tests.support.local_system import LocalSystem
+from tests.support.people import SECOND, TARGET
 
 pytestmark = pytest.mark.redis
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -31,13 +31,6 @@ async def is_heard_as(crowd: GroupCall, mode: str) -> None:
     )
 
 
-def _word(request: RestEntry) -> str:
-    """A request in words, where it mutes someone or hangs someone up."""
-    sid = request.path.rpartition("/")[2].removesuffix(".json")
-    what = "mute" if request.get("Muted") == "true" else "hang up" if request.get("Status") == "completed" else ""
-    return f"{what} {sid}"
-
-
 # ---- who hears whom ----------------------------------------------------------------------------------------------
 
 
@@ -49,7 +42,7 @@ async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system,
     # Someone who whispers, or listens, was heard by the customer at no moment, the first one included.
     assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
     assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
-    (dial,) = system.dial_requests(EVE)
+    (dial,) = system.dial_requests(SECOND)
     asked = {name: dial.get(name) for name in ("Muted", "Coaching", "EarlyMedia", "StartConferenceOnEnter")}
     assert asked["Muted"] == "true"
     assert asked["Coaching"] in ("", "false")
@@ -91,10 +84,9 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
     await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
     await is_heard_as(crowd, "whisper")
     assert crowd.never_heard("customer", "supervisor"), crowd.heard()
-    # He was muted before the coached one was hung up, and Twilio had confirmed it.
-    muted, gone = f"mute {crowd['supervisor'].sid}", f"hang up {crowd['agent-1'].sid}"
-    asked = [word for word in map(_word, system.sandbox.request_log.requests("POST")) if word in (muted, gone)]
-    assert asked == [muted, gone]
+    # The coach was muted before the coached one was hung up, and Twilio had confirmed it.
+    muted_and_gone = ["mute supervisor", "hang up agent-1"]
+    assert [word for word in crowd.asked() if word in muted_and_gone] == muted_and_gone
     assert crowd["agent-1"].status == "completed"
     await crowd.let_go()
 
@@ -102,18 +94,18 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
 @pytest.mark.parametrize("orphan", ["heard", "unheard"])
 async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orphan):
     """Whichever way Twilio takes it that no one is there to be coached."""
-    async with LocalSystem(redis_server.url, rules=Behavior(orphaned_coach=orphan)) as system:
+    async with LocalSystem(redis_server.url, behavior=Behavior(orphaned_coach=orphan)) as system:
         await coached_agent_hangs_up(system)
 
 
 async def coached_agent_hangs_up(system: LocalSystem) -> None:
     crowd = await two(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await crowd.supervise("whisper")
     left_s = system.listening.now()
     await crowd.leaves("agent")
     await crowd.expect_heard(customer="bob", bob="customer", supervisor=["customer", "bob"])
-    # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
+    # Twilio lets all hear the coach from the agent's leaving on; what lies between is a callback and a request.
     assert system.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
 
     async def is_muted() -> bool:  # if no one hears the supervisor before either, hearing proves nothing
@@ -147,13 +139,13 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
 async def test_refused_mode_has_failed_and_the_supervisor_monitors(system, mode, code):
     crowd = await two(system)
     system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
-    system.answered_by(EVE)
-    status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
+    system.answered_by(SECOND)
+    status, reason = await crowd.outcome(await crowd.say("supervise", to=SECOND, mode=mode))
     assert (status, reason) == ("failed", f"Twilio refused (HTTP 400, code {code})")
-    await crowd.comes("supervisor", EVE, 1)
+    await crowd.comes("supervisor", SECOND, 1)
     await is_heard_as(crowd, "monitor")
     assert crowd.never_heard("customer", "supervisor")
     system.sandbox.faults.clear()
-    await crowd.done("supervise", to=EVE, mode=mode)
+    await crowd.done("supervise", to=SECOND, mode=mode)
     await is_heard_as(crowd, mode)
     await crowd.let_go()

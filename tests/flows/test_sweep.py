@@ -15,11 +15,12 @@ from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
 from tests.flows.flow_helpers import talking
-from tests.flows.group_call import BOB, GroupCall
+from tests.flows.group_call import GroupCall
 from tests.support.foreign_calls import add_foreign_calls, add_foreign_conference
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
 from tests.support.metric_values import value_of
+from tests.support.people import TARGET
 from tests.support.phones import answers, rings
 
 INTERVAL_S = 0.4
@@ -77,7 +78,7 @@ async def waiting(system: LocalSystem) -> GroupCall:
 async def group(system: LocalSystem) -> GroupCall:
     """Three, of whom one has left again: no one's leaving ends it by itself."""
     crowd = await inbound(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await crowd.done("remove", party="agent")
     del crowd.people["agent"]
     return crowd
@@ -199,7 +200,7 @@ async def test_lone_participant_is_found_without_any_callbacks(system, name):
 async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(system):
     others = foreigners(system)
     crowd = await inbound(system)
-    await crowd.add("bob", BOB)
+    await crowd.add("bob", TARGET)
     await waits_for_nothing(system, crowd.id)
     lose_everything(system)
 

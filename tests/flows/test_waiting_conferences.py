@@ -12,7 +12,7 @@ OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed
 
 
 @by_way("waiting")
-@pytest.mark.system(rules=Behavior(add_before_start="refused"))
+@pytest.mark.system(behavior=Behavior(add_before_start="refused"))
 async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(system, way):
     """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""
     opening, _ = await in_conference(system, way)

@@ -61,7 +61,7 @@ async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues
     async def _shows(leg):
         return (await opening.session())[f"party.{opening.way.awaited}.call_sid"] == leg.sid
 
-    await system.eventually(is_rung_for_the_second_conference, "the other one is dialed into the second room alone")
+    await system.eventually(is_rung_for_the_second_conference, "the other is dialed into the second conference alone")
     (await system.leg(opening.id, opening.way.awaited)).answer()
     leg = await opening.talks()
     assert opening.waiter.status == leg.status == "in-progress"
@@ -71,7 +71,7 @@ async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues
 @pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
 async def test_caller_whose_music_fails_hears_twilios_own_however_that_is_reported(redis_server, failed_wait):
     """Twilio may report like a hang-up that the wait document could not be fetched, while the call goes on."""
-    async with LocalSystem(redis_server.url, rules=Behavior(failed_wait=failed_wait)) as system:
+    async with LocalSystem(redis_server.url, behavior=Behavior(failed_wait=failed_wait)) as system:
         system.not_answered_by(WAYS["waiting"].phone)
         system.sandbox.faults.fail_fetches("/voice/wait", status=404, count=20)
         opening = await opened(system, "waiting")

@@ -29,36 +29,12 @@ class ThreePartyCall(GroupCall):
             **{name.replace("transfer_", "transfer."): value for name, value in fields.items()}
         )
 
-    def asked(self) -> list[str]:
-        """What Twilio was asked to do so far, in words: `hold customer`, `dial target`, `hang up agent`...
-
-        Without `bind`, EndConferenceOnExit may be unset: that safety net is set whenever there is time for it.
-        """
-        names = {call.sid: name for name, call in self.people.items()}
-        requests = self.system.sandbox.request_log.requests("POST")
-        words = [_word(entry.path, dict(entry.params), names) for entry in requests]
-        return [word for word in words if not word.startswith("bind")]
-
     def kept_apart(self) -> bool:
         """Whether customer and target never heard each other, in neither direction."""
         return self.never_heard("customer", "target") and self.never_heard("target", "customer")
 
     def customer_was_never_in_silence(self) -> bool:
         return self.system.longest_gap_s(self["customer"]) < GAP_S
-
-
-def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
-    sid = path.rpartition("/")[2].removesuffix(".json")
-    who = names.get(sid, sid)
-    if path.endswith(("/Participants.json", "/Calls.json")):
-        return f"dial {'target' if params['To'] == TARGET else params['To']}"
-    if "EndConferenceOnExit" in params:
-        return f"{'bind' if params['EndConferenceOnExit'] == 'true' else 'free'} {who}"
-    if "Hold" in params:
-        return f"{'hold' if params['Hold'] == 'true' else 'unhold'} {who}"
-    if params.get("Status") == "completed":
-        return "end the room" if "/Conferences/" in path else f"hang up {who}"
-    return f"move {who}" if "Twiml" in params else f"{path} {params}"
 
 
 async def two(system: LocalSystem, start: str = "bridged") -> ThreePartyCall:

@@ -1,6 +1,6 @@
 """How Twilio behaves where its documentation is silent or reports differ: every story holds in each reading.
 
-A reading changes some of the sandbox's `Rules`. A rule that a story chooses itself stays as chosen.
+A reading changes some of the sandbox's `Behavior`. What a story chooses itself stays as chosen.
 """
 
 import re

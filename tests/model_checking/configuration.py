@@ -8,12 +8,13 @@ from conferral.sandbox.model.state import Number
 from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
 from tests.model_checking.canonical_values import digest, flat
-from tests.model_checking.entry_points import ACCOUNT_SID, AGENT, NUMBER, Gates, Served, ServicePath
+from tests.model_checking.entry_points import ACCOUNT_SID, NUMBER, Gates, Served, ServicePath
 from tests.model_checking.flows import Flow
 from tests.model_checking.idle_reduction import IdleReduction, NoReduction
 from tests.model_checking.jobs import Job
 from tests.model_checking.session_states import SessionStates
 from tests.model_checking.twilio_states import TwilioStates
+from tests.support.people import AGENT
 from tests.support.service_settings import settings_with
 
 _H = TypeVar("_H", bound=Hashable)
@@ -152,7 +153,7 @@ class ModelInputs:
             application_sid="AP" + "0" * 32 if flow.begins == "client" else "",
         )
         self.way = ServicePath(settings, flow.agents, comes_back=flow.comes_back)
-        self.exchanges = TwilioStates(ACCOUNT_SID, (number,), flow.rules)
+        self.exchanges = TwilioStates(ACCOUNT_SID, (number,), flow.behavior)
         self.sessions = SessionStates(flow.policy)
         self.idle = IdleReduction(self.sessions)
         self.events: Table[Event] = Table()

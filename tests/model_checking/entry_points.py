@@ -35,8 +35,6 @@ from tests.support.service_settings import ENVIRON
 _T = TypeVar("_T")
 
 NUMBER = ENVIRON["TWILIO_NUMBER"]
-CUSTOMER = "+14155550123"
-AGENT = "client:alice"
 ACCOUNT_SID = ENVIRON["TWILIO_ACCOUNT_SID"]
 
 #: Who has passed the session's gate, as pairs of the hash's fields and values.

@@ -30,9 +30,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import AGENT as AGENT_PARTY
 from conferral.statemachine.session import CUSTOMER as CUSTOMER_PARTY
-from tests.model_checking.entry_points import AGENT, CUSTOMER
-
-BOB, CAROL, LAWYER, CHIEF = "+14155550111", "client:carol", "client:lawyer", "client:chief"
+from tests.support.people import AGENT, CAROL, CHIEF, CUSTOMER, LAWYER, TARGET
 
 Making = Callable[[str, str], Command]
 """Makes a command, given the session's id and the command's."""
@@ -42,7 +40,7 @@ Making = Callable[[str, str], Command]
 POLICY = Policy(recalls_max=1, park_timeout_ms=60_000, hold_limit_ms=0)
 LIMITED = replace(POLICY, hold_limit_ms=20_000)
 #: Music plays for longer than any run: what it is asked for again does not change who hears whom.
-RULES = Behavior(play_s=100_000.0, say_s_per_character=0.02)
+BEHAVIOR = Behavior(play_s=100_000.0, say_s_per_character=0.02)
 
 
 def command(kind: type[Command], **given: Any) -> Making:
@@ -83,7 +81,7 @@ class Flow:
     #: Whose call another program may move by REST, by address; counts as a hang-up.
     moved: tuple[str, ...] = ()
     policy: Policy = POLICY
-    rules: Behavior = RULES
+    behavior: Behavior = BEHAVIOR
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -102,7 +100,7 @@ _IN_CONFERENCE = (*BOTH_TALK, "convert")
 
 
 def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
-    return {name: command(Transfer, mode=mode, **{"to": BOB, **given})}
+    return {name: command(Transfer, mode=mode, **{"to": TARGET, **given})}
 
 
 def _flow(name: str, about: str, begun: str, first: str, commands: Mapping[str, Making], **given: Any) -> Flow:
@@ -116,8 +114,8 @@ _WARM, _CONSULT, _BLIND = _transfer("warm", "warm"), _transfer("consult", "consu
 _STEPS = {"complete": command(Complete), "cancel": command(Cancel)}
 _CONSULTING = {**_CONSULT, **_STEPS, "swap": command(Swap), "merge": command(Merge)}
 _PARK = {"park": command(Park), "retrieve": command(Retrieve, to=CAROL)}
-_BOB_MAY = {BOB: _ANSWERS}
-_AGENT_TOO = {BOB: _ANSWERS, AGENT: _ANSWERS}
+_TARGET_MAY = {TARGET: _ANSWERS}
+_AGENT_TOO = {TARGET: _ANSWERS, AGENT: _ANSWERS}
 _OF_PARTIES = {
     f"{kind.name} {party}": command(kind, party=party)
     for kind in (Hold, Unhold, Mute, Unmute)
@@ -139,35 +137,36 @@ ALL: tuple[Flow, ...] = (
     Flow("call-moved", "another program moves one of two in an outbound call",
          call=command(Call, agent=AGENT, customer=CUSTOMER), before=(f"answer {AGENT}", f"answer {CUSTOMER}"),
          moved=(CUSTOMER, AGENT)),
-    _flow("warm", "a warm transfer of a bridged call", "bridged", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
-    _flow("warm-room", "a warm transfer in a conference", "room", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
-    _flow("consult", "a consult that begins in a conference", "room", "consult", _CONSULTING, phones=_BOB_MAY),
-    _flow("consult-bridged", "a consult of a bridged call", "bridged", "consult", _CONSULTING, phones=_BOB_MAY),
+    _flow("warm", "a warm transfer of a bridged call", "bridged", "warm", {**_WARM, **_STEPS}, phones=_TARGET_MAY),
+    _flow("warm-room", "a warm transfer in a conference", "room", "warm", {**_WARM, **_STEPS}, phones=_TARGET_MAY),
+    _flow("consult", "a consult that begins in a conference", "room", "consult", _CONSULTING, phones=_TARGET_MAY),
+    _flow("consult-bridged", "a consult of a bridged call", "bridged", "consult", _CONSULTING, phones=_TARGET_MAY),
     _flow("consulting", "agent and target talk in a consult", "room", "", _CONSULTING,
-          then=("consult", f"answer {BOB}"), phones=_BOB_MAY),
+          then=("consult", f"answer {TARGET}"), phones=_TARGET_MAY),
     _flow("swapped", "in a consult the customer is heard, and the target is held", "room", "", _CONSULTING,
-          then=("consult", f"answer {BOB}", "swap"), phones=_BOB_MAY),
+          then=("consult", f"answer {TARGET}", "swap"), phones=_TARGET_MAY),
     _flow("three", "all three talk in a warm transfer", "room", "", {**_WARM, **_STEPS},
-          then=("warm", f"answer {BOB}"), phones=_BOB_MAY),
+          then=("warm", f"answer {TARGET}"), phones=_TARGET_MAY),
     _flow("blind", "a blind transfer of a bridged call", "bridged", "blind", {**_BLIND, **_STEPS}, phones=_AGENT_TOO),
     _flow("blind-room", "a blind transfer out of a conference", "room", "blind", {**_BLIND, **_STEPS},
           phones=_AGENT_TOO),
     _flow("gated", "a blind transfer to a phone that must press 1", "bridged", "blind",
           {**_transfer("blind", "blind", confirm=True), **_STEPS}, phones=_AGENT_TOO),
     _flow("recall", "the target of a blind transfer refuses, and the agent is rung again", "bridged", "blind",
-          {**_BLIND, **_STEPS}, phones={BOB: ("reject",), AGENT: _ANSWERS}),
+          {**_BLIND, **_STEPS}, phones={TARGET: ("reject",), AGENT: _ANSWERS}),
     _flow("several", "two targets ring, and the first takes the call", "room", "blind",
-          _transfer("blind", "blind", to=f"{BOB},{CAROL}"), phones={BOB: ("answer",), CAROL: _ANSWERS}),
+          _transfer("blind", "blind", to=f"{TARGET},{CAROL}"), phones={TARGET: ("answer",), CAROL: _ANSWERS}),
     _flow("several-warm", "two targets of a warm transfer ring", "room", "warm",
-          {**_transfer("warm", "warm", to=f"{BOB},{CAROL}"), **_STEPS}, phones={BOB: ("answer",), CAROL: _ANSWERS}),
+          {**_transfer("warm", "warm", to=f"{TARGET},{CAROL}"), **_STEPS},
+         phones={TARGET: ("answer",), CAROL: _ANSWERS}),
     _flow("fallback", "a blind transfer that fails goes to somebody else", "bridged", "blind", _BLIND,
-          phones={BOB: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback=CAROL)),
+          phones={TARGET: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback=CAROL)),
     _flow("chain", "a blind transfer that fails goes elsewhere, then back to the agent", "bridged", "blind",
-          _BLIND, phones={BOB: ("reject",), CAROL: _ANSWERS, AGENT: _ANSWERS},
+          _BLIND, phones={TARGET: ("reject",), CAROL: _ANSWERS, AGENT: _ANSWERS},
           policy=replace(POLICY, fallback=f"{CAROL},recall")),
     _flow("voicemail", "a blind transfer that fails goes to the voicemail, out of which the call is retrieved",
           "bridged", "blind", {**_BLIND, "retrieve": command(Retrieve, to=CAROL)},
-          phones={BOB: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback="voicemail")),
+          phones={TARGET: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback="voicemail")),
     Flow("inbound-fallback", "no agent takes a bridged call, which goes to another destination, then to the voicemail",
          phones={AGENT: _ANSWERS, CAROL: _ANSWERS}, commands=_END,
          settings={"CONFERRAL_INBOUND_FALLBACK": f"{CAROL},voicemail"}),
@@ -189,7 +188,7 @@ ALL: tuple[Flow, ...] = (
     _flow("hold-limit", "a party is held for too long", "room", "hold customer",
           {name: make for name, make in _OF_PARTIES.items() if "mute" not in name}, policy=LIMITED),
     _flow("consult-limit", "a consult lasts for too long", "room", "", _CONSULTING,
-          then=("consult", f"answer {BOB}"), phones=_BOB_MAY, policy=LIMITED),
+          then=("consult", f"answer {TARGET}"), phones=_TARGET_MAY, policy=LIMITED),
     _flow("mute", "somebody of a bridged call is muted", "bridged", "mute agent", _OF_PARTIES),
     _flow("supervise", "somebody listens in", "room", "whisper", _SUPERVISE, phones={CHIEF: _ANSWERS}),
     _flow("supervised", "somebody helps the agent, who hands over", "room", "blind", {**_SUPERVISE, **_BLIND},
@@ -197,7 +196,7 @@ ALL: tuple[Flow, ...] = (
     _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
     _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
     Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_CONFERENCE, first="consult",
-         commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_BOB_MAY, settings={"CONFERRAL_RECORD": "true"}),
+         commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_TARGET_MAY, settings={"CONFERRAL_RECORD": "true"}),
     Flow("waiting", "a caller waits in a conference for the agent", begins="conference", phones={AGENT: _ANSWERS},
          commands=_END),
     Flow("browser", "a browser calls somebody", begins="client", phones={CUSTOMER: _ANSWERS}, commands=_END),
@@ -220,10 +219,15 @@ RETURNS = tuple(
 )
 
 
-def _variants(suffix: str, about: str, names: Collection[str], **rules: Any) -> tuple[Flow, ...]:
-    """The flows of these names, under other rules of Twilio's."""
+def _variants(suffix: str, about: str, names: Collection[str], **changes: Any) -> tuple[Flow, ...]:
+    """The flows of these names, under other behavior of Twilio's."""
     return tuple(
-        replace(flow, name=f"{flow.name}-{suffix}", about=f"{flow.about}, {about}", rules=replace(flow.rules, **rules))
+        replace(
+            flow,
+            name=f"{flow.name}-{suffix}",
+            about=f"{flow.about}, {about}",
+            behavior=replace(flow.behavior, **changes),
+        )
         for flow in ALL
         if flow.name in names
     )

@@ -101,7 +101,7 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
     legs = {leg.sid: leg for leg in system.exchanges.legs[place.exchange]}
     targets = {party.call_sid for party in session.targets if party.call_sid}
     if agent.call_sid not in legs:
-        return  # he has hung up: then the two shall hear each other, and no callback may have reported it yet
+        return  # the agent has hung up: now the two shall hear each other, and a callback may not have reported it
     heard = legs[customer.call_sid].whom if customer.call_sid in legs else ()
     if not targets.isdisjoint(heard):
         raise BrokenLawError("the customer never hears a consult", f"stage {transfer.stage}")

@@ -19,9 +19,10 @@ from conferral.statemachine.ids import visit_id
 from conferral.statemachine.session import Session
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table
 from tests.model_checking.decision import BrokenLawError, decided
-from tests.model_checking.entry_points import CUSTOMER, NUMBER
+from tests.model_checking.entry_points import NUMBER
 from tests.model_checking.flows import BROWSER, Flow
 from tests.model_checking.moves import FAULTS, Led, Moves
+from tests.support.people import CUSTOMER
 
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
@@ -42,6 +43,8 @@ class Bounds:
     #: Places (count) and seconds of the processor's time after which it is left.
     places_max: int = 20_000_000
     seconds_max: float = 60.0
+    #: Places that are searched however long that takes (count).
+    places_min: int = 0
     #: Broken laws of different kinds after which it is left (count).
     findings_max: int = 1
 
@@ -159,7 +162,8 @@ class Exploration:
         while (at := seen.next()) is not None:
             if count % _AT_A_TIME == 0:
                 explored.seconds = time.process_time() - began_s
-                if explored.seconds > until_s or len(seen) > bounds.places_max:
+                is_late = explored.seconds > until_s and len(seen) > bounds.places_min
+                if is_late or len(seen) > bounds.places_max:
                     break
             count += 1
             led = self.moves.of(seen.place(at))

@@ -87,10 +87,10 @@ class Followed:
 class TwilioStates:
     """States of the exchange by number, and the way from one to the next."""
 
-    def __init__(self, account_sid: str, numbers: tuple[Number, ...], rules: Behavior) -> None:
+    def __init__(self, account_sid: str, numbers: tuple[Number, ...], behavior: Behavior) -> None:
         self.account_sid = account_sid
         self._numbers = numbers
-        self._rules = rules
+        self._behavior = behavior
         self._states: list[bytes] = []
         self.fetches: list[tuple[Fetch, ...]] = []
         #: When something happens by itself, milliseconds from now; None for never.
@@ -105,7 +105,7 @@ class TwilioStates:
         self._later: dict[tuple[int, int], Followed] = {}
         #: What Twilio's debugger would have shown, by code (count).
         self.debugged: dict[int, int] = {}
-        first = TwilioModel(account_sid, behavior=rules)
+        first = TwilioModel(account_sid, behavior=behavior)
         first.now_s = NOW_S
         for number in numbers:
             first.add_number(number)
@@ -156,7 +156,7 @@ class TwilioStates:
         return Followed(self._number_of(visit.exchange, visit.requests), tuple(visit.callbacks))
 
     def _load(self, number: int) -> tuple[TwilioModel, dict[int, Fetch]]:
-        exchange = TwilioModel(self.account_sid, behavior=self._rules)
+        exchange = TwilioModel(self.account_sid, behavior=self._behavior)
         exchange.state = pickle.loads(self._states[number])
         exchange.now_s = NOW_S
         return exchange, {fetch.fetch_id: fetch for fetch in self.fetches[number]}

@@ -9,10 +9,10 @@ from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry, append_dead_letter
+from tests.support.people import CUSTOMER
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
-NUMBER = "+14155550123"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def put_letter(client, number, reason, stream=KEYS.commands, **fields):
 
 async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, letters):
     sid, token = "CA" + "12" * 16, "secret"
-    given = {"type": "transfer", "session": sid, "to": NUMBER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
+    given = {"type": "transfer", "session": sid, "to": CUSTOMER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
     await put_letter(client, 5, "odd", **given, big="x" * 600)
     (letter,) = await letters.newest(50)
     assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
@@ -36,9 +36,9 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert (letter.fields["session"], letter.fields["at"]) == (sid, given["at"])
     assert len(letter.fields["big"]) == 501
     assert "call_token" not in letter.fields
-    assert NUMBER not in repr(letter)
+    assert CUSTOMER not in repr(letter)
     (whole,) = await letters.newest(50, full=True)
-    assert whole.fields["to"] == NUMBER
+    assert whole.fields["to"] == CUSTOMER
 
 
 async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters):
@@ -53,13 +53,18 @@ async def test_command_id_is_shown_whole_whatever_digits_it_has(client, letters)
 async def test_event_is_shown_by_field_and_never_whole(client, letters):
     secret = "a secret"
     event = CallReceived(
-        session_id="s", token="t1", call_sid="CA1", customer_address=NUMBER, agent_address="client:a", call_token=secret
+        session_id="s",
+        token="t1",
+        call_sid="CA1",
+        customer_address=CUSTOMER,
+        agent_address="client:a",
+        call_token=secret,
     )
     fields = event_codec.encode(event)
     await put_letter(client, 1, "odd", **fields)
     await put_letter(client, 2, "odd", **{**fields, "type": "call_of_tomorrow"})
     unknown, known = await letters.newest(50, full=True)
-    assert known.fields["customer_address"] == NUMBER
+    assert known.fields["customer_address"] == CUSTOMER
     for letter in (known, unknown):
         assert letter.fields["session"] == "s"
         assert not {"call_token", event_codec.EVENT} & letter.fields.keys()

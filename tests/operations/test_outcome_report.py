@@ -18,12 +18,12 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.outcome_entries import attempt, outcome, session, transfer
+from tests.support.people import BOB, CUSTOMER
 
 SINCE_MS = 1_800_000_000_000
 UNTIL_MS = SINCE_MS + 86_400_000
 AT_MS = SINCE_MS + 3_600_000
 KEYS = Keys("test", 4)
-BOB, PHONE = "client:bob", "+14155550123"
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def day():
         ),
         transfer(AT_MS, "completed", attempt(BOB, rang_s=3), hold_s="10", consult_s="7.5", answer_s="3.25"),
         transfer(
-            AT_MS, "recalled", attempt(BOB, "no-answer", 30), attempt(PHONE, "no-confirmation", 12), mode="blind",
+            AT_MS, "recalled", attempt(BOB, "no-answer", 30), attempt(CUSTOMER, "no-confirmation", 12), mode="blind",
             reason="no-answer,no-confirmation", landed_on="recall", hold_s="20",
         ),
         transfer(AT_MS, "failed", attempt(BOB, "busy", 0), attempt(BOB, "dial-limit", None), reason="busy"),
@@ -149,7 +149,7 @@ def test_json_has_stable_keys_and_masked_numbers(day):
     data = day.data(full=False)
 
     assert orjson.loads(orjson.dumps(data)) == data
-    assert PHONE not in orjson.dumps(data).decode()
+    assert CUSTOMER not in orjson.dumps(data).decode()
     assert {key: data[key] for key in ("since", "until", "trimmed", "malformed", "calls", "voicemails")} == {
         "since": "2027-01-15T08:00:00+00:00",
         "until": "2027-01-16T08:00:00+00:00",
@@ -176,7 +176,7 @@ def test_json_has_stable_keys_and_masked_numbers(day):
     assert data["failure_reasons"] == {"no-answer,no-confirmation": 1, "busy": 1}
     assert data["end_reasons"] == {"customer-left": 1}
     assert data["minutes"] == {"bridged": 0.5, "conference": 1.0, "participant": 2.5, "held": 0.2, "alone": 0.1}
-    assert day.data(full=True)["rung"][1]["to"] == PHONE
+    assert day.data(full=True)["rung"][1]["to"] == CUSTOMER
 
 
 @each("count, p95_s", [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])

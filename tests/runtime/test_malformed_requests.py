@@ -21,12 +21,13 @@ from conferral.webhooks.server import serve
 from conferral.worker.process import serve_monitoring
 from tests.console import console_helpers as console_kit
 from tests.support import plain_log
+from tests.support.people import CUSTOMER
 from tests.support.ports import free_port
 from tests.webhooks.api import api_helpers as api_kit
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
 
-TOKEN, COOKIE, NUMBER = "t0ken-of-the-api", "c00kie-of-the-console", "+14155550123"
-SECRET = f"{TOKEN} {COOKIE} {NUMBER}"
+TOKEN, COOKIE = "t0ken-of-the-api", "c00kie-of-the-console"
+SECRET = f"{TOKEN} {COOKIE} {CUSTOMER}"
 NOWHERE = "redis://127.0.0.1:1/0"
 HOST = "Host: localhost\r\n"
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -167,7 +168,7 @@ async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(serv
     finally:
         plain_log.configure()
     written = stream.getvalue() + "".join(capfd.readouterr())
-    for secret in (TOKEN, COOKIE, NUMBER[1:], api_kit.TOKEN):
+    for secret in (TOKEN, COOKIE, CUSTOMER[1:], api_kit.TOKEN):
         assert secret not in written
     refused = sum(b" 400 " in answer for answer in answers)
     assert refused > 10
@@ -196,4 +197,4 @@ def test_library_that_logs_is_named_and_not_quoted(name: str) -> None:
     )  # fmt: skip
     assert (warned["event"], warned["level"], warned["library"]) == ("library_logged", "warning", name)
     assert warned["where"].startswith("test_malformed_requests.py:")
-    assert not any(secret in stream.getvalue() for secret in (TOKEN, COOKIE, NUMBER[1:]))
+    assert not any(secret in stream.getvalue() for secret in (TOKEN, COOKIE, CUSTOMER[1:]))

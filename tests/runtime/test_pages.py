@@ -26,8 +26,8 @@ VENDORED = SHARED_FOLDER / "vendor"
 #: Everything that a page of ours may be served with.
 STATIC = [
     folder
-    for conference in ("runtime/web", "console", "sandbox")
-    if (folder := ROOT / "conferral" / conference / "static").is_dir()
+    for package in ("runtime/web", "console", "sandbox")
+    if (folder := ROOT / "conferral" / package / "static").is_dir()
 ]
 OURS = [
     path for folder in STATIC for path in sorted(folder.rglob("*")) if path.is_file() and "vendor" not in path.parts

@@ -25,11 +25,11 @@ from conferral.sandbox.model.messages import (
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.support import foreign_calls
+from tests.support.people import CUSTOMER as CUSTOMER
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32
 BUSINESS = "+15550100"
-CUSTOMER = "+14155550123"
 EVENTS = "initiated ringing answered completed"
 
 
@@ -44,8 +44,8 @@ def conference_twiml(attributes: str = "", name: str = "room", dial: str = f'act
 
 
 class ModelScenario:
-    def __init__(self, rules: Behavior | None = None) -> None:
-        self.exchange = TwilioModel(ACCOUNT_SID, behavior=rules)
+    def __init__(self, behavior: Behavior | None = None) -> None:
+        self.exchange = TwilioModel(ACCOUNT_SID, behavior=behavior)
         self.exchange.add_number(Number(BUSINESS, f"{APP}/voice", status_callback=f"{APP}/status"))
         self.now_s = 1_000.0
         self.fetches: list[FetchRequest] = []

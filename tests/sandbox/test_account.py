@@ -17,8 +17,7 @@ from conferral.sandbox.model.formats import make_sid
 from conferral.sandbox.model.rest import account_routes
 from conferral.sandbox.model.state import Number, State
 from tests.sandbox.model_scenario import BUSINESS
-
-OTHER = "+14155550123"
+from tests.support.people import CUSTOMER
 
 
 def properties_of(instance: type) -> set[str]:
@@ -36,10 +35,12 @@ def test_resources_have_only_properties_that_twilio_describes(sandbox: Sandbox) 
 
 
 async def test_verified_caller_ids_and_sip_domains_are_readable(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.add_number(OTHER, voice_url="", origin="verified")
+    sandbox.add_number(CUSTOMER, voice_url="", origin="verified")
     domain = sandbox.add_number("acme.sip.twilio.com", voice_url="http://127.0.0.1:9", byoc_trunk_sid="BY" + "1" * 32)
-    assert [one.phone_number for one in await twilio.outgoing_caller_ids.list_async(phone_number=OTHER)] == [OTHER]
-    assert not await twilio.incoming_phone_numbers.list_async(phone_number=OTHER)
+    assert [one.phone_number for one in await twilio.outgoing_caller_ids.list_async(phone_number=CUSTOMER)] == [
+        CUSTOMER
+    ]
+    assert not await twilio.incoming_phone_numbers.list_async(phone_number=CUSTOMER)
     fetched = await twilio.api.v2010.account.sip.domains(make_sid("SD", domain.number, 0)).fetch_async()
     assert (fetched.domain_name, fetched.byoc_trunk_sid) == ("acme.sip.twilio.com", "BY" + "1" * 32)
     with pytest.raises(TwilioRestException) as unknown:
@@ -68,10 +69,10 @@ async def test_form_in_a_charset_that_no_one_knows_is_read_as_utf_8(api: aiohttp
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        ({}, [BUSINESS, OTHER]),
+        ({}, [BUSINESS, CUSTOMER]),
         ({"phone_number": BUSINESS}, [BUSINESS]),
         ({"phone_number": "555010"}, [BUSINESS]),
-        ({"phone_number": "+1*15555*123"}, [OTHER]),
+        ({"phone_number": "+1*15555*123"}, [CUSTOMER]),
         ({"phone_number": "+15550199"}, []),
     ],
 )
@@ -79,9 +80,9 @@ async def test_numbers_are_listed_by_a_part_of_them(
     sandbox: Sandbox, twilio: Client, wanted: dict[str, str], found: list[str]
 ) -> None:
     voice = {"voice_url": "https://calls.example/voice", "voice_method": "GET"}
-    sandbox.add_number(OTHER, **voice)
+    sandbox.add_number(CUSTOMER, **voice)
     sandbox.add_application("AP" + "1" * 32, voice_url="https://calls.example/client")
     listed = await twilio.incoming_phone_numbers.list_async(**wanted)
     assert [one.phone_number for one in listed] == found
-    others = [{name: getattr(one, name) for name in voice} for one in listed if one.phone_number == OTHER]
-    assert others == [voice] * found.count(OTHER)
+    others = [{name: getattr(one, name) for name in voice} for one in listed if one.phone_number == CUSTOMER]
+    assert others == [voice] * found.count(CUSTOMER)

@@ -15,9 +15,9 @@ END, ANNOUNCE = ("Status", "completed"), ("AnnounceUrl", f"{APP}/announce")
 ADD = (("To", "client:carol"), ("From", BUSINESS))
 
 
-def waiting(rules: Behavior | None = None) -> tuple[ModelScenario, str, str]:
+def waiting(behavior: Behavior | None = None) -> tuple[ModelScenario, str, str]:
     """A caller who waits alone: the story, the conference's path, the caller's."""
-    story = ModelScenario(rules)
+    story = ModelScenario(behavior)
     customer = story.member(WAITS)
     conference = f"/Conferences/{story.conference()}"
     return story, conference, f"{conference}/Participants/{customer}"

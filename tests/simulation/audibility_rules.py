@@ -13,9 +13,9 @@ Record = Mapping[bytes, bytes]
 class AudibilityRules:
     """One who must not be heard."""
 
-    #: SID of his call.
+    #: SID of the party's call.
     speaker: str
-    #: SIDs of those who must not hear him; None for everyone.
+    #: SIDs of those who must not hear the party; None for everyone.
     listeners: frozenset[str] | None
     #: SIDs of those who may all the same.
     but_for: frozenset[str] = frozenset()
@@ -24,7 +24,7 @@ class AudibilityRules:
     why: str = ""
 
     def forbids(self, listener: str) -> bool:
-        """Whether this one must not hear him."""
+        """Whether this one must not hear the party."""
         return (self.listeners is None or listener in self.listeners) and listener not in {self.speaker, *self.but_for}
 
 
@@ -35,7 +35,7 @@ class Supervision:
     call_sid: str
     #: Modes that were ever asked for.
     modes: set[str]
-    #: SIDs of the agents whom he may have coached.
+    #: SIDs of the agents whom the supervisor may have coached.
     coached: set[str]
 
 
@@ -67,13 +67,13 @@ def note_supervision(record: Record, before: Supervision | None) -> Supervision 
 
 
 def supervised(record: Record, known: Supervision | None) -> list[AudibilityRules]:
-    """A supervisor: monitoring he is heard by no one, whispering by the agent alone.
+    """A supervisor who monitors is heard by no one; one who whispers, by the agent alone.
 
-    He comes in muted. So until another mode is requested they are never heard, whatever is lost or killed. Once
-    one was, what Twilio has confirmed counts: until then he may be heard as before.
+    Supervisors come in muted. So until another mode is requested they are never heard, whatever is lost or killed. Once
+    one was, what Twilio has confirmed counts: until then they may be heard as before.
 
-    When the agent to whom he whispers hangs up by himself, no one can mute him before. What Twilio does then is not
-    documented; its model here supposes the worst, that all hear him until he is muted.
+    When the agent to whom they whisper hangs up, no one can mute them before. What Twilio does then is not documented;
+    its model here supposes the worst, that all hear them until they are muted.
     """
     if known is None:
         return []
@@ -82,7 +82,7 @@ def supervised(record: Record, known: Supervision | None) -> list[AudibilityRule
     agents = frozenset(known.coached)
     coaches = _text(record, b"party.supervisor.coaches")
     if known.modes <= {"monitor", "whisper"}:
-        coached = frozenset({coaches}) if coaches else _agents_he_may_coach(record, known)
+        coached = frozenset({coaches}) if coaches else _agents_who_may_be_coached(record, known)
         return [AudibilityRules(known.call_sid, None, agents, while_live=coached, why="whispering")]
     wanted = _text(record, b"party.supervisor.supervises")
     is_settled = (
@@ -97,7 +97,7 @@ def supervised(record: Record, known: Supervision | None) -> list[AudibilityRule
     return []
 
 
-def _agents_he_may_coach(record: Record, known: Supervision) -> frozenset[str]:
+def _agents_who_may_be_coached(record: Record, known: Supervision) -> frozenset[str]:
     """SIDs of the agent, and of former agents who left by themselves, while the next whisper is being requested."""
     agent = _text(record, b"party.agent.call_sid")
     if not _text(record, b"party.supervisor.pending_update"):

@@ -66,7 +66,7 @@ class WatchedHearing(Audibility):
     presences: Presences
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
-        """See `Hearing.note`."""
+        """Note what was heard and who was present, and return the legs that changed."""
         sids = sorted(touched)
         self.presences.note(state, sids, now_s)
         legs = super().update(state, sids, now_s)

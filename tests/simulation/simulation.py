@@ -37,12 +37,12 @@ from tests.simulation.world_settings import world_settings
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 from tests.support.local_system import NUMBER
+from tests.support.people import SALES
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000
 PUBLIC_URL = "https://conferral.example.com"
 #: The number whose calls begin in a conference, and the application of browsers.
-CONFERENCE_NUMBER = "+14155550101"
 APPLICATION = "AP" + "0" * 32
 #: How long everything may take to come to an end once everyone has hung up, seconds.
 ENDING_MAX_S = 1_800.0
@@ -120,12 +120,12 @@ class Simulation:
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
-            rules=either_way(plan.chance("either way")),
+            behavior=either_way(plan.chance("either way")),
             script_of=lambda address: random_people.phone_script(address, phones, plan.talk_s, plan.talk_max_s),
         )
         self._voicemail = plan.chance("voicemail")
         self.twilio.moved_to_voicemail = lambda call_sid: loop.create_task(self._leave_message(call_sid))
-        for number, path in ((NUMBER, "inbound"), (CONFERENCE_NUMBER, "conference")):
+        for number, path in ((NUMBER, "inbound"), (SALES, "conference")):
             self.twilio.add_number(
                 number,
                 voice_url=f"{PUBLIC_URL}/voice/{path}",
@@ -360,7 +360,7 @@ class Simulation:
             call_in = InboundCall(f"client:caller{number}", APPLICATION, tuple(sent.items()))
             sid = self.twilio.apply(call_in).call_sid
             return named or sid, sid
-        to = CONFERENCE_NUMBER if kind == "room" else NUMBER
+        to = SALES if kind == "room" else NUMBER
         url = f"{PUBLIC_URL}/voice/handoff?{urlencode(random_people.handoff(chance))}" if kind == "handoff" else ""
         sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to, url=url)).call_sid
         return sid, sid

@@ -21,7 +21,7 @@ from tests.simulation.report import describe
 from tests.support.strange_errors import ANY_ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OURS = tuple(f"{ROOT / 'conferral' / conference}/" for conference in ("worker", "webhooks", "storage", "telephony"))
+OURS = tuple(f"{ROOT / 'conferral' / package}/" for package in ("worker", "webhooks", "storage", "telephony"))
 #: How often each place fails (count).
 TIMES = 3
 #: What is at fault is what was sent, or Redis's own refusal: no connection has broken.

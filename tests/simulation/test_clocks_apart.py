@@ -12,8 +12,8 @@ from tests.simulation.simulation import Simulation
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.each import each
 from tests.support.local_system import NUMBER
+from tests.support.people import BOB
 
-BUSY = "client:bob"
 #: By how much a clock is ahead, seconds.
 APART_S = (0.0, 1.0, -1.0, 3.0, -3.0, 3_600.0, -3_600.0)
 #: Twilio's callbacks are so late, seconds: the session learns of the dial's end from a search alone.
@@ -24,7 +24,7 @@ STALE = 2
 
 def script_of(address: str) -> PhoneScript:
     """Bob is busy; everyone else answers."""
-    return PhoneScript(answer_after_s=0.0, outcome="busy" if address == BUSY else "answer")
+    return PhoneScript(answer_after_s=0.0, outcome="busy" if address == BOB else "answer")
 
 
 async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, str, int]:
@@ -48,13 +48,13 @@ async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, 
     await outcome_of("c0")
     world.twilio.faults.callback_delay_s = (LATE_S, LATE_S)
     world.twilio.faults.next_rest("POST", "/Conferences/*/Participants.json", status=503, moment="after")
-    await world.give({"type": "transfer", "mode": "warm", "to": BUSY, "session": caller}, plan.chance("commands"))
+    await world.give({"type": "transfer", "mode": "warm", "to": BOB, "session": caller}, plan.chance("commands"))
     outcome = await outcome_of("c1")
     await asyncio.sleep(LATE_S + 3.0)
     entries = await world.client.xrange(world.keys.log(caller))
     stale = sum(fields[b"event"] == b"participant_changed" and fields[b"outcome"] == b"stale" for _, fields in entries)
     return (
-        len(world.twilio.phone(BUSY).call_sids),
+        len(world.twilio.phone(BOB).call_sids),
         f"{outcome[b'status'].decode()} {outcome[b'reason'].decode()}",
         stale,
     )

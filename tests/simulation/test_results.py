@@ -5,16 +5,16 @@ import json
 from conferral.sandbox.model.state import Call
 from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.support.each import each
+from tests.support.people import ALICE
 
 CUSTOMER, AGENT = "CA1", "CA2"
-TO = "client:alice"
 
 
 def call(sid, direction="outbound-dial", **given):
     parent = CUSTOMER if sid == AGENT else ""
     times = {"created_at_s": 0.0, "updated_at_s": 0.0}
     return Call(
-        sid, "+14155550123", TO, direction, given.pop("status", "completed"), parent_sid=parent, **times, **given
+        sid, "+14155550123", ALICE, direction, given.pop("status", "completed"), parent_sid=parent, **times, **given
     )
 
 
@@ -80,5 +80,5 @@ def test_end_reason_names_who_left_first_by_the_model(reason, known, verdict):
     ("answered", {}, talks(9.0), False),
 ])  # fmt: skip
 def test_attempts_end_as_the_model_says(result, hung_up_s, agent, is_wrong):
-    history = json.dumps({"attempts": [{"party": "agent", "to": TO, "result": result}]})
+    history = json.dumps({"attempts": [{"party": "agent", "to": ALICE, "result": result}]})
     assert bool([*wrong_attempts({"history": history}, seen(hung_up_s, ended("agent"), agent=agent))]) is is_wrong

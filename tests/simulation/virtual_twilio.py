@@ -74,7 +74,7 @@ class VirtualTwilio(SandboxRuntime):
         seed: str,
         chance: Random,
         faults: Faults | None = None,
-        rules: Behavior | None = None,
+        behavior: Behavior | None = None,
         script_of: Callable[[str], PhoneScript] | None = None,
     ) -> None:
         """Binds what is needed.
@@ -86,7 +86,7 @@ class VirtualTwilio(SandboxRuntime):
             seed: Of SIDs.
             chance: Of travelling times.
             faults: What goes wrong, and how often.
-            rules: Of the exchange.
+            behavior: Of the exchange.
             script_of: What the phone of an address does when it is dialed once more.
         """
         self.loop = loop
@@ -94,7 +94,7 @@ class VirtualTwilio(SandboxRuntime):
         self._begin_s = epoch_s
         self.chance = chance
         self.script_of = script_of
-        super().__init__(seed=seed, faults=faults or Faults(), behavior=rules)
+        super().__init__(seed=seed, faults=faults or Faults(), behavior=behavior)
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]

@@ -17,10 +17,10 @@ from conferral.storage.connection.cluster import ClusterClient
 from tests.flows.command_channels import TOKEN, api_of
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
+from tests.support.people import BOB
 from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
-TARGET = "client:bob"
 
 
 #: Well above what it takes to go on: a request that waits for the silent node is given up after 2 s.
@@ -37,7 +37,7 @@ def running(redis_program: Path) -> Iterator[ClusterServers]:
 async def system(running: ClusterServers) -> AsyncIterator[LocalSystem]:
     running.reset()
     async with LocalSystem(running.url, workers=2, CONFERRAL_PARTITIONS=64, CONFERRAL_API_TOKEN=TOKEN) as system:
-        system.answered_by(TARGET)
+        system.answered_by(BOB)
         yield system
 
 
@@ -70,7 +70,7 @@ async def test_commands_of_operators_work_on_a_cluster(system) -> None:
 
         await system.eventually(all_run, "the heartbeats, which a busy machine delays")
         await answered("convert", caller.sid)
-        await answered("transfer", caller.sid, "--to", TARGET, "--mode", "warm")
+        await answered("transfer", caller.sid, "--to", BOB, "--mode", "warm")
         assert [one["id"] for one in await answered("sessions")] == [caller.sid]
         assert (await answered("show", caller.sid))["state"] == "transferring"
         await answered("end", caller.sid, "--yes")

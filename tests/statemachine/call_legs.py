@@ -68,16 +68,16 @@ class Legs(dict[str, Leg]):
         self._dials = 0
 
     def dial(self, effect: Dial, label: str) -> None:
-        """Someone is dialed, who has a call of his own from here on."""
+        """Someone is dialed, and has a call of their own from here on."""
         self._dials += 1
-        self._make_conference(effect.party)
+        self._keep_former(effect.party)
         call_sid = f"CA{self._dials:032x}"
         gated = isinstance(effect, CreateCall)
         self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
 
-    def _make_conference(self, name: str) -> None:
+    def _keep_former(self, name: str) -> None:
         if name in self:
-            self._make_conference(f"former {name}")
+            self._keep_former(f"former {name}")
             self[f"former {name}"] = self[name]
 
 

@@ -22,10 +22,11 @@ from conferral.statemachine.events import (
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import CONFERENCE, CUSTOMER_CALL
-from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_NUMBER, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CUSTOMER, Scenario
 from tests.statemachine.transfer_scenarios import conferenced
+from tests.support.people import CHIEF, LAWYER
 
-LAWYER, CHIEF, CHIEF_TOO = "client:lawyer", "client:chief", "client:chief-too"
+CHIEF_TOO = "client:chief-too"
 RECORDING, OTHER_RECORDING = "RE" + "1" * 32, "RE" + "2" * 32
 
 
@@ -149,14 +150,6 @@ def ordering(begin: Callable[..., Scenario] = conferenced, *args: Any, **given: 
     return cast("Orders", story)
 
 
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    """The last event, a command, was refused for this reason, and nothing follows from it."""
-    assert story.last.outcome == "refused"
-    assert story.last.effects == ()
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
-
-
 def added(policy: Policy | None = None) -> Orders:
     """Customer, agent and lawyer talk; no one's leaving ends the conference."""
     story = ordering(conferenced, policy).add().expect("conferenced", "unflag customer", "unflag agent")
@@ -181,7 +174,7 @@ def recorded(record: str, policy: Policy | None = None) -> Orders:
     story = Orders(policy)
     story.take(
         CallReceived(
-            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER,
             agent_address=ALICE, attributes=ConferenceAttributes(record=record),
         )
     )  # fmt: skip

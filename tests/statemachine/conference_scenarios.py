@@ -7,7 +7,7 @@ from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import Leg
-from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
+from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
 SECOND_CALL = "CA" + "5" * 32
@@ -23,7 +23,7 @@ class ConferenceScenario(Scenario):
     def calls_from_browser(self, leg: str = "agent", **given: Any) -> "ConferenceScenario":
         call_sid = self.legs[leg].call_sid
         event = ClientCallReceived(
-            **self.common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER_NUMBER
+            **self.common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER
         )
         return cast("ConferenceScenario", self.take(event))
 
@@ -54,7 +54,7 @@ class ConferenceScenario(Scenario):
     # ---- the next agent of a bridge ------------------------------------------------------------------------------
 
     def next_agent(self) -> "ConferenceScenario":
-        """The action's document rings the next agent, who has a call of his own."""
+        """The action's document rings the next agent, who has a call of their own."""
         former = self.legs["agent"]
         self.legs["former agent"] = former
         self.legs["agent"] = Leg(SECOND_CALL, "agent", "agent-1")
@@ -100,7 +100,7 @@ def received_with_survey() -> ConferenceScenario:
 
 
 def browser(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
-    """A browser user waits in a conference with ring-back, and whom he calls has just been dialed."""
+    """A browser user waits in a conference with ring-back, and the customer has just been dialed."""
     story = ConferenceScenario(policy, session_id=CLIENT_SESSION).calls_from_browser(**given)
     story.expect("conferenced", phase="ringing").expect_timers("opening").joins("agent")
     return as_conference(story.expect("conferenced", "dial customer", phase="ringing").expect_timers())

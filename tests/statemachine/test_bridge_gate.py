@@ -3,13 +3,12 @@
 from conferral.statemachine.events import Add, CallsOverdue, GateDecided, Hold
 from conferral.statemachine.parts import DialOptions
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CAROL, Scenario
-
-PHONE = "+14155550188"
+from tests.support.people import AGENT_PHONE
 
 
 def asked(**given) -> Scenario:
     """The agent has answered, and hears what to press."""
-    given = {"agent_address": PHONE, "options": DialOptions(confirm=True)} | given
+    given = {"agent_address": AGENT_PHONE, "options": DialOptions(confirm=True)} | given
     story = Scenario().comes_in(**given).call("agent", "ringing").call("agent", "in-progress")
     return story.expect("bridged", phase="ringing")
 

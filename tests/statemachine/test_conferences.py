@@ -92,7 +92,7 @@ def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
 
 
 def lost():
-    """The conference in which the caller waited is over, and he has not come into another."""
+    """The conference in which the caller waited is over, and the caller has not come into another."""
     story = waiting().placed("agent").conference_ends().expect("conferenced", "hang up agent")
     return story.call("agent", "canceled").expect("conferenced").expect_timers("opening")
 
@@ -144,7 +144,7 @@ def with_survey():
 
 @pytest.mark.parametrize("outcome", ["refused", "unknown"])
 def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
-    """The end of the conference leads him on by his action, should Twilio not have taken the request."""
+    """The end of the conference leads the caller on by the action, should Twilio not have taken the request."""
     story = with_survey().leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
     effect_id = story.last.effects[0].effect_id
     if outcome == "refused":

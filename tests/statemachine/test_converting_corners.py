@@ -1,7 +1,7 @@
 """Rare events while both are moved into the conference."""
 
 from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
-from tests.statemachine.command_scenarios import Orders, ordering, refused_because
+from tests.statemachine.command_scenarios import Orders, ordering
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
@@ -71,7 +71,7 @@ def test_guest_is_removed_while_the_two_are_on_their_way():
 
 def test_recording_is_neither_started_nor_resumed_while_it_runs():
     story = ordering(Scenario().answered).record("start").recorded().convert()
-    refused_because(story.record("start", "again"), "again", "already recording")
+    story.record("start", "again").expect_refused("again", "already recording")
     story.record("resume").expect("converting").expect_command("record-resume", "done")
 
 
@@ -131,7 +131,7 @@ def test_agent_who_will_be_released_is_not_released_again(command):
     """The second command would fail the first, which is carried out."""
     story = converting().transfer("warm").complete()
     story = story.complete("late") if command == "complete" else story.remove("agent", "late")
-    refused_because(story.expect("converting"), "late", "complete is still in progress")
+    story.expect("converting").expect_refused("late", "complete is still in progress")
     story.expect_command("complete-1", "accepted")
     assert "complete" not in story.reports["late"][0][1].partition("allowed now:")[2]
 

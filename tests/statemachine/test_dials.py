@@ -16,6 +16,7 @@ from tests.statemachine.conference_scenarios import (
 )
 from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
+from tests.support.people import AGENT_PHONE
 
 DAN = "+14155550199"
 
@@ -184,12 +185,11 @@ def test_attempt_of_an_agent_who_declined_says_so_although_the_action_came_first
     assert [one.result for one in story.session.history.attempts] == ["rejected", ""]
 
 
-PHONE = "+14155550188"
 REFUSED = {"call_status": "ringing", "failed_with_callers_number": True}
 
 
 def phone_rings(*others):
-    return as_conference(Scenario().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
+    return as_conference(Scenario().comes_in(agent_address=AGENT_PHONE, other_agents=others)).call("agent", "initiated")
 
 
 def test_agent_whose_second_dial_fails_too_is_given_up():

@@ -12,8 +12,8 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
-from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, refused_because, supervised
-from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
+from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER, CUSTOMER_CALL, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, ringing, talking
 from tests.support.each import each
 
@@ -29,7 +29,7 @@ def test_gated_dial_that_is_found_continues():
 
 def test_customers_number_is_shown_and_ours_where_twilio_refuses_that():
     story = ordering(policy=Policy(shows_customer_number=True), call_token="token").add().confirms("customer", "agent")
-    assert story.last.effects[0].caller_id == CUSTOMER_NUMBER
+    assert story.last.effects[0].caller_id == CUSTOMER
     story.refused("lawyer").expect("conferenced", "dial lawyer")
     assert story.last.effects[0].caller_id == ""
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
@@ -40,7 +40,7 @@ def small() -> Orders:
     story = Orders()
     story.take(
         CallReceived(
-            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER,
             agent_address=ALICE, attributes=ConferenceAttributes(max_participants=3),
         )
     )  # fmt: skip
@@ -49,9 +49,9 @@ def small() -> Orders:
 
 def test_no_one_is_added_to_a_full_conference():
     story = small().add().add("expert", "late")
-    refused_because(story, "late", "the conference is full")
+    story.expect_refused("late", "the conference is full")
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer").add("expert", "later")
-    refused_because(story, "later", "the conference is full")
+    story.expect_refused("later", "the conference is full")
     story.placed("lawyer").call("lawyer", "busy").add("expert", "at-last").expect_command("at-last", "accepted")
 
 
@@ -70,7 +70,7 @@ BOTH = ("customer", "agent")
 @pytest.mark.parametrize("command", ["mute", "unmute"])
 def test_supervisor_is_heard_according_to_the_mode(command, begin):
     story = getattr(supervised("monitor", begin), command)("supervisor", "late")
-    refused_because(story, "late", "not for a supervisor: use the modes of supervise")
+    story.expect_refused("late", "not for a supervisor: use the modes of supervise")
 
 
 @each("begin, commands, parties", [
@@ -83,14 +83,14 @@ def test_command_about_an_unknown_party_is_refused_and_names_those_that_there_ar
     for command in commands.split():
         story = ordering(begin)
         before = story.session
-        refused_because(getattr(story, command)("lawyer", "late"), "late", f"no such party; parties: {parties}")
+        getattr(story, command)("lawyer", "late").expect_refused("late", f"no such party; parties: {parties}")
         assert (story.session.state, story.session.timers) == (before.state, before.timers)
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
 def test_ringing_party_is_not_in_the_conference(command):
     story = ordering().add().confirms(*BOTH).placed("lawyer").call("lawyer", "ringing")
-    refused_because(getattr(story, command)("lawyer", "late"), "late", "the party is not in the conference")
+    getattr(story, command)("lawyer", "late").expect_refused("late", "the party is not in the conference")
 
 
 def test_ringing_agent_is_hung_up_once_the_call_is_known():
@@ -158,8 +158,9 @@ def test_whisper_to_an_agent_who_is_being_called_back_says_so():
 def test_no_one_whispers_to_an_agent_on_hold(confirmed):
     """Twilio refuses it (16027)."""
     story = ordering().hold("agent")
-    refused_because((story.confirms("agent") if confirmed else story).supervise("whisper"), "supervise-1",
-                    "the agent is on hold")  # fmt: skip
+    (story.confirms("agent") if confirmed else story).supervise("whisper").expect_refused(
+        "supervise-1", "the agent is on hold"
+    )
     story.supervise("monitor", "listens").expect_command("listens", "accepted")
 
 
@@ -167,9 +168,9 @@ def test_no_one_whispers_to_an_agent_on_hold(confirmed):
 def test_supervisor_who_is_being_hung_up_is_waited_for(begin):
     """No mode that is requested now would last, and no one else is dialed."""
     story = supervised(begin=begin).remove("supervisor").supervise("barge", "late")
-    refused_because(story, "late", "another supervisor is on the call, or still leaving")
-    refused_because(
-        story.supervise(command_id="too", to=CHIEF_TOO), "too", "another supervisor is on the call, or still leaving"
+    story.expect_refused("late", "another supervisor is on the call, or still leaving")
+    story.supervise(command_id="too", to=CHIEF_TOO).expect_refused(
+        "too", "another supervisor is on the call, or still leaving"
     )
     story.leaves("supervisor").supervise("barge", "later").expect_command("later", "accepted")
 
@@ -177,9 +178,9 @@ def test_supervisor_who_is_being_hung_up_is_waited_for(begin):
 def test_supervisor_about_to_be_dialed_is_waited_for():
     why = "a supervisor is still being dialed"
     story = ordering().supervise().supervise("barge", "late")
-    refused_because(story, "late", why)
+    story.expect_refused("late", why)
     story = ordering(lambda: conferenced().transfer("warm")).supervise().expect("transferring", "unflag customer")
-    refused_because(story.supervise("barge", "late").expect("transferring"), "late", why)
+    story.supervise("barge", "late").expect("transferring").expect_refused("late", why)
     story.confirms("customer", "agent").expect("transferring", "dial target", "dial supervisor")
 
 

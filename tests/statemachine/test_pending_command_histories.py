@@ -11,8 +11,6 @@ from conferral.statemachine.guards.waiting_party import present_parties, someone
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, State, SuperviseMode
 from tests.statemachine.command_scenarios import (
-    CHIEF,
-    LAWYER,
     OTHER_RECORDING,
     RECORDING,
     Orders,
@@ -27,6 +25,7 @@ from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.test_grid import MOVES as OTHER_MOVES
 from tests.statemachine.test_grid import History, check
 from tests.statemachine.transfer_scenarios import talking
+from tests.support.people import CHIEF, LAWYER
 
 BEGINNINGS = {
     "bridged": lambda: ordering(Scenario().answered),

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import RecordingChanged, Remove
-from tests.statemachine.command_scenarios import RECORDING, ordering, recorded, refused_because
+from tests.statemachine.command_scenarios import RECORDING, ordering, recorded
 from tests.statemachine.scenario import BOB, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, dialing
 
@@ -23,7 +23,7 @@ def test_late_message_of_an_earlier_visit_is_reported(is_converting):
 @pytest.mark.parametrize("is_converting", [False, True])
 def test_transfer_with_the_agent_takes_no_fallback(is_converting):
     story = ordering(Scenario().answered().convert) if is_converting else ordering(conferenced)
-    refused_because(story.transfer("warm", BOB, fallback="end"), "transfer-1", NO_FALLBACK)
+    story.transfer("warm", BOB, fallback="end").expect_refused("transfer-1", NO_FALLBACK)
 
 
 def test_removed_target_cancels_the_transfer():
@@ -32,7 +32,7 @@ def test_removed_target_cancels_the_transfer():
 
 
 def test_recording_that_does_not_run_is_not_stopped_during_a_transfer():
-    refused_because(ordering(dialing, "warm").record("stop"), "record-stop", "not recording")
+    ordering(dialing, "warm").record("stop").expect_refused("record-stop", "not recording")
 
 
 def test_recording_of_the_conference_that_has_failed_is_not_started_during_a_transfer():
@@ -40,4 +40,4 @@ def test_recording_of_the_conference_that_has_failed_is_not_started_during_a_tra
     story.transfer("warm", BOB)
     assert story.session.state == "transferring"
     why = "the conference's recording was stopped and can't be restarted"
-    refused_because(story.record("start"), "record-start", why)
+    story.record("start").expect_refused("record-start", why)

@@ -10,7 +10,6 @@ from tests.statemachine.command_scenarios import (
     ordering,
     recorded,
     recorded_conference,
-    refused_because,
 )
 from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking
@@ -35,7 +34,7 @@ def test_record_command_of_unknown_outcome_fails(action):
 
 def test_recording_that_is_gone_is_over():
     story = running().record("pause").not_recorded(gone=True).expect_recording("completed")
-    refused_because(story.record("stop"), "record-stop", "not recording")
+    story.record("stop").expect_refused("record-stop", "not recording")
 
 
 @pytest.mark.parametrize("begin", [
@@ -43,7 +42,7 @@ def test_recording_that_is_gone_is_over():
 ], ids=["bridged", "converting", "conferenced", "transferring"])  # fmt: skip
 def test_recording_is_not_changed_while_another_change_is_under_way(begin):
     story = ordering(begin).record("start").record("stop", "late")
-    refused_because(story, "late", "another change to the recording is in progress")
+    story.expect_refused("late", "another change to the recording is in progress")
     story.recorded().expect_command("record-start", "accepted", "done").expect_recording("in-progress")
     story.record("stop", "again").recorded().expect_command("again", "accepted", "done").expect_recording("stopped")
 
@@ -105,7 +104,7 @@ def test_recording_cannot_be_resumed_in_a_consult(begin):
         story.recorded()
     story.confirms("customer").expect("transferring", "dial target")
     why = "agent and target are talking without the customer"
-    refused_because(story.takes_part("target").record("resume"), "record-resume", why)
+    story.takes_part("target").record("resume").expect_refused("record-resume", why)
 
 
 def test_recording_of_the_customers_call_is_resumed_in_a_consult():

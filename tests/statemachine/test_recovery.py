@@ -14,7 +14,7 @@ from tests.statemachine.conference_scenarios import (
     retrieving,
     waiting,
 )
-from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE, Scenario
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound, talking
 
 
@@ -23,7 +23,7 @@ def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[st
     participants = []
     for name in names:
         leg = story.legs[name]
-        values = {"label": leg.label, "address": CUSTOMER_NUMBER if name == "customer" else ALICE}
+        values = {"label": leg.label, "address": CUSTOMER if name == "customer" else ALICE}
         values |= {"came_in": name == "customer"} | changes.get(name, {})
         participants.append(ParticipantFound(call_sid=leg.call_sid, **values))
     event = ConferenceFound(

@@ -28,7 +28,7 @@ def test_moving_customer_is_not_moved_again_after_an_early_read():
 
 @pytest.mark.parametrize(("elapsed_ms", "is_gone"), [(0, False), (9_999, False), (10_000, True)])
 def test_customer_leaving_within_ten_seconds_of_our_second_move_is_waited_for(elapsed_ms, is_gone):
-    """His action had let him in late, just when he was moved once more."""
+    """The customer's action had let them in late, just when they were moved once more."""
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer")
     (move,) = story.last.effects

@@ -24,7 +24,7 @@ def test_swap_whose_hold_is_confirmed_too_late_is_undone():
 
 @pytest.mark.parametrize("step, expected", [("swap", "target"), ("complete", ""), ("cancel", "")])
 def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
-    """His `<Dial>` is over and he can't be unheld; what became of his call is asked."""
+    """The customer's `<Dial>` is over and they can't be unheld; what became of their call is read."""
     story = talking("consult").dial_ends("completed", dial="conference").expect("transferring")
     getattr(story, step)()
     if step == "cancel":

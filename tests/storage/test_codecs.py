@@ -53,9 +53,9 @@ from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, CorruptHashE
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, int_of, to_iso
 from conferral.storage.partition.session_store import SessionChange
 from tests.support.each import each
+from tests.support.people import CUSTOMER
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
-NUMBER = "+14155550123"
 WORD = st.text("abcXYZ019-_", min_size=1, max_size=12)
 MS = st.integers(0, 4_000_000_000_000)
 WORDS = (State, Phase, PartyStatus, TransferMode, TransferStatus, TransferStage, WaitAudio, SessionMode, Opening)
@@ -141,7 +141,7 @@ def test_automatic_table_rows_are_never_stored():
     ({"type": "convert"}, "missing field event"),
     ({"type": "convert", "event": "{"}, "invalid field event"),
     ({"type": "convert", "event": "{}"}, "invalid field event"),
-    ({"type": "convert", "event": f'{{"session_id":"{NUMBER}","token":5}}'}, "invalid field event"),
+    ({"type": "convert", "event": f'{{"session_id":"{CUSTOMER}","token":5}}'}, "invalid field event"),
     ({"type": "dance", "event": "{}"}, "unknown type"),
 ])  # fmt: skip
 def test_invalid_entry_is_reported_without_any_value(entry, problem):
@@ -165,8 +165,8 @@ def test_fields_of_a_newer_version_are_passed_over():
 WORK = [
     ReportCommand("s", CommandReport("c", CommandStatus.REJECTED, "no one has answered yet")),
     ExpireCalls("s", ("CA1", "CA2")),
-    PublishOutcome(OutcomeRecord("s:t1", "transfer", "s", "failed", "busy", "blind", NUMBER,
-                              attempts=(Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),),
+    PublishOutcome(OutcomeRecord("s:t1", "transfer", "s", "failed", "busy", "blind", CUSTOMER,
+                              attempts=(Attempt("target", CUSTOMER, "d1", 2, ended_at_ms=8, result="busy"),),
                               started_at_ms=1, ended_at_ms=9)),
 ]  # fmt: skip
 
@@ -188,11 +188,11 @@ def test_invalid_outbox_entry_is_reported(body):
 
 def test_stored_types_hide_phone_numbers_when_shown():
     token = "%7B%22parentCallInfoToken%22%7D"
-    effect = CreateCall(effect_id="e", session_id="s", to=NUMBER, timeout_s=30, caller_id=NUMBER, call_token=token)
-    session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=NUMBER)},
-                      agents=(NUMBER,), parked_by=NUMBER,
-                      pending_commands=(PendingCommand("c", "add", to=NUMBER, url=NUMBER, say=NUMBER),))  # fmt: skip
-    conclusion = OutcomeRecord("s:t1", "transfer", "s", "failed", to=NUMBER)
+    effect = CreateCall(effect_id="e", session_id="s", to=CUSTOMER, timeout_s=30, caller_id=CUSTOMER, call_token=token)
+    session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=CUSTOMER)},
+                      agents=(CUSTOMER,), parked_by=CUSTOMER, pending_commands=(
+                          PendingCommand("c", "add", to=CUSTOMER, url=CUSTOMER, say=CUSTOMER),))  # fmt: skip
+    conclusion = OutcomeRecord("s:t1", "transfer", "s", "failed", to=CUSTOMER)
     read = stored_session(session_codec.encode(session))
     shown = repr([OutboxEntry(effect, 5), SessionChange(session), PublishOutcome(conclusion), read])
     assert "5550123" not in shown
@@ -246,7 +246,7 @@ def test_only_what_has_changed_is_stored_again():
 
 
 def test_logged_command_has_neither_destination_nor_message():
-    command = PendingCommand("c1", "add", "bob", to=NUMBER, say="We close soon.", due_ms=9)
+    command = PendingCommand("c1", "add", "bob", to=CUSTOMER, say="We close soon.", due_ms=9)
     logged = session_codec.changes(Session("CA1", version=1, pending_commands=(command,)), Session("CA1")).logged
     assert orjson.loads(logged["pending_commands"]) == [{"command_id": "c1", "name": "add", "party": "bob"}]
 
@@ -254,11 +254,11 @@ def test_logged_command_has_neither_destination_nor_message():
 def test_hash_reads_as_people_expect():
     agent = Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING, dial_id="d1", answered_at_ms=1)
     session = Session("CA1", version=3, created_at_ms=1_795_165_380_677, conference_name="CA1", by="desk 7", ref="T-7",
-                      number=NUMBER, parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
+                      number=CUSTOMER, parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
     assert session_codec.encode(session) == {
         "id": "CA1", "state": "bridged", "phase": "ringing", "version": "3", "direction": "inbound",
         "created_at": "2026-11-20T09:03:00.677Z", "updated_at": "", "ended_at": "", "end_reason": "",
-        "conference_sid": "", "conference_name": "CA1", "number": NUMBER, "by": "desk 7", "ref": "T-7",
+        "conference_sid": "", "conference_name": "CA1", "number": CUSTOMER, "by": "desk 7", "ref": "T-7",
         "party.agent.call_sid": "CA2", "party.agent.address": "client:alice", "party.agent.label": "agent-1",
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",
@@ -271,11 +271,11 @@ def test_hash_reads_as_people_expect():
 
 def test_transfer_and_recording_read_as_people_expect():
     attempt = Attempt("target", "client:a", "d1", 5, result="busy")
-    transfer = TransferState(1, TransferMode.CONSULT, NUMBER, TransferStatus.RINGING, attempts=(attempt,))
+    transfer = TransferState(1, TransferMode.CONSULT, CUSTOMER, TransferStatus.RINGING, attempts=(attempt,))
     recording = Recording("RE1", "completed", of_conference=True, url="https://example.com/RE1", duration_s=62)
     fields = session_codec.encode(Session("CA1", version=3, transfer=transfer, recording=recording))
     assert {name: text for name, text in fields.items() if name.startswith(("transfer.", "recording."))} == {
-        "transfer.mode": "consult", "transfer.to": NUMBER, "transfer.by": "", "transfer.status": "ringing",
+        "transfer.mode": "consult", "transfer.to": CUSTOMER, "transfer.by": "", "transfer.status": "ringing",
         "transfer.reason": "", "transfer.code": "", "transfer.number": "1", "transfer.fallback": "",
         "transfer.attempts": '[{"party":"target","to":"client:a","dial_id":"d1","started_at_ms":5,"result":"busy"}]',
         "recording.sid": "RE1", "recording.status": "completed", "recording.url": "https://example.com/RE1",
@@ -311,7 +311,7 @@ def test_damaged_field_is_named_and_everything_else_is_shown(field, text, damage
 
 @each("field", ["number", "transfer.code"])
 def test_hash_of_the_first_schema_version_is_not_damaged(field):
-    record = record_of(dataclasses.replace(SESSION, transfer=TransferState(1, TransferMode.WARM, NUMBER)))
+    record = record_of(dataclasses.replace(SESSION, transfer=TransferState(1, TransferMode.WARM, CUSTOMER)))
     del record[field.encode()]
     assert not stored_session(decode_fields(record)).damaged
     assert session_codec.load("S1", record).number == ""
@@ -334,7 +334,7 @@ def test_field_of_a_newer_version_is_shown_and_no_damage():
 @each("field, text", [
     ("attributes", "{"), ("attributes", "[]"), ("pending_commands", "[5]"), ("pending_commands", '[{"party":"x"}]'),
     ("agent_number", "two"), ("agent_number", ""), ("timers", "x = y=z"), ("created_at", "yesterday"),
-    ("transfer.attempts", "{"), ("party.agent.address", NUMBER),  # a party has a status
+    ("transfer.attempts", "{"), ("party.agent.address", CUSTOMER),  # a party has a status
 ])  # fmt: skip
 def test_invalid_field_counts_as_missing(field, text):
     read = stored_session({"state": "bridged", field: text})

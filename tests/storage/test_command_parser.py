@@ -10,19 +10,19 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Add, Call, 
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
 from conferral.storage.commands.command_parser import BadCommandError, fields_of, own_fields, parse, schema_of
 from tests.support.each import each
+from tests.support.people import CUSTOMER
 
-NUMBER = "+14155550123"
-ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}
-TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
-CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+ADD = {"type": "add", "session": "s", "to": CUSTOMER, "party": "lawyer"}
+TRANSFER = {"type": "transfer", "session": "s", "to": CUSTOMER, "mode": "warm"}
+CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
 #: Braces would move a key to another slot of a cluster; the others are a pattern of keys.
 KEY_CHARACTERS = ("{0}x", "x{0}", "[a-z]")
 CALL_SID = "CA0123456789abcdef0123456789abcdef"
 VALID = {
-    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference", "ref": "desk/7 Ä"},
-    "transfer": {"to": f"{NUMBER},client:bob", "mode": "blind"},
+    "call": {"agent": "client:alice", "customer": CUSTOMER, "mode": "conference", "ref": "desk/7 Ä"},
+    "transfer": {"to": f"{CUSTOMER},client:bob", "mode": "blind"},
     "retrieve": {"to": "client:bob"},
-    "add": {"to": NUMBER, "party": "lawyer-2"},
+    "add": {"to": CUSTOMER, "party": "lawyer-2"},
     **{name: {"party": CALL_SID} for name in ("remove", "hold", "unhold", "mute", "unmute")},
     "supervise": {"to": "client:boss", "mode": "whisper", "params": "name=Ada%20L."},
     "announce": {"say": "Hello"},
@@ -67,12 +67,12 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
 
 @each("fields, words", [
     ({"type": "dance", "session": "s"}, f"unknown type 'dance'; one of: {NAMES}"),
-    ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
+    ({"type": CUSTOMER, "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
     ({"type": "convert"}, "convert: missing field \"session\" (a session's id or a call SID)"),
     *(({"type": "convert", "session": name}, "session must be 1 to 64 letters, digits, _, or -")
       for name in ("a*", *KEY_CHARACTERS)),
     ({"type": "end", "session": "s", "to": "x"}, "end has no field 'to'; it takes session and id"),
-    ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
+    ({"type": "end", "session": "s", CUSTOMER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
      "it takes session, to, mode, fallback, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
@@ -81,11 +81,11 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult, or blind)'),
     ({**TRANSFER, "mode": "cold"}, "mode must be warm, consult, or blind"),
     ({**TRANSFER, "to": ","}, "to must be 1 to 10 destinations, separated by commas"),
-    ({**TRANSFER, "to": f"{NUMBER}, ,client:a"}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": f"{CUSTOMER}, ,client:a"}, "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": ",".join(f"client:a{n}" for n in range(11))},
      "to must be 1 to 10 destinations, separated by commas"),
     ({**TRANSFER, "to": "x" * 5_121}, "to must be 1 to 10 destinations, separated by commas"),
-    ({**TRANSFER, "to": f"{NUMBER},client:a, {NUMBER}"}, "to must not name a destination twice"),
+    ({**TRANSFER, "to": f"{CUSTOMER},client:a, {CUSTOMER}"}, "to must not name a destination twice"),
     ({**TRANSFER, "fallback": "x" * 3_025}, "fallback must be places, separated by commas"),
     ({**TRANSFER, "brief": "x" * 501}, "brief must be at most 500 characters, without control characters"),
     ({**TRANSFER, "brief": "\uffff"}, "brief must be at most 500 characters, without control characters"),
@@ -106,23 +106,23 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     ({**TRANSFER, "ref": 7}, "ref must be text"),
     ({**CALL, "agent": ""}, 'call: missing field "agent" (address of the agent, dialed first)'),
     ({**CALL, "customer": ""}, 'call: missing field "customer" (address of the customer, dialed second)'),
-    ({**CALL, "agent": f"{NUMBER},client:a"}, "agent must be one destination"),
+    ({**CALL, "agent": f"{CUSTOMER},client:a"}, "agent must be one destination"),
     ({**CALL, "customer": "x" * 513}, "customer must be one destination"),
     ({**CALL, "mode": "warm"}, "mode must be bridge or conference"),
     ({**CALL, "session": "14155550123"}, f"session {NO_PHONE_NUMBER_RULE}"),
     ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
     *(({**CALL, "id": name}, "id must not begin with -") for name in ("-", "-rf")),
     ({**CALL, "session": "-rf"}, "session must not begin with -"),
-    ({**CALL, "to": NUMBER},
+    ({**CALL, "to": CUSTOMER},
      ("call has no field 'to'; "
      "it takes session, agent, customer, mode, ref, brief, confirm, timeout, digits, caller_id, amd, params, and id")),
     ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "supervisor-1", "target-12", "target-bob", "guest-1",
-        "Lawyer", "1st", "a" * 33, "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
+        "Lawyer", "1st", "a" * 33, "a b", "a\n", CUSTOMER, "bob14155550123", "bob-415-555-0123", "x_4155550",
         *KEY_CHARACTERS,
     )),
-    ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
+    ({**ADD, "to": f"{CUSTOMER}\n"}, "to must be one destination"),
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
      ("add has no field 'mode'; "
@@ -131,10 +131,11 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
     *(({**CALL, "session": name}, "session must be 1 to 64 letters, digits, _, or -") for name in KEY_CHARACTERS),
     ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
-      for party in (NUMBER, NUMBER[1:], "a b", "a" * 65, *KEY_CHARACTERS)),
-    ({"type": "supervise", "session": "s", "to": NUMBER},
+      for party in (CUSTOMER, CUSTOMER[1:], "a b", "a" * 65, *KEY_CHARACTERS)),
+    ({"type": "supervise", "session": "s", "to": CUSTOMER},
      'supervise: missing field "mode" (monitor, whisper, or barge)'),
-    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper, or barge"),
+    ({"type": "supervise", "session": "s", "to": CUSTOMER, "mode": "listen"},
+     "mode must be monitor, whisper, or barge"),
     ({"type": "record", "session": "s"}, 'record: missing field "action" (start, pause, resume, or stop)'),
     ({"type": "record", "session": "s", "action": "rewind"}, "action must be start, pause, resume, or stop"),
     (ANNOUNCE, ONE_OF_TWO),
@@ -148,7 +149,7 @@ def test_letters_marks_and_symbols_of_every_script_are_printable(text) -> None:
         "https://example.com/a\n", f"https://example.com/{'a' * 1_981}", "https://a@b@c/",
     )),
     ({**ADD, "to": 14155550123}, "to must be text"),
-    ({**ADD, "brief": {"a": NUMBER}}, "brief must be text"),
+    ({**ADD, "brief": {"a": CUSTOMER}}, "brief must be text"),
     ({**ADD, "session": 5}, "session must be text"),
     *(({**ADD, "confirm": confirm}, "confirm must be true or false") for confirm in (1, 0, None, "yes", [], {})),
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
@@ -162,11 +163,11 @@ def test_invalid_command_is_explained(fields, words):
 
 
 def test_transfer_is_taken_with_all_its_options():
-    fields = {"to": f"{NUMBER}, client:bob", "mode": "consult", "brief": "Überweisung 👋", "confirm": "true"}
+    fields = {"to": f"{CUSTOMER}, client:bob", "mode": "consult", "brief": "Überweisung 👋", "confirm": "true"}
     parsed = parse({**TRANSFER, **fields, "timeout": "20", "digits": "ww12#", "ref": "r" * 64, "id": "c1"})
     assert (parsed.event_type, parsed.session) == (Transfer, "s")
     assert parsed.event("s", "c1", 5) == Transfer(
-        session_id="s", token="c1", occurred_at_ms=5, to=f"{NUMBER},client:bob", mode="consult",
+        session_id="s", token="c1", occurred_at_ms=5, to=f"{CUSTOMER},client:bob", mode="consult",
         brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#", ref="r" * 64,
     )  # fmt: skip
 
@@ -183,7 +184,7 @@ def test_params_are_taken_in_one_encoding(given, taken):
 def test_call_needs_no_session_and_defaults_to_bridge():
     parsed = parse({**CALL, "confirm": "false", "id": "c1"})
     assert (parsed.event_type, parsed.session) == (Call, "")
-    expected = Call(session_id="CS1", token="c1", agent="client:alice", customer=NUMBER)
+    expected = Call(session_id="CS1", token="c1", agent="client:alice", customer=CUSTOMER)
     assert parsed.event("CS1", "c1", 0) == expected
     assert expected.mode == "bridge"
     assert parse({**CALL, "session": "mine", "mode": "bridge"}).session == "mine"
@@ -237,7 +238,7 @@ def test_longest_text_is_taken(fields):
 def test_empty_fields_are_left_out_of_the_entry():
     parsed = parse({**ADD, "brief": "", "id": ""})
     assert parsed.entry() == ADD
-    assert parsed.values == {"to": NUMBER, "party": "lawyer"}
+    assert parsed.values == {"to": CUSTOMER, "party": "lawyer"}
 
 
 def test_command_repr_shows_no_number_or_name():

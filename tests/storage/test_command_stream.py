@@ -11,10 +11,10 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.partition.partition_store import report_command
+from tests.support.people import CUSTOMER
 
-NUMBER = "+14155550123"
-TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
-CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+TRANSFER = {"type": "transfer", "session": "s", "to": CUSTOMER, "mode": "warm"}
+CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
 
 
 def test_command_without_an_id_of_its_session_opens_one_of_its_own():

@@ -17,19 +17,19 @@ from conferral.storage.codecs.effect_codec import (
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.outcome_stream import encode_outcome, trim
 from conferral.storage.partition.partition_store import PartitionStore
+from tests.support.people import CUSTOMER
 from tests.support.redis_clients import full
 
 START_MS = 1_795_165_380_000
-NUMBER = "+14155550123"
 TRANSFER = OutcomeRecord(
     id="CA1:transfer:1",
     kind="transfer",
     session_id="CA1",
     result="completed",
     mode="consult",
-    to=f"{NUMBER},client:bob",
+    to=f"{CUSTOMER},client:bob",
     attempts=(
-        Attempt("target-1", NUMBER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer", "target-3"),
+        Attempt("target-1", CUSTOMER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer", "target-3"),
         Attempt("target", "client:bob", "d2", START_MS + 100, START_MS + 4_600, START_MS + 34_600, "answered"),
         Attempt("target-3", "client:eve", "d3", START_MS + 100, START_MS + 5_100, 0, ""),
         Attempt("target-4", "client:mal", "d4", START_MS + 100, START_MS + 50, 0, ""),
@@ -41,7 +41,7 @@ TRANSFER = OutcomeRecord(
     ended_at_ms=START_MS + 40_000,
     by="desk 7",
     ref="T-7",
-    customer=NUMBER,
+    customer=CUSTOMER,
     our_number="+14155550100",
     direction="inbound",
 )
@@ -64,11 +64,11 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
         "code": "",
         "by": "desk 7",
         "ref": "T-7",
-        "customer": NUMBER,
+        "customer": CUSTOMER,
         "number": "+14155550100",
         "direction": "inbound",
         "mode": "consult",
-        "to": f"{NUMBER},client:bob",
+        "to": f"{CUSTOMER},client:bob",
         "landed_on": "recall",
         "hold_s": "1.25",
         "consult_s": "0.0",
@@ -82,7 +82,7 @@ def test_transfer_is_reported_with_every_party_it_tried_to_reach():
     }
     at = "2026-11-20T09:03:00.100Z"
     assert attempts == [
-        {"to": NUMBER, "label": "target-3", "result": "no-answer", "rang_s": 20.25, "at": at},
+        {"to": CUSTOMER, "label": "target-3", "result": "no-answer", "rang_s": 20.25, "at": at},
         {"to": "client:bob", "label": "", "result": "answered", "rang_s": 4.5, "at": at},
         {"to": "client:eve", "label": "", "result": "", "rang_s": 5.0, "at": at},
         {"to": "client:mal", "label": "", "result": "", "rang_s": 0.0, "at": at},

@@ -17,8 +17,7 @@ from conferral.storage.queries import session_reader
 from conferral.storage.queries.session_reader import BadCursorError, SessionCursor, SessionReader
 from tests.support.each import each
 from tests.support.entries import event_in
-
-NUMBER = "+14155550123"
+from tests.support.people import CUSTOMER
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def reader(client, keys):
 
 async def add_live(client, keys, *names, state="bridged"):
     for name in names:
-        fields = {"id": name, "state": state, "party.customer.address": NUMBER, "call_token": "secret"}
+        fields = {"id": name, "state": state, "party.customer.address": CUSTOMER, "call_token": "secret"}
         await client.hset(keys.session(name), mapping=fields)
         await client.sadd(keys.live(keys.partition_of(name)), name)
 

@@ -1,4 +1,4 @@
-"""Timers move onto the stream once; entries are read from the oldest on; what can't be understood is buried whole."""
+"""Timers move onto the stream once; entries are read from the oldest on; what can't be understood is dead-lettered."""
 
 import pytest
 

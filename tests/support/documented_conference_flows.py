@@ -4,11 +4,11 @@ recordings.
 
 from __future__ import annotations
 
-from tests.support.documented_flow import ALL, BOTH, NEW, SECOND, TARGET, THREE, TWO, Drawn, Flow
+from tests.support.documented_flow import ALL, BOTH, NEW, THREE, TWO, Drawn, Flow
 from tests.support.local_system import AGENT, CUSTOMER
+from tests.support.people import BOB, CAROL, DAVE
 
 SENTENCE = "This call ends in two minutes."
-SUPERVISOR = "client:dave"
 
 
 async def waiting(flow: Flow) -> None:
@@ -18,8 +18,8 @@ async def waiting(flow: Flow) -> None:
 
 async def waiting_next_agent(flow: Flow) -> None:
     await flow.customer_waits([AGENT], Customer="music")
-    await flow.refuses(AGENT, [SECOND], Customer="music")
-    await flow.answers(SECOND, **{"Customer": "Next agent", "Next agent": "Customer"})
+    await flow.refuses(AGENT, [CAROL], Customer="music")
+    await flow.answers(CAROL, **{"Customer": "Next agent", "Next agent": "Customer"})
 
 
 async def client(flow: Flow) -> None:
@@ -37,13 +37,13 @@ async def call_conference(flow: Flow) -> None:
 
 async def parties(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("add", BOTH, [TARGET], to=TARGET, party="expert")
-    await flow.answers(TARGET, Customer="Agent and Expert", Agent="Customer and Expert", Expert="Agent and Customer")
-    await flow.command("add", {}, [SECOND], to=SECOND, party="lead")
-    await flow.answers(SECOND, Lead="Agent and Customer and Expert", Customer="Agent and Expert and Lead")
+    await flow.command("add", BOTH, [BOB], to=BOB, party="expert")
+    await flow.answers(BOB, Customer="Agent and Expert", Agent="Customer and Expert", Expert="Agent and Customer")
+    await flow.command("add", {}, [CAROL], to=CAROL, party="lead")
+    await flow.answers(CAROL, Lead="Agent and Customer and Expert", Customer="Agent and Expert and Lead")
     await flow.command("remove", {"Customer": "Agent and Expert"}, party="lead")
     await flow.hangs_up(AGENT, Customer="Expert", Expert="Customer")
-    await flow.hangs_up_and_ends(TARGET)
+    await flow.hangs_up_and_ends(BOB)
 
 
 async def hold_mute(flow: Flow) -> None:
@@ -56,8 +56,8 @@ async def hold_mute(flow: Flow) -> None:
 
 async def _parked(flow: Flow) -> None:
     await flow.command("park", {"Customer": "music"})
-    await flow.command("retrieve", {"Customer": "music"}, [TARGET], to=TARGET)
-    await flow.answers(TARGET, **NEW)
+    await flow.command("retrieve", {"Customer": "music"}, [BOB], to=BOB)
+    await flow.answers(BOB, **NEW)
 
 
 async def park_bridged(flow: Flow) -> None:
@@ -85,11 +85,11 @@ async def announce(flow: Flow) -> None:
 
 async def supervise(flow: Flow) -> None:
     await flow.talking_in_conference()
-    await flow.command("supervise", BOTH, [SUPERVISOR], to=SUPERVISOR, mode="monitor")
-    await flow.answers(SUPERVISOR, Supervisor="Agent and Customer", **BOTH)
+    await flow.command("supervise", BOTH, [DAVE], to=DAVE, mode="monitor")
+    await flow.answers(DAVE, Supervisor="Agent and Customer", **BOTH)
     helped = {"Customer": "Agent", "Agent": "Customer and Supervisor"}
-    await flow.command("supervise", helped, to=SUPERVISOR, mode="whisper")
-    await flow.command("supervise", {"Customer": "Agent and Supervisor"}, to=SUPERVISOR, mode="barge")
+    await flow.command("supervise", helped, to=DAVE, mode="whisper")
+    await flow.command("supervise", {"Customer": "Agent and Supervisor"}, to=DAVE, mode="barge")
 
 
 async def record(flow: Flow) -> None:
@@ -101,8 +101,8 @@ async def record(flow: Flow) -> None:
 async def record_consult(flow: Flow) -> None:
     await flow.talking()
     await flow.command("convert", BOTH)
-    await flow.command("transfer", {"Customer": "music"}, [TARGET], to=TARGET, mode="consult")
-    await flow.answers(TARGET, Customer="music", Agent="Target", Target="Agent")
+    await flow.command("transfer", {"Customer": "music"}, [BOB], to=BOB, mode="consult")
+    await flow.answers(BOB, Customer="music", Agent="Target", Target="Agent")
     await flow.command("merge", ALL)
 
 
@@ -114,18 +114,18 @@ async def after(flow: Flow) -> None:
 CONFERENCE_FLOWS: dict[str, Drawn] = {
     "waiting": Drawn(waiting, TWO),
     "waiting-next-agent": Drawn(
-        waiting_next_agent, {**TWO, SECOND: "Next agent"}, directory=f'agents = ["{AGENT}", "{SECOND}"]'
+        waiting_next_agent, {**TWO, CAROL: "Next agent"}, directory=f'agents = ["{AGENT}", "{CAROL}"]'
     ),
     # A party left alone is disconnected after a moment; in the others none is.
     "client": Drawn(client, TWO, policy={"lone_grace_ms": 500}),
     "call-conference": Drawn(call_conference, TWO),
-    "parties": Drawn(parties, {**TWO, TARGET: "Expert", SECOND: "Lead"}, policy={"lone_grace_ms": 500}),
+    "parties": Drawn(parties, {**TWO, BOB: "Expert", CAROL: "Lead"}, policy={"lone_grace_ms": 500}),
     "hold-mute": Drawn(hold_mute, TWO),
     "park-bridged": Drawn(park_bridged, THREE),
     "park-conferenced": Drawn(park_conferenced, THREE),
     "park-timeout": Drawn(park_timeout, TWO, speed=5, policy={"park_timeout_ms": 500}),
     "announce": Drawn(announce, TWO, speed=5),
-    "supervise": Drawn(supervise, {**TWO, SUPERVISOR: "Supervisor"}),
+    "supervise": Drawn(supervise, {**TWO, DAVE: "Supervisor"}),
     "record": Drawn(record, TWO),
     "record-consult": Drawn(record_consult, THREE, directory="record = true"),
     "after": Drawn(after, TWO, speed=5, policy={"lone_grace_ms": 500}, directory='after = "{survey}"'),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.documented_flow import BOTH, ENDLESS, NEW, PHONE, SECOND, TARGET, THREE, TWO, Drawn, Flow
+from tests.support.documented_flow import BOTH, ENDLESS, NEW, THREE, TWO, Drawn, Flow
 from tests.support.local_system import AGENT
+from tests.support.people import AGENT_PHONE, BOB, CAROL
 
 BRIEF = "Caller wants to change an order."
-FOUR = {**THREE, SECOND: "Fallback"}
+FOUR = {**THREE, CAROL: "Fallback"}
 
 
 async def handoff(flow: Flow) -> None:
@@ -17,22 +18,22 @@ async def handoff(flow: Flow) -> None:
 
 
 async def bridge_confirm(flow: Flow) -> None:
-    await flow.customer_calls(PHONE)
-    await flow.answers(PHONE, Customer="a phone ringing", Agent="a question")
-    await flow.presses_one(PHONE, **BOTH)
+    await flow.customer_calls(AGENT_PHONE)
+    await flow.answers(AGENT_PHONE, Customer="a phone ringing", Agent="a question")
+    await flow.presses_one(AGENT_PHONE, **BOTH)
 
 
 async def inbound_fallback(flow: Flow) -> None:
     await flow.customer_calls()
-    await flow.refuses(AGENT, [SECOND], Customer="music")
-    await flow.answers(SECOND, Customer="Fallback", Fallback="Customer")
+    await flow.refuses(AGENT, [CAROL], Customer="music")
+    await flow.answers(CAROL, Customer="Fallback", Fallback="Customer")
 
 
 async def fallback_chain(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
-    await flow.refuses(TARGET, [SECOND])
-    await flow.refuses(SECOND, [AGENT])
+    await flow.command("transfer", {"Customer": "ringback"}, [BOB], to=BOB, mode="blind")
+    await flow.refuses(BOB, [CAROL])
+    await flow.refuses(CAROL, [AGENT])
     await flow.answers(AGENT, **BOTH)
 
 
@@ -47,8 +48,8 @@ async def voicemail_retrieve(flow: Flow) -> None:
     await flow.comes_to_the_tone(AGENT)
     flow.speaks_for_long()
     await flow.recorder.skip("Customer leaves a message", frozenset({"Customer"}))
-    await flow.command("retrieve", {"Customer": "nothing"}, [TARGET], to=TARGET)
-    await flow.answers(TARGET, **NEW)
+    await flow.command("retrieve", {"Customer": "nothing"}, [BOB], to=BOB)
+    await flow.answers(BOB, **NEW)
 
 
 VOICEMAIL = {"CONFERRAL_INBOUND_FALLBACK": "voicemail"}
@@ -57,16 +58,14 @@ FALLBACK_FLOWS: dict[str, Drawn] = {
     # The question lasts until the key is pressed, however busy the machine is.
     "bridge-confirm": Drawn(
         bridge_confirm,
-        {**{address: name for address, name in TWO.items() if address != AGENT}, PHONE: "Agent"},
-        rules=replace(ENDLESS, say_s_per_character=2.0),
-        directory=f'agents = ["{PHONE}"]\nconfirm = true',
+        {**{address: name for address, name in TWO.items() if address != AGENT}, AGENT_PHONE: "Agent"},
+        behavior=replace(ENDLESS, say_s_per_character=2.0),
+        directory=f'agents = ["{AGENT_PHONE}"]\nconfirm = true',
     ),
     "inbound-fallback": Drawn(
-        inbound_fallback, {**TWO, SECOND: "Fallback"}, settings={"CONFERRAL_INBOUND_FALLBACK": SECOND}
+        inbound_fallback, {**TWO, CAROL: "Fallback"}, settings={"CONFERRAL_INBOUND_FALLBACK": CAROL}
     ),
-    "fallback-chain": Drawn(
-        fallback_chain, FOUR, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": f"{SECOND},recall"}
-    ),
+    "fallback-chain": Drawn(fallback_chain, FOUR, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": f"{CAROL},recall"}),
     "voicemail": Drawn(voicemail, TWO, speed=5, settings=VOICEMAIL),
     "voicemail-retrieve": Drawn(voicemail_retrieve, THREE, speed=2, settings=VOICEMAIL),
 }

@@ -10,14 +10,11 @@ from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.people import BOB
 from tests.support.sequence_diagram import SequenceRecorder
 
-TARGET = "client:bob"
-SECOND = "client:carol"
 #: The TwiML application through which browsers call.
 APP = "AP" + "1" * 32
-#: Where it matters what number is shown.
-PHONE = "+14155550177"
 #: Waits of the machine that no flow depends on, so long that a busy machine does not draw another picture.
 PATIENT = dict.fromkeys(
     ("repair_timeout_ms", "settle_ms", "reread_interval_ms", "ring_slack_ms", "confirm_ms",
@@ -265,7 +262,7 @@ def _silent(heard: Heard) -> frozenset[str]:
 
 
 TWO = {CUSTOMER: "Customer", AGENT: "Agent"}
-THREE = {**TWO, TARGET: "Target"}
+THREE = {**TWO, BOB: "Target"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +273,7 @@ class Drawn:
     people: Mapping[str, str] = field(default_factory=lambda: THREE)
     #: How much faster than ours Twilio's clock runs: more than 1 where a sentence is waited for.
     speed: float = 1.0
-    rules: Behavior = ENDLESS
+    behavior: Behavior = ENDLESS
     settings: Mapping[str, str] = field(default_factory=dict)
     #: What else of the machine's waits is changed.
     policy: Mapping[str, int] = field(default_factory=dict)

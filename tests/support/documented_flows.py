@@ -11,21 +11,10 @@ from typing import Any
 from tests.support.dials import assert_one_dial_an_intent
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_fallback_flows import FALLBACK_FLOWS
-from tests.support.documented_flow import (
-    ALL,
-    BOTH,
-    ENDLESS,
-    NEW,
-    PATIENT,
-    PHONE,
-    SECOND,
-    TARGET,
-    TWO,
-    Drawn,
-    Flow,
-)
+from tests.support.documented_flow import ALL, BOTH, ENDLESS, NEW, PATIENT, TWO, Drawn, Flow
 from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
+from tests.support.people import BOB, CAROL, TARGET
 from tests.support.phones import rings
 from tests.support.sequence_diagram import SequenceRecorder
 
@@ -46,23 +35,23 @@ async def outbound(flow: Flow) -> None:
 
 async def warm(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {}, [TARGET], to=TARGET, mode="warm")
-    await flow.answers(TARGET, **ALL)
+    await flow.command("transfer", {}, [BOB], to=BOB, mode="warm")
+    await flow.answers(BOB, **ALL)
     await flow.command("complete", NEW)
 
 
 async def consult(flow: Flow) -> None:
     await flow.talking_in_conference()
-    await flow.command("transfer", {"Customer": "music"}, [TARGET], to=TARGET, mode="consult")
-    await flow.answers(TARGET, Customer="music", Agent="Target", Target="Agent")
+    await flow.command("transfer", {"Customer": "music"}, [BOB], to=BOB, mode="consult")
+    await flow.answers(BOB, Customer="music", Agent="Target", Target="Agent")
     await flow.command("swap", BOTH | {"Target": "music"})
     await flow.command("merge", ALL)
     await flow.command("complete", NEW)
 
 
 async def _blind(flow: Flow) -> None:
-    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
-    await flow.answers(TARGET, **NEW)
+    await flow.command("transfer", {"Customer": "ringback"}, [BOB], to=BOB, mode="blind")
+    await flow.answers(BOB, **NEW)
 
 
 async def blind_inbound(flow: Flow) -> None:
@@ -82,44 +71,44 @@ async def blind_in_conference(flow: Flow) -> None:
 
 async def recall(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
-    await flow.refuses(TARGET, [AGENT])
+    await flow.command("transfer", {"Customer": "ringback"}, [BOB], to=BOB, mode="blind")
+    await flow.refuses(BOB, [AGENT])
     await flow.answers(AGENT, **BOTH)
 
 
 async def fallback_end(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
-    await flow.refuses_and_ends(TARGET)
+    await flow.command("transfer", {"Customer": "ringback"}, [BOB], to=BOB, mode="blind")
+    await flow.refuses_and_ends(BOB)
 
 
 async def several(flow: Flow) -> None:
     await flow.talking_in_conference()
-    both = [TARGET, SECOND]
+    both = [BOB, CAROL]
     await flow.command("transfer", {}, both, to=",".join(both), mode="warm", confirm="true")
-    await flow.answers(TARGET, **{"Target 1": "a question"})
-    await flow.answers(SECOND, **{"Target 2": "a question"})
-    await flow.presses_one(SECOND, **{"Customer": "Agent and Target 2", "Target 2": "Agent and Customer"})
+    await flow.answers(BOB, **{"Target 1": "a question"})
+    await flow.answers(CAROL, **{"Target 2": "a question"})
+    await flow.presses_one(CAROL, **{"Customer": "Agent and Target 2", "Target 2": "Agent and Customer"})
 
 
 async def customer_id(flow: Flow) -> None:
     await flow.talking_in_conference()
-    await flow.command("transfer", {}, [PHONE], to=PHONE, mode="warm")
-    await flow.answers(PHONE, **ALL)
+    await flow.command("transfer", {}, [TARGET], to=TARGET, mode="warm")
+    await flow.answers(TARGET, **ALL)
 
 
 async def cancel(flow: Flow) -> None:
     await flow.talking_in_conference()
-    await flow.command("transfer", {"Customer": "music"}, [TARGET], to=TARGET, mode="consult")
-    await flow.answers(TARGET, Customer="music", Agent="Target", Target="Agent")
+    await flow.command("transfer", {"Customer": "music"}, [BOB], to=BOB, mode="consult")
+    await flow.answers(BOB, Customer="music", Agent="Target", Target="Agent")
     await flow.command("cancel", BOTH)
 
 
 async def complete_while_ringing(flow: Flow) -> None:
     await flow.talking_in_conference()
-    await flow.command("transfer", {}, [TARGET], to=TARGET, mode="warm")
-    await flow.command("complete", {"Customer": "ringback"}, [TARGET])
-    await flow.answers(TARGET, **NEW)
+    await flow.command("transfer", {}, [BOB], to=BOB, mode="warm")
+    await flow.command("complete", {"Customer": "ringback"}, [BOB])
+    await flow.answers(BOB, **NEW)
 
 
 FLOWS: dict[str, Drawn] = {
@@ -134,13 +123,13 @@ FLOWS: dict[str, Drawn] = {
     "fallback-end": Drawn(fallback_end, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": "end"}),
     # The question lasts until the key is pressed, however busy the machine is.
     "several": Drawn(
-        several, {**TWO, TARGET: "Target 1", SECOND: "Target 2"}, rules=replace(ENDLESS, say_s_per_character=2.0)
+        several, {**TWO, BOB: "Target 1", CAROL: "Target 2"}, behavior=replace(ENDLESS, say_s_per_character=2.0)
     ),
-    "caller-id": Drawn(customer_id, {**TWO, PHONE: "Target"}, settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"}),
+    "caller-id": Drawn(customer_id, {**TWO, TARGET: "Target"}, settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"}),
     "caller-id-refused": Drawn(
         customer_id,
-        {**TWO, PHONE: "Target"},
-        rules=replace(ENDLESS, verify_callers=True, accept_call_tokens=False),
+        {**TWO, TARGET: "Target"},
+        behavior=replace(ENDLESS, verify_callers=True, accept_call_tokens=False),
         settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"},
     ),
     "cancel": Drawn(cancel),
@@ -164,7 +153,7 @@ async def draw(redis_url: str, name: str) -> str:
             options["CONFERRAL_DIRECTORY"].write_text(f'[inbound."{NUMBER}"]\n{entry}\n')
         policy = {**PATIENT, **drawn.policy}
         system = await stack.enter_async_context(
-            LocalSystem(redis_url, speed=drawn.speed, rules=drawn.rules, policy=policy, **options)
+            LocalSystem(redis_url, speed=drawn.speed, behavior=drawn.behavior, policy=policy, **options)
         )
         for address in drawn.people:
             system.sandbox.phone(address).script_in_turn(rings())

@@ -36,10 +36,10 @@ from tests.support import phones, process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
 from tests.support.outcomes import wait_for_outcome
+from tests.support.people import AGENT as AGENT
+from tests.support.people import CUSTOMER as CUSTOMER
+from tests.support.people import NUMBER as NUMBER
 
-NUMBER = "+14155550100"
-CUSTOMER = "+14155550123"
-AGENT = "client:alice"
 #: Waits of the machine in tests: short where nothing depends on their length.
 FAST = {
     "repair_timeout_ms": 700,
@@ -59,13 +59,13 @@ FAST = {
 DEADLINE_S = 45.0
 #: Twilio's code for a `<Conference>` whose SID is that of one that is over.
 CONFERENCE_OVER = 13236
-#: How Twilio behaves where its documentation is silent: changes of `Rules`. Stories set it.
+#: How Twilio behaves where its documentation is silent: changes of `Behavior`. Stories set it.
 READING: Mapping[str, Any] = {}
 
 
-def behavior_of(reading: Mapping[str, Any], rules: Behavior | None) -> Behavior:
-    """The rules in that reading; what a test has chosen itself stays."""
-    base, default = rules or Behavior(), Behavior()
+def behavior_of(reading: Mapping[str, Any], behavior: Behavior | None) -> Behavior:
+    """The behavior in that reading; what a test has chosen itself stays."""
+    base, default = behavior or Behavior(), Behavior()
     return replace(base, **{name: to for name, to in reading.items() if getattr(base, name) == getattr(default, name)})
 
 
@@ -107,14 +107,14 @@ class LocalSystem:
         lease_ms: int = 30_000,
         speed: float = 1.0,
         policy: dict[str, int] | None = None,
-        rules: Behavior | None = None,
+        behavior: Behavior | None = None,
         webhooks_url: str = "",
         **settings: Any,
     ) -> None:
         """Args: `redis_url`, or for the webhooks `webhooks_url`, is how Redis is reached; others are settings."""
         self.redis_url = redis_url
         self._webhooks_url = webhooks_url or redis_url
-        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, rules))
+        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, behavior))
         self.clock = LoopClock()
         self.workers: list[Worker] = []
         self._worker_count = workers

@@ -1,8 +1,8 @@
 """What people and machines do with a phone that rings, by name; for `script_in_turn` of a sandbox's phone.
 
-    sandbox.phone("client:bob").in_turn(busy(), answers())      # busy at the first call, then picked up
-    sandbox.phone("+14155550155").in_turn(voicemail())
-    leg = await dialed(sandbox, "client:bob", 2)               # its second call
+    sandbox.phone("client:bob").script_in_turn(busy(), answers())  # busy at the first call, then picked up
+    sandbox.phone("+14155550155").script_in_turn(voicemail())
+    leg = await dialed(sandbox, "client:bob", 2)                   # its second call
 
 Times are seconds of the sandbox's clock, so they shrink with its speed. A phone without instructions rings until
 Twilio gives up.

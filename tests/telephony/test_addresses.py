@@ -18,9 +18,9 @@ from conferral.telephony.addresses import (
     without_params,
 )
 from tests.support.each import each
+from tests.support.people import NUMBER
 
-OWN_NUMBER = "+14155550100"
-allow_list = cache(partial(AllowList.from_setting, own_number=OWN_NUMBER))
+allow_list = cache(partial(AllowList.from_setting, own_number=NUMBER))
 
 
 def allows(setting, text):
@@ -211,7 +211,7 @@ def test_every_ordinary_example_number_is_dialed_where_its_region_is_allowed():
 @pytest.mark.parametrize("text", ["+19005550123", "+18765550123", "+15550100", "sip:bob@example.com"])
 def test_a_refusal_names_no_address(text):
     with pytest.raises(AddressError) as caught:
-        AllowList.from_setting(None, OWN_NUMBER).check(parse_address(text))
+        AllowList.from_setting(None, NUMBER).check(parse_address(text))
 
     assert not re.search(r"\d", str(caught.value))
     assert "bob" not in str(caught.value)
@@ -222,7 +222,7 @@ def test_a_refusal_names_no_address(text):
 )
 def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
     with pytest.raises(SettingsError) as caught:
-        AllowList.from_setting(setting, OWN_NUMBER)
+        AllowList.from_setting(setting, NUMBER)
 
     position = 1 + setting.count(",")
     assert caught.value.problems[0].startswith(f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} ")

@@ -46,10 +46,10 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.directory import InboundRoute
 from tests.support.each import each
+from tests.support.people import NUMBER
 from tests.webhooks.webhook_helpers import AGENT, BODIES, CALLER, CONFERENCE, fields
 
 SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
-OWN_NUMBER = "+14155550100"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
 GATE = Gate(CALLER, "d1")
 
@@ -59,7 +59,7 @@ def status(form):
 
 
 def progressed(form):
-    return call_progressed(form, CallCallback(CALLER, "agent"), [OWN_NUMBER])
+    return call_progressed(form, CallCallback(CALLER, "agent"), [NUMBER])
 
 
 def conference(form):
@@ -136,7 +136,7 @@ def test_agents_leg_shows_the_customer_only_as_the_one_who_calls():
     phone = "sip:4155550123@pbx.example.com"
     event = progressed(fields("caller_has_hung_up") | {"From": phone})
     assert (event.address, event.customer_address) == (phone, "")
-    assert progressed(fields("agent_rings") | {"From": OWN_NUMBER}).customer_address == ""
+    assert progressed(fields("agent_rings") | {"From": NUMBER}).customer_address == ""
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,12 @@ def test_sip_response_distinguishes_a_refusal_from_a_busy_line(to, sip, status):
 def test_the_numbers_status_callback_is_the_callers():
     form = fields("caller_has_hung_up")
 
-    event = call_progressed(form, caller_callback(form), [OWN_NUMBER])
+    event = call_progressed(form, caller_callback(form), [NUMBER])
 
     assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
     form["From"] = "sip:4155550199@pbx.example.com"  # as when the call came in
-    own_numbers = [OWN_NUMBER, "+442079460100"]
+    own_numbers = [NUMBER, "+442079460100"]
     assert call_progressed(form, caller_callback(form), own_numbers).customer_address == "+14155550199"
 
 

@@ -32,12 +32,12 @@ from conferral.telephony.errors import from_status
 from conferral.telephony.parameters import CallSetup, PlacedCall
 from conferral.telephony.phrases import Phrase, sentence_in
 from conferral.telephony.twiml import TwimlBuilder
+from tests.support.people import NUMBER, TARGET
 from tests.telephony.scripted_http import Answer, call, calls_with, page
 
-OWN, TARGET = "+14155550100", "+14155550177"
 URLS = CallbackUrls("https://example.com")
 DOCUMENTS = TwimlBuilder(URLS, language="en-US", voice=None)
-SETUP = CallSetup(URLS, DOCUMENTS, own_number=OWN, allowed=AllowList.from_setting(None, OWN))
+SETUP = CallSetup(URLS, DOCUMENTS, own_number=NUMBER, allowed=AllowList.from_setting(None, NUMBER))
 GONE = from_status(404, 20404)
 LATELY = "Fri, 20 Nov 2026 08:00:00 +0000"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
@@ -67,7 +67,7 @@ async def test_party_is_dialed_directly_into_the_conference() -> None:
 
     assert http.requests == [
         (TO_PARTICIPANTS, {
-            "From": OWN, "To": TARGET, "Label": "target-3", "Timeout": 25, "EarlyMedia": "true", "Beep": "false",
+            "From": NUMBER, "To": TARGET, "Label": "target-3", "Timeout": 25, "EarlyMedia": "true", "Beep": "false",
             "StartConferenceOnEnter": "true", "EndConferenceOnExit": "false", "WaitUrl": "",
             "StatusCallback": URLS.of(CallCallback("S1", "target", "d1")), "StatusCallbackMethod": "POST",
             "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
@@ -110,7 +110,7 @@ async def test_party_is_dialed_to_the_gate() -> None:
 
     assert http.requests == [
         (TO_CALLS, {
-            "From": OWN, "To": "client:alice", "Timeout": 30, "SendDigits": "ww12#",
+            "From": NUMBER, "To": "client:alice", "Timeout": 30, "SendDigits": "ww12#",
             "Url": URLS.of(Gate("S1", "d2")), "Method": "POST",
             "FallbackUrl": URLS.fallback(), "FallbackMethod": "POST",
             "StatusCallback": URLS.of(CallCallback("S1", "agent", "d2")), "StatusCallbackMethod": "POST",
@@ -135,7 +135,7 @@ async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: st
     ("sip:bob@example.com;transport=tcp", "sip:bob@example.com;transport=tcp?X-name=Ada%20L&X-id=7"),
 ])  # fmt: skip
 async def test_client_gets_params_and_a_sip_phone_headers(effect: Dial, name: str, to: str, dialed: str) -> None:
-    allowed = AllowList.from_setting("client:,sip:example.com", OWN)
+    allowed = AllowList.from_setting("client:,sip:example.com", NUMBER)
     calls, http = calls_with({name: PLACED}, replace(SETUP, allowed=allowed))
 
     await calls.perform(replace(effect, to=to, params="name=Ada%20L&id=7"))
@@ -199,7 +199,7 @@ async def test_dial_is_searched_for_by_its_label(inside: Answer, expected: str) 
 
 
 def placed(sid: str, direction: str = "outbound-api", created: str = LATELY) -> dict[str, Any]:
-    return call(sid, "ringing", "client:alice", created) | {"direction": direction, "from": OWN}
+    return call(sid, "ringing", "client:alice", created) | {"direction": direction, "from": NUMBER}
 
 
 OLD, JUST_BEFORE = "Fri, 20 Nov 2026 07:59:56 +0000", "Fri, 20 Nov 2026 07:59:57 +0000"
@@ -221,11 +221,11 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
 
     assert await calls.perform(FIND) == PlacedCall(expected)
 
-    assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
+    assert http.requests == [("GET Calls", {"To": "client:alice", "From": NUMBER, "PageSize": 50})]
 
 
 async def test_call_with_params_is_searched_for_by_the_address_with_and_without_them() -> None:
-    searched = [{"To": to, "From": OWN, "PageSize": 50} for to in ("client:alice?name=Ada", "client:alice")]
+    searched = [{"To": to, "From": NUMBER, "PageSize": 50} for to in ("client:alice?name=Ada", "client:alice")]
     calls, http = calls_with({"GET Calls": page("calls")}, SETUP)
     assert await calls.perform(replace(FIND, params="name=Ada")) == PlacedCall("")
     assert [sent for _, sent in http.requests] == searched
@@ -251,7 +251,7 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
 
     dial = replace(PARTICIPANT, conference=conference)
     assert await calls.find_possible_calls(dial, EIGHT_O_CLOCK_MS, None) == found
-    assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
+    assert http.requests == [("GET Calls", {"To": TARGET, "From": NUMBER, "PageSize": 50})]
     assert await calls.find_possible_calls(dial, EIGHT_O_CLOCK_MS, EIGHT_O_CLOCK_MS - 60_000) == ()
 
 

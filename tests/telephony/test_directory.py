@@ -17,13 +17,13 @@ from conferral.telephony.directory import (
     resolve_address,
 )
 from tests.support.each import each
+from tests.support.people import CUSTOMER, HELP, NUMBER, SALES
 from tests.support.service_settings import settings_with
 
-NUMBER = "+14155550123"
 ALLOWED = AllowList.from_setting("US,client:", "+14155550100")
 WHOLE = f"""
 [destinations]
-billing = "{NUMBER}"
+billing = "{CUSTOMER}"
 2nd-line = "client:bob"
 
 [inbound."+14155550170"]
@@ -80,8 +80,8 @@ def faults(path, settings):
 def test_everything_that_a_file_may_say(path, settings):
     path.write_text(WHOLE, "utf-8")
     found = load_directory(settings(CONFERRAL_RECORD="true"))
-    assert dict(found.destinations) == {"billing": NUMBER, "2nd-line": "client:bob"}
-    assert found.address_of("billing") == NUMBER
+    assert dict(found.destinations) == {"billing": CUSTOMER, "2nd-line": "client:bob"}
+    assert found.address_of("billing") == CUSTOMER
     assert found.address_of("Billing") is None
     attributes = ConferenceAttributes(
         record="customer",
@@ -96,7 +96,7 @@ def test_everything_that_a_file_may_say(path, settings):
         hangup_on_star=True,
         after_url="https://example.com/survey",
     )
-    agents = (NUMBER, "client:carol", "client:bob", "+14155550124")
+    agents = (CUSTOMER, "client:carol", "client:bob", "+14155550124")
     assert found.inbound("+14155550170") == InboundRoute(agents, SessionMode.CONFERENCE, attributes)
     # What is left out is the settings' matter.
     assert found.inbound("+14155550171") == InboundRoute(
@@ -152,10 +152,10 @@ def test_name_close_to_a_place_is_a_name(path, settings):
 
 
 @pytest.mark.parametrize("text, found", [
-    ("billing", NUMBER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
+    ("billing", CUSTOMER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
 ])  # fmt: skip
 def test_name_or_address(text, found):
-    assert resolve_address(text, {"billing": NUMBER}, ALLOWED).text == found
+    assert resolve_address(text, {"billing": CUSTOMER}, ALLOWED).text == found
 
 
 @each("text, reason", [
@@ -298,7 +298,7 @@ def test_a_file_that_has_changed_is_read_again(path, settings):
     path.write_text(WHOLE, "utf-8")
     file = DirectoryFile(settings())
     path.write_text('[destinations]\nsales = "client:dora"\n', "utf-8")
-    assert file.current.address_of("billing") == NUMBER, "nobody has asked for it yet"
+    assert file.current.address_of("billing") == CUSTOMER, "nobody has asked for it yet"
     with capture_logs() as logs:
         file.reload()
     assert dict(file.current.destinations) == {"sales": "client:dora"}
@@ -325,19 +325,19 @@ def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings
 
 # ---- our own numbers ---------------------------------------------------------------------------------------------
 
-OWN, SALES, HELP, ANOTHER = "+14155550100", "+14155550101", "+14155550102", "+14155550105"
+ANOTHER = "+14155550105"
 
 
 @each("text, changes, where", [
-    ("", {"CONFERRAL_AGENT": OWN}, "CONFERRAL_AGENT"),
-    (f'[destinations]\ndesk = "{OWN}"\n', {}, "destinations.desk"),
+    ("", {"CONFERRAL_AGENT": NUMBER}, "CONFERRAL_AGENT"),
+    (f'[destinations]\ndesk = "{NUMBER}"\n', {}, "destinations.desk"),
     (f'[destinations]\ndesk = "{ANOTHER}"\n', {}, "destinations.desk"),
     (f'[inbound."{SALES}"]\nagents = ["client:alice", "{SALES}"]\n', {}, 'inbound."+…01"'),
     (f'[inbound."{SALES}"]\nagents = ["client:alice", "+1 415 555-0102"]\n[inbound."{HELP}"]\n', {}, 'inbound."+…01"'),
     (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
     (f'[inbound."{SALES}"]\nagents = ["sip:4155550100@pbx.example"]\n', {}, 'inbound."+…01"'),
     (f'[inbound."{SALES}"]\nfallback = "voicemail, {HELP}"\n[inbound."{HELP}"]\n', {}, 'inbound."+…01"'),
-    ("", {"CONFERRAL_INBOUND_FALLBACK": OWN}, "CONFERRAL_INBOUND_FALLBACK"),
+    ("", {"CONFERRAL_INBOUND_FALLBACK": NUMBER}, "CONFERRAL_INBOUND_FALLBACK"),
     (f'[inbound."{SALES}"]\n', {"CONFERRAL_TRANSFER_FALLBACK": SALES}, "CONFERRAL_TRANSFER_FALLBACK"),
 ])  # fmt: skip
 def test_a_number_of_our_own_is_no_place(path, settings, text, changes, where):
@@ -353,9 +353,9 @@ def test_a_number_of_our_own_is_no_place(path, settings, text, changes, where):
 def test_numbers_of_the_account_are_ours_once_they_were_read(path, settings):
     path.write_text(f'[destinations]\ndesk = "{ANOTHER}"\n[inbound."{SALES}"]\n')
     file = DirectoryFile(settings())
-    assert [*file.own_numbers] == [OWN, SALES]
-    file.own_numbers.account = frozenset({OWN, ANOTHER})
-    assert ([*file.own_numbers], len(file.own_numbers)) == ([OWN, SALES, ANOTHER], 3)
+    assert [*file.own_numbers] == [NUMBER, SALES]
+    file.own_numbers.account = frozenset({NUMBER, ANOTHER})
+    assert ([*file.own_numbers], len(file.own_numbers)) == ([NUMBER, SALES, ANOTHER], 3)
     before = file.current
     file.reload()
     assert file.current is before  # refused now

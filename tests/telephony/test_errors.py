@@ -19,8 +19,7 @@ from conferral.telephony.errors import (
     translate_errors,
 )
 from tests.support.each import each
-
-NUMBER = "+14155550123"
+from tests.support.people import CUSTOMER
 
 
 @each(
@@ -68,8 +67,8 @@ def test_each_answer_has_one_error(http_status: int, code: int, expected: type[P
 
 
 @each("foreign", [
-    ValueError(NUMBER), TypeError(NUMBER), KeyError(NUMBER), AttributeError(NUMBER), OverflowError(NUMBER),
-    IndexError(NUMBER), TwilioException("Unable to fetch page", NUMBER),
+    ValueError(CUSTOMER), TypeError(CUSTOMER), KeyError(CUSTOMER), AttributeError(CUSTOMER), OverflowError(CUSTOMER),
+    IndexError(CUSTOMER), TwilioException("Unable to fetch page", CUSTOMER),
 ])  # fmt: skip
 def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exception) -> None:
     with pytest.raises(OutcomeUnknownError) as caught, translate_errors():
@@ -77,7 +76,7 @@ def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exce
 
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
-    assert NUMBER not in str(caught.value)
+    assert CUSTOMER not in str(caught.value)
 
 
 NOON = "Tue, 20 Oct 2026 12:00:00 GMT"

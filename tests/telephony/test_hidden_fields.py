@@ -11,32 +11,32 @@ from conferral.telephony.addresses import AllowList
 from conferral.webhooks import handoff
 from conferral.webhooks.api import models
 from tests.support.each import each
+from tests.support.people import CUSTOMER
 from tests.webhooks.webhook_helpers import facts
 
-HIDDEN = "+14155550123"
-LISTED = AllowList(prefixes=(HIDDEN,))
-ROUTE = directory.InboundRoute(agents=(HIDDEN,), fallback=HIDDEN, called_number=HIDDEN)
+LISTED = AllowList(prefixes=(CUSTOMER,))
+ROUTE = directory.InboundRoute(agents=(CUSTOMER,), fallback=CUSTOMER, called_number=CUSTOMER)
 CHANGE = SessionChange(facts("bridged"))
-CHANGE.fields["party.agent.address"] = HIDDEN
+CHANGE.fields["party.agent.address"] = CUSTOMER
 
 
 @each("record", [
-    account_lists.OwnCall(HIDDEN, came_in=True, called=HIDDEN),
-    account_lists.ChildCall("CA1", HIDDEN, HIDDEN),
+    account_lists.OwnCall(CUSTOMER, came_in=True, called=CUSTOMER),
+    account_lists.ChildCall("CA1", CUSTOMER, CUSTOMER),
     ROUTE,
-    directory.Directory({"desk": HIDDEN}, {HIDDEN: ROUTE}, ROUTE, HIDDEN),
-    directory.DirectoryEntry.model_construct(agents=[HIDDEN], greeting=HIDDEN, fallback=HIDDEN),
-    fallbacks.FallbackRules({"desk": HIDDEN}, LISTED),
-    http_client.HttpAnswer(200, {"location": HIDDEN}, HIDDEN.encode()),
-    parameters.CallSetup(None, None, HIDDEN, LISTED),
-    handoff.Handoff(to=HIDDEN, options=DialOptions(brief=HIDDEN, digits=HIDDEN), fallback=HIDDEN),
-    models.TokenRequest.model_construct(identity=HIDDEN),
-    models.IssuedToken(token=HIDDEN, identity=HIDDEN, expires_at=""),
-    QueuedOutcome("CA1", "1-0", 0, {"to": HIDDEN}),
+    directory.Directory({"desk": CUSTOMER}, {CUSTOMER: ROUTE}, ROUTE, CUSTOMER),
+    directory.DirectoryEntry.model_construct(agents=[CUSTOMER], greeting=CUSTOMER, fallback=CUSTOMER),
+    fallbacks.FallbackRules({"desk": CUSTOMER}, LISTED),
+    http_client.HttpAnswer(200, {"location": CUSTOMER}, CUSTOMER.encode()),
+    parameters.CallSetup(None, None, CUSTOMER, LISTED),
+    handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=CUSTOMER),
+    models.TokenRequest.model_construct(identity=CUSTOMER),
+    models.IssuedToken(token=CUSTOMER, identity=CUSTOMER, expires_at=""),
+    QueuedOutcome("CA1", "1-0", 0, {"to": CUSTOMER}),
     CHANGE,
 ])  # fmt: skip
 def test_record_shows_no_address_or_token(record):
-    assert HIDDEN not in repr(record)
+    assert CUSTOMER not in repr(record)
 
 
 @each("model", [
@@ -44,5 +44,5 @@ def test_record_shows_no_address_or_token(record):
 ])  # fmt: skip
 def test_error_about_a_model_does_not_repeat_what_was_given(model):
     with pytest.raises(ValidationError) as caught:
-        model.model_validate({name: [{HIDDEN: HIDDEN}] for name in model.model_fields})
-    assert HIDDEN not in str(caught.value)
+        model.model_validate({name: [{CUSTOMER: CUSTOMER}] for name in model.model_fields})
+    assert CUSTOMER not in str(caught.value)

@@ -34,6 +34,7 @@ from conferral.telephony.http_client import (
 )
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
+from tests.support.people import CUSTOMER
 from tests.support.service_settings import ENVIRON, settings_with
 from tests.telephony.scripted_http import SETUP
 from tests.telephony.scripted_server import (
@@ -48,10 +49,9 @@ from tests.telephony.scripted_server import (
 
 ACCOUNT = ENVIRON["TWILIO_ACCOUNT_SID"]
 KEY = "SK" + "b" * 32
-NUMBER = "+14155550123"
 URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
-ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress", "status": 400}
-RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
+ERROR_21220 = {"code": 21220, "message": f"Call to {CUSTOMER} is not in-progress", "status": 400}
+RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": CUSTOMER}
 
 
 def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:
@@ -223,7 +223,7 @@ async def test_each_transport_error_is_one_request_and_one_provider_error(
     assert type(error) is expected
     assert (error.http_status, error.code, error.retry_after_s) == (http_status, code, wait_s)
     assert len(twilio.requests) == 1
-    assert NUMBER not in str(error) + str(lines)
+    assert CUSTOMER not in str(error) + str(lines)
     assert error.__cause__ is None
     counted = {"kind": "redirect_call", "status": str(http_status)}
     assert metrics.registry.get_sample_value("conferral_rest_request_seconds_count", counted) == 1
@@ -372,7 +372,7 @@ async def test_each_request_leaves_one_debug_line_with_known_keys(twilio: Script
     http = PooledHttpClient(api_url=twilio.url, clock=Stopwatch(), metrics=metrics)
 
     with capture_logs() as lines, label_requests("verify"), pytest.raises(ProviderGoneError):
-        await http.request("POST", URI, data={"To": NUMBER}, auth=("AC1", "secret"))
+        await http.request("POST", URI, data={"To": CUSTOMER}, auth=("AC1", "secret"))
     await http.close()
 
     (line,) = lines

@@ -9,10 +9,11 @@ from conferral.runtime.errors import ProviderGoneError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader
+from tests.support.people import NUMBER
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
 CONFERENCE_SID, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
-NUMBER, CALLER = "+14155550100", "sip:4155550123@pbx.example.com"
+CALLER = "sip:4155550123@pbx.example.com"
 CONFERENCE = {"sid": CONFERENCE_SID, "friendly_name": NAME, "status": "in-progress"}
 INSIDE = page(
     "participants",

@@ -7,8 +7,8 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from conferral.telephony.addresses import dialed_number, number_in, parse_uri
 from tests.support.each import each
+from tests.support.people import NUMBER, SALES
 
-OWN_NUMBER, NUMBER = "+14155550100", "+14155550101"
 HOST = "acme.sip.twilio.com"
 
 
@@ -37,8 +37,8 @@ def uris(draw, number):
 
 @given(st.data())
 def test_every_form_of_a_carriers_uri_shows_the_number(data):
-    number = data.draw(st.sampled_from([NUMBER, "+442079460123", "+493012345678", "+390612345678"]))
-    assert number_in(data.draw(uris(number)), OWN_NUMBER) == number
+    number = data.draw(st.sampled_from([SALES, "+442079460123", "+493012345678", "+390612345678"]))
+    assert number_in(data.draw(uris(number)), NUMBER) == number
 
 
 @each("number", NUMBERS)
@@ -55,7 +55,7 @@ def test_number_is_dialed_as_in_its_own_country_and_from_abroad(number):
     # Shorter numbers, in small countries, could be extensions.
     if sum(letter.isdigit() for letter in national) >= 7 and not set(national) - set("0123456789 ()-."):
         assert phonenumbers.parse(dialed_number(national, number)) == parsed
-    assert dialed_number(f"011{number[1:]}", OWN_NUMBER) == number
+    assert dialed_number(f"011{number[1:]}", NUMBER) == number
 
 
 @each(
@@ -80,17 +80,17 @@ def test_number_is_dialed_as_in_its_own_country_and_from_abroad(number):
     ],
 )
 def test_what_a_phone_in_america_dials(text, number):
-    assert dialed_number(text, OWN_NUMBER) == number
+    assert dialed_number(text, NUMBER) == number
 
 
 def test_number_without_a_scheme_is_read_as_dialed_and_a_clients_name_never():
-    assert number_in("415 555 0101", OWN_NUMBER) == NUMBER
-    assert number_in("client:4155550101", OWN_NUMBER) == ""
+    assert number_in("415 555 0101", NUMBER) == SALES
+    assert number_in("client:4155550101", NUMBER) == ""
 
 
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parsers(text):
-    found = number_in(text, OWN_NUMBER)
+    found = number_in(text, NUMBER)
     assert found == "" or found.startswith("+")
     uri = parse_uri(text)
     assert uri is None or "@" not in uri.domain

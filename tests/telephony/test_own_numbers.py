@@ -10,10 +10,11 @@ from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
+from tests.support.people import NUMBER, SALES
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
-OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"
+STRANGE = "+14155550199"
 
 
 def listed(*numbers: str) -> dict[str, object]:
@@ -27,20 +28,20 @@ def account_with(*numbers: str) -> tuple[Client, ScriptedHttp]:
 
 @in_virtual_time
 async def test_the_list_is_read_at_the_start_and_every_ten_minutes(loop: VirtualLoop) -> None:
-    own, stop = OwnNumbers(OWN), asyncio.Event()
-    client, http = account_with(OTHER)
+    own, stop = OwnNumbers(NUMBER), asyncio.Event()
+    client, http = account_with(SALES)
     http.answers = {LIST: OutcomeUnknownError()}
     reading = asyncio.create_task(own.run(stop, client))
     await asyncio.sleep(50)  # a delay: virtual time
-    assert (own.account, OTHER in own, [*own]) == (None, False, [OWN])
-    http.answers = {LIST: listed(OTHER)}
+    assert (own.account, SALES in own, [*own]) == (None, False, [NUMBER])
+    http.answers = {LIST: listed(SALES)}
     await asyncio.sleep(20)  # a delay: virtual time
-    assert ([*own], len(own)) == ([OWN, OTHER], 2)
+    assert ([*own], len(own)) == ([NUMBER, SALES], 2)
     http.answers = {LIST: listed(STRANGE)}
     await asyncio.sleep(580)  # a delay: virtual time
-    assert OTHER in own
+    assert SALES in own
     await asyncio.sleep(20)  # a delay: virtual time
-    assert [*own] == [OWN, STRANGE]
+    assert [*own] == [NUMBER, STRANGE]
     http.answers = {LIST: OutcomeUnknownError()}
     await asyncio.sleep(700)  # a delay: virtual time
     assert STRANGE in own
@@ -49,10 +50,10 @@ async def test_the_list_is_read_at_the_start_and_every_ten_minutes(loop: Virtual
 
 
 async def test_every_page_is_read() -> None:
-    client, http = account_with(OTHER, "")
+    client, http = account_with(SALES, "")
     link = f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
-    http.first_answers = {LIST: listed(OWN) | {"next_page_uri": link}}
-    assert await read_account_numbers(client) == {OWN, OTHER}
+    http.first_answers = {LIST: listed(NUMBER) | {"next_page_uri": link}}
+    assert await read_account_numbers(client) == {NUMBER, SALES}
     assert http.labels == {"own_numbers"}
     http.answers = {LIST: {"message": "not a list"}}
     with pytest.raises(ProviderError):
@@ -60,13 +61,13 @@ async def test_every_page_is_read() -> None:
 
 
 @each("text", [
-    OTHER, "+1 415 555-0101", f"sip:{OTHER}@example.com", "sip:4155550101@example.com", OWN,
+    SALES, "+1 415 555-0101", f"sip:{SALES}@example.com", "sip:4155550101@example.com", NUMBER,
     "sip:9,14155550101@example.com", "sip:*6714155550101@example.com", "sip:0114155550101@example.com",
 ])  # fmt: skip
 def test_our_own_numbers_are_never_dialed(text: str) -> None:
-    own = OwnNumbers(OWN)
+    own = OwnNumbers(NUMBER)
     allowed = AllowList(frozenset({"US"}), sip_domains=frozenset({"example.com"}), own_region="US", own=own)
-    own.account = frozenset({OTHER})
+    own.account = frozenset({SALES})
     with pytest.raises(AddressError, match=r"^one of your own numbers is never dialed"):
         allowed.check(parse_address(text))
     allowed.check(parse_address(STRANGE))

@@ -3,11 +3,11 @@
 import pytest
 
 from conferral.statemachine.parts import DialOptions
+from tests.support.people import AGENT_PHONE
 from tests.webhooks.documents import dial_of, follow, next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, answered, events_of, pressed, target
 from tests.webhooks.webhook_helpers import AGENT, PUBLIC_URL, facts, fields, post
 
-PHONE = "+14155550188"
 DIRECTORY = """
 [inbound."+14155550100"]
 agents = ["client:alice", "+14155550188"]
@@ -34,7 +34,7 @@ async def gate_of_phone(client, ingest):
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_phone_presses_a_key_though_the_session_shows_no_phone(client, ingest, known):
     gate = await gate_of_phone(client, ingest)
-    ingest.facts = facts("bridged", phase="ringing", agents=("client:alice", PHONE)) if known else None
+    ingest.facts = facts("bridged", phase="ringing", agents=("client:alice", AGENT_PHONE)) if known else None
 
     _, document = await post(client, gate, answered(CallSid=AGENT))
     assert verbs(document) == ["Gather"]

@@ -3,10 +3,9 @@
 import pytest
 
 from tests.support.each import each
+from tests.support.people import SALES
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import fields, post
-
-SALES = "+14155550101"
 
 HOME = "acme.sip.twilio.com"
 ALLOWED = {"CONFERRAL_ALLOWED_DESTINATIONS": f"US,GB,client:,sip:{HOME},+1624"}

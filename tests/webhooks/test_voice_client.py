@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from conferral.statemachine.events import ClientCallReceived
 from conferral.telephony.callback_urls import Wait
 from tests.support.each import each
+from tests.support.people import TARGET
 from tests.webhooks.documents import action_of, conference_of, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, a_party, facts, fields, post
 
-NUMBER = "+14155550177"
 NAMED = "order-17"
 
 
 def calls(**changes):
     """A browser's call."""
-    return fields("browser_calls_somebody", **({"To": NUMBER, "SessionID": None} | changes))
+    return fields("browser_calls_somebody", **({"To": TARGET, "SessionID": None} | changes))
 
 
 def refusals(lines):
@@ -39,7 +39,7 @@ async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest)
     assert ingest.events == [
         ClientCallReceived(
             session_id=CALLER, token=f"client_call_received:{CALLER}", call_sid=CALLER, agent_address="client:alice",
-            customer_address=NUMBER,
+            customer_address=TARGET,
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]
@@ -59,7 +59,7 @@ async def test_bare_name_is_a_browsers(client, ingest):
         ({"To": "+19005550123"}, "premium-rate"),
         ({"To": "911"}, "short and emergency"),
         ({"To": "sip:bob@example.com"}, "does not name this SIP domain"),
-        ({"To": f"sip:{NUMBER}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
+        ({"To": f"sip:{TARGET}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
         ({"To": "4155550123"}, "must be a number with +"),
         ({"To": None}, "must be a number with +"),
         ({"To": "client:bob?SessionID=x"}, "must be a number with +"),

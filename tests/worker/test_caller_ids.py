@@ -11,10 +11,11 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.hands import Hands
+from tests.support.people import NUMBER, SALES
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
-OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"
+STRANGE = "+14155550199"
 
 
 def account_with(*numbers: str, http_type: type[ScriptedHttp] = ScriptedHttp):
@@ -24,32 +25,32 @@ def account_with(*numbers: str, http_type: type[ScriptedHttp] = ScriptedHttp):
         Hands(0.0),
     )
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return CallerIdChecker(client, lambda: {OWN}, clock), http, clock
+    return CallerIdChecker(client, lambda: {NUMBER}, clock), http, clock
 
 
 async def test_a_number_that_the_settings_name_needs_no_question():
     caller_ids, http, _ = account_with()
 
-    await caller_ids.check(OWN)
+    await caller_ids.check(NUMBER)
 
     assert http.requests == []
 
 
 async def test_other_caller_id_owned_by_the_account_is_accepted_and_cached():
-    caller_ids, http, clock = account_with(OWN, OTHER)
+    caller_ids, http, clock = account_with(NUMBER, SALES)
 
-    await caller_ids.check(OTHER)
+    await caller_ids.check(SALES)
     clock.now_s = 299.5
-    await caller_ids.check(OTHER)
+    await caller_ids.check(SALES)
 
     ((name, asked),) = http.requests
-    assert (name, asked["PhoneNumber"]) == (LIST, OTHER)
+    assert (name, asked["PhoneNumber"]) == (LIST, SALES)
     clock.now_s = 300.0
-    await caller_ids.check(OTHER)
+    await caller_ids.check(SALES)
     assert len(http.requests) == 2
 
 
-@pytest.mark.parametrize("there", [(), (OTHER,), (STRANGE + "0",)])
+@pytest.mark.parametrize("there", [(), (SALES,), (STRANGE + "0",)])
 async def test_a_number_that_the_account_does_not_have_is_refused(there):
     caller_ids, http, _ = account_with(*there)
 
@@ -62,16 +63,16 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
 
 async def test_without_twilio_the_command_is_to_be_given_again():
     """Later commands wait for the lookup, so Twilio is not asked again at once."""
-    caller_ids, http, clock = account_with(OTHER)
+    caller_ids, http, clock = account_with(SALES)
     http.first_answers = {LIST: OutcomeUnknownError()}
 
     for clock.now_s in (0.0, 9.9):
         with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not confirm .*; try again$"):
-            await caller_ids.check(OTHER)
+            await caller_ids.check(SALES)
     assert len(http.requests) == 1
 
     clock.now_s = 10.0
-    await caller_ids.check(OTHER)
+    await caller_ids.check(SALES)
 
 
 @in_virtual_time
@@ -82,7 +83,7 @@ async def test_a_silent_twilio_holds_up_later_commands_for_two_seconds_in_all(lo
             raise AssertionError
 
     caller_ids, _, _ = account_with(http_type=SilentHttp)
-    for number in (OTHER, STRANGE, OTHER):
+    for number in (SALES, STRANGE, SALES):
         with pytest.raises(BadCommandError, match=r"; try again$"):
             await caller_ids.check(number)
     assert loop.time() == 2.0

@@ -25,15 +25,15 @@ from conferral.worker import router
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from tests.support.entries import event_in
 from tests.support.memory_redis import Fault, MemoryServer
+from tests.support.people import CUSTOMER, NUMBER
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
-NUMBER, OWN_NUMBER = "+14155550123", "+14155550100"
 NAMES = ConferenceNames(["secret"], "test")
-CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
-TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBER}
+CALL = {"type": "call", "agent": "client:alice", "customer": CUSTOMER}
+TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": CUSTOMER}
 
 
 class Routing:
@@ -44,7 +44,7 @@ class Routing:
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
         self.names: dict[str, str] = {}
         self.metrics = Metrics()
-        self.caller_ids = CallerIdChecker(Twilio("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
+        self.caller_ids = CallerIdChecker(Twilio("AC1", "token"), lambda: {NUMBER}, SystemClock())
         self.limits = DialLimits(self.client, self.keys)
         self.owns_router: Callable[[], bool] = lambda: True
 
@@ -223,13 +223,13 @@ async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, mo
 async def test_transfer_reaches_its_session_with_all_requested_options(routing):
     await routing.know("mine")
     await routing.client.set(routing.keys.call(CALL_SID), "mine")
-    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "params": "name=Ada", "caller_id": OWN_NUMBER}
+    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "params": "name=Ada", "caller_id": NUMBER}
     entry_id = await routing.give(**TRANSFER | {"to": "client:bob"}, id="c1", **options)
     (event,) = await routing.events()
     assert isinstance(event, Transfer)
     assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", "client:bob", "warm")
     assert (event.brief, event.confirm, event.timeout_s, event.params) == ("a caller", True, 20, "name=Ada")
-    assert event.caller_id == OWN_NUMBER
+    assert event.caller_id == NUMBER
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
 
 
@@ -250,7 +250,7 @@ async def is_turned_away(routing, name, reason, by=""):
     ({"type": "record", "session": "mine", "action": "start", "id": "a b"}, "mine"),
     ({"type": "record", "session": "sk_live_0123456789", "action": "START"}, ""),
     ({"type": "record", "session": "14155550123", "action": "START"}, ""),
-    ({"type": "record", "session": f"token {NUMBER}", "action": "START"}, ""),
+    ({"type": "record", "session": f"token {CUSTOMER}", "action": "START"}, ""),
     ({"type": "record", "action": "START"}, ""),
     (CALL | {"session": "mine", "mode": "warm"}, ""),
 ])  # fmt: skip
@@ -270,16 +270,16 @@ async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkey
 
     monkeypatch.setattr(routing.caller_ids, "check", has_none)
     await routing.know(CALL_SID)
-    await routing.give(**{**DIALING[name], "id": "c1", "caller_id": NUMBER})
+    await routing.give(**{**DIALING[name], "id": "c1", "caller_id": CUSTOMER})
     await is_turned_away(routing, name, "caller_id: not a number in the account")
 
 
 DIALING = {
     "call": CALL,
     "transfer": TRANSFER,
-    "retrieve": {"type": "retrieve", "session": CALL_SID, "to": NUMBER},
-    "add": {"type": "add", "session": CALL_SID, "to": NUMBER, "party": "expert"},
-    "supervise": {"type": "supervise", "session": CALL_SID, "to": NUMBER, "mode": "monitor"},
+    "retrieve": {"type": "retrieve", "session": CALL_SID, "to": CUSTOMER},
+    "add": {"type": "add", "session": CALL_SID, "to": CUSTOMER, "party": "expert"},
+    "supervise": {"type": "supervise", "session": CALL_SID, "to": CUSTOMER, "mode": "monitor"},
 }
 
 
@@ -297,7 +297,7 @@ async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
     session_id = command_stream.session_id_of("c1")
     (event,) = await routing.events()
     assert isinstance(event, Call)
-    assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", NUMBER)
+    assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", CUSTOMER)
     assert await routing.outcome("c1") == ("", "", session_id)
 
 

@@ -122,12 +122,12 @@ async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
     team: WorkerCluster, member: ClusterMember
 ) -> None:
     """The next holder must verify effects, so the lease expires instead of being released."""
-    before = member.keeper.consumers[0]
+    before = member.ownership.consumers[0]
     stumbling = Stumbling()
     stumbling.around(member.context.partition_store, "read")
     stumbling.is_on = True
     await publish(team, "s")
     await team.passes(AGAIN_S)
-    after = member.keeper.consumers[0]
+    after = member.ownership.consumers[0]
     assert after is not before
     assert after.lease.last_holder

@@ -30,6 +30,7 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.first_reads import FirstReads
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.support.people import BOB, CAROL
 from tests.worker.worker_cluster import ClusterClock
 
 
@@ -123,9 +124,6 @@ async def test_beginning_of_a_message_does_not_wait_for_the_read(status: str, of
     first_reads = await begun(Store())
     event = RecordingChanged(session_id="s", recording_sid="RE1", status=status, of_voicemail=of_voicemail)
     assert (first_reads.admit([(Entry("5-1", {}), event)]) == []) is waits
-
-
-BOB, CAROL = "client:bob", "client:carol"
 
 
 @pytest.mark.parametrize(

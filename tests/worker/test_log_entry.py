@@ -46,8 +46,8 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, TransferMode
 from conferral.worker.consumer.log_entry import command_type_of, details
 from tests.support.each import each
+from tests.support.people import CUSTOMER
 
-NUMBER = "+14155550123"
 #: What is about a person, or lets someone dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
                      "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
@@ -55,24 +55,24 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
 
 
 @each("event, words", [
-    (Transfer(session_id="s", to=NUMBER, mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
-    (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
-    (Transfer(session_id="s", to=NUMBER, mode=NUMBER), {"targets": 1}),
-    (Call(session_id="s", agent="client:alice", customer=NUMBER, mode="conference"),
+    (Transfer(session_id="s", to=CUSTOMER, mode="blind", ref="T-7"), {"mode": "blind", "ref": "T-7", "targets": 1}),
+    (Transfer(session_id="s", to=f"{CUSTOMER},client:bob", mode="consult"), {"mode": "consult", "targets": 2}),
+    (Transfer(session_id="s", to=CUSTOMER, mode=CUSTOMER), {"targets": 1}),
+    (Call(session_id="s", agent="client:alice", customer=CUSTOMER, mode="conference"),
      {"mode": "conference"}),
-    (Add(session_id="s", to=NUMBER, party="x14155550123"), {}),
-    (Supervise(session_id="s", to=NUMBER, mode="whisper"), {"mode": "whisper"}),
-    (Supervise(session_id="s", to=NUMBER, mode=NUMBER), {}),
+    (Add(session_id="s", to=CUSTOMER, party="x14155550123"), {}),
+    (Supervise(session_id="s", to=CUSTOMER, mode="whisper"), {"mode": "whisper"}),
+    (Supervise(session_id="s", to=CUSTOMER, mode=CUSTOMER), {}),
     (Record(session_id="s", action="pause"), {"action": "pause"}),
-    (Record(session_id="s", action=NUMBER), {}),
-    (Announce(session_id="s", say=f"Call {NUMBER}"), {"audio": "text"}),
-    (Announce(session_id="s", url=f"https://example.com/{NUMBER}"), {"audio": "url"}),
-    (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice"),
+    (Record(session_id="s", action=CUSTOMER), {}),
+    (Announce(session_id="s", say=f"Call {CUSTOMER}"), {"audio": "text"}),
+    (Announce(session_id="s", url=f"https://example.com/{CUSTOMER}"), {"audio": "url"}),
+    (CallReceived(session_id="s", call_sid="CA1", customer_address=CUSTOMER, agent_address="client:alice"),
      {"mode": "bridge"}),
     (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
                call_status="in-progress", agent_number=2),
      {"party": "customer", "dial": "bridge", "status": "busy", "agent": 3}),
-    (AnnouncementEnded(session_id="s", conference_sid="CF1", failed=True, reason=f"no answer: /{NUMBER}"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1", failed=True, reason=f"no answer: /{CUSTOMER}"),
      {"failed": True}),
     (ConferenceEventIgnored(session_id="s", conference_sid="CF1", kind="participant-speech-start", call_sid="CA1"),
      {"party": "CA1", "kind": "participant-speech-start"}),
@@ -83,7 +83,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (AccountSwept(session_id="s", finding="conference-live", conference_sid="CF1"),
      {"finding": "conference-live", "conference_sid": "CF1"}),
     (ConferenceFound(session_id="s", conference_sid="CF1",
-                     participants=(ParticipantFound(call_sid="CA1", label="customer-1", address=NUMBER),)),
+                     participants=(ParticipantFound(call_sid="CA1", label="customer-1", address=CUSTOMER),)),
      {"conference_sid": "CF1", "participants": 1}),
     (GateDecided(session_id="s", dial="d1", call_sid="CA3", decision=GateDecision.TOO_LATE), {"decision": "too-late"}),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", kind="participant-modify"),
@@ -179,7 +179,7 @@ def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     ("c7", "hold"), ("c8", ""),
 ])  # fmt: skip
 def test_command_outcome_is_logged_with_the_command_name(command_id, name):
-    transfer = TransferState(1, TransferMode.RETRIEVE, NUMBER, command_id="c1", step_command_id="c2",
+    transfer = TransferState(1, TransferMode.RETRIEVE, CUSTOMER, command_id="c1", step_command_id="c2",
                              step_name="cancel")  # fmt: skip
     pending = {"c3": "convert", "c4": "call", "c5": "end", "c6": "add"}
     session = Session("s", transfer=transfer, pending_commands=tuple(map(PendingCommand, pending, pending.values())))
@@ -188,7 +188,7 @@ def test_command_outcome_is_logged_with_the_command_name(command_id, name):
 
 @pytest.mark.parametrize("mode, name", [("warm", "transfer"), ("park", "park")])
 def test_command_of_a_transfer_is_named_by_its_way(mode, name):
-    session = Session("s", transfer=TransferState(1, TransferMode(mode), NUMBER, command_id="c1"))
+    session = Session("s", transfer=TransferState(1, TransferMode(mode), CUSTOMER, command_id="c1"))
     assert command_type_of("c1", Cancel(session_id="s", token="c2"), session) == name
 
 
@@ -229,11 +229,11 @@ def test_no_event_reveals_an_address_or_secret(kind):
     for field, hint in get_type_hints(kind).items():
         # A party that a command names is whatever someone has typed; elsewhere it comes from our own URLs.
         if field in PRIVATE or (field == "party" and issubclass(kind, Command)):
-            values[field] = (NUMBER,) if hint == tuple[str, ...] else NUMBER
+            values[field] = (CUSTOMER,) if hint == tuple[str, ...] else CUSTOMER
         elif hint == tuple[CallSeen, ...]:
-            values[field] = (CallSeen("CA1", "in-progress", to=NUMBER),)
+            values[field] = (CallSeen("CA1", "in-progress", to=CUSTOMER),)
         elif hint == tuple[ParticipantFound, ...]:
-            values[field] = (ParticipantFound("CA1", label="customer-1", address=NUMBER),)
+            values[field] = (ParticipantFound("CA1", label="customer-1", address=CUSTOMER),)
         elif hint is str and field not in ("entry_id", "name", "timer"):
             values[field] = "word"
         elif hint is int:

@@ -71,7 +71,7 @@ class Sending:
     async def join(self, *, has_url: bool = True) -> ClusterMember:
         member = self.team.join()
         if has_url:
-            owns = partial(member.keeper.owns, OUTCOMES)
+            owns = partial(member.ownership.owns, OUTCOMES)
             sender = OutcomeSender(member.context.core, self.receiver.post, random.Random(self.chance.random()), owns)
             member.process.start(sender.run(member.stop))
         else:
@@ -99,7 +99,7 @@ class Sending:
         return state.waiting, state.undelivered
 
     async def owner(self) -> ClusterMember:
-        (owner,) = [one for one in self.team.alive.values() if one.keeper.owns(OUTCOMES)]
+        (owner,) = [one for one in self.team.alive.values() if one.ownership.owns(OUTCOMES)]
         return owner
 
 
@@ -403,7 +403,7 @@ async def play(loop: VirtualLoop, seed: int, outcomes: int) -> None:
 
 
 async def owner_in_time(work: Sending) -> ClusterMember:
-    await work.until(lambda: any(one.keeper.owns(OUTCOMES) for one in work.team.alive.values()))
+    await work.until(lambda: any(one.ownership.owns(OUTCOMES) for one in work.team.alive.values()))
     return await work.owner()
 
 

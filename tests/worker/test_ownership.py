@@ -59,19 +59,19 @@ async def test_stopped_worker_is_followed_at_the_next_tick(team: WorkerCluster) 
     await team.leave(first)
     assert await team.until_fair(1.0) < 1.0
     (other,) = team.alive.values()
-    assert not any(consumer.lease.last_holder for consumer in other.keeper.consumers.values())
+    assert not any(consumer.lease.last_holder for consumer in other.ownership.consumers.values())
 
 
 @with_4_partitions
 async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wakes(team: WorkerCluster) -> None:
     first, other = team.join(), team.join()
     await team.until_fair(4.0)
-    held = set(first.keeper.consumers)
-    assert all(first.keeper.may_send(number) for number in held)
+    held = set(first.ownership.consumers)
+    assert all(first.ownership.may_send(number) for number in held)
     first.process.pause()
     await team.passes(6.0)
-    assert other.keeper.consumers.keys() == {0, 1, 2, 3}
-    assert not any(first.keeper.may_send(number) for number in held), "before it has asked"
+    assert other.ownership.consumers.keys() == {0, 1, 2, 3}
+    assert not any(first.ownership.may_send(number) for number in held), "before it has asked"
     first.process.wake()
     await team.until_fair(6.0)
     assert set(first.work.dropped) >= held
@@ -84,10 +84,10 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     await team.until_fair(2.0)
     second = team.join()
     await team.passes(20.0)
-    assert not second.keeper.consumers
+    assert not second.ownership.consumers
     work.busy_partitions = {0, 3}
     await team.until_fair(2.0)
-    assert second.keeper.consumers.keys() == {1, 2}
+    assert second.ownership.consumers.keys() == {1, 2}
     assert sorted(work.drained) == [1, 2]
     assert work.drains_s == {2.0}
 
@@ -125,8 +125,8 @@ async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
         allowed = 0
         for _ in range(200):
             await team.passes(0.05)
-            allowed += all(worker.keeper.is_sending_allowed for worker in workers)
-            assert workers[0].keeper.problems == [] or not workers[0].keeper.is_sending_allowed
+            allowed += all(worker.ownership.is_sending_allowed for worker in workers)
+            assert workers[0].ownership.problems == [] or not workers[0].ownership.is_sending_allowed
         assert allowed >= 190, round_trip_s
     team.server.latency = None
     assert await team.epochs() == before
@@ -139,19 +139,19 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     twilio: Any = SimpleNamespace(problem="")
 
     async def problems() -> list[str]:
-        return await worker.process.start(find_problems(worker.context.core, worker.keeper, twilio))
+        return await worker.process.start(find_problems(worker.context.core, worker.ownership, twilio))
 
     assert await problems() == []
     team.server.fault = lambda name: Fault.UNREACHABLE if name == "answer_tick" else None
     await team.passes(3.0)
-    waiting = asyncio.ensure_future(worker.process.start(worker.keeper.wait_to_send(1)))
+    waiting = asyncio.ensure_future(worker.process.start(worker.ownership.wait_to_send(1)))
     await team.passes(3.0)
     assert not waiting.done()
     twilio.problem = "twilio: no answer"
     why, of_twilio = await problems()
     assert why.startswith("no request may leave")
     assert of_twilio == "twilio: no answer"
-    assert not worker.keeper.owns("commands")
+    assert not worker.ownership.owns("commands")
     team.server.fault = lambda name: Fault.FORBIDDEN if name == "answer_tick" else None
     await team.passes(1.0)
     assert (await problems())[0] == "redis: not permitted (NOPERM)", "although the probe may write"
@@ -160,9 +160,9 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     team.server.fault = None
     await team.passes(3.0)
     assert await waiting is True
-    assert worker.keeper.problems == []
-    assert worker.keeper.owns("commands")
-    assert await worker.process.start(worker.keeper.wait_to_send(99)) is False
+    assert worker.ownership.problems == []
+    assert worker.ownership.owns("commands")
+    assert await worker.process.start(worker.ownership.wait_to_send(99)) is False
 
 
 @with_4_partitions
@@ -190,22 +190,22 @@ async def test_forgotten_grant_costs_one_epoch(team: WorkerCluster) -> None:
 async def test_everything_is_verified_after_another_server_even_without_a_loss(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    assert not any(held.lease.is_verifying(worker.clock) for held in worker.keeper.consumers.values())
-    before = dict(worker.keeper.consumers)
+    assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.consumers.values())
+    before = dict(worker.ownership.consumers)
     team.server.stop()
     team.server.start()
     await team.passes(4.0)
-    assert worker.keeper.consumers.keys() == before.keys()
-    for number, held in worker.keeper.consumers.items():
+    assert worker.ownership.consumers.keys() == before.keys()
+    for number, held in worker.ownership.consumers.items():
         assert held is not before[number]
         assert held.lease.is_verifying(worker.clock)
     team.kill(worker)
     successor = team.join()
     await team.until_fair(4.0)
     await team.passes(50.0)
-    assert all(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
+    assert all(held.lease.is_verifying(successor.clock) for held in successor.ownership.consumers.values())
     await team.passes(10.0)
-    assert not any(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
+    assert not any(held.lease.is_verifying(successor.clock) for held in successor.ownership.consumers.values())
 
 
 @each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])
@@ -247,13 +247,13 @@ class Judge:
         while (now_s := self.team.loop.time()) < until_s:
             awake = [member for name, member in self.team.alive.items() if name not in self.asleep]
             for number, served_at_s in self.served_at_s.items():
-                senders = [member.name for member in awake if member.keeper.may_send(number)]
+                senders = [member.name for member in awake if member.ownership.may_send(number)]
                 assert len(senders) <= 1, f"{number}: {senders} at {now_s}"
                 assert senders or now_s - served_at_s <= self.free_max_s, f"{number} is left at {now_s}"
                 if senders:
                     self.served_at_s[number] = now_s
             for task in TASKS:
-                assert sum(member.keeper.owns(task) for member in awake) <= 1, f"{task} at {now_s}"
+                assert sum(member.ownership.owns(task) for member in awake) <= 1, f"{task} at {now_s}"
             await self.team.passes(0.05)
 
 
@@ -267,7 +267,7 @@ async def sends_alone_to_the_end(team: WorkerCluster, slow: ClusterMember) -> No
     judge = Judge(team, 8.0)
     await judge.passes(9.0)
     (other,) = (member for member in team.alive.values() if member is not slow)
-    assert len(other.keeper.consumers) == team.keys.partitions
+    assert len(other.ownership.consumers) == team.keys.partitions
 
 
 async def slow_and_quick(team: WorkerCluster, there_s: float, back_s: float, phase_s: float) -> ClusterMember:
@@ -280,7 +280,7 @@ async def slow_and_quick(team: WorkerCluster, there_s: float, back_s: float, pha
     arrived = asyncio.Event()
     slow.line.fault = lambda name: arrived.set() if name == "answer_tick" else None
     await arrived.wait()
-    assert slow.keeper.consumers
+    assert slow.ownership.consumers
     return slow
 
 

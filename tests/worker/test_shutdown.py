@@ -76,13 +76,13 @@ async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> 
     member = team.join()
     await team.until_fair(2.0)
     await _stop_while_busy(member, {0, 1, 2, 3})
-    member.keeper.consumers[2].mark_lost()
+    member.ownership.consumers[2].mark_lost()
     is_over = asyncio.Event()
-    winding = member.process.start(member.keeper.drain(is_over))
+    winding = member.process.start(member.ownership.drain(is_over))
     await team.passes(3.0)
-    assert member.keeper.consumers.keys() == {0, 1, 3}
+    assert member.ownership.consumers.keys() == {0, 1, 3}
     assert set(member.work.dropped) == {2}
-    assert all(map(member.keeper.may_send, (0, 1, 3))), "it renews them until all is done"
+    assert all(map(member.ownership.may_send, (0, 1, 3))), "it renews them until all is done"
     assert member.work.left == [], "no other worker would send it"
     is_over.set()
     await winding
@@ -94,14 +94,14 @@ async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: Virtua
     team = WorkerCluster(loop, partitions=4)
     member, other = team.join(), team.join()
     await team.until_fair(4.0)
-    held = set(member.keeper.consumers)
+    held = set(member.ownership.consumers)
     await _stop_while_busy(member, held)
     is_over = asyncio.Event()
-    winding = member.process.start(member.keeper.drain(is_over))
+    winding = member.process.start(member.ownership.drain(is_over))
     await team.passes(3.0)
     assert held
     assert set(member.work.left) == held
-    assert other.keeper.owns("commands"), "a task waits for no request"
+    assert other.ownership.owns("commands"), "a task waits for no request"
     is_over.set()
     await winding
     team.kill(member)

@@ -64,7 +64,7 @@ async def test_entries_keep_their_order_though_a_load_fails_while_another_sessio
     log = await team.client.xrange(team.keys.log("s2"))
     assert not failures
     assert [fields[b"event"] for _, fields in log] == [b"call_received", b"complete"]
-    assert member.keeper.consumers[0].sessions.keys() == {"s1", "s2"}
+    assert member.ownership.consumers[0].sessions.keys() == {"s1", "s2"}
 
 
 @of_one
@@ -88,6 +88,6 @@ async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluste
     await team.passes(20.0)
     team.kill(member)
     killed_at_s = team.loop.time()
-    while not any(held.has_timed_nothing for held in successor.keeper.consumers.values()):
+    while not any(held.has_timed_nothing for held in successor.ownership.consumers.values()):
         await team.passes(0.05)
     assert team.loop.time() - killed_at_s < 11.0

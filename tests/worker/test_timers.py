@@ -46,7 +46,7 @@ async def fail_partitions(
     access.fire_timers = fire_timers
     for number in SILENT:
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
-        member.keeper.consumers[number].timers.add_due(0)
+        member.ownership.consumers[number].timers.add_due(0)
 
 
 @of_one
@@ -60,7 +60,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
         due_ms = member.context.core.store_clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
-        member.keeper.consumers[HEARD].timers.add_due(due_ms)
+        member.ownership.consumers[HEARD].timers.add_due(due_ms)
         await team.passes(2.0)
         assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     assert set(asked) == {*SILENT}

@@ -78,7 +78,7 @@ class ClusterMember:
     process: Process
     #: Its line to Redis, whose `latency` and `fault` may differ from others'.
     line: SplitClient
-    keeper: Ownership
+    ownership: Ownership
     work: Work
     context: WorkerContext
     clock: ClusterClock
@@ -93,7 +93,7 @@ class ClusterMember:
         """Stops as SIGTERM does."""
         self.stop.set()
         await self.task
-        await self.process.start(self.keeper.leave())
+        await self.process.start(self.ownership.leave())
 
 
 class WorkerCluster:
@@ -129,7 +129,7 @@ class WorkerCluster:
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         process.when_dead(client.kill)
         core = core_of(client, self.keys, clock, name, metrics=metrics)
-        keeper = Ownership(core)
+        ownership = Ownership(core)
         context = WorkerContext(
             core=core,
             outcome_wait_s=WAIT_MAX_S,
@@ -139,8 +139,8 @@ class WorkerCluster:
             policy=Policy,
             checkpoint=checkpoint,
         )
-        task = process.start(keeper.run(stop, context))
-        member = ClusterMember(name, process, client, keeper, work, context, clock, metrics, stop, task)
+        task = process.start(ownership.run(stop, context))
+        member = ClusterMember(name, process, client, ownership, work, context, clock, metrics, stop, task)
         self.alive[name] = member
         self.joined.append(member)
         return member
@@ -185,12 +185,12 @@ class WorkerCluster:
 
     async def is_fair(self) -> bool:
         """Whether all partitions are held by workers alive, each by one, and shares differ by one at most."""
-        shares = sorted(len(member.keeper.consumers) for member in self.alive.values())
+        shares = sorted(len(member.ownership.consumers) for member in self.alive.values())
         if sum(shares) != self.keys.partitions or shares[-1] - shares[0] > 1:
             return False
         holders = await self.holders()
         return all(
-            {number for number, name in holders.items() if name == member.name} == member.keeper.consumers.keys()
+            {number for number, name in holders.items() if name == member.name} == member.ownership.consumers.keys()
             for member in self.alive.values()
         )
 
@@ -199,7 +199,7 @@ class WorkerCluster:
         began_s = self.loop.time()
         while not await self.is_fair():
             if self.loop.time() - began_s > timeout_s:
-                reported = {name: sorted(member.keeper.consumers) for name, member in self.alive.items()}
+                reported = {name: sorted(member.ownership.consumers) for name, member in self.alive.items()}
                 raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {reported}")
             await asyncio.sleep(0.01)
         return self.loop.time() - began_s

@@ -20,7 +20,7 @@ from tests.support import service_settings
 KEYS = Keys("conferral", 4)
 TOKEN = "a-token.of~letters_and+1/2=="
 CALLER, ALICE = "CA" + "1" * 32, "CA" + "2" * 32
-NUMBER, CUSTOMER_NUMBER = "+14155550100", "+14155550199"
+CUSTOMER_NUMBER = "+14155550199"
 ENVIRON = service_settings.ENVIRON | {
     "TWILIO_API_KEY": "SK" + "3" * 32,
     "TWILIO_API_SECRET": "s" * 32,

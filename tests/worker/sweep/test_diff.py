@@ -62,7 +62,7 @@ def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_it
 
 
 def test_answered_callee_who_still_rings_in_the_session_is_reported_and_a_caller_is_not() -> None:
-    """A caller's own call is answered by the document, though he hears ringing."""
+    """A caller's own call is answered by the document, though the caller hears ringing."""
     parties = {
         "customer": Party("customer", "customer-1", call_sid="CA1", status=PartyStatus.RINGING),
         "agent": Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.RINGING),

@@ -7,14 +7,14 @@ import pytest
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.directory import InboundRoute
 from conferral.worker.sweep.diff import find_unknown_bridges, route_of_own_bridge
+from tests.support.people import AGENT, CUSTOMER, NUMBER, SALES
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
-OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"
-CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AGENT, CALLER)
+CALL, DIALED = OwnCall(CUSTOMER, came_in=True, called=SALES), ChildCall(CHILD, AGENT, CUSTOMER)
 BRIDGED = AccountSnapshot({PARENT, CHILD}, {PARENT, CHILD}, own_calls={PARENT: CALL}, children={PARENT: (DIALED,)})
 PHONE = "+14155550124"
 ROUTE = InboundRoute(agents=(AGENT, PHONE))
-ROUTE_OF = route_of_own_bridge(lambda _called: ROUTE, OWN_NUMBER)
+ROUTE_OF = route_of_own_bridge(lambda _called: ROUTE, NUMBER)
 
 
 def found(account: AccountSnapshot) -> list[str]:
@@ -24,12 +24,12 @@ def found(account: AccountSnapshot) -> list[str]:
 @pytest.mark.parametrize(
     ("agent", "caller_id", "is_ours"),
     [
-        (AGENT, CALLER, True),
+        (AGENT, CUSTOMER, True),
+        (AGENT, SALES, False),
         (AGENT, NUMBER, False),
-        (AGENT, OWN_NUMBER, False),
-        (PHONE, CALLER, True),
+        (PHONE, CUSTOMER, True),
+        (PHONE, SALES, True),
         (PHONE, NUMBER, True),
-        (PHONE, OWN_NUMBER, True),
     ],
 )
 def test_call_to_our_number_that_talks_to_our_agent_is_ours_if_it_shows_what_we_would(agent, caller_id, is_ours):
@@ -40,7 +40,7 @@ def test_call_to_our_number_that_talks_to_our_agent_is_ours_if_it_shows_what_we_
 def test_session_of_a_found_call_has_all_that_its_number_sets():
     (bridge,) = find_unknown_bridges(BRIDGED, BRIDGED.calls, ROUTE_OF)
     received, progressed = bridge.events(PARENT)
-    assert (received.agent_address, received.other_agents, received.called_number) == (AGENT, (PHONE,), NUMBER)
+    assert (received.agent_address, received.other_agents, received.called_number) == (AGENT, (PHONE,), SALES)
     assert (received.attributes, received.has_caller_id) == (ROUTE.attributes, True)
     assert (progressed.call_sid, progressed.status) == (CHILD, "in-progress")
 
@@ -51,7 +51,7 @@ def test_session_of_a_found_call_has_all_that_its_number_sets():
         {"own_calls": {}},
         {"own_calls": {PARENT: replace(CALL, came_in=False)}},
         {"children": {}},
-        {"children": {PARENT: (DIALED, ChildCall(OTHER, AGENT, CALLER))}},
+        {"children": {PARENT: (DIALED, ChildCall(OTHER, AGENT, CUSTOMER))}},
         {"children": {PARENT: (replace(DIALED, address="client:someone"),)}},
         {"children": {PARENT: (replace(DIALED, caller_id="+14155550199"),)}},
         {"answered": {PARENT}},

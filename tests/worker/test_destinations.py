@@ -11,14 +11,14 @@ from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.router import resolve_destinations
 from tests.support.each import each
+from tests.support.people import CUSTOMER
 from tests.support.service_settings import settings_with
 
 ALLOWED = AllowList.from_setting("US,client:,sip:example.com", "+14155550100")
-NUMBER = "+14155550123"
 
 
 ADDRESSES = "an address is +, country code, and number; client:NAME; or sip:URI"
-NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+18765550123", "office": NUMBER}
+NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+18765550123", "office": CUSTOMER}
 
 
 def checked(allowed: AllowList = ALLOWED, **fields: str):
@@ -30,14 +30,14 @@ def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
 
 
 def test_names_become_addresses_and_everything_else_stays():
-    assert transfer(f"billing,client:alice,bob,{NUMBER}") == f"+14155550144,client:alice,client:bob,{NUMBER}"
+    assert transfer(f"billing,client:alice,bob,{CUSTOMER}") == f"+14155550144,client:alice,client:bob,{CUSTOMER}"
     call = checked(type="call", agent="billing", customer="bob", brief="billing", timeout="20")
     assert dict(call.values) == {
         "agent": "+14155550144", "customer": "client:bob", "brief": "billing", "timeout_s": 20,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("to", [f"office,{NUMBER}", f"{NUMBER},office"])
+@pytest.mark.parametrize("to", [f"office,{CUSTOMER}", f"{CUSTOMER},office"])
 def test_same_destination_under_two_names_is_refused(to):
     with pytest.raises(BadCommandError, match=r"^to, destination 2 of 2: the same as one before$"):
         transfer(to)
@@ -53,7 +53,7 @@ def test_same_destination_under_two_names_is_refused(to):
     ("+19005550123", "to: premium-rate numbers are never dialed"),
     ("+18765550123", "to: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
     ("sip:bob@example.org", "to: CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain"),
-    (f"client:alice,{NUMBER},+18765550123",
+    (f"client:alice,{CUSTOMER},+18765550123",
      "to, destination 3 of 3: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
 ])  # fmt: skip
 def test_reason_names_the_field_and_not_the_address(to, reason):
@@ -71,9 +71,9 @@ def test_empty_allow_list_allows_no_one():
 
 @each("fields, field", [
     ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice"}, "to"),
-    ({"type": "transfer", "session": "s", "mode": "warm", "to": f"{NUMBER},client:alice"}, "to, destination 2 of 2"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": f"{CUSTOMER},client:alice"}, "to, destination 2 of 2"),
     ({"type": "transfer", "session": "s", "mode": "warm", "to": "billing,bob"}, "to, destination 2 of 2"),
-    ({"type": "call", "agent": "client:alice", "customer": NUMBER}, "agent"),
+    ({"type": "call", "agent": "client:alice", "customer": CUSTOMER}, "agent"),
     ({"type": "retrieve", "session": "s", "to": "client:alice"}, "to"),
     ({"type": "add", "session": "s", "to": "bob", "party": "expert"}, "to"),
     ({"type": "supervise", "session": "s", "to": "client:alice", "mode": "whisper"}, "to"),
@@ -84,13 +84,13 @@ def test_digits_are_not_for_a_client(fields, field):
 
 
 def test_digits_are_for_the_agent_of_a_call_alone():
-    checked(type="call", agent=NUMBER, customer="client:visitor", digits="12")
+    checked(type="call", agent=CUSTOMER, customer="client:visitor", digits="12")
 
 
 @each("fields, field", [
-    ({"type": "transfer", "session": "s", "mode": "warm", "to": NUMBER}, "to"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": CUSTOMER}, "to"),
     ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice,billing"}, "to, destination 2 of 2"),
-    ({"type": "call", "agent": "billing", "customer": NUMBER}, "agent"),
+    ({"type": "call", "agent": "billing", "customer": CUSTOMER}, "agent"),
 ])  # fmt: skip
 def test_params_are_not_for_a_number(fields, field):
     with pytest.raises(BadCommandError, match=f"^{field}: a phone can't receive params"):
@@ -98,7 +98,7 @@ def test_params_are_not_for_a_number(fields, field):
 
 
 def test_params_are_for_clients_and_sip_phones_and_in_a_call_for_the_agent():
-    checked(type="call", agent="bob", customer=NUMBER, params="name=Ada")
+    checked(type="call", agent="bob", customer=CUSTOMER, params="name=Ada")
     assert transfer("client:alice,sip:bob@example.com", params="name=Ada") == "client:alice,sip:bob@example.com"
 
 
