@@ -21,6 +21,7 @@ from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
+from conferral.telephony.twiml import RETRY_AFTER_S
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import (
     Dependencies,
@@ -145,6 +146,9 @@ log = structlog.get_logger()
 _READ_EVERY_S = 0.1
 #: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
+#: The same for a dial that Redis may have lost, and the later pauses, seconds. The session is opened again when the
+#: caller's music ends, of which ours lasts 12 s, and dials once a read shows the caller.
+_LOST_RETRIES_MAX, _LOST_RETRY_AFTER_S = 9, 4
 
 
 class GateRoutes(Routes):
@@ -202,8 +206,11 @@ class GateRoutes(Routes):
             return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
         # Redis may have lost the dial; a worker then commits it again.
         may_be_lost = self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
-        if decision is GateDecision.TOO_LATE and gate.request_number < _RETRIES_MAX and may_be_lost:
-            return self._retry_later(gate, pressed)
+        if decision is GateDecision.TOO_LATE and may_be_lost:
+            if gate.request_number < _RETRIES_MAX:
+                return self._retry_later(gate, pressed)
+            if gate.request_number < _LOST_RETRIES_MAX and not (view and view.dialed_by(gate.dial)):
+                return self._retry_later(gate, pressed, _LOST_RETRY_AFTER_S)
         briefing = _briefing(gate, view)
         if decision is GateDecision.ACCEPTED and _dialed_party(gate, view).ring_group and any(briefing.values()):
             return "briefed", self._documents.gate_brief(gate, **briefing)
@@ -299,8 +306,8 @@ class GateRoutes(Routes):
             conference_name=view.conference_name,
         )
 
-    def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
-        return "waited", self._documents.retry(gate.next_request(pressed))
+    def _retry_later(self, gate: Gate, pressed: str, pause_s: int = RETRY_AFTER_S) -> tuple[str, str]:
+        return "waited", self._documents.retry(gate.next_request(pressed), pause_s)
 
 
 def _dialed_party(gate: Gate, view: Session | None) -> Party:

@@ -77,9 +77,9 @@ class Visits(Routes):
             return await self._claim_next(call_sid, newest)
 
     async def _has_lost_session(self, form: Form) -> bool:
-        """Whether a call's first request was answered before, as far as Twilio says.
+        """Whether a call that rings, by the request, was answered before.
 
-        It was captured, and Redis may have lost what its session dialed.
+        Then the request was captured, and Redis may have lost what its session dialed.
         """
         if not self._ingest.restarted_recently() or form.get("CallStatus") != CallStatus.RINGING:
             return False

@@ -37,7 +37,7 @@ _KEY_TIMEOUT_S = 3
 #: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
 #: Length of a pause before a document is requested again because Redis did not answer, seconds.
-_RETRY_AFTER_S = 1
+RETRY_AFTER_S = 1
 
 
 class TwimlBuilder:
@@ -99,9 +99,9 @@ class TwimlBuilder:
         self._say(gather, sentence_in(Phrase.PRESS_ONE, self._language))
         return str(response)
 
-    def retry(self, next_request: DialAction | Gate) -> str:
+    def retry(self, next_request: DialAction | Gate, pause_s: int = RETRY_AFTER_S) -> str:
         """Pause, then request the same document again."""
-        return _pause_then_request(self._urls.of(next_request))
+        return _pause_then_request(self._urls.of(next_request), pause_s)
 
     def retry_voice_url(self, path: str, request_number: int, query: str = "") -> str:
         """Pause, then request a voice URL again."""
@@ -358,9 +358,9 @@ def _add_callee(dial: Dial, address: Address, callback_url: str, *, gate_url: st
             noun.parameter(name=name, value=value)
 
 
-def _pause_then_request(url: str) -> str:
+def _pause_then_request(url: str, pause_s: int = RETRY_AFTER_S) -> str:
     response = VoiceResponse()
-    response.pause(length=_RETRY_AFTER_S)
+    response.pause(length=pause_s)
     response.redirect(url, method="POST")
     return str(response)
 

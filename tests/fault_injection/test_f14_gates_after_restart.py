@@ -1,7 +1,7 @@
 """Calls after a restart of Redis: whom a gate screens is dialed as always, once."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from tests.fault_injection.redis_rollback import copy_of, restore
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import AGENT_PHONE
-from tests.support.phones import answers, busy, presses
+from tests.support.phones import answers, busy, presses, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
@@ -141,7 +141,7 @@ RINGS_S = 20
 
 @EACH_MOMENT
 @pytest.mark.parametrize("sweep_s", [600, pytest.param(0.5, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("opened_by", ["music", "request"])
+@pytest.mark.parametrize("opened_by", ["music", pytest.param("request", marks=pytest.mark.soak)])
 async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
     durable_redis, tmp_path, after_s, sweep_s, opened_by
 ):
@@ -158,6 +158,23 @@ async def test_fault_14_phone_that_rings_for_a_lost_session_is_not_rung_again(
             await system.eventually(system.publisher.restarted_recently, "the webhooks notice the restart")
             (captured, *_) = system.sandbox.request_log.voice_requests("/voice/conference")
             await put(system, captured.url, dict(captured.params))
+        await system.until_talk(customer, agent)
+        assert system.dials_to(AGENT_PHONE) == 1
+        await hang_up(system)
+
+
+async def test_fault_14_phone_that_is_answered_before_the_lost_session_is_opened_again_takes_the_call(durable_redis):
+    """The gate waits until the session knows the call."""
+    settings = {"CONFERRAL_AGENT": AGENT_PHONE, "CONFERRAL_CONFIRM": "phones", "CONFERRAL_SWEEP_INTERVAL": 600}
+    async with FaultSystem(durable_redis, speed=2, **settings) as system:
+        system.sandbox.phone(AGENT_PHONE).script_in_turn(replace(rings(), keys=("1",)))
+        customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
+        agent = await system.dialed(AGENT_PHONE)
+        durable_redis.kill()
+        durable_redis.append_only_file.write_bytes(b"")
+        durable_redis.start()
+        await system.eventually(system.publisher.restarted_recently, "the webhooks notice the restart")
+        agent.answer()
         await system.until_talk(customer, agent)
         assert system.dials_to(AGENT_PHONE) == 1
         await hang_up(system)

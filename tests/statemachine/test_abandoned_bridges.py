@@ -61,8 +61,9 @@ def test_agent_who_gives_up_a_call_of_their_own_left_first():
     story.call("customer", "canceled").call("agent", "completed").expect("ended", reason="agent-left")
 
 
-def test_talking_parties_whose_action_was_never_requested():
-    story = Scenario().answered().call("agent", "completed", ended_s=100).call("customer", "completed", ended_s=100)
-    story.expect("ended", reason="customer-left")
+@pytest.mark.parametrize(("customer_s", "reason"), [(100, "customer-left"), (101, "agent-left")])
+def test_talking_parties_whose_action_was_never_requested(customer_s, reason):
+    story = Scenario().answered().call("agent", "completed", ended_s=100)
+    story.call("customer", "completed", ended_s=customer_s).expect("ended", reason=reason)
     (record,) = story.outcome_records
     assert [one.result for one in record.attempts] == ["answered"]

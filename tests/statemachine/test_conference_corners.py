@@ -15,6 +15,12 @@ from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
 
+@pytest.mark.parametrize(("status", "reason"), [("completed", "customer-left"), ("in-progress", "moved")])
+def test_call_that_another_program_completes_has_left_and_one_that_goes_on_was_moved(status, reason):
+    story = received().leaves("customer", status=status, reason="participant_updated_via_api")
+    story.conference_ends().expect("ended", reason=reason)
+
+
 def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
     story = received_with_survey().dial_ends("completed", dial="conference").expect("conferenced")
     customer = story.session.parties["customer"]

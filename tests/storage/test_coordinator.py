@@ -204,6 +204,7 @@ async def test_all_holders_verify_for_one_minute_after_another_server(client, ke
     await client.xadd(keys.events(P), {"type": "t"})
     third = await leases.claim_partition(client, keys, P, "3:two", clock)
     assert third.verify_until_s == pytest.approx(second.verify_until_s, abs=1.0)
+    assert third.rolled_back_at_ms == second.rolled_back_at_ms == pytest.approx(second.claimed_at_ms, abs=5_000)
     assert second.newest_id == third.newest_id == before.decode()
 
 
@@ -212,11 +213,13 @@ async def test_verification_ends_although_the_clock_was_set_back(keys, clock):
     server = MemoryServer(lambda: times_ms[0])
     client = server.client()
     await leases.claim_partition(client, keys, P, "1:one", clock)
+    await client.xadd(keys.events(P), {"type": "t"})
     await client.hset(keys.lease(P), "server", "another")
     await leases.claim_partition(client, keys, P, "2:one", clock)
     times_ms[0] -= 3_600_000
     lease = await leases.claim_partition(client, keys, P, "3:one", clock)
     assert lease.verify_until_s - clock.monotonic_s() <= VERIFY_S
+    assert lease.rolled_back_at_ms == 10**12, "no entry that Redis had is newer"
 
 
 async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys, clock):

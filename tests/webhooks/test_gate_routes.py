@@ -1,5 +1,8 @@
 """The gate over HTTP: what is stored, in which order, and what the call hears."""
 
+import re
+from unittest.mock import AsyncMock
+
 import pytest
 
 from conferral.runtime.errors import StoreError
@@ -110,6 +113,19 @@ async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
     ingest.facts = facts("transferring", target=target())
     _, document = await post(client, next_url(document, "Redirect"), answered())
     assert verbs(document) == ["Dial"]
+
+
+@pytest.mark.parametrize(
+    ("known", "waits_s"), [(facts("transferring"), 26), (None, 26), (facts("conferenced", target=target()), 2)]
+)
+async def test_gate_waits_for_a_lost_dial_until_the_session_is_opened_again(client, ingest, known, waits_s):
+    """It opens when the caller's music ends."""
+    ingest.old, ingest.facts, ingest.read = True, known, AsyncMock(return_value=known)
+    url, waited_s = GATE, 0
+    while verbs(document := (await post(client, url, answered()))[1]) == ["Pause", "Redirect"]:
+        waited_s += int(re.search(r'length="(\d+)"', document)[1])
+        url = next_url(document, "Redirect")
+    assert (verbs(document), waited_s) == (["Say", "Hangup"], waits_s)
 
 
 # ---- the agent of a call -----------------------------------------------------------------------------------------
