@@ -150,7 +150,7 @@ class NoRedisIngest(BatchingIngest):
         """Keep nothing: no other method of the base class is called."""
 
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
-        raise StoreUnaskedError("answered without Redis")
+        raise StoreUnaskedError("responded without Redis")
 
     publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
     claim_gate = exceeds_call_limit = uncount_call = _refuse

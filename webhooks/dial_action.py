@@ -312,7 +312,9 @@ class DialActionRoutes(Routes):
         to_publish = is_news and may_be_old
         try:
             async with store_deadline(action.request_number):
-                if action.without_redis and (session_id := await self._session_of_answered_call(form, event, action)):
+                if action.without_redis and (
+                    session_id := await self._session_of_call_without_redis(form, event, action)
+                ):
                     action = replace(action, session_id=session_id, without_redis=False)
                     event = replace(event, session_id=session_id)
                 # If Redis may have lost data, publish later, after reading Twilio.
@@ -358,8 +360,8 @@ class DialActionRoutes(Routes):
             return twiml_response(document)
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
-    async def _session_of_answered_call(self, form: Form, event: DialEnded, action: DialAction) -> str:
-        """Return the session of a call that was answered without Redis, or empty.
+    async def _session_of_call_without_redis(self, form: Form, event: DialEnded, action: DialAction) -> str:
+        """Return the session of a call that came in without Redis, or empty.
 
         If it has none, and another agent may ring, one is opened. The action names the call, not a session.
         """

@@ -159,7 +159,7 @@ class GateRoutes(Routes):
         self._allowed = self._routing.allowed
 
     async def gate(self, form: Form, query: str) -> web.Response:
-        """Answer a call that we placed: once answered, and after each prompt."""
+        """Direct a call that we placed: once picked up, and after each prompt."""
         return await self.answer(form, Gate.parse(query), GATE_PATH)
 
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:

@@ -59,11 +59,11 @@ class CallbackRoutes(Routes):
         callback = CallCallback.parse(query)
         event = call_progressed(form, callback, self._routing.own_numbers())
         if callback.without_redis:
-            return asyncio.create_task(self._store_answered_call(event, callback))  # timeouts need a task
+            return asyncio.create_task(self._store_call_without_redis(event, callback))  # timeouts need a task
         return self._store(event, event.call_sid, CALL_PATH)
 
-    async def _store_answered_call(self, event: CallProgressed, callback: CallCallback) -> web.Response:
-        """Publish an event of a call that was answered without Redis."""
+    async def _store_call_without_redis(self, event: CallProgressed, callback: CallCallback) -> web.Response:
+        """Publish an event of a call that came in without Redis."""
         try:
             session_id = await self._visits.session_of(event.session_id, event.call_sid)
             if not session_id and not event.is_final and event.party == AGENT:

@@ -88,7 +88,7 @@ class Visits(Routes):
         return status == CallStatus.IN_PROGRESS
 
     async def session_of(self, call_sid: str, child_call_sid: str) -> str:
-        """Return the session of a call that was answered without Redis.
+        """Return the session of a call that came in without Redis.
 
         It is empty if no session knows the child. Raise StoreError.
         """
@@ -98,7 +98,7 @@ class Visits(Routes):
         return newest.session_id
 
     async def open(self, form: Fields, agent: str = "") -> str:
-        """Open the session of a live call that was answered without Redis.
+        """Open the session of a live call that came in without Redis.
 
         It rings `agent` alone, if given. Return its id, or an empty one if no agent is configured. Raise StoreError or
         TooManyVisitsError.

@@ -1,7 +1,7 @@
 """Requests with outcomes: signed, and judged by the status line alone.
 
-HTTP libraries refuse an answer for its headers, which don't matter here, and hide its status then. So the few lines of
-an answer that matter are read here. Requests follow Standard Webhooks. Whatever the receiver answers costs little: no
+HTTP libraries refuse a response for its headers, which don't matter here, and hide its status then. So the few lines of
+a response that matter are read here. Requests follow Standard Webhooks. Whatever the receiver sends costs little: no
 body is read, what is read has limits, and redirects are not followed.
 """
 
@@ -23,7 +23,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.urls import may_receive_plain
 from conferral.telephony.errors import retry_after_s
 
-#: How long an answer may take, and of that connecting to one of several addresses, seconds.
+#: How long a response may take, and of that connecting to one of several addresses, seconds.
 TIMEOUT_S, CONNECT_TIMEOUT_S = 10.0, 3.0
 #: Limits of what is read: interim responses (count), headers of each response (count), and a header (bytes).
 INTERIM_MAX, HEADERS_MAX, LINE_MAX_BYTES = 16, 64, 4096
@@ -35,11 +35,11 @@ _BY_STATUS: dict[int, Result] = {2: "delivered", 3: "redirected", 4: "refused"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverResponse:
     """What became of one request."""
 
     result: Result
-    #: HTTP status; 0 without an answer.
+    #: HTTP status; 0 without a response.
     status: int = 0
     retry_after_s: float = 0.0
     #: Why it failed, in words without personal data; empty if it didn't.
@@ -54,11 +54,11 @@ class _Head:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
-    def answer(self) -> Answer:
-        """Return the answer, which the status alone decides."""
+    def response(self) -> ReceiverResponse:
+        """Return the response, which the status alone decides."""
         result: Result = "gone" if self.status == 410 else _BY_STATUS.get(self.status // 100, "failed")
         reason = "" if result == "delivered" else f"HTTP {self.status}"
-        return Answer(result, self.status, retry_after_s(self.headers), reason)
+        return ReceiverResponse(result, self.status, retry_after_s(self.headers), reason)
 
 
 class _NoAddressError(OSError):
@@ -107,38 +107,38 @@ class OutcomeReceiver:
             allow_private=settings.outcomes_insecure,
         )
 
-    async def post(self, outcome_id: str, body: str) -> Answer:
-        """Send one outcome, signed for this moment; never raise for an answer."""
+    async def post(self, outcome_id: str, body: str) -> ReceiverResponse:
+        """Send one outcome, signed for this moment; never raise for a response."""
         head = _Head()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._exchange(self._request(outcome_id, body.encode()), head)
         except (OSError, EOFError, ValueError) as error:  # what asyncio's streams raise, ValueError for a long line
-            return head.answer() if head.status else self._failure(error)
-        return head.answer()
+            return head.response() if head.status else self._failure(error)
+        return head.response()
 
-    def _failure(self, error: Exception) -> Answer:
-        """Return the answer if there is none."""
+    def _failure(self, error: Exception) -> ReceiverResponse:
+        """Return the response if there is none."""
         match error:
             case TimeoutError():
-                return Answer("timeout", reason=f"no answer within {self._timeout_s:g} s")
+                return ReceiverResponse("timeout", reason=f"no response within {self._timeout_s:g} s")
             case _NoAddressError():
                 allowed = "private and loopback addresses" if self._allow_private else "loopback addresses"
-                return Answer("unreachable", reason=f"its address is not allowed: http:// only to {allowed}")
+                return ReceiverResponse("unreachable", reason=f"its address is not allowed: http:// only to {allowed}")
             case socket.gaierror() | UnicodeError():
-                return Answer("unreachable", reason="its host name can't be resolved")
+                return ReceiverResponse("unreachable", reason="its host name can't be resolved")
             case ssl.SSLCertVerificationError():
-                return Answer("unreachable", reason="its TLS certificate is not valid")
+                return ReceiverResponse("unreachable", reason="its TLS certificate is not valid")
             case ssl.SSLError():
-                return Answer("unreachable", reason="TLS failed")
+                return ReceiverResponse("unreachable", reason="TLS failed")
             case ConnectionRefusedError():
-                return Answer("unreachable", reason="it refuses connections")
+                return ReceiverResponse("unreachable", reason="it refuses connections")
             case asyncio.IncompleteReadError(partial=b""):
-                return Answer("unreachable", reason="it closed the connection without an answer")
+                return ReceiverResponse("unreachable", reason="it closed the connection without a response")
             case OSError():
-                return Answer("unreachable", reason="it can't be reached, or closed the connection")
+                return ReceiverResponse("unreachable", reason="it can't be reached, or closed the connection")
             case _:
-                return Answer("malformed", reason="its answer is not HTTP/1")
+                return ReceiverResponse("malformed", reason="its response is not HTTP/1")
 
     def _request(self, outcome_id: str, body: bytes) -> bytes:
         now_s = self._clock.wall_ms() // 1000
@@ -189,7 +189,7 @@ class OutcomeReceiver:
                     await loop.sock_connect(opened, address)
             except TimeoutError:
                 opened.close()
-                problem = ConnectionError()  # of this address alone; the answer has not timed out
+                problem = ConnectionError()  # of this address alone; the response has not timed out
             except OSError as error:
                 opened.close()
                 problem = error

@@ -19,7 +19,7 @@ from conferral.runtime.log import LogRateLimit, log_unreachable
 from conferral.storage.connection.client import CHUNK
 from conferral.storage.outcome_queue import OutcomeQueue, QueuedOutcome
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
-from conferral.worker.outcome_receiver import Answer
+from conferral.worker.outcome_receiver import ReceiverResponse
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ LOG_EVERY_S = 60.0
 
 
 #: Sends one outcome, given its id and body; `OutcomeReceiver.post`.
-Post = Callable[[str, str], Awaitable[Answer]]
+Post = Callable[[str, str], Awaitable[ReceiverResponse]]
 
 
 class OutcomeSender:
@@ -110,7 +110,7 @@ class OutcomeSender:
     async def _send(self, head: QueuedOutcome) -> None:
         """Send the first outcome of a session's queue, and store the result."""
         try:
-            answer = Answer("malformed", reason="it can't be sent; the log has the error")
+            answer = ReceiverResponse("malformed", reason="it can't be sent; the log has the error")
             with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
                     started_s = self._core.clock.monotonic_s()
@@ -128,7 +128,7 @@ class OutcomeSender:
             del self._sending[head.session]
             self._wake.set()
 
-    def _result_write(self, head: QueuedOutcome, answer: Answer) -> Callable[[], Awaitable[None]]:
+    def _result_write(self, head: QueuedOutcome, answer: ReceiverResponse) -> Callable[[], Awaitable[None]]:
         """Log an answer; return the writes to Redis for it, which may be repeated."""
         queue, failures = self._queue, head.failures + 1
         if not head.fields:
@@ -153,6 +153,6 @@ class OutcomeSender:
         await self._queue.settle(head, self._now_ms())
         await self._queue.note_success()
 
-    async def _store_failure(self, answer: Answer, write: Awaitable[None]) -> None:
+    async def _store_failure(self, answer: ReceiverResponse, write: Awaitable[None]) -> None:
         await write
         await self._queue.note_failure(self._now_ms(), answer.reason)

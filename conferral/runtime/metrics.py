@@ -140,7 +140,7 @@ class Metrics:
         )
         self.rest_requests = self._histogram(
             "conferral_rest_request_seconds",
-            "REST requests to Twilio, by kind of effect and HTTP status (0: no answer)",
+            "REST requests to Twilio, by kind of effect and HTTP status (0: no response)",
             ["kind", "status"],
         )
         self.rest_failures = self._counter(
@@ -229,13 +229,13 @@ class Metrics:
             "Outcomes not delivered within three days, as seen by the worker that sends them; 0 on the others",
         )
         self.outcomes_stopped = self._gauge(
-            "conferral_outcomes_stopped", "1 while nothing is sent because CONFERRAL_OUTCOMES_URL answered 410"
+            "conferral_outcomes_stopped", "1 while nothing is sent because CONFERRAL_OUTCOMES_URL responded with 410"
         )
 
     def _add_webhooks(self) -> None:
         self.webhook_requests = self._histogram(
             "conferral_webhook_request_seconds",
-            "Requests answered by the webhooks, by route and HTTP status",
+            "Responses of the webhooks, by route and HTTP status",
             ["route", "status"],
         )
         self.webhook_rejections = self._counter(
@@ -244,7 +244,7 @@ class Metrics:
             ["route", "reason"],
         )
         self.webhook_store_errors = self._counter(
-            "conferral_webhook_store_errors_total", "Requests answered while Redis was unreachable, by route", ["route"]
+            "conferral_webhook_store_errors_total", "Responses while Redis was unreachable, by route", ["route"]
         )
         self.events_dropped = self._counter(
             "conferral_events_shed_total",
@@ -258,7 +258,7 @@ class Metrics:
         )
         self.api_requests = self._histogram(
             "conferral_api_request_seconds",
-            "Requests answered by the control API, by route and HTTP status; includes the wait for an outcome, but not "
+            "Responses of the control API, by route and HTTP status; includes the wait for an outcome, but not "
             "event streams",
             ["route", "status"],
             buckets=(*_FAST_S, 60),

@@ -45,7 +45,7 @@ class SendingState:
     def problem(self) -> str:
         """Why outcomes don't arrive, for operators; empty as long as they do."""
         if self.stopped_at_ms:
-            return f"the receiver answered 410 at {to_iso(self.stopped_at_ms)}; nothing is sent"
+            return f"the receiver responded with 410 at {to_iso(self.stopped_at_ms)}; nothing is sent"
         if self.failing_since_ms:
             return f"none delivered since {to_iso(self.failing_since_ms)}: {self.failing_reason}"
         return ""

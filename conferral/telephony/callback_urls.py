@@ -63,7 +63,7 @@ def _query(name: str, pattern: re.Pattern[str] | str, read: Callable[[str], Any]
 
 _SESSION, _PARTY, _DIAL = (_query(name, ID_PATTERN) for name in ("session", "party", "dial"))
 _REQUEST = _query("request", "[1-9]", int)
-#: Whether `session_id` is a call SID, whose newest session counts: the call was answered without Redis.
+#: Whether `session_id` is a call SID, whose newest session counts: the call came in without Redis.
 _ANSWERED_WITHOUT_REDIS = _query("call", "1", bool)
 #: Whether a hand-off named the agent of a bridge: no agent of the directory follows.
 _ONLY_AGENT = _query("only", "1", bool)

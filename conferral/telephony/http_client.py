@@ -220,7 +220,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                         observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
-    def _observe_twilio_time(self, answer: "HttpAnswer") -> None:
+    def _observe_twilio_time(self, answer: "HttpResponse") -> None:
         if (sent_at_ms := errors.sent_at_ms(answer.headers)) is not None:
             self.twilio_clock.observe(sent_at_ms)
 
@@ -244,7 +244,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         params: Mapping[str, object] | None,
         data: Mapping[str, object] | None,
         headers: dict[str, str],
-    ) -> "HttpAnswer":
+    ) -> "HttpResponse":
         """Send a request; return the answer, whatever its status.
 
         Raise ProviderUnreachableError if nothing was sent, else OutcomeUnknownError: Twilio may have acted on it.
@@ -258,7 +258,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                return HttpAnswer(response.status, response.headers, await _read_body(response))
+                return HttpResponse(response.status, response.headers, await _read_body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -307,7 +307,7 @@ def has_succeeded(status: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class HttpAnswer:
+class HttpResponse:
     """A response, read to its end."""
 
     status: int

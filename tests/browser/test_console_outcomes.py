@@ -23,12 +23,12 @@ async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, co
     renewed_at_ms = redis.time()[0] * 1000 + SHOWN_DEAD_AFTER_MS - 500
     redis.hset(KEYS.owners, OUTCOMES, owned_by("w1", renewed_at_ms))
     await page.get_by_role("link", name="Health").click()
-    await expect(page.get_by_text("outcomes: the receiver answered 410")).to_be_visible()
+    await expect(page.get_by_text("outcomes: the receiver responded with 410")).to_be_visible()
     tasks = page.get_by_role("region", name="Singleton tasks")
     await expect(tasks).to_contain_text(re.compile(r"Undelivered outcomes\s*2"))
 
     await page.get_by_role("link", name="Dead letters").first.click()
-    await expect(page.get_by_text("The receiver of outcomes answered 410 at")).to_be_visible()
+    await expect(page.get_by_text("The receiver of outcomes responded with 410 at")).to_be_visible()
     panel = page.get_by_role("region", name="2 undelivered outcomes")
     await expect(panel.get_by_role("listitem")).to_have_count(2)
     await panel.get_by_role("listitem").filter(has_text="transfer.failed").get_by_role("button").click()
@@ -37,5 +37,5 @@ async def test_undelivered_outcomes_and_a_410_are_shown_and_sent_again(redis, co
     await expect(page.get_by_text("undelivered outcome")).to_have_count(0)
     assert redis.hget(KEYS.sending, CALL) == f"0 {ids[0]} {ids[1]}"
     redis.hdel(KEYS.sending_state, "stopped_at")
-    await expect(page.get_by_text("answered 410")).to_have_count(0)
+    await expect(page.get_by_text("responded with 410")).to_have_count(0)
     assert UNDELIVERED not in await page.get_by_role("main").inner_text()

@@ -150,7 +150,7 @@ def test_check_says_whether_outcomes_arrive(run, redis, written):
     redis.zadd(KEYS.undelivered, {written[0]: 1})
     assert found_by_check(run, redis) == ("warn", "sent to crm.example.com; 1 could not be delivered")
     redis.hset(KEYS.sending_state, "stopped_at", 1_800_000_000_000)
-    found = "to crm.example.com: the receiver answered 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
+    found = "to crm.example.com: the receiver responded with 410 at 2027-01-15T08:00:00.000Z; nothing is sent"
     assert found_by_check(run, redis) == ("fail", found)
 
 

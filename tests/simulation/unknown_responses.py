@@ -4,7 +4,7 @@ from random import Random
 
 import orjson
 
-from conferral.telephony.http_client import HttpAnswer
+from conferral.telephony.http_client import HttpResponse
 
 #: Bodies instead of a JSON object.
 BODIES = (
@@ -28,20 +28,20 @@ class UnknownResponses:
         self._rate = rate
         self._chance = chance
 
-    def change(self, answer: HttpAnswer) -> HttpAnswer:
+    def change(self, answer: HttpResponse) -> HttpResponse:
         """The answer, or an odd one instead."""
         chance = self._chance
         if not self._rate or chance.random() >= self._rate:
             return answer
         match chance.choice(("body", "header", "date", "status")):
             case "body":
-                return HttpAnswer(answer.status, answer.headers, chance.choice(BODIES))
+                return HttpResponse(answer.status, answer.headers, chance.choice(BODIES))
             case "header":
                 status = answer.status if answer.status >= 400 else 503
-                return HttpAnswer(status, {"Retry-After": chance.choice(RETRIES)}, answer.body)
+                return HttpResponse(status, {"Retry-After": chance.choice(RETRIES)}, answer.body)
             case "date":
-                return HttpAnswer(answer.status, answer.headers, _with_odd_dates(answer.body, chance.choice(DATES)))
-        return HttpAnswer(chance.choice(STATUSES), answer.headers, answer.body)
+                return HttpResponse(answer.status, answer.headers, _with_odd_dates(answer.body, chance.choice(DATES)))
+        return HttpResponse(chance.choice(STATUSES), answer.headers, answer.body)
 
 
 def _with_odd_dates(body: bytes, date: object) -> bytes:

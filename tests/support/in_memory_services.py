@@ -19,7 +19,7 @@ from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_send_allowed
+from conferral.telephony.http_client import HttpResponse, PooledHttpClient, check_send_allowed
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.authentication import parse_form
@@ -39,7 +39,7 @@ class ExchangeHttp(PooledHttpClient):
         clock: Clock,
         metrics: Metrics,
         *,
-        change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer,
+        change: Callable[[HttpResponse], HttpResponse] = lambda answer: answer,
         now_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Binds who answers.
@@ -64,7 +64,7 @@ class ExchangeHttp(PooledHttpClient):
         params: Mapping[str, object] | None,
         data: Mapping[str, object] | None,
         headers: dict[str, str],
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         check_send_allowed()
         parts = urlsplit(url)
         rest = parts.path.partition(_VERSION)[2].partition("/")[2]
@@ -75,7 +75,7 @@ class ExchangeHttp(PooledHttpClient):
         if answer.status == 429:
             headers["Retry-After"] = "1"
         body = b"" if answer.body is None else orjson.dumps(answer.body)
-        return self._change(HttpAnswer(answer.status, headers, body))
+        return self._change(HttpResponse(answer.status, headers, body))
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -83,9 +83,9 @@ async def test_twilios_other_products_have_hosts_of_their_own_unless_the_base_ur
 ) -> None:
     client, asked = PooledHttpClient(api_url=api_url, clock=SystemClock(), metrics=metrics), []
 
-    async def exchange(_method: str, url: str, *_rest: object) -> client_module.HttpAnswer:
+    async def exchange(_method: str, url: str, *_rest: object) -> client_module.HttpResponse:
         asked.append(url)
-        return client_module.HttpAnswer(200, {}, b"{}")
+        return client_module.HttpResponse(200, {}, b"{}")
 
     monkeypatch.setattr(client, "exchange", exchange)
     for host in ("api", "webhooks", "voice"):

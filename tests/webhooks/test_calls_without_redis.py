@@ -1,4 +1,4 @@
-"""A call that was answered without Redis: what comes once it is back opens the session, if the call is live."""
+"""A call that came in without Redis: what comes once it is back opens the session, if the call is live."""
 
 import pytest
 

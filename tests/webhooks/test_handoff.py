@@ -340,7 +340,7 @@ async def test_a_destination_that_fails_is_not_rung_again_with_the_same_number(p
         assert verbs(document) == ["Say", "Hangup"]
 
 
-async def test_a_call_answered_without_redis_is_opened_for_the_customer(placed, ingest):
+async def test_a_call_that_came_without_redis_is_opened_for_the_customer(placed, ingest):
     action = DIAL_ACTION.replace("&v=1", "&call=1&v=1")
     _, document = await post(placed, action, arrives(**PLACED, DialCallStatus="busy"))
     assert shown(document) == ("+14155550132", OURS)

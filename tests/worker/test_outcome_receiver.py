@@ -107,9 +107,9 @@ async def test_requests_are_signed_with_each_secret_as_verifiers_expect():
         (b"HTTP/1.1 429 Slow\r\nretry-after:77 ", "refused", 77, "HTTP 429"),
         (b"HTTP/1.1 503 Busy\r\nRetry-After: soon", "failed", 0, "HTTP 503"),
         (b"HTTP/1.1 101 Switching Protocols", "failed", 0, "HTTP 101"),
-        (b"hello", "malformed", 0, "its answer is not HTTP/1"),
-        (b"HTTP/2 200", "malformed", 0, "its answer is not HTTP/1"),
-        (b"", "unreachable", 0, "it closed the connection without an answer"),
+        (b"hello", "malformed", 0, "its response is not HTTP/1"),
+        (b"HTTP/2 200", "malformed", 0, "its response is not HTTP/1"),
+        (b"", "unreachable", 0, "it closed the connection without a response"),
     ],
 )
 async def test_answers_are_understood(answer: bytes, result: str, retry_after_s: float, reason: str):
@@ -315,7 +315,7 @@ async def test_receiver_without_a_status_times_out(start: bytes):
 
     async with serving(serve, timeout_s=0.3) as receiver:
         found = await receiver.post("o1", "{}")
-    assert (found.result, found.reason) == ("timeout", "no answer within 0.3 s")
+    assert (found.result, found.reason) == ("timeout", "no response within 0.3 s")
 
 
 @pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a b@c=1\r\n\r\n"])

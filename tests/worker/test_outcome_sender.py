@@ -17,14 +17,14 @@ import pytest
 from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP
 from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed, read_problem
 from conferral.worker import outcome_sender as sender_module
-from conferral.worker.outcome_sender import RETRY_DELAYS_S, Answer, OutcomeSender
+from conferral.worker.outcome_sender import RETRY_DELAYS_S, OutcomeSender, ReceiverResponse
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.log_lines import lines_of
 from tests.support.metric_values import value_of
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
 
-DELIVERED, REFUSED = Answer("delivered", 204), Answer("failed", 503, reason="HTTP 503")
+DELIVERED, REFUSED = ReceiverResponse("delivered", 204), ReceiverResponse("failed", 503, reason="HTTP 503")
 
 
 class ScriptedReceiver:
@@ -36,11 +36,11 @@ class ScriptedReceiver:
         self.requests: list[tuple[float, str]] = []
         self.bodies: dict[str, list[str]] = defaultdict(list)
         self.accepted: list[str] = []
-        self.answer: Callable[[str], Answer] = lambda _id: DELIVERED
+        self.answer: Callable[[str], ReceiverResponse] = lambda _id: DELIVERED
         self.takes_s: Callable[[str], float] = lambda _id: 0.01
         self.running = self.running_max = 0
 
-    async def post(self, outcome_id: str, body: str) -> Answer:
+    async def post(self, outcome_id: str, body: str) -> ReceiverResponse:
         self.requests.append((self.loop.time(), outcome_id))
         self.bodies[outcome_id].append(body)
         self.running += 1
@@ -188,10 +188,10 @@ async def test_failing_deliveries_are_a_problem_from_the_first_until_one_succeed
     await work.team.passes(0.5)
     first = await read_problem(client, keys)
     assert re.fullmatch(r"outcomes: none delivered since 2027-01-15T08:00:0\S+Z: HTTP 503", first)
-    work.receiver.answer = lambda _id: Answer("timeout", reason="no answer within 10 s")
+    work.receiver.answer = lambda _id: ReceiverResponse("timeout", reason="no response within 10 s")
     await work.until(lambda: len(work.receiver.times_of(name)) == 2)
     await work.team.passes(0.5)
-    assert await read_problem(client, keys) == first.replace("HTTP 503", "no answer within 10 s")
+    assert await read_problem(client, keys) == first.replace("HTTP 503", "no response within 10 s")
     work.receiver.answer = lambda _id: DELIVERED
     await work.write("CA3")
     await work.until(lambda: len(work.receiver.accepted) == 2)
@@ -204,7 +204,7 @@ async def test_retry_after_is_followed_up_to_a_limit(work: Sending, monkeypatch:
     await work.join()
     monkeypatch.setattr(sender_module, "RETRY_AFTER_MAX_S", 300.0)  # an hour takes too long
     wanted_s = {await work.write("CA1"): 90.0, await work.write("CA2"): 1e9, await work.write("CA3"): 1.0}
-    work.receiver.answer = lambda name: Answer("refused", 429, wanted_s[name])
+    work.receiver.answer = lambda name: ReceiverResponse("refused", 429, wanted_s[name])
     await work.team.passes(400)
     gaps_s = [pairwise_first(work.receiver.times_of(name)) for name in wanted_s]
     for gap_s, least_s, most_s in zip(gaps_s, (90, 300, 5), (91, 301, 7), strict=True):
@@ -222,7 +222,7 @@ def pairwise_first(times_s: list[float]) -> float:
 @in_sending
 async def test_hung_receiver_gets_at_most_16_requests_at_once(work: Sending) -> None:
     work.receiver.takes_s = lambda _id: 10.0
-    work.receiver.answer = lambda _id: Answer("timeout")
+    work.receiver.answer = lambda _id: ReceiverResponse("timeout")
     await work.join()
     for number in range(50):
         await work.write(f"CA{number}")
@@ -234,7 +234,7 @@ async def test_hung_receiver_gets_at_most_16_requests_at_once(work: Sending) -> 
 
 @in_sending
 async def test_410_stops_all_until_a_resend(work: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
-    work.receiver.answer = lambda _id: Answer("gone", 410)
+    work.receiver.answer = lambda _id: ReceiverResponse("gone", 410)
     with lines_of(monkeypatch, sender_module) as lines:
         member = await work.join()
         name = await work.write("CA1")
@@ -254,7 +254,7 @@ async def test_410_stops_all_until_a_resend(work: Sending, monkeypatch: pytest.M
 
 @in_sending
 async def test_410_stops_all_until_a_restart_and_a_takeover_is_none(work: Sending) -> None:
-    work.receiver.answer = lambda _id: Answer("gone", 410)
+    work.receiver.answer = lambda _id: ReceiverResponse("gone", 410)
     for _ in range(2):
         await work.join()
     name = await work.write("CA1")
@@ -352,7 +352,7 @@ class UnsteadyReceiver(ScriptedReceiver):
         self._is_down, self._until_s = False, 0.0
         self.is_over = False
 
-    async def post(self, outcome_id: str, body: str) -> Answer:
+    async def post(self, outcome_id: str, body: str) -> ReceiverResponse:
         now_s = self.loop.time()
         while self._until_s <= now_s:
             self._is_down, self._until_s = not self._is_down, self._until_s + self._chance.expovariate(1 / 10)
@@ -367,9 +367,14 @@ class UnsteadyReceiver(ScriptedReceiver):
             self.accepted.append(outcome_id)
         if self._chance.random() < 0.2:
             await asyncio.sleep(10)  # a delay: virtual time
-            return Answer("timeout")
+            return ReceiverResponse("timeout")
         return self._chance.choice(
-            [Answer("unreachable"), REFUSED, Answer("redirected", 301), Answer("refused", 429, 9)]
+            [
+                ReceiverResponse("unreachable"),
+                REFUSED,
+                ReceiverResponse("redirected", 301),
+                ReceiverResponse("refused", 429, 9),
+            ]
         )
 
 

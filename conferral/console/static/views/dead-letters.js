@@ -69,7 +69,7 @@ function Undelivered({ found, why }) {
   return html`
     ${stoppedAt
       ? html`<p class="error">
-          The receiver of outcomes answered 410 at <${Time} at=${stoppedAt} />; nothing is sent until you run${" "}
+          The receiver of outcomes responded with 410 at <${Time} at=${stoppedAt} />; nothing is sent until you run${" "}
           <code>conferral outcomes resend</code> or restart the workers.
         </p>`
       : null}
