@@ -12,13 +12,11 @@ from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
-from tests.support.people import AGENT_PHONE
+from tests.support.people import AGENT_PHONE, SALES, SECOND_AGENT_PHONE
 from tests.support.phones import answers, busy, presses, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 SETTINGS = {"CONFERRAL_SWEEP_INTERVAL": 600, "CONFERRAL_CONFIRM": "phones", "speed": 20}
-#: Our number whose agent presses a key, and that agent's phone.
-CONFIRMED, DESK = "+14155550101", "+14155550191"
 #: The TwiML app of the browser.
 APP = "AP" + "1" * 32
 
@@ -82,10 +80,10 @@ async def reaches(system: LocalSystem, customer: CallHandle, way: Way) -> None:
 
 async def bridge_waits_for_a_key(system: LocalSystem) -> tuple[CallHandle, CallHandle]:
     """An agent takes a call to the number whose agents confirm."""
-    system.sandbox.phone(DESK).script_in_turn(presses("1"), presses("1"))
-    system.sandbox.add_number(CONFIRMED, voice_url=f"{system.public_url}/voice/inbound")
-    customer = await system.sandbox.call_in(CUSTOMER, CONFIRMED)
-    agent = await system.dialed(DESK)
+    system.sandbox.phone(SECOND_AGENT_PHONE).script_in_turn(presses("1"), presses("1"))
+    system.sandbox.add_number(SALES, voice_url=f"{system.public_url}/voice/inbound")
+    customer = await system.sandbox.call_in(CUSTOMER, SALES)
+    agent = await system.dialed(SECOND_AGENT_PHONE)
     await system.until_talk(customer, agent)
     return customer, agent
 
@@ -100,8 +98,8 @@ async def transfers_ring_and_recall(system: LocalSystem) -> None:
     await system.done("remove", customer.sid, party="target")
     system.sandbox.phone(phone(13)).script_in_turn(busy())
     await system.begins("transfer", customer.sid, to=phone(13), mode="blind", fallback="recall")
-    await system.until_talk(customer, await system.dialed(DESK, 2))
-    assert [system.dials_to(one) for one in (phone(11), phone(12), phone(13), DESK)] == [1] * 4
+    await system.until_talk(customer, await system.dialed(SECOND_AGENT_PHONE, 2))
+    assert [system.dials_to(one) for one in (phone(11), phone(12), phone(13), SECOND_AGENT_PHONE)] == [1] * 4
 
 
 async def browser_reaches_a_phone(system: LocalSystem) -> None:
@@ -114,7 +112,7 @@ async def browser_reaches_a_phone(system: LocalSystem) -> None:
 
 async def test_fault_14_every_way_to_a_gate_is_open_after_a_restart(durable_redis, tmp_path):
     directory = tmp_path / "directory.toml"
-    directory.write_text(f'[inbound."{CONFIRMED}"]\nagents = ["{DESK}"]\nconfirm = true\n')
+    directory.write_text(f'[inbound."{SALES}"]\nagents = ["{SECOND_AGENT_PHONE}"]\nconfirm = true\n')
     settings = {"CONFERRAL_AGENT": AGENT_PHONE, "CONFERRAL_DIRECTORY": directory, **SETTINGS}
     async with FaultSystem(durable_redis, **settings) as system:
         durable_redis.kill()
