@@ -72,6 +72,9 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
         status=PartyStatus.CONNECTED if takes_part else party.status,
         answered=party.answered or (bool(party.dial_id) and proves_answer),
         in_conference=True,
+        # Of an earlier stay, which a move to the voicemail ended.
+        left_reason="",
+        left_s=0,
         muted=party.is_supervisor,
         coaches="",
         waits_for_start=not (party.is_supervisor or draft.session.participants),

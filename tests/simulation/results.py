@@ -88,8 +88,9 @@ class Seen:
         return any((one["kind"], one["party"]) == ("hang_up_call", name) for one in effects)
 
     def has_tone(self) -> bool:
-        """Whether an event said that a message had begun."""
-        return any(entry["event"] == "recording_changed" for entry in self.log)
+        """Whether an event said that a message had begun; a recording of the call says nothing about it."""
+        details = (orjson.loads(one.get("details") or b"{}") for one in self.log if one["event"] == "recording_changed")
+        return any(one.get("of_voicemail") for one in details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,10 @@ def wrong_reason(record: Mapping[str, str], seen: Seen) -> Mistake | None:
     if reason in _NEVER:
         return Mistake(f"no one was {reason}")
     if reason == "alone":
-        return Mistake("who left first is unknown", min(map(seen.reported_end, ("customer", "agent"))) < len(seen.log))
+        left = [one for one in ("customer", "agent") if seen.reported_end(one) < len(seen.log)]
+        if left and all(map(seen.was_handed_over, left)):
+            return None  # the agent had handed over, and a guest left
+        return Mistake("who left first is unknown", bool(left))
     for name, other in (("customer", "agent"), ("agent", "customer")):
         own_sid, other_sid = (record.get(f"party.{one}.call_sid", "") for one in (name, other))
         if reason == f"{name}-left":

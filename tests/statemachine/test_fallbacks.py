@@ -211,6 +211,18 @@ def test_a_message_that_was_cut_short_ends_no_later_transfer():
     confirmed(story, "agent").expect("transferring", "dial target", phase="warm")
 
 
+def test_a_customer_who_came_back_from_the_voicemail_was_not_moved_away_when_they_hang_up():
+    story = retrieving().answers("agent").joins("agent", conference=OTHER_CONFERENCE)
+    confirmed(
+        story.joins("customer", conference=OTHER_CONFERENCE).expect("conferenced", "flag customer", "flag agent"),
+        "customer",
+        "agent",
+    )
+    reason = "participant-with-end-conference-on-exit-left"
+    story.conference_ends(conference=OTHER_CONFERENCE, reason=reason, by="customer")
+    story.expect("ended", reason="customer-left")
+
+
 def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
     story = retrieving().placed("agent").call("agent", "no-answer").expect("transferring", phase="voicemail")
     story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
