@@ -41,7 +41,7 @@ class Difference(StrEnum):
     CALL_ANSWERED = "call-answered"
     CALL_LIVE = "call-live"
     CONFERENCE_LIVE = "conference-live"
-    #: Ours, but Redis has lost its session.
+    #: Ours, but Redis has lost its session, or the session does not know of it.
     CONFERENCE_UNKNOWN = "conference-unknown"
     #: Ours, but it came in while Redis was away.
     BRIDGE_UNKNOWN = "bridge-unknown"
@@ -79,7 +79,7 @@ class Finding:
 
     def event(self, interval_number: int) -> AccountSwept:
         """Return what is published; one of the same interval is a duplicate."""
-        is_of_conference = self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
+        is_of_conference = self.difference.startswith("conference")
         return AccountSwept(
             session_id=self.session_id,
             token=f"sweep:{interval_number}:{self.difference}:{self.sid}",
@@ -103,6 +103,7 @@ class AccountDiff:
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
         self._account = account
+        self._sid_by_name = {name: sid for sid, name in account.conferences.items()}
         #: The lists may lack later events, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
 
@@ -131,7 +132,7 @@ class AccountDiff:
         return None
 
     def _find_other(self, session: Session) -> Finding | None:
-        """Return a ringing call that was answered, or a missing conference.
+        """Return an answered call that rings, or a conference unknown or missing.
 
         The sessions are read after the lists, so an answer's callback has had its time. No one speaks in a conference
         that is over, so its session is quiet.
@@ -139,6 +140,10 @@ class AccountDiff:
         account = self._account
         if answered := [call_sid for call_sid in _ringing(session) if call_sid in account.answered]:
             return Finding(Difference.CALL_ANSWERED, session.id, answered[0])
+        # A sweep whose lists were older than the conference has opened the session again, as a bridge.
+        named = self._sid_by_name.get(session.conference_name, "")
+        if named and not session.conference_sid and self._is_old(session.updated_at_ms):
+            return Finding(Difference.CONFERENCE_UNKNOWN, session.id, named)
         # No list need show a conference that has not started.
         conference_sid = session.conference_sid if len(session.participants) > 1 else ""
         is_missing = conference_sid and account.has_all_conferences and conference_sid not in account.conferences

@@ -55,6 +55,15 @@ def test_session_missing_something_is_reported_once(account: AccountSnapshot, mi
     assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
 
 
+def test_conference_with_the_name_of_a_session_that_does_not_know_of_it_is_reported_once_the_session_is_quiet() -> None:
+    unaware = replace(SESSION, conference_sid="", conference_name="s1")
+    found = [Finding(Difference.CONFERENCE_UNKNOWN, "s1", "CF1")]
+    assert compared(IN_ORDER, unaware).findings == found
+    assert found[0].event(1).conference_sid == "CF1"
+    assert compared(IN_ORDER, replace(unaware, updated_at_ms=QUIET_MS + 1)).findings == []
+    assert compared(IN_ORDER, replace(unaware, conference_name="s2")).findings == []
+
+
 def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_its_start() -> None:
     account = replace(IN_ORDER, conferences={})
     alone = {sid: replace(party, in_conference=sid == "CA1") for sid, party in SESSION.parties.items()}
