@@ -85,7 +85,7 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         customer = await system.customer_calls()
         agent = await system.dialed(AGENT)
         await system.until_hears(customer, [agent])
-        await system.until(customer.sid, phase="connected" if mode == "bridge" else "")
+        await system.until(customer.sid, phase="connected")
         await system.done("add", customer.sid, to="billing", party="dora")
         await system.done("add", customer.sid, to="expert", party="emil", brief="Hello.")
         conference = await system.sandbox_conference()
