@@ -30,7 +30,7 @@ async def test_a_redirect_hands_the_caller_to_the_person_it_names(system, mode):
     carol = await system.dialed(CAROL)
     await system.until_talk(customer, carol)
     state = {"bridge": "bridged", "conference": "conferenced"}[mode]
-    session = await system.until(customer.sid, state=state, phase="connected" if mode == "bridge" else "")
+    session = await system.until(customer.sid, state=state, phase="connected")
     assert (session["ref"], session["party.agent.address"]) == ("T-1", CAROL)
     assert BRIEF in system.sounds(carol)
     assert BRIEF not in system.sounds(customer)
