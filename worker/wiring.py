@@ -8,6 +8,8 @@ from functools import partial
 
 from twilio.rest import Client
 
+from conferral.outcomes.receiver import OutcomeReceiver
+from conferral.outcomes.sender import OutcomeSender
 from conferral.runtime.clock import Clock, StoreClock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
@@ -20,6 +22,7 @@ from conferral.storage.connection import client as redis_client
 from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
+from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.storage.queries.session_reader import SessionReader
@@ -41,8 +44,6 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.outcome_receiver import OutcomeReceiver
-from conferral.worker.outcome_sender import OutcomeSender
 from conferral.worker.ownership import Ownership
 from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
 from conferral.worker.sweep.diff import route_of_own_bridge
@@ -128,8 +129,7 @@ class WorkerParts:
         self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
-            owns_outcomes = partial(self.ownership.owns, OUTCOMES)
-            self.outcomes = OutcomeSender(core, receiver.post, environment.rng, owns_outcomes)
+            self.outcomes = self._outcome_sender(receiver, environment.rng)
         self.context = WorkerContext(
             core=core,
             partition_store=self.partition_store,
@@ -140,6 +140,18 @@ class WorkerParts:
             twilio_now_ms=self._http.twilio_clock.now_ms,
             on_committed=self.session_recovery.queue_searches,
             outcome_wait_s=environment.outcome_wait_s,
+        )
+
+    def _outcome_sender(self, receiver: OutcomeReceiver, rng: random.Random) -> OutcomeSender:
+        core = self.core
+        return OutcomeSender(
+            OutcomeQueue(core.client, core.keys),
+            receiver.post,
+            clock=core.clock,
+            store_clock=core.store_clock,
+            metrics=core.metrics,
+            rng=rng,
+            owns_outcomes=partial(self.ownership.owns, OUTCOMES),
         )
 
     def _own_numbers(self) -> tuple[str, ...]:

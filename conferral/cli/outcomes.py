@@ -50,8 +50,8 @@ async def _list(
 ) -> None:
     """Print the outcomes since `start`; with `follow`, then new ones."""
     from conferral.cli.follow import poll_until_stopped
-    from conferral.operations.outcomes import outcome_data
     from conferral.operations.session_queries import CHUNK, last_id_before
+    from conferral.outcomes.outcome import outcome_data
     from conferral.redis_connection import redis_address
     from conferral.runtime.settings import StoreSettings, load
 
@@ -101,7 +101,7 @@ def resend(since: Since = None, as_json: AsJson = False) -> None:
 
     Each keeps its webhook-id, so a receiver can tell repetitions. After a 410, sending starts again.
     """
-    from conferral.operations.outcomes import resend_since
+    from conferral.outcomes.resend import resend_since
     from conferral.redis_connection import run_query
 
     if since is None:
@@ -123,12 +123,12 @@ def resend_undelivered(
       conferral dead resend 1800000000123-0
       conferral dead resend --all
     """
-    from conferral.operations import outcomes
+    from conferral.outcomes import resend
     from conferral.redis_connection import run_query
 
     if bool(ids) == everything:
         raise typer.BadParameter("give ids or --all", param_hint="ID")
-    count = run_query(lambda reader: outcomes.resend_undelivered(reader, ids))
+    count = run_query(lambda reader: resend.resend_undelivered(reader, ids))
     _print_count(count, as_json=as_json)
     if ids and count < len({*ids}):
         output.print_note(f"{len({*ids}) - count} not found among the undelivered outcomes")

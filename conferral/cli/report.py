@@ -32,7 +32,8 @@ def report(
     The default period is today. Calls and transfers count when they end. Everything comes from the outcomes in Redis,
     which are kept for 30 days by default.
     """
-    from conferral.operations import outcome_report, report_page
+    from conferral.outcomes import report as outcome_report
+    from conferral.outcomes import report_page
     from conferral.redis_connection import run_query
 
     now = local_now()

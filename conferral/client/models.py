@@ -10,10 +10,10 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
-from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
 from conferral.operations.timeline import version_of
+from conferral.outcomes.outcome import outcome_data
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 
 

@@ -11,9 +11,9 @@ from conferral.operations import descriptions
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
-from conferral.operations.outcomes import resend_undelivered
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import SessionQueries
+from conferral.outcomes.resend import resend_undelivered
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object

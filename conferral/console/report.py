@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 
 from conferral.console.access import AccessControl
-from conferral.operations.outcome_report import OutcomeReport, read_report
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.report_page import CONTENT_POLICY, report_page
+from conferral.outcomes.report import OutcomeReport, read_report
+from conferral.outcomes.report_page import CONTENT_POLICY, report_page
 from conferral.runtime.clock import Clock, start_of_day
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.runtime.web.server import SharedResult

@@ -19,8 +19,8 @@ from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import LogEntry, SessionQueries
-from conferral.operations.statistics import TransferStats
 from conferral.operations.timeline import TimelineEntry, build_timeline
+from conferral.outcomes.report import TransferStats, read_last_hour
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import Token
@@ -370,7 +370,7 @@ class ViewFactory:
         )
 
     async def _read_transfer_stats(self) -> TransferStats:
-        return await self.redis.run(lambda reader: statistics.read_last_hour(reader, self.feed.now_ms()))
+        return await self.redis.run(lambda reader: read_last_hour(reader, self.feed.now_ms()))
 
     async def _read_health(self) -> bytes:
         """Return health, and rates since the oldest recent snapshot."""

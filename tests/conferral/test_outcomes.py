@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conferral.operations.outcome_report import NOT_ANSWERED
+from conferral.outcomes.report import NOT_ANSWERED
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, set_up, start
 from tests.docs.generated import ROOT

@@ -95,7 +95,10 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
 #: next to the worker, and compares the keys.
 READ_FROM = {
     "webhooks": (("webhooks", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "drain_s"}),
-    "worker": (("worker", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys"}),
+    "worker": (
+        ("worker", "conferral/telephony", "conferral/outcomes"),
+        {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys"},
+    ),
     "console": (("conferral/console",), {*ConsoleSettings.model_fields}),
 }
 

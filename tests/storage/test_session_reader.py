@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.operations.outcome_report import read_report
 from conferral.operations.session_queries import SessionQueries
+from conferral.outcomes.report import read_report
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State

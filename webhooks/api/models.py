@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
-from conferral.operations.outcomes import outcome_data
+from conferral.outcomes.outcome import outcome_data
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.states import OutcomeKind, PartyStatus, Phase, State, TransferMode, TransferStatus
 from conferral.statemachine.step import CommandStatus

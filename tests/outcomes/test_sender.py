@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 import pytest
 
+from conferral.outcomes import sender as sender_module
+from conferral.outcomes.sender import RETRY_DELAYS_S, OutcomeSender, ReceiverResponse
 from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP
 from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed, read_problem
-from conferral.worker import outcome_sender as sender_module
-from conferral.worker.outcome_sender import RETRY_DELAYS_S, OutcomeSender, ReceiverResponse
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.log_lines import lines_of
 from tests.support.metric_values import value_of
@@ -71,8 +71,16 @@ class Sending:
     async def join(self, *, has_url: bool = True) -> ClusterMember:
         member = self.team.join()
         if has_url:
-            owns = partial(member.ownership.owns, OUTCOMES)
-            sender = OutcomeSender(member.context.core, self.receiver.post, random.Random(self.chance.random()), owns)
+            core = member.context.core
+            sender = OutcomeSender(
+                OutcomeQueue(core.client, core.keys),
+                self.receiver.post,
+                clock=core.clock,
+                store_clock=core.store_clock,
+                metrics=core.metrics,
+                rng=random.Random(self.chance.random()),
+                owns_outcomes=partial(member.ownership.owns, OUTCOMES),
+            )
             member.process.start(sender.run(member.stop))
         else:
             member.context.core.tasks = (ROUTER, SWEEP)

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from conferral.operations.outcome_report import Table, period_line, report_notes, tables, totals
+from conferral.outcomes.report import Table, period_line, report_notes, tables, totals
 from conferral.runtime.web.pages import SHARED_FOLDER
 
 #: Destinations in the plot (count), and the length of a label (characters).

@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from conferral.operations import catalog, descriptions
-from conferral.operations.outcomes import outcome_data
 from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.outcomes.outcome import outcome_data
 from conferral.runtime.text import join_words
 from conferral.statemachine.reasons import EndReason
 
@@ -50,6 +50,7 @@ _PLACES = {"recall": "the agent (recall)", "end": "a message, then hang-up"}
 ROWS_MAX = 20
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
 _MARGIN_MS = 60_000
+HOUR_MS = 3_600_000
 
 
 class _Attempt(msgspec.Struct):
@@ -69,6 +70,18 @@ class _AgentTotals:
     calls: int = 0
     talk_s: float = 0.0
     holds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStats:
+    """Transfers that finished within the last hour."""
+
+    transfers: int
+    failed: int
+    #: Percentage that failed; None without transfers.
+    failed_percent: float | None
+    #: 95th percentile of the time until someone took the call, in seconds; None without answers.
+    answer_p95_s: float | None
 
 
 @dataclass(slots=True)
@@ -246,6 +259,16 @@ async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> O
         for entry_id, fields in found:
             report.add(entry_id, fields)
     return report
+
+
+async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
+    """Return statistics of the last hour's transfers, if still stored."""
+    report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
+    transfers = sum(counts.total() for counts in report.transfers.values())
+    failed = report.failure_reasons.total()
+    failed_percent = round(100 * failed / transfers, 1) if transfers else None
+    answers = report.data(full=True)["durations"]["transfer_answer"]
+    return TransferStats(transfers, failed, failed_percent, answers["p95_s"])
 
 
 def _local(at_ms: int, zone: tzinfo | None) -> str:

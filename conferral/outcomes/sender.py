@@ -10,16 +10,17 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from conferral.operations.outcomes import outcome_message
+from conferral.outcomes.outcome import outcome_message
+from conferral.outcomes.receiver import ReceiverResponse
+from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
+from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import CHUNK
 from conferral.storage.outcome_queue import OutcomeQueue, QueuedOutcome
-from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
-from conferral.worker.outcome_receiver import ReceiverResponse
 
 log = structlog.get_logger()
 
@@ -34,8 +35,9 @@ JITTER = 0.2
 RETRY_AFTER_MAX_S = 3600.0
 #: How long a stop waits for answers, seconds. An outcome without one is sent again.
 STOP_S = 0.5
+#: Pause while Redis is unreachable, seconds.
+REDIS_PAUSE_S = 0.2
 LOG_EVERY_S = 60.0
-
 
 #: Sends one outcome, given its id and body; `OutcomeReceiver.post`.
 Post = Callable[[str, str], Awaitable[ReceiverResponse]]
@@ -44,15 +46,26 @@ Post = Callable[[str, str], Awaitable[ReceiverResponse]]
 class OutcomeSender:
     """Sends outcomes while this worker owns the task."""
 
-    def __init__(self, core: WorkerCore, post: Post, rng: random.Random, owns_outcomes: Callable[[], bool]) -> None:
-        self._core = core
+    def __init__(
+        self,
+        queue: OutcomeQueue,
+        post: Post,
+        *,
+        clock: Clock,
+        store_clock: StoreClock,
+        metrics: Metrics,
+        rng: random.Random,
+        owns_outcomes: Callable[[], bool],
+    ) -> None:
+        self._queue = queue
         self._post = post
+        self._clock = clock
+        #: Returns the time by Redis's clock, which all workers share.
+        self._now_ms = store_clock.store_now_ms
+        self._metrics = metrics
         self._rng = rng
         self._owns_outcomes = owns_outcomes
-        self._queue = OutcomeQueue(core.client, core.keys)
-        #: Returns the time by Redis's clock, which all workers share.
-        self._now_ms = core.store_clock.store_now_ms
-        self._log_limit = LogRateLimit(core.clock.monotonic_s)
+        self._log_limit = LogRateLimit(clock.monotonic_s)
         #: The requests under way, by session.
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -100,10 +113,9 @@ class OutcomeSender:
         return 0.0 if taken == CHUNK else POLL_S
 
     def _set_gauges(self, waiting: int = 0, undelivered: int = 0, *, is_stopped: bool = False) -> None:
-        metrics = self._core.metrics
-        metrics.outcomes_waiting.set(waiting)
-        metrics.outcomes_undelivered.set(undelivered)
-        metrics.outcomes_stopped.set(is_stopped)
+        self._metrics.outcomes_waiting.set(waiting)
+        self._metrics.outcomes_undelivered.set(undelivered)
+        self._metrics.outcomes_stopped.set(is_stopped)
 
     # ---- one outcome
 
@@ -111,13 +123,13 @@ class OutcomeSender:
         """Send the first outcome of a session's queue, and store the result."""
         try:
             answer = ReceiverResponse("malformed", reason="it can't be sent; the log has the error")
-            with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
+            with contain(ItemKind.TASK, self._metrics, task="outcomes", entry_id=head.entry_id):
                 if head.fields:
-                    started_s = self._core.clock.monotonic_s()
+                    started_s = self._clock.monotonic_s()
                     answer = await self._post(*outcome_message(head.entry_id, head.fields))
-                    duration_s = self._core.clock.monotonic_s() - started_s
-                    self._core.metrics.outcome_requests.labels(answer.result).observe(duration_s)
-            with contain(ItemKind.TASK, self._core.metrics, task="outcomes", entry_id=head.entry_id):
+                    duration_s = self._clock.monotonic_s() - started_s
+                    self._metrics.outcome_requests.labels(answer.result).observe(duration_s)
+            with contain(ItemKind.TASK, self._metrics, task="outcomes", entry_id=head.entry_id):
                 await retry_unreachable(
                     self._result_write(head, answer),
                     REDIS_PAUSE_S,

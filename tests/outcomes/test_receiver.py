@@ -20,8 +20,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from conferral.outcomes.receiver import INTERIM_MAX, OutcomeReceiver
 from conferral.runtime.clock import SystemClock
-from conferral.worker.outcome_receiver import INTERIM_MAX, OutcomeReceiver
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 

@@ -5,16 +5,20 @@ import time
 import orjson
 import pytest
 
-from conferral.operations.outcome_report import (
+from conferral.operations.session_queries import SessionQueries
+from conferral.outcomes.report import (
+    HOUR_MS,
     ROWS_MAX,
     OutcomeReport,
+    TransferStats,
     period_line,
+    read_last_hour,
     read_report,
     report_notes,
     tables,
     totals,
 )
-from conferral.operations.session_queries import SessionQueries
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.outcome_entries import attempt, outcome, session, transfer
@@ -40,6 +44,13 @@ def report_of(*entries):
     for number, fields in enumerate(entries):
         report.add(f"{AT_MS}-{number}", fields)
     return report
+
+
+@pytest.fixture
+async def client(redis_server):
+    client = make_client(redis_server.url)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture
@@ -266,3 +277,17 @@ async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
     await client.xtrim(KEYS.outcomes, maxlen=0, approximate=False)
     assert (await read_report(reader, SINCE_MS, UNTIL_MS)).is_trimmed
     assert not (await read_report(reader, SINCE_MS + 400_000, UNTIL_MS)).is_trimmed
+
+
+@pytest.mark.redis
+async def test_only_the_last_hour_counts_and_duplicates_count_once(client):
+    reported = [
+        transfer(AT_MS - HOUR_MS - 1, "failed", id="old"),
+        transfer(AT_MS - HOUR_MS + 1, "failed", id="a"),
+        transfer(AT_MS - HOUR_MS + 1, "failed", id="a"),
+        transfer(AT_MS - 4, "completed", id="b", answer_s="3"),
+        transfer(AT_MS + 1, "cancelled", id="c"),
+    ]
+    for number, fields in enumerate(reported):
+        await client.xadd(KEYS.outcomes, fields, id=f"{AT_MS - HOUR_MS + number}-0")
+    assert await read_last_hour(SessionQueries(client, KEYS), AT_MS) == TransferStats(3, 1, 33.3, 3.0)

@@ -1,17 +1,13 @@
 """Outcomes as other systems get them: typed, over HTTP and from the API."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import CHUNK, SessionQueries, last_id_before
 from conferral.statemachine.durations import DURATIONS
 from conferral.storage.codecs.text_codec import parse_rows, parse_texts
-from conferral.storage.outcome_queue import OutcomeQueue
-from conferral.storage.partition.partition_store import parse_entry_id
 
 #: What a header can hold. Our ids have this form, other programs' may not.
 _HEADER_VALUE = re.compile(r"[!-~]{1,256}")
@@ -54,32 +50,3 @@ def outcome_message(entry_id: str, fields: Mapping[str, str]) -> tuple[str, str]
     kind = f"{fields.get('kind', '')}.{fields.get('result', '')}"
     body = orjson.dumps({"type": kind, "timestamp": data.get("ended_at"), "data": data}).decode()
     return (name if _HEADER_VALUE.fullmatch(name) else entry_id), body
-
-
-async def resend_since(reader: SessionQueries, start_ms: int) -> int:
-    """Send all outcomes since a time again (Unix ms); return their count.
-
-    Those that were never sent are not counted: they will be. Raises CommandNotDoneError if none can be sent.
-    """
-    queue, count, after = OutcomeQueue(reader.client, reader.keys), 0, last_id_before(start_ms)
-    position = (await queue.read_state()).position
-    if not position:
-        raise CommandNotDoneError("no worker has CONFERRAL_OUTCOMES_URL: set it, then restart the workers")
-    end = parse_entry_id(position)
-    while found := [one for one in await reader.outcomes(after) if parse_entry_id(one[0]) <= end]:
-        await queue.resend(found)
-        count, after = count + len(found), found[-1][0]
-    await queue.resume()
-    return count
-
-
-async def resend_undelivered(reader: SessionQueries, ids: Collection[str] | None = None) -> int:
-    """Send undelivered outcomes again, by default all; return their count."""
-    queue, count = OutcomeQueue(reader.client, reader.keys), 0
-    chosen = [one for one in await queue.undelivered(-1) if ids is None or one in ids]
-    chosen.sort(key=parse_entry_id)
-    for start in range(0, len(chosen), CHUNK):
-        if found := await queue.read(chosen[start : start + CHUNK]):
-            await queue.resend(found)
-            count += len(found)
-    return count

@@ -1,0 +1,1 @@
+"""Outcomes: what they report, and how they reach other systems."""
