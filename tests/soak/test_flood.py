@@ -73,7 +73,7 @@ async def send(client: aiohttp.ClientSession, requests: list[Any], answers: Answ
 @asynccontextmanager
 async def webhooks_of(redis_url: str) -> AsyncIterator[tuple[int, int]]:
     """The webhooks as they are run; their port and process id."""
-    with Services({**ENVIRON, "REDIS_URL": redis_url}) as services:
+    with Services({**ENVIRON, "CONFERRAL_AGENT": "+14155550199", "REDIS_URL": redis_url}) as services:
         services.start_webhooks(1)
         (port,), (webhooks, *_) = services.webhook_ports, services.webhooks
         async with asyncio.timeout(60):
