@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from page_parts import ROOT, page, prose, table, words
 from source_notes import notes_of
 
+from conferral.commands.parser import fields_of, own_fields
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Add
-from conferral.storage.commands.command_parser import fields_of, own_fields
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,

@@ -10,8 +10,8 @@ import typer
 from page_parts import page, prose, words
 
 from conferral import main
+from conferral.commands.parser import fields_of
 from conferral.statemachine.events import COMMANDS
-from conferral.storage.commands.command_parser import fields_of
 
 #: What so many commands or more take with the same meaning is described once.
 _SHARED_BY = 3

@@ -5,9 +5,9 @@ import re
 
 from page_parts import ROOT, words
 
+from conferral.commands.parser import schema_of
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.table import ROWS, TABLE
-from conferral.storage.commands.command_parser import schema_of
 
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
 #: So many commands or fewer are named as exceptions.

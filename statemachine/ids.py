@@ -36,6 +36,11 @@ def id_error(text: str) -> str:
     return NO_DASH_RULE if NAME_PATTERN.fullmatch(text) else ID_RULE
 
 
+def safe_id(text: str) -> str:
+    """Return an id for a reason; digits alone may be a phone number."""
+    return "(digits alone)" if text.isdigit() else text
+
+
 def call_of_visit(session_id: str) -> str:
     """Return the call SID that a session's id is made from; empty for others.
 

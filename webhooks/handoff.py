@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
+from conferral.commands import field_values
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.parts import DEFAULT_OPTIONS, DialOptions, is_url, split_places
 from conferral.statemachine.states import CallStatus, Place, SessionMode
-from conferral.storage.commands import field_values
 from conferral.telephony.addresses import (
     AddressError,
     AllowList,

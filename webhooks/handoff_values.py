@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlencode
 
+from conferral.commands import field_values
 from conferral.runtime.limits import NO_TEXT, NOT_IN_XML, SPOKEN_MAX, SURROGATES
-from conferral.storage.commands import field_values
 from conferral.telephony.addresses import restore_plus
 
 #: What speech can't contain, but for white space and control characters.

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 import structlog
 from twilio.rest import Client
 
+from conferral.commands import identity
+from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
@@ -27,12 +29,10 @@ from conferral.statemachine.ids import ID_PATTERN, dial_reservation
 from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage import scripts
+from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import BlockingReads, as_store_errors, ask, is_cluster, run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import (
@@ -285,7 +285,7 @@ class CommandRouter:
     async def _give_up(self, entry: Entry, fields: dict[str, str], reason: str) -> None:
         """Dead-letter a command after an unexpected error; report it as failed."""
         await self._dead_letter(entry, reason)
-        with suppress(BadCommandError):  # no one could query such an id
+        with suppress(BadEntryError):  # no one could query such an id
             command_id = command_stream.command_id_of(fields, entry.entry_id)
             report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
             await report_command(self._client, self._keys, ReportCommand("", report))
@@ -300,7 +300,7 @@ class CommandRouter:
         """
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
-        except BadCommandError as error:
+        except BadEntryError as error:
             # No one could query an outcome under such an id.
             await self._claim_and_reject(entry.entry_id, entry, str(error))
             return
@@ -372,14 +372,14 @@ class CommandRouter:
             # A value that may be a phone number must not be stored.
             if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
                 return None
-            session_id, reason = await self._find_session(named), command_stream.unknown_session(named)
+            session_id, reason = await self._find_session(named), identity.unknown_session(named)
         else:
-            new_id = named or command_stream.session_id_of(command_id)
+            new_id = named or identity.session_id_of(command_id)
             is_free = await self._find_session(new_id) is None
             if (claimed := await self._claim(command_id, entry, new_id if is_free else "")) is None:
                 return None
             session_id = new_id if claimed == new_id else None
-            reason = command_stream.existing_session(*(() if named else ("give the command another id",)))
+            reason = identity.existing_session(*(() if named else ("give the command another id",)))
         if session_id is None:
             await self._reject(command_id, "", reason)
         return session_id
@@ -387,7 +387,7 @@ class CommandRouter:
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """Claim an id, for one outcome; return its session, None if it is taken."""
         fields = entry.text()
-        digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
+        digest, by = identity.digest_of(fields), identity.sender_of(fields)
         with as_store_errors():
             owner, claimed_for = await scripts.claim_command(
                 self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
@@ -445,5 +445,5 @@ def _session_reference(entry: Entry) -> str:
     fields = _text_of(entry) or {}
     reference = fields.get("session", "")
     if not reference and fields.get("type") == Call.name:
-        reference = command_stream.session_id_of(_given_id(entry))
+        reference = identity.session_id_of(_given_id(entry))
     return reference if ID_PATTERN.fullmatch(reference) else ""

@@ -10,7 +10,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage import coordinator
-from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
+from conferral.storage.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, as_store_errors, run_each, server_time_ms
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys

@@ -20,8 +20,8 @@ from conferral.cli.options import (
     choices,
     complete_parties,
 )
+from conferral.commands.parser import CommandField, own_fields
 from conferral.statemachine.events.commands import COMMANDS, Command, DialCommand, PartyCommand
-from conferral.storage.commands.command_parser import CommandField, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

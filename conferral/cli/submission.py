@@ -12,10 +12,11 @@ import typer
 from conferral import output
 from conferral.cli.commands import done_word
 from conferral.command_line import own_command_line
+from conferral.commands.parser import BadCommandError, parse
+from conferral.commands.submission import CommandSubmitter
 from conferral.operations import descriptions, explanation, session_summary
-from conferral.operations.command_submission import CommandSubmitter, allowed_commands_of
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import SessionQueries, allowed_commands_of
 from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -25,8 +26,7 @@ from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.states import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import parse_code
-from conferral.storage.commands.command_parser import BadCommandError, parse
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.queries.process_registry import has_live_worker
 
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.

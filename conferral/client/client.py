@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from conferral.client.models import LogEntry, OutcomeRecord
-from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.commands import parser
+from conferral.commands.parser import own_fields
+from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
@@ -23,9 +25,7 @@ from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
-from conferral.storage.commands import command_parser
-from conferral.storage.commands.command_parser import own_fields
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandOutcome
 
 
 class Command:
@@ -247,7 +247,7 @@ class Client:
         waits, timeout_s = options["wait"], options["timeout_s"]
         common = {"session": named, "id": options["id"], "by": options["by"]}
         try:
-            checked = command_parser.parse({"type": kind, **common, **fields})
+            checked = parser.parse({"type": kind, **common, **fields})
             check_timeout(timeout_s)
         except ValueError as error:
             # The field `timeout` has another name in Python.

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from conferral.commands.http import parse_command, submit_command
+from conferral.commands.submission import CommandSubmitter
 from conferral.console.access import AccessControl
 from conferral.console.messages import encode_message
 from conferral.operations import descriptions
-from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.dead_letters import CountChanged, DeadLetters
-from conferral.operations.http_commands import parse_command, submit_command
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.resend import resend_undelivered
@@ -18,8 +18,8 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
 from conferral.runtime.web.tokens import Permission, Token
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage import command_stream
+from conferral.storage.command_stream import CommandOutcome
 
 log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from conferral.commands.forms import CommandForm, command_forms
 from conferral.console.messages import attention_mark, encode_message, redact_fields, row, to_json_value
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.operations import descriptions, explanation, health, replay, session_summary, statistics
 from conferral.operations.attention import Attention, attention_of
-from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health

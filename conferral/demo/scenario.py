@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral import output
+from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.demo.subprocesses import poll_until
 from conferral.operations import descriptions
-from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandNotDoneError
 from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.views import UNKNOWN_PERSON, heard_words

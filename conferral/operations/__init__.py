@@ -1,1 +1,1 @@
-"""Session queries and command submission, shared by every surface."""
+"""Queries and words, shared by every surface."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from conferral.operations import attention, catalog, descriptions, pending, session_summary, timeline
 from conferral.operations.attention import describe_damage, repair_of
-from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
-from conferral.operations.session_queries import LogEntry
+from conferral.operations.session_queries import LogEntry, allowed_commands_of
 from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus

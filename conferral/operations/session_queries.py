@@ -8,11 +8,10 @@ from typing import NamedTuple
 from conferral.operations import descriptions
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.runtime.redaction import mask_numbers, redact
-from conferral.statemachine.ids import NAME_PATTERN
+from conferral.statemachine.ids import NAME_PATTERN, safe_id
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
 from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -33,6 +32,14 @@ _CALL = re.compile(r"CA[0-9a-fA-F]{32}")
 _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 #: A number, alone or as the user part of a SIP address.
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
+
+
+def allowed_commands_of(session: StoredSession) -> tuple[str, ...]:
+    """Return the commands that the session accepts now; none if undecodable."""
+    # Building the state machine is slow, and only a rejection needs it.
+    from conferral.statemachine.machine import allowed_commands
+
+    return () if session.damaged else allowed_commands(session)
 
 
 def name_matcher(named: str) -> Callable[[Session], bool]:

@@ -1,7 +1,7 @@
 """Commands of operators.
 
 A class's docstring describes the command, its first line briefly.
-`conferral/storage/commands/command_parser.py` describes the fields and their valid values.
+`conferral/commands/parser.py` describes the fields and their valid values.
 """
 
 from typing import ClassVar

@@ -8,11 +8,11 @@ import pytest
 
 from conferral.cli.submission import default_wait_s
 from conferral.command_line import CALLED_AS, own_command, own_command_line
+from conferral.commands.identity import digest_of
+from conferral.commands.parser import own_fields
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase
-from conferral.storage.commands.command_parser import own_fields
-from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,

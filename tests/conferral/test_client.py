@@ -10,12 +10,12 @@ import pytest
 
 from conferral import Client
 from conferral.client.client import SUBMISSION
+from conferral.commands.identity import digest_of
+from conferral.commands.parser import BadCommandError, own_fields, parse
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.runtime.errors import SettingsError, StoreUnreachableError
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
-from conferral.storage.commands.command_parser import BadCommandError, own_fields, parse
-from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,

@@ -3,11 +3,11 @@
 import pytest
 
 from conferral import Client
-from conferral.operations.command_submission import CommandSubmitter
+from conferral.commands.submission import CommandSubmitter
 from conferral.operations.errors import PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from conferral.storage.queries import process_registry
 from tests.conferral.cli_helpers import CALL, decide, published
 

@@ -1,8 +1,8 @@
 import pytest
 
+from conferral.commands import http
 from conferral.console import access, commands, websocket
 from conferral.console import app as app_module
-from conferral.operations import http_commands
 from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
@@ -66,5 +66,5 @@ def quick_ticks(monkeypatch):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, access, app_module, bearer, commands, http_commands) as captured:
+    with lines_of(monkeypatch, access, app_module, bearer, commands, http) as captured:
         yield captured

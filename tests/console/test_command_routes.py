@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from tests.conferral.cli_helpers import CALL, KEYS, published
 from tests.console.console_helpers import Page
 

@@ -9,12 +9,12 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from conferral.commands.forms import command_forms
 from conferral.console import messages
 from conferral.console import views as view
 from conferral.console.messages import encode_message, redact_fields, to_json_value
 from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
-from conferral.operations.command_forms import command_forms
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.parts import Attempt, Recording, TransferState
 from conferral.statemachine.session import Party, Session

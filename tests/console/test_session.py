@@ -6,8 +6,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from conferral.commands.forms import command_forms
 from conferral.console import views as session_view
-from conferral.operations.command_forms import command_forms
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from conferral.commands.parser import parse
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.storage.commands.command_parser import parse
 from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
 from tests.docs.markdown_files import BLOCK, each_page, run_blocks, typed

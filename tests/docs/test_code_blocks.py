@@ -13,12 +13,12 @@ from dotenv import dotenv_values
 
 import conferral.sandbox as sandbox
 from conferral import Client
+from conferral.commands.parser import own_fields, parse
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.reasons import EndReason
-from conferral.storage.commands.command_parser import own_fields, parse
-from conferral.storage.commands.command_stream import command_id_of
+from conferral.storage.command_stream import command_id_of
 from conferral.telephony.directory import load_directory
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import BLOCK, blocks, each_page, typed

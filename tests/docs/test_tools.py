@@ -7,8 +7,8 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
+from conferral.commands.parser import parse
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.storage.commands.command_parser import parse
 from tests.docs.generated import ROOT
 from tests.webhooks.api.test_commands import EXAMPLES
 

@@ -109,7 +109,7 @@ FAULTS: dict[int, Fault] = {
     56: Fault(
         "braces, globs, and similar characters in ids",
         "rejected before they become part of a key",
-        "storage/test_command_parser.py",
+        "commands/test_parser.py",
     ),
     57: Fault("no worker runs when a timer is due", "fires once, after the takeover"),
     58: Fault("the sweep runs during a change", "findings older than the newest fact are ignored"),

@@ -12,7 +12,7 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry
 from conferral.sandbox.webhook_delivery import Target, WebhookResponse
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up

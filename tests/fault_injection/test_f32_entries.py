@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.test_sweep import waits_for_nothing

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from tests.fault_injection.calls import all_hang_up, events_of, hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from conferral.storage.commands import command_stream
+from conferral.commands import identity
+from conferral.storage import command_stream
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
@@ -48,7 +49,7 @@ async def plays(system: FaultSystem, chance: Random) -> None:
     for name, outcome in found.items():
         assert outcome.is_final, f"{given[name]}: {outcome}\n{await system.report()}"
         assert outcome.status == "done" or outcome.reason, f"{given[name]}: {outcome}"
-        assert outcome.digest == command_stream.digest_of(given[name]), f"{given[name]} is not what was done"
+        assert outcome.digest == identity.digest_of(given[name]), f"{given[name]} is not what was done"
     won = [given[name] for name, outcome in found.items() if outcome.status != "rejected"]
     assert len([one for one in won if one["type"] == "transfer"]) >= system.sandbox.request_log.dials_to(TARGET)
     for call in system.sandbox.live_calls():

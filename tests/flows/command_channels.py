@@ -15,7 +15,7 @@ from conferral import Client
 from conferral.operations.errors import CommandError
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.storage.commands.command_stream import ID_PATTERN
+from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.command_line import CommandLine

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from conferral.commands.identity import session_id_of
 from conferral.sandbox import CallHandle
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome, session_id_of
+from conferral.storage import command_stream
+from conferral.storage.command_stream import CommandOutcome
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 
 BROWSER = "bea"

@@ -6,8 +6,8 @@ from typing import Any
 
 from conferral.sandbox import CallHandle, PhoneScript
 from conferral.sandbox.request_log import RestEntry
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage import command_stream
+from conferral.storage.command_stream import CommandOutcome
 from tests.flows.conference_starts import in_conference
 from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.storage.commands.command_stream import session_id_of
+from conferral.commands.identity import session_id_of
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import presses, voicemail
 

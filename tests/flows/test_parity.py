@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from conferral.commands.parser import own_fields
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.storage.commands.command_parser import own_fields
 from tests.flows.command_channels import (
     TOKEN,
     WAYS,

@@ -11,7 +11,15 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 
-CORE = ("statemachine", "worker", "conferral/storage", "conferral/outcomes", "webhooks", "conferral/telephony")
+CORE = (
+    "statemachine",
+    "worker",
+    "conferral/storage",
+    "conferral/commands",
+    "conferral/outcomes",
+    "webhooks",
+    "conferral/telephony",
+)
 #: Cosmic Ray's operators. Left out: those that change annotations, and variants that hardly differ from these.
 OPERATORS = (
     "AddNot",

@@ -13,7 +13,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys

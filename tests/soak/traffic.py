@@ -8,8 +8,8 @@ from random import Random
 
 from conferral.runtime.errors import StoreError
 from conferral.sandbox import CallHandle, Sandbox
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage import command_stream
+from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from tests.support.local_system import NUMBER

@@ -18,9 +18,9 @@ from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.events.effect_results import NOT_STARTED
+from conferral.storage import command_stream
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
 from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest

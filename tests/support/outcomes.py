@@ -2,7 +2,7 @@
 
 import asyncio
 
-from conferral.storage.commands.command_stream import CommandOutcome, read_outcome
+from conferral.storage.command_stream import CommandOutcome, read_outcome
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 

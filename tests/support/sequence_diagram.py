@@ -27,8 +27,8 @@ from xml.etree import ElementTree
 from conferral.operations.session_summary import audibility
 from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
+from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.commands import command_stream
 from conferral.telephony.account_lists import PAGE_SIZE
 from conferral.telephony.callback_urls import VOICEMAIL_PATH
 from tests.support.local_system import NUMBER, LocalSystem

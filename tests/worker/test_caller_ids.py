@@ -6,8 +6,8 @@ import pytest
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from conferral.commands.parser import BadCommandError
 from conferral.runtime.errors import OutcomeUnknownError
-from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.hands import Hands

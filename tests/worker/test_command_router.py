@@ -8,13 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client as Twilio
 
+from conferral.commands import identity
+from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
-from conferral.storage import config
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_parser import BadCommandError
+from conferral.storage import command_stream, config
 from conferral.storage.connection.client import BlockingReads, Client, server_time_ms
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -294,7 +294,7 @@ async def test_undialable_party_is_rejected_by_every_command(routing, name):
 
 async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
     await routing.give(**CALL, id="c1")
-    session_id = command_stream.session_id_of("c1")
+    session_id = identity.session_id_of("c1")
     (event,) = await routing.events()
     assert isinstance(event, Call)
     assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", CUSTOMER)
@@ -329,7 +329,7 @@ async def test_call_takes_no_id_that_is_in_use(routing, what):
 
 async def test_call_with_its_own_id_in_use_asks_for_another_id(routing):
     """The outcome of a command is forgotten after a day, its session may live longer."""
-    await routing.know(command_stream.session_id_of("c1"))
+    await routing.know(identity.session_id_of("c1"))
     await routing.give(**CALL, id="c1")
     status, reason, _ = await routing.outcome("c1")
     assert (status, reason.partition("; ")[2]) == ("rejected", "give the command another id")
@@ -382,8 +382,8 @@ async def test_id_that_is_given_again_for_another_command_does_nothing_and_is_lo
     assert await routing.outcome("c1") == ("", "", CALL_SID)
     found = await command_stream.read_outcome(routing.client, routing.keys, "c1")
     assert found.by == "first"
-    assert found.is_of_another_command(command_stream.digest_of(again))
-    assert not found.is_of_another_command(command_stream.digest_of(TRANSFER))
+    assert found.is_of_another_command(identity.digest_of(again))
+    assert not found.is_of_another_command(identity.digest_of(TRANSFER))
     assert [(line["log_level"], line["command_id"]) for line in logs if line["event"] == "command_id_reused"] == [
         ("warning", "c1")
     ]

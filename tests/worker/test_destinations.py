@@ -2,9 +2,9 @@
 
 import pytest
 
+from conferral.commands.parser import BadCommandError, parse
 from conferral.runtime.errors import SettingsError
 from conferral.statemachine.policy import Policy
-from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.fallbacks import FallbackRules

@@ -11,8 +11,10 @@ from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 
 import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
-from conferral.operations import http_commands
-from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.commands import identity
+from conferral.commands.http import parse_command, submit_command
+from conferral.commands.parser import ParsedCommand
+from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
@@ -23,11 +25,11 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.tokens import Permission, Token
+from conferral.statemachine.ids import safe_id
 from conferral.statemachine.step import CommandStatus
+from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code, to_iso
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.queries.session_reader import FIRST_ID
 from conferral.telephony.addresses import restore_plus
 from conferral.telephony.directory import DirectoryFile
@@ -185,8 +187,8 @@ class Handlers:
         if request.body.get("type", "call") != "call":
             raise RequestError(ErrorType.INVALID, "type must be call: POST other commands to /sessions/ID/commands")
         parsed = _parsed_command(request, type="call")
-        command = await http_commands.submit_command(self._submitter, parsed, request.token)
-        session_id = command.session or command_stream.session_id_of(command.command_id)
+        command = await submit_command(self._submitter, parsed, request.token)
+        session_id = command.session or identity.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
     async def submit_command(self, request: ApiRequest) -> web.Response:
@@ -197,7 +199,7 @@ class Handlers:
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         parsed = _parsed_command(request, session=named)
-        command = await http_commands.submit_command(self._submitter, parsed, request.token)
+        command = await submit_command(self._submitter, parsed, request.token)
         wait_s = request.query["wait"]
         outcome = await self._wait_for_outcome(command, wait_s, request.must_end) if wait_s else None
         if outcome is None or not outcome.is_final:
@@ -212,7 +214,7 @@ class Handlers:
         named = request.path["command"]
         found = await self._submitter.find_outcome(named) if is_id(named) else None
         if found is None or not found.exists:
-            shown = command_stream.safe_id(named) if is_id(named) else "with this id"
+            shown = safe_id(named) if is_id(named) else "with this id"
             raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
         if not request.token.is_sender(found.by):
             request.token.require(Permission.READ)
@@ -267,7 +269,7 @@ def _refuse_pages(request: ApiRequest) -> None:
 
 
 def _unknown_session(request: ApiRequest) -> RequestError:
-    reason = f"{command_stream.unknown_session(request.path['session'])}; {_UNKNOWN_UNTIL}"
+    reason = f"{identity.unknown_session(request.path['session'])}; {_UNKNOWN_UNTIL}"
     return RequestError(ErrorType.UNKNOWN, reason)
 
 
@@ -277,7 +279,7 @@ def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
         if fields.get("id", "") not in ("", request.key):
             raise RequestError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
-    return http_commands.parse_command(fields)
+    return parse_command(fields)
 
 
 def _outcome(outcome: command_stream.CommandOutcome) -> models.CommandOutcome:

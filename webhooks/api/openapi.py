@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from conferral.commands.field_values import FLAG, RING_TIME, SENDER
+from conferral.commands.parser import optional_schema, schema_of
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
 from conferral.statemachine.states import Phase, TransferMode
-from conferral.storage.commands.command_parser import optional_schema, schema_of
-from conferral.storage.commands.field_values import FLAG, RING_TIME, SENDER
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,

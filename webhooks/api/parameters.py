@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from aiohttp import hdrs, web
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from conferral.commands.field_values import DESTINATION_MAX
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import OutcomeKind, State
-from conferral.storage.commands.field_values import DESTINATION_MAX
 from conferral.storage.queries.session_reader import LIMIT_MAX, LOG_CURSOR
 
 

@@ -55,7 +55,7 @@ class Route:
     body_without: tuple[str, ...] = ()
     more_error_types: tuple[ErrorType, ...] = ()
     needs_token: bool = True
-    #: What the token needs; None if that depends on the command (`http_commands`) or its sender (`show_command`).
+    #: What the token needs; None if that depends on the command (`submit_command`) or its sender (`show_command`).
     permission: Permission | None = Permission.READ
     #: What the route sends as events if asked for an event stream; empty if it can't.
     events: str = ""

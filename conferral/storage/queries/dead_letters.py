@@ -12,8 +12,7 @@ from conferral.statemachine.events import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.commands.command_parser import BadCommandError
-from conferral.storage.commands.command_stream import command_id_of
+from conferral.storage.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, read_stream, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, ENTRY_ID, Entry
@@ -128,7 +127,7 @@ class DeadLetterStore:
                 problem = "" if fields.get("type") else "it would fail again: missing field type"
                 return problem, command_id, letter.entry_id
             event = decode(fields, letter.entry_id)
-        except (BadEntryError, BadCommandError) as error:
+        except BadEntryError as error:
             return f"it would fail again: {error}", "", ""
         if letter.stream != self._keys.events(self._keys.partition_of(event.session_id)):
             return "Conferral does not read the stream it came from", "", ""

@@ -4,14 +4,14 @@ import asyncio
 
 from aiohttp import web
 
+from conferral.commands import identity
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage import scripts
+from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.effect_codec import ReportCommand
-from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, report_command
 from conferral.webhooks.api.app import add_api
@@ -91,7 +91,7 @@ async def take_up(store):
     for entry_id, entry in await store.xrange(KEYS.commands):
         fields = {name.decode(): text.decode() for name, text in entry.items()}
         command_id = command_stream.command_id_of(fields, entry_id.decode())
-        digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
+        digest, by = identity.digest_of(fields), identity.sender_of(fields)
         arguments = [entry_id, fields.get("session", ""), digest, COMMAND_TTL_S, by]
         owner, _ = await scripts.claim_command(store, [KEYS.command(command_id)], arguments)
         if int(owner) == 1:

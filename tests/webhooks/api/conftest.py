@@ -1,6 +1,7 @@
 import pytest
 
-from conferral.operations import http_commands, session_follower
+from conferral.commands import http
+from conferral.operations import session_follower
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
@@ -39,5 +40,5 @@ async def api(open_api):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, api_module, bearer, http_commands) as captured:
+    with lines_of(monkeypatch, api_module, bearer, http) as captured:
         yield captured

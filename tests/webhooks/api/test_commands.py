@@ -6,10 +6,11 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from conferral.operations.command_submission import CommandSubmitter
+from conferral.commands import identity
+from conferral.commands.submission import CommandSubmitter
 from conferral.runtime.web.server import run_server
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.storage.commands import command_stream
+from conferral.storage import command_stream
 from conferral.webhooks.api import handlers
 from tests.webhooks.api.api_helpers import (
     ALICE,
@@ -145,7 +146,7 @@ async def test_call_response_includes_the_future_session_id(api, store, given):
 
     (entry,) = await published(store)
     assert status == 202
-    assert answer == {"command": entry["id"], "session": command_stream.session_id_of(entry["id"])}
+    assert answer == {"command": entry["id"], "session": identity.session_id_of(entry["id"])}
     assert entry == {"type": "call", "id": answer["command"], **body, "timeout": "40", "by": "api"}
 
 

@@ -4,7 +4,7 @@ import json
 
 import jsonschema
 
-from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.commands.parser import BadCommandError, parse
 from conferral.webhooks.api import openapi
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.api.routes import ROUTES

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.operations.command_submission import CommandSubmitter
+from conferral.commands.submission import CommandSubmitter
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as app_module

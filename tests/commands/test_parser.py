@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from conferral.commands.parser import BadCommandError, fields_of, own_fields, parse, schema_of
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Add, Call, Transfer
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
-from conferral.storage.commands.command_parser import BadCommandError, fields_of, own_fields, parse, schema_of
 from tests.support.each import each
 from tests.support.people import CUSTOMER
 

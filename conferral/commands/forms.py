@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conferral.commands.field_values import Form
+from conferral.commands.parser import CommandField, own_fields
 from conferral.operations import descriptions
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.commands.command_parser import CommandField, own_fields
-from conferral.storage.commands.field_values import Form
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
 #: Commands without effect on a party: the attribute that shows it, and its value.

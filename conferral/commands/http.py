@@ -6,16 +6,17 @@ from typing import Any
 
 import structlog
 
-from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.commands import parser
+from conferral.commands.field_values import SENDER
+from conferral.commands.parser import BadCommandError, ParsedCommand, Value
+from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, UnknownSession
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.web.json_requests import RequestError
 from conferral.runtime.web.tokens import Token
+from conferral.statemachine.ids import safe_id
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
-from conferral.storage.commands import command_parser, command_stream
-from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, Value
-from conferral.storage.commands.field_values import SENDER
 
 log = structlog.get_logger()
 
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
     """Return a body's command, or raise RequestError."""
     try:
-        parsed = command_parser.parse(fields)
+        parsed = parser.parse(fields)
     except BadCommandError as error:
         raise RequestError("invalid", str(error)) from None
     if "/" in parsed.by:  # only the token's name may precede one
@@ -72,8 +73,8 @@ async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand, tok
     log.info(
         "command_published",
         command=submitted.kind,
-        command_id=command_stream.safe_id(submitted.command_id),
-        session_id=command_stream.safe_id(submitted.session),
+        command_id=safe_id(submitted.command_id),
+        session_id=safe_id(submitted.session),
         token_name=token.name,
     )
     return submitted

@@ -1,19 +1,15 @@
 """Command stream: publish commands, read their outcomes."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conferral.runtime import tracing
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.ids import ID_PATTERN as ID_PATTERN
-from conferral.statemachine.ids import NAME_PATTERN, id_error
+from conferral.statemachine.ids import id_error
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
+from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.commands.command_parser import BadCommandError
-from conferral.storage.commands.field_values import AUTHOR
 from conferral.storage.connection.client import Client, ask, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S
@@ -66,57 +62,11 @@ class CommandOutcome:
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
-    """Return the field `id`, or else `entry_id`; may raise BadCommandError."""
+    """Return the field `id`, or else `entry_id`; may raise BadEntryError."""
     given = fields.get("id", "")
     if given and (why := id_error(given)):
-        raise BadCommandError(f"id {why}")
+        raise BadEntryError(f"id {why}")
     return given or entry_id
-
-
-def digest_of(fields: Mapping[str, str]) -> str:
-    """Return a digest of all fields but id, sender, and trace, 16 hex digits.
-
-    >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
-    True
-    """
-    request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by", tracing.FIELD))
-    return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
-
-
-def sender_of(fields: Mapping[str, str]) -> str:
-    """Return a command's sender; empty if missing or invalid.
-
-    >>> sender_of({"type": "end", "by": "cli"})
-    'cli'
-    """
-    try:
-        return str(AUTHOR.parse(fields.get("by", "")))
-    except ValueError:
-        return ""
-
-
-def session_id_of(command_id: str) -> str:
-    """Return the id of the session that a `call` opens, from the command's.
-
-    >>> session_id_of("1795165380677-0")
-    'CSc56d807998e9070ce46aa0632f3f496f'
-    """
-    return f"CS{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
-
-
-def safe_id(text: str) -> str:
-    """Return an id for a reason; digits alone may be a phone number."""
-    return "(digits alone)" if text.isdigit() else text
-
-
-def unknown_session(named: str) -> str:
-    """Return the reason for rejecting a command whose session is unknown."""
-    return f"no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'with this id'} found"
-
-
-def existing_session(remedy: str = "leave it out to generate one") -> str:
-    """Return the reason for rejecting a `call` whose session exists."""
-    return f"session: this id is already in use; {remedy}"
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str, by: str) -> bool:

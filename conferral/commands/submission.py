@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from conferral.commands import identity
 from conferral.operations.errors import (
     CommandIdConflict,
     CommandStreamFull,
@@ -12,14 +13,14 @@ from conferral.operations.errors import (
     UnknownSession,
 )
 from conferral.operations.redis_access import RedisLimiter
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import SessionQueries, allowed_commands_of
 from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import Call
-from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
+from conferral.statemachine.ids import safe_id
+from conferral.storage import command_stream
+from conferral.storage.command_stream import CommandOutcome, CommandsFullError
 from conferral.storage.connection.errors import SILENT_STATES
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
@@ -73,7 +74,7 @@ class CommandSubmitter:
             command_id or f"c-{secrets.token_hex(10)}",
             fields["type"],
             fields.get("session", ""),
-            command_stream.digest_of(fields),
+            identity.digest_of(fields),
         )
         unconfirmed: list[StoreUnreachableError] = []
         about = {"conferral.command_id": command.command_id}
@@ -119,7 +120,7 @@ class CommandSubmitter:
         if check_session:
             await self._check_session(command)
         reserved = command_stream.reserve_id(
-            client, keys, command.command_id, command.digest, command_stream.sender_of(fields)
+            client, keys, command.command_id, command.digest, identity.sender_of(fields)
         )
         is_own = await self._run(reserved)
         _check_same_command(command, is_own=is_own)
@@ -139,9 +140,9 @@ class CommandSubmitter:
         is_there = bool(command.session and await self._run(self._reader.find_exact(command.session)))
         opens_session = command.kind == Call.name
         if opens_session and is_there:
-            raise CommandIdConflict(command.kind, command_stream.existing_session(), command_id=command.command_id)
+            raise CommandIdConflict(command.kind, identity.existing_session(), command_id=command.command_id)
         if not opens_session and not is_there:
-            raise UnknownSession(command_stream.unknown_session(command.session))
+            raise UnknownSession(identity.unknown_session(command.session))
 
     async def find_outcome(self, command_id: str) -> CommandOutcome:
         """Return a command's outcome; the status is empty for an unknown id."""
@@ -186,14 +187,6 @@ def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
     if not is_own:
         reason = f"the id {safe_id(command.command_id)} is already used by another command; nothing was done"
         raise CommandIdConflict(command.kind, reason, command_id=command.command_id)
-
-
-def allowed_commands_of(session: StoredSession) -> tuple[str, ...]:
-    """Return the commands that the session accepts now; none if undecodable."""
-    # Building the state machine is slow, and only a rejection needs it.
-    from conferral.statemachine.machine import allowed_commands
-
-    return () if session.damaged else allowed_commands(session)
 
 
 def _now_s() -> float:

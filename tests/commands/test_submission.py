@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.operations.command_submission import CommandSubmitter
+from conferral.commands.submission import CommandSubmitter
 from conferral.operations.errors import CommandIdConflict, UnknownSession
 from conferral.operations.session_queries import SessionQueries
 from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, report_status, session, take_up

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from conferral.commands import field_values as values
 from conferral.runtime.limits import RING_TIME_MAX_S, RING_TIME_MIN_S
 from conferral.runtime.text import join_words
 from conferral.statemachine.events import COMMANDS
@@ -33,7 +34,6 @@ from conferral.statemachine.events.commands import (
     Supervise,
     Transfer,
 )
-from conferral.storage.commands import field_values as values
 
 _REF = (values.REF, "your own reference, such as a ticket; it is in the session, its outcomes, and its log")
 #: Of each class's own fields: the valid values, and a summary.

@@ -1,0 +1,1 @@
+"""Commands: their grammar, and how every surface submits them."""

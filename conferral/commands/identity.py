@@ -1,0 +1,50 @@
+"""Identity of a command: digest, sender, session; reasons for conflicts."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from conferral.commands.field_values import AUTHOR
+from conferral.runtime import tracing
+from conferral.statemachine.ids import NAME_PATTERN, safe_id
+
+
+def digest_of(fields: Mapping[str, str]) -> str:
+    """Return a digest of all fields but id, sender, and trace, 16 hex digits.
+
+    >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
+    True
+    """
+    request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by", tracing.FIELD))
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
+
+
+def sender_of(fields: Mapping[str, str]) -> str:
+    """Return a command's sender; empty if missing or invalid.
+
+    >>> sender_of({"type": "end", "by": "cli"})
+    'cli'
+    """
+    try:
+        return str(AUTHOR.parse(fields.get("by", "")))
+    except ValueError:
+        return ""
+
+
+def session_id_of(command_id: str) -> str:
+    """Return the id of the session that a `call` opens, from the command's.
+
+    >>> session_id_of("1795165380677-0")
+    'CSc56d807998e9070ce46aa0632f3f496f'
+    """
+    return f"CS{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
+
+
+def unknown_session(named: str) -> str:
+    """Return the reason for rejecting a command whose session is unknown."""
+    return f"no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'with this id'} found"
+
+
+def existing_session(remedy: str = "leave it out to generate one") -> str:
+    """Return the reason for rejecting a `call` whose session exists."""
+    return f"session: this id is already in use; {remedy}"

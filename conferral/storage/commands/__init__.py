@@ -1,1 +1,0 @@
-"""The command stream: models, values, publishing, outcomes."""
