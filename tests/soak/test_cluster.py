@@ -11,7 +11,8 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import as_store_errors
 from tests.soak.invariants import until
 from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
-from tests.support.redis_cluster import ClusterServers, Node
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_node import Node
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
 #: So few that each has calls all the time: only a commit or a claim changes what is read of a lease.

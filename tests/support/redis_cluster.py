@@ -1,7 +1,6 @@
 """A real Redis Cluster for tests: three primaries with a replica each, on loopback, with an append-only file."""
 
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -10,18 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import redis
-
-from tests.support.fair_time import watch_process
 from tests.support.ports import HOST, is_free, own_ports
-from tests.support.redis_server import ServerProcess
+from tests.support.redis_node import Node, until
 
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
-#: How long a cluster may take to agree on anything, seconds.
-PATIENCE_S = 40.0
 #: The node timeout while a cluster is made, milliseconds. A node forgets another that has not answered its handshake
 #: within the timeout, redis-cli asks only once, and then waits forever: a busy machine needs more than a second.
 #: Source: `clusterCron` in Redis's source.
@@ -34,58 +28,24 @@ _PORTS = range(20_000, 22_700)
 _BUS_OFFSET = 10_000
 
 
-class Node(ServerProcess):
-    """One server of a cluster; `kill` and `start` keep its folder, so that its append-only file survives."""
+class ClusterNode(Node):
+    """A node of a cluster."""
 
     def __init__(self, program: Path, folder: Path, port: int, timeout_ms: int) -> None:
-        self.program = program
-        self.folder = folder / str(port)
-        self.folder.mkdir()
-        self.port = port
         self.timeout_ms = timeout_ms
-
-    def __repr__(self) -> str:
-        return f"<Node {self.port} {'up' if self.is_up else 'down'}>"
-
-    @property
-    def is_up(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def start(self) -> None:
-        arguments = [
-            "--port", self.port, "--bind", HOST, "--dir", self.folder, "--save", "", "--appendonly", "yes",
+        options = [
             # `everysec` keeps writes in memory, which kill -9 loses, while a slow disk takes the ones before.
-            "--appendfsync", "no",
-            "--cluster-enabled", "yes", "--cluster-node-timeout", self.timeout_ms,
-            "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no",
+            "--appendonly", "yes", "--appendfsync", "no",
+            "--cluster-enabled", "yes", "--cluster-node-timeout", timeout_ms, "--cluster-config-file", "nodes.conf",
+            "--cluster-require-full-coverage", "no",
             # A replica that was cut off for longer may be promoted too: there is only one for each primary.
-            "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--loglevel", "notice",
-            "--logfile", self.folder / "log.txt",
+            "--cluster-replica-validity-factor", 0,
         ]  # fmt: skip
-        self.process = subprocess.Popen(
-            [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        watch_process(self.process.pid)
-        _until(self._answers, f"node {self.port} answers")
-
-    def client(self) -> "redis.Redis":
-        """A client of this node alone."""
-        return redis.Redis(host=HOST, port=self.port, decode_responses=True, socket_timeout=5)
-
-    def ask(self, *command: str) -> Any:
-        """One command to this node alone."""
-        with self.client() as client:
-            return client.execute_command(*command)
+        super().__init__(program, folder, port, options)
 
     def set_timeout(self, timeout_ms: int) -> None:
         """Changes how long this node waits for another, until it starts again."""
         self.ask("CONFIG", "SET", "cluster-node-timeout", str(timeout_ms))
-
-    def is_primary(self) -> bool:
-        return str(self.ask("ROLE")[0]) == "master"
-
-    def _answers(self) -> bool:
-        return bool(self.ask("PING"))
 
 
 class ClusterServers:
@@ -94,7 +54,7 @@ class ClusterServers:
     def __init__(self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
         self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-cluster-"))
-        self.nodes = [Node(program, self.folder, port, node_timeout_ms) for port in _free_ports(6)]
+        self.nodes = [ClusterNode(program, self.folder, port, node_timeout_ms) for port in _free_ports(6)]
 
     @property
     def url(self) -> str:
@@ -128,15 +88,15 @@ class ClusterServers:
     def wait_until_whole(self) -> None:
         """Waits until every node that is up agrees that all slots are served, and every replica has its primary's
         data."""
-        _until(lambda: all(map(_is_well, self.up())), "the cluster is whole")
+        until(lambda: all(map(_is_well, self.up())), "the cluster is whole")
 
-    def up(self) -> list[Node]:
+    def up(self) -> list[ClusterNode]:
         return [node for node in self.nodes if node.is_up]
 
-    def primaries(self) -> list[Node]:
+    def primaries(self) -> list[ClusterNode]:
         return [node for node in self.up() if node.is_primary()]
 
-    def owner_of(self, key: str) -> Node:
+    def owner_of(self, key: str) -> ClusterNode:
         """The primary that holds a key now."""
         slot = int(self.up()[0].ask("CLUSTER", "KEYSLOT", key))
         for start, end, primary, *_ in self.up()[0].ask("CLUSTER", "SLOTS"):
@@ -144,7 +104,7 @@ class ClusterServers:
                 return self.at(int(primary[1]))
         raise AssertionError(f"nobody has slot {slot}")
 
-    def replica_of(self, primary: Node) -> Node:
+    def replica_of(self, primary: ClusterNode) -> ClusterNode:
         """The replica that would follow a primary."""
         (found,) = [node for node in self.up() if node is not primary and _primary_port(node) == primary.port]
         return found
@@ -154,7 +114,7 @@ class ClusterServers:
         for node in self.nodes:
             node.signal(number)
 
-    def fail_over(self, primary: Node) -> Node:
+    def fail_over(self, primary: ClusterNode) -> ClusterNode:
         """Hands a primary's slots to its replica in good order; returns the new primary."""
         replica = self.replica_of(primary)
         asked_at_s = -math.inf
@@ -168,7 +128,7 @@ class ClusterServers:
                 replica.ask("CLUSTER", "FAILOVER")
             return False
 
-        _until(has_taken_over, f"{replica} has taken over")
+        until(has_taken_over, f"{replica} has taken over")
         return replica
 
     def move_slot(self, slot: int, source: Node, target: Node, *, between: Callable[[], None] = lambda: None) -> None:
@@ -197,7 +157,7 @@ class ClusterServers:
             node.ask("FLUSHALL")
             node.ask("SCRIPT", "FLUSH")
 
-    def at(self, port: int) -> Node:
+    def at(self, port: int) -> ClusterNode:
         return next(node for node in self.nodes if node.port == port)
 
 
@@ -209,7 +169,7 @@ def _command_line(program: Path) -> Path:
     return Path(found)
 
 
-def _is_well(node: Node) -> bool:
+def _is_well(node: ClusterNode) -> bool:
     info = dict(line.split(":", 1) for line in str(node.ask("CLUSTER", "INFO")).splitlines() if ":" in line)
     known = int(info["cluster_known_nodes"])
     role = node.ask("ROLE")
@@ -217,7 +177,7 @@ def _is_well(node: Node) -> bool:
     return info["cluster_state"] == "ok" and known == 6 and info["cluster_slots_ok"] == "16384" and is_linked
 
 
-def _primary_port(node: Node) -> int:
+def _primary_port(node: ClusterNode) -> int:
     role = node.ask("ROLE")
     return int(role[2]) if role[0] == "slave" else 0
 
@@ -226,16 +186,3 @@ def _free_ports(count: int) -> list[int]:
     free = [port for port in own_ports(_PORTS) if is_free(port) and is_free(port + _BUS_OFFSET)]
     assert len(free) >= count, f"of {len(free)} free ports, {count} are needed"
     return free[:count]
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            if holds():
-                return
-        except redis.RedisError:
-            pass
-        assert time.monotonic() < until_s, f"not within {PATIENCE_S} s: {what}"
-        os.sched_yield()
-        time.sleep(0.02)

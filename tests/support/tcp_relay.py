@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-#: Where a server listens: a unix socket, or a port on loopback.
-Address = Path | int
+#: Where a server listens: a unix socket, a port on loopback, or a port of another of loopback's addresses.
+Address = Path | int | tuple[str, int]
 
 
 @dataclass
@@ -46,6 +46,8 @@ class _Link:
 
     from_client: asyncio.StreamReader
     to_client: asyncio.StreamWriter
+    #: The client's address; empty on a unix socket.
+    source: str
     #: Whether the next reply is lost.
     is_cut: bool = False
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -71,8 +73,8 @@ class Relay:
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cuts: list[_Cut] = []
-        self._passes = asyncio.Event()
-        self._passes.set()
+        self._is_silent_to: Callable[[str], bool] = lambda _source: False
+        self._changed = asyncio.Event()
         self.requests = self.cut_off = 0
         self.on_request: Callable[[bytes], Awaitable[None]] | None = None
         self.on_cut: Callable[[], None] = lambda: None
@@ -115,9 +117,14 @@ class Relay:
         """
         self._cuts.append(_Cut(containing, skip, every, count))
 
-    def fall_silent(self) -> None:
-        """Keeps connections open, but lets nothing through any more."""
-        self._passes.clear()
+    def fall_silent(self, to: Callable[[str], bool] = lambda _source: True) -> None:
+        """Keeps connections open, but lets nothing through any more, for all clients or for those at some addresses.
+
+        What is held back arrives if it is asked for less than before.
+        """
+        self._is_silent_to = to
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def lead_to(self, server: Address) -> None:
         """New connections lead to another server of the same kind; those that there are stay."""
@@ -126,7 +133,8 @@ class Relay:
     # ---- connections ---------------------------------------------------------------------------------------------
 
     async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        link = _Link(from_client, to_client)
+        peer = to_client.get_extra_info("peername")
+        link = _Link(from_client, to_client, source=peer[0] if peer else "")
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -155,7 +163,8 @@ class Relay:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._server, Path):
             return await asyncio.open_unix_connection(str(self._server))
-        return await asyncio.open_connection("127.0.0.1", self._server)
+        host, port = ("127.0.0.1", self._server) if isinstance(self._server, int) else self._server
+        return await asyncio.open_connection(host, port)
 
     async def _forth(self, link: _Link, to_server: asyncio.StreamWriter) -> None:
         while data := await link.from_client.read(1 << 20):
@@ -164,13 +173,17 @@ class Relay:
                 link.is_cut |= cut.meets(data)
             if self.on_request is not None:
                 await self.on_request(data)
-            await self._passes.wait()
+            await self._may_pass(link)
             to_server.write(data)
             await to_server.drain()
 
+    async def _may_pass(self, link: _Link) -> None:
+        while self._is_silent_to(link.source):
+            await self._changed.wait()
+
     async def _back(self, link: _Link, from_server: asyncio.StreamReader) -> None:
         while data := await from_server.read(1 << 16):
-            await self._passes.wait()
+            await self._may_pass(link)
             if link.is_cut:
                 self.cut_off += 1
                 self.on_cut()
