@@ -54,7 +54,7 @@ class ClusterServers:
     def __init__(self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
         self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-cluster-"))
-        self.nodes = [ClusterNode(program, self.folder, port, node_timeout_ms) for port in _free_ports(6)]
+        self.nodes = [ClusterNode(program, self.folder, port, node_timeout_ms) for port in free_cluster_ports(6)]
 
     @property
     def url(self) -> str:
@@ -182,7 +182,8 @@ def _primary_port(node: ClusterNode) -> int:
     return int(role[2]) if role[0] == "slave" else 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_cluster_ports(count: int) -> list[int]:
+    """Returns free ports of which the ports of the cluster bus are free, too."""
     free = [port for port in own_ports(_PORTS) if is_free(port) and is_free(port + _BUS_OFFSET)]
     assert len(free) >= count, f"of {len(free)} free ports, {count} are needed"
     return free[:count]

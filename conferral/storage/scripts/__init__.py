@@ -2,6 +2,9 @@
 
 Each file's name ends with its number of keys. A script missing from Redis's cache (restart, failover, SCRIPT FLUSH) is
 sent again here.
+
+While a cluster moves the slot, Redis refuses a script whose keys are no longer all here, and, in the middle, a command
+on a key that the script itself has emptied. So removals come after the last other command on their key.
 """
 
 import hashlib

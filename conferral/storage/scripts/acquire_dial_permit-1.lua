@@ -23,7 +23,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local interval = 1000000 / per_second
 local lifetime = 2000 * patience_ms
 
-local due, own, waiting, gone = now, nil, {}, {''}
+local due, own, waiting, gone = now, nil, {}, {}
 local fields = redis.call('HGETALL', pace)
 for i = 1, #fields, 2 do
   if fields[i] == 'next' then
@@ -51,14 +51,15 @@ for i = 1, #waiting do
     and (other.from < own.from or (other.from == own.from and other.name < name))) then is_first = false end
 end
 
--- A full Redis accepts a script whose first write needs no memory.
-for i = 1, #gone do redis.call('HDEL', pace, gone[i]) end
+-- A full Redis accepts a script whose first write needs no memory. The removals come last: while the slot moves, a key
+-- without fields is refused.
+redis.call('HDEL', pace, '')
 local answer
 if is_first and due <= now then
   -- A worker asks slightly after its permit is due; that must not delay the next one.
   local from = own.from < due and math.max(due, now - interval) or now
-  redis.call('HDEL', pace, name)
   redis.call('HSET', pace, 'next', string.format('%.0f', from + interval))
+  gone[#gone + 1] = name
   answer = {1, 0}
 else
   redis.call('HSET', pace, name, string.format('%d %.0f %.0f', class, own.from, now + lifetime))
@@ -66,4 +67,5 @@ else
   answer = {0, math.min(math.ceil(wait / 1000), patience_ms)}
 end
 redis.call('PEXPIRE', pace, math.ceil(interval / 1000) + 2 * patience_ms)
+for i = 1, #gone do redis.call('HDEL', pace, gone[i]) end
 return answer

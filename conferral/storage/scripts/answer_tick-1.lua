@@ -48,10 +48,11 @@ if workers[name] and workers[name].request >= request then return {} end
 
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', owners, '')
+local dead = {}
 for other, number in string.gmatch(ARGV[8], '(%S+)=(%d+)') do
   if workers[other] and workers[other].request == tonumber(number) then
     workers[other] = nil
-    redis.call('HDEL', owners, 'worker:' .. other)
+    dead[#dead + 1] = 'worker:' .. other
   end
 end
 workers[name] = wants ~= 'leave' and {takes = wants == 'share'} or nil
@@ -107,6 +108,8 @@ else
     '{"holder":"%s","request":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s,"accepted":%s}',
     name, request, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms, ARGV[9] == '1' and 'true' or 'false'))
 end
+-- Last: while the slot moves, Redis refuses a key without fields.
+for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
 
 local others = {}
 for other, one in pairs(workers) do

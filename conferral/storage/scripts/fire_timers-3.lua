@@ -28,6 +28,8 @@ for i = 1, #later, 2 do
     due[#due + 1], due[#due + 2] = later[i], later[i + 1]
   end
 end
+-- Counted before: while the slot moves, Redis refuses to read a key that the script has emptied.
+local is_one_left = redis.call('ZCARD', timers) > #due / 2
 -- A full Redis accepts a script whose first write needs no memory.
 if #due > 0 then redis.call('ZREM', timers, '') end
 for i = 1, #due, 2 do
@@ -39,5 +41,5 @@ for i = 1, #due, 2 do
   -- Remove last: if the append is refused, the timer is still there.
   redis.call('ZREM', timers, due[i])
 end
-local following = redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES')
+local following = is_one_left and redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES') or {}
 return {1, #due / 2, following[2] or ''}

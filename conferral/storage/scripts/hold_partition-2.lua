@@ -37,7 +37,7 @@ local is_rolled_back = has_lost or (before ~= '' and server ~= '' and before ~= 
 
 if not known or is_release or is_rolled_back then
   -- A full Redis accepts a script whose first write needs no memory.
-  redis.call('HDEL', lease, 'released')
+  redis.call('HDEL', lease, '')
   if is_rolled_back then
     verify_until = now_ms + verify_ms
     local about = redis.pcall('XINFO', 'STREAM', events)
@@ -48,6 +48,7 @@ if not known or is_release or is_rolled_back then
   -- Someone may have set the clock back since.
   verify_until = math.min(verify_until, now_ms + verify_ms)
   redis.call('HSET', lease, 'verify_until', string.format('%.0f', verify_until), 'newest_id', newest_id)
+  redis.call('HDEL', lease, 'released')  -- not before: while the slot moves, Redis refuses a key without fields
   if known and is_rolled_back then return {2} end
   redis.call('HSET', lease, 'holder', holder, 'commit', string.format('%.0f', commit),
     'server', server ~= '' and server or before)

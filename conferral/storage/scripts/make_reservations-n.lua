@@ -14,28 +14,37 @@
 local time, is_used = redis.call('TIME'), ARGV[1] == '1'
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local first = 2 + 2 * #KEYS
+-- One with a time in the future was left when the clock was set back.
+local function is_counted(key, window, reservation)
+  local at = redis.call('ZSCORE', key, reservation)
+  return at and math.abs(now - tonumber(at)) < window
+end
 for number, key in ipairs(KEYS) do
   local most, window = tonumber(ARGV[2 * number]), tonumber(ARGV[2 * number + 1])
   local missing = 0
-  if most > 0 then
-    -- Also remove future entries, left when the clock was set back.
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - window))
-    redis.call('ZREMRANGEBYSCORE', key, string.format('%.0f', now + window), '+inf')
-    for i = first, #ARGV do
-      local is_reserved = redis.call('ZSCORE', key, ARGV[i]) or redis.call('ZSCORE', key, ARGV[i] .. '!')
-      if not is_reserved then missing = missing + 1 end
-    end
+  for i = first, most > 0 and #ARGV or 0 do
+    local is_reserved = is_counted(key, window, ARGV[i]) or is_counted(key, window, ARGV[i] .. '!')
+    if not is_reserved then missing = missing + 1 end
   end
-  if missing > 0 and redis.call('ZCARD', key) + missing > most then return number end
+  local from, till = string.format('(%.0f', now - window), string.format('(%.0f', now + window)
+  if missing > 0 and redis.call('ZCOUNT', key, from, till) + missing > most then return number end
 end
 for number, key in ipairs(KEYS) do
-  for i = first, tonumber(ARGV[2 * number]) > 0 and #ARGV or 0 do
+  local is_limited, window = tonumber(ARGV[2 * number]) > 0, tonumber(ARGV[2 * number + 1])
+  -- A full Redis accepts a script whose first write needs no memory. The removals come last: while the slot moves, Redis
+  -- refuses a key that the script has emptied.
+  if is_limited then redis.call('ZREM', key, '') end
+  for i = first, is_limited and #ARGV or 0 do
     local reservation = ARGV[i]
-    if not redis.call('ZSCORE', key, reservation .. '!') then
-      redis.call('ZREM', key, reservation)
+    if not is_counted(key, window, reservation .. '!') then
       redis.call('ZADD', key, string.format('%.0f', now), is_used and reservation .. '!' or reservation)
-      redis.call('PEXPIRE', key, tonumber(ARGV[2 * number + 1]))
+      redis.call('PEXPIRE', key, window)
+      if is_used then redis.call('ZREM', key, reservation) end
     end
+  end
+  if is_limited then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - window))
+    redis.call('ZREMRANGEBYSCORE', key, string.format('%.0f', now + window), '+inf')
   end
 end
 return 0

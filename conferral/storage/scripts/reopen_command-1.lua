@@ -20,8 +20,10 @@ if entry ~= '' and found[1] and found[1] ~= entry then return {0, ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if status == '' and found[4] and math.abs(now - found[4]) < tonumber(ARGV[3]) then return {0, 'reopened'} end
-redis.call('HDEL', command, 'status', 'reason', 'code')
+-- A full Redis accepts a script whose first write needs no memory; while the slot moves, it refuses a key without fields.
+redis.call('HDEL', command, '')
 redis.call('HSET', command, 'reopened', string.format('%.0f', now))
+redis.call('HDEL', command, 'status', 'reason', 'code')
 -- The outcome had expired: the hash holds only this field, and must not stay.
 if redis.call('PTTL', command) < 0 then redis.call('PEXPIRE', command, ARGV[3]) end
 if entry ~= '' then redis.call('HDEL', command, 'entry', 'session', 'digest') end

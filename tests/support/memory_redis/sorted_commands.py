@@ -89,6 +89,11 @@ def _by_score(db: Keyspace, argv: list[bytes], least: bytes, most: bytes, *, new
     return _formatted(pairs[offset : None if limit < 0 else offset + limit], with_scores=b"WITHSCORES" in options)
 
 
+@command("ZCOUNT")
+def count_by_score(db: Keyspace, argv: list[bytes]) -> Reply:
+    return len(_within(db.sorted_set(argv[1]), _bound(argv[2]), _bound(argv[3])))
+
+
 @command("ZREMRANGEBYSCORE", writes=True)
 def remove_by_score(db: Keyspace, argv: list[bytes]) -> Reply:
     found = db.sorted_set(argv[1])
