@@ -61,8 +61,8 @@ class Ownership:
         self._unowned_since_s: float | None = None
         #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
         self._others: dict[str, tuple[OtherWorker, float]] = {}
-        #: For the next tick: partitions to give back, with the epoch that has ended or is refused.
-        self._gives_back: dict[int, int] = {}
+        #: By partition: the highest epoch that has ended here or was refused. A failover may make Redis forget it.
+        self._ended: dict[int, int] = {}
         #: By partition: its epoch, and the task that serves it.
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions whose last consumer here an unexpected error has ended.
@@ -145,7 +145,7 @@ class Ownership:
             lifetime_s=self._lifetime_s,
             wants=wants,
             tasks=self._core.tasks,
-            gives_back=dict(self._gives_back),
+            gives_back=self._gives_back,
             is_accepted=bool(self._core.is_accepted),
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
@@ -168,7 +168,7 @@ class Ownership:
         return granted
 
     def _apply_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
-        """Update what is known of workers and epochs; forget what was reported."""
+        """Update what is known of the other workers, and what is granted."""
         now_s = self._answered_at_s = self._clock.monotonic_s()
         if step_ms := self._core.store_clock.observe(granted.now_ms, sent_s):
             log.warning("redis_clock_stepped", duration_ms=step_ms)
@@ -181,9 +181,6 @@ class Ownership:
         }
         self.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
-        self._gives_back = {
-            number: epoch for number, epoch in self._gives_back.items() if epoch > tick.gives_back.get(number, -1)
-        }
         # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
@@ -200,6 +197,12 @@ class Ownership:
         dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
+    @property
+    def _gives_back(self) -> dict[int, int]:
+        """What is granted to us though its epoch has ended here."""
+        epochs = self._epochs
+        return {number: ended for number, ended in self._ended.items() if ended >= epochs.get(str(number), math.inf)}
+
     # ---- its consequences for the consumers --------------------------------------------------------------------------
 
     def _start_and_stop_consumers(self, granted: Granted) -> None:
@@ -210,7 +213,7 @@ class Ownership:
                 self._stop_lost(number)
         for number, epoch in epochs.items():
             # This worker has finished with it, but the coordinator learns that only with the next tick.
-            is_finished = self._gives_back.get(number, -1) >= epoch
+            is_finished = self._ended.get(number, -1) >= epoch
             if number not in self._serving and not is_finished:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = epoch, task
@@ -253,7 +256,7 @@ class Ownership:
 
     def _end_epoch(self, number: int, epoch: int) -> None:
         """Give a partition back with the next tick, unless there is a newer grant."""
-        self._gives_back[number] = max(epoch, self._gives_back.get(number, 0))
+        self._ended[number] = max(epoch, self._ended.get(number, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
         """Write our epoch into the partition's key; None if used up, or at a stop."""

@@ -187,6 +187,28 @@ async def test_forgotten_grant_costs_one_epoch(team: WorkerCluster) -> None:
 
 
 @with_4_partitions
+async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch(team: WorkerCluster) -> None:
+    """A failover may forget both. What is still under way for a former grant must not count for the new one."""
+    first = team.join()
+    await team.until_fair(2.0)
+    team.kill(first)
+    before = team.server.db.snapshot()
+    second = team.join()
+    await team.until_fair(4.0)
+    third = team.join()
+    await team.until_fair(4.0)
+    had = {number: held.lease.holder for number, held in second.ownership.consumers.items()}
+    assert len(had) == 2
+    assert await team.epochs() == [2 if number in had else 3 for number in range(4)]
+    team.kill(third)
+    team.server.stop()
+    team.server.db.roll_back(before)
+    team.server.start()
+    await team.until_fair(6.0)
+    assert {held.lease.holder for held in second.ownership.consumers.values()} == {f"3:{second.name}"}
+
+
+@with_4_partitions
 async def test_everything_is_verified_after_another_server_even_without_a_loss(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
