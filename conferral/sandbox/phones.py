@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from conferral.sandbox.faults import Seconds, Text
 from conferral.sandbox.model import messages
 from conferral.sandbox.model.state import Call, Sound, SoundInterval
+from conferral.sandbox.real_time import RealTimeModel
 from conferral.sandbox.request_log import DialEntry
-
-if TYPE_CHECKING:
-    from conferral.sandbox.runtime import SandboxRuntime
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
@@ -139,10 +137,19 @@ def phone_address(to: str) -> str:
     return to.partition("?")[0]
 
 
+class SandboxWithPhones(RealTimeModel, Protocol):
+    """The sandbox that phones belong to."""
+
+    phones: dict[str, Phone]
+
+    def phone(self, address: str) -> Phone:
+        """Return the phone at an address; it may be new."""
+
+
 class PhoneScripts:
     """The scripts that run, by leg."""
 
-    def __init__(self, sandbox: "SandboxRuntime") -> None:
+    def __init__(self, sandbox: SandboxWithPhones) -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
         self._scripts: dict[str, tuple[PhoneScript, Iterator[int]]] = {}  # of live legs, with the count of `<Gather>`s
@@ -208,7 +215,7 @@ class PhoneScripts:
 class CallHandle:
     """One leg of a sandbox; it stays usable after the leg has ended."""
 
-    def __init__(self, sandbox: "SandboxRuntime", sid: str) -> None:
+    def __init__(self, sandbox: SandboxWithPhones, sid: str) -> None:
         self._sandbox = sandbox
         self.sid = sid
 

@@ -11,7 +11,7 @@ from aiohttp import BasicAuth, web
 
 from conferral.sandbox.faults import RestPlan
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
-from conferral.sandbox.model.rest.form import error_answer
+from conferral.sandbox.model.rest_form import error_answer
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime
 

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import ControlError, control_routes
-from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
+from conferral.sandbox.model.rest_form import NOT_MODELED, error_answer
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.page import add_page_routes
 from conferral.sandbox.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler

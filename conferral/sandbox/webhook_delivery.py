@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,11 +18,9 @@ from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
 from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, Params, TwimlFetched
+from conferral.sandbox.real_time import RealTimeModel
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 from conferral.sandbox.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
-
-if TYPE_CHECKING:
-    from conferral.sandbox.runtime import SandboxRuntime
 
 RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
@@ -126,7 +124,7 @@ HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, eve
 class WebhookSender:
     """Sends requests to webhooks: those under way, and those held back."""
 
-    def __init__(self, sandbox: "SandboxRuntime") -> None:
+    def __init__(self, sandbox: RealTimeModel) -> None:
         self._sandbox = sandbox
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []

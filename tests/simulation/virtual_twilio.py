@@ -28,7 +28,7 @@ from conferral.sandbox.model.messages import (
     RestRequest,
     Result,
 )
-from conferral.sandbox.model.rest.form import error_answer
+from conferral.sandbox.model.rest_form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.rest_routes import ERRORS

@@ -7,7 +7,7 @@ from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
 from conferral.sandbox.model.conferences import Channel, begin_audio
 from conferral.sandbox.model.formats import resolve
 from conferral.sandbox.model.messages import FetchPurpose
-from conferral.sandbox.model.rest.form import Form
+from conferral.sandbox.model.rest_form import Form
 from conferral.sandbox.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb

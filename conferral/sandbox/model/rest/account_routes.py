@@ -6,7 +6,7 @@ from typing import Any
 from conferral.sandbox.model.formats import make_sid, rfc2822
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import resources
-from conferral.sandbox.model.rest.form import Form, RestError, not_found
+from conferral.sandbox.model.rest_form import Form, RestError, not_found
 from conferral.sandbox.model.state import Number, State
 
 ACCOUNT_PATH = ".json"  #: The account's own path, after the part common to all paths.

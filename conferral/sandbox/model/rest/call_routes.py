@@ -10,7 +10,7 @@ from conferral.sandbox.model import calls, recordings, twiml_interpreter
 from conferral.sandbox.model.formats import is_address, is_number
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import resources
-from conferral.sandbox.model.rest.form import Form, RestError
+from conferral.sandbox.model.rest_form import Form, RestError
 from conferral.sandbox.model.state import FINAL, Call, Recording, RecordSettings, Source
 from conferral.sandbox.model.transaction import Transaction
 

@@ -9,7 +9,7 @@ from conferral.sandbox.model import calls, conferences, participant_updates
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import call_routes, resources
-from conferral.sandbox.model.rest.form import Form, RestError, not_found
+from conferral.sandbox.model.rest_form import Form, RestError, not_found
 from conferral.sandbox.model.state import Conference, JoinSettings, Participant
 from conferral.sandbox.model.transaction import Transaction
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import is_number, make_sid, national, rfc2822
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
-from conferral.sandbox.model.rest.form import Form, RestError
+from conferral.sandbox.model.rest_form import Form, RestError
 from conferral.sandbox.model.state import Call, Conference, Participant, Recording, State
 
 Item = TypeVar("Item")

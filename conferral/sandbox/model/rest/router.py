@@ -6,7 +6,7 @@ from conferral.sandbox.model import recordings
 from conferral.sandbox.model.formats import CONFERENCE_SID
 from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import account_routes, call_routes, conference_routes, resources
-from conferral.sandbox.model.rest.form import NOT_MODELED, Form, RestError, error_answer, not_found
+from conferral.sandbox.model.rest_form import NOT_MODELED, Form, RestError, error_answer, not_found
 from conferral.sandbox.model.state import Conference
 from conferral.sandbox.model.transaction import Transaction
 
