@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from conferral.cli.command_texts import EXAMPLES, OTHER_EXAMPLES, PARTY_EXAMPLES, QUESTIONS
 from conferral.cli.options import (
     WAIT,
     WAIT_FOR_DIAL,
@@ -26,69 +26,17 @@ from conferral.statemachine.events.commands import COMMANDS, Command, DialComman
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Options of a command's examples, as typed after the command and the session.
-_EXAMPLES: Mapping[str, tuple[str, ...]] = {
-    "call": (
-        "--agent client:alice --customer +14155550123",
-        "--agent client:alice --customer +14155550123 --mode conference",
-        '--agent +14155550145 --customer +14155550123 --confirm --brief "A call to a customer"',
-    ),
-    "transfer": (
-        "--to +14155550145 --mode warm",
-        "--to client:bob,client:carol --mode consult",
-        "--to +14155550145 --mode blind --confirm",
-    ),
-    "retrieve": ("--to client:bob", "--to +14155550145 --confirm"),
-    "add": ("--to client:carol --party expert", "--to +14155550145 --party interpreter --confirm"),
-    "remove": ("--party expert", "--party supervisor --yes"),
-    "mute": ("--party agent", "--party agent --no-wait"),
-    "unmute": ("--party agent", "--party agent --no-wait"),
-    "supervise": ("--to client:dave --mode monitor", "--to client:dave --mode whisper"),
-    "announce": ('--say "This call is being recorded."', "--url https://media.example.com/closing.mp3"),
-    "record": ("--action start", "--action pause"),
-    "end": ("", "--yes"),
-}
-#: The same for commands without any.
-_OTHER_EXAMPLES, _PARTY_EXAMPLES = ("", "--no-wait"), ("--party customer", "--party customer --no-wait")
-#: What has happened once it is done, in a word or two; for some commands by the value of `mode` or `action`.
-_DONE: Mapping[str, str | Mapping[str, str]] = {
-    "call": "connected",
-    "convert": "converted",
-    "transfer": {"warm": "joined", "consult": "consulting", "blind": "transferred"},
-    "complete": "completed",
-    "cancel": "cancelled",
-    "swap": "swapped",
-    "merge": "merged",
-    "park": "parked",
-    "retrieve": "retrieved",
-    "add": "added",
-    "remove": "removed",
-    "hold": "on hold",
-    "unhold": "off hold",
-    "mute": "muted",
-    "unmute": "unmuted",
-    "supervise": {"monitor": "listening", "whisper": "whispering", "barge": "heard by everyone"},
-    "announce": "announced",
-    "record": {
-        "start": "recording",
-        "pause": "recording paused",
-        "resume": "recording resumed",
-        "stop": "recording stopped",
-    },
-    "end": "ended",
-}
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
-_QUESTIONS = {"end": "{whom} will be disconnected. End the call?", "remove": "{whom} will be disconnected. Continue?"}
 _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 
 def _help_text(command: type[Command]) -> str:
     session = "" if command.name == "call" else _SESSION_EXAMPLE
-    others = _PARTY_EXAMPLES if issubclass(command, PartyCommand) else _OTHER_EXAMPLES
-    examples = _EXAMPLES.get(command.name, others)
+    others = PARTY_EXAMPLES if issubclass(command, PartyCommand) else OTHER_EXAMPLES
+    examples = EXAMPLES.get(command.name, others)
     typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
     summary, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-    asks = _ASKS_FIRST if command.name in _QUESTIONS else ""
+    asks = _ASKS_FIRST if command.name in QUESTIONS else ""
     return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))
 
 
@@ -103,15 +51,15 @@ def _command_function(command: type[Command]) -> Callable[..., None]:
         session = options["session"] or ""
         if options["no_wait"] and options["wait"] is not None:
             raise typer.BadParameter("can't be used with --wait", param_hint="--no-wait")
-        if name in _QUESTIONS and not options["yes"]:
-            session = confirm_hang_up(name, _QUESTIONS[name], session, fields.get("party", ""))
+        if name in QUESTIONS and not options["yes"]:
+            session = confirm_hang_up(name, QUESTIONS[name], session, fields.get("party", ""))
         submit_options = SubmitOptions(options["wait"], options["no_wait"], options["command_id"], options["as_json"])
         submit({"type": name, "session": session, **fields}, submit_options)
 
     parameters = [
         _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),
         *map(_option_of, own),
-        *([_parameter("yes", Yes, False)] if name in _QUESTIONS else ()),
+        *([_parameter("yes", Yes, False)] if name in QUESTIONS else ()),
         _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),
         _parameter("no_wait", NoWait, False),
         _parameter("command_id", CommandId, None),
@@ -140,12 +88,6 @@ def _option_of(field: CommandField) -> inspect.Parameter:
     # Numbers are text, so that an invalid value gets the same message as on every other surface.
     option = typer.Option(default, name, metavar=value.metavar, help=help_text, autocompletion=completed)
     return _parameter(field.name, str if field.is_required else str | None, option)
-
-
-def done_word(fields: Mapping[str, str]) -> str:
-    """Return what has happened once a command with these fields is done."""
-    done, variant = _DONE[fields["type"]], fields.get("mode") or fields.get("action", "")
-    return done if isinstance(done, str) else done.get(variant, "done")
 
 
 def register(app: typer.Typer) -> None:

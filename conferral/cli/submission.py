@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from conferral import output
-from conferral.cli.commands import done_word
+from conferral.cli.command_texts import done_word
 from conferral.command_line import own_command_line
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
