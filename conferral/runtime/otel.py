@@ -5,6 +5,7 @@ or down, it drops them.
 """
 
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 
@@ -18,18 +19,18 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from conferral.runtime.tracing import FIELD, Attributes, Kind, service_name
-
 #: How long the last spans may take at the stop of a process, seconds: everything before may need 9.5 of its 10.
 FLUSH_S = 0.4
 _W3C = TraceContextTextMapPropagator()
+#: Source: W3C, Trace Context, section 3.2.
+_FIELD = "traceparent"
 
 
 class Tracer:
     """Makes spans and sends them."""
 
-    def __init__(self, process: str) -> None:
-        about = {SERVICE_NAME: service_name(), "service.version": version("conferral"), "conferral.process": process}
+    def __init__(self, process: str, service_name: str) -> None:
+        about = {SERVICE_NAME: service_name, "service.version": version("conferral"), "conferral.process": process}
         self._provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
         self._exporter: SpanExporter = OTLPSpanExporter()
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
@@ -43,7 +44,9 @@ class Tracer:
         if flushing.is_alive():
             self._exporter.shutdown()  # ends its retries
 
-    def span(self, name: str, attributes: Attributes, kind: Kind, parent: str | None) -> AbstractContextManager[object]:
+    def span(
+        self, name: str, attributes: Mapping[str, str | int], kind: str, parent: str | None
+    ) -> AbstractContextManager[object]:
         """Return a span for a `with`."""
         context = contexts.get_current() if parent is None else _context_of(parent)
         if kind == "client" and not trace.get_current_span(context).get_span_context().is_valid:
@@ -55,7 +58,7 @@ class Tracer:
         """Make an ended span the current one."""
         return _Activation(_context_of(traceparent))
 
-    def annotate(self, attributes: Attributes) -> None:
+    def annotate(self, attributes: Mapping[str, str | int]) -> None:
         """Add attributes to the current span."""
         trace.get_current_span().set_attributes(attributes)
 
@@ -63,12 +66,12 @@ class Tracer:
         """Return the current span in W3C's form; empty without one."""
         fields: dict[str, str] = {}
         _W3C.inject(fields)
-        return fields.get(FIELD, "")
+        return fields.get(_FIELD, "")
 
 
 def _context_of(traceparent: str) -> Context:
     """Return the context of a span; an empty one if it is malformed."""
-    return _W3C.extract({FIELD: traceparent}, Context())
+    return _W3C.extract({_FIELD: traceparent}, Context())
 
 
 class _Activation:

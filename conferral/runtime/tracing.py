@@ -63,7 +63,7 @@ def _make_tracer(process: str) -> "Tracer | None":
     try:
         from conferral.runtime.otel import Tracer
 
-        return Tracer(process)
+        return Tracer(process, service_name())
     except ImportError:
         log.warning("tracing_unavailable", reason="the extra is not installed: pip install 'conferral[otel]'")
     except (ValueError, OSError) as error:
