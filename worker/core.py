@@ -1,25 +1,18 @@
 """What the parts of a worker share: name, clocks, Redis, and dead letters."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import Entry, PartitionStore, append_dead_letter
-from conferral.storage.partition.session_store import SessionStore
-
-if TYPE_CHECKING:
-    from conferral.worker.consumer.batch import Decision
-    from conferral.worker.executor.executor import Executor
+from conferral.storage.partition.partition_store import Entry, append_dead_letter
 
 log = structlog.get_logger()
 
@@ -61,24 +54,6 @@ class WorkerCore:
 
 async def no_checkpoint(_point: str, _detail: object) -> None:
     """Do nothing, where a test may end the process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerContext:
-    """Dependencies that all partitions of a worker share."""
-
-    core: WorkerCore
-    partition_store: PartitionStore
-    session_store: SessionStore
-    executor: "Executor"
-    policy: Callable[[], Policy]
-    #: How long an outcome waits for late callbacks, at most.
-    outcome_wait_s: float
-    #: Lets tests end the process between steps.
-    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-    #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
-    twilio_now_ms: Callable[[], int | None] = lambda: None
-    on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
 
 
 def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:

@@ -22,8 +22,9 @@ from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
+from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
 
 log = structlog.get_logger()
 

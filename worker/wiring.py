@@ -37,8 +37,9 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
-from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
+from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor

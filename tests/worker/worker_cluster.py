@@ -14,8 +14,9 @@ from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
-from conferral.worker.core import WorkerContext, no_checkpoint
+from conferral.worker.core import no_checkpoint
 from conferral.worker.ownership import Ownership
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer

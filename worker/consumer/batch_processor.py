@@ -21,9 +21,10 @@ from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, dead_letter
 
 log = structlog.get_logger()
 

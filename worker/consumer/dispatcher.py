@@ -20,9 +20,10 @@ from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, 
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.late_outcomes import LateOutcomes
 from conferral.worker.consumer.quarantine import Quarantine
-from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
+from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()

@@ -35,7 +35,7 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
 from conferral.worker.consumer.batch import Decision
-from conferral.worker.core import WorkerContext
+from conferral.worker.consumer.context import WorkerContext
 
 log = structlog.get_logger()
 

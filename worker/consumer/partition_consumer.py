@@ -29,10 +29,11 @@ from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry, PartitionStore
 from conferral.worker.consumer.batch_processor import BatchProcessor
+from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
+from conferral.worker.core import REDIS_PAUSE_S
 
 log = structlog.get_logger()
 

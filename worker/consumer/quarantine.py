@@ -18,7 +18,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.core import WorkerContext, dead_letter
+from conferral.worker.consumer.context import WorkerContext
+from conferral.worker.core import dead_letter
 from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -14,18 +14,29 @@ from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, H
 from conferral.statemachine.events import EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import MarkResult, PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
-if TYPE_CHECKING:
-    from conferral.worker.consumer.partition_consumer import PartitionConsumer
-
 log = structlog.get_logger()
 
 _T = TypeVar("_T")
+
+
+class HeldPartition(Protocol):
+    """A partition that this worker holds, or held until now."""
+
+    lease: Lease
+    is_lost: bool
+    #: Its live sessions as last committed, by id.
+    sessions: dict[str, Session]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its entries are still processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ class OutboxWriter:
     _store: PartitionStore
     _sessions: SessionStore
     _keys: Keys
-    _consumers: "Mapping[int, PartitionConsumer]"
+    _consumers: Mapping[int, HeldPartition]
     _now_ms: Callable[[], int]
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:

@@ -19,6 +19,7 @@ from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, set_redis_node
 from conferral.storage.connection.redis_classes import as_connection_error, connection_class
+from conferral.storage.scripts import SCRIPT_COMMANDS
 
 #: Minimum interval between map reloads, seconds: while a primary is dead, every command to it fails.
 REFRESH_EVERY_S = 0.5
@@ -181,7 +182,7 @@ class _NoCommandsParser:
 
 def key_of(args: Sequence[Any]) -> Any:
     """Return the first key of a command."""
-    if args[0] in ("EVALSHA", "EVAL"):
+    if args[0] in SCRIPT_COMMANDS:
         return args[3]
     if args[0] == "XREAD":
         return args[args.index(b"STREAMS") + 1]

@@ -17,6 +17,8 @@ from redis.exceptions import NoScriptError
 from conferral.storage.connection.errors import as_store_errors
 
 Argument = str | bytes | int | float
+#: The commands that run a script; their arguments: the script, its number of keys, the keys.
+SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
 
 
 class Script:
