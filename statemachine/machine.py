@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec.structs import fields
-from transitions import Machine
+from transitions import EventData, Machine, Transition
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import without_oldest_parties
@@ -26,6 +26,7 @@ from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import TABLE
+from conferral.statemachine.table.row import Guard
 from conferral.statemachine.table.stages import enter_stage
 
 DEFAULT_POLICY = Policy()
@@ -38,15 +39,40 @@ _NO_SESSION = "no such session"
 _FOLLOW_UPS_MAX = 16
 
 
+class RowTransition(Transition):
+    """A row: its guards come before all else that a transition does.
+
+    About ten rows are tried for each one that is taken.
+    """
+
+    def __init__(self, *arguments: Any, guards: Iterable[Guard], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._guards = tuple(guards)
+
+    def execute(self, event_data: EventData) -> bool:
+        """Take the row if all of its guards hold; see `transitions`."""
+        draft, event = event_data.args
+        for guard in self._guards:
+            if not guard(draft, event):
+                return False
+        return bool(super().execute(event_data))
+
+
+class RowMachine(Machine):
+    """A machine of rows."""
+
+    transition_cls = RowTransition
+
+
 def build_machine() -> Machine:
     """Build the machine: no automatic transitions, and no model of its own."""
-    machine = Machine(model=None, states=State, initial=None, auto_transitions=False)
+    machine = RowMachine(model=None, states=State, initial=None, auto_transitions=False)
     for row in TABLE:
         machine.add_transition(
             trigger=row.event.name,
             source=row.source,
             dest=row.target,
-            conditions=list(row.conditions),
+            guards=row.conditions,
             # Before the state changes, so that an action that raises leaves everything unchanged.
             before=[*row.actions, *([] if row.next_stage is None else [enter_stage(row.next_stage)])],
         )

@@ -67,7 +67,7 @@ class Transition(NamedTuple):
     #: The stage to which it leads, None if it stays.
     next_stage: Stage | None
     #: The stages, the phases, and the guards.
-    conditions: tuple[Callable[..., bool], ...]
+    conditions: tuple[Guard, ...]
 
 
 def expand(rows: Iterable[Row]) -> Iterator[Transition]:
@@ -104,15 +104,14 @@ def _state_and_stage(target: Target, source: State) -> tuple[State | None, Stage
     return (None if stages and state is source else state), (stages[0] if stages else None)
 
 
-def _conditions(stages: Stages, phases: Phases, guards: Iterable[Guard]) -> Iterator[Callable[..., bool]]:
+def _conditions(stages: Stages, phases: Phases, guards: Iterable[Guard]) -> Iterator[Guard]:
     """Yield what must hold for a row: the stage, the phase, and the guards."""
     if stages:
         is_opening = isinstance(stages[0], Opening)
         yield lambda draft, _: (draft.session.opening if is_opening else draft.transfer.stage) in stages
     if phases:
         yield lambda draft, _: draft.session.phase in phases
-    for guard in guards:
-        yield lambda draft, event, guard=guard: bool(guard(draft, event))
+    yield from guards
 
 
 @cache
