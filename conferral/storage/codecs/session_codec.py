@@ -6,7 +6,6 @@ which of them people may read.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
-from functools import lru_cache
 from itertools import compress
 from operator import is_not
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
@@ -237,22 +236,25 @@ def encode(session: Session) -> dict[str, str]:
 def changes(session: Session, before: Session) -> Changes:
     """Return what differs; a new session's `before` has version 0."""
     old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
-    stored: ChangedFields = {}
+    found = Changes({}, {})
     for prefix in {**old, **new}:
         record, earlier = new.get(prefix), old.get(prefix)
         if record is earlier and prefix in old:
             continue
+        codec = _codec_of(prefix)
         if record is not None and earlier is not None:
-            changed = _codec_of(prefix).changes(record, earlier)
+            changed = codec.changes(record, earlier)
         else:
             fields = _encode(record, prefix) if prefix in new else {}
             former = _encode(earlier, prefix) if prefix in old else {}
             changed = {name: text for name, text in fields.items() if former.get(name) != text}
             changed |= dict.fromkeys(former.keys() - fields.keys())
-        stored |= {prefix + name: text for name, text in changed.items()}
+        for name, text in changed.items():
+            found.stored[prefix + name] = text
+            if name in codec.logged:
+                found.logged[prefix + name] = text
     if [*session.parties] != [*before.parties]:
-        stored[PARTY_ORDER] = " ".join(session.parties)
-    found = Changes(stored, {name: text for name, text in stored.items() if is_logged(name)})
+        found.stored[PARTY_ORDER] = " ".join(session.parties)
     if commands := found.logged.get("pending_commands"):  # without destinations and messages, which are private
         rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one}
                 for one in orjson.loads(commands)]  # fmt: skip
@@ -298,7 +300,6 @@ def decode_logged_changes(text: str) -> ChangedFields:
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
-@lru_cache(4_096)
 def is_logged(name: str) -> bool:
     """Whether the log's changes include a field, such as `party.agent.held`."""
     prefix, _, attribute = name.rpartition(".")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ _LEVELS_MAX = 100
 _LATEST_MS = 253_402_300_799_000
 
 
+@lru_cache(256)  # a batch has few times
 def to_iso(unix_ms: int) -> str:
     """Format as ISO 8601; return empty text for 0, which means "unknown".
 
