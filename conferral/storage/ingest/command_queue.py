@@ -80,9 +80,13 @@ class CommandQueue:
         if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
+        # A timer of the future: a timeout of the task costs more than the command.
+        expiry = loop.call_at(deadline_s, _answer, done, [TimeoutError()])
+        try:
+            answers = await done
+        finally:
+            expiry.cancel()
         with as_store_errors():
-            async with asyncio.timeout_at(deadline_s):
-                answers = await done
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
@@ -111,6 +115,10 @@ class CommandQueue:
         except (RedisError, OSError) as error:
             answers = iter([error] * sum(len(commands) for commands, _ in batch))
         for commands, done in batch:
-            own = list(islice(answers, len(commands)))
-            if not done.done():
-                done.set_result(own)
+            _answer(done, list(islice(answers, len(commands))))
+
+
+def _answer(done: asyncio.Future[list[Any]], answers: list[Any]) -> None:
+    """Give a caller answers, unless it has some or has gone."""
+    if not done.done():
+        done.set_result(answers)
