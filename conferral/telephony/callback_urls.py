@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -86,7 +87,7 @@ class UrlFields:
 
     def query(self) -> str:
         """Return the query, without the question mark."""
-        values = ((one, getattr(self, one.name)) for one in fields(self))
+        values = ((one, getattr(self, one.name)) for one in self._fields())
         given = {one.metadata["name"]: value for one, value in values if value != one.default}
         return _query_of({name: 1 if value is True else value for name, value in given.items()})
 
@@ -95,7 +96,7 @@ class UrlFields:
         """Parse a raw query, without the question mark."""
         given = _split_query(query)
         values: dict[str, Any] = {}
-        for one in fields(cls):
+        for one in cls._fields():
             name = one.metadata["name"]
             if name not in given and one.default is not MISSING:
                 continue
@@ -104,6 +105,11 @@ class UrlFields:
                 raise CallbackUrlError(name)
             values[one.name] = one.metadata["read"](text)
         return cls(**values)
+
+    @classmethod
+    @cache  # `fields` finds them again each time
+    def _fields(cls) -> tuple[Field[Any], ...]:
+        return fields(cls)
 
 
 @dataclass(frozen=True, slots=True)
