@@ -28,7 +28,8 @@ class _DataclassFields:
         return _fields_of(kind)
 
 
-class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+# Out of garbage collection: what is immutable is in no reference cycle.
+class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base class of records; encoded without attributes that equal defaults."""
 
     __dataclass_fields__: ClassVar[Any] = _DataclassFields()

@@ -35,6 +35,11 @@ def test_no_repr_shows_a_private_field(kind):
     assert {field.name for field in fields(kind)} & PRIVATE <= hidden
 
 
+@each("kind", [*kinds()])
+def test_garbage_collection_looks_at_no_record(kind):
+    assert not kind.__struct_config__.gc
+
+
 @each("record", [
     Party("agent", "agent-1", address="SECRET", options=DialOptions(caller_id="SECRET")),
     Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET", number="SECRET",
