@@ -40,6 +40,18 @@ def transfer(mode: str) -> OutcomeRecord:
     return OutcomeRecord("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
 
 
+def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
+    metrics, session = Metrics(), Session("s")
+    lone = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-1")
+    steps = [(OVERDUE, Outcome.STAYED), (lone, Outcome.STALE), (OVERDUE, Outcome.STAYED), (OVERDUE, Outcome.STALE)]
+    log_decisions([Decision(event, Step(session, outcome), session) for event, outcome in steps], 0, metrics, 1_500)
+    counted = [sample for sample in metrics.events.collect()[0].samples if sample.name.endswith("_total")]
+    assert [(*sample.labels.values(), sample.value) for sample in counted] == [
+        (OVERDUE.name, "stayed", 2), (lone.name, "stale", 1), (OVERDUE.name, "stale", 1)
+    ]  # fmt: skip
+    assert metrics.registry.get_sample_value("conferral_callback_to_commit_seconds_count") == 4
+
+
 @each("mode, label", [
     ("warm", "warm"), ("consult", "consult"), ("blind", "blind"), ("park", "park"), ("retrieve", "retrieve"),
     ("teleport", "other"), ("", "other"),

@@ -1,7 +1,8 @@
 """Batch of decisions: steps events in order, gathers one commit, logs it."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -200,12 +201,17 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
 
 
 def log_decisions(
-    decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int, traces: Mapping[str, str] = _UNTRACED
+    decisions: Collection[Decision],
+    partition: int,
+    metrics: Metrics,
+    now_ms: int,
+    traces: Mapping[str, str] = _UNTRACED,
 ) -> None:
     """Log and count one commit's decisions; `now_ms` is Redis's time."""
+    for labels, count in Counter((one.event.name, one.step.outcome) for one in decisions).items():
+        metrics.events.labels(*labels).inc(count)
     for decision in decisions:
         event = decision.event
-        metrics.events.labels(event.name, decision.step.outcome).inc()
         metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
         with tracing.within(traces.get(event.entry_id, "")):
             _log_results(decision, partition, metrics)
@@ -214,9 +220,9 @@ def log_decisions(
 def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     """Log and count what a decision led to."""
     step, event = decision.step, decision.event
-    is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
-    if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
-        metrics.lone_conferences_cleaned.inc()
+    if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
+        is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
+        metrics.lone_conferences_cleaned.inc(not is_redirected)
     if step.reason == HOLD_LIMIT:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
         metrics.hold_limits.labels(kind).inc()
