@@ -22,7 +22,7 @@ from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Session
+from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import TABLE
@@ -330,7 +330,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
-    is_news = reports_leaving or _facts(after) != _facts(before)
+    is_news = reports_leaving or _outdates_reads(before, after)
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     after = replace(
         after,
@@ -358,11 +358,14 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     )
 
 
-def _facts(session: Session) -> tuple[Any, ...]:
-    """Return what outdates, if it changes, a read that began before."""
-    # Neither when to check a dial, nor an open hangup.
-    parties = {
-        name: replace(party, dial_check_at_ms=0, dial_check="", hang_up_effect_id="")
-        for name, party in session.parties.items()
-    }
-    return session.open_redirects, parties
+def _outdates_reads(before: Session, after: Session) -> bool:
+    """Whether a change outdates a read that began before it."""
+    if after.open_redirects != before.open_redirects or after.parties.keys() != before.parties.keys():
+        return True
+    pairs = ((party, before.parties[name]) for name, party in after.parties.items())
+    return any(party is not earlier and _facts(party) != _facts(earlier) for party, earlier in pairs)
+
+
+def _facts(party: Party) -> Party:
+    """Return a party without its dial check and without an open hangup."""
+    return replace(party, dial_check_at_ms=0, dial_check="", hang_up_effect_id="")
