@@ -9,7 +9,7 @@ import re
 from binascii import b2a_base64
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlparse
 
@@ -249,8 +249,10 @@ class RequestAuthenticator:
 async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> bytearray:
     content = request.content
     try:
-        # Complete already, as is usual: no deadline needed.
-        async with nullcontext() if content.is_eof() else asyncio.timeout(READ_DEADLINE_S):
+        if content.is_eof():  # complete already, as is usual
+            body += content.read_nowait()
+            return body
+        async with asyncio.timeout(READ_DEADLINE_S):
             while len(body) <= bytes_max and not content.at_eof():
                 body += await content.readany()
     except TimeoutError:

@@ -1,6 +1,6 @@
 """Guard of a server's connections: deadlines both ways, and a bound.
 
-It wraps aiohttp's protocol, and passes all bytes on unread. What it must know of requests, a middleware reports.
+It wraps aiohttp's protocol, and passes all bytes on unread. What it must know of requests, the handler reports.
 
 Anyone may connect. A connection waits until its request is complete; where Twilio signs, until the signature is
 verified. If too many wait, the one that has waited longest is closed. The newest never is: it may be Twilio's.
@@ -8,16 +8,19 @@ verified. If too many wait, the one that has waited longest is closed. The newes
 
 import asyncio
 import resource
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import cast
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
+
+#: Answers any request of a server.
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger()
 
@@ -180,7 +183,7 @@ class Guard(asyncio.Protocol):
         return self._requests_at_once > 1
 
 
-def _guard_of(request: web.Request) -> Guard | None:
+def _guard_of(request: web.BaseRequest) -> Guard | None:
     """Return the guard; None if the client has left, or in a test."""
     guard = request.transport.get_protocol() if request.transport is not None else None
     return guard if isinstance(guard, Guard) else None
@@ -192,28 +195,31 @@ def protect(request: web.Request) -> None:
         guard.protect(is_known=True)
 
 
-@web.middleware
-async def report_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Report to the connection's guard where a request begins and ends.
+def reporting_requests(handle: Handler) -> Handler:
+    """Return a server's handler that reports each request to its guard.
 
     A request with a body is still incomplete. The second of two pipelined requests is the connection's last: no client
     of ours sends any, and thousands in one packet would keep the process busy.
     """
-    guard = _guard_of(request)
-    if guard is None:
-        return await handler(request)
-    guard.begin_request()
-    if not request.body_exists:
-        guard.protect(is_known=False)
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        if guard.is_pipelined:
-            error.force_close()
-        raise
-    else:
-        if guard.is_pipelined:
-            response.force_close()
-        return response
-    finally:
-        guard.end_request()
+
+    async def report(request: web.BaseRequest) -> web.StreamResponse:
+        guard = _guard_of(request)
+        if guard is None:
+            return await handle(request)
+        guard.begin_request()
+        if not request.body_exists:
+            guard.protect(is_known=False)
+        try:
+            response = await handle(request)
+        except web.HTTPException as error:
+            if guard.is_pipelined:
+                error.force_close()
+            raise
+        else:
+            if guard.is_pipelined:
+                response.force_close()
+            return response
+        finally:
+            guard.end_request()
+
+    return report

@@ -22,7 +22,7 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.guard import Connections, Guard, report_requests
+from conferral.runtime.web.guard import Connections, Guard, reporting_requests
 
 log = structlog.get_logger()
 
@@ -60,7 +60,6 @@ async def run_server(
     Leaving the block closes the port, then idle connections. Open requests have twice `shutdown_s` to be answered.
     Raises SettingsError if the port is taken, or needs privileges.
     """
-    app.middlewares.insert(0, report_requests)
     metrics = metrics or Metrics()
     options = {
         "access_log": None,  # it would contain query strings; the metrics count requests
@@ -73,6 +72,8 @@ async def run_server(
     await runner.setup()
     make_protocol = runner.server
     assert make_protocol is not None
+    # Not a middleware: aiohttp then sets the current application for each request, too.
+    make_protocol.request_handler = reporting_requests(make_protocol.request_handler)
     connections = Connections(metrics)
     loop = asyncio.get_running_loop()
     try:
