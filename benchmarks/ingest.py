@@ -1,6 +1,5 @@
 """How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?"""
 
-import asyncio
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from redis.asyncio import Redis
 from twilio.request_validator import RequestValidator
 
 from benchmarks.support import load
-from benchmarks.support.calls import call_sids
+from benchmarks.support.calls import call_sids, settled
 from benchmarks.support.figures import Figures
 from benchmarks.support.programs import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, NO_TWILIO, Program, conferral
 from tests.support.ports import free_port
 
 CONNECTIONS = 32
 PUBLIC_URL = "https://example.com"
-#: For a minute after a restart of Redis, each callback writes the index of calls again; that isn't what is measured.
-_SETTLED_AFTER_S = 62
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,8 @@ async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[byt
     statuses = ("initiated", "ringing", "in-progress", "completed")
     requests = [request(n, sequence, status) for sequence, status in enumerate(statuses) for n in range(size.calls)]
     figures = Figures()
-    while size.calls > 10 and (await redis.info("server"))["uptime_in_seconds"] < _SETTLED_AFTER_S:
-        await asyncio.sleep(1)
+    if size.calls > 10:
+        await settled(redis)
     environ = {"REDIS_URL": redis_url, "AUTH_TOKEN": AUTH_TOKEN, "PUBLIC_URL": PUBLIC_URL}
     async with AsyncExitStack() as stack:
         servers = {"webhooks": conferral("webhooks", redis_url, NO_TWILIO, CONFERRAL_PUBLIC_URL=PUBLIC_URL)}

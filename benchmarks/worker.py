@@ -14,6 +14,8 @@ from benchmarks.support.programs import NO_TWILIO, POLL_S, Program, conferral, p
 
 #: The first tenth of a backlog warms the program up.
 _WARM_UP = 0.1
+#: Commands that Redis's log of durations keeps, count.
+_COMMANDS_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,34 @@ async def _cpu_us(program: Program, count: int, left: Callable[[], Awaitable[int
     return (program.cpu_s() - began[1]) / began[0] * 1e6
 
 
-async def _worker(redis_url: str, redis: "Redis[bytes]", recorded: calls.RecordedCall, size: Size) -> float:
+async def _worker(
+    redis_url: str, redis: "Redis[bytes]", recorded: calls.RecordedCall, size: Size, figures: Figures
+) -> None:
     """Calls from their start to their end, stored before the worker starts."""
 
     async def left() -> int:
         return sum(await calls.undecided(redis))
 
     await calls.store(redis, recorded.whole(size.events, size.calls_at_once))
+    await _time_commands(redis)
     async with conferral("worker", redis_url, NO_TWILIO) as worker:
-        return await _cpu_us(worker, size.events, left)
+        figures.add("worker.cpu_us", await _cpu_us(worker, size.events, left))
+    figures.add("worker.core_events_per_s", 1e6 / figures.rounds["worker.cpu_us"][-1])
+    figures.add_percentiles("script_", await _script_durations_s(redis))
+
+
+async def _time_commands(redis: "Redis[bytes]") -> None:
+    """Let Redis record how long it is busy with each command."""
+    await redis.config_set("slowlog-log-slower-than", 0)
+    await redis.config_set("slowlog-max-len", _COMMANDS_MAX)
+    await redis.slowlog_reset()
+
+
+async def _script_durations_s(redis: "Redis[bytes]") -> list[float]:
+    """Return the recorded durations of scripts; record no more."""
+    await redis.config_set("slowlog-log-slower-than", -1)
+    recorded = await redis.slowlog_get(_COMMANDS_MAX)
+    return [one["duration"] / 1e6 for one in recorded if one["command"].startswith(b"EVALSHA")]
 
 
 async def _taskiq(redis_url: str, redis: "Redis[bytes]", size: Size) -> float:
@@ -79,8 +100,7 @@ async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[byt
     recorded = await calls.record(redis_url, redis)
     for _ in range(size.rounds):
         await redis.flushall()
-        figures.add("worker.cpu_us", await _worker(redis_url, redis, recorded, size))
-        figures.add("worker.core_events_per_s", 1e6 / figures.rounds["worker.cpu_us"][-1])
+        await _worker(redis_url, redis, recorded, size, figures)
         await redis.flushall()
         figures.add("taskiq.cpu_us", await _taskiq(redis_url, redis, size))
     figures.add("call.events", recorded.events)

@@ -13,6 +13,7 @@ from conferral.sandbox import Sandbox
 PARTITIONS = 16
 #: A backlog that takes longer is stuck, in seconds.
 PATIENCE_S = 240.0
+_SETTLED_AFTER_S = 62
 Entry = tuple[str, dict[bytes, bytes]]
 
 
@@ -65,6 +66,10 @@ class RecordedCall:
         """Return the entries until both parties talk in each of these calls."""
         return [entry for number in numbers for entry in self.copy(number, self.connected)]
 
+    def begun(self, numbers: Iterable[int]) -> list[Entry]:
+        """Return the first entry of each of these calls: it has come in."""
+        return [entry for number in numbers for entry in self.copy(number, self.connected[:1])]
+
     def whole(self, count: int, at_once: int) -> list[Entry]:
         """Return `count` entries of whole calls, `at_once` of which go on at the same time."""
         found: list[Entry] = []
@@ -112,6 +117,12 @@ async def store(redis: "Redis[bytes]", entries: list[Entry]) -> None:
         for stream, entry in entries[start : start + 1_000]:
             pipeline.xadd(stream, entry)
         await pipeline.execute()
+
+
+async def settled(redis: "Redis[bytes]") -> None:
+    """Wait until Redis has run for a minute: until then, each callback writes the index of calls again."""
+    while (await redis.info("server"))["uptime_in_seconds"] < _SETTLED_AFTER_S:
+        await asyncio.sleep(1)
 
 
 async def undecided(redis: "Redis[bytes]") -> list[int]:
