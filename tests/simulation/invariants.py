@@ -425,8 +425,8 @@ class InvariantChecker:
     def _judge_dead_letters(self) -> None:
         """That no entry was given up, but for one that really was there at so many deaths: chance may resemble poison.
 
-        An entry that kills workers is like one that was there when they died: the third death dead-letters it, and the
-        fifth an effect. If workers die every few seconds, that hits an innocent one now and then.
+        An entry or effect that kills workers is like one that was there when they died: the third death dead-letters
+        it. If workers die every few seconds, that hits an innocent one now and then.
         """
         letters = entries_of(self._values().get(self._keys.dead.encode()))
         for fields in letters[min(self._letters, len(letters)) :]:

@@ -139,7 +139,7 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
     time = FakeTime()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
 
-    async def submit_all(found: list[Job], *_given: Any) -> None:
+    async def submit_all(found: list[Job], _bodies: Any) -> None:
         jobs.extend(found)
 
     context: Any = SimpleNamespace(

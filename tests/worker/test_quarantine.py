@@ -41,20 +41,11 @@ class Deadly(Work):
     deadly: frozenset[str] = frozenset()
     taken: list[str] = field(default_factory=list)
     die: Any = None
-    is_answered: bool = True
-    #: Those that are not over.
-    running: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def submit(self, order: Job) -> asyncio.Future[None]:
-        name, outcome = order.effect.effect_id, asyncio.get_running_loop().create_future()
-        self.taken.append(name)
-        if name in self.deadly:
+    def submit(self, order: Job) -> None:
+        self.taken.append(order.effect.effect_id)
+        if order.effect.effect_id in self.deadly:
             self.die()
-        elif self.is_answered:
-            outcome.set_result(None)
-        else:
-            self.running.append(outcome)
-        return outcome
 
 
 async def put(team: WorkerCluster, *effects: Effect) -> None:
@@ -75,121 +66,41 @@ async def letters(team: WorkerCluster) -> list[dict[bytes, bytes]]:
     return [letter for _, letter in await team.client.xrange(team.keys.dead)]
 
 
-async def assert_carried_out(team: WorkerCluster, *names: str) -> None:
-    """The next worker is given all of these effects, and none is a dead letter."""
-    work = Deadly()
-    await lives(team, work)
-    assert (sorted(work.taken), await letters(team)) == ([*names], [])
-
-
 of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
 
 
 @of_team
-async def test_effect_that_killed_three_workers_is_dead_lettered_and_reported(team: WorkerCluster) -> None:
-    effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
-    effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1))
-    await put(team, *effects)
-    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(5)]
-    deaths = 0
-    for work in works:
-        member = await lives(team, work)
-        deaths += member.process.is_dead
-        if not member.process.is_dead:
-            break
-    assert deaths == 3
-    assert b"killer" not in await team.client.hkeys(team.keys.outbox(0)), "it has an outcome"
-    assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
-    (letter,) = await letters(team)
-    assert letter[b"dead_reason"] == KILLER_REASON.encode()
-    assert letter[b"dead_entry"] == b"killer"
-    assert letter[b"session"] == b"s2"
-    assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
+async def test_effects_in_flight_at_three_deaths_are_dead_lettered_and_reported(team: WorkerCluster) -> None:
+    """The killer, and the effect that was in flight with it each time; not one that came after the first."""
+    killer, unlucky = hang_up("killer", "s2"), hang_up("unlucky", "s1")
+    await put(team, killer, unlucky)
+    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(4)]
+    for work in works[:3]:
+        assert (await lives(team, work)).process.is_dead
+        assert await letters(team) == []
+        if work is works[1]:
+            await put(team, ReadCalls(effect_id="later", session_id="s3", parent_call_sid="", read_version=1))
+    member = await lives(team, works[3])
+    assert not member.process.is_dead
+    assert works[3].taken == ["later"]
+    assert await team.client.hkeys(team.keys.outbox(0)) == [b"later"], "the others have an outcome"
+    found = {letter[b"dead_entry"]: letter for letter in await letters(team)}
+    assert found.keys() == {b"killer", b"unlucky"}
+    assert found[b"killer"][b"dead_reason"] == KILLER_REASON.encode()
+    assert found[b"killer"][b"session"] == b"s2"
+    assert effect_codec.decode(found[b"killer"][b"effect"]) == OutboxEntry(killer, 1)
 
 
 @of_team
-async def test_innocent_effects_survive_any_number_of_deaths(team: WorkerCluster) -> None:
-    """Each was tried by itself once, and had its answer; so its deaths no longer count."""
-    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
-    are_tried = []
-    for _ in range(8):
-        member = await lives(team, Deadly())
-        are_tried.append(await team.client.exists(team.keys.suspects(0)) == 0)
-        team.kill(member)
-    assert are_tried == [True, False, True, False, True, False, True, False]
-    await assert_carried_out(team, *(f"e{number}" for number in range(5)))
-
-
-@of_team
-async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only(team: WorkerCluster) -> None:
-    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    work = Deadly(is_answered=False)
-    await lives(team, work)
-    await team.passes(3.0)
-    assert len(work.taken) == 3
-    assert [*(await team.client.hgetall(team.keys.suspects(0))).values()] == [b"2"] * 3
-
-
-@of_team
-async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(team: WorkerCluster) -> None:
-    """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
-    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    for _ in range(4):
-        team.kill(await lives(team, Deadly(is_answered=False)))
-    await assert_carried_out(team, "e0", "e1", "e2")
-
-
-@of_team
-async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> None:
+async def test_clean_stop_clears_the_counts_of_deaths(team: WorkerCluster) -> None:
     await put(team, hang_up("e1", "s1"))
     for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    work = Deadly(is_answered=False)
-    member = team.join(work=work)
-    while not work.taken:
-        await team.passes(0.1)
-    await team.leave(member)
-    team.kill(await lives(team, Deadly()))
-    await assert_carried_out(team, "e1")
-
-
-@pytest.mark.parametrize(("stops", "counted"), [(False, [{"e1": 3}, {"e1": 0}]), (True, [])])
-async def test_suspect_is_not_submitted_after_a_stop_or_the_end_of_its_session_while_it_is_counted(
-    stops: bool, counted: list[dict[str, int]]
-) -> None:
-    open_effects: dict[str, Effect] = {"e1": hang_up("e1", "s1")}
-    counts: list[dict[str, int]] = []
-    submitted: list[Job] = []
-
-    class Store:
-        async def deaths(self, _partition: int) -> dict[str, int]:
-            return {"e1": 2}
-
-        async def set_deaths(self, _partition: int, deaths: dict[str, int]) -> None:
-            if deaths:
-                counts.append(deaths)
-                open_effects.clear()
-
-    context: Any = SimpleNamespace(
-        partition_store=Store(),
-        executor=SimpleNamespace(submit=submitted.append),
-        core=SimpleNamespace(metrics=Metrics()),
-    )
-    quarantine = Quarantine(0, context)
-    await quarantine.begin(after_death=True)
-    job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
-    await quarantine.submit_all([job], {}, open_effects)
-    if stops:
-        quarantine.stop()
-    for _ in range(10):
-        await asyncio.sleep(0)
-    quarantine.stop()
-    assert submitted == []
-    assert counts == counted
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        await team.leave(await lives(team, Deadly()))
+    work = Deadly()
+    await lives(team, work)
+    assert (work.taken, await letters(team)) == (["e1"], [])
 
 
 async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are_out_of_reach() -> None:

@@ -135,10 +135,9 @@ class Dispatcher:
         self._withheld: dict[str, list[Job]] = defaultdict(list)
 
     def stop(self) -> None:
-        """Stop retrying writes, and leave untried effects to the next holder."""
+        """Stop retrying writes."""
         self.writes.stop()
         self._late_outcomes.stop()
-        self._quarantine.stop()
 
     def open_effects_of(self, session_id: str) -> dict[str, Effect]:
         """Return a session's effects in the outbox, by id."""
@@ -163,7 +162,7 @@ class Dispatcher:
                 outcomes.append((entry.work, entry.committed_at_ms))
             else:
                 writes.append(entry.work)
-        await self._quarantine.submit_all(jobs, outbox, self._open_effects)
+        await self._quarantine.submit_all(jobs, outbox)
         self.writes.start(writes)
         if outcomes:
             await self._restore_outcomes(outcomes)

@@ -57,19 +57,16 @@ class Executor:
         """Partitions with jobs, except for dials that wait for permits."""
         return {one.job.partition for one in self.executions if one.state is not ExecutionState.PACED}
 
-    def submit(self, job: Job) -> asyncio.Task[None] | None:
-        """Start or queue a job; return its task.
-
-        Once `drain` runs, return None: the job is the next holder's.
-        """
+    def submit(self, job: Job) -> None:
+        """Start or queue a job; once `drain` runs, leave it to the next holder."""
         effect = job.effect
         if self._stopped:
-            return None
+            return
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
         has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall | FindMessage)
         turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
-        return self._start(Execution(job, self.context), turn or nullcontext())
+        self._start(Execution(job, self.context), turn or nullcontext())
 
     def expedite_read(self, session_id: str) -> None:
         """Let a session's unsent read overtake those that no one waits for."""
@@ -140,14 +137,13 @@ class Executor:
             task.cancel()
         return [one.job for one, _ in found]
 
-    def _start(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> asyncio.Task[None]:
+    def _start(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
         job, loop = execution.job, asyncio.get_running_loop()
         is_paced = isinstance(job.effect, Dial) and not execution.must_not_be_sent and not execution.is_cancelled
         pace = self._pace if is_paced else None
         task = loop.create_task(self._execute(execution, pace, turn), name=f"effect-{job.effect.effect_id}")
         self._tasks.setdefault(job.effect.session_id, {})[execution] = task
         task.add_done_callback(lambda _: self._on_done(execution))
-        return task
 
     def _on_done(self, execution: Execution) -> None:
         session_id = execution.job.effect.session_id
