@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from conferral.client.client import Client as Client
     from conferral.client.client import Command as Command
-    from conferral.client.models import LogEntry as LogEntry
     from conferral.client.models import OutcomeRecord as OutcomeRecord
     from conferral.operations.errors import CommandError as CommandError
     from conferral.operations.errors import CommandFailed as CommandFailed
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
     from conferral.runtime.errors import SettingsError as SettingsError
     from conferral.runtime.errors import StoreError as StoreError
     from conferral.runtime.errors import StoreUnreachableError as StoreUnreachableError
+    from conferral.storage.codecs.log_codec import LogEntry as LogEntry
 
 _MODULES = {
     name: module
     for module, names in {
         "conferral.client.client": "Client Command",
-        "conferral.client.models": "LogEntry OutcomeRecord",
+        "conferral.client.models": "OutcomeRecord",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"
         ),
         "conferral.runtime.errors": "ConferralError SettingsError StoreError StoreUnreachableError",
+        "conferral.storage.codecs.log_codec": "LogEntry",
     }.items()
     for name in names.split()
 }

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
 from page_parts import ROOT, page, prose, table, words
 from source_notes import notes_of
 
 from conferral.commands.parser import fields_of, own_fields
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Add
-from conferral.webhooks.api import models
+from conferral.webhooks.api import models, openapi
 from conferral.webhooks.api.parameters import (
     EVENT_STREAM,
     KEY_DESCRIPTION,
@@ -90,16 +91,15 @@ def _parameters(route: Route) -> list[tuple[str, str, str]]:
     if route.accepts_idempotency_key:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if route.body is models.TokenRequest:
-        rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
+        body = openapi.document("")["components"]["schemas"][route.body.__name__]["properties"]
+        rows += [(f"`{name}`", described["description"], "body") for name, described in body.items()]
     elif route.body:
         rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
     return rows
 
 
-def _fields(model: type[models.BaseModel] | None) -> str:
-    if model is None:
-        return ""
-    return f" ({words(field.alias or name for name, field in model.model_fields.items())})"
+def _fields(model: type[msgspec.Struct] | None) -> str:
+    return f" ({words(one.encode_name for one in msgspec.structs.fields(model))})" if model is not None else ""
 
 
 def _commands() -> list[tuple[str, str, str]]:

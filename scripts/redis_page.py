@@ -19,7 +19,7 @@ from conferral.statemachine.states import (
 )
 from conferral.storage import keys
 from conferral.storage.codecs import session_codec
-from conferral.webhooks.api.models import LogEntry
+from conferral.webhooks.api import openapi
 
 
 def redis_page() -> str:
@@ -81,9 +81,9 @@ def _keys_table() -> str:
 
 
 def _log_table() -> str:
-    fields = {one.alias or name: one.description or "" for name, one in LogEntry.model_fields.items()}
-    del fields["entry"]
-    return table(("Field", "Content"), [(f"`{name}`", about) for name, about in fields.items()])
+    fields = openapi.document("")["components"]["schemas"]["LogEntry"]["properties"].items()
+    rows = [(f"`{name}`", described["description"]) for name, described in fields if name != "entry"]
+    return table(("Field", "Content"), rows)
 
 
 def _fields() -> str:

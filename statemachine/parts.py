@@ -1,10 +1,11 @@
 """Parts of a session: transfer, commands, recording, attributes, seen."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from msgspec import field
 
-from conferral.statemachine.record import BaseRecord, Hidden
+from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
 from conferral.statemachine.states import RecordingStatus, TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
@@ -118,13 +119,12 @@ class TransferState(BaseRecord, frozen=True):
     #: Within the session, from 1.
     number: int
     mode: TransferMode
-    #: The destinations as given, comma-separated.
-    to: Hidden[str]
+    to: Annotated[Hidden[str], about("the destinations as given, comma-separated")]
     status: TransferStatus = TransferStatus.DIALING
-    #: Why it failed or was canceled, comma-separated: the target's reason, then those of the recalls.
-    reason: str = ""
-    #: Twilio's error code, if it refused something; the first one. Empty without one.
-    code: str = ""
+    #: Comma-separated: the target's reason, then those of the recalls.
+    reason: Annotated[str, about("why it failed or was canceled")] = ""
+    #: The first one.
+    code: Annotated[str, about(CODE)] = ""
     stage: TransferStage = TransferStage.CONVERTING
     #: Reads since the stage has lasted too long (count).
     overdue_reads: int = 0
@@ -136,8 +136,8 @@ class TransferState(BaseRecord, frozen=True):
     step_name: str = ""
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
-    #: Where the customer goes if no one takes the call, in order: see `Policy.fallback`.
-    fallback: Hidden[str] = ""
+    #: In order: see `Policy.fallback`.
+    fallback: Annotated[Hidden[str], about("where the customer goes if no one takes the call")] = ""
     #: Whether its outcome record was written: the customer leaves a message.
     is_recorded: bool = False
     #: Why the last party dialed did not take the call: one of the reasons in `reason`.
@@ -148,8 +148,7 @@ class TransferState(BaseRecord, frozen=True):
     started_at_ms: int = 0
     #: When its command was published, by Redis's clock, Unix milliseconds; 0 without one.
     requested_at_ms: int = 0
-    #: Who sent the command; empty if unknown.
-    by: str = ""
+    by: Annotated[str, about("who sent the command")] = ""
 
     @property
     def is_running(self) -> bool:

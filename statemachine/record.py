@@ -12,13 +12,20 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["BaseRecord", "Hidden", "moved_back", "replace", "snake_case"]
+__all__ = ["CODE", "BaseRecord", "Hidden", "about", "moved_back", "replace", "snake_case"]
 
 _T = TypeVar("_T")
 _Record = TypeVar("_Record", bound="BaseRecord")
 _HIDDEN = "not in a repr"
+#: What a field `code` is.
+CODE = "Twilio's error code, if Twilio refused or failed what was needed"
 #: A field that no repr shows: addresses, messages, and tokens must not reach a log.
 Hidden = Annotated[_T, _HIDDEN]
+
+
+def about(description: str, *words: str) -> msgspec.Meta:
+    """Describe a field in JSON, and the only words that it can have."""
+    return msgspec.Meta(description=description, extra_json_schema={"enum": [*map(str, words)]} if words else None)
 
 
 class _DataclassFields:

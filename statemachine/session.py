@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
 from msgspec import field
 
@@ -18,7 +19,7 @@ from conferral.statemachine.parts import (
     TransferState,
     Voicemail,
 )
-from conferral.statemachine.record import BaseRecord, Hidden
+from conferral.statemachine.record import BaseRecord, Hidden, about
 from conferral.statemachine.states import Opening, ParticipantUpdate, PartyStatus, Phase, State, TransferMode, WaitAudio
 
 #: The two parties of a bridged call, as commands and keys name them.
@@ -57,9 +58,8 @@ class Party(BaseRecord, frozen=True):
     """A party of the session. Times are Unix milliseconds; 0 for never."""
 
     name: str
-    #: Participant label at Twilio, never reused for another leg.
-    label: str
-    call_sid: str = ""
+    label: Annotated[str, about("its participant label at Twilio, which no other leg ever has")]
+    call_sid: Annotated[str, about("of the call; none until Twilio has placed it")] = ""
     #: E.164, `client:NAME`, `sip:URI`, or Twilio's word for a caller who withholds the number.
     address: Hidden[str] = ""
     status: PartyStatus = PartyStatus.DIALING
@@ -182,8 +182,8 @@ class Session(BaseRecord, frozen=True):
     id: str
     state: State = State.BRIDGED
     phase: Phase = Phase.RINGING
-    #: Grows by one with every committed event; 0 if the session does not exist yet.
-    version: int = 0
+    #: 0 if the session does not exist yet.
+    version: Annotated[int, about("grows by one with each decision")] = 0
     direction: str = INBOUND
     created_at_ms: int = 0
     #: When its call began: its own request was stored, or its command published, by Redis's clock. 0 if unknown: Redis
@@ -192,21 +192,21 @@ class Session(BaseRecord, frozen=True):
     updated_at_ms: int = 0
     #: When it entered its state and phase.
     state_since_ms: int = 0
-    ended_at_ms: int = 0
-    end_reason: str = ""
+    ended_at_ms: Annotated[int, about("none while the session is live")] = 0
+    end_reason: Annotated[str, about("a reason listed in docs/commands.md; none while the session is live")] = ""
     conference_sid: str = ""
     #: Its friendly name: the session's id, or one made by `ConferenceNames` if your app chose the id.
     conference_name: str = ""
-    #: Our number that was called or that the customer sees, E.164; empty if it is unknown. Decides nothing.
-    number: Hidden[str] = ""
-    #: Who started it, for a session started by a command; empty if the command did not say.
-    by: str = ""
-    #: Your reference, of the newest command that gave one.
-    ref: str = ""
-    parties: Mapping[str, Party] = field(default_factory=dict)
+    #: E.164. Decides nothing.
+    number: Annotated[Hidden[str], about("our number that was called or that the customer sees, if it is known")] = ""
+    by: Annotated[str, about("who started it, for a session started by a command")] = ""
+    ref: Annotated[str, about("your reference, of the newest command that gave one")] = ""
+    parties: Annotated[Mapping[str, Party], about("by name, including parties that have left")] = field(
+        default_factory=dict
+    )
 
-    #: The newest transfer and recording; None before the first.
-    transfer: TransferState | None = None
+    transfer: Annotated[TransferState | None, about("the newest transfer; none before the first")] = None
+    #: The newest recording; None before the first.
     recording: Recording | None = None
     #: While the customer is in the voicemail, and afterward; None before.
     voicemail: Voicemail | None = None

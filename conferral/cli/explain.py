@@ -13,12 +13,13 @@ from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.pending import Wait, list_waits
 from conferral.operations.replay import SessionHistory
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import audibility
 from conferral.operations.timeline import TimelineEntry
 from conferral.redis_connection import run_query
 from conferral.runtime.settings import StoreSettings, load
-from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.process_registry import has_live_worker
 
@@ -134,14 +135,14 @@ def print_replay(named: str, as_of: str | None, *, full: bool, as_json: bool) ->
 def _selected_version(history: SessionHistory, as_of: str) -> int:
     """Return the version that `--as-of` selects, or raise BadParameter."""
     if re.fullmatch(r"\d{1,9}", as_of):
-        if history.log and int(as_of) > (newest := max(map(timeline.version_of, history.log))):
+        if history.log and int(as_of) > (newest := max(one.version for one in history.log)):
             raise typer.BadParameter(f"no version {as_of}; the newest is {newest}", param_hint="--as-of")
         return int(as_of)
     if _ENTRY.fullmatch(as_of):
-        found = [entry for entry in history.log if entry.entry_id == as_of]
+        found = [entry for entry in history.log if entry.id == as_of]
         if not found:
             raise typer.BadParameter(f"no log entry {as_of}", param_hint="--as-of")
-        return timeline.version_of(found[0])
+        return found[0].version
     created = history.fields.get("created_at", "")
     at_ms = descriptions.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
     if not at_ms:
@@ -177,7 +178,7 @@ def _step_json(entry: LogEntry, moment: TimelineEntry, connected: str) -> dict[s
     return {
         "entry": moment.entry_id,
         "version": moment.version,
-        "at": entry["at"],
+        "at": to_iso(entry.at_ms),
         "gap_ms": moment.gap_ms,
         "event": moment.event,
         "what": moment.text,
@@ -202,7 +203,7 @@ def _step_json(entry: LogEntry, moment: TimelineEntry, connected: str) -> dict[s
             }
             for one in moment.effects
         ],
-        "changes": decode_logged_changes(entry["changes"]),
+        "changes": entry.changes,
         "now": connected,
     }
 

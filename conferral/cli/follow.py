@@ -1,7 +1,6 @@
 """`sessions --follow` and `show --follow`: a live list, or changes."""
 
 import asyncio
-import json
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -12,18 +11,19 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import descriptions
-from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed
+from conferral.operations.session_queries import POLL_INTERVAL_S, ChangeFeed
 from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import StoreSettings, load
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
 
 BACK_OFF_MAX_S = 5.0
 
 #: Shows the changes since the last poll.
-Show = Callable[[list[Change]], Awaitable[None]]
+Show = Callable[[list[LogEntry]], Awaitable[None]]
 
 
 def follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
@@ -45,10 +45,10 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
         found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
         followed = {session.id for session in found}
 
-        async def print_changes(changes: list[Change]) -> None:
+        async def print_changes(changes: list[LogEntry]) -> None:
             if changes and (state or party):
                 followed.update(one.id for one in (await read_sessions(reader, state, party, with_ended=False))[0])
-                changes = [change for change in changes if change.session_id in followed]
+                changes = [change for change in changes if change.session in followed]
             _print_changes(changes, full=full, as_json=as_json)
 
         if as_json or not output.is_terminal():
@@ -59,7 +59,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
         target = output.console()
         with Live(draw(found, now_ms, full=full), console=target, auto_refresh=False) as live:
 
-            async def redraw(_changes: list[Change]) -> None:
+            async def redraw(_changes: list[LogEntry]) -> None:
                 found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
                 live.update(draw(found, now_ms, full=full), refresh=True)
 
@@ -80,8 +80,8 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
         async def poll() -> bool:
             nonlocal after
             entries, is_over = await reader.log_after(session.id, after)
-            after = entries[-1].entry_id if entries else after
-            _print_changes([Change(session.id, entry) for entry in entries], full=full, as_json=as_json)
+            after = entries[-1].id if entries else after
+            _print_changes(entries, full=full, as_json=as_json)
             return is_over
 
         await poll_until_stopped(poll, redis_address(settings.redis_url))
@@ -130,31 +130,20 @@ def draw(sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> Rende
     return Group(*(session_entry(one, now_ms, full=full).drawn() for one in sessions))
 
 
-def _print_changes(changes: Sequence[Change], *, full: bool, as_json: bool) -> None:
-    for change in changes:
+def _print_changes(changes: Sequence[LogEntry], *, full: bool, as_json: bool) -> None:
+    for entry in changes:
         if as_json:
-            output.print_json_line(_change_json(change))
-        elif change.entry["outcome"] != "stale":
-            what = descriptions.describe_entry(change.entry)
+            output.print_json_line(_entry_json(entry))
+        elif entry.outcome != "stale":
+            what = descriptions.describe_entry(entry)
             if not full and "+" in what:
                 what = descriptions.display_address(what)
-            parts = (
-                descriptions.entry_clock(change.entry),
-                change.session_id,
-                what,
-                descriptions.describe_change(change.entry),
-            )
+            parts = (descriptions.entry_clock(entry), entry.session, what, descriptions.describe_change(entry))
             output.print_line("  ".join(filter(None, parts)))
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def _entry_json(entry: LogEntry) -> dict[str, Any]:
     """Return a log entry as stored in Redis, with its session."""
-    fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
-    for name in ("effects", "reports", "failed_attempts", "changes"):
-        if name not in change.entry.fields and name in ("changes", "failed_attempts"):
-            continue  # from an older version, or empty
-        try:
-            fields[name] = json.loads(change.entry[name] or "[]")
-        except json.JSONDecodeError:
-            fields[name] = change.entry[name]
-    return fields
+    optional = {"failed_attempts": entry.failed_attempts, "changes": entry.changes}
+    parsed = {"effects": entry.effects, "reports": entry.reports, **{k: v for k, v in optional.items() if v}}
+    return {"session": entry.session, **entry.fields, **parsed}

@@ -8,10 +8,11 @@ from conferral.operations.attention import attention_of, describe_damage, repair
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.pending import field_changed_ms
 from conferral.operations.replay import SessionHistory
-from conferral.operations.session_queries import LogEntry, SessionQueries, displayed
+from conferral.operations.session_queries import SessionQueries, displayed
 from conferral.redis_connection import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.connection.errors import FOREIGN
 
@@ -160,7 +161,7 @@ def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None
         answers = timeline.effect_results(moment)
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
-        rows.append((entry["version"], descriptions.entry_clock(entry), gap, mark, moment.text, followed))
+        rows.append((str(entry.version), descriptions.entry_clock(entry), gap, mark, moment.text, followed))
     output.print_line()
     if not log:
         output.print_note("its log is empty")

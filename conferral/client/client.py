@@ -9,7 +9,7 @@ from inspect import Parameter, Signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from conferral.client.models import LogEntry, OutcomeRecord
+from conferral.client.models import OutcomeRecord
 from conferral.commands import parser
 from conferral.commands.parser import own_fields
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
@@ -23,6 +23,7 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import commands as events
 from conferral.statemachine.states import State
 from conferral.storage import config
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
@@ -310,9 +311,8 @@ class Client:
             position = newest[session_id]
         while True:
             found, is_over = await self._retry_while_unreachable(self._reader.log_after, session_id, position)
-            for raw in found:
-                position = raw.entry_id
-                entry = LogEntry.of(session_id, raw)
+            for entry in found:
+                position = entry.id
                 yield entry
                 if entry.is_end:
                     return

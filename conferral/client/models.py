@@ -1,4 +1,4 @@
-"""Entries of a session's log, and of the outcomes stream.
+"""Entries of the outcomes stream.
 
 States, reasons, and the like are strings, because a newer worker may send values that this version doesn't know. No
 repr contains a phone number or a person's name.
@@ -11,66 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from conferral.operations.session_queries import Fields
-from conferral.operations.session_queries import LogEntry as RawEntry
-from conferral.operations.timeline import version_of
 from conferral.outcomes.outcome import outcome_data
-from conferral.storage.codecs.text_codec import parse_object, parse_rows
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One event of a session and its consequences."""
-
-    session: str
-    #: Its position in the session's log; `follow` continues after it.
-    id: str
-    at: datetime | None
-    #: The event: `call_received`, `participant_joined`, a command's name...
-    event: str
-    #: The event's own fields, such as `party` and `status`.
-    details: Mapping[str, Any] = field(default_factory=dict)
-    state_before: str = ""
-    state_after: str = ""
-    #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
-    outcome: str = ""
-    reason: str = ""
-    version: int = 0
-    #: The command's id, if the event is a command.
-    command_id: str = ""
-    #: REST requests to Twilio that followed, each with `id`, `kind`, `party`, and `target`.
-    effects: tuple[Mapping[str, str], ...] = ()
-    #: Commands that it finished, with `command`, `type`, `status` (`done`, `failed`, `rejected`), `reason`, and `code`.
-    reports: tuple[Mapping[str, str], ...] = ()
-    #: Session fields that the event changed, as stored in the hash; None for a deleted field.
-    changes: Mapping[str, str | None] = field(default_factory=dict)
-    #: Parameters of Twilio's callback that this version doesn't know.
-    other: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_end(self) -> bool:
-        """Whether this event ended the session."""
-        return self.state_after == "ended" and self.state_before != "ended"
-
-    @classmethod
-    def of(cls, session_id: str, entry: RawEntry) -> "LogEntry":
-        """Parse a log entry."""
-        return cls(
-            session=session_id,
-            id=entry.entry_id,
-            at=parse_time(entry["at"]),
-            event=entry["event"],
-            details=parse_object(entry["details"]),
-            state_before=entry["from"],
-            state_after=entry["to"],
-            outcome=entry["outcome"],
-            reason=entry["reason"],
-            version=version_of(entry),
-            command_id=entry["command"],
-            effects=tuple(parse_rows(entry["effects"])),
-            reports=tuple(parse_rows(entry["reports"])),
-            changes=parse_object(entry["changes"]),
-            other=parse_object(entry["other"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.outcomes.report import TransferStats, read_last_hour
 from conferral.runtime.clock import Clock
@@ -26,6 +26,7 @@ from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import Token
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.outcome_queue import OutcomeQueue
@@ -143,7 +144,7 @@ class SessionDetailView(View):
         If the newest known entry is gone, Redis was rolled back or the session was erased: the page gets the whole log,
         so that it doesn't show entries that no longer exist.
         """
-        ids, sent = [entry.entry_id for entry in log], self._sent_log
+        ids, sent = [entry.id for entry in log], self._sent_log
         if sent is None:  # the page may have kept the log up to an entry that it names
             kept = log[: ids.index(self._asked.after) + 1] if self._asked.after in ids else []
             sent = {moment.entry_id: moment for moment in build_timeline(kept, full=self._full)}
@@ -178,7 +179,7 @@ class SessionDetailView(View):
         """Return the session as of a version, without commands."""
         then = stored_session(replay.at_version(log, version, session.fields))
         log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
-        at_ms = descriptions.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
+        at_ms = log[-1].at_ms if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
 

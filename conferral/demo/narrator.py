@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from conferral import output
 from conferral.operations import descriptions
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.operations.timeline import build_timeline
 from conferral.statemachine.states import State
+from conferral.storage.codecs.log_codec import LogEntry
 
 POLL_EVERY_S = 0.05
 _INDENT = " " * 12
@@ -43,8 +44,8 @@ class Narrator:
         """Narrate new log entries."""
         async with self._turn:
             for entry in (await self.reader.logs({self.session_id: self._newest_id}))[self.session_id]:
-                self._newest_id = entry.entry_id
-                at_ms = descriptions.parse_time_ms(entry["at"])
+                self._newest_id = entry.id
+                at_ms = entry.at_ms
                 self._began_ms = self._began_ms or at_ms
                 sentence = narrate_entry(entry, self.people)
                 if sentence and sentence != self._newest_sentence:  # two sources may report one fact
@@ -95,4 +96,4 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
 def _is_detail(entry: LogEntry) -> bool:
     details = descriptions.details_of(entry)
     is_unheard = "initiated" in details.values() or details["decision"] == "accepted" or details["left_reason"]
-    return bool(entry["event"] in _NOT_NARRATED or entry["outcome"] == "unexpected" or is_unheard)
+    return bool(entry.event in _NOT_NARRATED or entry.outcome == "unexpected" or is_unheard)

@@ -9,39 +9,32 @@ from conferral.runtime.redaction import EXAMPLE, redact
 from conferral.runtime.text import join_words
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
-from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.text_codec import from_iso, parse_object, parse_rows, parse_texts, to_iso
-from conferral.storage.queries.session_reader import LogEntry
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.text_codec import parse_time_ms as parse_time_ms
+from conferral.storage.codecs.text_codec import to_iso
 
-#: A number of requests in an entry; an hour of retries makes fewer than a million.
-_COUNT = re.compile(r"[1-9][0-9]{0,5}")
 #: The results of requests: `503 x2`, `429 code 20429 x1`, `unknown x1` (no response).
 _FAILED_ATTEMPT = re.compile(r"(unknown|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
 
 
-def effect_attempt_count(entry: LogEntry) -> int:
-    """Return how many requests an effect took; 0 if its entry does not say."""
-    return int(entry["attempts"]) if _COUNT.fullmatch(entry["attempts"]) else 0
-
-
 def describe_effect_attempts(entry: LogEntry) -> str:
     """Describe requests as `3 attempts: 503 x2`; empty if unrecorded."""
-    count = effect_attempt_count(entry)
+    count = entry.attempts
     if not count:
         return ""
-    failed = ", ".join(one for one in parse_texts(entry["failed_attempts"]) if _FAILED_ATTEMPT.fullmatch(one))
+    failed = ", ".join(one for one in entry.failed_attempts if _FAILED_ATTEMPT.fullmatch(one))
     attempts = f"{count} attempt{'s' if count > 1 else ''}"
     return f"{attempts}: {failed}" if failed else attempts
 
 
 def has_failed_attempt(entry: LogEntry) -> bool:
     """Whether one of an effect's requests failed."""
-    return any(map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+    return any(map(_FAILED_ATTEMPT.fullmatch, entry.failed_attempts))
 
 
 def failed_attempt_code(entry: LogEntry) -> int:
     """Return the first error code of an effect's failed requests; or 0."""
-    found = filter(None, map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+    found = filter(None, map(_FAILED_ATTEMPT.fullmatch, entry.failed_attempts))
     return next((int(code) for one in found if (code := one[1].partition(" code ")[2])), 0)
 
 
@@ -77,14 +70,6 @@ def mask_address_numbers(text: str, *, full: bool = False) -> str:
     return text if full else _NUMBER_IN_TEXT.sub(lambda one: one[0] if one[0] == EXAMPLE else redact(one[0]), text)
 
 
-def parse_time_ms(text: str) -> int:
-    """Parse a stored time into Unix milliseconds; 0 if missing or invalid."""
-    try:
-        return from_iso(text)
-    except ValueError:
-        return 0
-
-
 def format_age(since_ms: int, now_ms: int) -> str:
     """Return a duration such as `1 h 01 min`; empty without a start."""
     if not since_ms:
@@ -110,8 +95,8 @@ def utc_clock(at_ms: int) -> str:
 
 
 def entry_clock(entry: LogEntry) -> str:
-    """Return a log entry's time of day in UTC, as precise as it is stored."""
-    return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
+    """Return a log entry's time of day in UTC, with milliseconds."""
+    return to_iso(entry.at_ms)[11:23]
 
 
 def format_gap(gap_ms: int) -> str:
@@ -148,7 +133,7 @@ def transfer_failure(reason: str, code: str) -> str:
 
 def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its new state and reason."""
-    event, details = entry["event"], details_of(entry)
+    event, details = entry.event, details_of(entry)
     if caller_gave_up(entry):
         text = f"{details['party']} hung up before anyone answered"
     elif event in _RENDERERS:
@@ -171,25 +156,24 @@ def describe_entry(entry: LogEntry) -> str:
 
 def details_of(entry: LogEntry) -> defaultdict[str, str]:
     """Return the event's own fields as text; a missing one is empty."""
-    found = parse_object(entry["details"])
-    return defaultdict(str, {name: str(value) for name, value in found.items() if isinstance(value, str | int)})
+    return defaultdict(str, {name: str(one) for name, one in entry.details.items() if isinstance(one, str | int)})
 
 
 def caller_gave_up(entry: LogEntry) -> bool:
     """Whether a caller hung up unanswered; Twilio reports `no-answer`."""
-    if entry["event"] != "call_progressed" or not entry["reason"].endswith("-left"):
+    if entry.event != "call_progressed" or not entry.reason.endswith("-left"):
         return False
     details = details_of(entry)
-    return details["status"] == CallStatus.NO_ANSWER and entry["reason"] == f"{details['party']}-left"
+    return details["status"] == CallStatus.NO_ANSWER and entry.reason == f"{details['party']}-left"
 
 
 def describe_refusal(entry: LogEntry) -> str:
     """Describe a refusal, such as `hold customer was refused (by cli)`."""
-    return f"{' '.join(filter(None, (entry['event'], details_of(entry)['party'])))} was refused{_submitted_by(entry)}"
+    return f"{' '.join(filter(None, (entry.event, details_of(entry)['party'])))} was refused{_submitted_by(entry)}"
 
 
 def _submitted_by(entry: LogEntry) -> str:
-    return f" (by {entry['by']})" if entry["by"] else ""
+    return f" (by {entry.by})" if entry.by else ""
 
 
 def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
@@ -204,7 +188,7 @@ def _timed_out_step(emitted: Sequence[tuple[str, str, str]]) -> str:
 
 def gave_up_dial(entry: LogEntry) -> bool:
     """Whether an overdue dial was given up; until then, it may still ring."""
-    return any(name.endswith(".left_reason") for name in decode_logged_changes(entry["changes"]))
+    return any(name.endswith(".left_reason") for name in entry.changes)
 
 
 def _with_notes(text: str, *notes: str) -> str:
@@ -256,7 +240,7 @@ def _participant_left(details: Details) -> str:
 
 
 def _calls_read(entry: LogEntry) -> str:
-    found = parse_object(entry["details"])
+    found = entry.details
     calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
     parts: list[str] = []
     if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress"]:
@@ -289,9 +273,7 @@ def _announcement_ended(details: Details) -> str:
 def is_flag_change(entry: LogEntry) -> bool:
     """Whether a callback confirms a conference flag: no one hears it."""
     details = details_of(entry)
-    return (
-        entry["event"] == "participant_changed" and details["kind"] == "participant-modify" and not details["coaches"]
-    )
+    return entry.event == "participant_changed" and details["kind"] == "participant-modify" and not details["coaches"]
 
 
 def _participant_changed(details: Details) -> str:
@@ -323,10 +305,10 @@ def _effect_outcome(text: str, details: Details) -> str:
 def describe_change(entry: LogEntry) -> str:
     """Describe the new state, its reason, and the effects; or empty."""
     parts = []
-    if entry["from"] != entry["to"] or entry["version"] == "1":
-        parts.append(f"-> {entry['to']}")
-    if entry["outcome"] in ("refused", "unexpected"):
-        parts.append(entry["outcome"])
+    if entry.state_before != entry.state_after or entry.version == 1:
+        parts.append(f"-> {entry.state_after}")
+    if entry.outcome in ("refused", "unexpected"):
+        parts.append(entry.outcome)
     if reason := entry_reason(entry):
         parts.append(f"({reason})")
     wanted = [describe_effect(*emitted) for emitted in _emitted_effects(entry)]
@@ -336,16 +318,14 @@ def describe_change(entry: LogEntry) -> str:
 
 def entry_reason(entry: LogEntry) -> str:
     """Return why an entry was refused, ignored, or ended the session."""
-    return _ALLOWED.sub("", entry["reason"])
+    return _ALLOWED.sub("", entry.reason)
 
 
 def describe_reports(entry: LogEntry) -> list[str]:
     """Describe command outcomes, except a refusal that the entry states."""
-    rows = parse_rows(entry["reports"])
-    names = ("type", "status", "reason", "code")
-    results = [tuple(str(one.get(name) or "") for name in names) for one in rows]
+    results = [(one["type"], one["status"], one["reason"], one["code"]) for one in entry.reports]
     # A consult isn't over: "done" would promise too much.
-    goes_on = results and decode_logged_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
+    goes_on = results and entry.changes.get("transfer.status") in ("consulting", "merged")
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
@@ -372,11 +352,7 @@ def describe_effect(kind: str, party: str, variant: str) -> str:
 
 def _emitted_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
     """Return an entry's effects: kind, party, and variant."""
-    return [
-        (str(one["kind"]), str(one.get("party", "")), str(one.get("detail", "")))
-        for one in parse_rows(entry["effects"])
-        if "kind" in one
-    ]
+    return [(one["kind"], one["party"], one["detail"]) for one in entry.effects if one["kind"]]
 
 
 _RENDERERS: dict[str, Callable[[Details], str]] = {

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from conferral.operations import attention, catalog, descriptions, pending, session_summary, timeline
 from conferral.operations.attention import describe_damage, repair_of
 from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
-from conferral.operations.session_queries import LogEntry, allowed_commands_of
+from conferral.operations.session_queries import allowed_commands_of
 from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
-from conferral.storage.codecs.text_codec import parse_rows
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
@@ -218,7 +218,7 @@ def _first_failure(
 ) -> Failure | None:
     """Return the last failing transfer's first failure, or the last refusal."""
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
-    begins = [timeline.version_of(entry) for entry in log if session.transfer is not None and _begins_transfer(entry)]
+    begins = [entry.version for entry in log if session.transfer is not None and _begins_transfer(entry)]
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
     newest = 0 if session.transfer_status == TransferStatus.FAILED else max(begins, default=0)
     for are_refused in (False, True):  # a refused command causes nothing, so it comes last
@@ -228,7 +228,7 @@ def _first_failure(
             if not are_refused:
                 entry, moment = _late_result(log, moments, moment) or (entry, moment)
             failure = _failure(entry, moment, full=full)
-            if entry["event"] == "call_progressed" and not are_refused:
+            if entry.event == "call_progressed" and not are_refused:
                 failure = _with_code_of_dial(failure, log[log.index(entry) + 1 :])
             return replace(failure, is_earlier=moment.version < newest)
     return None
@@ -258,7 +258,7 @@ def _begins_transfer(entry: LogEntry) -> bool:
 
 def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
     """Add why a call failed: only the action of its `<Dial>` has the code."""
-    ended = next((entry for entry in later if entry["event"] == "dial_ended"), None)
+    ended = next((entry for entry in later if entry.event == "dial_ended"), None)
     code = timeline.twilio_code(ended) if ended is not None else 0
     if not code:
         return failure
@@ -269,8 +269,7 @@ def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     """Return what an entry that shows a failure or a refusal says."""
-    reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
-    reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
+    reason = moment.reason or next((one["reason"] for one in entry.reports if one["status"] == "failed"), "")
     if not reason and timeline.is_transfer_failure(entry):
         reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
     reason = descriptions.mask_address_numbers(reason, full=full)
@@ -283,7 +282,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
         if is_refusal
         else moment.text,
         guard=""
-        if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS
+        if reason in _REASONS_IN_TEXT and entry.event in _CALL_RESULTS
         else (catalog.LIMITS | catalog.END_REASONS).get(reason, reason),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",

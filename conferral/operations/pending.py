@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conferral.operations import catalog, descriptions, session_summary
-from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
-from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.session_codec import stored_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,7 @@ def _waits_for_commands(session: Session, log: Sequence[LogEntry]) -> list[Wait]
 
 def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
     """Return an entry's changes of these fields."""
-    if not any(name in entry["changes"] for name in names):  # decode few entries: a log may have thousands
-        return {}
-    return {name: value for name, value in decode_logged_changes(entry["changes"]).items() if name in names}
+    return {name: entry.changes[name] for name in names if name in entry.changes}
 
 
 def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
@@ -123,25 +121,24 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
             commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
             was_there, is_there = is_there, command in session_summary.pending_command_labels(commands)
             if is_there and not was_there:
-                at_ms = descriptions.parse_time_ms(entry["at"])
+                at_ms = entry.at_ms
     return at_ms
 
 
 def state_or_field_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
     """Return when the state or one of these fields last changed; or 0."""
     for entry in reversed(log):
-        if entry["from"] != entry["to"] or changes_of(entry, *names):
-            return descriptions.parse_time_ms(entry["at"])
+        if entry.state_before != entry.state_after or changes_of(entry, *names):
+            return entry.at_ms
     return 0
 
 
 def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
     """Return when the timer with this due time was set; 0 if unknown."""
     for entry in log:
-        if str(due_ms) in entry["changes"]:
-            timers = stored_session({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
-            if due_ms in timers.values():
-                return descriptions.parse_time_ms(entry["at"])
+        timers = entry.changes.get("timers") or ""
+        if str(due_ms) in timers and due_ms in stored_session({"timers": timers}).timers.values():
+            return entry.at_ms
     return 0
 
 
@@ -149,7 +146,7 @@ def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed; 0 if unknown, or if not to `to`."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
-            return descriptions.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
+            return entry.at_ms if not to or changed[name] == to else 0
     return 0
 
 

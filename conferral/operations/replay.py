@@ -7,10 +7,12 @@ the current hash by the participant's label, which is never reused.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conferral.operations import descriptions, timeline
-from conferral.operations.session_queries import Fields, LogEntry
-from conferral.operations.timeline import EffectRequest, version_of
-from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
+from conferral.operations import timeline
+from conferral.operations.session_queries import Fields
+from conferral.operations.timeline import EffectRequest
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.session_codec import is_logged
+from conferral.storage.codecs.text_codec import to_iso
 
 #: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "agents", "was_handed_off")
@@ -28,14 +30,14 @@ class SessionHistory:
     @property
     def is_complete(self) -> bool:
         """Whether the log reaches back to the start, with each event's changes."""
-        return bool(self.log) and version_of(self.log[0]) == 1 and bool(self.log[0]["changes"])
+        return bool(self.log) and self.log[0].version == 1 and bool(self.log[0].changes)
 
 
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
     """Return a session's public fields as of a version; empty if unknown."""
     then: Fields = {}
     for entry, found in zip(log, all_versions(log, last_fields), strict=True):
-        if version_of(entry) > version:
+        if entry.version > version:
             break
         then = found
     return then
@@ -43,11 +45,11 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
     """Yield a session's public fields after each log entry."""
-    all_changes = [decode_logged_changes(entry["changes"]) for entry in log]
+    all_changes = [entry.changes for entry in log]
     addresses = {label: last_fields.get(f"{party}address", "") for party, label in _labels(last_fields).items()}
     found: Fields = {}
     # Without the log's start, fields without later changes keep their value; others appear with their first change.
-    if log and version_of(log[0]) > 1:
+    if log and log[0].version > 1:
         later = {name for changed in all_changes for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
     for entry, changed in zip(log, all_changes, strict=True):
@@ -56,7 +58,7 @@ def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Field
                 found.pop(name, None)
             else:
                 found[name] = value
-        found |= {"state": entry["to"], "version": entry["version"], "updated_at": entry["at"]}
+        found |= {"state": entry.state_after, "version": str(entry.version), "updated_at": to_iso(entry.at_ms)}
         yield _with_constants(found, last_fields, addresses)
 
 
@@ -72,12 +74,12 @@ def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Field
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
     """Return the version at a time in Unix milliseconds; 0 before the first."""
-    return max((version_of(entry) for entry in log if descriptions.parse_time_ms(entry["at"]) <= at_ms), default=0)
+    return max((entry.version for entry in log if entry.at_ms <= at_ms), default=0)
 
 
 def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:
     """Return the requests to Twilio without an outcome at a version."""
-    past = [entry for entry in log if version_of(entry) <= version]
+    past = [entry for entry in log if entry.version <= version]
     return timeline.unfinished_effects(timeline.build_timeline(past))
 
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from conferral.operations import descriptions
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN, safe_id
 from conferral.statemachine.session import Session
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK as CHUNK
@@ -17,7 +17,6 @@ from conferral.storage.connection.client import as_store_errors
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.session_reader import SCANNED_MAX, SessionReader
 from conferral.storage.queries.session_reader import Fields as Fields
-from conferral.storage.queries.session_reader import LogEntry as LogEntry
 
 #: Digits that identify no one and may be repeated in messages (count).
 SHOWN_DIGITS_MAX = 4
@@ -189,7 +188,7 @@ class SessionQueries(SessionReader):
         # The session first: if it ends in between, the log has the end. One that was erased or has expired has no end.
         is_over = not (await self.read_session(session_id)).is_live
         found = (await self.logs({session_id: after}))[session_id]
-        return found, is_over or any(map(is_end, found))
+        return found, is_over or any(one.is_end for one in found)
 
     async def last_outcome_id(self) -> str:
         """Return the newest outcome's id; one before all others without any."""
@@ -240,18 +239,6 @@ POLL_INTERVAL_S = 0.2
 ENDED_OVERLAP_MS = 10_000
 
 
-class Change(NamedTuple):
-    """One log entry of one session."""
-
-    session_id: str
-    entry: LogEntry
-
-
-def is_end(entry: LogEntry) -> bool:
-    """Whether this entry ended the session."""
-    return entry["to"] == "ended" and entry["from"] != "ended"
-
-
 @dataclass(slots=True)
 class ChangeFeed:
     """Follows all live sessions from now on."""
@@ -267,8 +254,8 @@ class ChangeFeed:
             self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
 
-    async def poll(self, now_ms: int) -> list[Change]:
-        """Return the changes since the last poll, in order of time."""
+    async def poll(self, now_ms: int) -> list[LogEntry]:
+        """Return the entries since the last poll, in order of time."""
         recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
         for name in (*await self.reader.live_ids(), *recent):
             self.positions.setdefault(name, "")
@@ -276,10 +263,10 @@ class ChangeFeed:
         self.positions = {
             name: position for name, position in self.positions.items() if position != "+" or name in recent
         }
-        changes = []
+        found = []
         open_positions = {name: position for name, position in self.positions.items() if position != "+"}
         for name, entries in (await self.reader.logs(open_positions)).items():
             for entry in entries:
-                self.positions[name] = "+" if is_end(entry) else entry.entry_id
-                changes.append(Change(name, entry))
-        return sorted(changes, key=lambda change: parse_entry_id(change.entry.entry_id))
+                self.positions[name] = "+" if entry.is_end else entry.id
+                found.append(entry)
+        return sorted(found, key=lambda entry: parse_entry_id(entry.id))

@@ -1,14 +1,12 @@
 """A session's log as a timeline: events, requests to Twilio, results."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import catalog, descriptions
 from conferral.statemachine.reasons import EndReason
-from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_rows
-from conferral.storage.queries.session_reader import LogEntry
+from conferral.storage.codecs.log_codec import LogEntry, LogReport
 
 _EFFECT_RESULTS = {
     "effect_succeeded": "succeeded",
@@ -26,8 +24,6 @@ BAD_ENDS = frozenset(
     {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
      EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
 )  # fmt: skip
-#: Digits beyond any version (count).
-_DIGITS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +85,9 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
     pending: dict[str, tuple[int, EffectRequest]] = {}
     before_ms = 0
     for entry in log:
-        at_ms, requested_by = descriptions.parse_time_ms(entry["at"]), ""
-        if entry["event"] in _EFFECT_RESULTS and entry["effect"] in pending:
-            requester, request = pending.pop(entry["effect"])
+        at_ms, requested_by = entry.at_ms, ""
+        if entry.event in _EFFECT_RESULTS and entry.effect_id in pending:
+            requester, request = pending.pop(entry.effect_id)
             moment, settled = moments[requester], _with_outcome(request, entry, at_ms)
             effects = tuple(settled if one.id == settled.id else one for one in moment.effects)
             moments[requester] = replace(moment, effects=effects)
@@ -105,16 +101,16 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
 
 def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:
     return TimelineEntry(
-        entry_id=entry.entry_id,
-        version=version_of(entry),
+        entry_id=entry.id,
+        version=entry.version,
         at_ms=at_ms,
         gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
-        event=entry["event"],
+        event=entry.event,
         text=descriptions.mask_address_numbers(descriptions.describe_entry(entry), full=full),
         consequence=descriptions.mask_address_numbers(descriptions.describe_change(entry), full=full),
-        outcome=entry["outcome"],
-        state_before=entry["from"],
-        state_after=entry["to"],
+        outcome=entry.outcome,
+        state_before=entry.state_before,
+        state_after=entry.state_after,
         reason=descriptions.mask_address_numbers(descriptions.entry_reason(entry), full=full),
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
@@ -129,18 +125,17 @@ def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: s
 
 def _is_confirmation(entry: LogEntry) -> bool:
     """Whether it repeats what a request's result says, or changes nothing."""
-    follows = entry["from"] != entry["to"] or parse_rows(entry["effects"]) or parse_rows(entry["reports"])
+    follows = entry.state_before != entry.state_after or entry.effects or entry.reports
     if follows or is_failure(entry):
         return False
-    is_repeated = entry["event"] == "effect_succeeded" and not descriptions.effect_attempt_count(entry) > 1
+    is_repeated = entry.event == "effect_succeeded" and not entry.attempts > 1
     # Both the request for wait audio and a callback report that a party has joined.
-    is_repeated |= entry["event"] == "participant_joined" and not entry["changes"]
-    return is_repeated or entry["outcome"] == "stale" or descriptions.is_flag_change(entry)
+    is_repeated |= entry.event == "participant_joined" and not entry.changes
+    return is_repeated or entry.outcome == "stale" or descriptions.is_flag_change(entry)
 
 
 def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
-    failed = (report for report in parse_rows(entry["reports"]) if report.get("status") in ("failed", "rejected"))
-    return tuple(str(report.get("command", "")) for report in failed)
+    return tuple(one["command"] for one in entry.reports if one["status"] in ("failed", "rejected"))
 
 
 def effect_results(moment: TimelineEntry) -> str:
@@ -174,19 +169,13 @@ def is_end(moment: TimelineEntry) -> bool:
     return moment.state_after == "ended" and moment.state_before != "ended"
 
 
-def version_of(entry: LogEntry) -> int:
-    """Return the version after an entry; 0 if malformed, as a file may be."""
-    text = entry["version"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
-
-
 def is_failure(entry: LogEntry) -> bool:
     """Whether a command was refused or something went wrong."""
-    if entry["outcome"] == "refused":
+    if entry.outcome == "refused":
         return True
-    if entry["outcome"] == "stale" or entry["event"] == "end":  # what an `end` interrupts did not fail by itself
+    if entry.outcome == "stale" or entry.event == "end":  # what an `end` interrupts did not fail by itself
         return False
-    event, details = entry["event"], descriptions.details_of(entry)
+    event, details = entry.event, descriptions.details_of(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
     if event in ("call_progressed", "dial_ended") and details["status"] in _NOT_ANSWERED:
@@ -199,53 +188,52 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if event == "dial_overdue" and descriptions.gave_up_dial(entry):
         return True
-    if entry["to"] == "ended" and entry["from"] != "ended":
+    if entry.state_after == "ended" and entry.state_before != "ended":
         # The reason names party and status: `agent-busy`.
-        was_unanswered = entry["reason"].partition("-")[2] in _NOT_ANSWERED
-        if was_unanswered or entry["reason"] in BAD_ENDS:
+        was_unanswered = entry.reason.partition("-")[2] in _NOT_ANSWERED
+        if was_unanswered or entry.reason in BAD_ENDS:
             return True
-    return any(_reports_failed_command(report) for report in parse_rows(entry["reports"])) or is_transfer_failure(entry)
+    return any(_reports_failed_command(report) for report in entry.reports) or is_transfer_failure(entry)
 
 
-def _reports_failed_command(report: Mapping[str, object]) -> bool:
+def _reports_failed_command(report: LogReport) -> bool:
     """Whether a command failed; one that an operator took back did not."""
-    reason = str(report.get("reason", ""))
-    return report.get("status") == "failed" and reason != catalog.CANCELED and not reason.startswith(catalog.SUPERSEDED)
+    reason = report["reason"]
+    return report["status"] == "failed" and reason != catalog.CANCELED and not reason.startswith(catalog.SUPERSEDED)
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
     """Whether a transfer failed; a consult's command was done before."""
-    is_mentioned = "transfer.status" in entry["changes"]  # skip decoding most entries
-    return is_mentioned and decode_logged_changes(entry["changes"]).get("transfer.status") == "failed"
+    return entry.changes.get("transfer.status") == "failed"
 
 
 def twilio_code(entry: LogEntry) -> int:
     """Return Twilio's error code of a failed effect or `<Dial>`; 0 for none."""
-    code = descriptions.details_of(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
+    code = descriptions.details_of(entry)["code"] if entry.event in ("effect_failed", "dial_ended") else ""
     return int(code) if _TWILIO_CODE.fullmatch(code) else 0
 
 
 def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
     return tuple(
         EffectRequest(
-            id=str(row.get("id", "")),
-            kind=str(row["kind"]),
-            party=str(row.get("party", "")),
-            text=descriptions.describe_effect(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
+            id=row["id"],
+            kind=row["kind"],
+            party=row["party"],
+            text=descriptions.describe_effect(row["kind"], row["party"], row["detail"]),
             requested_at_ms=at_ms,
         )
-        for row in parse_rows(entry["effects"])
-        if "kind" in row
+        for row in entry.effects
+        if row["kind"]
     )
 
 
 def _with_outcome(request: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRequest:
     return replace(
         request,
-        outcome=_EFFECT_RESULTS[entry["event"]],
+        outcome=_EFFECT_RESULTS[entry.event],
         took_ms=max(0, at_ms - request.requested_at_ms),
-        is_refused=entry["event"] == "effect_failed" and bool(descriptions.details_of(entry)["http_status"]),
+        is_refused=entry.event == "effect_failed" and bool(descriptions.details_of(entry)["http_status"]),
         twilio_code=twilio_code(entry),
-        attempts=descriptions.effect_attempt_count(entry),
+        attempts=entry.attempts,
         attempts_note=descriptions.describe_effect_attempts(entry),
     )

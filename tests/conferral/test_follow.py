@@ -34,7 +34,7 @@ async def follower(reader, redis):
 
 
 async def output_of(follower, now_ms=CREATED_MS):
-    return [(change.session_id, change.entry["event"]) for change in await follower.poll(now_ms)]
+    return [(entry.session, entry.event) for entry in await follower.poll(now_ms)]
 
 
 async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):

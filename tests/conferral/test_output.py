@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conferral import output
 from conferral.operations import descriptions
-from conferral.operations.session_queries import LogEntry
+from conferral.storage.codecs.log_codec import LogEntry
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -97,7 +97,7 @@ def every_command_is_harmless(run, redis, hostile):
 
 @given(st.dictionaries(st.sampled_from(["event", "details", "from", "to", "reason", "effects", "outcome"]), st.text()))
 def test_any_log_entry_has_words(fields):
-    entry = LogEntry("1-0", fields)
+    entry = LogEntry.of("1-0", fields)
 
     assert isinstance(descriptions.describe_entry(entry), str)
     assert isinstance(descriptions.describe_change(entry), str)

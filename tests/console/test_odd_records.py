@@ -15,11 +15,11 @@ from conferral.console import views as view
 from conferral.console.messages import encode_message, redact_fields, to_json_value
 from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.parts import Attempt, Recording, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CREATED_MS, conferenced, log_entry
 
@@ -112,7 +112,7 @@ def page_texts(fields, log):
 @settings(max_examples=30)
 @example({"version": HUGE, "created_at": HUGE}, [("transfer", {"version": HUGE})])
 def test_everything_is_shown_for_any_record_and_log(changes, entries):
-    log = [LogEntry(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
+    log = [LogEntry.of(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
 
     for message in page_texts(RECORD | changes, log):
         assert orjson.loads(message) is not None

@@ -3,7 +3,6 @@
 import orjson
 
 from conferral.operations import descriptions
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.effects import EFFECTS
 from conferral.statemachine.events import (
     EVENTS,
@@ -22,6 +21,7 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.session import Party, Session
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.worker.consumer import log_entry
 from tests.conferral.cli_helpers import CALL, TARGET_CALL
 from tests.support.each import each
@@ -35,7 +35,7 @@ def entry(event, details=None, **more):
     """A log's entry; lists among its fields are as a worker writes them."""
     fields = {"event": event, "from": "transferring", "to": "transferring", **more}
     written = {name: value if isinstance(value, str) else in_json(value) for name, value in fields.items()}
-    return LogEntry("1-0", written | {"details": in_json(details or {})})
+    return LogEntry.of("1-0", written | {"details": in_json(details or {})})
 
 
 CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from conferral.operations import replay, session_summary
 from conferral.operations.replay import SessionHistory
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_grid import MOVES
@@ -66,8 +66,8 @@ def test_no_address_is_in_what_was_changed() -> None:
     log, _ = recorded(completed)
 
     for entry in log:
-        assert "client:" not in entry["changes"]
-        assert "+1415" not in entry["changes"]
+        assert "client:" not in str(entry.changes)
+        assert "+1415" not in str(entry.changes)
 
 
 def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
@@ -83,7 +83,7 @@ def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
 def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_is_now() -> None:
     log, sessions = recorded(lambda: conferenced().transfer("warm"))
     last = session_codec.encode(sessions[-1])
-    late = [entry for entry in log if int(entry["version"]) >= 6]
+    late = [entry for entry in log if entry.version >= 6]
 
     then = replay.at_version(late, 6, last)
 

@@ -8,12 +8,12 @@ import pytest
 
 from conferral.operations import timeline
 from conferral.operations.explanation import Explanation, Suggestion, explain
-from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import EXAMPLE
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Transfer
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
 from tests.statemachine.command_scenarios import added, ordering
@@ -162,7 +162,7 @@ def test_failures_are_distinguished_from_normal_events(
 ) -> None:
     entry = logged(event, {"from": "conferenced", "to": "conferenced", "outcome": "stayed"} | more, **details)
 
-    assert timeline.is_failure(LogEntry("1-0", entry)) == is_failure
+    assert timeline.is_failure(LogEntry.of("1-0", entry)) == is_failure
 
 
 def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None:
@@ -256,7 +256,7 @@ def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
     ],
 )
 def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
-    log = [LogEntry("1-0", {"version": "1", "at": to_iso(1), **wrong})]
+    log = [LogEntry.of("1-0", {"version": "1", "at": to_iso(1), **wrong})]
 
     cut, whole = (explain(stored_session({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
 
@@ -278,7 +278,7 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
         "customer left the conference (participant hung up)",
         "the customer hung up",
     )
-    assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
+    assert (found.entry_id, found.is_earlier) == (log[-1].id, False)
     assert timeline.build_timeline(log)[-1].is_failure
 
 
@@ -328,7 +328,7 @@ def test_returned_call_says_nothing_that_only_looks_like_a_cause() -> None:
     more = {"from": "conferenced", "to": "ended", "reason": "returned", "version": "4", "at": to_iso(9)}
     last = logged("call_progressed", more, party="agent", status="busy")
 
-    found = explain(stored_session(fields), [LogEntry("1-0", last)], 0)
+    found = explain(stored_session(fields), [LogEntry.of("1-0", last)], 0)
 
     assert len(found.summary) == 1
     assert found.summary[0].endswith("no one took the call, and the customer continues with your app.")
@@ -339,7 +339,7 @@ def test_returned_call_says_nothing_that_only_looks_like_a_cause() -> None:
 def test_second_report_of_a_join_is_no_news() -> None:
     stays = {"from": "conferenced", "to": "conferenced", "version": "3", "at": to_iso(9)}
     entries = [
-        LogEntry(f"{number}-0", logged("participant_joined", stays | changes, party="customer"))
+        LogEntry.of(f"{number}-0", logged("participant_joined", stays | changes, party="customer"))
         for number, changes in enumerate(({"changes": '{"party.customer.in_conference":"true"}'}, {}), start=1)
     ]
 
@@ -359,7 +359,7 @@ def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
     states = {"from": "conferenced", "to": "ended"}
     last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
 
-    found = explain(stored_session(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
+    found = explain(stored_session(fields), [LogEntry.of("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
     assert found.summary[1:] == ((f"{recorded} (moderator ended).",) if recorded else ())
 

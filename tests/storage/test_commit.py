@@ -41,7 +41,7 @@ def opened(session_id: str = SESSION) -> SessionChange:
     taken = step(Session(session_id), event, 1_000_000)
     change = SessionChange(Session(session_id))
     changed = change.add_version(taken.session)
-    change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed))
+    change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed).stored())
     return change
 
 

@@ -172,12 +172,12 @@ async def test_calls_are_found_by_the_index(reader, client, keys):
 async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
     entries = [(await client.xadd(keys.log("S1"), {"event": f"e{n}"})).decode() for n in range(5)]
     found, sizes = await all_of(partial(reader.read_log, "S1"), limit=2)
-    assert [one.entry_id for one in found] == entries
-    assert [one["event"] for one in found] == ["e0", "e1", "e2", "e3", "e4"]
+    assert [one.id for one in found] == entries
+    assert [one.event for one in found] == ["e0", "e1", "e2", "e3", "e4"]
     assert (sizes, found[0]["nothing"]) == ([2, 2, 1], "")
     page = await reader.read_log("S1", limit=2)
     await client.xdel(keys.log("S1"), *entries[:3])
-    assert [one.entry_id for one in (await reader.read_log("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
+    assert [one.id for one in (await reader.read_log("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
     assert (await reader.read_log("nobody", limit=2)).items == []
 
 
@@ -185,7 +185,7 @@ async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
 async def test_logs_are_followed_from_the_last_entry_seen(reader, client, keys):
     entries = [(await client.xadd(keys.log("S1"), {"event": f"e{n}"})).decode() for n in range(3)]
     found = await reader.logs({"S1": entries[0], "S2": ""})
-    assert {name: [one.entry_id for one in some] for name, some in found.items()} == {"S1": entries[1:], "S2": []}
+    assert {name: [one.id for one in some] for name, some in found.items()} == {"S1": entries[1:], "S2": []}
     assert await reader.last_log_ids(["S1", "S2"]) == {"S1": entries[-1], "S2": ""}
 
 

@@ -88,7 +88,8 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
         decisions = real(events, sessions, now_ms, policy)
         for one in (one for one in decisions if one.is_stored):
-            logged = log_entry(one.event, one.step, one.before, now_ms, changes(one.step.session, one.before).logged)
+            changed = changes(one.step.session, one.before).logged
+            logged = log_entry(one.event, one.step, one.before, now_ms, changed).stored()
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
         return decisions
 

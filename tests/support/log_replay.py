@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from conferral.operations import replay
-from conferral.operations.session_queries import LogEntry
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import is_logged
 
 
@@ -21,7 +21,7 @@ def shown(fields: Mapping[str, str]) -> dict[str, str]:
 
 def difference(log: Sequence[Mapping[str, str]], stored: Mapping[str, str]) -> str:
     """In what the record as it is stored differs from what its whole log leads to; empty where they agree."""
-    entries = [LogEntry("", entry) for entry in log]
+    entries = [LogEntry.of("", entry) for entry in log]
     folded = shown(replay.at_version(entries, int(stored["version"]), dict(stored)))
     wanted = shown(stored)
     names = sorted(folded.keys() | wanted.keys())

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession, changes, encode, stored_session
 from conferral.worker.consumer.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
@@ -35,7 +35,8 @@ def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session
         play()
     counted = [one for one in taken if one[2].session.version != one[0].version]
     log = [
-        LogEntry(f"{now_ms}-{number}", log_entry(event, step, before, now_ms, changes(step.session, before).logged))
+        LogEntry.of(f"{now_ms}-{number}", logged.stored())
         for number, (before, event, step, now_ms) in enumerate(counted)
+        for logged in (log_entry(event, step, before, now_ms, changes(step.session, before).logged),)
     ]
     return log, [step.session for _, _, step, _ in counted]

@@ -30,7 +30,7 @@ CHANGE.fields["party.agent.address"] = CUSTOMER
     http_client.HttpResponse(200, {"location": CUSTOMER}, CUSTOMER.encode()),
     parameters.CallSetup(None, None, CUSTOMER, LISTED),
     handoff.Handoff(to=CUSTOMER, options=DialOptions(brief=CUSTOMER, digits=CUSTOMER), fallback=CUSTOMER),
-    models.TokenRequest.model_construct(identity=CUSTOMER),
+    models.TokenRequest(CUSTOMER),
     models.IssuedToken(token=CUSTOMER, identity=CUSTOMER, expires_at=""),
     QueuedOutcome("CA1", "1-0", 0, {"to": CUSTOMER}),
     CHANGE,
@@ -39,10 +39,10 @@ def test_record_shows_no_address_or_token(record):
     assert CUSTOMER not in repr(record)
 
 
-@each("model", [
-    models.Party, models.LogEntry, models.Outcome, models.TokenRequest, directory.DirectoryEntry,
-])  # fmt: skip
-def test_error_about_a_model_does_not_repeat_what_was_given(model):
+FIELDS = directory.DirectoryEntry.model_fields
+
+
+def test_error_about_the_directory_does_not_repeat_what_was_given():
     with pytest.raises(ValidationError) as caught:
-        model.model_validate({name: [{CUSTOMER: CUSTOMER}] for name in model.model_fields})
+        directory.DirectoryEntry.model_validate({name: [{CUSTOMER: CUSTOMER}] for name in FIELDS})
     assert CUSTOMER not in str(caught.value)

@@ -10,7 +10,6 @@ from typing import get_type_hints
 import pytest
 
 from conferral.operations.descriptions import describe_entry
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.events import (
     EVENTS,
     AccountSwept,
@@ -44,6 +43,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.parts import PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, TransferMode
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.worker.consumer.log_entry import command_type_of, details
 from tests.support.each import each
 from tests.support.people import CUSTOMER
@@ -123,7 +123,7 @@ def test_read_results_are_described_with_party_names():
         "calls": {"customer": "in-progress", "agent": "in-progress", "CA3": "ringing"},
         "participants": {"customer": ["held"], "agent": []},
     }
-    text = describe_entry(LogEntry("1-0", {"event": "calls_read", "details": json.dumps(found)}))
+    text = describe_entry(LogEntry.of("1-0", {"event": "calls_read", "details": json.dumps(found)}))
     assert text == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
     without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1], participants=())
     assert details(without, Session("s")) == {"calls": {"CA1": "in-progress"}, "participants": {}}

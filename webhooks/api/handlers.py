@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
-from pydantic import BaseModel
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 
@@ -147,7 +147,7 @@ class Handlers:
             )
         where = is_wanted if party or ref else None
         page = await self._limiter(self._reader.list_sessions(**query, where=where, live_only=bool(party)))
-        sessions = [models.Session.of_stored(session) for session in page.items if session.is_known]
+        sessions = [session.public() for session in page.items if session.is_known]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
@@ -156,7 +156,7 @@ class Handlers:
         session = await self._limiter(self._reader.read_session(session_id))
         if not session.is_known:
             raise _unknown_session(request)
-        return _response(200, models.Session.of_stored(session))
+        return _response(200, session.public())
 
     async def show_log(self, request: ApiRequest) -> web.StreamResponse:
         """Show one session's log, oldest first."""
@@ -173,7 +173,7 @@ class Handlers:
         # The index of calls outlives the session.
         if not page.items and not await self._limiter(self._reader.exists(session_id)):
             raise _unknown_session(request)
-        entries = [models.LogEntry.of_stored(stored) for stored in page.items]
+        entries = [entry.public() for entry in page.items]
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))
 
     async def _session_id(self, request: ApiRequest) -> str:
@@ -243,7 +243,7 @@ class Handlers:
         query = {**request.query, "after": after or FIRST_ID}
         found, cursor = await self._limiter(self._reader.outcome_page(**query))
         gap = bool(after) and await self._limiter(self._reader.is_trimmed_after(stream, after))
-        outcomes = [models.Outcome.of_stored(fields) for fields in found]
+        outcomes: list[Any] = [models.outcome_json(fields) for fields in found]
         return _response(200, models.OutcomePage(outcomes=outcomes, cursor=cursor, gap=gap))
 
     async def make_token(self, request: ApiRequest) -> web.Response:
@@ -259,8 +259,8 @@ def _log_unreachable(error: StoreError) -> None:
     log_unreachable(error, task="api")
 
 
-def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
-    return json_response(models.dump(content) if isinstance(content, BaseModel) else content, status)
+def _response(status: int, content: object) -> web.Response:
+    return json_response(msgspec.to_builtins(content), status)
 
 
 def _refuse_pages(request: ApiRequest) -> None:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+import msgspec
 
 from conferral.commands.field_values import FLAG, RING_TIME, SENDER
 from conferral.commands.parser import optional_schema, schema_of
@@ -147,10 +147,8 @@ def _response(answer: ResponseSpec) -> dict[str, Any]:
 @cache  # depends on the code alone
 def _schemas() -> dict[str, Any]:
     answered = {answer.model for route in ROUTES for answer in route.answers.values() if answer.model is not None}
-    described = sorted(answered | {models.ErrorAnswer}, key=lambda model: model.__name__)
-    _, answers = models_json_schema([(model, "serialization") for model in described], ref_template=_REF + "{model}")
-    _, request = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
-    schemas: dict[str, Any] = {**answers["$defs"], **request["$defs"]}
+    described = [*answered, models.ErrorAnswer, models.TokenRequest]
+    _, schemas = msgspec.json.schema_components(described, ref_template=_REF + "{name}")
     for name, schema in schemas.items():
         _tidy(schema)
         if name in _UNSENT:
@@ -177,6 +175,8 @@ def _tidy(schema: dict[str, Any]) -> None:
     Answers have all fields, and may have more, so no default is described. A value that may be null has two types.
     """
     schema.pop("title", None)
+    if "enum" in schema:
+        schema["type"] = "string"
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
     if "properties" in schema:

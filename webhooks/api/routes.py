@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import hdrs
-from pydantic import BaseModel
 
 from conferral.runtime.web.json_requests import STATUS
 from conferral.runtime.web.tokens import Permission
@@ -34,7 +34,7 @@ class ResponseSpec:
     """The answer under one status."""
 
     #: None for this description.
-    model: type[BaseModel] | None
+    model: type[Any] | None
     description: str
 
 

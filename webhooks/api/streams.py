@@ -23,7 +23,6 @@ from conferral.runtime.web.guard import connections_max
 from conferral.runtime.web.json_requests import NO_STORE, RequestError
 from conferral.runtime.web.tokens import Token, Tokens
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import EVENT_STREAM, ErrorType
 
 #: Open streams of a process (count); fewer if it may open few connections, most of which are for Twilio.
@@ -55,7 +54,7 @@ class _Followed(FollowedSession):
     @cached_property
     def event(self) -> bytes:
         """The session's event, encoded once for all readers."""
-        return encode_event("session", models.dump(models.Session.of_stored(self.session)))
+        return encode_event("session", self.session.public())
 
 
 class _Reader:
@@ -222,9 +221,8 @@ class EventStreams(SessionFollower[_Followed]):
                     if has_gap:
                         await reader.send(_GAP)
                 if page.items:
-                    entries = [(one.entry_id, models.dump(models.LogEntry.of_stored(one))) for one in page.items]
-                    await reader.send(b"".join(encode_event("", entry, entry_id) for entry_id, entry in entries))
-                    last_id = page.items[-1].entry_id
+                    await reader.send(b"".join(encode_event("", one.public(), one.id) for one in page.items))
+                    last_id = page.items[-1].id
                 if page.cursor:
                     continue
                 if not session.is_live:

@@ -127,7 +127,7 @@ def encode(
             session_id = decision.event.session_id
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
             changed = change.add_version(decision.step.session)
-            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
+            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed).stored())
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(session_id), now_ms)
     decided.batch.sessions += changes.values()

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import (
     Add,
@@ -31,8 +29,9 @@ from conferral.statemachine.events import (
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
+from conferral.storage.codecs.log_codec import LogEffect, LogEntry, LogReport
 from conferral.storage.codecs.session_codec import ChangedFields
-from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.codecs.text_codec import parse_object
 
 _EFFECT_RESULTS = (EffectOutcome, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
@@ -47,61 +46,51 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: ChangedFields) -> dict[str, str]:
+def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: ChangedFields) -> LogEntry:
     """Return a session's log entry; `changed` is what the step changed."""
-    entry = {
-        "at": to_iso(now_ms),
-        "event": event.name,
-        "from": str(before.state),
-        "to": str(step.session.state),
-        "outcome": str(step.outcome),
-        "version": str(step.session.version),
-        "reason": step.reason,
-        "effects": _json([_effect_fields(effect) for effect in step.effects]) if step.effects else "[]",
-    }
-    if found := details(event, before):
-        entry["details"] = _json(found)
-    if other := getattr(event, "other", ""):
-        entry["other"] = other
-    if isinstance(event, Command):
-        entry["command"] = event.command_id
-        if event.by:
-            entry["by"] = event.by
-    elif isinstance(event, _EFFECT_RESULTS):
-        entry["effect"] = event.effect_id
-        if event.attempts is not None:
-            entry["attempts"] = str(event.attempts)
-        if event.failed_attempts:
-            entry["failed_attempts"] = _json(event.failed_attempts)
-    if changed:
-        entry["changes"] = _json(changed)
-    if step.reports and (reports := _reports(event, step, before)):
-        entry["reports"] = _json(reports)
-    return entry
+    command = event if isinstance(event, Command) else None
+    result = event if isinstance(event, _EFFECT_RESULTS) else None
+    return LogEntry(
+        session=step.session.id,
+        at_ms=now_ms,
+        event=event.name,
+        state_before=before.state,
+        state_after=step.session.state,
+        outcome=step.outcome,
+        version=step.session.version,
+        reason=step.reason,
+        effects=tuple(map(_effect, step.effects)),
+        reports=_reports(event, step, before) if step.reports else (),
+        details=details(event, before),
+        other=parse_object(other) if (other := getattr(event, "other", "")) else {},
+        command_id=command.command_id if command else "",
+        by=command.by if command else "",
+        effect_id=result.effect_id if result else "",
+        attempts=result.attempts or 0 if result else 0,
+        failed_attempts=result.failed_attempts if result else (),
+        changes=changed,
+    )
 
 
-def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+def _effect(effect: Effect) -> LogEffect:
+    return LogEffect(
+        id=effect.effect_id, kind=effect.kind, party=effect.party, target=effect.target, detail=effect.detail
+    )
 
 
-def _effect_fields(effect: Effect) -> dict[str, str]:
-    fields = {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
-    return fields | {"detail": effect.detail} if effect.detail else fields
-
-
-def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
+def _reports(event: Event, step: Step, before: Session) -> tuple[LogReport, ...]:
     """Return the step's command reports; acceptances have their own entries."""
-    return [
-        {
-            "command": report.command_id,
-            "type": command_type_of(report.command_id, event, before),
-            "status": report.status.value,
-            "reason": report.reason,
-            **({"code": report.code} if report.code else {}),
-        }
+    return tuple(
+        LogReport(
+            command=report.command_id,
+            type=command_type_of(report.command_id, event, before),
+            status=report.status,
+            reason=report.reason,
+            code=report.code,
+        )
         for report in step.reports
         if report.status is not CommandStatus.ACCEPTED
-    ]
+    )
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:

@@ -20,7 +20,7 @@ from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import Phase, State
-from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_object, to_iso
+from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_code, to_iso
 
 #: Numbers that every reader of JSON takes for what they are. -1 stands for none.
 _Count = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
@@ -74,6 +74,7 @@ class RecordCodec:
             None if info.name in without else _make_field(info, hints[info.name], is_always=info.name in always)
             for info in msgspec.structs.fields(kind)
         ]
+        self.kind = kind
         self.always = always
         self._added = frozenset(added)
         self.logged = frozenset(logged)
@@ -85,6 +86,15 @@ class RecordCodec:
             for field, value in zip(self._fields, astuple(record), strict=False)
             if field is not None and (field.is_always or value != field.default)
         }
+
+    def public(self, record: msgspec.Struct) -> dict[str, Any]:
+        """Return the public JSON: what is always present; null if empty."""
+        found: dict[str, Any] = {}
+        for field, value in zip(self._fields, astuple(record), strict=False):
+            if field is not None and field.attribute in self.always:
+                shown = field.encode(value) if field.attribute.endswith("_ms") else value
+                found[field.name] = None if shown == "" else shown
+        return found
 
     def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
         """Return the fields that differ; None for one that is now omitted."""
@@ -188,6 +198,10 @@ _CODECS = {
         logged=("sid", "status", "pending_update"),
     ),
 }  # fmt: skip
+#: The attributes that other programs get, by record; of the conference and the transfer, in another form.
+PUBLIC: Mapping[type[msgspec.Struct], Collection[str]] = {
+    codec.kind: codec.always for codec in (_CODECS[""], _CODECS["party"], _CODECS["transfer"])
+}
 #: The newest transfer's fields before the first transfer.
 _NO_TRANSFER = dict.fromkeys(_CODECS["transfer"].always, "")
 
@@ -219,6 +233,20 @@ class StoredSession(Session, frozen=True, kw_only=True):
     fields: Hidden[dict[str, str]] = msgspec.field(default_factory=dict)
     #: The first field that can't be decoded, or `WRONG_TYPE`; empty if there is none.
     damaged: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """Return its JSON for other programs, in which what is empty is null."""
+        found = _CODECS[""].public(self)
+        conference = {"sid": found.pop("conference_sid"), "name": found.pop("conference_name")}
+        parties = {name: _CODECS["party"].public(party) for name, party in self.parties.items()}
+        transfer = None
+        if (newest := self.public_transfer) is not None:
+            transfer = _CODECS["transfer"].public(newest) | {"code": parse_code(newest.code)}
+        return found | {
+            "conference": conference if any(conference.values()) else None,
+            "parties": parties,
+            "transfer": transfer,
+        }
 
     @property
     def is_known(self) -> bool:
@@ -293,11 +321,6 @@ def stored_session(fields: dict[str, str]) -> StoredSession:
     values, damaged = _decode(fields)
     values["parties"] = {name: values["parties"][name] for name in sorted(values["parties"], key=_display_position)}
     return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)
-
-
-def decode_logged_changes(text: str) -> ChangedFields:
-    """Return the logged changes by field; empty for invalid text."""
-    return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
 def is_logged(name: str) -> bool:

@@ -38,6 +38,14 @@ def from_iso(text: str) -> int:
         raise ValueError("a time out of range") from None
 
 
+def parse_time_ms(text: str) -> int:
+    """Parse a stored time into Unix milliseconds; 0 if missing or invalid."""
+    try:
+        return from_iso(text)
+    except ValueError:
+        return 0
+
+
 def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """Decode the fields of a hash or entry; replace invalid UTF-8."""
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in raw_fields.items()}

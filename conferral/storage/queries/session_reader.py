@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.states import State
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import (
     DAMAGED,
     UNKNOWN_SESSION,
@@ -91,17 +92,6 @@ class Page(Generic[_T]):
     items: list[_T] = field(repr=False)
     #: Opaque position of the next page; empty if there is none.
     cursor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One entry of a session's log."""
-
-    entry_id: str
-    fields: Mapping[str, str]
-
-    def __getitem__(self, name: str) -> str:
-        return self.fields.get(name, "")
 
 
 class SessionReader:
@@ -241,14 +231,14 @@ class SessionReader:
         _check_limit(limit)
         start = f"({check_log_cursor(cursor)}" if cursor else "-"
         entries = await ask(self.client, "XRANGE", self.keys.log(session_id), start, "+", "COUNT", limit + 1)
-        found = [_log_entry(entry) for entry in entries[:limit]]
-        return Page(found, found[-1].entry_id if len(entries) > limit else "")
+        found = [_log_entry(session_id, entry) for entry in entries[:limit]]
+        return Page(found, found[-1].id if len(entries) > limit else "")
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
         """Return log entries after the given ids (empty: all), by session id."""
         reads = [("XRANGE", self.keys.log(name), f"({last}" if last else "-", "+") for name, last in after.items()]
         answers = await run_each(self.client, reads)
-        return {name: [_log_entry(one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
+        return {name: [_log_entry(name, one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
     async def is_trimmed_after(self, stream: str, entry_id: str) -> bool:
         """Whether entries after this one have been trimmed off a stream.
@@ -290,9 +280,9 @@ def _check_limit(limit: int) -> None:
         raise ValueError(f"limit must be 1 to {LIMIT_MAX}")
 
 
-def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
+def _log_entry(session_id: str, entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
     entry_id, fields = entry
-    return LogEntry(entry_id.decode(), decode_fields(fields or {}))
+    return LogEntry.of(entry_id.decode(), decode_fields(fields or {}), session_id)
 
 
 def _public_session(record: Mapping[bytes, bytes]) -> StoredSession:
