@@ -174,7 +174,7 @@ async def test_log_is_read_in_pages_oldest_first(reader, client, keys):
     found, sizes = await all_of(partial(reader.read_log, "S1"), limit=2)
     assert [one.id for one in found] == entries
     assert [one.event for one in found] == ["e0", "e1", "e2", "e3", "e4"]
-    assert (sizes, found[0]["nothing"]) == ([2, 2, 1], "")
+    assert (sizes, found[0].reason) == ([2, 2, 1], "")
     page = await reader.read_log("S1", limit=2)
     await client.xdel(keys.log("S1"), *entries[:3])
     assert [one.id for one in (await reader.read_log("S1", limit=2, cursor=page.cursor)).items] == entries[3:]
