@@ -42,6 +42,7 @@ def settings_of(folder):
         "places": [SessionCursor(None, CALLER).text, SessionCursor(7, CALLER).text],
         "entries": ["0-1", "1-1"],
         "nothing": [""],
+        "visible": ["alice", "Ada L\u00f3pez", "\u6ce8\u6587 12"],  # no pattern says which letters show something
     }
     lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in named.items()]
     lines.append(
@@ -50,6 +51,8 @@ def settings_of(folder):
         "path.session" = { dictionary = "sessions", probability = 0.7 }
         "path.command" = { dictionary = "commands", probability = 0.5 }
         "header.Idempotency-Key" = { dictionary = "nothing", probability = 1.0 }
+        "body.by" = { dictionary = "visible", probability = 1.0 }
+        "body.ref" = { dictionary = "visible", probability = 1.0 }
         [[operations]]
         include-operation-id = "list_sessions"
         parameters = { "query.cursor" = { dictionary = "places" } }
