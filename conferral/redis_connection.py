@@ -12,50 +12,57 @@ from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
-from conferral.storage.connection.client import Client, RedisUrlError, make_client
-from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
+from conferral.storage.connection.client import make_client
+from conferral.storage.connection.errors import URL_ERRORS
+from conferral.storage.connection.primary import PrefixError, Primary, primary_of
+from conferral.storage.connection.url import RedisUrl, RedisUrlError
 
 T = TypeVar("T")
 
 
 def redis_address(url: str) -> str:
-    """Return the host and port, or the socket, in a Redis URL.
+    """Return the hosts with their ports, or the socket, in a valid Redis URL.
 
     >>> redis_address("redis://me:secret@cache.example:6390/2")
     'cache.example:6390'
     """
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    try:
-        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-    except ValueError:
-        return parts.hostname or "localhost"
+    parsed = RedisUrl.parse(url)
+    if not parsed.hosts:
+        return urlsplit(parsed.plain).path
+    return ",".join(f"{host}:{port}" for host, port in parsed.hosts)
 
 
-def make_redis_client(url: str, max_connections: int = 8) -> Client:
-    """Create a client; raise SettingsError if the URL is invalid."""
+def find_primary(settings: StoreSettings) -> Primary:
+    """Return what finds the primary; raise SettingsError for invalid settings."""
     try:
-        return make_client(url, max_connections=max_connections)
+        primary = primary_of(settings.redis_url, settings.prefix)
+        make_client(settings.redis_url, primary)
     except RedisUrlError as error:
-        raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None, str(error)),)) from None
+        problem = setting_errors.describe_invalid("REDIS_URL", settings.redis_url, None, str(error))
+        raise SettingsError((problem,)) from None
+    except PrefixError as error:
+        problem = setting_errors.describe_invalid("CONFERRAL_PREFIX", settings.prefix, None, str(error))
+        raise SettingsError((problem,)) from None
+    return primary
 
 
-def describe_redis_error(error: StoreError, url: str) -> str:
-    """Describe an error in one sentence, with the cluster node's address."""
-    if error.node or str(error) in CLUSTER_SETTING_ERRORS:
+def describe_redis_error(error: StoreError, url: str, primary: Primary | None = None) -> str:
+    """Describe an error in one sentence, with the servers it may come from."""
+    if str(error) in URL_ERRORS:
         return str(error)
-    return f"{error}; REDIS_URL names {redis_address(url)}"
+    found = f"; the primary was {primary.address[0]}:{primary.address[1]}" if primary and primary.address else ""
+    return f"{error}; REDIS_URL names {redis_address(url)}{found}"
 
 
 @asynccontextmanager
 async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionQueries]:
     """Open the configured Redis, or raise CommandNotDoneError."""
-    client = make_redis_client(settings.redis_url)
+    primary = find_primary(settings)
+    client = make_client(settings.redis_url, primary, max_connections=8)
     try:
         yield SessionQueries(client, await config.load(client, settings.prefix))
     except StoreError as error:
-        raise CommandNotDoneError(describe_redis_error(error, settings.redis_url)) from error
+        raise CommandNotDoneError(describe_redis_error(error, settings.redis_url, primary)) from error
     finally:
         await client.aclose()
 

@@ -44,9 +44,9 @@ def redis_page() -> str:
 
 
 _INTRO = (
-    "All keys have one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 of the "
-    "session's id, modulo `CONFERRAL_PARTITIONS`. The braces are part of the key; on a cluster they keep a "
-    "partition's keys on one node. You may read everything, but write only to the command stream."
+    "All keys have one prefix, `CONFERRAL_PREFIX`, on a cluster in braces. `P` is the partition, a decimal number: the "
+    "CRC-32 of the session's id, modulo `CONFERRAL_PARTITIONS`. You may read everything, but write only to the command "
+    "stream."
 )
 _LOG = (
     "An entry of a session's log has these fields. Lists and objects are JSON, and all after `effects` are absent where"
@@ -76,7 +76,7 @@ def _keys_table() -> str:
             value = getattr(shown, name)
             if callable(value):
                 value = value(7 if isinstance(member, keys.PartitionKey) else placeholders.get(name, "ID"))
-            rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", member.about))
+            rows.append((f"`{re.sub('^PREFIX:[0-9]+:', 'PREFIX:P:', value)}`", member.about))
     return table(("Key", "Content"), rows)
 
 

@@ -266,7 +266,7 @@ class Ownership:
             try:
                 lease = await coordinator.claim_partition(core.reserved, core.keys, number, holder, core.clock)
             except EpochUsedError as error:
-                # The coordinator's node failed over, and has forgotten a grant.
+                # Redis failed over, and has forgotten a grant.
                 self._end_epoch(number, error.epoch)
                 return None
             except StoreError as error:

@@ -24,7 +24,7 @@ from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import ProviderError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.statemachine.events import COMMANDS, DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
+from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
 from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
@@ -33,7 +33,7 @@ from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.client import BlockingReads, as_store_errors, ask, is_cluster, run_or_raise
+from conferral.storage.connection.client import BlockingReads, as_store_errors, ask, run_or_raise
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.partition_store import (
     COMMAND_TTL_S,
@@ -147,7 +147,6 @@ PAUSE_S = 0.5
 #: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
-_DIALING = frozenset(kind.name for kind in COMMANDS if issubclass(kind, DialCommand))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,45 +196,13 @@ class CommandRouter:
             stopping.cancel()
 
     async def _route_stream(self, stop: asyncio.Event) -> None:
-        """Route the stream from its oldest entry on; wait about 2 s for one.
-
-        A command that meets a silent cluster node stays, and so do later ones of its session or with keys on that node;
-        all others are routed.
-        """
-        after, held_back = "0", set[str]()
-        while not stop.is_set():
-            with as_store_errors():
-                found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
-            entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
-            for entry in entries:
-                if stop.is_set() or not self._owns_router():
-                    return
-                keys, nodes = self._keys_and_nodes(entry)
-                if held_back.isdisjoint(keys | nodes):
-                    try:
-                        await self._route(entry)
-                        continue
-                    except StoreUnreachableError as error:
-                        if not nodes:
-                            raise
-                        held_back.add(error.node)
-                        log_unreachable(error, task="router")
-                held_back |= keys
-            if not held_back:
+        """Route the stream's oldest entries, in order; wait about 2 s for one."""
+        with as_store_errors():
+            found = await self._reads.read(self._keys.commands, BATCH_MAX)
+        for entry_id, fields in found:
+            if stop.is_set() or not self._owns_router():
                 return
-            if len(entries) < BATCH_MAX:
-                await wait_at_most(stop, PAUSE_S)
-                return
-            after = entries[-1].entry_id
-
-    def _keys_and_nodes(self, entry: Entry) -> tuple[set[str], set[str]]:
-        """Return the keys that order a command, and its keys' nodes on a cluster."""
-        keys, client = self._keys, self._client
-        command, name = _given_id(entry), _session_reference(entry) or entry.entry_id
-        ordered = {keys.command(command), keys.session(name)}
-        is_limited = self._rules.dial_limits.is_set and (_text_of(entry) or {}).get("type") in _DIALING
-        read = (*ordered, keys.call(name), *([keys.dials] if is_limited else []))
-        return ordered, {client.node_of(key) for key in read} if is_cluster(client) else set()
+            await self._route(Entry(entry_id.decode(), fields or {}))
 
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.
@@ -435,15 +402,7 @@ def _text_of(entry: Entry) -> dict[str, str] | None:
         return None
 
 
-def _given_id(entry: Entry) -> str:
-    """Return the command's id as its sender gave it, or the entry's."""
-    return (_text_of(entry) or {}).get("id") or entry.entry_id
-
-
 def _session_reference(entry: Entry) -> str:
-    """Return the command's session reference or new session's id, or empty."""
-    fields = _text_of(entry) or {}
-    reference = fields.get("session", "")
-    if not reference and fields.get("type") == Call.name:
-        reference = identity.session_id_of(_given_id(entry))
+    """Return the command's session reference, or empty."""
+    reference = (_text_of(entry) or {}).get("session", "")
     return reference if ID_PATTERN.fullmatch(reference) else ""

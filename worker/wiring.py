@@ -19,6 +19,7 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
 from conferral.storage.connection import client as redis_client
+from conferral.storage.connection.primary import primary_of
 from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -86,9 +87,10 @@ class WorkerParts:
         self._settings, self._environment, self._directory = settings, environment, directory
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
         receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
+        primary = primary_of(url, settings.prefix)
         self.core = core = WorkerCore(
-            client=environment.redis(url, max_connections=256),
-            reserved=environment.redis(url, max_connections=2 * partitions + 32),
+            client=environment.redis(url, primary, max_connections=256),
+            reserved=environment.redis(url, primary, max_connections=2 * partitions + 32),
             keys=keys,
             name=environment.name(),
             clock=clock,
@@ -99,7 +101,7 @@ class WorkerParts:
             lifetime_s=environment.lifetime_ms / 1000,
             tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
         )
-        blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
+        blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)
         self._http = environment.http(settings, clock=clock, metrics=metrics)
         #: To Redis and Twilio. Each connects when it is first used; all are closed, even if closing one fails.
         self.connections = AsyncExitStack()

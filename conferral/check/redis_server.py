@@ -1,23 +1,37 @@
-"""Checks of the Redis server: version, settings, and cluster."""
+"""Checks of the Redis server: version, settings, and commands."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from conferral.check.failover import read_settings
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.config import SCHEMA_VERSION, account_digest, other_account, read_stream_warnings
-from conferral.storage.connection.client import Client, as_store_errors
+from conferral.storage.config import (
+    OLD_KEYS_FIX,
+    OLDEST_SCHEMA_VERSION,
+    SCHEMA_VERSION,
+    account_digest,
+    old_keys,
+    other_account,
+    read_stream_warnings,
+)
+from conferral.storage.connection.client import Client, as_store_errors, ask
 from conferral.storage.connection.errors import (
+    BRACES_MISSING,
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
     FOREIGN,
     LOGIN_REFUSED,
     NO_SUCH_DATABASE,
+    SENTINEL_LOGIN_REFUSED,
+    SENTINEL_SETTING_WRONG,
     SILENT_STATES,
 )
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.scripts import SCRIPTS
+from conferral.storage.server import server_identity
 
 VERSION_MIN = (6, 2)
 #: First version that reports replication and consumer group lag.
@@ -109,6 +123,9 @@ FIXES = {
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
     CLUSTER_SETTING_MISSING: "add ?cluster=true to REDIS_URL",
     CLUSTER_SETTING_WRONG: "remove ?cluster=true from REDIS_URL",
+    BRACES_MISSING: "put CONFERRAL_PREFIX in braces, such as {conferral}",
+    SENTINEL_SETTING_WRONG: "name the Sentinels in REDIS_URL, or the server with redis://",
+    SENTINEL_LOGIN_REFUSED: "correct sentinel_username and sentinel_password in REDIS_URL",
 }
 
 
@@ -117,7 +134,7 @@ def fix_for(error: StoreError, **refusals: str) -> str:
     if fix := FIXES.get(str(error)):
         return fix
     if error.state in SILENT_STATES:
-        return f"check that {f'node {error.node}' if error.node else 'it'} is running and can be reached"
+        return "check that it is running and can be reached"
     return next((fix for word, fix in refusals.items() if f"({word})" in error.state), "check its log")
 
 
@@ -127,37 +144,25 @@ async def check_reachable(client: Client, address: str) -> tuple[CheckResult, di
         with as_store_errors():
             info = await client.info()
     except StoreError as error:
-        is_silent = error.state in SILENT_STATES and not error.node
-        fix = "start it, or set REDIS_URL" if is_silent else fix_for(error, NOPERM="allow INFO (or CLUSTER SLOTS)")
+        is_known = str(error) in FIXES or error.state not in SILENT_STATES
+        allowed = "allow INFO, and CLUSTER SLOTS on a cluster; with Sentinels ROLE, and there SENTINEL"
+        fix = fix_for(error, NOPERM=allowed) if is_known else "start it, or set REDIS_URL"
         return fail("Redis", f"{address}: {error}", fix), {}
-    if "redis_version" not in info:  # a cluster answers per node; one of them is representative
-        info = next((node for node in info.values() if isinstance(node, dict)), {})
     return ok("Redis", f"connected to {address}"), info
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
-    """Check version, eviction, persistence, and replicas."""
-    settings: dict[str, Any] = {}
-    for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
-        try:
-            with as_store_errors():
-                settings |= await client.config_get(name)
-        except StoreError:
-            continue  # hosted Redis often forbids CONFIG; INFO has to do
-    policy = _decoded(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
-    appends = _decoded(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
+    """Check version, eviction, and persistence."""
+    settings = await read_settings(client, "maxmemory-policy", "appendonly", "appendfsync")
+    policy = settings.get("maxmemory-policy") or str(info.get("maxmemory_policy", ""))
+    appends = settings.get("appendonly") or ("yes" if info.get("aof_enabled") else "no")
     version = ServerVersion.of(info)
     return [
         check_version(version),
         _check_eviction(policy),
-        check_persistence(appends, _decoded(settings.get("appendfsync"))),
+        check_persistence(appends, settings.get("appendfsync", "")),
         *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
-        check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
     ]
-
-
-def _decoded(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
 
 
 def _check_eviction(policy: str) -> CheckResult:
@@ -209,20 +214,6 @@ async def _check_default_user(client: Client) -> list[CheckResult]:
     return [fail("default user", found, fix)]
 
 
-def check_replicas(info: dict[str, Any], min_replicas: str) -> CheckResult:
-    """Warn if there are replicas, but writes don't wait for any of them."""
-    count = info.get("connected_slaves", 0)
-    if not count:
-        return ok("replicas", "none")
-    if min_replicas in ("", "0"):
-        return warn(
-            "replicas",
-            f"{count}, but min-replicas-to-write is 0: a failover can lose the latest writes",
-            "CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10",
-        )
-    return ok("replicas", f"{count}, min-replicas-to-write {min_replicas}")
-
-
 async def check_scripts(client: Client) -> CheckResult:
     """Check that Redis accepts every script."""
     for name, script in SCRIPTS.items():
@@ -233,6 +224,29 @@ async def check_scripts(client: Client) -> CheckResult:
             fix = fix_for(error, NOPERM="allow SCRIPT and EVALSHA for this user")
             return fail("scripts", f"{name} can't be loaded: {error}", fix)
     return ok("scripts", f"all {len(SCRIPTS)} loaded")
+
+
+#: Connections whose server is compared, count.
+CONNECTIONS_COMPARED = 4
+
+
+async def check_commands(client: Client, keys: Keys) -> CheckResult:
+    """Check what a managed Redis may lack; write nothing."""
+    name = "EVALSHA with a key"
+    try:
+        await server_identity(client, keys.config)
+        name = "a command with several keys"
+        await ask(client, "EXISTS", keys.config, keys.owners)
+        name = "a blocking XREAD"
+        await ask(client, "XREAD", "BLOCK", 1, "STREAMS", keys.commands, "$")
+        name = "EVALSHA with a key"
+        found = await asyncio.gather(*(server_identity(client, keys.config) for _ in range(CONNECTIONS_COMPARED)))
+    except StoreError as error:
+        return fail("features", f"{name} is refused: {error}", fix_for(error, NOPERM=f"allow {name} for this user"))
+    if len({run_id for run_id, _ in found}) > 1:
+        several = "several servers answer: Conferral would take each for a Redis that has restarted"
+        return fail("features", several, "use an address that leads to the primary only")
+    return ok("features", "scripts, several keys, and blocking reads work; one server answers")
 
 
 async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:
@@ -260,6 +274,8 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
     if account not in (None, account_digest(settings.account_sid).encode()):
         return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
+    if schema_version < OLDEST_SCHEMA_VERSION:
+        return fail("setup", old_keys(key), OLD_KEYS_FIX), None
     if schema_version > SCHEMA_VERSION:
         return fail(
             "setup", f"Redis has schema version {schema_version}, this Conferral {SCHEMA_VERSION}", "update Conferral"

@@ -6,14 +6,16 @@ from typing import Any, TypeVar
 
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
+from conferral.check.failover import check_failover
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
-from conferral.check.workers import check_clocks, check_cluster, check_dead_letters, check_outcomes, check_workers
+from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_connection import make_redis_client, redis_address
+from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.keys import config_key
+from conferral.storage.connection.client import Client, make_client
+from conferral.storage.keys import Keys
 
 #: After this time, the check says what it waits for, seconds.
 SLOW_AFTER_S = 2.0
@@ -30,7 +32,7 @@ async def run_checks(
         number: See `check_account`.
         on_slow: Called with what a check waits for, if that takes long.
     """
-    client = make_redis_client(settings.redis_url)
+    client = make_client(settings.redis_url, find_primary(settings))
     try:
         address, outside, twilio_s = redis_address(settings.redis_url), list[CheckResult](), None
         if not offline:
@@ -60,7 +62,7 @@ async def _check_reachability(settings: ServiceSettings, number: str) -> tuple[l
 
 
 async def _check_store(
-    client: object, settings: ServiceSettings, address: str, twilio_s: float | None
+    client: Client, settings: ServiceSettings, address: str, twilio_s: float | None
 ) -> list[CheckResult]:
     """Check Redis and all that is stored there, as far as it answers."""
     reachable, info = await redis_server.check_reachable(client, address)
@@ -69,12 +71,14 @@ async def _check_store(
         return lines
     try:
         lines += await redis_server.check_server(client, info)
+        lines += await check_failover(client, settings.redis_url, info)
         lines.append(await redis_server.check_scripts(client))
-        lines.append(await check_clocks(client, config_key(settings.prefix), twilio_s))
-        set_up, keys = await redis_server.check_keys(client, settings)
+        keys = Keys(settings.prefix, settings.partitions)
+        lines.append(await redis_server.check_commands(client, keys))
+        lines.append(await check_clocks(client, keys.config, twilio_s))
+        set_up, found_keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
-        if keys is not None:
-            lines += await check_cluster(client)
+        if found_keys is not None:
             lines += await check_workers(SessionQueries(client, keys))
             lines.append(await check_outcomes(SessionQueries(client, keys), settings))
             lines.append(await check_dead_letters(client, keys))

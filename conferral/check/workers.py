@@ -1,4 +1,4 @@
-"""Checks of workers, clocks, and the cluster."""
+"""Checks of workers and clocks."""
 
 from collections import Counter
 from urllib.parse import urlsplit
@@ -7,47 +7,14 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.operations.health import read_health, read_lost_workers
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage import coordinator
 from conferral.storage.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, as_store_errors, run_each, server_time_ms
-from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.connection.client import Client, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.process_registry import live_workers
-
-
-async def check_cluster(client: Client) -> list[CheckResult]:
-    """Check a cluster's nodes; return no lines for a single Redis."""
-    if not isinstance(client, ClusterClient):
-        return []
-    return [_check_replicas(client), await _check_coverage(client)]
-
-
-def _check_replicas(client: ClusterClient) -> CheckResult:
-    count = client.replica_counts()
-    without = [name for name, replicas in count.items() if not replicas]
-    if without:
-        return warn(
-            "cluster",
-            f"{len(without)} of {len(count)} primaries have no replica: {', '.join(sorted(without))}",
-            "add a replica to each primary: without one, its calls stop when it fails",
-        )
-    return ok("cluster", f"{len(count)} primaries with {sum(count.values())} replicas")
-
-
-async def _check_coverage(client: ClusterClient) -> CheckResult:
-    name = "cluster-require-full-coverage"
-    try:
-        with as_store_errors():
-            found = await client.config_get(name)
-    except StoreError:
-        return ok("coverage", f"{name} can't be read here")  # hosted Redis often forbids CONFIG
-    if found.get(name) == "yes":
-        return warn("coverage", f"{name} yes: while one node is down, all calls stop", f"CONFIG SET {name} no")
-    return ok("coverage", f"{name} no")
-
+from conferral.storage.server import server_time_ms
 
 #: Difference above which the check warns, seconds: Twilio's times are whole seconds.
 APART_MAX_S = 3
@@ -88,7 +55,7 @@ async def check_workers(reader: SessionQueries) -> list[CheckResult]:
     backlog = await _backlog(client, keys)
     health, lost = await read_health(reader), await read_lost_workers(reader)
     held = Counter(one.holder.name for one in health.partitions)
-    # What it renews also shows that it runs: on a cluster, the node with the heartbeats may have been silent.
+    # What it renews also shows that it runs.
     running = sorted({*await live_workers(client, keys), *held} - {""})
     dead = f"; not running: {', '.join(lost.names)}" if lost else ""
     if not running:

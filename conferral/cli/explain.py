@@ -48,7 +48,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
 async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
     history = await read_history(reader, named)
     session = stored_session(history.fields)
-    now = await reader.now_ms(session.id)
+    now = await reader.now_ms()
     has_worker = await has_live_worker(reader.client, reader.keys)
     explained = explanation.explain_damage(session) or explanation.explain(
         session, history.log, now, full=full, has_worker=has_worker

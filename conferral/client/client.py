@@ -16,7 +16,7 @@ from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_connection import make_redis_client, redis_address
+from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
@@ -27,6 +27,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.connection.client import make_client
 
 
 class Command:
@@ -165,7 +166,7 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
 _POSITION, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
 
 
-#: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
+#: Maximum number of concurrent requests to Redis. Each occupies a connection.
 REQUESTS_MAX = 8
 POLL_EVERY_S = 0.2
 BACK_OFF_MAX_S = 5.0
@@ -194,7 +195,7 @@ class Client:
     StoreUnreachableError (Redis did not answer, or refused, before the command was published or after it).
 
     Args:
-        redis_url: `redis://`, `rediss://`, or `unix://`; by default REDIS_URL from the environment or `.env`.
+        redis_url: As in REDIS_URL; by default that of the environment or `.env`.
         prefix: First part of every key; by default CONFERRAL_PREFIX.
 
     Invalid ones raise SettingsError.
@@ -204,8 +205,8 @@ class Client:
         if redis_url is None or prefix is None:
             settings = load(StoreSettings)
             redis_url, prefix = redis_url or settings.redis_url, prefix or settings.prefix
-        checked = load(StoreSettings, {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix})
-        self._url, self._prefix = checked.redis_url, checked.prefix
+        self._settings = load(StoreSettings, {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix})
+        find_primary(self._settings)  # an invalid URL is a settings error
         self._run = RedisLimiter(REQUESTS_MAX)
         self._connection: SessionQueries | None = None
 
@@ -215,16 +216,16 @@ class Client:
             """Return a command's method."""
 
     def __repr__(self) -> str:
-        return f"Client({redis_address(self._url)}, prefix={self._prefix!r})"
+        return f"Client({redis_address(self._settings.redis_url)}, prefix={self._settings.prefix!r})"
 
     async def __aenter__(self) -> Self:
         """Connect; raise StoreError if Redis is unreachable or not set up."""
         if self._connection is not None:
             raise RuntimeError("the client is open already")
-        store = make_redis_client(self._url, max_connections=2 * REQUESTS_MAX)
+        store = make_client(self._settings.redis_url, find_primary(self._settings), max_connections=2 * REQUESTS_MAX)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(store.aclose)
-            self._connection = SessionQueries(store, await self._run(config.load(store, self._prefix)))
+            self._connection = SessionQueries(store, await self._run(config.load(store, self._settings.prefix)))
             on_failure.pop_all()
         return self
 
@@ -267,7 +268,7 @@ class Client:
 
         def warn_once(error: StoreError) -> None:
             if not reported:
-                _logger.warning("%s at %s; trying again", error, redis_address(self._url))
+                _logger.warning("%s at %s; trying again", error, redis_address(self._settings.redis_url))
             reported.append(error)
 
         return warn_once

@@ -24,12 +24,11 @@ from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.processes.common import require_free_port
-from conferral.redis_connection import make_redis_client
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox import Retention, Sandbox
-from conferral.storage.connection.client import as_store_errors
+from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.process_registry import live_workers
 
@@ -172,7 +171,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
         "--appendonly", "yes", "--save", "", "--loglevel", "notice",
     ]  # fmt: skip
     redis = children.start("redis", redis_command, {})
-    reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
+    reader = SessionQueries(make_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     directory = children.folder / "directory.toml"
     directory.write_text(DIRECTORY)

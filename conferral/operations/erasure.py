@@ -221,7 +221,7 @@ class SessionErasure:
                 f"{session_id} is live; end it first (conferral end {session_id}), or name one that has ended by its id"
             )
         if plan.ended_at_ms and not plan.is_damaged:
-            rested_s = max(0.0, (await self._reader.now_ms(session_id) - plan.ended_at_ms) / 1000)
+            rested_s = max(0.0, (await self._reader.now_ms() - plan.ended_at_ms) / 1000)
             if (wait_s := QUIET_PERIOD_S - rested_s) > 0:
                 why = f"{session_id} has only just ended, and Twilio may still send callbacks"
                 raise ErasureRefused(f"{why}; try again in {ceil(wait_s)} s", wait_s)

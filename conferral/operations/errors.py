@@ -50,7 +50,7 @@ class PublishUnconfirmedError(StoreUnreachableError):
         super().__init__(str(error))
         self.kind = kind
         self.command_id = command_id
-        self.state, self.node = error.state, error.node
+        self.state = error.state
 
 
 class CommandFailed(CommandError):  # noqa: N818

@@ -9,12 +9,13 @@ from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.connection.client import Client, Command, as_store_errors, run_each, server_time_ms
+from conferral.storage.connection.client import Client, Command, as_store_errors, run_each
 from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, Process, ProcessStats
+from conferral.storage.server import server_time_ms
 
 
 @dataclass(frozen=True, slots=True)

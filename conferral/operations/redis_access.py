@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 #: Concurrent requests to Redis (count).
 CONCURRENT_MAX = 6
-#: Connections that the client needs, count: a request to several nodes of a cluster may use two to the same one.
+#: Connections that the client may open, count: one for each request, and as many for what is not limited here.
 CONNECTIONS_MAX = 2 * CONCURRENT_MAX
 
 

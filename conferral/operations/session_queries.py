@@ -132,7 +132,6 @@ class SessionQueries(SessionReader):
         """Return the session with this id, or this SID of a call; or empty."""
         if not NAME_PATTERN.fullmatch(named):
             return ""
-        # The session first: its node may answer while that of the index of calls does not.
         if await self.exists(named):
             return named
         return (await self.session_ids_of_calls([named])).get(named, "")

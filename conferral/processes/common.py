@@ -58,7 +58,7 @@ def unknown_settings() -> dict[str, str]:
 
 log = structlog.get_logger()
 
-#: Connections for health checks, which run one at a time; in a cluster, per node (count).
+#: Connections for health checks, which run one at a time (count).
 READINESS_CHECKS_MAX = 4
 
 

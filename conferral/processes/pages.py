@@ -22,13 +22,14 @@ from conferral.processes.common import (
     require_free_port,
     warn_of_weak_token,
 )
-from conferral.redis_connection import make_redis_client
+from conferral.redis_connection import find_primary
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
+from conferral.storage.connection.client import make_client
 from conferral.telephony.directory import read_destinations
 from conferral.telephony.token_file import TokenFile
 
@@ -43,7 +44,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     settings = load(ConsoleSettings)
     require_free_port(host, port)
     configure_log(settings, "console")
-    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    find_primary(settings)  # an invalid URL is a settings error
     names: Callable[[], Mapping[str, str]] = dict
     if settings.directory is not None:
         # Read again when it has changed, so that no reload is needed.
@@ -80,8 +81,9 @@ def _read_directory(path: Path, _changed_ns: int) -> Mapping[str, str]:
 async def _serve_console(
     settings: ConsoleSettings, tokens: TokenFile, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
-    client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
-    probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
+    url, primary = settings.redis_url, find_primary(settings)
+    client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
+    probing = make_client(url, primary, max_connections=READINESS_CHECKS_MAX)
     try:
         app = make_app(settings, tokens, client, SystemClock(), options, readiness_client=probing)
         async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):

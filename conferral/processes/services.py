@@ -6,7 +6,7 @@ from functools import partial
 from importlib.metadata import version
 
 from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
-from conferral.redis_connection import make_redis_client
+from conferral.redis_connection import find_primary
 from conferral.runtime import lifecycle, tracing
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts
@@ -17,7 +17,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import Client, make_client
 from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -38,7 +38,7 @@ def run_worker(host: str, port: int | None) -> int:
     if port is not None:
         require_free_port(host, port)
     configure_log(settings, "worker")
-    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    find_primary(settings)  # an invalid URL is a settings error
     with tracing.exporting("worker"):
         return lifecycle.run(
             lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload
@@ -82,9 +82,10 @@ async def _serve(
     """Run the webhooks and the control API until the stop."""
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
-    client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
+    url, primary = settings.redis_url, find_primary(settings)
+    client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
-    api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
+    api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
     publisher = BatchingIngest(

@@ -19,8 +19,6 @@ class StoreError(ConferralError):
 
     #: State of Redis, in the words of `storage.connection.errors`; empty if unrelated.
     state: str = ""
-    #: The cluster node that failed, `host:port`; empty for a single server, or if unknown.
-    node: str = ""
 
 
 class StoreUnreachableError(StoreError):

@@ -16,8 +16,11 @@ _GREETING = f"a text of 1 to {SPOKEN_MAX} characters, not only spaces, no contro
 _PLACES = "a destination on the allow-list, voicemail, end, and a URL below CONFERRAL_RETURN_URLS, with commas between"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
-    "REDIS_URL": ("a URL that begins with redis://, rediss://, or unix://", "redis://localhost:6379/0"),
-    "CONFERRAL_PREFIX": ("1 to 64 letters, digits, and -_.:", "conferral"),
+    "REDIS_URL": (
+        "a URL that begins with redis://, rediss://, unix://, redis+sentinel://, or rediss+sentinel://",
+        "redis://localhost:6379/0",
+    ),
+    "CONFERRAL_PREFIX": ("1 to 64 letters, digits, and -_.:, on a cluster in braces", "conferral"),
     "TWILIO_ACCOUNT_SID": (f"AC {_SID}", f"AC{_HEX}"),
     "TWILIO_AUTH_TOKEN": ("the Auth Token from Twilio's Console, without spaces or a line end", _HEX),
     "TWILIO_AUTH_TOKEN_SECONDARY": (
@@ -136,8 +139,8 @@ def show_value(value: object, *, masked: bool = False) -> str:
     if masked:
         return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
     # Whatever is wrong with a URL, all before its last @ and all after password=, also misspelled, may be a password.
-    text = re.sub(r"((?:pass|pw|token|secret|key|sig|auth)\w*=).*", r"\1***", text, flags=re.DOTALL | re.IGNORECASE)
-    text = re.sub(r"^([a-z]+:)?(/*).*@", r"\1\2***@", text, flags=re.DOTALL)
+    text = re.sub(r"((?:pas|pw|token|secret|key|sig|auth)\w*=).*", r"\1***", text, flags=re.DOTALL | re.IGNORECASE)
+    text = re.sub(r"^([a-z+]+:)?(/*).*@", r"\1\2***@", text, flags=re.DOTALL)
     text = mask_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
     text = text if text.isprintable() else repr(text)[1:-1]
     return f'"{text[:_SHOWN_MAX]}{"…" if len(text) > _SHOWN_MAX else ""}"'

@@ -118,16 +118,18 @@ class StoreSettings(BaseSettings):
 
     redis_url: str = setting(
         "REDIS_URL",
-        "`redis://`, `rediss://`, or `unix://`; a Redis Cluster with `?cluster=true`; a private CA with "
-        "`rediss://…?ssl_ca_certs=FILE`",
+        "`redis://`, `rediss://`, or `unix://`; nodes of a Redis Cluster with `redis://H1:6379,H2:6379/?cluster=true`; "
+        "Sentinels with `redis+sentinel://H1:26379,H2:26379/NAME/0` (`rediss+sentinel://` for TLS; the Sentinels' own "
+        "login in `?sentinel_username=` and `?sentinel_password=`); a private CA with `rediss://…?ssl_ca_certs=FILE`",
         "redis://localhost:6379/0",
-        pattern=r"^(redis|rediss|unix)://",
+        pattern=r"^(rediss?(\+sentinel)?|unix)://",
     )
     prefix: str = setting(
         "CONFERRAL_PREFIX",
-        "first part of every Redis key",
+        "first part of every Redis key; on a cluster in braces, such as `{conferral}`",
         "conferral",
-        pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
+        max_length=64,
+        pattern=r"^([A-Za-z0-9_.:-]+|[A-Za-z0-9_.:-]*\{[A-Za-z0-9_.:-]+\}[A-Za-z0-9_.:-]*)$",
     )
     log_format: Literal["console", "json"] | None = setting(
         "CONFERRAL_LOG_FORMAT", "form of the log lines; by default `console` on a terminal, else `json`", None
@@ -240,7 +242,7 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         None,
     )
     partitions: int = setting(
-        "CONFERRAL_PARTITIONS", "number of event partitions (64 for a cluster); fixed at first use", 16, ge=1, le=1024
+        "CONFERRAL_PARTITIONS", "number of event partitions; fixed at first use", 16, ge=1, le=1024
     )
     convert_timeout_s: float = setting(
         "CONFERRAL_CONVERT_TIMEOUT",

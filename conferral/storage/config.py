@@ -21,8 +21,10 @@ HIGHEST_ID = b"18446744073709551615-18446744073709551615"
 #: What `read_warnings` may find: also the values of a metric's label.
 WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
 #: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
-SCHEMA_VERSIONS = {1: "the first version", 2: "phase `connected` of a conference"}
+SCHEMA_VERSIONS = {3: "names of keys without braces of their own"}
 SCHEMA_VERSION = max(SCHEMA_VERSIONS)
+#: Keys of earlier ones have other names: they are refused.
+OLDEST_SCHEMA_VERSION = min(SCHEMA_VERSIONS)
 
 
 class SchemaVersion:
@@ -57,11 +59,13 @@ async def ensure(
     """Store partition count, account, and schema version if Redis lacks them.
 
     Return the schema version that every process writes: one of `SCHEMA_VERSIONS`, or a newer version's. Raise
-    SettingsError if Redis has another count or account, or `REDIS_URL` is wrong.
+    SettingsError if Redis has another count or account, or the keys of an older release, or if `REDIS_URL` or
+    `CONFERRAL_PREFIX` is wrong.
     """
-    key, account = config_key(prefix), account_digest(account_sid)
-    fields = {"partitions": partitions, "account": account, "schema": schema_version}
+    keys, account = Keys(prefix, partitions), account_digest(account_sid)
+    key, fields = keys.config, {"partitions": partitions, "account": account, "schema": schema_version}
     with _url_errors(), as_store_errors():
+        await client.exists(key, keys.owners)  # a cluster refuses keys in different slots
         values = await client.hmget(key, [*fields])
         if None in values:  # write only if absent: a full Redis refuses writes
             for field, value in fields.items():
@@ -78,6 +82,8 @@ async def ensure(
         raise SettingsError((problem,))
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
+    if found_version < OLDEST_SCHEMA_VERSION:
+        raise SettingsError((f"CONFERRAL_PREFIX: {old_keys(key)}; {OLD_KEYS_FIX}",))
     return found_version
 
 
@@ -91,9 +97,17 @@ def other_account(key: str) -> str:
     return f"{key} in Redis was set up with another account, whose calls this one can't see"
 
 
+OLD_KEYS_FIX = "set another CONFERRAL_PREFIX, or delete these keys while no process of Conferral runs"
+
+
+def old_keys(key: str) -> str:
+    """Say that an older release has set up the configuration."""
+    return f"{key} in Redis is from an older release, whose keys this one can't find"
+
+
 @contextmanager
 def _url_errors() -> Iterator[None]:
-    """Raise SettingsError for a wrong `REDIS_URL`: no retry would help."""
+    """Raise SettingsError for settings that Redis refuses for good."""
     try:
         yield
     except StoreError as error:
@@ -134,10 +148,10 @@ async def _eviction_problem(client: Client) -> str:
         if str(error) in URL_ERRORS:
             raise
         return ""
-    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers per node
-    policies = (str(node.get("maxmemory_policy", "")) for node in nodes)
-    policy = next((policy for policy in policies if policy.startswith("allkeys-")), "")
-    return policy and f"with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
+    policy = str(info.get("maxmemory_policy", ""))
+    if not policy.startswith("allkeys-"):
+        return ""
+    return f"with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
 
 
 async def read_warnings(client: Client, keys: Keys) -> dict[str, str]:
@@ -170,10 +184,12 @@ def _stream_problem(answer: Any) -> str:
 async def load(client: Client, prefix: str) -> Keys:
     """Return the keys as configured in Redis; for operator commands.
 
-    Raise StoreError if no process has used the prefix, or another program does.
+    Raise StoreError if no process has used the prefix, or another program or an older release does.
     """
     if not (partitions := await _read_number(client, prefix, "partitions")):
         raise StoreError(_foreign_values_message(config_key(prefix)))
+    if await read_schema_version(client, prefix) < OLDEST_SCHEMA_VERSION:
+        raise StoreError(f"{old_keys(config_key(prefix))}; {OLD_KEYS_FIX}")
     return Keys(prefix, partitions)
 
 

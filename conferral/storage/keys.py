@@ -1,6 +1,6 @@
 """Redis key names; no other module formats one.
 
-The braces are hash tags: they keep the keys of one script in one cluster slot.
+On a cluster, the prefix is in braces, a hash tag: it keeps all keys in one slot.
 """
 
 import zlib
@@ -23,14 +23,14 @@ class PartitionKey(Key):
     """A key that each partition has."""
 
     def __get__(self, keys: "Keys", _class: type["Keys"]) -> Callable[[int], str]:
-        return lambda partition: f"{keys.prefix}:{{{partition}}}:{self.name}"
+        return lambda partition: f"{keys.prefix}:{partition}:{self.name}"
 
 
 class SessionKey(Key):
     """A key that each session has in its partition, by id."""
 
     def __get__(self, keys: "Keys", _class: type["Keys"]) -> Callable[[str], str]:
-        return lambda session_id: f"{keys.prefix}:{{{keys.partition_of(session_id)}}}:{self.name}:{session_id}"
+        return lambda session_id: f"{keys.prefix}:{keys.partition_of(session_id)}:{self.name}:{session_id}"
 
 
 class NamedKey(Key):
@@ -71,8 +71,8 @@ class Keys:
     )
     identity = NamedKey("identity", "Sorted set: a browser identity's calls in the last minute, by digest.")
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
-    dials = PrefixKey("{dials}", "Sorted set: dials by REST of the last minute, also reserved ones, by time in ms.")
-    call_dials = NamedKey("{dials}", "Sorted set: those of one call's sessions. Expires a day after the last one.")
+    dials = PrefixKey("dials", "Sorted set: dials by REST of the last minute, also reserved ones, by time in ms.")
+    call_dials = NamedKey("dials", "Sorted set: those of one call's sessions. Expires a day after the last one.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
     command = NamedKey("command", "Hash: a command's outcome, sender, stream entry, and request digest.")
@@ -80,10 +80,10 @@ class Keys:
     undelivered = PrefixKey(
         "undelivered", "Sorted set: ids of outcomes that could not be delivered, by their time in ms."
     )
-    sending = PrefixKey("{sending}", "Hash: outcomes to send over HTTP, by session: failures of the first, and ids.")
-    sending_due = PrefixKey("{sending}:due", "Sorted set: those sessions, by when the first outcome is due, in ms.")
+    sending = PrefixKey("sending", "Hash: outcomes to send over HTTP, by session: failures of the first, and ids.")
+    sending_due = PrefixKey("sending:due", "Sorted set: those sessions, by when the first outcome is due, in ms.")
     sending_state = PrefixKey(
-        "{sending}:state",
+        "sending:state",
         "Hash: up to where outcomes were queued; when a 410 stopped all; since when and why none was delivered.",
     )
     dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")

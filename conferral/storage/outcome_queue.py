@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields, int_of, to_iso
-from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each
 from conferral.storage.coordinator import OUTCOMES, read_owners
 from conferral.storage.keys import Keys
+from conferral.storage.server import server_time_ms
 
 #: The longest delay, milliseconds. An entry that is due later was delayed before Redis's clock was set back.
 DELAY_MAX_MS = 2 * 3_600_000

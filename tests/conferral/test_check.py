@@ -49,7 +49,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "return URLs", "audio", "public URL", "REST API",
         "control API", "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "clocks", "setup", "workers", "partitions", "commands", "outcomes", "dead letters",
+        "features", "clocks", "setup", "workers", "partitions", "commands", "outcomes", "dead letters",
     }  # fmt: skip
 
 

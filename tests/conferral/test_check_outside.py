@@ -87,7 +87,8 @@ async def asked(settings) -> dict[str, CheckResult]:
     (3_600, -10.0, "warn", "Redis is 3610 s ahead of Twilio; this machine is 10 s ahead of Twilio"),
 ])  # fmt: skip
 async def test_clocks_that_are_apart_are_warned_of(redis_s, twilio_s, status, found):
-    client = SimpleNamespace(time=AsyncMock(return_value=(int(time.time()) + redis_s, 500_000)))
+    answer = [b"", b"0", b"%d" % ((int(time.time()) + redis_s) * 1000 + 500)]
+    client = SimpleNamespace(execute_command=AsyncMock(return_value=answer))
     line = await check_clocks(client, "c:config", twilio_s)
     assert (line.status, line.found) == (status, found)
 

@@ -16,6 +16,7 @@ from conferral.operations.errors import CommandFailed, CommandPending, CommandRe
 from conferral.runtime.errors import SettingsError, StoreUnreachableError
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
+from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -227,7 +228,7 @@ async def test_no_repr_holds_a_number_or_a_secret(client, redis):
 
 async def test_redis_and_prefix_can_be_named_by_the_program(redis, redis_server, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    redis.hset("mine:config", mapping={"partitions": 4, "schema": 1})
+    redis.hset("mine:config", mapping={"partitions": 4, "schema": SCHEMA_VERSION})
 
     async with Client(redis_server.url, "mine") as client:
         assert await client.sessions() == []

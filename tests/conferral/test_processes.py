@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import KEYS, SERVICE, Ran, start, until
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -164,7 +165,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(run, redis, command):
 
 @pytest.mark.parametrize("command", ["webhooks", "worker"])
 def test_another_number_of_partitions_stops_the_process_with_2(run, redis, command):
-    redis.hset(KEYS.config, mapping={"partitions": 4, "schema": 1})
+    redis.hset(KEYS.config, mapping={"partitions": 4, "schema": SCHEMA_VERSION})
 
     ran = run(command, "--port", str(free_port()), **SERVICE)
 

@@ -2,48 +2,50 @@
 
 import pytest
 
-from conferral.redis_connection import make_redis_client
+from conferral.redis_connection import find_primary
 from conferral.runtime.errors import SettingsError
-from conferral.storage.connection.client import is_cluster
+from conferral.runtime.settings import StoreSettings, load
+from conferral.storage.connection.client import make_client
+from conferral.storage.connection.primary import primary_of
+from conferral.storage.connection.url import RedisUrl
 from tests.support.each import each
 
 
 @each(
-    "url, of_cluster, options",
+    "url, options",
     [
-        ("redis://h", False, {}),
-        ("redis://h/3", False, {"db": 3}),
-        ("unix://me:secret@/run/redis.sock?db=1", False, {"path": "/run/redis.sock", "db": 1}),
-        ("redis://h?cluster=False", False, {}),
-        ("redis://h?cluster=True", True, {}),
-        ("rediss://h/0?cluster=true&ssl_ca_certs=/ca.pem", True, {}),
+        ("redis://h", {}),
+        ("redis://h/3", {"db": 3}),
+        ("unix://me:secret@/run/redis.sock?db=1", {"path": "/run/redis.sock", "db": 1}),
+        ("redis://h?cluster=False", {}),
+        ("rediss://h/0?cluster=true&ssl_ca_certs=/ca.pem", {"ssl_ca_certs": "/ca.pem"}),
+        ("redis://me:p%2Fw%40@h1,h2:7000/?cluster=true", {"username": "me", "password": "p/w@"}),
+        ("redis+sentinel://:p%40ss@h1,h2:7000/main/3", {"password": "p@ss", "db": 3}),
+        ("rediss+sentinel://h/main?ssl_ca_certs=/ca.pem&sentinel_password=x", {"ssl_ca_certs": "/ca.pem"}),
         (
             "rediss://h?ssl_ca_certs=/ca.pem&ssl_check_hostname=no",
-            False,
             {"ssl_ca_certs": "/ca.pem", "ssl_check_hostname": False},
         ),
         (
             "redis://h?socket_timeout=3&health_check_interval=5&client_name=x",
-            False,
             {"socket_timeout": 3, "health_check_interval": 5, "client_name": "x"},
         ),
     ],
 )
-def test_options_of_redis_py_are_accepted(url: str, of_cluster: bool, options: dict[str, object]) -> None:
-    client = make_redis_client(url)
+def test_options_of_redis_py_are_accepted(url: str, options: dict[str, object]) -> None:
+    client = make_client(url, primary_of(url, "{c}"))
 
-    assert is_cluster(client) is of_cluster
-    if not of_cluster:
-        assert options.items() <= client.connection_pool.connection_kwargs.items()
+    assert options.items() <= client.connection_pool.connection_kwargs.items()
 
 
 def problem_of(url: str) -> str:
     with pytest.raises(SettingsError) as wrong:
-        make_redis_client(url)
+        find_primary(StoreSettings.model_construct(redis_url=url, prefix="{c}"))
     (line,) = wrong.value.problems
     return line
 
 
+NO_NAME = "a name must follow the Sentinels, such as redis+sentinel://H1:26379,H2:26379/NAME/0"
 NO_SOCKET = "the path of the socket must follow three slashes, such as unix:///run/redis.sock"
 BAD_HOST = "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
 
@@ -68,6 +70,13 @@ BAD_HOST = "the host or the port is not valid, or the password has a character t
         ("redis://h?cluster=true&cluster=false", "cluster must be true or false"),
         ("redis://***@h/abc", "the database must be a number"),
         ("redis://h/-1", "the database must be a number"),
+        ("redis://h1,h2/0", "several hosts need redis+sentinel://, or ?cluster=true"),
+        ("redis://h1,/?cluster=true", BAD_HOST),
+        ("redis+sentinel://h1,h2:x/main", BAD_HOST),
+        ("redis+sentinel://h1,h2", NO_NAME),
+        ("redis+sentinel://h1/0/main", "the database must be a number"),
+        ("redis+sentinel://h/main?sentinel_pasword=***", "redis+sentinel:// has no option sentinel_pasword"),
+        ("redis://h/0?sentinel_username=x", "redis:// has no option sentinel_username"),
         ("redis://h/1?cluster=true", "a cluster has no socket, and no database but 0"),
         ("unix:///run/redis.sock?cluster=true", "a cluster has no socket, and no database but 0"),
     ],
@@ -77,6 +86,37 @@ def test_problem_of_a_url_is_named(url: str, reason: str) -> None:
 
     assert line.startswith(f'REDIS_URL: {reason}; given: "{url}"; it must be ')
     assert line.endswith(", for example REDIS_URL=redis://localhost:6379/0")
+
+
+@each(
+    "url, hosts",
+    [
+        ("redis://h", [("h", 6379)]),
+        ("redis://", [("localhost", 6379)]),
+        ("redis://h1,h2:7000/?cluster=true", [("h1", 6379), ("h2", 7000)]),
+        ("redis+sentinel://me:a,b%40@[::1]:1,h2/main", [("::1", 1), ("h2", 26379)]),
+        ("unix:///run/redis.sock", []),
+    ],
+)
+def test_hosts_of_a_url(url: str, hosts: list[tuple[str, int]]) -> None:
+    assert [*RedisUrl.parse(url).hosts] == hosts
+
+
+@each("prefix", ["conferral", "a{}", "{", "}a{"])
+def test_prefix_of_a_cluster_must_have_braces(prefix: str) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        find_primary(StoreSettings.model_construct(redis_url="redis://h/?cluster=true", prefix=prefix))
+    assert wrong.value.problems[0].startswith("CONFERRAL_PREFIX: must be in braces on a cluster, such as {conferral}")
+
+
+@each("prefix, is_valid", [("{c}", True), ("a:{c.d}-e", True), ("a{b", False), ("a{}", False), ("{a}{b}", False)])
+def test_prefix_may_have_one_pair_of_braces(prefix: str, is_valid: bool) -> None:
+    given = {"CONFERRAL_PREFIX": prefix, "REDIS_URL": "redis://h"}
+    if is_valid:
+        assert load(StoreSettings, given).prefix == prefix
+        return
+    with pytest.raises(SettingsError, match="CONFERRAL_PREFIX"):
+        load(StoreSettings, given)
 
 
 def test_rest_of_a_password_is_not_taken_for_an_option() -> None:

@@ -15,7 +15,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 #: The schema version of the release after this one.
-SCHEMA_VERSION = config.SCHEMA_VERSION + 1
+OLD, SCHEMA_VERSION = config.SCHEMA_VERSION, config.SCHEMA_VERSION + 1
 
 
 @pytest.fixture
@@ -42,39 +42,39 @@ def upgrade(run):
 
 
 async def test_level_is_raised_when_all_know_it(client, upgrade) -> None:
-    await at_level(client, 1, w1=SCHEMA_VERSION)
+    await at_level(client, OLD, w1=SCHEMA_VERSION)
     ran = await upgrade()
     assert ran.code == 0
-    assert ran.out.startswith(f"schema version was raised from 1 to {SCHEMA_VERSION}")
+    assert ran.out.startswith(f"schema version was raised from {OLD} to {SCHEMA_VERSION}")
     assert f"  {SCHEMA_VERSION}: what the next one adds" in ran.out
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
     assert await upgrade() == Ran(0, f"schema version {SCHEMA_VERSION} is current; nothing to do\n", "")
 
 
 async def test_check_changes_nothing(client, upgrade) -> None:
-    await at_level(client, 1, w1=1)
+    await at_level(client, OLD, w1=OLD)
     ran = await upgrade("--check")
     assert ran.code == 0
-    assert ran.out.startswith(f"schema version would be raised from 1 to {SCHEMA_VERSION}")
-    assert "worker w1 supports schema version 1" in ran.err
-    assert await config.read_schema_version(client, "conferral") == 1
+    assert ran.out.startswith(f"schema version would be raised from {OLD} to {SCHEMA_VERSION}")
+    assert f"worker w1 supports schema version {OLD}" in ran.err
+    assert await config.read_schema_version(client, "conferral") == OLD
 
 
 async def test_process_that_does_not_know_it_is_named(client, upgrade) -> None:
-    await at_level(client, 1, w1=SCHEMA_VERSION, w2=1)
+    await at_level(client, OLD, w1=SCHEMA_VERSION, w2=OLD)
     ran = await upgrade()
     assert ran.code == 1
-    assert "worker w2 supports schema version 1" in ran.err
+    assert f"worker w2 supports schema version {OLD}" in ran.err
     assert "w1" not in ran.err
-    assert await config.read_schema_version(client, "conferral") == 1
+    assert await config.read_schema_version(client, "conferral") == OLD
     assert (await upgrade("--force")).code == 0
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
 
 
 async def test_program_reads_it_as_json(client, upgrade) -> None:
-    await at_level(client, 1, w1=1)
+    await at_level(client, OLD, w1=OLD)
     ran = await upgrade("--check", "--json")
-    assert (ran.code, ran.json) == (0, {"before": 1, "after": SCHEMA_VERSION, "behind": ["w1"]})
+    assert (ran.code, ran.json) == (0, {"before": OLD, "after": SCHEMA_VERSION, "behind": ["w1"]})
 
 
 async def test_newer_level_is_left_to_newer_versions(client, upgrade) -> None:

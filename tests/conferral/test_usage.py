@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from conferral.main import app
 from conferral.statemachine.ids import ID_RULE, NO_PHONE_NUMBER_RULE
+from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import CALL
 
 COMMANDS = (
@@ -180,6 +181,6 @@ def test_a_login_that_redis_refuses_is_named_without_the_password(run, redis, re
 
 @pytest.mark.redis
 def test_operators_need_no_settings_of_twilio(run, redis):
-    redis.hset("mine:config", mapping={"partitions": 4, "schema": 1})
+    redis.hset("mine:config", mapping={"partitions": 4, "schema": SCHEMA_VERSION})
 
     assert run("sessions", CONFERRAL_PREFIX="mine").code == 0

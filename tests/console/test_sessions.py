@@ -9,6 +9,7 @@ from conferral.console.messages import row
 from conferral.operations.attention import attention_of
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.keys import Keys
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, ended, make_session, put
 from tests.console.console_helpers import Page, commit, console_over
@@ -145,7 +146,7 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
                 server.start()
             with server.client() as redis:
                 other = Keys("conferral", 2)
-                redis.hset(other.config, mapping={"partitions": 2, "schema": 1})
+                redis.hset(other.config, mapping={"partitions": 2, "schema": SCHEMA_VERSION})
                 redis.hset(other.session(name(1)), mapping={"id": name(1), "state": "bridged", "version": "1"})
                 redis.sadd(other.live(other.partition_of(name(1))), name(1))
             await page.until(lambda page: page.rows.keys() == {name(1)})

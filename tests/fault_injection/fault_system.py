@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.primary import Primary
 from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
@@ -101,7 +102,7 @@ class FaultSystem(LocalSystem):
 def elsewhere(real_url: str) -> Any:
     """Makes clients that connect to another address than the configured one."""
 
-    def make(_url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+    def make(_url: str, _primary: Primary, *, blocking: bool = False, max_connections: int = 64) -> Client:
         return make_client(real_url, blocking=blocking, max_connections=max_connections)
 
     return make

@@ -64,7 +64,7 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("CONFERRAL_PUBLIC_URL", "https://x.example/?a=1"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example:https"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example:65536/base"),
-    ("CONFERRAL_PREFIX", "a{b}"),
+    ("CONFERRAL_PREFIX", "a{b"),
     ("CONFERRAL_PARTITIONS", "0"),
     ("CONFERRAL_RING_TIMEOUT", "1"),
     ("CONFERRAL_CONVERT_TIMEOUT", "0"),

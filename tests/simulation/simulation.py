@@ -172,7 +172,9 @@ class Simulation:
             name=lambda: name,
             clock=VirtualClock(self.loop, chance, self._wrong.workers_s),
             rng=chance,
-            redis=lambda _url, *, blocking=False, max_connections=64: self.network.client(process, blocking=blocking),
+            redis=lambda _url, _primary, *, blocking=False, max_connections=64: self.network.client(
+                process, blocking=blocking
+            ),
             http=lambda settings, *, clock, metrics: ExchangeHttp(
                 self.twilio.rest, settings, clock, metrics, change=self._odd.change, now_s=lambda: self.twilio.now_s
             ),

@@ -1,6 +1,5 @@
 """A seed repeats exactly: every callback of the loop, in two processes whose hashes differ."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -8,9 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-
-from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Generations
-from tests.simulation.virtual_loop import in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
@@ -39,13 +35,3 @@ def test_a_seed_repeats_to_the_last_callback(tmp_path: Path) -> None:
         number, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
         raise AssertionError(f"callback {number} is {one.decode()} in one run and {other.decode()} in the other")
     assert sha256(first).digest() == sha256(second).digest()
-
-
-@in_virtual_time
-async def test_demoted_server_is_resolved_again_after_simulated_time() -> None:
-    generations, seen = Generations(), []
-    for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
-        await asyncio.sleep(pause_s)
-        generations.report_read_only(generations.last)
-        seen.append(generations.last)
-    assert seen == [1, 1, 2]

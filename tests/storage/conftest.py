@@ -1,11 +1,9 @@
 """Every test of this folder runs on the bundled Redis 6.2, on the one on PATH, and on those that the setting names.
 
-They run on the Redis in memory of the simulations too, which that alone holds to what real ones do, and in `make soak`
-on a Redis Cluster of three primaries and three replicas.
+They run on the Redis in memory of the simulations too, which that alone holds to what real ones do.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
-from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer, found_programs
 
 PROGRAMS = found_programs()
@@ -36,8 +33,6 @@ SERVERS = [
     *(pytest.param(name) for name in PROGRAMS if name not in ("bundled", "on-path")),
     pytest.param("memory"),
 ]
-#: On a cluster as well; each needs half a second more than on one server, so only in the long run.
-CLUSTERS = [pytest.param(f"cluster of {name}", marks=[pytest.mark.soak, pytest.mark.timeout(120)]) for name in PROGRAMS]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,21 +52,20 @@ def _fixtures_of(item: pytest.Item) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, RedisServer | ClusterServers]]:
-    running: dict[str, RedisServer | ClusterServers] = {}
+def servers() -> Iterator[dict[str, RedisServer]]:
+    running: dict[str, RedisServer] = {}
     yield running
     for server in running.values():
         server.__exit__()
 
 
-@pytest.fixture(params=[*SERVERS, *CLUSTERS])
+@pytest.fixture(params=SERVERS)
 def server(request, servers, clock) -> AnyServer:
     name = request.param
     if name == "memory":
         return MemoryServer(clock.wall_ms)
     if name not in servers:
-        program = PROGRAMS[name.removeprefix("cluster of ")]
-        servers[name] = ClusterServers(program) if name.startswith("cluster") else RedisServer(program)
+        servers[name] = RedisServer(PROGRAMS[name])
         servers[name].start()
     servers[name].reset()
     return servers[name]
@@ -80,8 +74,6 @@ def server(request, servers, clock) -> AnyServer:
 @pytest.fixture
 def single(server) -> RedisServer:
     """The same where a test is about one server: its socket, its process, its settings."""
-    if isinstance(server, ClusterServers):
-        pytest.skip("about one server, not about a cluster")
     return server
 
 
@@ -98,8 +90,6 @@ def clock() -> SystemClock:
 @pytest.fixture
 async def client(server) -> AsyncIterator[Any]:
     client = client_of(server)
-    if isinstance(server, ClusterServers):  # of which one node is set by itself, else
-        client.config_set = partial(client.config_set, target_nodes=client.ALL_NODES)
     yield client
     await client.aclose()
 

@@ -7,7 +7,6 @@ import pytest
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.scripts import finish_effect
 from tests.support.redis_clients import client_of
-from tests.support.redis_cluster import ClusterServers
 
 pytestmark = pytest.mark.redis
 
@@ -52,8 +51,6 @@ async def test_read_after_an_entry_returns_only_later_ones(client, reads) -> Non
 
 async def test_every_reader_of_a_stream_is_woken_however_its_entry_comes(client, server, blocking) -> None:
     """Also of the Redis in memory, where workers would else hear of each event two seconds late."""
-    if isinstance(server, ClusterServers):
-        pytest.skip("these keys lie on several nodes")
     other = client_of(server, blocking=True)
 
     async def by_pipeline() -> None:

@@ -127,20 +127,6 @@ async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatc
 
 
 @story
-async def test_silent_node_of_a_cluster_holds_up_no_others(redis, monkeypatch) -> None:
-    """An operation has its own pipeline."""
-    monkeypatch.setattr(command_queue, "is_cluster", lambda _client: True)
-    redis.queue = redis.make()
-    redis.takes_s = 60.0
-    silent = [redis.start() for _ in range(20)]
-    await asyncio.sleep(0)
-    redis.takes_s = 0.0
-    assert await redis.start("other") == ["other"]
-    assert now_s() == 0.0
-    await asyncio.wait(silent)
-
-
-@story
 async def test_pipelines_that_failed_unexpectedly_hold_up_no_others(redis) -> None:
     def fail(_commands: list[Any], _number: int) -> Answers:
         raise ValueError

@@ -9,10 +9,11 @@ import pytest
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.config import SCHEMA_VERSION, SchemaVersion, read_warnings
-from conferral.storage.connection.client import as_store_errors, make_client, server_identity, server_time_ms
+from conferral.storage.config import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, SchemaVersion, read_warnings
+from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.server import server_identity, server_time_ms
 
 pytestmark = pytest.mark.redis
 
@@ -37,10 +38,10 @@ async def test_account_is_fixed_at_first_use(client):
 
 
 async def test_schema_version_of_the_first_process_persists(client):
-    older = SCHEMA_VERSION - 1
-    assert await config.ensure(client, "test", 8, schema_version=older, account_sid=ACCOUNT_SID) == older
-    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == older
-    assert await config.read_schema_version(client, "test") == older
+    other = SCHEMA_VERSION + 1
+    assert await config.ensure(client, "test", 8, schema_version=other, account_sid=ACCOUNT_SID) == other
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == other
+    assert await config.read_schema_version(client, "test") == other
     assert await config.ensure(client, "fresh", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
 
 
@@ -49,6 +50,15 @@ async def test_half_of_the_configuration_is_completed(client, left):
     await client.hset("test:config", left, 8)
     assert await config.ensure(client, "test", 8, schema_version=8, account_sid=ACCOUNT_SID) == 8
     assert (await config.load(client, "test")).partitions == 8
+
+
+async def test_keys_of_an_older_release_are_refused(client):
+    await client.hset("test:config", mapping={"partitions": 8, "schema": OLDEST_SCHEMA_VERSION - 1})
+    with pytest.raises(SettingsError) as refused:
+        await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
+    assert refused.value.problems[0].startswith("CONFERRAL_PREFIX: test:config in Redis is from an older release")
+    with pytest.raises(StoreError, match=r"^test:config in Redis is from an older release"):
+        await config.load(client, "test")
 
 
 async def test_newer_schema_version_is_returned(client):
@@ -61,7 +71,7 @@ async def test_foreign_configuration_is_refused(client):
     with pytest.raises(SettingsError, match="does another program use this prefix"):
         await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
     for partitions in ("many", "", "-1", "0"):
-        await client.hset("test:config", "partitions", partitions)
+        await client.hset("test:config", mapping={"partitions": partitions, "schema": SCHEMA_VERSION})
         with pytest.raises(StoreError, match="does another program use this prefix"):
             await config.load(client, "test")
 
@@ -101,6 +111,8 @@ async def test_policy_set_at_run_time_and_streams_that_refuse_are_warned_of(clie
 @pytest.mark.parametrize("gone", [[None, None], [b"8", None]])
 async def test_configuration_that_vanishes_while_it_is_read_is_no_setting_error(gone):
     class Vanishing:
+        async def exists(self, *_keys): ...
+
         async def hmget(self, *_arguments):
             return [gone[0], None, gone[1]]
 
@@ -111,10 +123,10 @@ async def test_configuration_that_vanishes_while_it_is_read_is_no_setting_error(
 
 
 async def test_level_never_goes_back(client):
-    await config.ensure(client, "test", 8, schema_version=1, account_sid=ACCOUNT_SID)
-    assert await config.raise_schema_version(client, "test", 2) == 2
-    assert await config.raise_schema_version(client, "test", 1) == 2
-    assert await config.read_schema_version(client, "test") == 2
+    await config.ensure(client, "test", 8, schema_version=3, account_sid=ACCOUNT_SID)
+    assert await config.raise_schema_version(client, "test", 4) == 4
+    assert await config.raise_schema_version(client, "test", 3) == 4
+    assert await config.read_schema_version(client, "test") == 4
 
 
 async def running(client):
@@ -168,7 +180,7 @@ async def test_unused_prefix_is_reported_as_not_initialized(client, read):
 
 async def test_server_is_known_by_its_run_and_how_long_that_lasts(single, client):
     found = await client.info("server")
-    assert await server_identity(client) == (found["run_id"], pytest.approx(found["uptime_in_seconds"], abs=2))
+    assert await server_identity(client, "key") == (found["run_id"], pytest.approx(found["uptime_in_seconds"], abs=2))
 
 
 async def test_write_that_times_out_is_not_repeated(single, client):

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection import redis_classes
 from conferral.storage.connection.client import Client, as_store_errors, make_client
-from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Generations
+from conferral.storage.connection.primary import ASK_EVERY_S, primary_of
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import SESSION, event_in, ringing
@@ -66,10 +65,9 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
 
 @pytest.fixture
 async def after_failover(
-    single: RedisServer, monkeypatch: pytest.MonkeyPatch
+    single: RedisServer,
 ) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
     """An address that leads to another server by now, and connections of before that stay open to the first."""
-    monkeypatch.setattr(redis_classes, "generations", Generations())  # as of a process of its own
     with RedisServer(single.program) as other:
         async with Relay(single.socket) as relay:
             yield relay, single, other
@@ -85,7 +83,8 @@ def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
 
 async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(after_failover):
     relay, old, new = after_failover
-    client, blocking = make_client(relay.url), make_client(relay.url, blocking=True)
+    primary = primary_of(relay.url, "")
+    client, blocking = make_client(relay.url, primary), make_client(relay.url, primary, blocking=True)
     for each in (client, blocking):
         await each.get("a")
     fail_over(relay, old, new)
@@ -114,7 +113,7 @@ async def test_address_still_leading_to_demoted_server_is_resolved_again_at_inte
                 await client.set("a", "b")
         assert redis.info("stats")["total_connections_received"] - before <= 2
     relay.lead_to(new.socket)
-    async with asyncio.timeout(10 * REFRESH_EVERY_S):
+    async with asyncio.timeout(10 * ASK_EVERY_S):
         while True:
             try:
                 with as_store_errors():

@@ -141,7 +141,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The server's identity, and for how many seconds it has run."""
     found: list[Any] = ["one", 90]
 
-    async def identify(_client: object) -> tuple[str, int]:
+    async def identify(_client: object, _key: str) -> tuple[str, int]:
         if not found:
             raise StoreUnreachableError("away")
         return found[0], found[1]
@@ -153,7 +153,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize(("up_s", "left_s"), [(90, 0), (60, 0), (59, 1), (0, 60)])
 async def test_server_met_first_counts_as_new_by_its_own_uptime(identity: list[Any], up_s: int, left_s: int) -> None:
     clock = Hands(500.0)
-    watch = ServerWatch(None, clock)
+    watch = ServerWatch(None, "key", clock)
     assert watch.has_changed_recently(), "nothing is known of it"
     identity[1] = up_s
     await watch.check()
@@ -165,7 +165,7 @@ async def test_server_met_first_counts_as_new_by_its_own_uptime(identity: list[A
 
 
 async def test_server_that_answers_no_check_may_be_another_one(identity: list[Any]) -> None:
-    watch, stop = ServerWatch(None, Hands(500.0)), asyncio.Event()
+    watch, stop = ServerWatch(None, "key", Hands(500.0)), asyncio.Event()
     await watch.check()
     assert not watch.has_changed_recently()
     identity.clear()
@@ -178,7 +178,7 @@ async def test_server_that_answers_no_check_may_be_another_one(identity: list[An
 
 async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_it_answers(identity: list[Any]) -> None:
     clock = Hands(500.0)
-    watch = ServerWatch(None, clock)
+    watch = ServerWatch(None, "key", clock)
     await watch.check()
     identity[0] = "two"
     clock.now_s += 1
@@ -197,7 +197,7 @@ async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_
 
 @in_virtual_time
 async def test_server_is_asked_every_second(loop, identity) -> None:
-    stop, watch, asked = asyncio.Event(), ServerWatch(None, Hands(500.0)), []
+    stop, watch, asked = asyncio.Event(), ServerWatch(None, "key", Hands(500.0)), []
 
     await watch.check()
 

@@ -204,8 +204,8 @@ async def run(client: Any, case: Case) -> str:
     return _TIME.sub("TIME", repr(answer))
 
 
-def test_there_is_a_case_of_every_script() -> None:
-    assert {case.script for case in CASES} == SCRIPTS.keys()
+def test_there_is_a_case_of_every_script_that_writes() -> None:
+    assert {case.script for case in CASES} == SCRIPTS.keys() - {"identify_server"}
 
 
 def parts_of(keys: Sequence[str]) -> set[tuple[str, ...]]:

@@ -5,14 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio.cluster import PipelineCommand
 from redis.asyncio.connection import DefaultParser, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, as_store_errors, make_client, run_all, run_or_raise
-from tests.storage.test_cluster_client import Node, cluster_of
+from conferral.storage.connection.client import Client, as_store_errors, make_client
 from tests.support.redis_server import RedisServer
 from tests.support.strange_errors import ANY_ERRORS
 
@@ -106,28 +103,3 @@ async def test_mistake_in_what_is_sent_is_no_outage() -> None:
     with pytest.raises(DataError), as_store_errors():
         raise DataError
     await client.aclose()
-
-
-class BreakingNode(Node):
-    """Its connection breaks on the way there, also for a pipeline."""
-
-    async def execute_pipeline(self, commands: list[PipelineCommand]) -> None:
-        for command in commands:
-            command.result = await self.execute_command(*command.args)
-
-
-@pytest.mark.parametrize("name", ODD)
-async def test_any_error_of_a_node_is_an_outage_of_that_node(name) -> None:
-    make, is_known = ODD[name], name in ("RedisError", "OSError", "SSLError", "TimeoutError")
-    a, b = BreakingNode("a:1", make(), "of a", make(), make()), BreakingNode("b:1", "of b")
-    async with cluster_of(a=a, b=b) as cluster:
-        with pytest.raises((RedisConnectionError, OSError, type(make())) if is_known else RedisConnectionError):
-            await cluster.execute_command("GET", "a")
-        assert await cluster.execute_command("GET", "a") == "of a"
-        if name == "RedisError":
-            return
-        failed, answer = await run_all(cluster, [("GET", "a"), ("GET", "b")])
-        assert isinstance(failed, RedisConnectionError | OSError)
-        assert answer == "of b"
-        with pytest.raises(StoreUnreachableError):
-            await run_or_raise(cluster, ("GET", "a"))

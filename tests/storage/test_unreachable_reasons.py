@@ -18,7 +18,8 @@ from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import as_store_errors, make_client
-from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, set_redis_node, to_store_error
+from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, to_store_error
+from conferral.storage.connection.primary import primary_of
 from tests.support.each import each
 
 
@@ -47,14 +48,6 @@ def test_timeout_is_called_one(error) -> None:
     assert str(to_store_error(error)) == "Redis did not answer in time"
 
 
-def test_node_of_a_cluster_is_named() -> None:
-    error = RedisTimeoutError("secret text")
-    set_redis_node(error, "10.0.0.2:6379")
-    ours = to_store_error(error)
-    assert str(ours) == "Redis node 10.0.0.2:6379 did not answer in time"
-    assert ours.node == "10.0.0.2:6379"
-
-
 @pytest.mark.parametrize("options", ["", "?db=1"])
 async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(connection_client, "COMMAND_TIMEOUT_S", 0.01)
@@ -76,13 +69,13 @@ async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypat
         (lambda folder: f"unix://{folder}/none.sock", "no such socket", "no such socket"),
         (
             lambda _folder: "redis://127.0.0.1:1/0?cluster=true",
-            "no node of the cluster returned the slot map",
+            "no node of the cluster answers",
             "no answer",
         ),
     ],
 )
 async def test_server_that_is_not_there_is_described(url, reason, state, tmp_path) -> None:
-    client = make_client(url(tmp_path))
+    client = make_client(url(tmp_path), primary_of(url(tmp_path), "{c}"))
     try:
         with pytest.raises(StoreUnreachableError) as raised, as_store_errors():
             await client.get("key")
@@ -144,12 +137,13 @@ async def server_that_answers(answer: bytes) -> AsyncIterator[str]:
             b"-ERR This instance has cluster support disabled\r\n",
             r"remove \?cluster=true from REDIS_URL",
         ),
+        ("", b"-CROSSSLOT Keys in request don't hash to the same slot\r\n", "put CONFERRAL_PREFIX in braces"),
         ("", b"-ERR DB index is out of range\r\n", "database (with the )?number in REDIS_URL"),
     ],
 )
 async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(options, answer, correction) -> None:
     async with server_that_answers(answer) as url:
-        client = make_client(f"{url}{options}")
+        client = make_client(f"{url}{options}", primary_of(f"{url}{options}", "{c}"))
         for start in (
             config.check_eviction_policy(client),
             config.ensure(client, "conferral", 64, account_sid=ACCOUNT_SID),
@@ -179,7 +173,7 @@ def chain_of(error: BaseException | None) -> Iterator[str]:
 )
 async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
     async with server_that_answers(answer) as url:
-        client = make_client(f"{url}?cluster=true")
+        client = make_client(f"{url}?cluster=true", primary_of(f"{url}?cluster=true", "{c}"))
         with pytest.raises(StoreUnreachableError) as raised, as_store_errors():
             await client.get("key")
         assert raised.value.state == state, [*chain_of(raised.value)]

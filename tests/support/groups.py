@@ -17,7 +17,6 @@ GROUPS = {
     "tests/docs/test_distribution.py": "distribution",  # built once
     "tests/docs/test_generated.py": "generated",  # each page is made once
     "tests/soak": "endurance",  # each of these runs needs the machine for itself
-    "tests/storage/test_cluster.py": "cluster",  # one cluster is started
     "tests/test_tidy.py": "tidy",  # each file is parsed once
     "tests/test_vocabulary.py": "tidy",
 }

@@ -22,6 +22,7 @@ from conferral.storage import command_stream
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
+from conferral.storage.connection.primary import primary_of
 from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -144,9 +145,9 @@ class LocalSystem:
         self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
-        self.client = make_client(self.redis_url)
+        self.client = make_client(self.redis_url, primary_of(self.redis_url, self.settings.prefix))
         self.metrics = Metrics()
-        self._webhooks_client = make_client(self._webhooks_url)
+        self._webhooks_client = make_client(self._webhooks_url, primary_of(self._webhooks_url, self.settings.prefix))
         self.publisher = BatchingIngest(self._webhooks_client, self.keys, self.clock, metrics=self.metrics)
         self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)

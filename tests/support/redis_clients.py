@@ -1,14 +1,13 @@
-"""A client of any Redis that tests run on: a process, a cluster, or one in memory."""
+"""A client of any Redis that tests run on: a process, or one in memory."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from conferral.storage.connection.client import Client, make_client
 from tests.support.memory_redis import MemoryServer
-from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer
 
-AnyServer = RedisServer | ClusterServers | MemoryServer
+AnyServer = RedisServer | MemoryServer
 
 
 def client_of(server: AnyServer, *, blocking: bool = False) -> Client:

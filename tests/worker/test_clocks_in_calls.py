@@ -43,7 +43,9 @@ class SetRedis:
                 await asyncio.sleep(0.005)
         self.server.fault = None
 
-    def client(self, _url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+    def client(
+        self, _url: str, _primary: object = None, *, blocking: bool = False, max_connections: int = 64
+    ) -> Client:
         return self.server.client(blocking=blocking)
 
 

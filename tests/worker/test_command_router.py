@@ -15,9 +15,10 @@ from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
 from conferral.storage import command_stream, config
-from conferral.storage.connection.client import BlockingReads, Client, server_time_ms
+from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
+from conferral.storage.server import server_time_ms
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules

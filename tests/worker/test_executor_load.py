@@ -229,7 +229,7 @@ async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: 
 async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     is_expired: bool, sent_until_ms: int | None
 ) -> None:
-    """On a cluster one node may be away, and the calls of the others go on. The lease may be about to expire."""
+    """A partition may be handed over. The lease may be about to expire."""
     is_back = asyncio.Event()
 
     async def wait_to_send(partition: int) -> bool:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from conferral.operations.dead_letters import DeadLetters
 from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
-from conferral.storage.connection.client import server_time_ms
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
+from conferral.storage.server import server_time_ms
 from conferral.worker import process
 from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem

@@ -141,7 +141,7 @@ def test_worker_takes_over_a_step_of_redis_s_clock_only_while_nothing_is_timed(
 async def test_worker_has_connections_for_every_partition_that_it_may_hold(loop: VirtualLoop) -> None:
     made: list[dict[str, Any]] = []
 
-    def redis(_url: str, **options: Any) -> Any:
+    def redis(_url: str, _primary: object, **options: Any) -> Any:
         made.append(options)
         return MemoryServer(lambda: 0).client()
 

@@ -29,7 +29,7 @@ async def test_worker_that_stops_waits_for_its_requests_and_for_no_silent_redis(
     server, stop = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event()
     environment = Environment(
         clock=ClusterClock(loop, 0.0),
-        redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
+        redis=lambda _url, _primary, *, blocking=False, max_connections: server.client(blocking=blocking),
     )
     worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
     # Twilio answers none.
@@ -47,7 +47,7 @@ async def test_worker_that_stops_waits_for_its_requests_and_for_no_silent_redis(
 async def test_worker_that_stops_before_it_has_reached_redis_has_not_failed(loop: VirtualLoop) -> None:
     server, stop = MemoryServer(lambda: EPOCH_MS), asyncio.Event()
     server.stop()
-    environment = Environment(clock=ClusterClock(loop, 0.0), redis=lambda _url, **_options: server.client())
+    environment = Environment(clock=ClusterClock(loop, 0.0), redis=lambda _url, _primary, **_options: server.client())
     worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
     with capture_logs() as lines:
         running = asyncio.create_task(worker.run(stop))

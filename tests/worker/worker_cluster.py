@@ -20,7 +20,7 @@ from conferral.worker.core import no_checkpoint
 from conferral.worker.ownership import Ownership
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
-from tests.support.split_redis import SplitClient
+from tests.support.memory_redis.client import MemoryClient
 from tests.worker.cores import core_of
 
 #: The world's Unix time at its beginning, milliseconds.
@@ -78,7 +78,7 @@ class ClusterMember:
     name: str
     process: Process
     #: Its line to Redis, whose `latency` and `fault` may differ from others'.
-    line: SplitClient
+    line: MemoryClient
     ownership: Ownership
     work: Work
     context: WorkerContext
@@ -100,17 +100,12 @@ class ClusterMember:
 class WorkerCluster:
     """All workers and their Redis."""
 
-    def __init__(
-        self, loop: VirtualLoop, partitions: int = 16, node_of: Callable[[str], str] = lambda _key: ""
-    ) -> None:
+    def __init__(self, loop: VirtualLoop, partitions: int = 16) -> None:
         self.loop = loop
         self.server_set_ms = 0
         self.server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000) + self.server_set_ms)
         self.keys = Keys("test", partitions)
-        self._node_of = node_of
-        #: The Redis nodes that do not answer.
-        self.silent: set[str] = set()
-        self.client = self._connect()
+        self.client = self.server.client()
         self.alive: dict[str, ClusterMember] = {}
         self.joined: list[ClusterMember] = []
         self._joined = 0
@@ -125,7 +120,7 @@ class WorkerCluster:
         self._joined += 1
         name = f"worker-{(self._joined * 7919) % 1000:03}"
         process = Process(self.loop, name)
-        client, blocking = self._connect(), self._connect(blocking=True)
+        client, blocking = self.server.client(), self.server.client(blocking=True)
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         process.when_dead(client.kill)
@@ -145,11 +140,6 @@ class WorkerCluster:
         self.alive[name] = member
         self.joined.append(member)
         return member
-
-    def _connect(self, *, blocking: bool = False) -> SplitClient:
-        client = SplitClient(self.server, self._node_of, blocking=blocking)
-        client.silent = self.silent
-        return client
 
     def kill(self, member: ClusterMember) -> None:
         member.kill()
@@ -212,11 +202,9 @@ class WorkerCluster:
 
 
 @asynccontextmanager
-async def running_cluster(
-    loop: VirtualLoop, partitions: int = 16, node_of: Callable[[str], str] = lambda _key: ""
-) -> AsyncIterator[WorkerCluster]:
+async def running_cluster(loop: VirtualLoop, partitions: int = 16) -> AsyncIterator[WorkerCluster]:
     """A cluster in which nothing fails unnoticed; workers are killed at the end."""
-    team = WorkerCluster(loop, partitions, node_of)
+    team = WorkerCluster(loop, partitions)
     try:
         yield team
         assert loop.faults == []

@@ -38,7 +38,7 @@ _EXPECTED_ERRORS = (RequestError, BadCursorError, StoreError, ConnectionError, w
 _WITHOUT_TOKEN = frozenset({ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY})
 #: How long an API request waits for Redis (seconds).
 REDIS_DEADLINE_S = 2.0
-#: Concurrent requests to a Redis node (count), over connections of the API's own: no caller waits behind a long list.
+#: Concurrent requests to Redis (count), over connections of the API's own: no caller waits behind a long list.
 CONCURRENT_MAX = 8
 
 

@@ -23,7 +23,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
-from conferral.storage.connection.client import ask, is_cluster, run_or_raise
+from conferral.storage.connection.client import ask, run_or_raise
 from conferral.storage.partition.partition_store import append_events, parse_entry_id
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
@@ -229,10 +229,8 @@ class Sweeper:
             try:
                 with self._contained():
                     is_compared = await self._compare_partition(number, sweep.diff)
-            except StoreUnreachableError as error:
-                if not is_cluster(self._client):
-                    raise
-                log_unreachable(error, task="sweep")  # other nodes' sessions are compared
+            except StoreUnreachableError:
+                raise
             except StoreError as error:  # another program's key, such as a string instead of the set
                 self._log_abandoned(error, partition=number)
             if not is_compared:

@@ -4,9 +4,12 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal
 
 from redis import exceptions as redis_errors
 
+from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import StoreError, StoreForbiddenError, StoreUnreachableError
 
 #: Redis's error codes for operators; docs/operating.md says what to do. Source: Redis docs and shared error replies.
@@ -21,6 +24,7 @@ STATES = {
     "MASTERDOWN": "primary down (MASTERDOWN)",
     "TRYAGAIN": "slots are being moved (TRYAGAIN)",
     "MOVED": "a cluster, but REDIS_URL lacks ?cluster=true (MOVED)",
+    "CROSSSLOT": "a cluster, but CONFERRAL_PREFIX lacks braces (CROSSSLOT)",
     "ASK": "slots are being moved (ASK)",
     "NOPERM": "not permitted (NOPERM)",
     "NOAUTH": "password refused",
@@ -40,13 +44,18 @@ _FORBIDDEN_IN_SCRIPT = "The user executing the script can't"
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
-#: No wait helps, and each names the correction.
-CLUSTER_SETTING_ERRORS = frozenset({CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG})
+BRACES_MISSING = "Redis is a cluster: put CONFERRAL_PREFIX in braces, such as {conferral}"
+SENTINEL_SETTING_WRONG = "REDIS_URL names no Sentinel: use redis://, or the port of the Sentinels, usually 26379"
+SENTINEL_LOGIN_REFUSED = "a Sentinel refused the login in REDIS_URL (sentinel_username, sentinel_password)"
 #: Said of a key whose content Conferral did not write.
 FOREIGN = "belongs to another program"
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
-#: What is wrong with `REDIS_URL`, as Redis's answers show: a process stops.
-URL_ERRORS = CLUSTER_SETTING_ERRORS | {NO_SUCH_DATABASE}
+#: What is wrong with the settings, as Redis's answers show: no wait helps, and a process stops.
+URL_ERRORS = frozenset(
+    {CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG, BRACES_MISSING, SENTINEL_SETTING_WRONG, NO_SUCH_DATABASE}
+)
+#: The server refused the command because it is not, or is no longer, the primary.
+NOT_PRIMARY_WORDS = frozenset({"MOVED", "READONLY", "CLUSTERDOWN", "MASTERDOWN"})
 
 #: Temporary refusals: the command was not executed, and may be retried later.
 TRANSIENT_WORDS = frozenset(
@@ -57,22 +66,47 @@ TRANSIENT_WORDS = frozenset(
 )  # fmt: skip
 
 
-class NoNodeError(redis_errors.ConnectionError):
-    """No node of the cluster could be asked; the message is ours."""
+class NoPrimaryError(redis_errors.ConnectionError):
+    """The primary was not found; the message is ours."""
 
 
-class NoClusterError(NoNodeError):
-    """The server is not part of a cluster."""
+class NoSentinelError(NoPrimaryError):
+    """No Sentinel named the primary."""
 
 
-def set_redis_node(error: Exception, node: str) -> None:
-    """Store in an error which node of a cluster it comes from."""
-    error.redis_node = node  # type: ignore[attr-defined]
+class WrongTopologyError(NoPrimaryError):
+    """The servers are not what `REDIS_URL` says; the message is a URL error."""
+
+
+class MovedAwayError(redis_errors.TryAgainError):
+    """The node no longer has the slot; it did not execute the command."""
+
+
+class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` statement, like contextlib.suppress
+    """Raise any unexpected error as redis-py's own `ConnectionError`.
+
+    While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
+    'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
+    """
+
+    def __init__(self, connection: Any = None) -> None:
+        super().__init__(redis_errors.RedisError, OSError)
+        self._connection = connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        super().__exit__(kind, error, traceback)
+        if self.unexpected is not None:
+            if self._connection is not None:  # reconnects before its next use
+                self._connection.mark_for_reconnect()
+            raise redis_errors.ConnectionError(f"{type(error).__name__} inside the Redis client") from error
+        return False
 
 
 def unreachable_reason(error: Exception) -> str:
     """Return why Redis can't be reached, without the error's text or class."""
-    if isinstance(error, NoNodeError):
+    if isinstance(error, NoPrimaryError):
         return str(error)
     if isinstance(error, redis_errors.MaxConnectionsError):
         return "all connections of this process are in use"
@@ -115,10 +149,8 @@ def error_word(error: object) -> str:
 
 def redis_state(error: Exception) -> str:
     """Return the state of Redis that an error shows, as in `STATES`."""
-    if isinstance(error, NoClusterError):
-        return "not a cluster, but REDIS_URL has ?cluster=true"
     word = error_word(error)
-    if not word:
+    if not word or (isinstance(error, NoPrimaryError) and word not in STATES):
         reason = unreachable_reason(error)
         return reason if reason in _NOT_CONNECTED else NO_ANSWER
     return STATES.get(word, f"refuses ({word})")
@@ -150,17 +182,19 @@ def as_store_errors(key: str = "") -> Iterator[None]:
 
 def to_store_error(error: Exception, key: str = "") -> StoreError:
     """Convert an error: StoreUnreachableError only if a retry may help."""
-    word, node = error_word(error), str(getattr(error, "redis_node", ""))
-    redis = f"Redis node {node}" if node else "Redis"
+    word = error_word(error)
     ours: StoreError
-    if word in TRANSIENT_WORDS:
-        ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
+    if isinstance(error, WrongTopologyError):
+        ours = StoreUnreachableError(str(error))
+    elif word in TRANSIENT_WORDS:
+        ours = StoreUnreachableError(f"Redis can't take it now ({word})")
     elif word in FORBIDDEN_WORDS:
-        ours = StoreForbiddenError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
+        refused_login = SENTINEL_LOGIN_REFUSED if isinstance(error, NoSentinelError) else LOGIN_REFUSED
+        ours = StoreForbiddenError(refused_login if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word == "MOVED":
         ours = StoreError(CLUSTER_SETTING_MISSING)
-    elif isinstance(error, NoClusterError):
-        ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
+    elif word == "CROSSSLOT":
+        ours = StoreError(BRACES_MISSING)
     elif word == "DB":  # "DB index is out of range"
         ours = StoreError(NO_SUCH_DATABASE)
     elif word == "WRONGTYPE" and key:
@@ -170,6 +204,6 @@ def to_store_error(error: Exception, key: str = "") -> StoreError:
     else:
         reason = unreachable_reason(error)
         problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
-        ours = StoreUnreachableError(f"{redis} {problem}")
-    ours.state, ours.node = redis_state(error), node
+        ours = StoreUnreachableError(f"Redis {problem}")
+    ours.state = redis_state(error)
     return ours

@@ -1,80 +1,67 @@
-"""Subclasses of redis-py's: they map errors, and leave a demoted server.
+"""Subclasses of redis-py's: they map errors, and stay with the primary.
 
-An unexpected error becomes a connection error. While a connection breaks, redis-py may raise, for instance,
-`AttributeError: 'NoneType' object has no attribute 'writelines'`. The command's outcome is then unknown, and the
-connection unusable. `DataError` blames the arguments.
+An unexpected error becomes a connection error, see `as_connection_error`.
 
-After a failover, the address resolves to another server, but open connections still lead to the old one. It serves
-stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections reconnect at
-their next use, including those of blocking reads, so the address is resolved again.
+Open connections may still lead to a former primary after a failover. It serves stale reads, and refuses writes. The
+first refusal makes all of the process's connections connect again before their next use, including those of blocking
+reads. What a cluster's node refused with MOVED was not executed, so it is sent again, once; nothing else is.
 """
 
 import asyncio
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MovedError, ResponseError
 
-from conferral.runtime.error_boundary import catch_unexpected
-from conferral.storage.connection.errors import error_word
-
-#: Minimum interval between reconnects, seconds: the address may resolve to the old server for a while.
-REFRESH_EVERY_S = 0.5
-
-
-class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` statement, like contextlib.suppress
-    """Raise any unexpected error as redis-py's own `ConnectionError`."""
-
-    def __init__(self, connection: Any = None) -> None:
-        super().__init__(RedisError, OSError)
-        self._connection = connection
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> Literal[False]:
-        super().__exit__(kind, error, traceback)
-        if self.unexpected is not None:
-            if self._connection is not None:  # reconnects before its next use
-                self._connection.mark_for_reconnect()
-            raise RedisConnectionError(f"{type(error).__name__} inside the Redis client") from error
-        return False
-
-
-class Generations:
-    """Generations of the process's connections; only the last one is valid."""
-
-    def __init__(self) -> None:
-        self.last = 0
-        self._started_at_s = float("-inf")
-
-    def report_read_only(self, generation: int) -> None:
-        """Make this generation's connections reconnect, if not done just now."""
-        # The loop's clock, like all other waits here, so that simulated time works.
-        now_s = asyncio.get_running_loop().time()
-        if generation == self.last and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
-            self.last += 1
-            self._started_at_s = now_s
-
-
-generations = Generations()
+from conferral.storage.connection.errors import (
+    NOT_PRIMARY_WORDS,
+    MovedAwayError,
+    NoSentinelError,
+    as_connection_error,
+    error_word,
+)
+from conferral.storage.connection.primary import Primary
+from conferral.storage.connection.url import Topology
 
 
 class _ConnectionMixin:
-    """Maps errors that leave a connection half open; see the module."""
+    """Connects to the primary, leaves another server, and maps errors."""
 
-    _generation = 0
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        super().__init__(**options)
+        self._primary, self._generation = primary, -1
 
     async def connect(self) -> None:
-        """Reconnect if outdated; the pool calls this before each use."""
+        """Connect, again if outdated; the pool calls this before each use."""
         redis_py: Any = super()
         with as_connection_error(self):
-            if redis_py.is_connected and self._generation != generations.last:
+            self._primary.refresh()
+            if redis_py.is_connected and self._generation != self._primary.generation:
                 await redis_py.disconnect(nowait=True)
-            self._generation = generations.last
+            if redis_py.is_connected:
+                return
+            await self._primary.find()
+            self._generation = self._primary.generation
+            if self._primary.address is not None:
+                self.host, self.port = self._primary.address
             await redis_py.connect()
+            if self._primary.topology is Topology.SENTINEL:
+                await self._check_role()
+
+    async def _check_role(self) -> None:
+        """Leave a server that Sentinels name, but that is not a primary.
+
+        Source: Redis docs, "Guidelines for Redis clients with support for Redis Sentinel".
+        """
+        redis_py: Any = super()
+        await redis_py.send_command("ROLE")
+        role = await redis_py.read_response()
+        if role[0] != b"master":
+            await redis_py.disconnect(nowait=True)
+            error = NoSentinelError("the server that Sentinels name is not a primary")
+            self._primary.leave(self._generation, error)
+            raise error
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         redis_py: Any = super()
@@ -92,8 +79,10 @@ class _ConnectionMixin:
             with as_connection_error(self):
                 return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
-            if error_word(error) == "READONLY":
-                generations.report_read_only(self._generation)
+            if error_word(error) in NOT_PRIMARY_WORDS:
+                self._primary.leave(self._generation, error)
+            if isinstance(error, MovedError) and self._primary.topology is Topology.CLUSTER:
+                raise MovedAwayError("the slot has moved", status_code="TRYAGAIN") from error
             raise
 
 
@@ -104,20 +93,23 @@ def _cancellations() -> int:
 
 
 def connection_class(base: type[Any]) -> type[Any]:
-    """Return a redis-py connection class that maps errors and reconnects."""
+    """Return a redis-py connection class that stays with the primary."""
     return type(f"Own{base.__name__}", (_ConnectionMixin, base), {})
 
 
 class ErrorMappingRedis(redis_asyncio.Redis):
-    """Single-server client that also maps errors outside its connections."""
+    """Client that also maps errors outside its connections."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """See redis-py."""
+        """See redis-py; send again what a node refused with MOVED."""
         with as_connection_error():
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            try:
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            except MovedAwayError:
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
-        """See redis-py; a transaction only if asked for, as on a cluster."""
+        """See redis-py; a transaction only if asked for."""
         return ErrorMappingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 

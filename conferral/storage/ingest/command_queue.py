@@ -12,16 +12,14 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import Client, Command, as_store_errors, is_cluster, run_all
+from conferral.storage.connection.client import Client, Command, as_store_errors, run_all
 from conferral.storage.connection.errors import is_transient
 
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.
 RETRY_AFTER_S = 0.05
-#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers. On a cluster, each
-#: caller has its own pipeline: one that waits for a silent node delays no other.
+#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers.
 PIPELINE_MAX, PIPELINES_MAX = 500, 2
-CLUSTER_PIPELINE_MAX, CLUSTER_PIPELINES_MAX = 1, 64
 #: Callers without an answer, count; more are refused. The commands of each have 10 KiB at most, usually 1 KiB.
 CALLERS_MAX = 1_000
 
@@ -33,8 +31,6 @@ class CommandQueue:
         self._client = client
         self._deadline_s = deadline_s
         self._on_unreachable = on_unreachable
-        self._pipeline_max = CLUSTER_PIPELINE_MAX if is_cluster(client) else PIPELINE_MAX
-        self._pipelines_max = CLUSTER_PIPELINES_MAX if is_cluster(client) else PIPELINES_MAX
         self._waiting: deque[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._callers = 0
@@ -77,7 +73,7 @@ class CommandQueue:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((commands, done))
-        if len(self._senders) < self._pipelines_max:
+        if len(self._senders) < PIPELINES_MAX:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
         # A timer of the future: a timeout of the task costs more than the command.
@@ -96,7 +92,7 @@ class CommandQueue:
         """Send what waits, until nothing does."""
         try:
             while self._waiting:
-                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._pipeline_max))]
+                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), PIPELINE_MAX))]
                 # Those whose callers still wait.
                 await self._send_batch([(commands, done) for commands, done in some if not done.done()])
         finally:

@@ -27,17 +27,18 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.config import read_warnings
-from conferral.storage.connection.client import Client, Command, ask, server_identity
+from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
+from conferral.storage.server import server_identity
 
 log = structlog.get_logger()
 
 #: How long Redis's data may be stale after a restart or failover, seconds.
 RECENT_RESTART_S = 60.0
 SERVER_CHECK_EVERY_S = 1.0
-#: Connections to each server, count: for pipelines, of which a cluster has more, `ServerWatch`, and one health check.
+#: Connections to Redis, count: for pipelines, `ServerWatch`, the configuration, and health checks.
 CONNECTIONS_MAX = 16
 #: Of `CONFERRAL_DIALS_PER_IDENTITY`, milliseconds.
 IDENTITY_WINDOW_MS = 60_000
@@ -53,8 +54,9 @@ LOG_EVERY_S = 10.0
 class ServerWatch:
     """Watches the identity of the server that a client talks to."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, key: str, clock: Clock) -> None:
         self._client = client
+        self._key = key
         self._clock = clock
         self._run_id = ""
         self._changed_at_s: float | None = None
@@ -81,14 +83,16 @@ class ServerWatch:
 
     async def check(self) -> None:
         """Compare the run id; the first time, judge by a short uptime."""
-        run_id, up_s = await server_identity(self._client)
+        run_id, up_s = await server_identity(self._client, self._key)
         now_s = self._clock.monotonic_s()
+        self._is_unknown = not run_id
+        if not run_id:
+            return
         if self._run_id and run_id != self._run_id:
             self._changed_at_s = now_s
         elif not self._run_id and up_s < RECENT_RESTART_S:
             self._changed_at_s = now_s - up_s
         self._run_id = run_id
-        self._is_unknown = False
 
 
 class GateClaim(Enum):
@@ -139,7 +143,7 @@ class BatchingIngest:
         self._call_index = call_index or CallIndex(keys)
         self._metrics = metrics or Metrics()
         self._log_limit = LogRateLimit(clock.monotonic_s)
-        self.server = ServerWatch(client, clock)
+        self.server = ServerWatch(client, keys.config, clock)
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:

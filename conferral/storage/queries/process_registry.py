@@ -12,9 +12,10 @@ from prometheus_client import Counter, Histogram
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
-from conferral.storage.connection.client import Client, Command, ask, run_or_raise, server_time_ms
+from conferral.storage.connection.client import Client, Command, ask, run_or_raise
 from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS
 from conferral.storage.keys import Keys
+from conferral.storage.server import server_time_ms
 
 #: Pause between two registrations of a webhooks process, seconds; a worker's is shorter.
 REGISTER_EVERY_S = 2.0

@@ -19,9 +19,10 @@ from conferral.storage.codecs.session_codec import (
     stored_session,
 )
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.server import server_time_ms
 
 LIMIT_MAX = 500
 #: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
@@ -151,9 +152,9 @@ class SessionReader:
         answers = await run_each(self.client, [("HMGET", key, "holder", "commit") for key in leases])
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
-    async def now_ms(self, session_id: str = "") -> int:
-        """Return the time of a session's node, or of any, Unix milliseconds."""
-        return await server_time_ms(self.client, self.keys.session(session_id))
+    async def now_ms(self) -> int:
+        """Return Redis's time, Unix milliseconds."""
+        return await server_time_ms(self.client, self.keys.config)
 
     async def live_versions(self) -> dict[str, str]:
         """Return the versions of all live sessions, by id."""

@@ -47,6 +47,11 @@ def size(db: Keyspace, argv: list[bytes]) -> Reply:
     return 0 if found is None else len(found.scores)
 
 
+@command("ZCOUNT")
+def size_within(db: Keyspace, argv: list[bytes]) -> Reply:
+    return len(_within(db.sorted_set(argv[1]), _bound(argv[2]), _bound(argv[3])))
+
+
 @command("ZSCORE")
 def score(db: Keyspace, argv: list[bytes]) -> Reply:
     found = db.sorted_set(argv[1])
@@ -87,11 +92,6 @@ def _by_score(db: Keyspace, argv: list[bytes], least: bytes, most: bytes, *, new
     if newest_first:
         pairs.reverse()
     return _formatted(pairs[offset : None if limit < 0 else offset + limit], with_scores=b"WITHSCORES" in options)
-
-
-@command("ZCOUNT")
-def count_by_score(db: Keyspace, argv: list[bytes]) -> Reply:
-    return len(_within(db.sorted_set(argv[1]), _bound(argv[2]), _bound(argv[3])))
 
 
 @command("ZREMRANGEBYSCORE", writes=True)

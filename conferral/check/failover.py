@@ -1,0 +1,98 @@
+"""Checks of what a failover needs: replicas, Sentinels, cluster."""
+
+from typing import Any
+
+from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.runtime.errors import StoreError
+from conferral.storage.connection.client import Client, as_store_errors
+from conferral.storage.connection.primary import Sentinels
+from conferral.storage.connection.url import RedisUrl, Topology
+
+#: How much longer than `min-replicas-max-lag` Sentinels must wait, seconds. A primary that is cut off refuses writes up
+#: to 2 s later, since it checks once a second; its worker then stops within 1.8 s, when its lease ends. Another worker
+#: begins no earlier than a second before Sentinels have waited.
+AFTER_LAG_S = 3
+MIN_REPLICAS, MAX_LAG = "min-replicas-to-write", "min-replicas-max-lag"
+_COVERAGE = "cluster-require-full-coverage"
+_SET_BOTH = f"CONFIG SET {MIN_REPLICAS} 1 and {MAX_LAG} 2, on all servers, also in redis.conf"
+
+
+async def read_settings(client: Client, *names: str) -> dict[str, str]:
+    """Return the server's settings, without those that can't be read."""
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            with as_store_errors():
+                found |= await client.config_get(name)
+        except StoreError:
+            continue  # hosted Redis often forbids CONFIG
+    return {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in found.items()}
+
+
+async def check_failover(client: Client, url: str, info: dict[str, Any]) -> list[CheckResult]:
+    """Check what a failover needs, as far as it can be read."""
+    if info.get("role") == "slave":
+        return [fail("replicas", "REDIS_URL leads to a replica, which takes no writes", "use the primary's address")]
+    parsed, replicas = RedisUrl.parse(url), int(info.get("connected_slaves", 0))
+    settings = await read_settings(client, MIN_REPLICAS, MAX_LAG, _COVERAGE)
+    if parsed.topology is Topology.CLUSTER:
+        # A primary that is cut off refuses writes by itself.
+        return [_check_count(replicas) if not replicas else ok("replicas", str(replicas)), _check_coverage(settings)]
+    if parsed.topology is Topology.SENTINEL:
+        lag = settings.get(MAX_LAG, "")
+        return [check_replicas(replicas, settings, may_fail_over=True), await _check_sentinels(parsed, lag)]
+    return [check_replicas(replicas, settings, may_fail_over=False)]
+
+
+def _check_count(replicas: int) -> CheckResult:
+    fix = "add a replica: without one, all calls stop when the primary fails"
+    return warn("replicas", f"the primary has {replicas or 'none'}", fix)
+
+
+def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bool) -> CheckResult:
+    """Check that a primary that is cut off from its replicas refuses writes."""
+    if not replicas and not may_fail_over:
+        return ok("replicas", "none")
+    least, lag = settings.get(MIN_REPLICAS, ""), settings.get(MAX_LAG, "")
+    if not least:
+        return ok("replicas", f"{replicas}; {MIN_REPLICAS} can't be read here")
+    if "0" in (least, lag):
+        name = MIN_REPLICAS if least == "0" else MAX_LAG
+        found = f"{replicas}, but {name} is 0: while two primaries take writes, a command may be dialed twice"
+        return fail("replicas", found, _SET_BOTH)
+    if not replicas:
+        return _check_count(replicas)
+    found = f"{replicas}, {MIN_REPLICAS} {least}, {MAX_LAG} {lag}"
+    if replicas <= int(least):
+        return warn("replicas", f"{found}: if one fails, Redis takes no writes", "add another replica")
+    return ok("replicas", found)
+
+
+async def _check_sentinels(url: RedisUrl, lag: str) -> CheckResult:
+    """Check that Sentinels wait until the former primary refuses writes."""
+    name = "down-after-milliseconds"
+    try:
+        with as_store_errors():
+            found = await Sentinels(url).ask("SENTINEL MASTER", url.name)
+    except StoreError:
+        return ok("Sentinels", f"{name} can't be read here")
+    down_after_ms = int(found[name])
+    if not lag.isdigit():
+        return ok("Sentinels", f"{name} {down_after_ms}")
+    least_ms = 1000 * (int(lag) + AFTER_LAG_S)
+    if down_after_ms < least_ms:
+        return fail(
+            "Sentinels",
+            f"{name} {down_after_ms} is less than {MAX_LAG} and {AFTER_LAG_S} s: two workers may act at once",
+            f"SENTINEL SET {url.name} {name} {least_ms}, on all Sentinels",
+        )
+    return ok("Sentinels", f"{name} {down_after_ms}")
+
+
+def _check_coverage(settings: dict[str, str]) -> CheckResult:
+    if _COVERAGE not in settings:
+        return ok("coverage", f"{_COVERAGE} can't be read here")
+    if settings[_COVERAGE] == "yes":
+        found = f"{_COVERAGE} yes: while any primary of the cluster is down, all calls stop"
+        return warn("coverage", found, f"CONFIG SET {_COVERAGE} no, on all nodes")
+    return ok("coverage", f"{_COVERAGE} no")

@@ -1,0 +1,123 @@
+"""What the check says about a failover, and about commands that a managed Redis may lack."""
+
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from redis.exceptions import NoPermissionError, ResponseError
+
+from conferral.check import failover
+from conferral.check.failover import check_failover, check_replicas
+from conferral.check.redis_server import check_commands
+from conferral.storage.connection.errors import NoSentinelError
+from conferral.storage.keys import Keys
+from tests.support.each import each
+
+SENTINEL, CLUSTER = "redis+sentinel://h1,h2/main/0", "redis://h1/?cluster=true"
+
+
+def settings(least: str = "1", lag: str = "2") -> dict[str, str]:
+    return {"min-replicas-to-write": least, "min-replicas-max-lag": lag}
+
+
+@each("replicas, given, may_fail_over, status, words", [
+    (0, settings("0"), False, "ok", "none"),
+    (0, settings("0"), True, "fail", "min-replicas-to-write is 0"),
+    (0, settings(), True, "warn", "the primary has none"),
+    (1, settings("0"), False, "fail", "min-replicas-to-write is 0"),
+    (2, settings(lag="0"), True, "fail", "min-replicas-max-lag is 0"),
+    (1, settings(), True, "warn", "if one fails, Redis takes no writes"),
+    (2, settings(), True, "ok", "2, min-replicas-to-write 1, min-replicas-max-lag 2"),
+    (2, {}, True, "ok", "can't be read"),
+])  # fmt: skip
+def test_primary_that_is_cut_off_must_refuse_writes(replicas, given, may_fail_over, status, words):
+    line = check_replicas(replicas, given, may_fail_over=may_fail_over)
+    assert (line.status, words in line.found) == (status, True), line
+    assert bool(line.fix) is (status != "ok")
+
+
+def server_with(**given: Any) -> Any:
+    """Has settings; the others can't be read."""
+
+    async def config_get(name: str) -> dict[str, Any]:
+        key = name.replace("-", "_")
+        if key not in given:
+            raise NoPermissionError("this user has no permissions", status_code="NOPERM")
+        return {name: given[key]}
+
+    return SimpleNamespace(config_get=config_get)
+
+
+@pytest.mark.parametrize(
+    "lag, down_after_ms, status",
+    [("2", 5_000, "ok"), ("2", 4_999, "fail"), ("10", 5_000, "fail"), ("10", 13_000, "ok"), ("2", None, "ok")],
+)
+async def test_sentinels_must_wait_until_the_former_primary_refuses(monkeypatch, lag, down_after_ms, status):
+    asked = AsyncMock(return_value={"down-after-milliseconds": down_after_ms})
+    if down_after_ms is None:
+        asked.side_effect = NoSentinelError("no Sentinel answers")
+    monkeypatch.setattr(failover.Sentinels, "ask", asked)
+    client = server_with(min_replicas_to_write="1", min_replicas_max_lag=lag)
+
+    replicas, sentinels = await check_failover(client, SENTINEL, {"connected_slaves": 2})
+
+    assert (replicas.status, sentinels.status) == ("ok", status)
+    asked.assert_awaited_once_with("SENTINEL MASTER", "main")
+    if status == "fail":
+        assert f"down-after-milliseconds {1000 * (int(lag) + 3)}" in sentinels.fix
+
+
+@pytest.mark.parametrize(
+    "given, replicas, statuses",
+    [
+        ({"cluster_require_full_coverage": "no"}, 1, ["ok", "ok"]),
+        ({"cluster_require_full_coverage": "yes"}, 1, ["ok", "warn"]),
+        ({}, 0, ["warn", "ok"]),
+    ],
+)
+async def test_cluster_needs_a_replica_and_no_full_coverage(given, replicas, statuses):
+    lines = await check_failover(server_with(**given), CLUSTER, {"connected_slaves": replicas})
+    assert [line.status for line in lines] == statuses
+
+
+async def test_replica_is_not_taken_for_the_primary():
+    (line,) = await check_failover(server_with(), "redis://h1/0", {"role": "slave"})
+    assert (line.status, line.fix) == ("fail", "use the primary's address")
+
+
+class Managed:
+    """A Redis behind an address that may lead to several servers, and that may refuse commands."""
+
+    def __init__(self, *run_ids: bytes, refuses: str = "", error: Exception | None = None) -> None:
+        self._run_ids, self._refuses, self._error = list(run_ids), refuses, error
+
+    async def execute_command(self, name: str, *_arguments: Any) -> Any:
+        if name == self._refuses and self._error is not None:
+            raise self._error
+        if name == "EVALSHA":
+            self._run_ids.append(self._run_ids.pop(0))
+            return [self._run_ids[0], b"100", b"0"]
+        return None
+
+
+NO_PERMISSION = NoPermissionError("this user has no permissions", status_code="NOPERM")
+
+
+@pytest.mark.parametrize(
+    "client, status, fix",
+    [
+        (Managed(b"a"), "ok", ""),
+        (Managed(b"a", b"b"), "fail", "use an address that leads to the primary only"),
+        (Managed(b"a", refuses="EVALSHA", error=NO_PERMISSION), "fail", "allow EVALSHA with a key for this user"),
+        (Managed(b"a", refuses="XREAD", error=NO_PERMISSION), "fail", "allow a blocking XREAD for this user"),
+        (
+            Managed(b"a", refuses="EXISTS", error=ResponseError("CROSSSLOT Keys in request don't hash")),
+            "fail",
+            "put CONFERRAL_PREFIX in braces, such as {conferral}",
+        ),
+    ],
+)
+async def test_what_a_managed_redis_lacks_is_reported(client, status, fix):
+    line = await check_commands(client, Keys("c", 4))
+    assert (line.status, line.fix) == (status, fix)
