@@ -11,7 +11,9 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony.http_client import RequestResult, has_succeeded, label_requests, send
+from conferral.telephony.http_client import RequestResult, has_succeeded
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import send
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 from conferral.worker.ownership import Ownership

@@ -46,7 +46,7 @@ from conferral.telephony.addresses import Address, AddressError, AddressKind, Al
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.telephony.http_client import label_requests
+from conferral.telephony.request_context import label_requests
 from conferral.worker.core import WorkerCore, dead_letter, report_refused_dials
 
 log = structlog.get_logger()

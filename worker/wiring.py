@@ -33,10 +33,11 @@ from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.telephony.http_client import PooledHttpClient, http_client, rest_client
+from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
+from conferral.telephony.twilio_requests import rest_client
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.late_outcomes import WAIT_MAX_S

@@ -38,8 +38,10 @@ from conferral.telephony.callback_urls import (
 from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.directory import load_directory
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import PooledHttpClient, ignore_not_found, label_requests, rest_client
+from conferral.telephony.http_client import PooledHttpClient
 from conferral.telephony.own_numbers import OwnNumbers, read_account_numbers
+from conferral.telephony.request_context import ignore_not_found, label_requests
+from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 URL_DEADLINE_S = 5.0

@@ -17,7 +17,9 @@ from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import callback_urls
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
+from conferral.telephony.http_client import PooledHttpClient
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.status_callbacks import STATUS_PATH
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH

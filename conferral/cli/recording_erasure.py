@@ -9,8 +9,9 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
-from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.http_client import http_client
 from conferral.telephony.recordings import delete_recordings, find_recordings
+from conferral.telephony.twilio_requests import rest_client
 
 log = structlog.get_logger()
 

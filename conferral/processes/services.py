@@ -22,9 +22,10 @@ from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.http_client import http_client
 from conferral.telephony.token_file import TokenFile
 from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve

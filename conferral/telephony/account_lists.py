@@ -24,8 +24,9 @@ from conferral.telephony.addresses import number_or_address, own_number_in, with
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import if_found, label_requests, read_with_retry, send, text_of
+from conferral.telephony.request_context import label_requests
 from conferral.telephony.twilio_queries import CALLS_READ_MAX, participants_in
+from conferral.telephony.twilio_requests import if_found, read_with_retry, send, text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000

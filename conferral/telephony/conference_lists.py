@@ -15,7 +15,8 @@ from twilio.base import values
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
-from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, text_of
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, text_of
 
 #: In an `init` conference, a party waits. Source: Twilio docs, Conference resource.
 NOT_STARTED, STARTED, COMPLETED = "init", "in-progress", "completed"

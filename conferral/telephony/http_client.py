@@ -1,4 +1,4 @@
-"""HTTP client for Twilio's REST API, and requests through twilio-python.
+"""HTTP client for Twilio's REST API, under twilio-python.
 
 One pooled session, with timeouts, replaces the library's client, which has no timeout and may retry a POST. Only the
 worker's executor decides on retries.
@@ -7,18 +7,15 @@ worker's executor decides on retries.
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
-from twilio.rest import Client
 from yarl import URL
 
 from conferral.runtime import tracing
@@ -27,9 +24,16 @@ from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, Pro
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
 from conferral.telephony import errors
+from conferral.telephony.request_context import (
+    SendCancelledError,
+    check_send_allowed,
+    is_expected,
+    is_observed,
+    is_send_allowed,
+    request_label,
+)
 
 log = structlog.get_logger()
-_T = TypeVar("_T")
 
 #: A TLS connection takes tenths of a second; after three seconds, a new attempt is more likely to succeed.
 CONNECT_TIMEOUT_S = 3.0
@@ -49,41 +53,6 @@ _TWILIO_CODES = range(10_000, 100_000)
 _API_HOST = "api.twilio.com"
 #: Other products that are asked, too. Behind another `TWILIO_API_URL`, all are at the same host.
 _HOSTS = frozenset({_API_HOST, "webhooks.twilio.com", "voice.twilio.com"})
-_label: ContextVar[str] = ContextVar("request_label", default="other")
-_send_allowed: ContextVar[Callable[[], bool]] = ContextVar("send_allowed", default=lambda: True)
-#: Codes not counted as failures, besides those for missing resources; None if all count.
-_expected_codes: ContextVar[frozenset[int] | None] = ContextVar("expected_codes", default=None)
-#: Whether observers see the answer.
-_is_observed: ContextVar[bool] = ContextVar("is_observed", default=True)
-
-
-@contextmanager
-def _set(variable: ContextVar[_T], value: _T) -> Iterator[None]:
-    before = variable.get()
-    variable.set(value)
-    try:
-        yield
-    finally:
-        # Not by a token: an abandoned request may be closed in another context.
-        variable.set(before)
-
-
-def send_guard(is_allowed: Callable[[], bool]) -> AbstractContextManager[None]:
-    """Send only while `is_allowed()`; else raise ProviderUnreachableError.
-
-    Connecting takes time, and the process may be paused meanwhile, so the permission to send (the lease) may be gone.
-    """
-    return _set(_send_allowed, is_allowed)
-
-
-class _SendCancelledError(ProviderUnreachableError):
-    """The request is no longer allowed; this says nothing about Twilio."""
-
-
-def check_send_allowed() -> None:
-    """Raise ProviderUnreachableError unless the request is still allowed."""
-    if not _send_allowed.get()():
-        raise _SendCancelledError
 
 
 class _GuardedRequest(aiohttp.ClientRequest):
@@ -100,33 +69,10 @@ class _GuardedRequest(aiohttp.ClientRequest):
         """
         try:
             check_send_allowed()
-        except _SendCancelledError as error:
+        except SendCancelledError as error:
             conn.protocol.set_exception(error)  # raised where the answer is awaited
             return
         await super().write_bytes(writer, conn, content_length)
-
-
-def label_requests(kind: str) -> AbstractContextManager[None]:
-    """Label the requests made inside, for metrics and the log."""
-    return _set(_label, kind)
-
-
-def request_label() -> str:
-    """Return the label of requests that begin now."""
-    return _label.get()
-
-
-def unobserved() -> AbstractContextManager[None]:
-    """Hide answers from observers: a key may lack only this permission."""
-    return _set(_is_observed, False)
-
-
-def ignore_not_found(*, also: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
-    """Don't count "not found" and codes in `also` as failures; raise them.
-
-    For a request that ends something, it is the desired state; for a read, the answer.
-    """
-    return _set(_expected_codes, also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +148,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 if not is_readable:
                     raise OutcomeUnknownError(http_status=status)
                 self._observe_twilio_time(answer)
-            except _SendCancelledError:
+            except SendCancelledError:
                 is_inconclusive = True
                 raise
             except asyncio.CancelledError:
                 # A timeout says something about Twilio; a lost lease does not.
-                is_inconclusive = not _send_allowed.get()()
+                is_inconclusive = not is_send_allowed()
                 raise
             finally:
                 if not is_inconclusive:
@@ -216,7 +162,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     tracing.annotate({"http.response.status_code": status, "twilio.error_code": code})
                     # HTML or cut JSON with 200 is no answer of Twilio's.
                     result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
-                    for observer in self._observers if _is_observed.get() else ():
+                    for observer in self._observers if is_observed() else ():
                         observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
@@ -282,12 +228,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         """Count and log a request; status 0 means no response."""
         kind = request_label()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
-        expected_codes = _expected_codes.get()
         is_gone = isinstance(errors.from_status(status, code), ProviderGoneError)
-        is_expected = expected_codes is not None and (code in expected_codes or is_gone)
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
-        elif not (has_succeeded(status) or is_expected):
+        elif not (has_succeeded(status) or is_expected(code, is_gone=is_gone)):
             failure = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "unknown"
             self._metrics.rest_failures.labels(failure).inc()
         log.debug(
@@ -342,68 +286,3 @@ def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) 
 def http_client(settings: TwilioSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
     """Return the HTTP client for `TWILIO_API_URL`. The caller closes it."""
     return PooledHttpClient(api_url=settings.api_url, clock=clock, metrics=metrics)
-
-
-def rest_client(settings: TwilioSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
-    """Return Twilio's client, with the API key if set, else the auth token.
-
-    With `by_token`, always use the auth token, for requests that API keys may not make.
-    """
-    if settings.api_key and settings.api_secret and not by_token:
-        username, password = settings.api_key, settings.api_secret.get_secret_value()
-    else:
-        username, password = settings.account_sid, settings.auth_token.get_secret_value()
-    return Client(
-        username=username,
-        password=password,
-        account_sid=settings.account_sid,
-        http_client=http,
-        # With an empty mapping, the library would read TWILIO_EDGE and TWILIO_REGION, which change the host.
-        environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
-    )
-
-
-async def send(request: Awaitable[_T]) -> _T:
-    """Await a request of the library, with its errors translated."""
-    with errors.translate_errors():
-        return await request
-
-
-async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
-    """Run a GET; retry once, immediately, if it fails.
-
-    Without that, all parts of a read would be repeated later, while a party may be waiting in silence.
-    """
-    try:
-        return await send(fetch())
-    except (OutcomeUnknownError, ProviderUnreachableError) as error:
-        if error.retry_after_s:
-            raise  # Twilio has said when to retry
-        return await send(fetch())
-
-
-async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
-    """Return one page's records; the library's lists follow links endlessly."""
-
-    async def records() -> list[Any]:
-        return list(await page())
-
-    return await read_with_retry(records)
-
-
-async def if_found(read: Awaitable[_T]) -> _T | None:
-    """Await a read; None if Twilio does not know the resource, or no longer."""
-    try:
-        with ignore_not_found():
-            return await read
-    except ProviderGoneError:
-        return None
-
-
-def text_of(value: object) -> str:
-    """Return a field's text, empty if absent; else raise OutcomeUnknownError."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise OutcomeUnknownError  # another body: an error's has a number as `status`
-    return value

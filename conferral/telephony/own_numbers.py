@@ -14,7 +14,8 @@ from twilio.rest import Client
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.http_client import label_requests, read_with_retry, text_of, unobserved
+from conferral.telephony.request_context import label_requests, unobserved
+from conferral.telephony.twilio_requests import read_with_retry, text_of
 
 log = structlog.get_logger()
 

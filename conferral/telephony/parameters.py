@@ -35,7 +35,7 @@ from conferral.telephony.callback_urls import (
     is_id,
     wait_audio_named,
 )
-from conferral.telephony.http_client import text_of
+from conferral.telephony.twilio_requests import text_of
 from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, conference_attributes
 
 log = structlog.get_logger()

@@ -10,7 +10,8 @@ from typing import Any
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
-from conferral.telephony.http_client import if_found, label_requests, read_with_retry, text_of
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import if_found, read_with_retry, text_of
 
 #: Records of one page. Source: Twilio docs, Recordings resource, `PageSize`.
 _PAGE_SIZE = 100

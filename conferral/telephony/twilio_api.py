@@ -31,10 +31,11 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.errors import NOT_IN_PROGRESS
-from conferral.telephony.http_client import ignore_not_found, label_requests, send
 from conferral.telephony.parameters import CallSetup, PlacedCall, RecordingFound
 from conferral.telephony.phrases import Phrase
+from conferral.telephony.request_context import ignore_not_found, label_requests
 from conferral.telephony.twilio_queries import TwilioQueries, participants_in
+from conferral.telephony.twilio_requests import send
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9

@@ -31,8 +31,9 @@ from conferral.telephony.conference_lists import (
     list_conferences,
     live_conferences,
 )
-from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, send, text_of
 from conferral.telephony.parameters import is_label, parse_participant
+from conferral.telephony.request_context import label_requests
+from conferral.telephony.twilio_requests import if_found, list_page, read_with_retry, send, text_of
 
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]

@@ -18,8 +18,8 @@ from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.twilio_requests import rest_client
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.simulation import random_people

@@ -19,7 +19,8 @@ from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import HttpResponse, PooledHttpClient, check_send_allowed
+from conferral.telephony.http_client import HttpResponse, PooledHttpClient
+from conferral.telephony.request_context import check_send_allowed
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.authentication import parse_form

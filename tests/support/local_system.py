@@ -27,9 +27,10 @@ from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.http_client import http_client
 from conferral.telephony.own_numbers import OwnNumbers
 from conferral.telephony.twilio_queries import TwilioQueries
+from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.app import make_app
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.wiring import Environment

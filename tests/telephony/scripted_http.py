@@ -12,7 +12,7 @@ from twilio.rest import Client
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import ReadCalls, RedirectCall
 from conferral.statemachine.events import CallsRead
-from conferral.telephony import http_client
+from conferral.telephony import request_context
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
@@ -49,7 +49,7 @@ class ScriptedHttp(AsyncHttpClient):
     ) -> Response:
         name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
         self.requests.append((name, params or data or {}))
-        self.labels.add(http_client.request_label())
+        self.labels.add(request_context.request_label())
         openapi_fields.check(name, data or {})
         answer = self.first_answers.pop(name, None) or self.answers[name]
         if isinstance(answer, ProviderError):

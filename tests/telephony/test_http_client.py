@@ -24,15 +24,10 @@ from conferral.runtime.log import KEYS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.telephony import http_client as client_module
-from conferral.telephony.http_client import (
-    PooledHttpClient,
-    RequestResult,
-    label_requests,
-    rest_client,
-    send_guard,
-    unobserved,
-)
+from conferral.telephony.http_client import PooledHttpClient, RequestResult
+from conferral.telephony.request_context import label_requests, send_guard, unobserved
 from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twilio_requests import rest_client
 from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
 from tests.support.people import CUSTOMER
 from tests.support.service_settings import ENVIRON, settings_with

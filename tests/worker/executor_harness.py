@@ -40,8 +40,8 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.keys import Keys
-from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, RecordingFound
+from conferral.telephony.request_context import check_send_allowed
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor

@@ -30,8 +30,8 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import DIAL_LIMIT, CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
-from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, RecordingFound
+from conferral.telephony.request_context import send_guard
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.core import WorkerCore, no_checkpoint, report_refused_dials
 from conferral.worker.executor import job

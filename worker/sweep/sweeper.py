@@ -28,7 +28,7 @@ from conferral.storage.partition.partition_store import append_events, parse_ent
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.http_client import label_requests
+from conferral.telephony.request_context import label_requests
 from conferral.worker.core import TICK_S, WorkerCore
 from conferral.worker.sweep.diff import (
     AccountDiff,

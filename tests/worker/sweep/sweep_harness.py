@@ -14,7 +14,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
 from conferral.storage.keys import Keys
-from conferral.telephony import http_client
+from conferral.telephony import request_context
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
@@ -47,7 +47,7 @@ class ScriptedAccount:
 
     async def read(self) -> AccountSnapshot:
         self.readings += 1
-        self.labels.add(http_client.request_label())
+        self.labels.add(request_context.request_label())
         if self.waits is not None:
             await self.waits.wait()
         if self.faults:
@@ -57,7 +57,7 @@ class ScriptedAccount:
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         self.asked.append(conference_sid)
-        self.labels.add(http_client.request_label())
+        self.labels.add(request_context.request_label())
         found = self.participants.get(conference_sid, [])
         if isinstance(found, ProviderError):
             raise found
