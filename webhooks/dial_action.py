@@ -1,13 +1,6 @@
-"""Dial action URL: TwiML for the party whose `<Dial>` has ended.
+"""Dial action URL: TwiML for the party whose `<Dial>` has ended."""
 
-A parent's DialCallStatus is `completed` both when the other side hung up and when it was moved into the conference. So
-the session's state decides; if that is unknown or may be stale, Twilio's status of the other side does. Without Redis,
-the party waits while the action is repeated; then the other side's state at Twilio decides. The next agent is dialed
-without Redis, too: the URL names the agent tried, and the directory the next one.
-"""
-
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -16,17 +9,8 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.guards.transfer import has_inbound_fallback
 from conferral.statemachine.parts import ConferenceAttributes
-from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from conferral.statemachine.states import (
-    ANSWERED_DIAL_STATUSES,
-    UNREACHED_DIAL_STATUSES,
-    CallStatus,
-    Opening,
-    Phase,
-    State,
-    WaitAudio,
-)
+from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import child_call_sid_of, customer_of, dial_ended, is_placed_by_rest
@@ -34,6 +18,16 @@ from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, Dial
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import NextAgent
+from conferral.webhooks.dial_action_decision import (
+    DialActionAnswer,
+    DialOutcome,
+    decide,
+    decide_by_child,
+    decide_by_conference,
+    decide_without_redis,
+    first_waiting_party,
+    party_of,
+)
 from conferral.webhooks.responses import (
     SHORT_STORE_DEADLINE_S,
     Dependencies,
@@ -44,235 +38,6 @@ from conferral.webhooks.responses import (
     twiml_response,
 )
 from conferral.webhooks.visits import Visits
-
-#: How often one dial action reads Redis before it asks Twilio.
-REDIS_READS_MAX = 3
-#: How often one dial action is requested while Twilio does not answer. The party hears silence, for some ten seconds.
-REPEATED_REQUESTS_MAX = 6
-
-
-class DialActionAnswer(StrEnum):
-    """What to answer."""
-
-    #: Join the session's conference, by its SID once known.
-    JOIN = "join"
-    #: Join again, by name: Twilio refused the SID or the label.
-    JOIN_BY_NAME = "join-by-name"
-    #: Join as a waiting party, and hear the party's audio until another one joins.
-    WAIT_IN_CONFERENCE = "wait-in-conference"
-    #: Wait again, by name: the conference is over.
-    WAIT_IN_NEW_CONFERENCE = "wait-in-new-conference"
-    #: Wait again, with Twilio's own music: ours could not be fetched.
-    WAIT_WITH_TWILIO_MUSIC = "wait-with-twilio-music"
-    HANG_UP = "hang-up"
-    #: Dial the same agent again, with our own number: the `<Dial>` failed with the caller's.
-    REDIAL_AGENT = "redial-agent"
-    DIAL_NEXT_AGENT = "dial-next-agent"
-    #: Continue with the TwiML that the directory names for a customer who was left alone.
-    CONTINUE = "continue"
-    SAY_BUSY = "say-busy"
-    SAY_NO_ANSWER = "say-no-answer"
-    SAY_UNREACHABLE = "say-unreachable"
-    #: Wait a second and ask again.
-    WAIT = "wait"
-    READ_CHILD_CALL = "read-child-call"
-    READ_CONFERENCE = "read-conference"
-
-
-@dataclass(frozen=True, slots=True)
-class DialOutcome:
-    """What the action's request says."""
-
-    event: DialEnded
-    #: The attempt of the `<Dial>`, from 1.
-    attempt: int
-    #: How often the action was requested, from 1.
-    request_number: int
-    #: Whether to redial the agent's phone with our own number.
-    may_redial: bool
-    #: Whether the caller goes on to the fallback of the call if no agent takes it.
-    falls_back: bool
-    only_agent: bool
-    #: The one to try, if this agent was not reached.
-    next_agent: NextAgent | None = None
-
-    @property
-    def was_answered(self) -> bool:
-        """Whether the other side may have answered, and may have been moved."""
-        return self.event.dial_call_status not in _UNANSWERED_ANSWERS
-
-
-_UNANSWERED_ANSWERS = {
-    CallStatus.BUSY.value: DialActionAnswer.SAY_BUSY,
-    CallStatus.NO_ANSWER.value: DialActionAnswer.SAY_NO_ANSWER,
-    CallStatus.FAILED.value: DialActionAnswer.SAY_UNREACHABLE,
-    CallStatus.CANCELED.value: DialActionAnswer.SAY_UNREACHABLE,
-}
-
-
-#: How a customer keeps waiting after dropping out of the conference, by attempt; Twilio does not say why. Usually the
-#: agent's leaving ended it, so the customer hears our audio in a new one. If our audio can't be fetched, that one ends,
-#: too, and the third plays Twilio's own music, which can't fail. A hold with our audio would not help: it does not work
-#: before a conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
-_WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
-#: End reasons of sessions whose customer was left alone, or left the conference without hanging up. If a late action
-#: gets an answer after `moved`, no one has moved the call: Twilio ignores the answer then.
-_LEFT_ALONE_REASONS = frozenset({
-    EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT, EndReason.MOVED,
-    EndReason.RETURNED,
-})  # fmt: skip
-
-
-def party_of(outcome: DialOutcome, view: Session | None) -> str:
-    """Return the call's party, by CallSid or the URL; empty for a stranger."""
-    named = outcome.event.party
-    if view is None:
-        return named
-    if found := view.find_party(call_sid=outcome.event.call_sid):
-        return found.name
-    party = view.parties.get(named)
-    if party is None:  # a recovered session may not know all of its parties yet
-        return named if named in (CUSTOMER, AGENT) else ""
-    # A transfer moves names to other calls: a name counts only while the session knows no other call of that party,
-    # and for a party dialed by REST, only before any transfer was possible.
-    if party.call_sid or (party.dial_id and view.state != State.BRIDGED):
-        return ""
-    return named
-
-
-def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> DialActionAnswer:
-    """Decide by the session in Redis; `view` is None if there is none."""
-    name = party_of(outcome, view)
-    if outcome.event.party_is_gone or not name:
-        return DialActionAnswer.HANG_UP
-    if view is None:
-        return _decide_for_unknown_session(outcome, name)
-    party = view.parties.get(name, Party("", ""))
-    if view.state == State.ENDED:
-        return decide_left_alone(outcome, view, view.attributes)  # final: no lost second can undo it
-    if party.is_leaving:
-        return DialActionAnswer.HANG_UP
-    if outcome.event.dial == DialKind.CONFERENCE:
-        return _decide_after_conference(outcome, view, name)
-    if is_waiting(view, name) and party.wait_audio:
-        return DialActionAnswer.WAIT_IN_CONFERENCE
-    if view.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not view.opening:
-        # The intent to move was committed; a second that Redis lost can't undo it.
-        return DialActionAnswer.JOIN
-    if not outcome.was_answered:
-        return _decide_unanswered(outcome)
-    # If `may_be_old`, Redis restarted recently and may have lost the last second.
-    return DialActionAnswer.READ_CHILD_CALL if may_be_old else decide_left_alone(outcome, view, view.attributes)
-
-
-def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
-    """Decide while Redis is unreachable."""
-    if outcome.event.party_is_gone:
-        return DialActionAnswer.HANG_UP
-    if outcome.event.dial == DialKind.BRIDGE and not outcome.was_answered:
-        answer = _decide_unanswered(outcome)
-        # Only the session has the hand-off's own fallback.
-        waits = outcome.only_agent and answer in _PHRASES and outcome.request_number < REDIS_READS_MAX
-        return DialActionAnswer.WAIT if waits else answer
-    if outcome.request_number < REDIS_READS_MAX:
-        return DialActionAnswer.WAIT
-    # A party that left the conference has no child call to read; without other evidence, the conference is over.
-    return DialActionAnswer.READ_CHILD_CALL if outcome.event.dial == DialKind.BRIDGE else DialActionAnswer.HANG_UP
-
-
-def decide_by_child(
-    child_status: str | None, outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes
-) -> DialActionAnswer:
-    """Decide by the other side's call; its status is None if unknown."""
-    if child_status is None and outcome.request_number < REPEATED_REQUESTS_MAX:
-        return DialActionAnswer.WAIT
-    if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
-        return DialActionAnswer.JOIN
-    return decide_left_alone(outcome, view, attributes)
-
-
-def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> DialActionAnswer:
-    """Decide by Twilio's lists; `has_started` is None if unknown."""
-    if has_started is None and outcome.request_number < REPEATED_REQUESTS_MAX:
-        return DialActionAnswer.WAIT
-    # In a conference that has started, the others have left. If one of that name is in progress, it may be another
-    # program's: no one joins strangers. Without an answer, the party would wait without end: no session knows the
-    # party, and no list need show a conference with one party.
-    return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if has_started is False else DialActionAnswer.HANG_UP
-
-
-def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes) -> DialActionAnswer:
-    """Decide for a party that has no one left to talk to."""
-    if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
-        return DialActionAnswer.HANG_UP
-    if view is not None and view.state == State.ENDED:
-        return DialActionAnswer.CONTINUE if view.end_reason in _LEFT_ALONE_REASONS else DialActionAnswer.HANG_UP
-    has_talked = outcome.event.dial == DialKind.CONFERENCE or outcome.event.dial_call_status in ANSWERED_DIAL_STATUSES
-    return DialActionAnswer.CONTINUE if has_talked else DialActionAnswer.HANG_UP
-
-
-def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
-    """Decide while Redis has no session: it may be new, or lost."""
-    if outcome.event.dial == DialKind.BRIDGE:
-        return _decide_for_unknown_bridge(outcome, name)
-    # A party that waits in a conference from the start may drop out before a worker has decided on its session.
-    if outcome.request_number < REDIS_READS_MAX:
-        return DialActionAnswer.WAIT
-    may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
-    return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
-
-
-def _decide_for_unknown_bridge(outcome: DialOutcome, name: str) -> DialActionAnswer:
-    if outcome.was_answered:
-        return DialActionAnswer.READ_CHILD_CALL
-    answer = _decide_unanswered(outcome)
-    # Only the session has the fallback of the call, and no worker may have opened it yet.
-    may_fall_back = (
-        name == CUSTOMER and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES and answer in _PHRASES
-    )
-    return DialActionAnswer.WAIT if may_fall_back and outcome.request_number < REPEATED_REQUESTS_MAX else answer
-
-
-def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:
-    """Decide for a leg that was in the conference, or was refused by it."""
-    # Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
-    # Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
-    if view.state == State.CONVERTING and outcome.attempt == 1:
-        return DialActionAnswer.JOIN_BY_NAME
-    if is_waiting(view, name):
-        # The agent left before Twilio knew not to end the conference, or the customer did not get in.
-        return _WAIT_FALLBACKS.get(outcome.attempt, DialActionAnswer.HANG_UP)
-    if name == first_waiting_party(view):
-        # No other party is in yet whose leaving could have ended the conference, so the audio could not be fetched.
-        return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if outcome.attempt == 1 else DialActionAnswer.HANG_UP
-    if view.state == State.CONFERENCED:
-        return decide_left_alone(outcome, view, view.attributes)
-    return DialActionAnswer.HANG_UP
-
-
-def is_waiting(view: Session, name: str) -> bool:
-    """Whether the party is a customer who waits for a target, or is parked."""
-    is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
-    return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
-
-
-def first_waiting_party(view: Session) -> str:
-    """Return who waits in a conference from the start; empty once both talk."""
-    if view.opening == Opening.OVER:
-        return ""
-    return CUSTOMER if view.customer_is_parent else AGENT
-
-
-def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
-    """Decide for a party whose `<Dial>` no one answered."""
-    if outcome.may_redial:
-        return DialActionAnswer.REDIAL_AGENT
-    if outcome.next_agent is not None and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
-        return DialActionAnswer.DIAL_NEXT_AGENT
-    if outcome.falls_back and outcome.event.dial_call_status in UNREACHED_DIAL_STATUSES:
-        return DialActionAnswer.WAIT_IN_CONFERENCE
-    return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
-
 
 log = structlog.get_logger()
 

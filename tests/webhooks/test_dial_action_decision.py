@@ -9,7 +9,7 @@ from conferral.statemachine.states import Phase, State, WaitAudio
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.call_routing import NextAgent
-from conferral.webhooks.dial_action import (
+from conferral.webhooks.dial_action_decision import (
     DialActionAnswer,
     DialOutcome,
     decide,
