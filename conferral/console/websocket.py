@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from conferral.console.access import SignIn
 from conferral.console.commands import CommandTracker
 from conferral.console.messages import encode_message
-from conferral.console.views import PageMessage, View, ViewFactory
+from conferral.console.page_view import PageMessage, View
+from conferral.console.views import ViewFactory
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.server import close_in_time

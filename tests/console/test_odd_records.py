@@ -10,8 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conferral.commands.forms import command_forms
-from conferral.console import messages
-from conferral.console import views as view
+from conferral.console import messages, session_view
 from conferral.console.messages import encode_message, redact_fields, to_json_value
 from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
@@ -97,11 +96,11 @@ def page_texts(fields, log):
         encode_message(
             "session",
             fields=redact_fields(fields, full=False),
-            parties=view.parties_of(session, full=False),
+            parties=session_view.parties_of(session, full=False),
             explained=explanation.explain(session, log, NOW_MS),
             then=explanation.explain(stored_session(then), log, NOW_MS),
             buttons=command_forms(session),
-            links=view.links_of(session),
+            links=session_view.links_of(session),
             trouble=trouble,
         ),
         *(orjson.dumps(to_json_value(moment)) for moment in moments),

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from conferral.commands.forms import command_forms
-from conferral.console import views as session_view
+from conferral.console import session_view
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode

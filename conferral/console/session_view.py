@@ -1,0 +1,186 @@
+"""One session, as a page displays it: parties, log, what it waits for, commands."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from conferral.commands.forms import CommandForm, command_forms
+from conferral.console.messages import attention_mark, encode_message, redact_fields
+from conferral.console.page_view import PageMessage, View
+from conferral.console.session_feed import SessionFeed
+from conferral.operations import descriptions, explanation, replay, session_summary
+from conferral.operations.attention import Attention, attention_of
+from conferral.operations.explanation import Explanation
+from conferral.operations.redis_access import RedisAccess
+from conferral.operations.session_queries import SessionQueries
+from conferral.operations.timeline import TimelineEntry, build_timeline
+from conferral.runtime.clock import Clock
+from conferral.runtime.web.tokens import Token
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
+from conferral.storage.codecs.text_codec import to_iso
+
+#: Read interval without commits in its partition: sentences with times grow stale.
+READ_EVERY_S = 2.0
+#: Parties between which the page draws who hears whom (count, as in parts/parties.js).
+DRAWN_MAX = 12
+#: These pages redirect to the account's own.
+_TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
+#: Suggestions that change nothing.
+_READING = frozenset({"check", "replay"})
+_SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
+
+
+class SessionDetailView(View):
+    """One session as sent to one page."""
+
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock, message: PageMessage, token: Token) -> None:
+        self._token = token
+        self._feed = feed
+        self._redis = redis
+        self._clock = clock
+        self._asked = message
+        self._full = message.full
+        self._id = ""
+        self._partition = 0
+        self._seen_mark = ""
+        self._next_read_s = 0.0
+        #: The log's entries as the page has them, by id; None before the first message.
+        self._sent_log: dict[str, TimelineEntry] | None = None
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the session if it has changed, and new log entries."""
+        now_s, mark = self._clock.monotonic_s(), self._feed.commit_mark(self._partition)
+        is_due = now_s >= self._next_read_s or (self._id and mark != self._seen_mark)
+        if not is_due:
+            return []
+        if not self._id:
+            self._id = await self._redis.run(self._find_session)
+        messages = await self._read_messages()
+        self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
+        return messages
+
+    async def _find_session(self, reader: SessionQueries) -> str:
+        """Return the named session's id, empty if unknown; keep its partition."""
+        found = await reader.find_exact(self._asked.id or "")
+        self._partition = reader.keys.partition_of(found)
+        return found
+
+    async def _read_messages(self) -> list[bytes]:
+        session, asked = UNKNOWN_SESSION, self._asked.id
+        if self._id:
+            session = await self._redis.run(lambda reader: reader.read_session(self._id))
+        if not session.is_known:
+            return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
+        log = await self._redis.run(lambda reader: reader.log(self._id))
+        moments = build_timeline(log, full=self._full)
+        return [*self._if_changed(self._session_message(session, log, moments)), *self._log_messages(log, moments)]
+
+    def _log_messages(self, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> list[bytes]:
+        """Return the message with new and updated entries, if there are any.
+
+        If the newest known entry is gone, Redis was rolled back or the session was erased: the page gets the whole log,
+        so that it doesn't show entries that no longer exist.
+        """
+        ids, sent = [entry.id for entry in log], self._sent_log
+        if sent is None:  # the page may have kept the log up to an entry that it names
+            kept = log[: ids.index(self._asked.after) + 1] if self._asked.after in ids else []
+            sent = {moment.entry_id: moment for moment in build_timeline(kept, full=self._full)}
+        is_reloaded = bool(sent) and next(reversed(sent)) not in ids
+        if is_reloaded:
+            sent = {}
+        self._sent_log = dict(zip(ids, moments, strict=True))
+        changed = [moment for moment in moments if sent.get(moment.entry_id) != moment]
+        if not changed and not is_reloaded:
+            return []
+        return [encode_message("log", id=self._id, whole=not sent, entries=changed)]
+
+    def _session_message(self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> bytes:
+        if self._asked.as_of is not None:
+            return self._past_message(session, log, moments, self._asked.as_of)
+        now_ms = self._feed.now_ms()
+        explained = explanation.explain_damage(session) or explanation.explain(
+            session,
+            log,
+            now_ms,
+            moments=moments,
+            full=self._full,
+            clock=to_iso,
+            has_worker=self._feed.has_worker,
+        )
+        buttons = [form for form in command_forms(session) if form.type in self._token.may]
+        return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms))
+
+    def _past_message(
+        self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry], version: int
+    ) -> bytes:
+        """Return the session as of a version, without commands."""
+        then = stored_session(replay.at_version(log, version, session.fields))
+        log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
+        at_ms = log[-1].at_ms if log else self._feed.now_ms()
+        explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
+        return self._encode(then, explained, buttons=(), attention=None)
+
+    def _encode(
+        self,
+        session: StoredSession,
+        explained: Explanation,
+        *,
+        buttons: Sequence[CommandForm],
+        attention: Attention | None,
+    ) -> bytes:
+        present = {party.address for party in session.present.values()}
+        return encode_message(
+            "session",
+            id=self._id,
+            asked=self._asked.id,
+            known=True,
+            as_of=self._asked.as_of,
+            fields=redact_fields(session.fields, full=self._full),
+            parties=parties_of(session, full=self._full),
+            people=session_summary.people_line(session, full=self._full),
+            summary=explained.summary,
+            waits=explained.waits,
+            first_failure=explained.first_failure,
+            suggestions=[one for one in explained.suggestions if one.command in self._token.may | _READING],
+            buttons=buttons,
+            links=links_of(session),
+            trouble=attention_mark(attention),
+            # The addresses of present parties aren't useful transfer targets.
+            destinations=[
+                one for one in self._feed.known_destinations(present, full=self._full) if self._token.may_name(one)
+            ],
+        )
+
+
+def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
+    """Return what a page shows of each party, with whom it hears."""
+    heard = {one.party: one for one in session_summary.audibility(session)}
+    is_drawn = len(heard) <= DRAWN_MAX
+    return [
+        {
+            "name": name,
+            "status": party.status,
+            "address": descriptions.display_address(party.address, full=full),
+            "call_sid": party.call_sid,
+            "label": party.label,
+            "held": party.held,
+            "muted": party.muted,
+            "words": heard[name].text
+            if name in heard
+            else ", ".join((party.status, *session_summary.party_notes(session, party))),
+            "hears": heard[name].hears if name in heard and is_drawn else (),
+        }
+        for name, party in session.parties.items()
+    ]
+
+
+def links_of(session: Session) -> dict[str, str]:
+    """Return the pages about real Twilio SIDs, by SID."""
+    named = [session.conference_sid, *(party.call_sid for party in session.parties.values())]
+    return {
+        sid: f"{_TWILIO_CONSOLE}/{'calls' if sid.startswith('CA') else 'conferences'}/logs/{sid}"
+        for sid in named
+        if _SID.fullmatch(sid)
+    }
