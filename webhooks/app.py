@@ -20,7 +20,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import monitoring_handlers
 from conferral.runtime.web.tokens import Tokens
 from conferral.storage.config import SchemaVersion
-from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
+from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
@@ -75,7 +75,7 @@ _EXPECTED_ERRORS = (
 
 def make_app(
     settings: ServiceSettings,
-    ingest: BatchingIngest,
+    store: WebhookStore,
     twilio: TwilioQueries,
     metrics: Metrics,
     clock: Clock,
@@ -89,15 +89,15 @@ def make_app(
     Load the directory once, unless the caller reloads a given one. Raise SettingsError if that or a setting is invalid.
     """
     app = web.Application()
-    dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
+    dependencies = Dependencies.of(settings, store, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = Health(ingest, schema or SchemaVersion(), draining)
+    health = Health(store, schema or SchemaVersion(), draining)
 
     async def warnings() -> list[str]:
         return [*([tokens.problem] if tokens and tokens.problem else []), *await health.warnings()]
 
     monitoring = monitoring_handlers(metrics, health.problems, warnings)
-    rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
+    rescue = Rescue(dependencies, signed_routes(replace(dependencies, store=NoRedisStore())))
     answers = _Answers(dependencies, rescue, clock)
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
@@ -143,8 +143,8 @@ def _end_of_call(documents: TwimlBuilder, path: str) -> web.Response:
     return twiml_response(documents.hang_up() if is_over else documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 
-class NoRedisIngest(BatchingIngest):
-    """An ingest that never contacts Redis."""
+class NoRedisStore(WebhookStore):
+    """A store that never contacts Redis."""
 
     def __init__(self) -> None:
         """Keep nothing: no other method of the base class is called."""

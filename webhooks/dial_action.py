@@ -70,7 +70,7 @@ class DialActionRoutes(Routes):
         event, child = dial_ended(form, action), child_call_sid_of(form, action)
         action = replace(action, child_call_sid=child)
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
-        may_be_old = self._ingest.restarted_recently()
+        may_be_old = self._store.restarted_recently()
         view: Session | None = None
         # Without a status, Twilio requested the fallback URL for the action of a live call's bridge.
         is_news = bool(event.dial_call_status) or (action.dial is DialKind.BRIDGE and not event.party_is_gone)
@@ -86,9 +86,9 @@ class DialActionRoutes(Routes):
                 if action.without_redis:
                     to_publish = False
                 elif is_news and not may_be_old:
-                    view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+                    view = await self._store.publish_and_read(event, call_sid=event.call_sid)
                 else:
-                    view = await self._ingest.read(action.session_id)
+                    view = await self._store.read(action.session_id)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             to_publish = False
@@ -141,14 +141,14 @@ class DialActionRoutes(Routes):
             return None
         try:
             async with store_timeout(SHORT_STORE_DEADLINE_S):
-                return await self._ingest.read(action.session_id)
+                return await self._store.read(action.session_id)
         except StoreError:
             return None
 
     async def _publish(self, event: DialEnded, route: str) -> None:
         try:
             async with store_timeout(SHORT_STORE_DEADLINE_S):
-                await self._ingest.publish(event, call_sid=event.call_sid)
+                await self._store.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
 

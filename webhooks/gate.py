@@ -16,7 +16,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
-from conferral.storage.ingest.writer import GateClaim
+from conferral.storage.webhook_store.store import GateClaim
 from conferral.telephony.addresses import AddressError, number_in, parse_address
 from conferral.telephony.callback_events import answered_by_machine, call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH, Gate
@@ -193,19 +193,19 @@ class GateRoutes(Routes):
 
     async def _answer_dial(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
         """Answer a REST call's party; return a word for the log, and TwiML."""
-        claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
+        claim = await self._store.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
         view = await self._load_view(form, gate)
         gate = replace(gate, dial=_known_dial(view, gate.dial, call_sid_of(form)))
         if gate.by_machine:
-            await self._ingest.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
+            await self._store.publish(gate_decided(form, gate, GateDecision.ANSWERING_MACHINE))
             return GateDecision.ANSWERING_MACHINE.value, self._documents.hang_up()
         decision = decide(view, gate.dial, question=gate.question, pressed=pressed)
         if decision is None:
             return "asked", self._documents.ask_for_key(gate, **_briefing(gate, view))
         # Redis may have lost the dial; a worker then commits it again.
-        may_be_lost = self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
+        may_be_lost = self._store.restarted_recently() and (view is None or view.state != State.ENDED)
         if decision is GateDecision.TOO_LATE and may_be_lost:
             if gate.request_number < _RETRIES_MAX:
                 return self._retry_later(gate, pressed)
@@ -218,7 +218,7 @@ class GateRoutes(Routes):
             decision, document = await self._admit(form, gate, view)
         else:
             document = self._documents.say_and_hang_up(refusal_phrase(decision, view))
-        await self._ingest.publish(gate_decided(form, gate, decision))
+        await self._store.publish(gate_decided(form, gate, decision))
         return decision.value, document
 
     async def _answer_bridge(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
@@ -228,8 +228,8 @@ class GateRoutes(Routes):
         document is over, and ends the agent's call with the caller's. Return a word for the log, and TwiML.
         """
         try:
-            view = await self._ingest.read(gate.session_id)
-            view = view or await read_undecided(self._ingest, gate.session_id, _READ_EVERY_S)
+            view = await self._store.read(gate.session_id)
+            view = view or await read_undecided(self._store, gate.session_id, _READ_EVERY_S)
         except StoreError as error:
             record_unstored(self._metrics, GATE_PATH, gate_reached(form, gate), error)
             view = None
@@ -243,7 +243,7 @@ class GateRoutes(Routes):
             return "asked", self._documents.ask_for_key(gate, brief=brief)
         event = gate_decided(form, gate, decision)
         try:
-            await self._ingest.publish(event, call_sid=event.call_sid)
+            await self._store.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, GATE_PATH, event, error)
         if decision is GateDecision.ACCEPTED:
@@ -253,9 +253,9 @@ class GateRoutes(Routes):
     async def _load_view(self, form: Form, gate: Gate) -> Session | None:
         """Return the session; publish once per call that it reached the gate."""
         if gate.question > 1 or gate.briefed:
-            return await self._ingest.read(gate.session_id)
+            return await self._store.read(gate.session_id)
         event = gate_reached(form, gate)
-        return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+        return await self._store.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: Session | None) -> tuple[GateDecision, str]:
         """Connect an accepted party, unless another of its ring group was first."""
@@ -266,7 +266,7 @@ class GateRoutes(Routes):
         name = view.dialed_by(gate.dial)
         party = view.parties[name]
         if party.ring_group:
-            claim = await self._ingest.claim_gate(
+            claim = await self._store.claim_gate(
                 gate.session_id, gate.dial, call_sid_of(form), party.ring_group, released_dials(view)
             )
             if claim is not GateClaim.OURS:

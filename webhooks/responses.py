@@ -17,7 +17,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.session import Session
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, customer_of, sip_domain_sid_of
 from conferral.telephony.conference_names import ConferenceNames
@@ -97,11 +97,11 @@ def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
-async def read_undecided(ingest: BatchingIngest, session_id: str, every_s: float) -> Session | None:
+async def read_undecided(store: WebhookStore, session_id: str, every_s: float) -> Session | None:
     """Return a session once a worker has opened it; None if that takes long."""
     for _ in range(_READS_MAX):
         await asyncio.sleep(every_s)
-        if view := await ingest.read(session_id):
+        if view := await store.read(session_id):
             return view
     return None
 
@@ -119,7 +119,7 @@ class Dependencies:
     settings: ServiceSettings
     documents: TwimlBuilder
     routing: CallRouting
-    ingest: BatchingIngest
+    store: WebhookStore
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
@@ -129,14 +129,14 @@ class Dependencies:
     def of(
         cls,
         settings: ServiceSettings,
-        ingest: BatchingIngest,
+        store: WebhookStore,
         twilio: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile,
     ) -> Self:
         """Build the dependencies; raise SettingsError if a setting is invalid."""
         documents, routing = TwimlBuilder.of(settings), CallRouting(settings, directory)
-        return cls(settings, documents, routing, ingest, twilio, ConferenceNames.of(settings), metrics)
+        return cls(settings, documents, routing, store, twilio, ConferenceNames.of(settings), metrics)
 
     def __repr__(self) -> str:
         return "<Dependencies>"
@@ -149,7 +149,7 @@ class Routes:
         self._settings = dependencies.settings
         self._documents = dependencies.documents
         self._routing = dependencies.routing
-        self._ingest = dependencies.ingest
+        self._store = dependencies.store
         self._twilio = dependencies.twilio
         self._conferences = dependencies.conferences
         self._metrics = dependencies.metrics

@@ -12,7 +12,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.webhooks.responses import store_timeout
 
 READY_DEADLINE_S = 2.0
@@ -21,8 +21,8 @@ READY_DEADLINE_S = 2.0
 class Health:
     """What `/readyz` says of the webhooks."""
 
-    def __init__(self, ingest: BatchingIngest, schema: SchemaVersion, draining: Draining | None = None) -> None:
-        self._ingest = ingest
+    def __init__(self, store: WebhookStore, schema: SchemaVersion, draining: Draining | None = None) -> None:
+        self._store = store
         self._schema = schema
         self._draining = draining
         self._redis_error = SharedResult(self._read_redis_error)
@@ -43,14 +43,14 @@ class Health:
             return []
         try:
             async with store_timeout(READY_DEADLINE_S):
-                return await self._ingest.warnings()
+                return await self._store.warnings()
         except StoreError:
             return []
 
     async def _read_redis_error(self) -> str:
         try:
             async with store_timeout(READY_DEADLINE_S):
-                return await self._ingest.redis_error()
+                return await self._store.redis_error()
         except StoreError:
             return NO_ANSWER
 

@@ -47,12 +47,12 @@ class CallbackRoutes(Routes):
         event = call_progressed(form, caller_callback(form), self._routing.own_numbers())
         try:
             # The call may have visited before, and a browser may have named its session.
-            newest = await self._ingest.session_of(event.call_sid)
+            newest = await self._store.session_of(event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, STATUS_PATH, event, error)
             return web.Response(status=503)
         event = replace(event, session_id=newest or event.session_id)
-        return await self._store(event, event.call_sid, STATUS_PATH)
+        return await self._publish(event, event.call_sid, STATUS_PATH)
 
     def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
@@ -60,7 +60,7 @@ class CallbackRoutes(Routes):
         event = call_progressed(form, callback, self._routing.own_numbers())
         if callback.without_redis:
             return asyncio.create_task(self._store_call_without_redis(event, callback))  # timeouts need a task
-        return self._store(event, event.call_sid, CALL_PATH)
+        return self._publish(event, event.call_sid, CALL_PATH)
 
     async def _store_call_without_redis(self, event: CallProgressed, callback: CallCallback) -> web.Response:
         """Publish an event of a call that came in without Redis."""
@@ -75,7 +75,7 @@ class CallbackRoutes(Routes):
             record_unstored(self._metrics, CALL_PATH, event, error)
             return web.Response(status=503)
         return (
-            await self._store(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
+            await self._publish(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
             if session_id
             else web.Response(status=204)
         )
@@ -85,24 +85,24 @@ class CallbackRoutes(Routes):
         event = conference_event(form, parse_session_id(query))
         # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
-        return self._store(event, call_sid, CONFERENCE_PATH)
+        return self._publish(event, call_sid, CONFERENCE_PATH)
 
     def recording(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a recording's status callback."""
-        return self._store(recording_changed(form, parse_session_id(query)), "", RECORDING_PATH)
+        return self._publish(recording_changed(form, parse_session_id(query)), "", RECORDING_PATH)
 
     async def voicemail(self, form: Form, query: str) -> web.Response:
         """Hang up after a message; the answer does not depend on Redis."""
-        await self._store(message_recorded(form, parse_session_id(query)), "", VOICEMAIL_PATH)
+        await self._publish(message_recorded(form, parse_session_id(query)), "", VOICEMAIL_PATH)
         return twiml_response(self._documents.hang_up())
 
-    async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
+    async def _publish(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""
-        if self._ingest.restarted_recently():  # Redis may have lost the index
+        if self._store.restarted_recently():  # Redis may have lost the index
             self._indexed.clear()
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
-            await self._ingest.publish(event, call_sid=call_sid if is_new else "")
+            await self._store.publish(event, call_sid=call_sid if is_new else "")
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             return web.Response(status=503)  # our callback URLs ask Twilio to retry it

@@ -17,7 +17,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import CallStatus, Opening, Phase, SessionMode, State
-from conferral.storage.ingest.writer import NewestSession, ReplayedCallError
+from conferral.storage.webhook_store.store import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_received, call_sid_of
 from conferral.telephony.callback_urls import HANDOFF_PATH
 from conferral.telephony.phrases import Phrase
@@ -65,7 +65,7 @@ class Visits(Routes):
         """
         call_sid = call_sid_of(form)
         async with store_deadline():
-            newest = await self._ingest.newest_session(call_sid)
+            newest = await self._store.newest_session(call_sid)
         if newest is None:
             return Visit(first_id or call_sid, is_recovery=await self._has_lost_session(form))
         if not _is_over(newest, call_sid):
@@ -81,7 +81,7 @@ class Visits(Routes):
 
         Then the request was captured, and Redis may have lost what its session dialed.
         """
-        if not self._ingest.restarted_recently() or form.get("CallStatus") != CallStatus.RINGING:
+        if not self._store.restarted_recently() or form.get("CallStatus") != CallStatus.RINGING:
             return False
         call_sid = call_sid_of(form)
         status = await self._ask(self._twilio.status_of, call_sid, call_sid=call_sid, timeout_s=_LOOKUP_DEADLINE_S)
@@ -92,7 +92,7 @@ class Visits(Routes):
 
         It is empty if no session knows the child. Raise StoreError.
         """
-        newest = await self._ingest.newest_session(call_sid)
+        newest = await self._store.newest_session(call_sid)
         if newest is None or (_is_over(newest, call_sid) and child_call_sid not in _calls_of(newest.view, call_sid)):
             return ""
         return newest.session_id
@@ -107,13 +107,13 @@ class Visits(Routes):
         inbound = replace(inbound, agents=(agent,)) if agent else inbound
         if not inbound.agents:
             return ""
-        newest = await self._ingest.newest_session(call_sid)
+        newest = await self._store.newest_session(call_sid)
         visit = Visit(newest.session_id if newest else call_sid)
         if newest is not None and _is_over(newest, call_sid):
             visit = await self._claim_next(call_sid, newest)
         event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         event = replace(visit, is_recovery=True).applied_to(event)
-        await self._ingest.publish(event, call_sid=call_sid)
+        await self._store.publish(event, call_sid=call_sid)
         log.warning("session_reopened", session_id=visit.session_id)
         return visit.session_id
 
@@ -121,12 +121,12 @@ class Visits(Routes):
         """Return the call's next session, the same one for concurrent requests."""
         new_id = next_visit_id(call_sid, newest.session_id)
         # The call may have been in another caller's session since an earlier visit.
-        while visit_number(new_id) <= VISITS_MAX and await self._ingest.read(new_id) is not None:
+        while visit_number(new_id) <= VISITS_MAX and await self._store.read(new_id) is not None:
             new_id = next_visit_id(call_sid, new_id)
         if visit_number(new_id) > VISITS_MAX:
             log.warning("visit_limit_reached", call_sid=call_sid, count=VISITS_MAX)
             raise TooManyVisitsError("the call has opened too many sessions")
-        claimed = await self._ingest.claim_visit(call_sid, newest.session_id, new_id)
+        claimed = await self._store.claim_visit(call_sid, newest.session_id, new_id)
         log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=visit_number(claimed))
         return Visit(claimed, former_calls=_calls_of(newest.view, call_sid))
 

@@ -130,7 +130,7 @@ class VoiceRoutes(Routes):
                 return self._visits.ask_again(route, visit, repeat_query)
             event = visit.applied_to(event)
             async with store_deadline():
-                await self._ingest.publish(event, call_sid=event.call_sid)
+                await self._store.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             return twiml_response(await self._bridge(form, event.call_sid, inbound, without_redis=True))
@@ -153,8 +153,8 @@ class VoiceRoutes(Routes):
             async with store_deadline():
                 # The failed URL may have published the event for a conference. Wait for the decision: a caller who is
                 # bridged while the session waits in a conference can't be transferred.
-                view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
-                view = view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
+                view = await self._store.publish_and_read(event, call_sid=event.call_sid)
+                view = view or await read_undecided(self._store, event.session_id, _READ_EVERY_S)
             if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
                 return self._visits.ask_again(FALLBACK_PATH, visit, repeat_query)
         except StoreError as error:
@@ -171,7 +171,7 @@ class VoiceRoutes(Routes):
         """Whether the call, which your app placed, is the customer's of a session."""
         try:
             async with store_deadline():
-                newest = await self._ingest.newest_session(call_sid)
+                newest = await self._store.newest_session(call_sid)
         except StoreError as error:
             log_unreachable(error, url_path=FALLBACK_PATH)
             return False

@@ -16,7 +16,7 @@ from conferral.statemachine.events import ClientCallReceived
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, first_label
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.writer import GateClaim
+from conferral.storage.webhook_store.store import GateClaim
 from conferral.telephony.addresses import Address, AddressError
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
@@ -69,7 +69,7 @@ class ClientRoutes(Routes):
                     return self._visits.ask_again(CLIENT_PATH, visit)
                 event = self._event(form, customer, visit)
                 async with store_deadline():
-                    await self._store(event, self._routing.identity(form))
+                    await self._publish(event, self._routing.identity(form))
             except StoreError as error:
                 record_unstored(self._metrics, route, event, error)
                 return twiml_response(self._bridge(call_sid, customer))
@@ -98,27 +98,27 @@ class ClientRoutes(Routes):
         except AddressError as error:
             raise _CallRefusedError(error.reason) from None
 
-    async def _store(self, event: ClientCallReceived, identity: str) -> None:
+    async def _publish(self, event: ClientCallReceived, identity: str) -> None:
         """Open the session, and count it for the caller; may raise StoreError."""
         calls_max = self._settings.dials_per_identity
-        if calls_max and await self._ingest.exceeds_call_limit(identity, event.call_sid, calls_max):
+        if calls_max and await self._store.exceeds_call_limit(identity, event.call_sid, calls_max):
             raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
         # A name of its own means that the browser chose the session's id.
         if event.conference_name and not await self._is_new(event):
             with suppress(StoreError):  # the call is refused either way
-                await self._ingest.uncount_call(identity, event.call_sid)
+                await self._store.uncount_call(identity, event.call_sid)
             raise _CallRefusedError("the session already exists")
-        await self._ingest.publish(event, call_sid=event.call_sid)
+        await self._store.publish(event, call_sid=event.call_sid)
 
     async def _is_new(self, event: ClientCallReceived) -> bool:
         """Whether this call may open the session; of several, the first may."""
-        view = await self._ingest.read(event.session_id)
+        view = await self._store.read(event.session_id)
         if view is not None:
             opener = view.find_party(call_sid=event.call_sid)
             return opener is not None and opener.name == AGENT  # the same call opened it, and repeats its request
-        if await self._ingest.session_of(event.session_id) is not None:
+        if await self._store.session_of(event.session_id) is not None:
             return False  # a call's SID: commands that name the call reach its session
-        return await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid) is GateClaim.OURS
+        return await self._store.claim_gate(event.session_id, _CLAIM, event.call_sid) is GateClaim.OURS
 
     def _join(self, event: ClientCallReceived) -> str:
         return self._documents.join_conference(

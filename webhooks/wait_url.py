@@ -60,7 +60,7 @@ class AnnouncementRoutes(Routes):
         announcement = Announcement.parse(query)
         try:
             async with store_deadline():
-                view = await self._ingest.read(announcement.session_id)
+                view = await self._store.read(announcement.session_id)
         except StoreError as error:  # answered with an error, so that Twilio reports the announcement as failed
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
@@ -117,8 +117,8 @@ class WaitRoutes(Routes):
         """Return the session; None without Redis, or once its recovery started."""
         try:
             async with store_timeout(STORE_DEADLINE_S):
-                view = await self._ingest.read(session_id)
-                view = view or await read_undecided(self._ingest, session_id, READ_EVERY_S)
+                view = await self._store.read(session_id)
+                view = view or await read_undecided(self._store, session_id, READ_EVERY_S)
         except StoreError as error:
             self._metrics.webhook_store_errors.labels(WAIT_PATH).inc()
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
@@ -166,7 +166,7 @@ class WaitRoutes(Routes):
     async def _publish(self, event: Event) -> None:
         try:
             async with store_timeout(STORE_DEADLINE_S):
-                await self._ingest.publish(event)
+                await self._store.publish(event)
         except StoreError as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=event.session_id)
 
@@ -189,7 +189,7 @@ class WaitRoutes(Routes):
                         await self._report_unknown(session_id, form)
                         return
                     # If the opening event is only late, it opens the session, and this one changes nothing.
-                    await self._ingest.publish(event, call_sid=event.call_sid)
+                    await self._store.publish(event, call_sid=event.call_sid)
             except (ProviderError, StoreError, TimeoutError) as error:
                 log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)
             else:

@@ -1,4 +1,4 @@
-"""One session, as a page displays it: parties, log, what it waits for, commands."""
+"""One session as a page displays it: parties, log, buttons."""
 
 import re
 from collections.abc import Sequence

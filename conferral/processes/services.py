@@ -18,9 +18,9 @@ from conferral.storage import config
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, make_client
-from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.webhook_store.store import CONNECTIONS_MAX, WebhookStore
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client
 from conferral.telephony.token_file import TokenFile
@@ -89,7 +89,7 @@ async def _serve(
     api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
-    publisher = BatchingIngest(
+    publisher = WebhookStore(
         client,
         keys,
         clock,

@@ -1,4 +1,4 @@
-"""Context of a request to Twilio: its label, whether it may leave, who sees the answer.
+"""Context of a request: its label, whether it may leave, who sees it.
 
 Callers set it around a call of the library, which passes nothing on; the HTTP client under the library reads it.
 """

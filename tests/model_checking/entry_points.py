@@ -21,7 +21,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
-from conferral.storage.ingest.writer import GateClaim, NewestSession
+from conferral.storage.webhook_store.store import GateClaim, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile, load_directory
 from conferral.telephony.parameters import PlacedCall, RecordingFound
@@ -66,7 +66,7 @@ class InstantLoop(asyncio.SelectorEventLoop):
         return self._no_wait.passed_s
 
 
-class _Ingest:
+class _WebhookStore:
     """What one request meets in Redis."""
 
     def __init__(self) -> None:
@@ -185,10 +185,10 @@ class ServicePath:
         http = ExchangeHttp(self._answer, settings, clock, metrics)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self.calls = make_twilio_api(settings, http, allowed)
-        self._ingest = _Ingest()
-        self._ingest.comes_back = comes_back
+        self._webhook_store = _WebhookStore()
+        self._webhook_store.comes_back = comes_back
         self._lookup = _TwilioQueries(self)
-        self._doors = Doors(settings, self._ingest, self._lookup, metrics, _directory_of(settings, agents))
+        self._doors = Doors(settings, self._webhook_store, self._lookup, metrics, _directory_of(settings, agents))
         self._callbacks: dict[CallbackRequest, Event] = {}
 
     def close(self) -> None:
@@ -240,12 +240,12 @@ class ServicePath:
             visit: Twilio, should it be asked.
             was_restarted: Whether Redis was restarted a moment ago.
         """
-        self._ingest.was_restarted = was_restarted
-        self._ingest.facts, self._ingest.gates, self._ingest.published = facts, dict(gates), []
+        self._webhook_store.was_restarted = was_restarted
+        self._webhook_store.facts, self._webhook_store.gates, self._webhook_store.published = facts, dict(gates), []
         self._lookup.was_asked = False
         answer = self._run(self._doors.ask(fetch.url, fetch.params), visit)
-        published = tuple(event_codec.decode(event_codec.encode(one), "") for one in self._ingest.published)
-        return Served(answer, published, tuple(sorted(self._ingest.gates.items())), self._lookup.was_asked)
+        published = tuple(event_codec.decode(event_codec.encode(one), "") for one in self._webhook_store.published)
+        return Served(answer, published, tuple(sorted(self._webhook_store.gates.items())), self._lookup.was_asked)
 
     # ---- out -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.entries import event_in
 from tests.support.local_system import LocalSystem
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.processes]
 async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_redis):
     client = make_client(durable_redis.url)
     keys = Keys("test", 4)
-    publisher = BatchingIngest(client, keys, SystemClock())
+    publisher = WebhookStore(client, keys, SystemClock())
     acknowledged: set[str] = set()
     goes_on = True
 

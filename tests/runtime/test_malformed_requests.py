@@ -24,7 +24,7 @@ from tests.support import plain_log
 from tests.support.people import CUSTOMER
 from tests.support.ports import free_port
 from tests.webhooks.api import api_helpers as api_kit
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore, settings
 
 TOKEN, COOKIE = "t0ken-of-the-api", "c00kie-of-the-console"
 SECRET = f"{TOKEN} {COOKIE} {CUSTOMER}"
@@ -91,7 +91,7 @@ async def running(start: Callable[[int, asyncio.Event], object]) -> AsyncIterato
 @asynccontextmanager
 async def webhooks(metrics: Metrics) -> AsyncIterator[int]:
     store, clock = make_client(NOWHERE), api_kit.SystemClock()
-    app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, clock)
+    app = make_app(settings(), FakeWebhookStore(), FakeTwilioQueries(), metrics, clock)
     add_api(app, api_kit.settings(), store, api_kit.KEYS, metrics, clock)
     async with running(lambda port, stop: serve(app, "127.0.0.1", port, stop, metrics)) as port:
         yield port

@@ -15,8 +15,8 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage import command_stream
 from conferral.storage.connection.client import Client
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twilio_requests import rest_client
@@ -203,7 +203,7 @@ class Simulation:
         process = Process(self.loop, name)
         chance = self.plan.chance(name)
         clock, metrics = VirtualClock(self.loop, chance), Metrics()
-        publisher = BatchingIngest(self.network.client(process), self.keys, clock)
+        publisher = WebhookStore(self.network.client(process), self.keys, clock)
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
         lookup = TwilioQueries(rest_client(self.settings, http), self.settings.number)
         doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))

@@ -11,10 +11,10 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import BlockingReads
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
 from tests.support.redis_server import RedisServer, found_programs
@@ -112,7 +112,7 @@ def access(client, blocking, keys) -> PartitionStore:
 
 
 @pytest.fixture
-async def publisher(client, keys, clock) -> AsyncIterator[BatchingIngest]:
-    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
+async def publisher(client, keys, clock) -> AsyncIterator[WebhookStore]:
+    publisher = WebhookStore(client, keys, clock, deadline_s=1.0)
     yield publisher
     await publisher.close()

@@ -10,8 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.ingest import command_queue
-from conferral.storage.ingest.command_queue import CommandQueue
+from conferral.storage.webhook_store import command_queue
+from conferral.storage.webhook_store.command_queue import CommandQueue
 from tests.simulation.virtual_loop import in_virtual_time
 
 READ_ONLY = ResponseError("READONLY You can't write against a read only replica.")

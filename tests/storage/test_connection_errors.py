@@ -9,8 +9,8 @@ import pytest
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import Client, as_store_errors, make_client
 from conferral.storage.connection.primary import ASK_EVERY_S, primary_of
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
@@ -26,7 +26,7 @@ async def stored(client: Client, keys: Keys) -> set[int]:
 async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowledged_is_in_it(single, keys, clock):
     with RedisServer(single.program, append_only=True, ignores_file_size=True) as own:
         client = make_client(own.url)
-        publisher = BatchingIngest(client, keys, clock, deadline_s=0.5)
+        publisher = WebhookStore(client, keys, clock, deadline_s=0.5)
         acknowledged: list[int] = []
         states: set[str] = set()
         assert own.process is not None

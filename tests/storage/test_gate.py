@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.writer import BatchingIngest, GateClaim
+from conferral.storage.webhook_store.store import GateClaim, WebhookStore
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -58,7 +58,7 @@ async def test_gate_claims_expire_after_the_longest_session(publisher, client, k
 async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):
     """The webhooks' client has eight; with none free, a request got "Redis unreachable"."""
     client = make_client(single.url, max_connections=8)
-    publisher = BatchingIngest(client, keys, clock)
+    publisher = WebhookStore(client, keys, clock)
     claims = [publisher.claim_gate(f"s{number}", ONE, "CA2") for number in range(60)]
     writes = [publisher.read(f"s{number}") for number in range(60)]
     assert await asyncio.gather(*claims) == [GateClaim.OURS] * 60

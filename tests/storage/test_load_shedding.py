@@ -11,8 +11,8 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client, run_or_raise
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.entries import SESSION, event_in
 from tests.support.entries import ringing as deciding
 from tests.support.hands import Hands
@@ -43,8 +43,8 @@ def hands() -> Hands:
 
 
 @pytest.fixture
-async def publisher(client: Client, keys: Keys, hands: Hands, metrics: Metrics) -> AsyncIterator[BatchingIngest]:
-    publisher = BatchingIngest(client, keys, hands, deadline_s=1.0, metrics=metrics)
+async def publisher(client: Client, keys: Keys, hands: Hands, metrics: Metrics) -> AsyncIterator[WebhookStore]:
+    publisher = WebhookStore(client, keys, hands, deadline_s=1.0, metrics=metrics)
     yield publisher
     await publisher.close()
 

@@ -15,7 +15,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.messages import Params, RestAnswer, RestRequest
-from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
+from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory import DirectoryFile
@@ -97,14 +97,14 @@ class Doors:
     def __init__(
         self,
         settings: ServiceSettings,
-        ingest: BatchingIngest,
+        webhook_store: WebhookStore,
         child_lookup: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile | None = None,
     ) -> None:
         """Binds what the handlers need; see `webhooks.app.make_app`."""
         given = directory or DirectoryFile(settings)
-        self._routes = signed_routes(Dependencies.of(settings, ingest, child_lookup, metrics, given))
+        self._routes = signed_routes(Dependencies.of(settings, webhook_store, child_lookup, metrics, given))
         self._prefix = urlsplit(settings.public_url).path.rstrip("/")
 
     async def ask(self, url: str, params: Params) -> Answered:

@@ -24,8 +24,8 @@ from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import Command, as_store_errors, make_client, run_or_raise
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.coordinator import ROUTER, read_owners
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client
 from conferral.telephony.own_numbers import OwnNumbers
@@ -149,7 +149,7 @@ class LocalSystem:
         self.client = make_client(self.redis_url, primary_of(self.redis_url, self.settings.prefix))
         self.metrics = Metrics()
         self._webhooks_client = make_client(self._webhooks_url, primary_of(self._webhooks_url, self.settings.prefix))
-        self.publisher = BatchingIngest(self._webhooks_client, self.keys, self.clock, metrics=self.metrics)
+        self.publisher = WebhookStore(self._webhooks_client, self.keys, self.clock, metrics=self.metrics)
         self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)

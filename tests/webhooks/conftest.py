@@ -10,12 +10,12 @@ from conferral.runtime import log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.webhooks import app
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore, settings
 
 
 @pytest.fixture
-def ingest():
-    return FakeIngest()
+def webhook_store():
+    return FakeWebhookStore()
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ async def serve():
 
 
 @pytest.fixture
-def open_client(serve, ingest, child_lookup, metrics):
+def open_client(serve, webhook_store, child_lookup, metrics):
     def opened(directory=None, **changes):
-        return serve(app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory))
+        return serve(app.make_app(settings(**changes), webhook_store, child_lookup, metrics, SystemClock(), directory))
 
     return opened
 

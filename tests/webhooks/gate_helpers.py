@@ -24,5 +24,5 @@ def target(**known):
     return a_party(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
 
 
-def events_of(ingest):
-    return [event.name if isinstance(event, GateReached) else event.decision for event in ingest.events]
+def events_of(webhook_store):
+    return [event.name if isinstance(event, GateReached) else event.decision for event in webhook_store.events]

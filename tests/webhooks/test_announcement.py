@@ -20,19 +20,21 @@ SAYS = (
 )
 
 
-async def test_it_says_the_sentence_of_its_command(client, ingest):
-    ingest.facts = facts("conferenced", pending_commands=SAYS)
+async def test_it_says_the_sentence_of_its_command(client, webhook_store):
+    webhook_store.facts = facts("conferenced", pending_commands=SAYS)
 
     status, document = await post(client, TARGET, FORM)
 
     assert status == 200
     assert [(verb.tag, verb.text) for verb in ET.fromstring(document)] == [("Say", SAYS[0].say)]
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 @pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", pending_commands=SAYS[1:])])
-async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_failure(client, ingest, lines, known):
-    ingest.facts = known
+async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_failure(
+    client, webhook_store, lines, known
+):
+    webhook_store.facts = known
 
     assert await post(client, TARGET, FORM) == (404, "")
     (line,) = [line for line in lines if line["event"] == "announcement_unknown"]
@@ -40,10 +42,10 @@ async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_
 
 
 @pytest.mark.parametrize("fault", ["away", "hangs", "refuses"])
-async def test_announcement_is_requested_again_without_redis(client, ingest, metrics, lines, monkeypatch, fault):
+async def test_announcement_is_requested_again_without_redis(client, webhook_store, metrics, lines, monkeypatch, fault):
     monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
-    ingest.error = StoreError if fault == "refuses" else ingest.error
-    setattr(ingest, "hangs" if fault == "hangs" else "away", True)
+    webhook_store.error = StoreError if fault == "refuses" else webhook_store.error
+    setattr(webhook_store, "hangs" if fault == "hangs" else "away", True)
 
     assert await post(client, TARGET, FORM) == (503, "")
     assert value_of(metrics.webhook_store_errors.labels("/voice/announcement")) == 1

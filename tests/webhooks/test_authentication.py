@@ -70,39 +70,39 @@ async def send(client, target, body, headers):
 
 
 @each("target", ROUTES)
-async def test_an_unsigned_request_gets_403_without_a_word(client, ingest, lines, target):
+async def test_an_unsigned_request_gets_403_without_a_word(client, webhook_store, lines, target):
     lines.clear()
     answered = await send(client, target, urlencode(fields("call_arrives")), {"Content-Type": FORM})
 
     assert answered == (403, b"")
-    assert ingest.events == []
+    assert webhook_store.events == []
     assert rejections(lines) == [(403, "unsigned")]
 
 
 @each("target", ROUTES)
-async def test_a_wrongly_signed_request_gets_403(client, ingest, lines, target):
+async def test_a_wrongly_signed_request_gets_403(client, webhook_store, lines, target):
     lines.clear()
     status, body = await post(client, target, fields("call_arrives"), token="another")
 
     assert (status, body) == (403, "")
-    assert (ingest.events, ingest.gates) == ([], {})
+    assert (webhook_store.events, webhook_store.gates) == ([], {})
     assert rejections(lines) == [(403, "wrong-signature")]
 
 
 @each("target", ROUTES)
-async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines, target):
+async def test_another_accounts_request_gets_403_though_it_is_signed(client, webhook_store, lines, target):
     lines.clear()
     form = fields("call_arrives" if "/voice/" in target else "agent_rings", AccountSid="AC" + "9" * 32)
     status, body = await post(client, target, form)
 
     assert (status, body) == (403, "")
-    assert ingest.events == []
+    assert webhook_store.events == []
     assert rejections(lines) == [(403, "foreign-account")]
 
 
 @each("account", ["", None])
 @each("target", ROUTES)
-async def test_a_signed_request_that_names_no_account_is_ours(client, ingest, lines, target, account):
+async def test_a_signed_request_that_names_no_account_is_ours(client, webhook_store, lines, target, account):
     form = fields("call_arrives", AccountSid=account) if "/voice/" in target else fields("agent_rings")
     status, _ = await post(client, target, form | ({"AccountSid": account} if account is not None else {}))
 
@@ -116,8 +116,8 @@ async def post_large(client, target, form):
 
 
 @each("target, moment", [*CALLS, (WAIT, "call_arrives")])
-async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, ingest, lines, target, moment):
-    ingest.facts = facts("bridged")
+async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, webhook_store, lines, target, moment):
+    webhook_store.facts = facts("bridged")
     form = fields(moment, DialCallStatus="no-answer")
     status, document = await post(client, target, form)
     large = form | {f"field {number}": "" for number in range(2_000)} | {"HandoffData": ""}
@@ -129,21 +129,21 @@ async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, ing
 
 
 @pytest.mark.parametrize("length", [MEBIBYTE + 1, 2 * MEBIBYTE])
-async def test_a_voice_request_above_a_mebibyte_gets_413(client, ingest, length):
+async def test_a_voice_request_above_a_mebibyte_gets_413(client, webhook_store, length):
     form = fields("call_arrives")
     form["padding"] = "x" * (length - len(urlencode(form | {"padding": ""})))
 
     status, _ = await post_large(client, "/voice/inbound", form)
 
-    assert (status, ingest.events) == (413, [])
+    assert (status, webhook_store.events) == (413, [])
 
 
 @pytest.mark.parametrize("headers", [{"Content-Type": FORM}, {"Content-Type": FORM, "X-Twilio-Signature": "x"}])
-async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, ingest, headers):
+async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, webhook_store, headers):
     body = urlencode(fields("call_arrives", padding="x" * 500_000))
 
     assert await send(client, "/voice/inbound", body, headers) == (403, b"")
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 def signed_bytes(target, pairs):
@@ -157,9 +157,9 @@ def signed_bytes(target, pairs):
 @each("value", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"\xc3\xa9\xc3", b"x" * 100_000 + b"\xfe"])
 @each("target, moment", CALLS)
 async def test_a_signed_voice_request_that_is_not_utf_8_gets_twiml(
-    client, ingest, lines, target, moment, value, escapes
+    client, webhook_store, lines, target, moment, value, escapes
 ):
-    ingest.facts = facts("bridged")
+    webhook_store.facts = facts("bridged")
     form = fields(moment, DialCallStatus="no-answer")
     usual = await post(client, target, form)
     pairs = [(name.encode(), text.encode()) for name, text in form.items()] + [(b"CallerName", value), (value, b"")]
@@ -177,23 +177,23 @@ async def test_a_signed_voice_request_that_is_not_utf_8_gets_twiml(
     assert rejections(lines) == []
 
 
-async def test_bytes_that_are_not_utf_8_are_read_as_a_replacement(client, ingest):
+async def test_bytes_that_are_not_utf_8_are_read_as_a_replacement(client, webhook_store):
     pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives", From=None).items()]
     pairs.append((b"From", b"client:caf\xe9"))
 
     status, document = await send(client, "/voice/inbound", urlencode(pairs), signed_bytes("/voice/inbound", pairs))
 
     assert (status, document[:5]) == (200, b"<?xml")
-    assert [event.customer_address for event in ingest.events] == ["client:caf\ufffd"]
+    assert [event.customer_address for event in webhook_store.events] == ["client:caf\ufffd"]
 
 
-async def test_a_byte_changed_after_signing_gets_403(client, ingest):
+async def test_a_byte_changed_after_signing_gets_403(client, webhook_store):
     pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives").items()]
     headers = signed_bytes("/voice/inbound", [*pairs, (b"CallerName", b"\xff")])
 
     status, _ = await send(client, "/voice/inbound", urlencode([*pairs, (b"CallerName", b"\xfe")]), headers)
 
-    assert (status, ingest.events) == (403, [])
+    assert (status, webhook_store.events) == (403, [])
 
 
 async def open_slowly(client, sent):
@@ -204,7 +204,7 @@ async def open_slowly(client, sent):
     return reader, writer
 
 
-async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, ingest, monkeypatch):
+async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, webhook_store, monkeypatch):
     running, most, at_once = [], [], []
     parse = authentication.parse_form
 
@@ -230,7 +230,7 @@ async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(c
     assert (max(most), any(at_once)) == (1, False)
 
 
-async def test_large_bodies_of_strangers_keep_no_call_out(client, ingest, lines):
+async def test_large_bodies_of_strangers_keep_no_call_out(client, webhook_store, lines):
     trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
     while not rejections(lines):
         await asyncio.sleep(0.01)
@@ -246,14 +246,14 @@ async def test_large_bodies_of_strangers_keep_no_call_out(client, ingest, lines)
         writer.close()
 
 
-async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, ingest):
+async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, webhook_store):
     client = await open_client(TWILIO_AUTH_TOKEN_SECONDARY=SECOND_TOKEN)
 
     first, _ = await post(client, AGENT_CALL, fields("agent_rings"))
     second, _ = await post(client, AGENT_CALL, fields("agent_answers"), token=SECOND_TOKEN)
 
     assert (first, second) == (204, 204)
-    assert len(ingest.events) == 2
+    assert len(webhook_store.events) == 2
 
 
 async def test_host_claimed_by_a_request_is_never_trusted(client):
@@ -286,7 +286,7 @@ async def test_two_signatures_are_none(client, lines):
 
 
 @each("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
-async def test_other_methods_get_405(client, ingest, lines, method):
+async def test_other_methods_get_405(client, webhook_store, lines, method):
     lines.clear()
     async with client.request(method, AGENT_CALL) as response:
         assert response.status == 405
@@ -297,28 +297,30 @@ async def test_other_methods_get_405(client, ingest, lines, method):
 
 @each("content_type", [FORM, "application/json", "multipart/form-data; boundary=x", "text/plain", ""])
 @each("token, status", [(TOKEN, 204), ("another", 403)])
-async def test_signature_of_the_fields_decides_whatever_the_content_type(client, ingest, content_type, token, status):
+async def test_signature_of_the_fields_decides_whatever_the_content_type(
+    client, webhook_store, content_type, token, status
+):
     headers = {"Content-Type": content_type}
 
     assert (await post(client, AGENT_CALL, fields("agent_rings"), headers=headers, token=token))[0] == status
 
 
 @each("name", ["CallSid", "CallStatus", "From", "AccountSid"])
-async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, ingest, lines, name):
+async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, webhook_store, lines, name):
     lines.clear()
     form = fields("agent_rings")
     status, _ = await post(client, AGENT_CALL, Repeated([*form.items(), (name, form[name] + "0")]))
 
     # The account is compared first, by its first value: a second one changes nothing about it.
-    assert (status, ingest.events) == (400, [])
+    assert (status, webhook_store.events) == (400, [])
     assert rejections(lines) == [(400, "repeated-field")]
 
 
-async def test_duplicate_unknown_field_is_accepted(client, ingest):
+async def test_duplicate_unknown_field_is_accepted(client, webhook_store):
     twice = [("colour", "red"), ("colour", "blue"), ("colour", "red"), ("CallSid", fields("agent_rings")["CallSid"])]
     status, _ = await post(client, AGENT_CALL, Repeated([*fields("agent_rings").items(), *twice]))
 
-    assert (status, len(ingest.events)) == (204, 1)
+    assert (status, len(webhook_store.events)) == (204, 1)
 
 
 @each(
@@ -334,8 +336,8 @@ async def test_duplicate_unknown_field_is_accepted(client, ingest):
         (WAIT, "To"),
     ],
 )
-async def test_a_repeated_field_costs_no_caller_the_call(client, ingest, lines, target, name):
-    ingest.facts = facts("bridged")
+async def test_a_repeated_field_costs_no_caller_the_call(client, webhook_store, lines, target, name):
+    webhook_store.facts = facts("bridged")
     form = fields("call_arrives", DialCallStatus="no-answer")
     usual = await post(client, target, form)
 
@@ -347,7 +349,9 @@ async def test_a_repeated_field_costs_no_caller_the_call(client, ingest, lines, 
     assert rejections(lines) == []
 
 
-async def test_a_body_at_the_limit_is_read_and_one_byte_or_field_more_is_not_hashed(client, ingest, lines, monkeypatch):
+async def test_a_body_at_the_limit_is_read_and_one_byte_or_field_more_is_not_hashed(
+    client, webhook_store, lines, monkeypatch
+):
     hashed = []
     check = authentication.SignatureCheck.is_valid
     monkeypatch.setattr(
@@ -366,7 +370,7 @@ async def test_a_body_at_the_limit_is_read_and_one_byte_or_field_more_is_not_has
     assert (len(hashed), rejections(lines)) == (2, [(413, "too-large"), (403, "too-many-fields")])
 
 
-async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, ingest, fresh_logs):
+async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, webhook_store, fresh_logs):
     stream = io.StringIO()
     configure("json", stream, level="debug", process="test")
     try:
@@ -377,7 +381,7 @@ async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, i
                 await post(client, target, form, token="another")
         await post(client, "/voice/client", fields("browser_calls_somebody"))
         await post(client, "/voice/client", fields("browser_calls_somebody", To="+19005550123"))
-        ingest.away = True
+        webhook_store.away = True
         await post(client, AGENT_CALL, fields("agent_rings"))
         await post(client, "/voice/inbound", fields("call_arrives"))
         await post(client, "/voice/client", fields("browser_calls_somebody"))
@@ -394,10 +398,10 @@ async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, i
 
 
 async def test_flood_of_rejected_requests_is_counted_and_logged_once_a_minute(
-    ingest, child_lookup, metrics, fresh_logs
+    webhook_store, child_lookup, metrics, fresh_logs
 ):
     clock = Hands()
-    made = app.make_app(settings(), ingest, child_lookup, metrics, clock)
+    made = app.make_app(settings(), webhook_store, child_lookup, metrics, clock)
     with capture_logs() as lines:
         async with TestClient(TestServer(made)) as client:
             for pause_s in (0, 1, 1, 1, 57):

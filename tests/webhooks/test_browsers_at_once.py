@@ -8,8 +8,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.webhooks.app import make_app
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import fields, post, settings
@@ -20,8 +20,8 @@ KEYS = Keys("conferral", 16)
 @pytest.mark.redis
 async def test_one_of_several_browsers_opens_the_same_new_session(serve, child_lookup, redis_server):
     store = make_client(redis_server.url)
-    ingest = BatchingIngest(store, KEYS, SystemClock())
-    client = await serve(make_app(settings(), ingest, child_lookup, Metrics(), SystemClock()))
+    webhook_store = WebhookStore(store, KEYS, SystemClock())
+    client = await serve(make_app(settings(), webhook_store, child_lookup, Metrics(), SystemClock()))
     calls = [f"CA{number:032}" for number in range(10)]
     form = {call: fields("browser_calls_somebody", CallSid=call, SessionID="order-17") for call in calls}
 
@@ -38,5 +38,5 @@ async def test_one_of_several_browsers_opens_the_same_new_session(serve, child_l
     for call, first in zip(calls, heard, strict=True):
         _, document = await post(client, "/voice/client", form[call])
         assert verbs(document)[0] == first
-    await ingest.close()
+    await webhook_store.close()
     await store.aclose()

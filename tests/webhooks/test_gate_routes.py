@@ -15,8 +15,8 @@ from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answere
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
 
 
-async def test_target_that_need_not_confirm_joins_the_conference_at_once(client, ingest, lines):
-    ingest.facts = facts("transferring", target=target(options=DialOptions(brief="About an invoice.")))
+async def test_target_that_need_not_confirm_joins_the_conference_at_once(client, webhook_store, lines):
+    webhook_store.facts = facts("transferring", target=target(options=DialOptions(brief="About an invoice.")))
 
     status, document = await post(client, GATE, answered())
 
@@ -25,39 +25,39 @@ async def test_target_that_need_not_confirm_joins_the_conference_at_once(client,
     assert (joined.text, joined.get("participantLabel")) == (CONFERENCE, "target-3")
     assert joined.get("startConferenceOnEnter") == "true"
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "target", "conference")
-    assert ingest.events == [
+    assert webhook_store.events == [
         GateReached(session_id=CALLER, token=f"gate_reached:{DIAL}:{TARGET}", dial=DIAL, call_sid=TARGET),
         GateDecided(
             session_id=CALLER, token=f"gate_decided:{DIAL}:{TARGET}:accepted", dial=DIAL, call_sid=TARGET,
             decision="accepted",
         ),
     ]  # fmt: skip
-    assert ingest.indexed == [(TARGET, CALLER)]
+    assert webhook_store.indexed == [(TARGET, CALLER)]
     (line,) = [line for line in lines if line["event"] == "gate_answered"]
     assert (line["session_id"], line["call_sid"], line["outcome"]) == (CALLER, TARGET, "accepted")
 
 
-async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, ingest):
-    ingest.facts = facts("transferring", target=target(options=DialOptions(confirm=True)))
+async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, webhook_store):
+    webhook_store.facts = facts("transferring", target=target(options=DialOptions(confirm=True)))
     await post(client, GATE, answered())
 
     for asked, form in ((1, answered(CallSid=OTHER)), (2, pressed("1", CallSid=OTHER))):
         _, document = await post(client, at(asked), form)
         assert verbs(document) == ["Hangup"]
 
-    assert {event.call_sid for event in ingest.events} == {TARGET}
+    assert {event.call_sid for event in webhook_store.events} == {TARGET}
     _, document = await post(client, at(2), pressed("1"))
     assert verbs(document) == ["Dial"]
 
 
-async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(client, ingest):
+async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(client, webhook_store):
     """Its URL has the dial that Redis lost; the session knows the call by the dial that was not sent again."""
-    ingest.facts = facts("transferring", target=target(dial_id=OTHER_DIAL, call_sid=TARGET))
+    webhook_store.facts = facts("transferring", target=target(dial_id=OTHER_DIAL, call_sid=TARGET))
 
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Dial"]
-    assert [event.dial for event in ingest.events] == [DIAL, OTHER_DIAL]
+    assert [event.dial for event in webhook_store.events] == [DIAL, OTHER_DIAL]
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ async def test_call_of_a_lost_dial_that_a_search_has_found_joins_the_conference(
         (None, "no longer waiting"),
     ],
 )
-async def test_unwanted_call_hears_why_at_the_gate(client, ingest, given, words):
-    ingest.facts = given
+async def test_unwanted_call_hears_why_at_the_gate(client, webhook_store, given, words):
+    webhook_store.facts = given
 
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Say", "Hangup"]
     assert words in said(document)
-    assert events_of(ingest) == ["gate_reached", "too-late"]
+    assert events_of(webhook_store) == ["gate_reached", "too-late"]
 
 
 @each("state, party, known, route", [
@@ -103,14 +103,14 @@ def test_key_decides_once_it_was_asked_for_and_silence_after_two_questions(quest
     assert decide_by_key(question=question, pressed=key) == decision
 
 
-async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
-    ingest.old, ingest.facts = True, facts("transferring")
+async def test_gate_waits_for_a_dial_redis_may_have_lost(client, webhook_store):
+    webhook_store.old, webhook_store.facts = True, facts("transferring")
 
     _, document = await post(client, GATE, answered())
     assert verbs(document) == ["Pause", "Redirect"]
-    assert events_of(ingest) == ["gate_reached"]
+    assert events_of(webhook_store) == ["gate_reached"]
 
-    ingest.facts = facts("transferring", target=target())
+    webhook_store.facts = facts("transferring", target=target())
     _, document = await post(client, next_url(document, "Redirect"), answered())
     assert verbs(document) == ["Dial"]
 
@@ -118,9 +118,9 @@ async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
 @pytest.mark.parametrize(
     ("known", "waits_s"), [(facts("transferring"), 26), (None, 26), (facts("conferenced", target=target()), 2)]
 )
-async def test_gate_waits_for_a_lost_dial_until_the_session_is_opened_again(client, ingest, known, waits_s):
+async def test_gate_waits_for_a_lost_dial_until_the_session_is_opened_again(client, webhook_store, known, waits_s):
     """It opens when the caller's music ends."""
-    ingest.old, ingest.facts, ingest.read = True, known, AsyncMock(return_value=known)
+    webhook_store.old, webhook_store.facts, webhook_store.read = True, known, AsyncMock(return_value=known)
     url, waited_s = GATE, 0
     while verbs(document := (await post(client, url, answered()))[1]) == ["Pause", "Redirect"]:
         waited_s += int(re.search(r'length="(\d+)"', document)[1])
@@ -132,14 +132,14 @@ async def test_gate_waits_for_a_lost_dial_until_the_session_is_opened_again(clie
 
 
 @pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
-async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address):
+async def test_disallowed_customer_is_not_dialed(client, webhook_store, lines, address):
     customer = a_party(label="customer-1", address=address, status="dialing")
-    ingest.facts = facts("bridged", direction="outbound", agent=target(label="agent-1"), customer=customer)
+    webhook_store.facts = facts("bridged", direction="outbound", agent=target(label="agent-1"), customer=customer)
 
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Say", "Hangup"]
-    assert events_of(ingest) == ["gate_reached", "too-late"]
+    assert events_of(webhook_store) == ["gate_reached", "too-late"]
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert not address or address not in str(line)
 
@@ -147,15 +147,15 @@ async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address)
 # ---- without Redis -----------------------------------------------------------------------------------------------
 
 
-async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client, ingest, monkeypatch):
-    ingest.facts = facts("transferring", target=target())
+async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client, webhook_store, monkeypatch):
+    webhook_store.facts = facts("transferring", target=target())
 
     async def refuses(event, *, call_sid=""):
         if isinstance(event, GateDecided):
             raise StoreError
-        ingest.events.append(event)
+        webhook_store.events.append(event)
 
-    monkeypatch.setattr(ingest, "publish", refuses)
+    monkeypatch.setattr(webhook_store, "publish", refuses)
 
     _, document = await post(client, GATE, answered())
 
@@ -165,21 +165,21 @@ async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client
 # ---- when our own URL fails, or is someone else's ---------------------------------------------------------------
 
 
-async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, ingest):
-    ingest.facts = facts("transferring", target=target())
+async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, webhook_store):
+    webhook_store.facts = facts("transferring", target=target())
 
     _, document = await post(client, "/voice/fallback", answered(ErrorUrl=PUBLIC_URL + GATE, ErrorCode="11200"))
 
     assert conference_of(document).text == CONFERENCE
-    assert events_of(ingest) == ["gate_reached", "accepted"]
+    assert events_of(webhook_store) == ["gate_reached", "accepted"]
 
 
 @pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/gate", f"{PUBLIC_URL}/voice/gate?session=1&v=1"])
-async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, ingest, error_url):
+async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, webhook_store, error_url):
     _, document = await post(client, "/voice/fallback", answered(ErrorUrl=error_url, ErrorCode="11200"))
 
     assert verbs(document) == ["Hangup"]
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 # ---- several ring for the same call --------------------------------------------------------------------------------
@@ -194,10 +194,10 @@ async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, inges
         ({"ring_group": "x"}, "too-late"),
     ],
 )
-async def test_late_target_hears_whether_another_of_its_ring_group_talks(client, ingest, other, decision):
+async def test_late_target_hears_whether_another_of_its_ring_group_talks(client, webhook_store, other, decision):
     winner = target(dial_id=OTHER_DIAL, **({"ring_group": "word", "status": "connected"} | other))
-    ingest.facts = facts("conferenced", target=target(ring_group="word"), agent=winner)
+    webhook_store.facts = facts("conferenced", target=target(ring_group="word"), agent=winner)
 
     await post(client, GATE, answered())
 
-    assert events_of(ingest) == ["gate_reached", decision]
+    assert events_of(webhook_store) == ["gate_reached", decision]

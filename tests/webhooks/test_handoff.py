@@ -30,37 +30,37 @@ def arrives(data=None, **changes):
     return fields("call_arrives", HandoffData=text, **changes)
 
 
-async def received(client, ingest, query="", data=None, **changes):
+async def received(client, webhook_store, query="", data=None, **changes):
     """The event of a hand-off, whatever its options."""
     status, document = await post(client, HANDOFF + (f"?{query}" if query else ""), arrives(data, **changes))
     assert status == 200
     assert conference_of(document) is not None
-    (event,) = ingest.events
+    (event,) = webhook_store.events
     assert isinstance(event, CallReceived)
     return event
 
 
-async def test_without_options_the_caller_waits_for_the_agents_of_the_number(client, ingest):
-    event = await received(client, ingest)
+async def test_without_options_the_caller_waits_for_the_agents_of_the_number(client, webhook_store):
+    event = await received(client, webhook_store)
     assert (event.agent_address, event.mode, event.direction) == ("+14155550123", "conference", "inbound")
     assert (event.handed_off, event.fallback, event.options) == (True, "", DialOptions())
 
 
-async def test_options_in_the_url(client, ingest):
+async def test_options_in_the_url(client, webhook_store):
     query = f"to=client:bob&brief=Order+7&confirm=true&timeout=20&params=id%3D7&ref=T-1&back={MENU}&amd=true"
-    event = await received(client, ingest, query)
+    event = await received(client, webhook_store, query)
     assert (event.agent_address, event.ref, event.fallback) == ("client:bob", "T-1", MENU)
     assert event.options == DialOptions(brief="Order 7", confirm=True, timeout_s=20, params="id=7", amd=True)
 
 
-async def test_longest_data_is_read(client, ingest):
-    assert (await received(client, ingest, "", '{"ref": "T-1"}'.ljust(65_536))).ref == "T-1"
+async def test_longest_data_is_read(client, webhook_store):
+    assert (await received(client, webhook_store, "", '{"ref": "T-1"}'.ljust(65_536))).ref == "T-1"
 
 
-async def test_options_in_the_data_and_the_urls_win(client, ingest):
+async def test_options_in_the_data_and_the_urls_win(client, webhook_store):
     data = {"to": "client:carol", "brief": "said", "timeout": 25, "confirm": "true", "params": {"id": 7, "a b": "c"},
             "ref": "T-2", "fallback": ["voicemail", "back"], "back": MENU}  # fmt: skip
-    event = await received(client, ingest, "to=client:bob&ref=T-1", data)
+    event = await received(client, webhook_store, "to=client:bob&ref=T-1", data)
     assert (event.agent_address, event.ref, event.fallback) == ("client:bob", "T-1", f"voicemail,{MENU}")
     assert event.options.timeout_s == 25
     assert event.options.confirm
@@ -99,10 +99,10 @@ async def test_options_in_the_data_and_the_urls_win(client, ingest):
     ("", {"amd": True}),  # costs money
     ("", {"timeout": 31}),  # longer than the setting
 ])  # fmt: skip
-async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics, query, data):
-    ingest.events.clear()
+async def test_an_invalid_option_is_ignored(open_client, webhook_store, lines, metrics, query, data):
+    webhook_store.events.clear()
     lines.clear()
-    event = await received(await open_client(**OPTIONS), ingest, query, data)
+    event = await received(await open_client(**OPTIONS), webhook_store, query, data)
     assert (event.agent_address, event.mode, event.fallback, event.ref) == ("+14155550123", "conference", "", "")
     assert event.options == DialOptions()
     ignored = [line for line in lines if line["event"] in ("handoff_option_ignored", "handoff_data_ignored")]
@@ -122,9 +122,9 @@ async def test_an_invalid_option_is_ignored(open_client, ingest, lines, metrics,
     ("params=note%3DSmith,+5+rooms", {"options": DialOptions(params="note=Smith%2C%205%20rooms")}),
     ("ref=Smith,+5+rooms", {"ref": "Smith, 5 rooms"}),
 ])  # fmt: skip
-async def test_a_plus_that_the_app_has_not_encoded_is_one(client, ingest, query, expected):
-    ingest.events.clear()
-    event = await received(client, ingest, query)
+async def test_a_plus_that_the_app_has_not_encoded_is_one(client, webhook_store, query, expected):
+    webhook_store.events.clear()
+    event = await received(client, webhook_store, query)
     assert {name: getattr(event, name) for name in expected} == expected
 
 
@@ -148,15 +148,15 @@ WORDS = "The caller asks for a refund. " * 20  # 600 characters
     ({"params": {"a": "x" * 790, "bc": "1234567890", "d": 1}}, DialOptions(params=f"a={'x' * 790}&d=1")),
     ({"amd": False, "timeout": 30}, DialOptions(timeout_s=30)),
 ])  # fmt: skip
-async def test_speech_and_context_are_cut_to_fit(client, ingest, lines, data, options):
-    ingest.events.clear()
-    assert (await received(client, ingest, "", data)).options == options
+async def test_speech_and_context_are_cut_to_fit(client, webhook_store, lines, data, options):
+    webhook_store.events.clear()
+    assert (await received(client, webhook_store, "", data)).options == options
 
 
-async def test_the_log_says_what_did_not_fit(client, ingest, lines, metrics):
+async def test_the_log_says_what_did_not_fit(client, webhook_store, lines, metrics):
     data = {"brief": "x" * 510, "params": {"id": "1\n", "+14155550188": 1, "ok": 1}, "ref": 7}
-    await received(client, ingest, "", data)
-    assert ingest.events[0].ref == "7"
+    await received(client, webhook_store, "", data)
+    assert webhook_store.events[0].ref == "7"
     found = [(line["event"], line["option"], line.get("names"), line["count"]) for line in lines
              if line["event"].startswith("handoff_option")]  # fmt: skip
     assert found == [
@@ -177,9 +177,9 @@ def test_data_that_is_nested_too_deeply_costs_only_itself(metrics):
     assert parser.parse(CALLER, "to=client:bob&ref=T-1", data) == expected
 
 
-async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest):
+async def test_data_may_name_numbers_that_the_setting_allows(open_client, webhook_store):
     client = await open_client(**OPTIONS, CONFERRAL_HANDOFF_DESTINATIONS="US")
-    assert (await received(client, ingest, "", {"to": "+14155550188"})).agent_address == "+14155550188"
+    assert (await received(client, webhook_store, "", {"to": "+14155550188"})).agent_address == "+14155550188"
 
 
 @each("query, data, names, count, where", [
@@ -192,12 +192,14 @@ async def test_data_may_name_numbers_that_the_setting_allows(open_client, ingest
     ("", {f"{letter}{other}": 1 for letter in "abcd" for other in "klmn"}, "ak, al, am, an, bk, bl, bm, bn, ck, cl", 16,
      "HandoffData"),
 ])  # fmt: skip
-async def test_unknown_names_are_logged_and_counted(client, ingest, lines, metrics, query, data, names, count, where):
-    ingest.events.clear()
+async def test_unknown_names_are_logged_and_counted(
+    client, webhook_store, lines, metrics, query, data, names, count, where
+):
+    webhook_store.events.clear()
     lines.clear()
     unknown = metrics.handoff_options_ignored.labels("unknown")
     before = value_of(unknown)
-    await received(client, ingest, query, data, SpeechResult="hello", WidgetName="order", bogus="in the body")
+    await received(client, webhook_store, query, data, SpeechResult="hello", WidgetName="order", bogus="in the body")
     found = [line for line in lines if line["event"] == "handoff_option_ignored"]
     assert [(line["names"], line["count"], line["where"]) for line in found] == (
         [(names, count, where)] if count else []
@@ -207,23 +209,25 @@ async def test_unknown_names_are_logged_and_counted(client, ingest, lines, metri
     assert "4155550188" not in str(found)
 
 
-async def test_fragment_of_a_return_url_is_named_as_the_reason(client, ingest, lines):
+async def test_fragment_of_a_return_url_is_named_as_the_reason(client, webhook_store, lines):
     for option in ("back", "fallback"):
-        ingest.events.clear()
-        event = await received(client, ingest, f"{option}={MENU}%23rc%3D2")
+        webhook_store.events.clear()
+        event = await received(client, webhook_store, f"{option}={MENU}%23rc%3D2")
         assert event.fallback == ""
     reasons = [(line["option"], line["reason"]) for line in lines if line["event"] == "handoff_option_ignored"]
     why = "a return URL can't have a fragment, such as #rc=2"
     assert reasons == [("back", why), ("fallback", why)]
 
 
-async def test_ignored_options_are_counted(client, ingest, metrics):
-    await received(client, ingest, "timeout=soon")
+async def test_ignored_options_are_counted(client, webhook_store, metrics):
+    await received(client, webhook_store, "timeout=soon")
     assert value_of(metrics.handoff_options_ignored.labels("timeout")) == 1
 
 
-async def test_back_of_the_url_completes_a_fallback_of_the_data(client, ingest):
-    event = await received(client, ingest, f"back={MENU}", {"fallback": ["voicemail", "back"], "back": f"{MENU}/other"})
+async def test_back_of_the_url_completes_a_fallback_of_the_data(client, webhook_store):
+    event = await received(
+        client, webhook_store, f"back={MENU}", {"fallback": ["voicemail", "back"], "back": f"{MENU}/other"}
+    )
     assert event.fallback == f"voicemail,{MENU}"
 
 
@@ -232,27 +236,29 @@ async def test_back_of_the_url_completes_a_fallback_of_the_data(client, ingest):
     (f"back={MENU}?ids=1%252C2%26x=3,4", None),
     ("", {"back": f"{MENU}?ids=1,2&x=3,4"}),
 ])  # fmt: skip
-async def test_a_comma_in_back_is_part_of_the_url(client, ingest, query, data):
-    ingest.events.clear()
+async def test_a_comma_in_back_is_part_of_the_url(client, webhook_store, query, data):
+    webhook_store.events.clear()
     url = f"{MENU}?ids=1%2C2&x=3%2C4"
-    assert (await received(client, ingest, query, data)).fallback == url
-    ingest.events.clear()
-    assert (await received(client, ingest, f"{query}&fallback=voicemail,back", data)).fallback == f"voicemail,{url}"
+    assert (await received(client, webhook_store, query, data)).fallback == url
+    webhook_store.events.clear()
+    assert (
+        await received(client, webhook_store, f"{query}&fallback=voicemail,back", data)
+    ).fallback == f"voicemail,{url}"
 
 
-async def test_a_comma_in_a_lists_url_is_part_of_it(client, ingest):
-    event = await received(client, ingest, "", {"fallback": ["voicemail", f"{MENU}?ids=1,2"]})
+async def test_a_comma_in_a_lists_url_is_part_of_it(client, webhook_store):
+    event = await received(client, webhook_store, "", {"fallback": ["voicemail", f"{MENU}?ids=1,2"]})
     assert event.fallback == f"voicemail,{MENU}?ids=1%2C2"
 
 
-async def test_data_that_was_encoded_twice_is_read(client, ingest, lines):
-    event = await received(client, ingest, "", json.dumps(json.dumps({"to": "client:bob", "ref": "T-1"})))
+async def test_data_that_was_encoded_twice_is_read(client, webhook_store, lines):
+    event = await received(client, webhook_store, "", json.dumps(json.dumps({"to": "client:bob", "ref": "T-1"})))
     assert (event.agent_address, event.ref) == ("client:bob", "T-1")
     assert not [line for line in lines if line["event"].startswith("handoff_data")]
 
 
-async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, ingest):
-    assert (await received(client, ingest, f"back={MENU}&fallback=back,voicemail")).fallback == MENU
+async def test_a_url_that_is_not_the_last_place_is_no_fallback(client, webhook_store):
+    assert (await received(client, webhook_store, f"back={MENU}&fallback=back,voicemail")).fallback == MENU
 
 
 def test_wrong_destinations_of_the_data_are_named():
@@ -261,24 +267,24 @@ def test_wrong_destinations_of_the_data_are_named():
 
 
 @pytest.mark.parametrize("declined", [False, "false"])
-async def test_no_person_is_needed(client, ingest, declined):
+async def test_no_person_is_needed(client, webhook_store, declined):
     _, document = await post(client, HANDOFF, arrives({"handoff": declined}))
     assert verbs(document) == ["Hangup"]
-    assert not ingest.events
+    assert not webhook_store.events
 
 
-async def test_a_caller_who_hung_up_on_the_bot_rings_no_one(client, ingest):
+async def test_a_caller_who_hung_up_on_the_bot_rings_no_one(client, webhook_store):
     _, document = await post(client, HANDOFF, arrives({"to": "client:bob"}, CallStatus="completed"))
     assert verbs(document) == []
-    assert not ingest.events
+    assert not webhook_store.events
 
 
-async def test_a_failed_bot_session_hands_off_like_any_other(client, ingest):
-    await received(client, ingest, SessionStatus="failed", ErrorCode="64105")
+async def test_a_failed_bot_session_hands_off_like_any_other(client, webhook_store):
+    await received(client, webhook_store, SessionStatus="failed", ErrorCode="64105")
 
 
-async def test_a_repeated_request_asks_again_with_the_same_options(client, ingest):
-    ingest.facts = facts("bridged", phase="connected")
+async def test_a_repeated_request_asks_again_with_the_same_options(client, webhook_store):
+    webhook_store.facts = facts("bridged", phase="connected")
     _, document = await post(client, f"{HANDOFF}?ref=T-1&mode=bridge", arrives())
     assert verbs(document) == ["Pause", "Redirect"]
     assert f"{HANDOFF}?ref=T-1&amp;mode=bridge&amp;request=2&amp;v=1#" in document
@@ -288,10 +294,10 @@ async def test_a_repeated_request_asks_again_with_the_same_options(client, inges
 
 
 @pytest.mark.parametrize("is_customer", [True, False])
-async def test_the_fallback_url_connects_a_call_that_the_app_placed_and_handed_over(client, ingest, is_customer):
-    ingest.facts = facts("bridged", direction="outbound", phase="ringing", was_handed_off=True)
+async def test_the_fallback_url_connects_a_call_that_the_app_placed_and_handed_over(client, webhook_store, is_customer):
+    webhook_store.facts = facts("bridged", direction="outbound", phase="ringing", was_handed_off=True)
     call_sid = CALLER if is_customer else AGENT
-    ingest.sessions[call_sid] = CALLER
+    webhook_store.sessions[call_sid] = CALLER
     _, document = await post(client, "/voice/fallback", arrives(CallSid=call_sid, Direction="outbound-api"))
     assert (verbs(document) == ["Hangup"]) is not is_customer
 
@@ -318,44 +324,44 @@ def shown(document):
 
 @pytest.mark.parametrize("is_away", [False, True])
 @pytest.mark.parametrize("known", [False, True])
-async def test_agents_of_a_call_that_the_app_placed_see_our_number(placed, ingest, is_away, known):
-    ingest.away = is_away
+async def test_agents_of_a_call_that_the_app_placed_see_our_number(placed, webhook_store, is_away, known):
+    webhook_store.away = is_away
     _, document = await post(placed, f"{HANDOFF}?mode=bridge", arrives(**PLACED))
     assert shown(document) == ("+14155550131", OURS)
 
     agents = ("+14155550131", "+14155550132")
     session = facts("bridged", phase="ringing", direction="outbound", was_handed_off=True, agents=agents)
-    ingest.facts = session if known else None
+    webhook_store.facts = session if known else None
     action = next_url(document, "Dial", "action")
     _, document = await post(placed, action, arrives(**PLACED, DialCallStatus="failed"))
     assert shown(document) == ("+14155550132", OURS)
-    assert not any(getattr(event, "failed_with_callers_number", False) for event in ingest.events)
+    assert not any(getattr(event, "failed_with_callers_number", False) for event in webhook_store.events)
 
 
-async def test_a_destination_that_fails_is_not_rung_again_with_the_same_number(placed, ingest):
-    ingest.facts = facts("bridged", phase="ringing", was_handed_off=True, agents=("+14155550188",))
+async def test_a_destination_that_fails_is_not_rung_again_with_the_same_number(placed, webhook_store):
+    webhook_store.facts = facts("bridged", phase="ringing", was_handed_off=True, agents=("+14155550188",))
     action = DIAL_ACTION.replace("&v=1", "&agent=2&v=1")
     for target in (DIAL_ACTION, action):
         _, document = await post(placed, target, arrives(**PLACED, DialCallStatus="failed"))
         assert verbs(document) == ["Say", "Hangup"]
 
 
-async def test_a_call_that_came_without_redis_is_opened_for_the_customer(placed, ingest):
+async def test_a_call_that_came_without_redis_is_opened_for_the_customer(placed, webhook_store):
     action = DIAL_ACTION.replace("&v=1", "&call=1&v=1")
     _, document = await post(placed, action, arrives(**PLACED, DialCallStatus="busy"))
     assert shown(document) == ("+14155550132", OURS)
-    event = ingest.events[0]
+    event = webhook_store.events[0]
     assert (event.customer_address, event.agent_address) == (CUSTOMER, "+14155550131")
     assert (event.direction, event.handed_off, event.called_number) == ("outbound", True, OURS)
 
 
 @pytest.mark.parametrize("case", ["away", "unstored", "other-session"])
-async def test_the_fallback_url_of_a_failed_hand_off_bridges_the_customer(placed, ingest, case):
-    ingest.away = case == "away"
-    ingest.facts = facts("ended", direction="outbound") if case == "other-session" else None
-    ingest.ended = {CALLER: CALLER} if case == "other-session" else {}
-    ingest.publish_and_read = lambda event, call_sid: ingest.publish(event, call_sid=call_sid)
-    ingest.read = nothing
+async def test_the_fallback_url_of_a_failed_hand_off_bridges_the_customer(placed, webhook_store, case):
+    webhook_store.away = case == "away"
+    webhook_store.facts = facts("ended", direction="outbound") if case == "other-session" else None
+    webhook_store.ended = {CALLER: CALLER} if case == "other-session" else {}
+    webhook_store.publish_and_read = lambda event, call_sid: webhook_store.publish(event, call_sid=call_sid)
+    webhook_store.read = nothing
     form = arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}?to=client:bob", ErrorCode="11200")
     _, document = await post(placed, "/voice/fallback", form)
     assert shown(document) == ("+14155550131", OURS)
@@ -365,15 +371,15 @@ async def nothing(_session_id):
     return None
 
 
-async def test_a_caller_who_asked_too_often_is_not_hung_up_without_redis(placed, ingest):
-    ingest.away = True
+async def test_a_caller_who_asked_too_often_is_not_hung_up_without_redis(placed, webhook_store):
+    webhook_store.away = True
     _, document = await post(placed, "/voice/fallback?handoff=1&request=1&v=1", arrives(**PLACED))
     assert shown(document) == ("+14155550131", OURS)
 
 
-async def test_the_fallback_url_asks_again_for_the_customer(placed, ingest):
-    ingest.facts = facts("ended", direction="outbound")
-    ingest.sessions[CALLER] = CALLER
+async def test_the_fallback_url_asks_again_for_the_customer(placed, webhook_store):
+    webhook_store.facts = facts("ended", direction="outbound")
+    webhook_store.sessions[CALLER] = CALLER
     _, document = await post(placed, "/voice/fallback", arrives(**PLACED, ErrorUrl=f"{PUBLIC_URL}{HANDOFF}"))
     assert "/voice/fallback?handoff=1&amp;request=2&amp;v=1#" in document
 
@@ -388,10 +394,10 @@ def unanswered():
 
 
 @pytest.fixture
-async def rings_bob(open_client, ingest, write_directory):
+async def rings_bob(open_client, webhook_store, write_directory):
     """The client, and the document that rings Bob while Redis is away."""
     client = await open_client(**OPTIONS, **write_directory(TWO))
-    ingest.away = True
+    webhook_store.away = True
     query = "to=client:bob&fallback=voicemail"
     _, document = await post(client, f"{HANDOFF}?{query}", arrives(To="+14155550100"))
     assert rung(document) == "bob"
@@ -402,28 +408,28 @@ async def test_without_redis_the_caller_is_bridged_to_the_destination(rings_bob)
     assert rung(rings_bob[1]) == "bob"
 
 
-async def test_no_agent_of_the_directory_follows_whom_a_hand_off_named(rings_bob, ingest):
+async def test_no_agent_of_the_directory_follows_whom_a_hand_off_named(rings_bob, webhook_store):
     client, document = rings_bob
     *asked, last = await follow(client, next_url(document, "Dial", "action"), unanswered(), "Redirect")
     assert [verbs(one) for one in asked] == [["Pause", "Redirect"]] * 2
     assert verbs(last) == ["Say", "Hangup"]
 
 
-async def test_the_fallback_of_the_hand_off_decides_once_redis_is_back(rings_bob, ingest):
+async def test_the_fallback_of_the_hand_off_decides_once_redis_is_back(rings_bob, webhook_store):
     client, document = rings_bob
     _, document = await post(client, next_url(document, "Dial", "action"), unanswered())
-    ingest.away, ingest.facts = False, facts("bridged", agents=("client:bob",), fallback="voicemail")
+    webhook_store.away, webhook_store.facts = False, facts("bridged", agents=("client:bob",), fallback="voicemail")
     _, document = await post(client, next_url(document, "Redirect"), fields("call_arrives"))
     assert conference_of(document) is not None
 
 
-async def test_a_session_that_redis_missed_has_whom_the_hand_off_named(rings_bob, ingest, child_lookup):
+async def test_a_session_that_redis_missed_has_whom_the_hand_off_named(rings_bob, webhook_store, child_lookup):
     client, document = rings_bob
-    ingest.away = False
+    webhook_store.away = False
     callback = next_url(document, "Dial/*", "statusCallback")
     await post(client, callback, fields("agent_rings", To="client:bob"))
-    opened = ingest.events[0]
+    opened = webhook_store.events[0]
     assert (opened.agent_address, opened.other_agents) == ("client:bob", ())
-    ingest.events.clear()
+    webhook_store.events.clear()
     await post(client, next_url(document, "Dial", "action"), unanswered())
-    assert [event.name for event in ingest.events] == []
+    assert [event.name for event in webhook_store.events] == []

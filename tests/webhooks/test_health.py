@@ -8,10 +8,10 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web import server
 from conferral.storage.config import SchemaVersion
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import server as webhooks_server
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore
 
 
 async def read(client, path):
@@ -19,8 +19,8 @@ async def read(client, path):
         return response.status, response.content_type, await response.text()
 
 
-async def test_the_process_is_alive_whatever_redis_does(client, ingest):
-    ingest.away = ingest.hangs = True
+async def test_the_process_is_alive_whatever_redis_does(client, webhook_store):
+    webhook_store.away = webhook_store.hangs = True
 
     assert await read(client, "/healthz") == (200, "text/plain", "ok\n")
 
@@ -30,9 +30,9 @@ async def test_ready_means_that_redis_takes_writes(client):
 
 
 @pytest.mark.parametrize("fault, state", [("away", "full (OOM)"), ("hangs", "no answer")])
-async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault, state):
+async def test_not_ready_names_what_is_missing(client, webhook_store, monkeypatch, fault, state):
     monkeypatch.setattr(webhooks_server, "READY_DEADLINE_S", 0.01)
-    setattr(ingest, fault, True)
+    setattr(webhook_store, fault, True)
 
     assert await read(client, "/readyz") == (
         503,
@@ -41,16 +41,16 @@ async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, faul
     )
 
 
-async def test_warnings_do_not_make_it_unready(client, ingest):
-    ingest.warning_lines = ["conferral:dead takes no entries: it belongs to another program"]
+async def test_warnings_do_not_make_it_unready(client, webhook_store):
+    webhook_store.warning_lines = ["conferral:dead takes no entries: it belongs to another program"]
 
     status, _, body = await read(client, "/readyz")
 
-    assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": ingest.warning_lines})
+    assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": webhook_store.warning_lines})
 
 
-async def test_warnings_that_cannot_be_read_are_left_out(client, ingest, monkeypatch):
-    monkeypatch.setattr(ingest, "warnings", AsyncMock(side_effect=StoreError("")))
+async def test_warnings_that_cannot_be_read_are_left_out(client, webhook_store, monkeypatch):
+    monkeypatch.setattr(webhook_store, "warnings", AsyncMock(side_effect=StoreError("")))
 
     assert (await read(client, "/readyz"))[2] == '{"ready": true, "missing": [], "warnings": []}'
 
@@ -62,7 +62,7 @@ async def test_metrics_are_in_prometheus_text_form(client):
     assert "# HELP conferral_webhook_request_seconds " in text
 
 
-@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, BatchingIngest), (FakeTwilioQueries, TwilioQueries)])
+@pytest.mark.parametrize(("fake", "real"), [(FakeWebhookStore, WebhookStore), (FakeTwilioQueries, TwilioQueries)])
 def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
     for name, method in inspect.getmembers(real, inspect.isfunction):
         if name.startswith("_") or not hasattr(fake, name):
@@ -71,9 +71,9 @@ def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
         assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)
 
 
-async def test_concurrent_polls_query_redis_and_the_metrics_once(client, ingest, metrics, monkeypatch):
+async def test_concurrent_polls_query_redis_and_the_metrics_once(client, webhook_store, metrics, monkeypatch):
     redis_error, exposition = AsyncMock(return_value=""), Mock(return_value=b"")
-    monkeypatch.setattr(ingest, "redis_error", redis_error)
+    monkeypatch.setattr(webhook_store, "redis_error", redis_error)
     monkeypatch.setattr(metrics, "exposition", exposition)
     monkeypatch.setattr(server, "TTL_S", 3600)
 
@@ -84,9 +84,9 @@ async def test_concurrent_polls_query_redis_and_the_metrics_once(client, ingest,
     assert (redis_error.await_count, exposition.call_count) == (1, 1)
 
 
-async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):
+async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(webhook_store):
     schema = SchemaVersion(supported=1)
     schema.written = 2
-    problems = await webhooks_server.Health(ingest, schema).problems()
+    problems = await webhooks_server.Health(webhook_store, schema).problems()
 
     assert problems == ["schema: Redis has version 2, this release supports 1: update it"]

@@ -51,7 +51,7 @@ def test_every_kind_of_url_is_given() -> None:
 
 
 @each("url, moment, length", [(*given, length) for given in GIVEN for length in MOVED])
-async def test_form_field_that_was_moved_into_the_url_is_refused(client, ingest, url, moment, length):
+async def test_form_field_that_was_moved_into_the_url_is_refused(client, webhook_store, url, moment, length):
     target, form = target_of(url), fields(moment, AccountSid=ACCOUNT)
     assert min(form) == "AccountSid"
     captured = signed(target, form)
@@ -65,11 +65,11 @@ async def test_form_field_that_was_moved_into_the_url_is_refused(client, ingest,
         status = answer.status
 
     assert status in (200, 400, 404)  # a caller who waits for TwiML gets a document in any case
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 @each("cut", [len("&v=1"), len("1&v=1"), 1])
-async def test_end_of_the_url_that_was_moved_into_the_form_is_refused(client, ingest, cut):
+async def test_end_of_the_url_that_was_moved_into_the_form_is_refused(client, webhook_store, cut):
     target, form = target_of(_URLS.of(CallCallback(CALLER, "agent"))), fields("agent_rings", AccountSid=ACCOUNT)
     captured = signed(target, form)
     form[f"{target[-cut:]}AccountSid"] = form.pop("AccountSid")
@@ -78,14 +78,14 @@ async def test_end_of_the_url_that_was_moved_into_the_form_is_refused(client, in
     async with client.post(target[:-cut], data=urlencode(form), headers=captured) as answer:
         assert answer.status == 400
 
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 @each("url, moment", GIVEN[:2])
-async def test_unchanged_request_is_served(client, ingest, url, moment):
-    ingest.session = facts("bridged")
-    ingest.events.clear()
+async def test_unchanged_request_is_served(client, webhook_store, url, moment):
+    webhook_store.session = facts("bridged")
+    webhook_store.events.clear()
 
     assert (await post(client, target_of(url), fields(moment)))[0] in (200, 204)
 
-    assert len(ingest.events) == 1
+    assert len(webhook_store.events) == 1

@@ -31,17 +31,17 @@ def target_of(number):
         pytest.param(None, True, "agent", CALLER, id="outbound-without-redis"),
     ],
 )
-async def test_no_one_else_rings(open_client, ingest, write_directory, known, is_away, party, call_sid):
+async def test_no_one_else_rings(open_client, webhook_store, write_directory, known, is_away, party, call_sid):
     client = await open_client(**write_directory(DIRECTORY))
-    ingest.facts, ingest.away = known, is_away
+    webhook_store.facts, webhook_store.away = known, is_away
     target = f"/voice/dial-action?session={CALLER}&party={party}&dial=bridge&attempt=1&v=1"
 
     assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
 
 
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
-async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
-    ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
+async def test_disallowed_agent_is_skipped(client, webhook_store, lines, refused):
+    webhook_store.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
 
     _, document = await post(client, target_of(0), unanswered())
 
@@ -58,21 +58,21 @@ PHONE = "+14155550124"
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("child", [AGENT, None], ids=["child", "no-child"])
-async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open_client, ingest, known, child):
+async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open_client, webhook_store, known, child):
     client = await open_client(CONFERRAL_AGENT=PHONE)
-    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE,)) if known else None
+    webhook_store.facts = facts("bridged", phase="ringing", agents=(PHONE,)) if known else None
 
     _, document = await post(client, DIAL_ACTION, unanswered("failed", DialCallSid=child))
 
     assert (rung(document), dial_of(document).get("callerId")) == (PHONE, NUMBER)
-    (event,) = ingest.events
+    (event,) = webhook_store.events
     assert (event.failed_with_callers_number, event.agent_number) == (True, 0)
     again = next_url(document, "Dial", "action")
     if known:
-        ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE), agent_number=1)
+        webhook_store.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE), agent_number=1)
     _, document = await post(client, again, unanswered("failed", DialCallSid=child))
     assert verbs(document) == (["Say", "Hangup"] if known else ["Pause", "Redirect"])
-    assert (ingest.events[1].failed_with_callers_number, ingest.events[1].agent_number) == (False, 1)
+    assert (webhook_store.events[1].failed_with_callers_number, webhook_store.events[1].agent_number) == (False, 1)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
         ("failed", {"CallStatus": "completed"}, PHONE),
     ],
 )
-async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agent):
+async def test_no_other_agent_is_rung(open_client, webhook_store, status, changes, agent):
     client = await open_client(CONFERRAL_AGENT=agent)
-    ingest.facts = facts("bridged", phase="ringing", agents=(agent,))
+    webhook_store.facts = facts("bridged", phase="ringing", agents=(agent,))
 
     _, document = await post(client, DIAL_ACTION, unanswered(status, **changes))
 
@@ -97,24 +97,26 @@ async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agen
 # ---- where the session decides what follows ----------------------------------------------------------------------
 
 
-async def test_a_caller_whose_session_is_not_open_yet_goes_to_its_fallback(client, ingest):
+async def test_a_caller_whose_session_is_not_open_yet_goes_to_its_fallback(client, webhook_store):
     form = unanswered("busy", To="+14155550101")
     _, document = await post(client, DIAL_ACTION, form)
     assert verbs(document) == ["Pause", "Redirect"]
 
-    ingest.facts = facts("bridged", phase="ringing", agents=AGENTS[:1], fallback="voicemail")
+    webhook_store.facts = facts("bridged", phase="ringing", agents=AGENTS[:1], fallback="voicemail")
     form = fields("call_arrives", CallStatus="in-progress", To="+14155550101")
     _, document = await post(client, next_url(document, "Redirect"), form)
     assert conference_of(document).text == CONFERENCE
-    assert len({event.token for event in ingest.events}) == 1
+    assert len({event.token for event in webhook_store.events}) == 1
 
 
 @pytest.mark.parametrize("fallback", ["", "voicemail"])
 @pytest.mark.parametrize("agents", [AGENTS[:1], AGENTS])
-async def test_an_agent_who_hung_up_while_being_connected_has_not_taken_the_call(client, ingest, agents, fallback):
+async def test_an_agent_who_hung_up_while_being_connected_has_not_taken_the_call(
+    client, webhook_store, agents, fallback
+):
     known = facts("bridged", phase="connected", agents=agents, fallback=fallback)
     keeps = bool(fallback) or agents == AGENTS
     for phase in (Phase.RINGING, Phase.CONNECTED):
-        ingest.facts = replace(known, phase=phase)
+        webhook_store.facts = replace(known, phase=phase)
         _, document = await post(client, DIAL_ACTION, unanswered("completed", DialBridged="false"))
         assert verbs(document) == (["Dial"] if keeps else ["Say", "Hangup"])

@@ -17,7 +17,7 @@ def form(call_sid=CALLER, **changes):
 
 @pytest.mark.parametrize(("party", "starts"), [("customer", "false"), ("agent", "true")])
 async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_joined_with_twilios_music(
-    client, ingest, child_lookup, party, starts
+    client, webhook_store, child_lookup, party, starts
 ):
     documents = await follow(client, left(party), form(), "Redirect")
 
@@ -28,7 +28,9 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
 
 
 @pytest.mark.parametrize("party", ["customer", "agent"])
-async def test_party_of_unknown_session_whose_conference_has_started_is_hung_up(client, ingest, child_lookup, party):
+async def test_party_of_unknown_session_whose_conference_has_started_is_hung_up(
+    client, webhook_store, child_lookup, party
+):
     child_lookup.started = True
 
     documents = await follow(client, left(party).replace("&v=1", "&conference=order-7-00ff&v=1"), form(), "Redirect")
@@ -38,7 +40,9 @@ async def test_party_of_unknown_session_whose_conference_has_started_is_hung_up(
 
 
 @pytest.mark.parametrize("error", [ProviderUnreachableError, OverflowError])
-async def test_party_of_unknown_session_is_hung_up_if_twilio_does_not_answer(client, ingest, child_lookup, error):
+async def test_party_of_unknown_session_is_hung_up_if_twilio_does_not_answer(
+    client, webhook_store, child_lookup, error
+):
     child_lookup.error = error
 
     documents = await follow(client, left("customer"), form(), "Redirect")
@@ -56,9 +60,9 @@ async def test_party_of_unknown_session_is_hung_up_if_twilio_does_not_answer(cli
     (facts("conferenced", opening="arriving", direction="outbound"), "agent", 1, "true", None, 2),
 ])  # fmt: skip
 async def test_who_waits_in_another_conference_hears_the_same_and_comes_with_the_next_attempt(
-    client, ingest, known, party, attempt, starts, heard, then
+    client, webhook_store, known, party, attempt, starts, heard, then
 ):
-    ingest.facts = known
+    webhook_store.facts = known
 
     _, document = await post(client, left(party, attempt), form(CALLER if party == "customer" else AGENT))
 
@@ -78,14 +82,14 @@ class FullRedisError(StoreUnreachableError):
     (StoreUnreachableError, {"publish_and_read"}, "Hangup"),
 ])  # fmt: skip
 async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
-    client, ingest, monkeypatch, error, refused, last
+    client, webhook_store, monkeypatch, error, refused, last
 ):
     async def refuse(*_args, **_options):
         raise error("refused")
 
-    ingest.facts = facts("conferenced", phase="parked", customer=a_party(CALLER, label="customer-2"))
+    webhook_store.facts = facts("conferenced", phase="parked", customer=a_party(CALLER, label="customer-2"))
     for name in refused:
-        monkeypatch.setattr(ingest, name, refuse)
+        monkeypatch.setattr(webhook_store, name, refuse)
 
     documents = await follow(client, left("customer"), form(), "Redirect")
 

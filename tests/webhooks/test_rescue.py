@@ -108,9 +108,9 @@ def broken(code):
         yield
 
 
-async def calls_of(client, ingest, case):
+async def calls_of(client, webhook_store, case):
     """Each function that a request enters, in order."""
-    target, form, ingest.facts = case
+    target, form, webhook_store.facts = case
     seen = []
     with traced(seen.append):
         status, _ = await post(client, target, form)
@@ -136,10 +136,10 @@ def count_of(metrics):
 
 
 @pytest.mark.parametrize("case", (NEW | RUNNING).values(), ids=(NEW | RUNNING).keys())
-async def test_an_error_anywhere_in_a_handler_keeps_the_caller_connected(started, ingest, metrics, lines, case):
+async def test_an_error_anywhere_in_a_handler_keeps_the_caller_connected(started, webhook_store, metrics, lines, case):
     client = await started()
-    for number, code in enumerate(await calls_of(client, ingest, case)):
-        ingest.gates.clear()
+    for number, code in enumerate(await calls_of(client, webhook_store, case)):
+        webhook_store.gates.clear()
         seen, before = [], count_of(metrics)
 
         def fail_once(_code, number=number, seen=seen):
@@ -158,17 +158,17 @@ async def test_an_error_anywhere_in_a_handler_keeps_the_caller_connected(started
     assert not [line for line in lines if line["event"] == "store_unreachable"]
 
 
-async def functions_of(client, ingest, case):
+async def functions_of(client, webhook_store, case):
     """Each function that a request enters."""
-    seen = dict.fromkeys(await calls_of(client, ingest, case))
+    seen = dict.fromkeys(await calls_of(client, webhook_store, case))
     return [code for code in seen if code.co_name not in _UNBROKEN]
 
 
 @pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
-async def test_a_function_that_always_fails_leaves_a_new_call_with_twiml(started, ingest, metrics, lines, case):
+async def test_a_function_that_always_fails_leaves_a_new_call_with_twiml(started, webhook_store, metrics, lines, case):
     client = await started()
     connected = 0
-    for code in await functions_of(client, ingest, case):
+    for code in await functions_of(client, webhook_store, case):
         with broken(code):
             status, document = await post(client, case[0], case[1])
 
@@ -179,10 +179,10 @@ async def test_a_function_that_always_fails_leaves_a_new_call_with_twiml(started
 
 
 @pytest.mark.parametrize("case", RUNNING.values(), ids=RUNNING.keys())
-async def test_a_function_that_always_fails_leaves_a_call_to_the_fallback(started, ingest, metrics, lines, case):
+async def test_a_function_that_always_fails_leaves_a_call_to_the_fallback(started, webhook_store, metrics, lines, case):
     client = await started()
-    for code in await functions_of(client, ingest, case):
-        ingest.gates.clear()
+    for code in await functions_of(client, webhook_store, case):
+        webhook_store.gates.clear()
         with broken(code):
             status, document = await post(client, case[0], case[1])
 
@@ -190,8 +190,10 @@ async def test_a_function_that_always_fails_leaves_a_call_to_the_fallback(starte
 
 
 @pytest.mark.parametrize("case", REPORTS.values(), ids=REPORTS.keys())
-async def test_an_error_anywhere_in_a_report_gets_500_so_that_it_is_repeated(client, ingest, metrics, lines, case):
-    for code in await functions_of(client, ingest, case):
+async def test_an_error_anywhere_in_a_report_gets_500_so_that_it_is_repeated(
+    client, webhook_store, metrics, lines, case
+):
+    for code in await functions_of(client, webhook_store, case):
         before = count_of(metrics)
         with broken(code):
             answered = await post(client, case[0], case[1])
@@ -200,7 +202,7 @@ async def test_an_error_anywhere_in_a_report_gets_500_so_that_it_is_repeated(cli
         assert count_of(metrics) == before + 1
 
 
-async def test_after_a_message_an_error_hangs_up(client, ingest, lines, monkeypatch):
+async def test_after_a_message_an_error_hangs_up(client, webhook_store, lines, monkeypatch):
     def fail(*_args, **_options):
         raise UnforeseenError
 

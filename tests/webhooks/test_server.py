@@ -15,7 +15,7 @@ from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 from tests.support.ports import free_port
-from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
+from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeWebhookStore, fields, settings, signed
 
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0
@@ -23,12 +23,12 @@ DEADLINE_S = 15.0
 
 @pytest.fixture
 def make(child_lookup, metrics):
-    return lambda ingest: make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    return lambda webhook_store: make_app(settings(), webhook_store, child_lookup, metrics, SystemClock())
 
 
 @pytest.fixture
-def app(ingest, make):
-    return make(ingest)
+def app(webhook_store, make):
+    return make(webhook_store)
 
 
 async def connect(port):
@@ -106,16 +106,18 @@ PACKED = gzip.compress(b"x" * 50_000_000)
         pytest.param([REQUEST.replace(b"Host: ", b"Host: evil.example\r\nHost: ")], 400, [], id="two-hosts"),
     ],
 )
-async def test_a_body_of_no_use_is_refused_without_being_read_to_its_end(app, ingest, lines, parts, status, reasons):
+async def test_a_body_of_no_use_is_refused_without_being_read_to_its_end(
+    app, webhook_store, lines, parts, status, reasons
+):
     async with serving(app) as (port, _, _):
         assert await ask(port, *parts) == status
 
-    assert ingest.events == []
+    assert webhook_store.events == []
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == reasons
     assert not [line for line in lines if line["event"] == "unexpected_error"]
 
 
-async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
+async def test_a_body_that_trickles_in_is_given_up(app, webhook_store, monkeypatch):
     monkeypatch.setattr(authentication, "READ_DEADLINE_S", 0.05)
     headers = [*FORGED, ("Content-Length", "100")]
 
@@ -150,7 +152,7 @@ async def test_a_client_that_reads_late_gets_every_answer(monkeypatch):
         writer.close()
 
 
-async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
+async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, webhook_store):
     headers = [*FORGED, ("Content-Length", "100")]
 
     async with serving(app) as (port, _, _):
@@ -162,10 +164,10 @@ async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
 
         assert await ask(port, REQUEST) == 204
 
-    assert len(ingest.events) == 1
+    assert len(webhook_store.events) == 1
 
 
-class SlowIngest(FakeIngest):
+class SlowWebhookStore(FakeWebhookStore):
     """Stores when the test lets it."""
 
     def __init__(self):
@@ -179,12 +181,12 @@ class SlowIngest(FakeIngest):
 
 
 async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make):
-    ingest = SlowIngest()
+    webhook_store = SlowWebhookStore()
 
-    async with serving(make(ingest)) as (port, stop, server):
+    async with serving(make(webhook_store)) as (port, stop, server):
         reader, writer = await connect(port)
         writer.write(REQUEST)
-        await ingest.reached.wait()
+        await webhook_store.reached.wait()
         stop.set()
         while True:  # until the port is closed
             try:
@@ -194,23 +196,23 @@ async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make)
             other.close()
         ended, _ = await asyncio.wait([server], timeout=0.2)  # time for one that gives up
         assert not ended
-        ingest.go_on.set()
+        webhook_store.go_on.set()
 
         assert (await reader.readline()).split()[1] == b"204"
         await server
         writer.close()
 
-    assert len(ingest.events) == 1
+    assert len(webhook_store.events) == 1
 
 
 async def test_only_a_verified_signature_protects_a_connection(make, monkeypatch):
     monkeypatch.setattr(guard, "CONNECTIONS_MAX", 2)
-    ingest = SlowIngest()
+    webhook_store = SlowWebhookStore()
 
-    async with serving(make(ingest)) as (port, _, _):
+    async with serving(make(webhook_store)) as (port, _, _):
         twilio, request = await connect(port)
         request.write(REQUEST)
-        await ingest.reached.wait()
+        await webhook_store.reached.wait()
         for _ in range(3):
             stranger, forged = await connect(port)
             forged.write(head([*FORGED, ("Content-Length", "100")]) + b"CallSid=")
@@ -218,7 +220,7 @@ async def test_only_a_verified_signature_protects_a_connection(make, monkeypatch
             assert await stranger.read() == b""
             forged.close()
             newest.close()
-        ingest.go_on.set()
+        webhook_store.go_on.set()
 
         assert (await twilio.readline()).split()[1] == b"204"
         request.close()
@@ -226,12 +228,12 @@ async def test_only_a_verified_signature_protects_a_connection(make, monkeypatch
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):
     monkeypatch.setattr(server_module, "SHUTDOWN_MAX_S", 0.05)
-    ingest = SlowIngest()
+    webhook_store = SlowWebhookStore()
 
-    async with serving(make(ingest)) as (port, stop, server):
+    async with serving(make(webhook_store)) as (port, stop, server):
         _, writer = await connect(port)
         writer.write(REQUEST)
-        await ingest.reached.wait()
+        await webhook_store.reached.wait()
         stop.set()
 
         await asyncio.wait_for(server, timeout=2)

@@ -74,24 +74,28 @@ UNKNOWN_ID = f"{KEY_ID[:-1]}x"
         ("algorithm=none", ""),
     ],
 )
-async def test_unknown_key_is_named_with_the_setting_unless_it_is_no_key(open_client, ingest, lines, header, shown):
+async def test_unknown_key_is_named_with_the_setting_unless_it_is_no_key(
+    open_client, webhook_store, lines, header, shown
+):
     lines.clear()
     client = await open_client(**KEYS)
 
     answered = await post(client, AGENT_CALL, fields("agent_rings"), settings_header=header, algorithm="HMAC_SHA256")
 
     assert answered == (403, "")
-    assert ingest.events == []
+    assert webhook_store.events == []
     logged = [(line["event"], line["key_id"], line["setting"]) for line in lines if line["log_level"] == "warning"]
     assert logged == [("webhook_key_unknown", shown, "TWILIO_WEBHOOK_KEYS")]
 
 
 async def test_unknown_key_is_logged_once_a_minute_whatever_it_is_and_wherever_it_comes(
-    ingest, child_lookup, metrics, fresh_logs
+    webhook_store, child_lookup, metrics, fresh_logs
 ):
     clock = Hands()
     with capture_logs() as lines:
-        async with TestClient(TestServer(app.make_app(settings(), ingest, child_lookup, metrics, clock))) as client:
+        async with TestClient(
+            TestServer(app.make_app(settings(), webhook_store, child_lookup, metrics, clock))
+        ) as client:
             for pause_s, path, key_id in ((0, AGENT_CALL, KEY_ID), (1, AGENT_CALL, "x"), (58, WAIT, OTHER_KEY_ID)):
                 clock.now_s += pause_s
                 await post(client, path, fields("agent_rings"), settings_header=f"key={key_id}")

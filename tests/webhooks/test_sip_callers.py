@@ -14,7 +14,7 @@ PHONES = ["sip:desk@acme.sip.twilio.com", "sip:desk@acme.sip.us1.twilio.com", "s
 
 @pytest.mark.parametrize("phone", PHONES)
 @pytest.mark.parametrize("host", [HOME, "acme.sip.us1.twilio.com", "acme.sip.sydney-ix.twilio.com:5061;transport=TLS"])
-async def test_phone_reaches_what_its_user_dials(open_client, ingest, write_directory, phone, host):
+async def test_phone_reaches_what_its_user_dials(open_client, webhook_store, write_directory, phone, host):
     client = await open_client(**ALLOWED, **write_directory(f'[destinations]\nbilling = "{SALES}"\n'))
     dialed = {
         "14155550177": "+14155550177", "4155550177": "+14155550177", "+14155550177": "+14155550177",
@@ -24,14 +24,14 @@ async def test_phone_reaches_what_its_user_dials(open_client, ingest, write_dire
     for user, expected in dialed.items():
         form = fields("browser_calls_somebody", From=phone, To=f"sip:{user}@{host}", SessionID=None)
         await post(client, "/voice/client", form)
-        assert ingest.events[-1].customer_address == expected, user
+        assert webhook_store.events[-1].customer_address == expected, user
 
 
-async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_names(open_client, ingest):
+async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_names(open_client, webhook_store):
     client = await open_client(**ALLOWED)
     form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:bob@{HOME}", SessionID=None)
     await post(client, "/voice/client", form)
-    assert ingest.events[-1].customer_address == f"sip:bob@{HOME}"
+    assert webhook_store.events[-1].customer_address == f"sip:bob@{HOME}"
 
 
 @each("setting, over, domain, expected", [
@@ -44,17 +44,17 @@ async def test_phone_reaches_a_colleague_at_its_own_domain_whom_no_directory_nam
     ("client:,sip:other.sip.twilio.com:5080", HOME, "other.sip.twilio.com", "client:bob"),
     ("client:,sip:other.sip.twilio.com", HOME, "other.sip.twilio.com", "sip:bob@other.sip.twilio.com"),
 ])  # fmt: skip
-async def test_only_our_domains_name_colleagues(open_client, ingest, setting, over, domain, expected):
-    ingest.events.clear()
+async def test_only_our_domains_name_colleagues(open_client, webhook_store, setting, over, domain, expected):
+    webhook_store.events.clear()
     client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,{setting}")
     form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:bob@{domain}", SessionID=None, SipDomain=over)
     await post(client, "/voice/client", form)
-    assert [event.customer_address for event in ingest.events] == ([expected] if expected else [])
+    assert [event.customer_address for event in webhook_store.events] == ([expected] if expected else [])
 
 
 @each("user", ["911", "*67911", "p911", "9005550143", "1900FLOWERS"])
-async def test_phone_reaches_nothing_that_the_list_refuses(open_client, ingest, user):
+async def test_phone_reaches_nothing_that_the_list_refuses(open_client, webhook_store, user):
     client = await open_client(CONFERRAL_ALLOWED_DESTINATIONS=f"US,sip:{HOME}")
     form = fields("browser_calls_somebody", From=PHONES[0], To=f"sip:{user}@{HOME}", SessionID=None)
     _, document = await post(client, "/voice/client", form)
-    assert (verbs(document), ingest.events) == (["Say", "Hangup"], [])
+    assert (verbs(document), webhook_store.events) == (["Say", "Hangup"], [])

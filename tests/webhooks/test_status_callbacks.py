@@ -26,32 +26,32 @@ RECORDING = f"/callbacks/recording?session={CALLER}&v=1"
         (RECORDING, "customers_call_was_recorded", "recording_changed", []),
     ],
 )
-async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, target, moment, name, indexed):
+async def test_a_callback_is_stored_and_answered_with_nothing(client, webhook_store, target, moment, name, indexed):
     status, body = await post(client, target, fields(moment))
 
     assert (status, body) == (204, "")
-    assert [(event.name, event.session_id) for event in ingest.events] == [(name, CALLER)]
-    assert ingest.indexed == indexed
+    assert [(event.name, event.session_id) for event in webhook_store.events] == [(name, CALLER)]
+    assert webhook_store.indexed == indexed
 
 
 @pytest.mark.parametrize("target, moment", [(CONFERENCE_URL, "agent_joins"), (RECORDING, "conference_is_recorded")])
 @pytest.mark.parametrize("field", ["Shown", "192.168.100.200/" * 100])
-async def test_hostile_text_in_a_callback_changes_no_answer(client, ingest, target, moment, field):
+async def test_hostile_text_in_a_callback_changes_no_answer(client, webhook_store, target, moment, field):
     hosts = "/".join(["192.168.100.200"] * 3_000)
     status, _ = await post(client, target, fields(moment, **{field: hosts}))
-    assert (status, len(ingest.events)) == (204, 1)
+    assert (status, len(webhook_store.events)) == (204, 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "session_id"), [({}, f"{CALLER}-2"), ({"From": "client:alice"}, "order-7")], ids=["phone", "browser"]
 )
-async def test_end_of_a_call_goes_to_its_newest_session(client, ingest, changes, session_id):
-    ingest.sessions[CALLER] = session_id
+async def test_end_of_a_call_goes_to_its_newest_session(client, webhook_store, changes, session_id):
+    webhook_store.sessions[CALLER] = session_id
 
     status, _ = await post(client, "/voice/status", fields("caller_has_hung_up", **changes))
 
     assert status == 204
-    assert [(event.session_id, event.call_sid, event.status) for event in ingest.events] == [
+    assert [(event.session_id, event.call_sid, event.status) for event in webhook_store.events] == [
         (session_id, CALLER, "completed")
     ]
 
@@ -67,8 +67,8 @@ async def test_end_of_a_call_goes_to_its_newest_session(client, ingest, changes,
     ],
     ids=["call", "caller", "browser", "conference", "recording"],
 )
-async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest, metrics, lines, target, form):
-    ingest.away = True
+async def test_callback_that_cannot_be_stored_is_requested_again(client, webhook_store, metrics, lines, target, form):
+    webhook_store.away = True
 
     status, _ = await post(client, target, form)
 
@@ -77,21 +77,21 @@ async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest,
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
-async def test_after_a_restart_of_redis_the_index_is_written_again(client, ingest):
+async def test_after_a_restart_of_redis_the_index_is_written_again(client, webhook_store):
     await post(client, AGENT_CALL, fields("agent_is_called"))
-    ingest.old = True
+    webhook_store.old = True
     await post(client, AGENT_CALL, fields("agent_rings"))
 
-    assert ingest.indexed == [(AGENT, CALLER)] * 2
+    assert webhook_store.indexed == [(AGENT, CALLER)] * 2
 
 
-async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, ingest):
-    ingest.away = True
+async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, webhook_store):
+    webhook_store.away = True
     await post(client, AGENT_CALL, fields("agent_is_called"))
-    ingest.away = False
+    webhook_store.away = False
     await post(client, AGENT_CALL, fields("agent_is_called"))
 
-    assert ingest.indexed == [(AGENT, CALLER)]
+    assert webhook_store.indexed == [(AGENT, CALLER)]
 
 
 @each(
@@ -106,11 +106,11 @@ async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, in
         (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),
     ],
 )
-async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, target, form):
+async def test_malformed_request_gets_400_and_publishes_nothing(client, webhook_store, target, form):
     status, body = await post(client, target, form)
 
     assert (status, body) == (400, "")
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, 
         (RECORDING, "conference_is_recorded", "ConferenceSid", "x"),
     ],
 )
-async def test_sid_that_has_taken_in_what_follows_is_none(client, ingest, target, body, name, taken_in):
+async def test_sid_that_has_taken_in_what_follows_is_none(client, webhook_store, target, body, name, taken_in):
     """The text that Twilio signs has no separators, so the boundary between two fields can be moved."""
     sid = fields(body).get(name) or CALLER
     for given in (sid + taken_in, sid[:-1], sid[:-1] + "g", "XX" + sid[2:]):
         assert (await post(client, target, fields(body, **{name: given})))[0] == 400
-    assert ingest.events == []
+    assert webhook_store.events == []

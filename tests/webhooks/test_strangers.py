@@ -17,9 +17,9 @@ LIMIT, CONNECTIONS, PER_SECOND = 100, 150, 100
 
 
 @pytest.fixture
-def app(ingest, child_lookup, metrics, monkeypatch):
+def app(webhook_store, child_lookup, metrics, monkeypatch):
     monkeypatch.setattr(guard, "CONNECTIONS_MAX", LIMIT)
-    return make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    return make_app(settings(), webhook_store, child_lookup, metrics, SystemClock())
 
 
 @pytest.mark.parametrize("kind", ["bodies", "heads"])

@@ -17,22 +17,22 @@ from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields
         ("/voice/fallback", "call_arrives"),
     ],
 )
-async def test_twenty_first_visit_is_turned_away_with_a_message(client, ingest, lines, route, moment):
-    ingest.ended = {CALLER: f"{CALLER}-20"}
+async def test_twenty_first_visit_is_turned_away_with_a_message(client, webhook_store, lines, route, moment):
+    webhook_store.ended = {CALLER: f"{CALLER}-20"}
     status, document = await post(client, route, fields(moment))
 
-    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert (status, verbs(document), webhook_store.events) == (200, ["Say", "Hangup"], [])
     assert [line["call_sid"] for line in lines if line["event"] == "visit_limit_reached"] == [CALLER]
 
 
-async def test_calls_of_earlier_sessions_are_known_to_the_next(client, ingest):
+async def test_calls_of_earlier_sessions_are_known_to_the_next(client, webhook_store):
     former = ("CA" + "7" * 32,)
-    ingest.ended, ingest.facts = {CALLER: CALLER}, facts("ended", former_calls=former)
+    webhook_store.ended, webhook_store.facts = {CALLER: CALLER}, facts("ended", former_calls=former)
     # The id is free: only the last session is stored.
-    ingest.read = lambda _session_id: _none()
+    webhook_store.read = lambda _session_id: _none()
     await post(client, "/voice/inbound", fields("call_arrives"))
 
-    assert ingest.events[0].former_calls == (*former, AGENT)
+    assert webhook_store.events[0].former_calls == (*former, AGENT)
 
 
 async def _none():
@@ -40,8 +40,8 @@ async def _none():
 
 
 @pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
-async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_it_ends(client, ingest, route):
-    ingest.facts = facts("bridged", phase="connected")
+async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_it_ends(client, webhook_store, route):
+    webhook_store.facts = facts("bridged", phase="connected")
     status, document = await post(client, route, fields("call_arrives"))
 
     assert (status, verbs(document)) == (200, ["Pause", "Redirect"])
@@ -65,13 +65,13 @@ async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_i
     ("route", "moment"), [("/voice/conference", "call_arrives"), ("/voice/client", "browser_calls_somebody")]
 )
 async def test_after_a_restart_of_redis_a_first_request_of_an_answered_call_is_a_captured_one(
-    client, ingest, child_lookup, route, moment, restarted, status, call_status, is_lost
+    client, webhook_store, child_lookup, route, moment, restarted, status, call_status, is_lost
 ):
     """Then the beginning of the call is unknown: the session that Redis lost may have dialed."""
-    ingest.old, child_lookup.status = restarted, status
+    webhook_store.old, child_lookup.status = restarted, status
     await post(client, route, fields(moment, CallStatus=call_status))
 
-    (event,) = ingest.events
+    (event,) = webhook_store.events
     assert event.is_recovery is is_lost
     assert len(child_lookup.asked) == (restarted and call_status == "ringing")
 
@@ -87,25 +87,25 @@ async def test_after_a_restart_of_redis_a_first_request_of_an_answered_call_is_a
         (facts("transferring"), False),
     ],
 )
-async def test_request_gets_the_same_answer_until_its_document_runs(client, ingest, session, repeats):
+async def test_request_gets_the_same_answer_until_its_document_runs(client, webhook_store, session, repeats):
     first = (await post(client, "/voice/inbound", fields("call_arrives")))[1]
-    ingest.facts = session
+    webhook_store.facts = session
     _, second = await post(client, "/voice/inbound", fields("call_arrives"))
 
     assert (second == first) is repeats
     assert verbs(second) == (["Dial"] if repeats else ["Pause", "Redirect"])
 
 
-async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest):
-    ingest.facts = facts("conferenced", customer=a_party(call_sid=CALLER, status="left"))
-    ingest.claim_visit, ingest.read = AsyncMock(return_value=f"{CALLER}-2"), lambda _session_id: _none()
+async def test_party_that_has_left_a_live_session_opens_its_own(client, webhook_store):
+    webhook_store.facts = facts("conferenced", customer=a_party(call_sid=CALLER, status="left"))
+    webhook_store.claim_visit, webhook_store.read = AsyncMock(return_value=f"{CALLER}-2"), lambda _session_id: _none()
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
 
     assert action_of(document).session_id == f"{CALLER}-2"
 
 
-async def test_twentieth_visit_opens(client, ingest):
-    ingest.ended = {CALLER: f"{CALLER}-19"}
+async def test_twentieth_visit_opens(client, webhook_store):
+    webhook_store.ended = {CALLER: f"{CALLER}-19"}
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
 
     assert action_of(document).session_id == f"{CALLER}-20"

@@ -9,8 +9,8 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from conferral.storage.webhook_store.store import WebhookStore
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.responses import Dependencies
@@ -28,14 +28,14 @@ ORDERS = [places for places in combinations(range(2 * len(STEPS)), len(STEPS)) i
 class InTurn:
     """Redis as one request sees it: each step waits for its turn, and a worker opens a published session at once."""
 
-    def __init__(self, ingest, store, name, turns):
-        self._ingest, self._store, self._name, self._turns = ingest, store, name, turns
+    def __init__(self, webhook_store, store, name, turns):
+        self._webhook_store, self._store, self._name, self._turns = webhook_store, store, name, turns
 
     def __getattr__(self, step):
         async def run(*arguments, **options):
             while self._turns and self._turns[0] != self._name:
                 await asyncio.sleep(0)
-            answer = await getattr(self._ingest, step)(*arguments, **options)
+            answer = await getattr(self._webhook_store, step)(*arguments, **options)
             if step == "publish":
                 await save(
                     self._store, arguments[0].session_id, arguments[0].call_sid, state="bridged", phase="ringing"
@@ -53,7 +53,7 @@ async def save(store, session_id, call_sid, **known):
 
 
 async def visit(process, store, name, turns, form):
-    request = replace(process, ingest=InTurn(process.ingest, store, name, turns))
+    request = replace(process, store=InTurn(process.store, store, name, turns))
     response = await signed_routes(request)["/voice/inbound"](form, "")
     while name in turns:  # it has fewer steps than the other
         turns.remove(name)
@@ -62,8 +62,8 @@ async def visit(process, store, name, turns, form):
 
 async def test_two_visits_at_once_open_one_session_in_every_order(redis_server):
     store = make_client(redis_server.url)
-    ingest, given = BatchingIngest(store, KEYS, SystemClock()), settings()
-    process = Dependencies.of(given, ingest, FakeTwilioQueries(), Metrics(), DirectoryFile(given))
+    webhook_store, given = WebhookStore(store, KEYS, SystemClock()), settings()
+    process = Dependencies.of(given, webhook_store, FakeTwilioQueries(), Metrics(), DirectoryFile(given))
     for number, firsts in enumerate(ORDERS):
         call_sid = f"CA{number:032x}"
         await store.set(KEYS.call(call_sid), call_sid, ex=1_000_000)
@@ -74,5 +74,5 @@ async def test_two_visits_at_once_open_one_session_in_every_order(redis_server):
         assert (opened, await store.get(KEYS.call(call_sid))) == (
             [f"{call_sid}-2"] * 2, f"{call_sid}-2".encode(),
         ), firsts  # fmt: skip
-    await ingest.close()
+    await webhook_store.close()
     await store.aclose()

@@ -25,7 +25,7 @@ def refusals(lines):
     return [line["reason"] for line in lines if line["event"] == "client_call_refused"]
 
 
-async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest):
+async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, webhook_store):
     status, document = await post(client, "/voice/client", calls())
 
     conference = conference_of(document)
@@ -36,21 +36,21 @@ async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest)
     assert (wait.party, wait.wait_audio.value, wait.with_greeting) == ("agent", "ringback", False)
     action = action_of(document)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "conference")
-    assert ingest.events == [
+    assert webhook_store.events == [
         ClientCallReceived(
             session_id=CALLER, token=f"client_call_received:{CALLER}", call_sid=CALLER, agent_address="client:alice",
             customer_address=TARGET,
         )
     ]  # fmt: skip
-    assert ingest.indexed == [(CALLER, CALLER)]
+    assert webhook_store.indexed == [(CALLER, CALLER)]
 
 
 # ---- who and whom ------------------------------------------------------------------------------------------------
 
 
-async def test_bare_name_is_a_browsers(client, ingest):
+async def test_bare_name_is_a_browsers(client, webhook_store):
     await post(client, "/voice/client", calls(To="bob"))
-    assert ingest.events[-1].customer_address == "client:bob"
+    assert webhook_store.events[-1].customer_address == "client:bob"
 
 
 @each(
@@ -76,13 +76,13 @@ async def test_bare_name_is_a_browsers(client, ingest):
     ],
 )  # fmt: skip
 async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_published(
-    client, ingest, lines, changes, words
+    client, webhook_store, lines, changes, words
 ):
     lines.clear()
     status, document = await post(client, "/voice/client", calls(**changes))
 
     assert (status, verbs(document)) == (200, ["Say", "Hangup"])
-    assert (ingest.events, ingest.indexed, ingest.gates) == ([], [], {})
+    assert (webhook_store.events, webhook_store.indexed, webhook_store.gates) == ([], [], {})
     (reason,) = refusals(lines)
     assert words in reason
     assert "4155550" not in str(lines)
@@ -106,65 +106,67 @@ async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_publis
         ([("CallStatus", "ringing")], {}),
     ],
 )
-async def test_parameter_of_a_browser_under_twilios_name_changes_nothing(client, ingest, lines, is_first, own, changes):
+async def test_parameter_of_a_browser_under_twilios_name_changes_nothing(
+    client, webhook_store, lines, is_first, own, changes
+):
     lines.clear()
-    ingest.events = []
+    webhook_store.events = []
     form = calls(SessionID=NAMED, **changes)
     usual = await post(client, "/voice/client", form)
-    expected, ingest.events = list(ingest.events), []
+    expected, webhook_store.events = list(webhook_store.events), []
 
     sent = Repeated([*own, *form.items()] if is_first else [*form.items(), *own])
     answered = await post(client, "/voice/client", sent)
 
     assert verbs(usual[1]) == ["Dial"]
-    assert (answered, ingest.events) == (usual, expected)
+    assert (answered, webhook_store.events) == (usual, expected)
     assert lines == []
 
 
 @each("name, other", [("From", "client:bob"), ("To", "+14155550166"), ("SessionID", "order-18")])
-async def test_first_value_counts_where_twilio_sends_no_second_name(client, ingest, name, other):
-    ingest.events = []
+async def test_first_value_counts_where_twilio_sends_no_second_name(client, webhook_store, name, other):
+    webhook_store.events = []
     form = calls(SessionID=NAMED, Caller=None)
     usual = await post(client, "/voice/client", form)
-    expected, ingest.events = list(ingest.events), []
+    expected, webhook_store.events = list(webhook_store.events), []
 
     assert await post(client, "/voice/client", Repeated([*form.items(), (name, other)])) == usual
-    assert ingest.events == expected
+    assert webhook_store.events == expected
 
 
 @each("own", [[("From", "client:bob"), ("Caller", "client:bob")], [("CallSid", "CA" + "9" * 32)]])
 @each("is_first", [False, True])
 async def test_browser_that_pretends_to_be_another_or_another_call_hears_a_sentence(
-    client, ingest, lines, own, is_first
+    client, webhook_store, lines, own, is_first
 ):
     lines.clear()
-    ingest.events = []
+    webhook_store.events = []
     form = calls(SessionID=NAMED)
 
     sent = Repeated([*own, *form.items()] if is_first else [*form.items(), *own])
     status, document = await post(client, "/voice/client", sent)
 
-    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert (status, verbs(document), webhook_store.events) == (200, ["Say", "Hangup"], [])
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
 
 
 # ---- the cap of calls --------------------------------------------------------------------------------------------
 
 
-async def test_identity_that_calls_too_often_hears_a_sentence(open_client, ingest, lines):
+async def test_identity_that_calls_too_often_hears_a_sentence(open_client, webhook_store, lines):
     client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="2")
     sids = [f"CA{number:032x}" for number in range(3)]
     answers = [await post(client, "/voice/client", calls(CallSid=sid)) for sid in [*sids, sids[0]]]
 
     assert [verbs(document) for _, document in answers] == [["Dial"], ["Dial"], ["Say", "Hangup"], ["Dial"]]
     assert "too many calls" in answers[2][1]
-    assert [event.call_sid for event in ingest.events] == [sids[0], sids[1], sids[0]]
+    assert [event.call_sid for event in webhook_store.events] == [sids[0], sids[1], sids[0]]
     assert refusals(lines) == ["the identity has placed too many calls"]
     _, document = await post(client, "/voice/client", calls(CallSid=sids[2], From="client:bob"))
     assert verbs(document) == ["Dial"]
 
 
-async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address_says(open_client, ingest):
+async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address_says(open_client, webhook_store):
     client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="2")
     forms: list[str] = []
 
@@ -194,21 +196,21 @@ async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address
 # ---- SessionID ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
+async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, webhook_store):
     first = await post(client, "/voice/client", calls(SessionID=NAMED))
-    ingest.facts = facts("conferenced", agent=a_party(call_sid=CALLER), customer=a_party(), opening="arriving")
-    ingest.sessions[CALLER] = NAMED
+    webhook_store.facts = facts("conferenced", agent=a_party(call_sid=CALLER), customer=a_party(), opening="arriving")
+    webhook_store.sessions[CALLER] = NAMED
 
     assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
-    assert len(set(ingest.events)) == 1
+    assert len(set(webhook_store.events)) == 1
 
 
 # ---- without Redis -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("away", [True, False])
-async def test_the_fallback_answers_in_place_of_the_route(client, ingest, away):
-    ingest.away = away
+async def test_the_fallback_answers_in_place_of_the_route(client, webhook_store, away):
+    webhook_store.away = away
     expected = await post(client, "/voice/client", calls())
     form = calls(ErrorUrl=f"{PUBLIC_URL}/voice/client#rc=2", ErrorCode="11200")
 

@@ -64,18 +64,18 @@ def played(document):
         (None,                 "ringback", RINGBACK),     # no one knows the session
     ],
 )  # fmt: skip
-async def test_waiting_party_hears_what_the_session_says_now(client, ingest, given, asked_for, expected):
-    ingest.facts = given
+async def test_waiting_party_hears_what_the_session_says_now(client, webhook_store, given, asked_for, expected):
+    webhook_store.facts = given
 
     status, document = await post(client, waiting(asked_for), FORM)
 
     assert (status, played(document)) == (200, expected)
-    assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
+    assert [event.name for event in webhook_store.events] == ([] if given else ["account_swept"])
 
 
 @pytest.mark.parametrize(("wait_audio", "expected"), [("music", "https://example.com/own.mp3"), ("ringback", RINGBACK)])
-async def test_music_of_the_directory_replaces_ours_but_not_the_ringing(client, ingest, wait_audio, expected):
-    ingest.facts = facts("transferring", attributes=ConferenceAttributes(wait_url="https://example.com/own.mp3"))
+async def test_music_of_the_directory_replaces_ours_but_not_the_ringing(client, webhook_store, wait_audio, expected):
+    webhook_store.facts = facts("transferring", attributes=ConferenceAttributes(wait_url="https://example.com/own.mp3"))
 
     _, document = await post(client, waiting(wait_audio), FORM)
 
@@ -84,10 +84,10 @@ async def test_music_of_the_directory_replaces_ours_but_not_the_ringing(client, 
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_there_is_something_to_hear_all_the_same(
-    client, ingest, metrics, lines, monkeypatch, fault
+    client, webhook_store, metrics, lines, monkeypatch, fault
 ):
     monkeypatch.setattr(wait_url, "STORE_DEADLINE_S", 0.01)
-    setattr(ingest, fault, True)
+    setattr(webhook_store, fault, True)
 
     status, document = await post(client, waiting(), FORM)
 
@@ -127,14 +127,14 @@ async def test_other_audio_or_none_is_a_setting(open_client, name, wait_audio, v
         ("", None, []),
     ],
 )
-async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, ingest, own, setting, expected):
+async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, webhook_store, own, setting, expected):
     client = await open_client(CONFERRAL_GREETING=setting)
-    ingest.facts = facts("conferenced", attributes=ConferenceAttributes(greeting=own))
+    webhook_store.facts = facts("conferenced", attributes=ConferenceAttributes(greeting=own))
 
     status, document = await post(client, GREETING, FORM)
 
     assert (status, *greeted(document)) == (200, expected, waiting("music"))
-    assert ingest.reads == 1
+    assert webhook_store.reads == 1
 
 
 CALLED = {"From": "+14155550123", "To": "+14155550100", "Direction": "inbound", "CallStatus": "in-progress"}
@@ -147,11 +147,11 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_caller_without_a_session_reopens_it(client, ingest, child_lookup):
+async def test_caller_without_a_session_reopens_it(client, webhook_store, child_lookup):
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
-    (event,) = ingest.events
+    (event,) = webhook_store.events
     assert (event.name, event.session_id, event.mode) == ("call_received", CALLER, "conference")
     assert event.customer_address == CALLED["From"]
     assert child_lookup.asked == [(CONFERENCE, CALLER)]
@@ -169,7 +169,7 @@ async def test_caller_without_a_session_reopens_it(client, ingest, child_lookup)
     ],
 )
 async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(
-    client, ingest, child_lookup, lines, monkeypatch, fault, logged
+    client, webhook_store, child_lookup, lines, monkeypatch, fault, logged
 ):
     child_lookup.alone = fault != "in-company"
     if fault == "twilio-odd":
@@ -177,28 +177,28 @@ async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(
     elif isinstance(fault, ProviderUnreachableError):
         child_lookup.error = fault
     elif fault != "in-company":
-        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=fault))
+        monkeypatch.setattr(webhook_store, "publish", AsyncMock(side_effect=fault))
 
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
     reported = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
-    assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == reported
+    assert [(event.name, event.session_id, event.conference_sid) for event in webhook_store.events] == reported
     assert [line["event"] for line in lines if line["log_level"] in ("warning", "error")] == logged
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", ["", "no-conference", "redis-away", "redis-silent"])
-async def test_workers_search_for_the_unknown_session_of_a_held_party(client, ingest, lines, monkeypatch, fault):
+async def test_workers_search_for_the_unknown_session_of_a_held_party(client, webhook_store, lines, monkeypatch, fault):
     if error := {"redis-away": StoreUnreachableError("away"), "redis-silent": TimeoutError()}.get(fault):
-        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=error))
+        monkeypatch.setattr(webhook_store, "publish", AsyncMock(side_effect=error))
     changes = {"ConferenceSid": ""} if fault == "no-conference" else {}
 
     status, document = await post(client, waiting("music"), FORM | changes)
 
     assert (status, played(document)) == (200, MUSIC)
     found = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
-    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == found
+    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in webhook_store.events] == found
     assert "error" not in {line["log_level"] for line in lines}
 
 
@@ -218,13 +218,13 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
         pytest.param(awaited(), waiting("music"), {"ConferenceSid": ""}, id="no-conference"),
     ],
 )
-async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, known, target, changes):
-    ingest.facts = known
+async def test_request_that_shows_nothing_new_reports_nothing(client, webhook_store, known, target, changes):
+    webhook_store.facts = known
 
     status, document = await post(client, target, FORM | changes)
 
     assert (status, played(document)) == (200, MUSIC)
-    assert ingest.events == []
+    assert webhook_store.events == []
 
 
 @pytest.mark.parametrize(
@@ -234,14 +234,14 @@ async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, kn
         ("ended", a_party(CALLER, label="customer-1", status="left"), f"waits:{CONFERENCE}:{CALLER}:after-end"),
     ],
 )
-async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(client, ingest, state, party, token):
+async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(client, webhook_store, state, party, token):
     """No list need show a conference with one party, and after the end, no one else would free it from there."""
-    ingest.facts = facts(state, conference_sid="", customer=party)
+    webhook_store.facts = facts(state, conference_sid="", customer=party)
 
     status, document = await post(client, waiting("silence"), FORM)
 
     assert (status, played(document)) == (200, None)
-    (event,) = ingest.events
+    (event,) = webhook_store.events
     assert (event.name, event.token, event.call_sid, event.start_on_enter) == (
         "participant_joined",
         token,
@@ -253,15 +253,15 @@ async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(clie
 # ---- the request shows who is in the conference ----------------------------------------------------------------------
 
 
-async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, ingest):
-    ingest.facts = awaited()
+async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, webhook_store):
+    webhook_store.facts = awaited()
 
     status, document = await post(client, waiting("music"), FORM)
 
     assert (status, played(document)) == (200, MUSIC)
-    (joined,) = ingest.events
+    (joined,) = webhook_store.events
     assert (joined.name, joined.session_id, joined.call_sid) == ("participant_joined", CALLER, CALLER)
     assert (joined.conference_sid, joined.label, joined.sequence) == (CONFERENCE, "customer-1", None)
     assert not joined.start_on_enter
     await post(client, waiting("music"), FORM)
-    assert ingest.events[1].token == joined.token
+    assert webhook_store.events[1].token == joined.token

@@ -10,7 +10,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage.ingest.writer import GateClaim, NewestSession
+from conferral.storage.webhook_store.store import GateClaim, NewestSession
 from tests.support.service_settings import ENVIRON, settings_with
 
 ACCOUNT = ENVIRON["TWILIO_ACCOUNT_SID"]
@@ -91,7 +91,7 @@ def a_party(call_sid="", *, label="", status=PartyStatus.DIALING, **known):
     return Party("", label, call_sid, status=PartyStatus(status), **known)
 
 
-class FakeIngest:
+class FakeWebhookStore:
     """Keeps what is published, and returns configured answers."""
 
     def __init__(self):

@@ -12,7 +12,7 @@ from conferral.storage.queries.session_reader import SessionCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, report_status, session, settings, take_up
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore
 
 pytestmark = pytest.mark.redis
 
@@ -98,7 +98,7 @@ async def fuzzed(store, metrics, folder, seed):
     await report_status(store, "c1", "done")
     worker = asyncio.create_task(carry_out(store))
     try:
-        app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, SystemClock())
+        app = make_app(settings(), FakeWebhookStore(), FakeTwilioQueries(), metrics, SystemClock())
         add_api(app, settings(), store, KEYS, metrics, SystemClock())
         async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
             return await run(f"http://127.0.0.1:{port}", folder, "--seed", str(seed), "--max-examples", "200")

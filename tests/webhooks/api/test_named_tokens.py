@@ -32,7 +32,7 @@ from tests.webhooks.api.api_helpers import (
     take_up,
 )  # fmt: skip
 from tests.webhooks.api.test_streams import Stream, happened
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, FakeWebhookStore
 
 pytestmark = pytest.mark.redis
 NAMES = """[destinations]
@@ -56,8 +56,8 @@ def body_of(command):
 
 
 @pytest.fixture
-def ingest():
-    return FakeIngest()
+def webhook_store():
+    return FakeWebhookStore()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def path(tmp_path):
 
 
 @pytest.fixture
-async def opened(store, metrics, serve, path, tmp_path, ingest):
+async def opened(store, metrics, serve, path, tmp_path, webhook_store):
     """Serves the API with these tokens; returns a client, and the tokens, which the test may reload."""
     (tmp_path / "directory.toml").write_text(NAMES)
 
@@ -75,7 +75,7 @@ async def opened(store, metrics, serve, path, tmp_path, ingest):
         found = settings(CONFERRAL_TOKENS=str(path), CONFERRAL_DIRECTORY=str(tmp_path / "directory.toml"), **changes)
         directory = DirectoryFile(found)
         tokens = TokenFile(found.tokens, found.api_token, lambda: directory.current.destinations)
-        app = make_app(found, ingest, FakeTwilioQueries(), metrics, SystemClock(), directory, tokens=tokens)
+        app = make_app(found, webhook_store, FakeTwilioQueries(), metrics, SystemClock(), directory, tokens=tokens)
         add_api(app, found, store, KEYS, metrics, SystemClock(), directory, tokens)
         await put(store, session())
         return await serve(app), tokens
@@ -265,7 +265,7 @@ async def test_streams_of_a_token_that_was_removed_or_changed_end_and_others_go_
     await store.flushdb()
 
 
-async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path, ingest, monkeypatch):
+async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path, webhook_store, monkeypatch):
     monkeypatch.setattr(server, "TTL_S", 0.0)
     api, tokens = await opened(table("wall", ["read"]))
     write_tokens(path, "[tokens.wall]\nmay = 5")
@@ -275,7 +275,7 @@ async def test_readyz_says_that_the_file_is_broken_and_stays_ready(opened, path,
         assert (answer.status, (await answer.json())["warnings"]) == (200, [tokens.problem])
     assert tokens.problem.startswith("CONFERRAL_TOKENS: the file is broken")
     assert (await ask(api, "GET", "/sessions", headers=bearer_of("wall")))[0] == 200
-    ingest.away = True
+    webhook_store.away = True
     async with api.get("/readyz") as answer:
         assert (answer.status, (await answer.json())["warnings"]) == (503, [tokens.problem])
 

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.call_index import CallIndex
-from conferral.storage.ingest.writer import NEW_CALL_S
+from conferral.storage.webhook_store.store import NEW_CALL_S
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.diff import has_own_name, is_own_conference

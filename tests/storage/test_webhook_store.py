@@ -11,8 +11,8 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest import command_queue, writer
-from conferral.storage.ingest.writer import BatchingIngest, GateClaim, NewestSession, ServerWatch
+from conferral.storage.webhook_store import command_queue, store
+from conferral.storage.webhook_store.store import GateClaim, NewestSession, ServerWatch, WebhookStore
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.hands import Hands
@@ -65,7 +65,7 @@ async def test_of_two_claims_at_once_both_get_the_first_ones_session(publisher, 
 
 
 async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publisher, client, keys, clock):
-    other = BatchingIngest(client, keys, clock)
+    other = WebhookStore(client, keys, clock)
 
     async def too_many(call_sid, at=publisher, identity="client:alice"):
         return await at.exceeds_call_limit(identity, call_sid, 2)
@@ -123,7 +123,7 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
     """A browser's call gets its session although Redis fails over meanwhile, as any other call does."""
     async with Relay(single.socket) as relay:
         client = make_client(relay.url)
-        publisher = BatchingIngest(client, keys, clock)
+        publisher = WebhookStore(client, keys, clock)
         relay.cut_reply(b"EVAL", every=2)
         assert await publisher.claim_gate(SESSION, "d1", "CA2") is GateClaim.OURS
         assert not await publisher.exceeds_call_limit("client:alice", "CA2", 1)
@@ -146,7 +146,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise StoreUnreachableError("away")
         return found[0], found[1]
 
-    monkeypatch.setattr(writer, "server_identity", identify)
+    monkeypatch.setattr(store, "server_identity", identify)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Ingest writer: stores webhooks' events, and reads for their answers.
+"""Webhook store: keeps webhooks' events, and reads for their answers.
 
 After a broken connection, a write is retried within its deadline: every event carries a token or a sequence, which
 deduplicates a repeated entry.
@@ -28,10 +28,10 @@ from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask
-from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
 from conferral.storage.server import server_identity
+from conferral.storage.webhook_store.command_queue import DEADLINE_S, CommandQueue
 
 log = structlog.get_logger()
 
@@ -120,7 +120,7 @@ class NewestSession:
     has_ended: bool
 
 
-class BatchingIngest:
+class WebhookStore:
     """Where webhooks put events, and what else they need from Redis.
 
     Within 2 s (4 s for a speaker's event, which first asks for the backlog), methods raise StoreUnreachableError, with

@@ -1,1 +1,0 @@
-"""Ingest of callbacks: batched writes, load shedding, reads for TwiML."""
