@@ -1,1 +1,1 @@
-"""What webhooks need of Redis: to store events, and to read for their answers."""
+"""What webhooks need of Redis: store events, and read for their answers."""

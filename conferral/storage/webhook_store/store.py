@@ -4,7 +4,6 @@ After a broken connection, a write is retried within its deadline: every event c
 deduplicates a repeated entry.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, forbidden_state
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
@@ -30,14 +28,11 @@ from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
-from conferral.storage.server import server_identity
+from conferral.storage.server import ServerWatch
 from conferral.storage.webhook_store.command_queue import DEADLINE_S, CommandQueue
 
 log = structlog.get_logger()
 
-#: How long Redis's data may be stale after a restart or failover, seconds.
-RECENT_RESTART_S = 60.0
-SERVER_CHECK_EVERY_S = 1.0
 #: Connections to Redis, count: for pipelines, `ServerWatch`, the configuration, and health checks.
 CONNECTIONS_MAX = 16
 #: Of `CONFERRAL_DIALS_PER_IDENTITY`, milliseconds.
@@ -49,50 +44,6 @@ GATES_TTL_S = 86_400
 #: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
 BEHIND_EVENTS = 2_000
 LOG_EVERY_S = 10.0
-
-
-class ServerWatch:
-    """Watches the identity of the server that a client talks to."""
-
-    def __init__(self, client: Client, key: str, clock: Clock) -> None:
-        self._client = client
-        self._key = key
-        self._clock = clock
-        self._run_id = ""
-        self._changed_at_s: float | None = None
-        self._is_unknown = True
-
-    def mark_unknown(self) -> None:
-        """Expect another server: this one did not answer, so it may be replaced."""
-        self._is_unknown = True
-
-    def has_changed_recently(self) -> bool:
-        """Whether Redis restarted or failed over recently, or may have."""
-        if self._is_unknown:
-            return True
-        return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Check at intervals which server answers, until the process stops."""
-        while not stop.is_set():
-            try:
-                await self.check()
-            except StoreError:
-                self._is_unknown = True
-            await wait_at_most(stop, SERVER_CHECK_EVERY_S)
-
-    async def check(self) -> None:
-        """Compare the run id; the first time, judge by a short uptime."""
-        run_id, up_s = await server_identity(self._client, self._key)
-        now_s = self._clock.monotonic_s()
-        self._is_unknown = not run_id
-        if not run_id:
-            return
-        if self._run_id and run_id != self._run_id:
-            self._changed_at_s = now_s
-        elif not self._run_id and up_s < RECENT_RESTART_S:
-            self._changed_at_s = now_s - up_s
-        self._run_id = run_id
 
 
 class GateClaim(Enum):
