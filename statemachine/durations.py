@@ -31,9 +31,6 @@ DURATIONS = ("hold", "consult", "answer", "bridged", "conference", "participant"
 _CHANGES_MAX, _CHANGES_KEPT = 48, 24
 #: How far apart the times of one change may be: half of Twilio's second, and how exactly we know its clock.
 _NEAR_MS = 700
-#: The facts that callbacks report; of the last two, only their end.
-_REPORTED = ("line ", "gone ", "in ", "held ", "dialing ", "conference ")
-_END_REPORTED = ("dialing ", "conference ")
 _DIALED = ("line ", "dialing ")
 
 
@@ -333,32 +330,6 @@ def _end_ms(history: History, facts: Mapping[str, str], ended_at_ms: int) -> int
     ends = (one.at_ms for one in history.changes if one.is_over and one.fact.startswith(_DIALED))
     others = (one.at_ms for one in history.changes if one.fact.startswith("gone "))
     return min(ended_at_ms, max((*ends, *others), default=ended_at_ms))
-
-
-def is_settled(record: OutcomeRecord, session: Session) -> bool:
-    """Whether no callback to come would change a record's durations.
-
-    Callbacks have reported all facts until then; for a session, also the end of its calls and conferences; and none of
-    the numbers that Twilio gives them is missing.
-    """
-    if record.kind == "voicemail":
-        return True
-    latest = {one.fact: one for one in session.history.changes if one.fact.startswith(_REPORTED)}
-    if record.kind == "session":
-        dialed = (party for party in session.parties.values() if party.call_sid and _is_dialed(session, party))
-        lines = {f"line {party.call_sid}" for party in dialed}
-        is_open = any(not (one.is_over or fact.startswith("gone ")) for fact, one in latest.items())
-        if is_open or lines - latest.keys():
-            return False
-    for change in session.history.changes:
-        is_awaited = change.is_over or not change.fact.startswith(_END_REPORTED)
-        if change.fact.startswith("gone ") and not record.durations.keys() & {"bridged", "conference"}:
-            continue  # only these depend on the end of a caller, who may still hear a message
-        if is_awaited and change.fact in latest and not change.is_reported and change.at_ms <= record.ended_at_ms:
-            return False
-    is_joining = session.moved_at_ms and "joined" not in _count(session.history, record.ended_at_ms)[1]
-    seen = session.seen
-    return not (is_joining or any(seen.has_gap(one, 0 if one.startswith("CF") else -1) for one in seen.numbers))
 
 
 def note_late_status(draft: Draft, event: Event) -> None:

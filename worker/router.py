@@ -31,7 +31,6 @@ from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.client import BlockingReads, as_store_errors, ask, run_or_raise
 from conferral.storage.dial_limits import DialLimits
@@ -255,7 +254,7 @@ class CommandRouter:
         with suppress(BadEntryError):  # no one could query such an id
             command_id = command_stream.command_id_of(fields, entry.entry_id)
             report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
-            await report_command(self._client, self._keys, ReportCommand("", report))
+            await report_command(self._client, self._keys, "", report)
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         await dead_letter(self._core, self._keys.commands, entry, reason, task="router")
@@ -378,7 +377,7 @@ class CommandRouter:
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)
-        await report_command(self._client, self._keys, ReportCommand(session, report))
+        await report_command(self._client, self._keys, session, report)
         log.info("command_rejected", command_id=command_id, reason=reason)
 
 

@@ -40,7 +40,6 @@ from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twilio_requests import rest_client
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.consumer.context import WorkerContext
-from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
@@ -66,7 +65,6 @@ class Environment:
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
     lifetime_ms: int = LIFETIME_MS
-    outcome_wait_s: float = WAIT_MAX_S
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.
@@ -111,14 +109,17 @@ class WorkerParts:
         reads = redis_client.BlockingReads(blocking)
         limits = DialLimits(core.client, core.keys, settings.dials_per_session, settings.dials_per_minute)
         self.partition_store = PartitionStore(
-            core.client,
-            reads,
-            core.keys,
-            call_index=core.call_index,
-            outcomes_kept=settings.outcomes_kept,
-            dial_limits=limits,
+            core.client, reads, core.keys, call_index=core.call_index, dial_limits=limits
         )
-        self._session_store = SessionStore(core.reserved, core.keys, core.schema, session_ttl_s=settings.session_ttl_s)
+        self._session_store = SessionStore(
+            core.reserved,
+            core.keys,
+            core.schema,
+            session_ttl_s=settings.session_ttl_s,
+            call_index=core.call_index,
+            dial_limits=limits,
+            outcomes_kept=settings.outcomes_kept,
+        )
         self.ownership = Ownership(core)
         self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed))
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
@@ -143,7 +144,6 @@ class WorkerParts:
             checkpoint=environment.checkpoint,
             twilio_now_ms=self._http.twilio_clock.now_ms,
             on_committed=self.session_recovery.queue_searches,
-            outcome_wait_s=environment.outcome_wait_s,
         )
 
     def _outcome_sender(self, receiver: OutcomeReceiver, rng: random.Random) -> OutcomeSender:

@@ -276,7 +276,7 @@ def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
 
 def _is_unfinished_work_of(session_id: str, body: bytes) -> bool:
     try:
-        return effect_codec.decode(body).work.session_id == session_id
+        return effect_codec.decode(body).effect.session_id == session_id
     except BadEntryError:
         return False
 

@@ -43,7 +43,3 @@ class CallIndex:
         Returns the newest session's id, which another claim may have set.
         """
         return scripts.claim_visit.command([self.keys.call(call_sid)], [ended_id, new_id, self.ttl_s])
-
-    def expire(self, call_sid: str, session_id: str) -> Command:
-        """Let a call expire after its session's end, unless it has a newer one."""
-        return scripts.expire_call.command([self.keys.call(call_sid)], [session_id, self.ended_ttl_s])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from conferral.statemachine.ids import call_of_visit, dial_reservation
 from conferral.statemachine.parts import TARGETS_MAX
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, Command
+from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 
 #: By the script's answer; empty if all reservations were made.
@@ -43,11 +43,11 @@ class DialLimits:
         )
         return LIMITS[int(answer)]
 
-    def release_commands(self, session_id: str, command_id: str) -> list[Command]:
-        """Return the Redis commands that give back what a command did not dial."""
+    def reservations_of(self, session_id: str, command_id: str) -> list[tuple[str, list[str]]]:
+        """Return a command's possible reservations, by the key of each limit."""
         reservations = [dial_reservation(command_id, number) for number in range(1, TARGETS_MAX + 1)]
         limits = zip(self._keys_of(session_id), (self.per_minute, self.per_session), strict=True)
-        return [("ZREM", key, *reservations) for key, limit in limits if limit]
+        return [(key, reservations) for key, limit in limits if limit]
 
     def _keys_of(self, session_id: str) -> list[str]:
         return [self.keys.dials, self.keys.call_dials(call_of_visit(session_id) or session_id)]

@@ -116,7 +116,8 @@ class _WatchedServer(MemoryServer):
                 self._network.counts["commits"] += 1
                 if isinstance(reply, list) and reply[0] == 1:
                     keys = argv[3 : 3 + int(argv[2])]
-                    self._network.committed([key.partition(b":session:")[2].decode() for key in keys[8::2]])
+                    names = [key.partition(b":session:")[2].decode() for key in keys]
+                    self._network.committed([name for name in names if name])
         return replies, fault
 
     def _note_trials(self, argv: Sequence[bytes]) -> None:

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from conferral.statemachine.durations import is_settled, with_durations
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
-from conferral.statemachine.step import OutcomeRecord, Step
+from conferral.statemachine.step import Step
 from conferral.storage.codecs import event_codec, session_codec
 
 FILE = Path(__file__).with_name("histories.json.xz")
@@ -47,17 +46,11 @@ class History:
     def lines(self) -> Iterator[str]:
         """One line for each decision, made again."""
         session = Session(self.session_id)
-        records: list[OutcomeRecord] = []
-        shown: set[str] = set()
         for one in self.decisions:
             taken = step(session, one.event, one.now_ms, self.policy)
-            line = line_of(one.event, taken, session, one.now_ms)
+            yield line_of(one.event, taken, session, one.now_ms)
             if taken.session.version != session.version:
                 session = taken.session
-            records += taken.outcome_records
-            known = {_durations_of(record, session): None for record in records}
-            yield " | ".join([line, *(text for text in known if text not in shown)])
-            shown = set(known)
 
 
 def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
@@ -75,13 +68,6 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"
     first = f"{states} {taken.outcome} {taken.reason}".rstrip()
     return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *fields_now]))
-
-
-def _durations_of(record: OutcomeRecord, session: Session) -> str:
-    """The durations of an outcome as known by now, and whether a callback may still correct them."""
-    corrected = with_durations(record, session)
-    durations = ", ".join(f"{name}={value}" for name, value in sorted(corrected.durations.items()))
-    return f"{record.kind} {durations} {'settled' if is_settled(corrected, session) else 'open'}"
 
 
 def _arguments(effect: Any) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,6 @@ import pytest
 
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, scripts
-from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import report_command
 
@@ -21,7 +20,7 @@ def test_stream_entrys_id_is_the_default():
 
 
 async def report(client, keys, status, reason=""):
-    await report_command(client, keys, ReportCommand("s", CommandReport("c", CommandStatus(status), reason)))
+    await report_command(client, keys, "s", CommandReport("c", CommandStatus(status), reason))
     found = await command_stream.read_outcome(client, keys, "c")
     return found.status, found.reason
 

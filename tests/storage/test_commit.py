@@ -12,6 +12,7 @@ from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import ParticipantUpdate, PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
@@ -370,7 +371,10 @@ async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(lim
     for number, name in enumerate(written):
         session = next(f"{name}{n}" for n in range(99) if keys.partition_of(f"{name}{n}") == partition)
         timers = {f"ring|{session}": number}
-        batch = Batch(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers)
+        batch = Batch(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers,
+                      reports=[(session, CommandReport(name, CommandStatus.DONE))], outcomes=[{"id": name}],
+                      calls_over={session: (name,)})  # fmt: skip
+        await client.set(keys.call(name), session, ex=1_000_000)
         before = await everything(client, keys)
         set_rules(f"-{name.lower()}")
         with contextlib.suppress(StoreForbiddenError):
@@ -383,6 +387,9 @@ async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(lim
         assert await client.hexists(keys.outbox(partition), name)
         assert await client.zscore(keys.timers(partition), f"ring|{session}") == number
         assert await client.sismember(keys.live(partition), session), name
+        assert await client.hget(keys.command(name), "status") == b"done", name
+        assert await client.xlen(keys.outcomes) == number + 1, name
+        assert await client.ttl(keys.call(name)) < 1_000_000, name
 
 
 async def test_broken_record_differs_from_a_missing_one(store, client, keys):

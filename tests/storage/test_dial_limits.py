@@ -6,11 +6,7 @@ import pytest
 
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import TARGETS_MAX
-from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage.codecs.effect_codec import ReportCommand
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.redis_clients import client_of, full
 
 pytestmark = pytest.mark.redis
@@ -119,33 +115,12 @@ async def test_limit_is_never_exceeded_by_many_who_ask_at_once(server, keys, per
         await one.aclose()
 
 
-async def test_report_of_a_command_gives_back_what_it_has_not_dialed(client, blocking, keys):
-    limits = DialLimits(client, keys, 4, 4)
-    store = PartitionStore(client, BlockingReads(blocking), keys, dial_limits=limits)
-    assert await limits.reserve(CALL, reservations("c1", 3)) == ""
-    assert await limits.reserve(CALL, reservations("c1")[:1], sent=True) == ""
-    assert await limits.reserve(CALL, reservations("c2", 2)) == "minute"
-
-    async def report(status):
-        write = ReportCommand(CALL, CommandReport("c1", status, ""))
-        assert await store.finish_writes(0, [write]) == {}
-        return sorted(await client.zrange(keys.call_dials(CALL), 0, -1))
-
-    assert await report(CommandStatus.ACCEPTED) == [b"c1#1!", b"c1#2", b"c1#3"]
-    for _ in range(2):  # safe to repeat
-        assert await report(CommandStatus.FAILED) == [b"c1#1!"]
-    assert await client.zrange(keys.dials, 0, -1) == [b"c1#1!"]
-    assert await limits.reserve(CALL, reservations("c2", 3)) == ""
-
-
-async def test_without_limits_redis_is_not_asked(client, blocking, keys):
+async def test_without_limits_redis_is_not_asked(keys):
     none = DialLimits(None, keys)
     assert await none.reserve(CALL, reservations("c1")) == ""
-    store = PartitionStore(client, BlockingReads(blocking), keys, dial_limits=none)
-    assert none.release_commands(CALL, "c1") == []
-    given_back = ("ZREM", keys.dials, *reservations("c1", TARGETS_MAX))
-    assert DialLimits(None, keys, per_minute=1).release_commands(CALL, "c1") == [given_back]
-    assert await store.finish_writes(0, [ReportCommand(CALL, CommandReport("c1", CommandStatus.DONE, ""))]) == {}
+    assert none.reservations_of(CALL, "c1") == []
+    possible = [(keys.dials, reservations("c1", TARGETS_MAX))]
+    assert DialLimits(None, keys, per_minute=1).reservations_of(CALL, "c1") == possible
 
 
 async def test_full_redis_still_refuses_a_dial_beyond_the_limit(limits, client):

@@ -1,24 +1,12 @@
-"""The outcomes stream: each entry at least once, with one id, never lost because Redis was full, kept for so long."""
+"""The outcomes stream: its entries, and how long they are kept."""
 
 import orjson
 import pytest
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.parts import AgentShare, Attempt
-from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
-from conferral.storage.codecs.effect_codec import (
-    ExpireCalls,
-    OutboxEntry,
-    PublishOutcome,
-    ReportCommand,
-    decode,
-    encode,
-)
-from conferral.storage.connection.client import BlockingReads
+from conferral.statemachine.step import OutcomeRecord
 from conferral.storage.outcome_stream import encode_outcome, trim
-from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.people import CUSTOMER
-from tests.support.redis_clients import full
 
 START_MS = 1_795_165_380_000
 TRANSFER = OutcomeRecord(
@@ -97,87 +85,6 @@ def test_every_kind_has_the_same_fields():
     assert (session["answer_s"], session["alone_s"], session["hold_s"]) == ("1234.567", "0.002", "")
     assert session["agents"] == '[{"address":"client:alice","talk_s":1.5,"holds":2}]'
     assert (message["attempts"], message["recordings"], message["duration_s"]) == ("", "", "7")
-
-
-@pytest.fixture
-async def ordered(client, keys):
-    """Outcomes that a commit has ordered."""
-    for conclusion in (TRANSFER, SESSION):
-        write = PublishOutcome(conclusion)
-        await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
-
-
-async def published(client, keys) -> list[bytes]:
-    return [fields[b"id"] for _, fields in await client.xrange(keys.outcomes)]
-
-
-@pytest.mark.redis
-async def test_requested_outcomes_are_published_and_leave_the_outbox(ordered, access, client, keys):
-    writes = [decode(body).work for body in (await access.outbox(0)).values()]
-    assert await access.finish_writes(0, writes) == {}
-    assert sorted(await published(client, keys)) == [b"CA1:session", b"CA1:transfer:1"]
-    assert await access.outbox(0) == {}
-
-
-@pytest.mark.redis
-async def test_repetition_has_the_same_id(access, client, keys):
-    for _ in range(2):
-        await access.finish_writes(0, [PublishOutcome(SESSION)])
-    assert await published(client, keys) == [b"CA1:session"] * 2
-
-
-@pytest.mark.redis
-async def test_outcomes_stay_in_the_outbox_while_redis_is_full(ordered, access, client, keys):
-    async with full(client):
-        failed = await access.finish_writes(0, [PublishOutcome(TRANSFER), PublishOutcome(SESSION)])
-    assert {type(error) for error in failed.values()} == {StoreUnreachableError}
-    assert failed.keys() == (await access.outbox(0)).keys()
-    assert await published(client, keys) == []
-
-
-@pytest.mark.redis
-async def test_stream_of_outcomes_is_bounded(client, keys):
-    access = PartitionStore(client, BlockingReads(client), keys, outcomes_kept=100)
-    for _ in range(400):
-        await access.finish_writes(0, [PublishOutcome(SESSION)])
-    # About: whole pieces of the stream are cut off, of 100 entries each.
-    assert 100 <= await client.xlen(keys.outcomes) <= 200
-
-
-@pytest.mark.redis
-async def test_calls_expire_with_their_session(access, client, keys):
-    for call_sid in ("CA1", "CA2"):
-        await client.set(keys.call(call_sid), "CA1")
-    await access.finish_writes(0, [ExpireCalls("CA1", ("CA1", "CA2", "CA3"))])
-    for call_sid in ("CA1", "CA2"):
-        assert 0 < await client.ttl(keys.call(call_sid)) <= 60
-    assert not await client.exists(keys.call("CA3"))
-
-
-@pytest.mark.redis
-async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(access, client, keys):
-    await client.set(keys.call("CA1"), "CA1-2", ex=900)
-    await client.sadd(keys.call("CA2"), "another program's")
-    await access.finish_writes(0, [ExpireCalls("CA1", ("CA1", "CA2"))])
-    assert await client.ttl(keys.call("CA1")) > 60
-    assert await client.ttl(keys.call("CA2")) == -1
-
-
-@pytest.mark.redis
-async def test_write_that_redis_refuses_stays_in_the_outbox_alone(ordered, access, client, keys):
-    await client.set(keys.call("CA1"), "CA1")
-    await client.set(keys.outcomes, "another program's")
-    expiry, report = ExpireCalls("CA1", ("CA1",)), ReportCommand("CA1", CommandReport("c", CommandStatus.DONE, ""))
-    for write in (expiry, report):
-        await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
-    outcomes = [PublishOutcome(TRANSFER), PublishOutcome(SESSION)]
-
-    failed = await access.finish_writes(0, [outcomes[0], expiry, report, outcomes[1]])
-
-    assert [type(failed[one.write_id]) for one in outcomes] == [StoreError] * 2
-    assert failed.keys() == (await access.outbox(0)).keys()
-    assert 0 < await client.ttl(keys.call("CA1")) <= 60
-    assert await client.hget(keys.command("c"), "status") == b"done"
 
 
 DAY_MS, DAY_S = 86_400_000, 86_400

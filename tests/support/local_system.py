@@ -191,7 +191,7 @@ class LocalSystem:
     def start_worker(self) -> Worker:
         policy = replace(make_policy(self.settings), **self._policy_changes)
         options: dict[str, Any] = {"clock": self.clock} | self.worker_options
-        environment = Environment(lifetime_ms=self._lease_ms, policy=policy, **{"outcome_wait_s": 0.5} | options)
+        environment = Environment(lifetime_ms=self._lease_ms, policy=policy, **options)
         worker = Worker(self.settings, directory=self._directory, environment=environment)
         stop = asyncio.Event()
         self.workers.append(worker)

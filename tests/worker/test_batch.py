@@ -1,4 +1,4 @@
-"""From decisions to one batch: outcomes and deletions at a session's end are part of the commit."""
+"""From decisions to one batch: what a session's end writes and removes is part of the commit."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,13 +9,12 @@ import pytest
 
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
 from conferral.statemachine.events import CallsOverdue, Convert, End, Event, ParticipantChanged
-from conferral.statemachine.parts import PendingCommand
+from conferral.statemachine.parts import Change, History, PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
-from conferral.storage.codecs import effect_codec
-from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
+from conferral.storage.outcome_stream import encode_outcome
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.quarantine import Quarantine
 
@@ -56,19 +55,24 @@ def decided(monkeypatch):
     return decided_of([event], SESSION, {"e1": HOLD})
 
 
-def test_conclusions_are_post_commit_writes_of_the_same_commit(decided):
-    wanted = [PublishOutcome(TRANSFER), PublishOutcome(WHOLE)]
-    assert [write for write in decided.post_commit_writes if isinstance(write, PublishOutcome)] == wanted
-    for write in wanted:
-        assert effect_codec.decode(decided.batch.outbox_set[write.write_id]).work == write
-    assert len({write.write_id for write in decided.post_commit_writes}) == len(decided.post_commit_writes)
-    assert decided.batch.outbox_remove == ["e1"], "only what the end drops"
+def test_end_stores_outcomes_and_lets_calls_of_replaced_parties_expire_too(decided):
+    assert decided.batch.outcomes == [encode_outcome(TRANSFER), encode_outcome(WHOLE)]
+    assert decided.batch.calls_over == {"CA1": ("CA1", "CA3", "CA2")}
+    assert (decided.batch.outbox_set, decided.batch.outbox_remove) == ({}, ["e1"]), "only what the end drops"
 
 
-def test_calls_of_replaced_parties_expire_too(decided):
-    (write,) = [write for write in decided.post_commit_writes if isinstance(write, ExpireCalls)]
-    assert write.call_sids == ("CA1", "CA3", "CA2")
-    assert write.write_id in decided.batch.outbox_set
+def test_outcome_counts_what_the_rest_of_its_batch_reports(monkeypatch):
+    """A callback that comes with the end, but after it."""
+    joined = Change(1_000, "in CA1", "customer", is_reported=True)
+    over = replace(SESSION, state=State.ENDED, version=5, history=History(changes=(joined,)))
+    left = Change(3_000, "in CA1", is_over=True, is_reported=True)
+    corrected = replace(over, version=6, history=History(changes=(joined, left)))
+    record = replace(WHOLE, ended_at_ms=6_000)
+    steps = iter([Step(over, Outcome.MOVED, outcome_records=(record,)), Step(corrected, Outcome.STAYED)])
+    monkeypatch.setattr(batch, "step", lambda *_: next(steps))
+    events = [End(session_id="CA1", token=name, entry_id="1-0") for name in ("c1", "c2")]
+    (entry,) = decided_of(events, SESSION).batch.outcomes
+    assert entry["participant_s"] == "2.0"
 
 
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
@@ -83,11 +87,9 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).batch.outbox_set | outbox
 
-    context: Any = SimpleNamespace(
-        partition_store=None, executor=None, outcome_wait_s=1.0, core=SimpleNamespace(metrics=None)
-    )
+    context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
     entries = await Quarantine(0, context).decode(outbox)
-    assert [entry.work for entry in entries] == [other, HOLD, unhold]
+    assert [entry.effect for entry in entries] == [other, HOLD, unhold]
 
 
 # ---- what the end drops and keeps ------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ def ends(request, monkeypatch):
 
 def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
-    put = {effect_id for effect_id in decided.batch.outbox_set if ":" not in effect_id}
+    put = {*decided.batch.outbox_set}
     assert put == {effect.effect_id for effect, *_ in decided.effects()}
     assert not put & set(decided.batch.outbox_remove)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
@@ -172,7 +174,7 @@ def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     after = replace(SESSION, state=State.TRANSFERRING, version=5)
     monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
-    assert (found.batch.outbox_remove, found.batch.outbox_set, found.post_commit_writes) == ([], {}, [])
+    assert (found.batch.outbox_remove, found.batch.outbox_set, found.batch.calls_over) == ([], {}, {})
 
 
 @pytest.mark.parametrize("twilio_now_ms, at_ms", [(7_200_000, 5_000 - 1_500), (None, 0)])

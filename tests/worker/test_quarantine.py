@@ -120,7 +120,7 @@ SESSION = "CA" + "1" * 32
 
 def broken(**given: Any) -> bytes:
     """An effect that lacks what its kind needs."""
-    return orjson.dumps({"committed_at_ms": 1, "kind": "hang_up_call", "work": {}} | given)
+    return orjson.dumps({"committed_at_ms": 1, "kind": "hang_up_call", "effect": {}} | given)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def broken(**given: Any) -> bytes:
     [
         b"\xff\x00",
         b"[]",
-        b'{"committed_at_ms": 1, "kind": "report_command"}',
+        b'{"committed_at_ms": 1, "kind": "hang_up_call"}',
         broken(kind=["hang_up_call"]),
         broken(kind="ring_the_moon"),
         broken(committed_at_ms="soon"),
-        broken(work={"session_id": SESSION}),
+        broken(effect={"session_id": SESSION}),
     ],
 )
 @of_team

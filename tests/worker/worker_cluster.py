@@ -15,7 +15,6 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer.context import WorkerContext
-from conferral.worker.consumer.late_outcomes import WAIT_MAX_S
 from conferral.worker.core import no_checkpoint
 from conferral.worker.ownership import Ownership
 from tests.simulation.virtual_loop import Process, VirtualLoop
@@ -128,7 +127,6 @@ class WorkerCluster:
         ownership = Ownership(core)
         context = WorkerContext(
             core=core,
-            outcome_wait_s=WAIT_MAX_S,
             partition_store=PartitionStore(client, BlockingReads(blocking), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here

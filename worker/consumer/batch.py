@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.durations import with_durations
 from conferral.statemachine.effects import Effect, RedirectToUrl
 from conferral.statemachine.events import Command, Event, LoneOverdue
 from conferral.statemachine.machine import step
@@ -19,15 +20,10 @@ from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
 from conferral.statemachine.record import moved_back, replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, Place, State, TransferMode
-from conferral.statemachine.step import Outcome, OutcomeRecord, Step
+from conferral.statemachine.step import CommandReport, Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec
-from conferral.storage.codecs.effect_codec import (
-    ExpireCalls,
-    OutboxEntry,
-    PostCommitWrite,
-    PublishOutcome,
-    ReportCommand,
-)
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.outcome_stream import encode_outcome
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
@@ -60,11 +56,10 @@ class Decision:
 
 @dataclass(slots=True)
 class DecidedBatch:
-    """A batch that is ready to commit, and the work that follows the commit."""
+    """A batch that is ready to commit."""
 
     decisions: list[Decision]
     batch: Batch = field(default_factory=Batch)
-    post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
     #: The decisions' spans, by entry id; empty unless traces are sent.
     traceparents: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,21 +124,28 @@ def encode(
             changed = change.add_version(decision.step.session)
             change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed).stored())
             if decision.ends_session:
-                _finish_session(decided, decision.step, open_effects(session_id), now_ms)
+                _finish_session(decided, decision.step, open_effects(session_id))
     decided.batch.sessions += changes.values()
+    decided.batch.outcomes += outcome_entries(decisions, {change.after.id: change.after for change in changes.values()})
     return decided
 
 
-def discard(entries: Iterable[Entry], reports: Sequence[ReportCommand], now_ms: int) -> DecidedBatch:
-    """Return a batch that removes undecided entries."""
-    discarded = DecidedBatch([])
-    discarded.batch.entry_ids += [entry.entry_id for entry in entries]
-    _add_post_commit_writes(discarded, reports, now_ms)
-    return discarded
+def outcome_entries(decisions: Iterable[Decision], sessions: Mapping[str, Session]) -> list[dict[str, str]]:
+    """Return the entries of the outcomes that decisions write, oldest first.
+
+    `sessions` are as after the batch: its later events, too, may report when something happened.
+    """
+    records = (record for decision in decisions for record in decision.step.outcome_records)
+    return [encode_outcome(with_durations(record, sessions[record.session_id])) for record in records]
+
+
+def discard(entries: Iterable[Entry], reports: Iterable[tuple[str, CommandReport]]) -> Batch:
+    """Return a batch that removes undecided entries; reports by session."""
+    return Batch([entry.entry_id for entry in entries], reports=[*reports])
 
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
-    """Add a decision's effects, writes, and timers to the commit."""
+    """Add a decision's effects, reports, and timers to the commit."""
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
         batch.outbox_remove.append(effect_id)
@@ -154,21 +156,9 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number), traceparent=traceparent)
         batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
-    reports = [ReportCommand(event.session_id, report) for report in result.reports]
-    outcomes = [PublishOutcome(outcome_record) for outcome_record in result.outcome_records]
-    _add_post_commit_writes(decided, [*reports, *outcomes], now_ms, result.session.version)
+    batch.reports += [(event.session_id, report) for report in result.reports]
     for timer in result.timers:
         batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
-
-
-def _add_post_commit_writes(
-    decided: DecidedBatch, writes: Iterable[PostCommitWrite], now_ms: int, version: int = 0
-) -> None:
-    """Store writes in the outbox, in case this worker dies after the commit."""
-    for number, write in enumerate(writes):
-        entry = OutboxEntry(write, now_ms, place=(version, number))
-        decided.batch.outbox_set[write.write_id] = effect_codec.encode(entry)
-        decided.post_commit_writes.append(write)
 
 
 def _drop_effects(batch: Batch, effect_ids: set[str]) -> None:
@@ -177,8 +167,8 @@ def _drop_effects(batch: Batch, effect_ids: set[str]) -> None:
         batch.outbox_remove.append(effect_id)
 
 
-def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
-    """Drop the session's open effects, except for those of the final step.
+def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect]) -> None:
+    """Let its calls expire; drop its open effects, but the final step's.
 
     Also keep a hang-up whose target the final step does not end: a leg that no longer belongs to a party.
     """
@@ -196,8 +186,7 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     }
     _drop_effects(decided.batch, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
-    call_sids = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
-    _add_post_commit_writes(decided, [ExpireCalls(session_id, call_sids)], now_ms)
+    decided.batch.calls_over[session_id] = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
 
 
 def log_decisions(

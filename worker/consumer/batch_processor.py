@@ -14,12 +14,11 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
-from conferral.storage.partition.session_store import Batch, CommitConflictError
+from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
 from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
@@ -111,13 +110,11 @@ class BatchProcessor:
     ) -> None:
         """Remove undecided entries, and report the commands among `events`."""
         reports = [
-            ReportCommand(event.session_id, CommandReport(event.command_id, status, reason))
+            (event.session_id, CommandReport(event.command_id, status, reason))
             for event in events
             if isinstance(event, Command)
         ]
-        discarded = discard(entries, reports, self._clock.now_ms())
-        await self._commit(discarded.batch)
-        self._dispatcher.dispatch(discarded)
+        await self._commit(discard(entries, reports))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
         events, partition_of = [], self._context.core.keys.partition_of
@@ -191,6 +188,8 @@ class BatchProcessor:
                 self._metrics.commits.labels("lost").inc()
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
+            if result is CommitResult.PARTIAL:
+                self._metrics.writes_refused.labels("commit").inc()
             self._first_reads.forget(batch.entry_ids)
             return
 

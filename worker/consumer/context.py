@@ -20,8 +20,6 @@ class WorkerContext:
     session_store: SessionStore
     executor: Executor
     policy: Callable[[], Policy]
-    #: How long an outcome waits for late callbacks, at most.
-    outcome_wait_s: float
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.

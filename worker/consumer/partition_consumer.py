@@ -178,15 +178,12 @@ class PartitionConsumer:
         finally:
             # After an unexpected error, the partition is claimed again, so that its effects are verified.
             self.is_lost = self.is_lost or not is_well
-            self._dispatcher.stop()
             for task in self._tasks:
                 task.cancel()
-        await self._dispatcher.writes.wait_finished()
 
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""
         self.is_stopping = self._batches.is_stopping = True
-        self._dispatcher.stop()
         self._context.partition_store.stop_reading(self.number)
 
     def mark_lost(self) -> None:

@@ -12,7 +12,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandReport
 from conferral.storage import scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import effect_codec, event_codec
@@ -21,18 +21,15 @@ from conferral.storage.connection.client import (
     CHUNK,
     BlockingReads,
     Client,
-    Command,
     as_store_errors,
     ask,
-    run_all,
     run_each,
     run_or_raise,
 )
-from conferral.storage.connection.errors import STATES, to_store_error
+from conferral.storage.connection.errors import STATES
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.outcome_stream import encode_outcome
 
 _Text = TypeVar("_Text", str, bytes)
 
@@ -100,7 +97,6 @@ class PartitionStore:
         keys: Keys,
         *,
         call_index: CallIndex | None = None,
-        outcomes_kept: int = 100_000,
         dial_limits: DialLimits | None = None,
     ) -> None:
         #: Where dials make their reservations.
@@ -109,7 +105,6 @@ class PartitionStore:
         self._reads = reads
         self._keys = keys
         self._call_index = call_index or CallIndex(keys)
-        self._outcomes_kept = outcomes_kept
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
@@ -152,7 +147,7 @@ class PartitionStore:
         return int(answer[1]), None if due_ms == math.inf else int(max(due_ms, 0))
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
-        """Return the encoded unfinished effects and post-commit writes, by id."""
+        """Return the encoded unfinished effects, by id."""
         found = await ask(self._client, "HGETALL", self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
@@ -171,36 +166,6 @@ class PartitionStore:
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         arguments = [effect_id, *_parts(event_codec.encode(outcome))]
         return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
-
-    async def finish_writes(
-        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
-    ) -> dict[str, StoreError]:
-        """Perform post-commit writes in one pipeline, and remove them.
-
-        Return errors by write id; those writes remain. If a StoreError is raised, any may be done. Each is safe to
-        repeat: a repeated outcome has the same id.
-        """
-        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
-        failed: dict[str, StoreError] = {}
-        with as_store_errors():
-            answers = await run_all(self._client, [command for _, command in parts])
-            for (write_id, _), answer in zip(parts, answers, strict=True):
-                if isinstance(answer, Exception):
-                    failed[write_id] = to_store_error(answer)
-            # In sequence: a full Redis refuses the writes, but never their removal.
-            if done := {one.write_id for one in writes} - failed.keys():
-                await ask(self._client, "HDEL", self._keys.outbox(partition), *done)
-        return failed
-
-    def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
-        if isinstance(write, effect_codec.ReportCommand):
-            command_id, is_final = write.report.command_id, write.report.status is not CommandStatus.ACCEPTED
-            unused = self.dial_limits.release_commands(write.session_id, command_id) if is_final else []
-            return [_report(self._keys, write), *unused]
-        if isinstance(write, effect_codec.ExpireCalls):
-            return [self._call_index.expire(call_sid, write.session_id) for call_sid in write.call_sids]
-        fields = _parts(encode_outcome(write.outcome_record))
-        return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
 
     async def deaths(self, partition: int) -> dict[str, int]:
         """Return how many workers died over which entries and effects, by id."""
@@ -224,7 +189,7 @@ class PartitionStore:
             await ask(self._client, "HDEL", key, *names)
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
-        """Remove an effect that can't be executed, or a write that Redis refuses."""
+        """Remove an effect that can't be executed."""
         await ask(self._client, "HDEL", self._keys.outbox(partition), name)
 
     # ---- calls placed by REST; all safe to repeat
@@ -276,15 +241,10 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
     return [part for pair in fields.items() for part in pair]
 
 
-async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
+async def report_command(client: Client, keys: Keys, session_id: str, report: CommandReport) -> None:
     """Store a command's status, unless a later one is already stored."""
-    await ask(client, *_report(keys, write))
-
-
-def _report(keys: Keys, write: effect_codec.ReportCommand) -> Command:
-    report = write.report
-    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S, report.code]
-    return scripts.report_command.command([keys.command(report.command_id)], arguments)
+    arguments = [report.status.value, report.reason, session_id, COMMAND_TTL_S, report.code]
+    await scripts.report_command(client, [keys.command(report.command_id)], arguments)
 
 
 def _first_fields(entry: Entry) -> dict[bytes, bytes]:

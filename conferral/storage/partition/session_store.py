@@ -6,16 +6,23 @@ from enum import Enum
 from typing import Any
 
 import orjson
+import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
+from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
+from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
+from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import COMMAND_TTL_S
+
+log = structlog.get_logger()
 
 #: Entries kept in a session's log, count.
 LOG_ENTRIES_MAX = 5_000
@@ -54,6 +61,12 @@ class Batch:
     outbox_remove: list[str] = field(default_factory=list)
     #: Due times in ms by `TIMER|SESSION`; None cancels.
     timers: dict[str, int | None] = field(default_factory=dict)
+    #: Each with its command's session.
+    reports: list[tuple[str, CommandReport]] = field(default_factory=list)
+    #: Entries for the outcome stream, oldest first.
+    outcomes: list[dict[str, str]] = field(default_factory=list, repr=False)
+    #: Calls of sessions that have ended, by session.
+    calls_over: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class CommitResult(Enum):
@@ -66,6 +79,8 @@ class CommitResult(Enum):
     OUT_OF_ORDER = 3
     WRONG_TYPE = 4
     CONFLICT = 5
+    #: Stored, except for reports or outcomes: their keys are another program's.
+    PARTIAL = 6
 
 
 class CommitConflictError(StoreError):
@@ -83,11 +98,24 @@ class CommitOutOfOrderError(StoreError):
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
-    def __init__(self, client: Client, keys: Keys, schema: SchemaVersion | None = None, *, session_ttl_s: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        schema: SchemaVersion | None = None,
+        *,
+        session_ttl_s: int,
+        call_index: CallIndex | None = None,
+        dial_limits: DialLimits | None = None,
+        outcomes_kept: int = 100_000,
+    ) -> None:
         self._client = client
         self._keys = keys
         self._schema = schema or SchemaVersion()
         self._session_ttl_s = session_ttl_s
+        self._calls_ttl_s = (call_index or CallIndex(keys)).ended_ttl_s
+        self._dial_limits = dial_limits or DialLimits(client, keys)
+        self._outcomes_kept = outcomes_kept
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
         """Load sessions: new if missing, an error if corrupt."""
@@ -116,13 +144,14 @@ class SessionStore:
             keys.ended(partition),
             keys.suspects(partition),
             keys.new_log(partition),
+            keys.outcomes,
             *(key(change.after.id) for change in batch.sessions for key in (keys.session, keys.log)),
         ]
-        numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        answer = await scripts.commit_batch(
-            self._client, names, [lease.holder, *numbers, _encode(batch, self._schema.writes_at)]
-        )
-        code, *conflicting = map(int, answer)
+        lifetimes_s = (self._session_ttl_s, self._calls_ttl_s, COMMAND_TTL_S)
+        numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
+        encoded = orjson.dumps(_encode(batch, self._schema.writes_at) | self._encode_shared(batch, names))
+        answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
+        code, *found = map(int, answer)
         match result := CommitResult(code):
             case CommitResult.LOST:
                 raise LeaseLostError("another worker owns the partition")
@@ -131,25 +160,53 @@ class SessionStore:
             case CommitResult.WRONG_TYPE:
                 raise StoreError("a key of the partition is of the wrong type: another program writes here")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(batch.sessions[number - 1].after.id for number in conflicting))
-            case CommitResult.OK | CommitResult.ALREADY:
-                lease.commit += 1
-                return result
+                raise CommitConflictError(tuple(batch.sessions[number - 1].after.id for number in found))
+            case CommitResult.PARTIAL:
+                log.error("writes_refused", partition=partition, names=sorted({names[number - 1] for number in found}))
+        lease.commit += 1
+        return result
 
+    def _encode_shared(self, batch: Batch, names: list[str]) -> dict[str, Any]:
+        """Return what goes to keys of all partitions; add these keys to `names`."""
+        numbers: dict[str, int] = {}
 
-def _encode(batch: Batch, schema_version: int) -> bytes:
-    """Return the batch as `commit_batch` takes it."""
-    timers = batch.timers.items()
-    return orjson.dumps(
-        {
-            "entries": batch.entry_ids,
-            "outbox_set": [text for name, body in batch.outbox_set.items() for text in (name, body.decode())],
-            "outbox_remove": batch.outbox_remove,
-            "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
-            "timers_remove": [member for member, due in timers if due is None],
-            "sessions": [_encode_change(change, schema_version) for change in batch.sessions],
+        def number(key: str) -> int:
+            if key not in numbers:
+                names.append(key)
+                numbers[key] = len(names)
+            return numbers[key]
+
+        final = [(name, one) for name, one in batch.reports if one.status is not CommandStatus.ACCEPTED]
+        return {
+            "reports": [
+                (number(self._keys.command(one.command_id)), one.status.value, one.reason, name, one.code)
+                for name, one in batch.reports
+            ],
+            "outcomes": [_flat(fields) for fields in batch.outcomes],
+            "over": [
+                (number(self._keys.call(call_sid)), name)
+                for name, call_sids in batch.calls_over.items()
+                for call_sid in call_sids
+            ],
+            "released": [
+                (number(key), *reservations)
+                for name, one in final
+                for key, reservations in self._dial_limits.reservations_of(name, one.command_id)
+            ],
         }
-    )
+
+
+def _encode(batch: Batch, schema_version: int) -> dict[str, Any]:
+    """Return what goes to the partition's own keys."""
+    timers = batch.timers.items()
+    return {
+        "entries": batch.entry_ids,
+        "outbox_set": [text for name, body in batch.outbox_set.items() for text in (name, body.decode())],
+        "outbox_remove": batch.outbox_remove,
+        "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
+        "timers_remove": [member for member, due in timers if due is None],
+        "sessions": [_encode_change(change, schema_version) for change in batch.sessions],
+    }
 
 
 def _encode_change(change: SessionChange, schema_version: int) -> dict[str, Any]:
@@ -160,10 +217,15 @@ def _encode_change(change: SessionChange, schema_version: int) -> dict[str, Any]
         "expected": str(before.version),
         "set": [text for name, value in changed.items() if value is not None for text in (name, value)],
         "remove": [name for name, value in changed.items() if value is None],
-        "log": [[text for pair in entry.items() for text in pair] for entry in change.log],
+        "log": [_flat(entry) for entry in change.log],
     }
     if after.ended_at_ms and not before.ended_at_ms:
         encoded["ended_at"] = str(after.ended_at_ms)
     elif not before.version:
         encoded["is_opened"] = True
     return encoded
+
+
+def _flat(fields: dict[str, str]) -> list[str]:
+    """Return fields as a command takes them: name, value, name, ..."""
+    return [text for pair in fields.items() for text in pair]

@@ -1,5 +1,5 @@
 --[[
-  Stores the result of a batch of entries and removes the entries, or writes nothing. The lease's holder and commit
+  Stores the results of a batch of entries and removes the entries, or writes nothing. The lease's holder and commit
   number are the fence: a worker that has lost the partition can't commit.
 
   KEYS[1]  event stream of the partition
@@ -10,13 +10,17 @@
   KEYS[6]  sorted set of ended sessions
   KEYS[7]  hash of suspected entries and effects
   KEYS[8]  stream that exists only while the script runs
-  KEYS[9 ..]  for each session its hash and its log stream
+  KEYS[9]  stream of outcomes
+  KEYS[10 ..]  for each session its hash and its log stream; then keys that the batch names by their numbers in KEYS
 
   ARGV[1]  lease holder            text, in full
   ARGV[2]  number of this commit   count, one higher than the lease's last
   ARGV[3]  lifetime of an ended session, seconds
-  ARGV[4]  entries kept in a session's log, count
-  ARGV[5]  the batch as JSON. All values are texts; empty lists and fields that do not apply may be missing:
+  ARGV[4]  lifetime of an ended session's calls, seconds
+  ARGV[5]  lifetime of a command's status, seconds
+  ARGV[6]  entries kept in a session's log, count
+  ARGV[7]  outcomes kept, about, count
+  ARGV[8]  the batch as JSON. All values but keys are texts; empty lists and fields that do not apply may be missing:
     entries                ids of the entries to remove
     outbox_set             id, body, ... to put
     outbox_remove          ids to remove
@@ -29,6 +33,10 @@
       set                    field, value, ... to set
       remove                 fields to remove
       log                    entries for its log, each field, value, ...
+    reports                for each: key of a command's hash; status, reason, session, code. A status only advances
+    outcomes               entries for the stream of outcomes, each field, value, ...
+    over                   for each: key of a call; the session that has ended. A call with a newer one stays
+    released               for each: key of a limit's sorted set; reservations that were not used
 
   Returns  {1}        stored
            {2}        already: this same commit was stored before
@@ -37,13 +45,17 @@
            {4}        a key of the partition has the wrong type, nothing written
            an error   our user may not run one of the commands, nothing written
            {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
-  Why one script: a crash between the parts would repeat a decision or lose its effects.
+           {6, n, ..} stored, except for what these KEYS would take: they are another program's
+  Why one script: a crash between the parts would repeat a decision, or lose its effects, reports, or outcomes.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
+  While the slot moves to another node of a cluster, no commit begins: KEYS[8] never exists before it, so Redis refuses
+  the script (TRYAGAIN, ASK). Otherwise, it would fail at a key that it has emptied itself.
 ]]
-local events, lease, outbox, timers, live, ended, suspects, spare =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local holder, number, ttl_s, log_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local batch = cjson.decode(ARGV[5])
+local events, lease, outbox, timers, live, ended, suspects, spare, outcomes =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local holder, number, ttl_s, calls_ttl_s, command_ttl_s, log_max, outcomes_max =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local batch = cjson.decode(ARGV[8])
 local call, try = redis.call, redis.pcall
 
 -- Lua's stack takes about 8,000 values at most; an even chunk size keeps fields and values together.
@@ -85,12 +97,33 @@ end
 
 local conflicts = {5}
 for i, session in ipairs(batch.sessions) do
-  local found, length = try('HGET', KEYS[7 + 2 * i], 'version'), try('XLEN', KEYS[8 + 2 * i])
+  local found, length = try('HGET', KEYS[8 + 2 * i], 'version'), try('XLEN', KEYS[9 + 2 * i])
   if type(found) == 'table' or (found or '0') ~= session.expected or type(length) == 'table' then
     conflicts[#conflicts + 1] = i
   end
 end
 if #conflicts > 1 then return conflicts end
+
+-- Of what all partitions share: a key of another type is another program's. Calls must not wait for it.
+local refused, rank, ranks = {6}, {accepted = 1, done = 2, rejected = 2, failed = 2}, {}
+local reports, over = {}, {}
+for _, report in ipairs(batch.reports) do
+  local key, status = unpack(report)
+  local before = try('HGET', KEYS[key], 'status')
+  if is_forbidden(before) then return before end
+  ranks[key] = ranks[key] or rank[before] or 0
+  if type(before) == 'table' then
+    refused[#refused + 1] = key
+  elseif ranks[key] < rank[status] then
+    ranks[key], reports[#reports + 1] = rank[status], report
+  end
+end
+for _, call_over in ipairs(batch.over) do
+  local key, session = unpack(call_over)
+  local newest = try('GET', KEYS[key])
+  if is_forbidden(newest) then return newest end
+  if newest == session then over[#over + 1] = KEYS[key] end
+end
 
 -- From here on nothing can fail.
 write('XDEL', events, batch.entries)
@@ -98,7 +131,7 @@ write('HDEL', suspects, batch.entries)
 write('HDEL', suspects, batch.outbox_remove)
 call('HSET', lease, 'commit', number)
 for i, session in ipairs(batch.sessions) do
-  local hash, log = KEYS[7 + 2 * i], KEYS[8 + 2 * i]
+  local hash, log = KEYS[8 + 2 * i], KEYS[9 + 2 * i]
   write('HSET', hash, session.set)
   write('HDEL', hash, session.remove)
   local is_new = call('EXISTS', log) == 0 and #session.log > 0
@@ -122,6 +155,18 @@ write('HSET', outbox, batch.outbox_set)
 write('ZREM', timers, batch.timers_remove)
 write('ZADD', timers, batch.timers_set)
 
+for _, report in ipairs(reports) do
+  local key, status, reason, session, code = unpack(report)
+  call('HSET', KEYS[key], 'status', status, 'reason', reason, 'session', session, 'code', code)
+  call('EXPIRE', KEYS[key], command_ttl_s)
+end
+for _, fields in ipairs(batch.outcomes) do
+  local answer = try('XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
+  if type(answer) == 'table' and answer.err then refused[#refused + 1] = 9 end
+end
+for _, key in ipairs(over) do call('EXPIRE', key, calls_ttl_s) end
+for _, release in ipairs(batch.released) do try('ZREM', KEYS[release[1]], unpack(release, 2)) end
+
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of
 -- unprocessed entries, its lag; it is empty while an older entry is undecided.
 local newest = batch.entries[#batch.entries]
@@ -131,4 +176,4 @@ if newest then
     try('XGROUP', 'CREATE', events, 'workers', newest, 'MKSTREAM')
   end
 end
-return {1}
+return #refused > 1 and refused or {1}

@@ -11,7 +11,6 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, scripts
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, report_command
 from conferral.webhooks.api.app import add_api
@@ -103,7 +102,7 @@ async def take_up(store):
 async def report_status(store, command_id, status, reason="", session_id=CALLER, code=""):
     """Writes what became of a command."""
     report = CommandReport(command_id, CommandStatus(status), reason, code)
-    await report_command(store, KEYS, ReportCommand(session_id, report))
+    await report_command(store, KEYS, session_id, report)
 
 
 async def ask(client, method, path, **options):

@@ -1,0 +1,128 @@
+"""What a commit writes to keys of all partitions: reports, outcomes, expiries of calls, released reservations."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.errors import LeaseLostError
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import coordinator as leases
+from conferral.storage.call_index import CallIndex
+from conferral.storage.dial_limits import DialLimits
+from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
+from tests.support.redis_clients import full
+
+pytestmark = pytest.mark.redis
+ACCEPTED, DONE, FAILED = CommandStatus.ACCEPTED, CommandStatus.DONE, CommandStatus.FAILED
+OUTCOME = {"id": "CA1:session", "kind": "session", "reason": ""}
+BATCH = Batch(
+    reports=[("CA1", CommandReport("c1", FAILED, "busy", "31486"))], outcomes=[OUTCOME], calls_over={"CA1": ("CA1",)}
+)
+
+
+@pytest.fixture
+def limits(client, keys) -> DialLimits:
+    return DialLimits(client, keys, 3, 3)
+
+
+@pytest.fixture
+def store(client, keys, limits) -> SessionStore:
+    return SessionStore(
+        client, keys, session_ttl_s=3600, call_index=CallIndex(keys, 60, 60), dial_limits=limits, outcomes_kept=100
+    )
+
+
+@pytest.fixture
+async def lease(client, keys, clock):
+    return await leases.claim_partition(client, keys, 0, "1:one", clock)
+
+
+async def outcomes_of(client, keys) -> list[dict[str, str]]:
+    found = await client.xrange(keys.outcomes)
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in found]
+
+
+async def test_one_commit_reports_publishes_and_lets_calls_expire(store, client, keys, lease):
+    await client.set(keys.call("CA1"), "CA1", ex=900)
+    await store.commit(0, lease, BATCH)
+    reported = {b"status": b"failed", b"reason": b"busy", b"session": b"CA1", b"code": b"31486"}
+    assert await client.hgetall(keys.command("c1")) == reported
+    assert 86_399_000 < await client.pttl(keys.command("c1")) <= 86_400_000
+    assert await outcomes_of(client, keys) == [OUTCOME]
+    assert 0 < await client.ttl(keys.call("CA1")) <= 60
+
+
+async def test_repeated_commit_publishes_nothing_twice(store, client, keys, lease):
+    await store.commit(0, lease, BATCH)
+    await client.delete(keys.command("c1"))
+    lease.commit -= 1  # as if the answer had been lost
+    assert await store.commit(0, lease, BATCH) is CommitResult.ALREADY
+    assert await outcomes_of(client, keys) == [OUTCOME]
+    assert not await client.exists(keys.command("c1"))
+
+
+async def test_former_holder_reports_and_publishes_nothing(store, client, keys, lease, clock):
+    await leases.claim_partition(client, keys, 0, "2:two", clock)
+    with pytest.raises(LeaseLostError):
+        await store.commit(0, lease, BATCH)
+    assert not await client.exists(keys.command("c1"), keys.outcomes)
+
+
+async def test_status_only_advances_also_within_a_batch(store, client, keys, lease):
+    async def status_after(*statuses: CommandStatus) -> tuple[bytes, bytes]:
+        reports = [("CA1", CommandReport("c1", status, f"{number}")) for number, status in enumerate(statuses)]
+        await store.commit(0, lease, Batch(reports=reports))
+        return tuple(await client.hmget(keys.command("c1"), "status", "reason"))
+
+    assert await status_after(ACCEPTED) == (b"accepted", b"0")
+    assert await status_after(ACCEPTED, DONE, ACCEPTED, FAILED) == (b"done", b"1")
+    assert await status_after(ACCEPTED, FAILED) == (b"done", b"1")
+
+
+async def test_final_report_gives_back_what_its_command_has_not_dialed(store, limits, client, keys, lease):
+    first, *others = [f"c1#{number}" for number in (1, 2, 3)]
+    assert await limits.reserve("CA1", [first, *others]) == ""
+    assert await limits.reserve("CA1", [first], sent=True) == ""
+    for status, left in ((ACCEPTED, [f"{first}!", *others]), (DONE, [f"{first}!"]), (DONE, [f"{first}!"])):
+        await store.commit(0, lease, Batch(reports=[("CA1", CommandReport("c1", status))]))
+        for key in (keys.dials, keys.call_dials("CA1")):
+            assert sorted(name.decode() for name in await client.zrange(key, 0, -1)) == left
+
+
+async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store, client, keys, lease):
+    await client.set(keys.call("CA1"), "CA1-2", ex=900)
+    await client.sadd(keys.call("CA2"), "another program's")
+    assert await store.commit(0, lease, Batch(calls_over={"CA1": ("CA1", "CA2", "CA3")})) is CommitResult.OK
+    assert await client.ttl(keys.call("CA1")) > 60
+    assert await client.ttl(keys.call("CA2")) == -1
+    assert not await client.exists(keys.call("CA3"))
+
+
+async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, client, keys, lease):
+    """Calls must not wait until someone removes a foreign key."""
+    for key in (keys.outcomes, keys.command("c1"), keys.dials):
+        await client.set(key, "another program's")
+    entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
+    reports = [*BATCH.reports, *BATCH.reports, ("CA1", CommandReport("c2", DONE))]
+    with capture_logs() as lines:
+        result = await store.commit(0, lease, Batch([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME]))
+    assert (result, lease.commit) == (CommitResult.PARTIAL, 1)
+    assert [(line["event"], line["names"]) for line in lines] == [
+        ("writes_refused", [keys.command("c1"), keys.outcomes])
+    ]
+    assert not await client.xlen(keys.events(0))
+    assert await client.hget(keys.command("c2"), "status") == b"done"
+
+
+async def test_full_redis_takes_outcomes_and_reports(store, client, keys, lease):
+    ids = [(await client.xadd(keys.events(0), {"type": "x"})).decode()]
+    async with full(client):
+        assert await store.commit(0, lease, Batch(ids, reports=BATCH.reports, outcomes=[OUTCOME])) is CommitResult.OK
+    assert await outcomes_of(client, keys) == [OUTCOME]
+    assert await client.hget(keys.command("c1"), "status") == b"failed"
+
+
+async def test_stream_of_outcomes_is_bounded(store, client, keys, lease):
+    for _ in range(4):
+        await store.commit(0, lease, Batch(outcomes=[OUTCOME] * 100))
+    # About: whole pieces of the stream are cut off, of 100 entries each.
+    assert 100 <= await client.xlen(keys.outcomes) <= 200
