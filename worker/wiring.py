@@ -114,7 +114,6 @@ class WorkerParts:
         self._session_store = SessionStore(
             core.reserved,
             core.keys,
-            core.schema,
             session_ttl_s=settings.session_ttl_s,
             call_index=core.call_index,
             dial_limits=limits,

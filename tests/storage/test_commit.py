@@ -11,13 +11,12 @@ from conferral.runtime.errors import LeaseLostError, StoreError, StoreForbiddenE
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import ParticipantUpdate, PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.states import ParticipantUpdate, PartyStatus, WaitAudio
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
-from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.partition.session_store import (
     Batch,
@@ -411,19 +410,3 @@ async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(acc
     assert await client.hget(keys.outbox(partition), "e") == b"{}"
     await client.delete(keys.events(partition))
     assert await access.finish_effect(partition, "e", OUTCOME)
-
-
-async def test_first_schema_version_has_no_phase_for_a_settled_conference(client, keys, partition, lease, opening):
-    """An older worker, which may still run, would take `connected` for a bridge."""
-    schema = SchemaVersion()
-    store = SessionStore(client, keys, session_ttl_s=60, schema=schema)
-    schema.written = 1
-    settled = replace(opening.after, state=State.CONFERENCED, phase=Phase.CONNECTED, version=opening.after.version + 1)
-    await store.commit(partition, lease, Batch(sessions=[decided(opening.after, settled)]))
-    assert await client.hget(keys.session(SESSION), "phase") == b""
-    assert (await store.load([SESSION]))[SESSION] == settled
-
-    schema.written = 2
-    bridged = replace(settled, state=State.BRIDGED, version=settled.version + 1)
-    await store.commit(partition, lease, Batch(sessions=[decided(settled, bridged)]))
-    assert (await store.load([SESSION]))[SESSION] == bridged

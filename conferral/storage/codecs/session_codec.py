@@ -19,7 +19,6 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
-from conferral.statemachine.states import Phase, State
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_code, to_iso
 
 #: Numbers that every reader of JSON takes for what they are. -1 stands for none.
@@ -54,7 +53,6 @@ class RecordCodec:
 
     Args:
         always: Attributes whose fields are always present, besides the required ones.
-        added: Those of them that the first schema version lacks.
         logged: Fields that a session's log includes.
         without: Attributes that are stored elsewhere.
     """
@@ -65,7 +63,6 @@ class RecordCodec:
         *,
         always: Collection[str],
         logged: Collection[str],
-        added: Collection[str] = (),
         without: Collection[str] = (),
     ) -> None:
         hints = get_type_hints(kind)
@@ -76,7 +73,6 @@ class RecordCodec:
         ]
         self.kind = kind
         self.always = always
-        self._added = frozenset(added)
         self.logged = frozenset(logged)
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
@@ -124,7 +120,7 @@ class RecordCodec:
                     pass
                 else:
                     continue
-            elif not field.is_always or field.attribute in self._added:
+            elif not field.is_always:
                 continue
             damaged.append(prefix + field.name)
             if field.empty is not NODEFAULT:
@@ -161,15 +157,12 @@ WRONG_TYPE = "(the key is of the wrong type)"
 
 #: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
 PARTY_ORDER = "party_order"
-#: The first schema version in which a settled conference has a phase.
-CONNECTED_CONFERENCES = 2
 #: By the first word of the fields' prefix. The log includes no addresses, and not what each entry has anyway.
 _CODECS = {
     "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                 "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
-        added=("number",),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
                 "parked_until", "timers"),
         without=("parties", "transfer", "recording"),
@@ -185,7 +178,6 @@ _CODECS = {
     "transfer": RecordCodec(
         TransferState,
         always=("mode", "to", "by", "fallback", "status", "reason", "code"),
-        added=("code",),
         logged=("mode", "status", "reason", "code", "stage", "number"),
     ),
     # Not public: the fallback of an inbound call is no transfer.
@@ -290,17 +282,6 @@ def changes(session: Session, before: Session) -> Changes:
     return found
 
 
-def in_schema(schema_version: int, session: Session, changed: ChangedFields) -> ChangedFields:
-    """Return a session's changed fields as a schema version has them.
-
-    In the first, a settled conference has no phase. Such a hash may be changed in a later one.
-    """
-    if not changed.keys() & {"state", "phase"}:
-        return changed
-    is_settled = session.state is State.CONFERENCED and session.phase is Phase.CONNECTED
-    return changed | {"phase": "" if is_settled and schema_version < CONNECTED_CONFERENCES else str(session.phase)}
-
-
 def load(session_id: str, record: Mapping[bytes, bytes] | None) -> Session:
     """Return the session of a hash, a new one if it is empty.
 
@@ -364,8 +345,6 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     def decode_record(kind: type[_T], prefix: str, **known: str) -> _T:
         return kind(**_codec_of(prefix).decode(fields, prefix, damaged), **known)
 
-    if (values["state"], values["phase"]) == (State.CONFERENCED, Phase.NONE):  # of the first schema version
-        values["phase"] = Phase.CONNECTED
     if fields.get("transfer.status") or fields.get("transfer.mode"):
         values["transfer"] = decode_record(TransferState, "transfer.")
     elif "inbound_fallback.status" in fields:  # a transfer to the state machine, but not to those who read the hash

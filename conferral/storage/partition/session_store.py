@@ -15,7 +15,6 @@ from conferral.storage import scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
-from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
@@ -102,7 +101,6 @@ class SessionStore:
         self,
         client: Client,
         keys: Keys,
-        schema: SchemaVersion | None = None,
         *,
         session_ttl_s: int,
         call_index: CallIndex | None = None,
@@ -111,7 +109,6 @@ class SessionStore:
     ) -> None:
         self._client = client
         self._keys = keys
-        self._schema = schema or SchemaVersion()
         self._session_ttl_s = session_ttl_s
         self._calls_ttl_s = (call_index or CallIndex(keys)).ended_ttl_s
         self._dial_limits = dial_limits or DialLimits(client, keys)
@@ -149,7 +146,7 @@ class SessionStore:
         ]
         lifetimes_s = (self._session_ttl_s, self._calls_ttl_s, COMMAND_TTL_S)
         numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
-        encoded = orjson.dumps(_encode(batch, self._schema.writes_at) | self._encode_shared(batch, names))
+        encoded = orjson.dumps(_encode(batch) | self._encode_shared(batch, names))
         answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
         code, *found = map(int, answer)
         match result := CommitResult(code):
@@ -196,7 +193,7 @@ class SessionStore:
         }
 
 
-def _encode(batch: Batch, schema_version: int) -> dict[str, Any]:
+def _encode(batch: Batch) -> dict[str, Any]:
     """Return what goes to the partition's own keys."""
     timers = batch.timers.items()
     return {
@@ -205,18 +202,17 @@ def _encode(batch: Batch, schema_version: int) -> dict[str, Any]:
         "outbox_remove": batch.outbox_remove,
         "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
         "timers_remove": [member for member, due in timers if due is None],
-        "sessions": [_encode_change(change, schema_version) for change in batch.sessions],
+        "sessions": [_encode_change(change) for change in batch.sessions],
     }
 
 
-def _encode_change(change: SessionChange, schema_version: int) -> dict[str, Any]:
+def _encode_change(change: SessionChange) -> dict[str, Any]:
     before, after = change.before, change.after
-    changed = session_codec.in_schema(schema_version, after, change.fields)
     encoded: dict[str, Any] = {
         "id": after.id,
         "expected": str(before.version),
-        "set": [text for name, value in changed.items() if value is not None for text in (name, value)],
-        "remove": [name for name, value in changed.items() if value is None],
+        "set": [text for name, value in change.fields.items() if value is not None for text in (name, value)],
+        "remove": [name for name, value in change.fields.items() if value is None],
         "log": [_flat(entry) for entry in change.log],
     }
     if after.ended_at_ms and not before.ended_at_ms:
