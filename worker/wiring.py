@@ -47,7 +47,9 @@ from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
 from conferral.worker.ownership import Ownership
-from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
+from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
+from conferral.worker.routing.admission import CommandAdmission
+from conferral.worker.routing.router import CommandRouter
 from conferral.worker.sweep.diff import route_of_own_bridge
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes, adopt_conference
@@ -129,8 +131,8 @@ class WorkerParts:
         lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=core.metrics)
         self.session_recovery = self._make_session_recovery(lists, names)
         self.sweeper = self._make_sweeper(lists, names)
-        rules = self._make_command_rules(rest, names, limits)
-        self.router = CommandRouter(core, reads, rules, partial(self.ownership.owns, ROUTER))
+        admission = CommandAdmission(core, self._make_addresses(rest), names, limits)
+        self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
             self.outcomes = self._outcome_sender(receiver, environment.rng)
@@ -160,13 +162,11 @@ class WorkerParts:
     def _own_numbers(self) -> tuple[str, ...]:
         return self._directory.own_numbers.configured
 
-    def _make_command_rules(self, rest: Client, names: ConferenceNames, limits: DialLimits) -> CommandRules:
+    def _make_addresses(self, rest: Client) -> CommandAddresses:
         directory, urls = self._directory, self._settings.return_urls
-        return CommandRules(
-            destinations=lambda: FallbackRules(directory.current.destinations, directory.allowed, urls),
-            conference_names=names,
-            caller_ids=CallerIdChecker(rest, self._own_numbers, self.core.clock),
-            dial_limits=limits,
+        return CommandAddresses(
+            lambda: FallbackRules(directory.current.destinations, directory.allowed, urls),
+            CallerIdChecker(rest, self._own_numbers, self.core.clock),
         )
 
     def _make_session_recovery(self, lists: AccountListReader, names: ConferenceNames) -> SessionRecovery:

@@ -8,7 +8,7 @@ from twilio.rest import Client
 
 from conferral.commands.parser import BadCommandError
 from conferral.runtime.errors import OutcomeUnknownError
-from conferral.worker.router import CallerIdChecker
+from conferral.worker.routing.addresses import CallerIdChecker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.hands import Hands
 from tests.support.people import NUMBER, SALES

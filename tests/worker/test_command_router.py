@@ -22,8 +22,10 @@ from conferral.storage.server import server_time_ms
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.fallbacks import FallbackRules
-from conferral.worker import router
-from conferral.worker.router import CallerIdChecker, CommandRouter, CommandRules
+from conferral.worker.routing import router
+from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
+from conferral.worker.routing.admission import CommandAdmission
+from conferral.worker.routing.router import CommandRouter
 from tests.support.entries import event_in
 from tests.support.memory_redis import Fault, MemoryServer
 from tests.support.people import CUSTOMER, NUMBER
@@ -51,13 +53,9 @@ class Routing:
 
     def router(self) -> CommandRouter:
         core = core_of(self.client, self.keys, self.clock, "router", metrics=self.metrics)
-        rules = CommandRules(
-            destinations=lambda: FallbackRules(self.names, self.allowed),
-            conference_names=NAMES,
-            caller_ids=self.caller_ids,
-            dial_limits=self.limits,
-        )
-        return CommandRouter(core, BlockingReads(self.blocking), rules, self.owns_router)
+        addresses = CommandAddresses(lambda: FallbackRules(self.names, self.allowed), self.caller_ids)
+        admission = CommandAdmission(core, addresses, NAMES, self.limits)
+        return CommandRouter(core, BlockingReads(self.blocking), admission, self.owns_router)
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""

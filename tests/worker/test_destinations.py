@@ -9,7 +9,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.fallbacks import FallbackRules
 from conferral.worker.process import Worker, make_policy
-from conferral.worker.router import resolve_destinations
+from conferral.worker.routing.addresses import resolve_destinations
 from tests.support.each import each
 from tests.support.people import CUSTOMER
 from tests.support.service_settings import settings_with

@@ -1,0 +1,1 @@
+"""Command routing: each command, in order, to its session's partition."""

@@ -1,0 +1,188 @@
+"""Command admission: one command's way to its session.
+
+It claims the command's id, and appends the command to its session's stream. Both may be repeated, but only the claim
+decides, so a duplicate command has one outcome. Before that, it checks the command's addresses.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from conferral.commands import identity
+from conferral.commands.parser import BadCommandError, ParsedCommand, parse
+from conferral.runtime import tracing
+from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
+from conferral.statemachine.ids import ID_PATTERN, dial_reservation
+from conferral.statemachine.session import SUPERVISOR
+from conferral.statemachine.states import PartyStatus, SessionMode
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import command_stream, scripts
+from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
+from conferral.storage.dial_limits import DialLimits
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry, parse_entry_id, report_command
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.core import WorkerCore, report_refused_dials
+from conferral.worker.routing.addresses import CommandAddresses, without_destinations
+
+log = structlog.get_logger()
+
+
+class CommandAdmission:
+    """Appends each valid command to its session's stream; rejects the others."""
+
+    def __init__(
+        self, core: WorkerCore, addresses: CommandAddresses, conference_names: ConferenceNames, dial_limits: DialLimits
+    ) -> None:
+        self._client = core.client
+        self._keys = core.keys
+        self._metrics = core.metrics
+        self._addresses = addresses
+        self._conference_names = conference_names
+        self._dial_limits = dial_limits
+
+    async def admit(self, entry: Entry, fields: dict[str, str]) -> None:
+        """Append a valid command to its session's stream; reject an invalid one.
+
+        A session's refused command goes there, too, without its destinations, so that the log shows it.
+        """
+        try:
+            command_id = command_stream.command_id_of(fields, entry.entry_id)
+        except BadEntryError as error:
+            # No one could query an outcome under such an id.
+            await self._claim_and_reject(entry.entry_id, entry, str(error))
+            return
+        refused = ""
+        try:
+            parsed = parse(fields)
+            try:
+                parsed = await self._addresses.resolve(parsed)
+            except BadCommandError as error:
+                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
+                    raise
+                refused, parsed = str(error), without_destinations(parsed)
+        except BadCommandError as error:
+            await self._claim_and_reject(command_id, entry, str(error))
+            return
+        session_id = await self._claim_session(command_id, entry, parsed)
+        if session_id is None:
+            return
+        event = parsed.event(session_id, command_id, parse_entry_id(entry.entry_id)[0])
+        refused = refused or await self._reserve_dials(event)
+        if refused and isinstance(event, Call):
+            await self._reject(command_id, "", refused)
+            return
+        if refused:
+            event = replace(event, refused=refused)
+        if isinstance(event, Call) and parsed.session:
+            event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
+        tracing.annotate({tracing.SESSION_ID: session_id, "conferral.command": event.name})
+        with as_store_errors():
+            stream = self._keys.events(self._keys.partition_of(session_id))
+            await self._client.xadd(stream, event_codec.encode(event))
+        log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+
+    async def _reserve_dials(self, event: Command) -> str:
+        """Make reservations for a command's dials; return why it is refused."""
+        limits, count = self._dial_limits, _dial_count(event)
+        if not (count and limits.is_set):
+            return ""
+        if await ask(self._client, "HGET", self._keys.command(event.command_id), "status"):
+            return ""  # it was routed before, and may have given its reservations back
+        if isinstance(event, Supervise):
+            status = await ask(self._client, "HGET", self._keys.session(event.session_id), f"party.{SUPERVISOR}.status")
+            if status not in (None, PartyStatus.LEFT.value.encode()):
+                return ""  # it only switches the mode
+        reservations = [dial_reservation(event.command_id, number) for number in range(1, count + 1)]
+        limit = await limits.reserve(event.session_id, reservations)
+        if not limit:
+            return ""
+        report_refused_dials(self._metrics, limit, count, command_id=event.command_id, session_id=event.session_id)
+        return DIAL_LIMIT
+
+    async def _find_session(self, reference: str) -> str | None:
+        """Return the session of an id or a call; None if there is none."""
+        commands = ("GET", self._keys.call(reference)), ("EXISTS", self._keys.session(reference))
+        of_call, exists = await run_or_raise(self._client, *commands)
+        if of_call is not None:
+            return str(of_call.decode())
+        return reference if exists else None
+
+    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """Claim the id and return the session; None if it is rejected or routed.
+
+        The claim stores whether a new session's id was free, so a repetition takes the same path.
+        """
+        named = parsed.session
+        if parsed.event_type is not Call:
+            # A value that may be a phone number must not be stored.
+            if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
+                return None
+            session_id, reason = await self._find_session(named), identity.unknown_session(named)
+        else:
+            new_id = named or identity.session_id_of(command_id)
+            is_free = await self._find_session(new_id) is None
+            if (claimed := await self._claim(command_id, entry, new_id if is_free else "")) is None:
+                return None
+            session_id = new_id if claimed == new_id else None
+            reason = identity.existing_session(*(() if named else ("give the command another id",)))
+        if session_id is None:
+            await self._reject(command_id, "", reason)
+        return session_id
+
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
+        """Claim an id, for one outcome; return its session, None if it is taken."""
+        fields = entry.text()
+        digest, by = identity.digest_of(fields), identity.sender_of(fields)
+        with as_store_errors():
+            owner, claimed_for = await scripts.claim_command(
+                self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
+            )
+        if int(owner) == 1:
+            return str(claimed_for.decode())
+        if int(owner) == 0:
+            log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
+        else:
+            # The first command keeps the outcome. Its digest shows the second sender that it is not theirs.
+            log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+        return None
+
+    async def _claim_and_reject(self, command_id: str, entry: Entry, reason: str) -> None:
+        """Reject a command that can't be parsed, unless its id has an outcome."""
+        # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
+        reference = "" if (text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
+        session_id = await self._find_session(reference) if reference else None
+        if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
+            await self._reject(command_id, claimed, reason)
+
+    async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
+        await report_command(self._client, self._keys, session, report)
+        log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _dial_count(event: Command) -> int:
+    """Return how many dials by REST a command may lead to."""
+    match event:
+        case Transfer():
+            return event.to.count(",") + 1
+        case Call(mode=SessionMode.CONFERENCE):
+            return 2  # in a bridge, the agent's `<Dial>` rings the customer
+        case DialCommand():
+            return 1
+    return 0
+
+
+def text_of(entry: Entry) -> dict[str, str] | None:
+    """Return the entry's fields; None if they are not UTF-8 or too large."""
+    try:
+        return entry.text()
+    except BadEntryError:
+        return None
+
+
+def _session_reference(entry: Entry) -> str:
+    """Return the command's session reference, or empty."""
+    reference = (text_of(entry) or {}).get("session", "")
+    return reference if ID_PATTERN.fullmatch(reference) else ""
