@@ -10,8 +10,9 @@ from rich.live import Live
 
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
-from conferral.operations import descriptions
+from conferral.operations import catalog
 from conferral.operations.session_queries import POLL_INTERVAL_S, ChangeFeed
+from conferral.operations.timeline import build_timeline
 from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
@@ -135,10 +136,8 @@ def _print_changes(changes: Sequence[LogEntry], *, full: bool, as_json: bool) ->
         if as_json:
             output.print_json_line(_entry_json(entry))
         elif entry.outcome != "stale":
-            what = descriptions.describe_entry(entry)
-            if not full and "+" in what:
-                what = descriptions.display_address(what)
-            parts = (descriptions.entry_clock(entry), entry.session, what, descriptions.describe_change(entry))
+            (moment,) = build_timeline([entry], full=full)
+            parts = (catalog.precise_clock(entry.at_ms), entry.session, moment.what, moment.consequence)
             output.print_line("  ".join(filter(None, parts)))
 
 

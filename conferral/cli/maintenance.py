@@ -288,10 +288,10 @@ async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
 
 
 def _plan_lines(plan: "ErasurePlan", counts: "Mapping[str, int]") -> str:
-    from conferral.operations import descriptions
+    from conferral.runtime.redaction import display_address
 
     customer = plan.session.parties.get("customer")
-    address = descriptions.display_address(customer.address) if customer else ""
+    address = display_address(customer.address) if customer else ""
     ended_at = plan.session.fields.get("ended_at", "")
     damaged = "damaged; its calls continue" if plan.is_damaged else ""
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "", damaged)))

@@ -75,16 +75,13 @@ async def _list(
 
 
 def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
-    from conferral.operations import descriptions
+    from conferral.operations import catalog
+    from conferral.runtime.redaction import display_address
 
-    to = ", ".join(
-        descriptions.display_address(one, full=full) for one in filter(None, fields.get("to", "").split(","))
-    )
-    customer, number = (
-        descriptions.display_address(fields.get(name, ""), full=full) for name in ("customer", "number")
-    )
+    to = ", ".join(display_address(one, full=full) for one in filter(None, fields.get("to", "").split(",")))
+    customer, number = (display_address(fields.get(name, ""), full=full) for name in ("customer", "number"))
     who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
-    note = descriptions.twilio_error_note(fields.get("code", ""))
+    note = catalog.twilio_error_note(fields.get("code", ""))
     why = ", ".join(filter(None, (fields.get("reason", ""), note)))
     about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", why)))
     ended_at = fields.get("ended_at", "")[:19].replace("T", " ")

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from conferral import output
-from conferral.operations import descriptions, session_summary, timeline
-from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
+from conferral.operations import catalog, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.pending import field_changed_ms
-from conferral.operations.replay import SessionHistory
+from conferral.operations.replay import SessionHistory, field_changed_ms
 from conferral.operations.session_queries import SessionQueries, displayed
+from conferral.operations.session_summary import attention_of, sort_key
 from conferral.redis_connection import require_complete, run_query
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.redaction import display_address
 from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
@@ -28,7 +28,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
     else:
         every = "no calls" if everything else "no live calls (use --all for ended ones)"
         chosen = f"no {state} calls" if state else every
-        shown = f"no call in which {descriptions.display_address(party, full=full)} takes part now"
+        shown = f"no call in which {display_address(party, full=full)} takes part now"
         output.print_note(shown if party else chosen)
     require_complete(missing)
 
@@ -57,7 +57,7 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
     state = f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
     ended_at = session.fields.get("ended_at", "")[:19].replace("T", " ")
-    lasts = descriptions.format_age(session.created_at_ms, session.ended_at_ms or here_ms)
+    lasts = catalog.format_age(session.created_at_ms, session.ended_at_ms or here_ms)
     lasted = f"ended {ended_at} UTC, lasted {lasts}" if ended_at else lasts
     return output.Entry(session.id or "?", state, lasted, tuple(lines))
 
@@ -108,15 +108,15 @@ def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) 
         "session": session.id,
         "state": session_summary.state_label(session),
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
-        "number": descriptions.display_address(session.number, full=full),
-        "by": descriptions.display_address(session.by, full=full),
-        "ref": descriptions.display_address(session.ref, full=full),
+        "number": display_address(session.number, full=full),
+        "by": display_address(session.by, full=full),
+        "ref": display_address(session.ref, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "now": "" if session.is_ended else session_summary.activity_line(session, full=full),
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
-        "damaged": f"{describe_damage(field)}: {repair_of(field)}" if field else "",
+        "damaged": f"{catalog.describe_damage(field)}: {catalog.repair_of(field)}" if field else "",
     }
     for name, value in shown.items():
         if value:
@@ -127,12 +127,12 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
     """Print the session's parties, and the agents who were tried before."""
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
-        address = descriptions.display_address(party.address, full=full)
+        address = display_address(party.address, full=full)
         notes = ", ".join(session_summary.party_notes(session, party))
         legs = "  ".join(filter(None, (party.call_sid, party.label)))
         entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
     for which, agent in session_summary.agents_tried(session):
-        address = descriptions.display_address(agent, full=full)
+        address = display_address(agent, full=full)
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
     output.print_line()
     output.print_entries(entries)
@@ -153,15 +153,16 @@ def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None
     """Print a log; without `everything`, no entries that only repeat."""
     rows: list[tuple[str, ...]] = []
     before_ms = 0
-    for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
+    for moment in timeline.build_timeline(log, full=full):
+        entry = moment.entry
         if moment.is_confirmation and not everything:
             continue
-        gap = descriptions.format_gap(max(0, moment.at_ms - before_ms)) if before_ms and moment.at_ms else ""
-        before_ms = moment.at_ms or before_ms
+        gap = catalog.format_gap(max(0, entry.at_ms - before_ms)) if before_ms and entry.at_ms else ""
+        before_ms = entry.at_ms or before_ms
         answers = timeline.effect_results(moment)
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
-        mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
-        rows.append((str(entry.version), descriptions.entry_clock(entry), gap, mark, moment.text, followed))
+        mark = "refused" if entry.outcome == "refused" else "failed" if moment.is_failure else ""
+        rows.append((str(entry.version), catalog.precise_clock(entry.at_ms), gap, mark, moment.what, followed))
     output.print_line()
     if not log:
         output.print_note("its log is empty")

@@ -14,12 +14,13 @@ from conferral.cli.command_texts import done_word
 from conferral.command_line import own_command_line
 from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
-from conferral.operations import descriptions, explanation, session_summary
+from conferral.operations import catalog, explanation, session_summary
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries, allowed_commands_of
 from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.redaction import display_address
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
@@ -133,11 +134,11 @@ async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) ->
     session_id = await reader.find(session_name)
     session = await reader.read_session(session_id)
     whom = [
-        f"{name} {descriptions.display_address(one.address)}".strip()
+        f"{name} {display_address(one.address)}".strip()
         for name, one in session.present.items()
         if party in ("", name, one.call_sid)
     ]
-    return session_name, session_id, descriptions.join_names(whom) or "No one"
+    return session_name, session_id, catalog.join_names(whom) or "No one"
 
 
 async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
@@ -225,7 +226,7 @@ async def _not_done(
     `waited` is how long, such as ` after 5 s`; empty if it was interrupted.
     """
     if outcome.is_final:
-        note = descriptions.twilio_error_note(outcome.code)
+        note = catalog.twilio_error_note(outcome.code)
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}{f' ({note})' if note else ''}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from conferral.commands.field_values import Form
 from conferral.commands.parser import CommandField, own_fields
-from conferral.operations import descriptions
+from conferral.operations import catalog
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
@@ -114,4 +114,4 @@ def _hangup_warning(kind: str, session: Session) -> str:
         return ""
     roles = ("customer", "agent", "target", "supervisor")
     there = [f"the {name}" if name in roles else name for name in session.present]
-    return f"Disconnects {descriptions.join_names(there) or 'everyone'}"
+    return f"Disconnects {catalog.join_names(there) or 'everyone'}"

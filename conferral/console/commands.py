@@ -9,7 +9,7 @@ from conferral.commands.http import parse_command, submit_command
 from conferral.commands.submission import CommandSubmitter
 from conferral.console.access import AccessControl
 from conferral.console.messages import encode_message
-from conferral.operations import descriptions
+from conferral.operations import catalog
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import SessionQueries
@@ -121,7 +121,7 @@ class CommandTracker:
                 raise
             if found.status and found != one.reported:
                 one.reported = found
-                why = ", ".join(filter(None, (found.reason, descriptions.twilio_error_note(found.code))))
+                why = ", ".join(filter(None, (found.reason, catalog.twilio_error_note(found.code))))
                 shown = {"status": found.status, "reason": why, "session": found.session}
                 messages.append(encode_message("command", command=command_id, **shown, type=one.type))
             if found.is_final or self._clock.monotonic_s() >= one.until_s:

@@ -1,25 +1,19 @@
 """Messages to the pages: JSON, redacted, and the rows of the list."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any
 
 import orjson
 
-from conferral.operations import catalog, descriptions, session_summary
-from conferral.operations.attention import Attention, is_lone
+from conferral.operations import catalog, session_summary
+from conferral.operations.json_values import to_json_value
 from conferral.operations.session_queries import Fields, number_of
-from conferral.operations.session_summary import held_call, party_since_ms
+from conferral.operations.session_summary import Attention, held_call, is_lone, party_since_ms
+from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 
-#: The largest integer that JavaScript represents exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
-NUMBER_MAX = 2**53 - 1
-#: Attributes that are times, besides all that end in `_at_ms`; every other `_ms` is a duration.
-_TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(
     r"party\..+\.(address|options)|(transfer|inbound_fallback)\.(to|options|fallback)|options|fallback|agents|parked_by|called_number|number"
@@ -29,35 +23,6 @@ _ADDRESSES = re.compile(
 def encode_message(about: str, **content: object) -> bytes:
     """Encode a message to a page: `about` is its kind, `content` its fields."""
     return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
-
-
-def to_json_value(value: object) -> object:
-    """Convert a value for JSON: dataclasses to objects, times to ISO 8601."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            json_name: _timestamp(getattr(value, name)) if is_timestamp else to_json_value(getattr(value, name))
-            for name, json_name, is_timestamp in _json_fields(type(value))
-        }
-    if isinstance(value, Mapping):
-        return {str(name): to_json_value(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json_value(one) for one in value]
-    # Integers that JavaScript can't represent aren't valid values.
-    return None if isinstance(value, int) and abs(value) > NUMBER_MAX else value
-
-
-@cache
-def _json_fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
-    """Return a dataclass's attributes, JSON names, and which are times."""
-    found = []
-    for one in fields(kind):
-        is_timestamp = one.name in _TIMESTAMPS or one.name.endswith("_at_ms")
-        found.append((one.name, one.name.removesuffix("_ms" if is_timestamp else "_"), is_timestamp))
-    return tuple(found)
-
-
-def _timestamp(at_ms: int | None) -> str | None:
-    return to_iso(at_ms) if at_ms else None
 
 
 def redact_fields(fields: Fields, *, full: bool) -> Fields:
@@ -71,8 +36,8 @@ def redact_fields(fields: Fields, *, full: bool) -> Fields:
 
 def _redact_value(name: str, value: str) -> str:
     if not _ADDRESSES.fullmatch(name):
-        return descriptions.mask_address_numbers(value)
-    return "".join(part if part in " ," else descriptions.display_address(part) for part in re.split(r"([ ,])", value))
+        return mask_address_numbers(value)
+    return "".join(part if part in " ," else display_address(part) for part in re.split(r"([ ,])", value))
 
 
 #: Last digits of a number that the search matches (count): what customers say on the phone.
@@ -114,7 +79,7 @@ def _parties(session: Session, *, full: bool) -> list[list[str]]:
     found: list[list[str]] = []
     for name, party in (session.parties if session.is_ended else session.present).items():
         if name != CUSTOMER and party.address:
-            shown = descriptions.display_address(party.address, full=full)
+            shown = display_address(party.address, full=full)
             key, since_ms = f"{shown} {_searchable_digits(party.address, full=full)}", party_since_ms(session, party)
             found.append([name, shown, party.status, key, to_iso(since_ms)])
     return found
@@ -143,7 +108,7 @@ def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
         texts += [name, party.label]
         digits.append(_searchable_digits(party.address, full=full))
         if not party.address.startswith("+"):
-            texts.append(descriptions.display_address(party.address, full=full))
+            texts.append(display_address(party.address, full=full))
     return {
         "find": " ".join(dict.fromkeys(filter(None, texts))).lower(),
         "sids": " ".join(dict.fromkeys(filter(None, sids))).lower(),

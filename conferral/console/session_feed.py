@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from conferral.operations import descriptions
-from conferral.operations.attention import Attention, attention_of
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_follower import FollowedSession, SessionFollower
+from conferral.operations.session_summary import Attention, attention_of
 from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
@@ -144,5 +144,5 @@ def _suggested_addresses(sessions: Iterable[StoredSession], named: Collection[st
         found.update({party.address for name, party in session.parties.items() if name != CUSTOMER} - {*named})
     # Order ties the same way every time, because a page receives every change.
     ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
-    shown = (one for one in ordered if descriptions.display_address(one, full=full) == one)
+    shown = (one for one in ordered if display_address(one, full=full) == one)
     return list(islice(shown, SUGGESTED_MAX))

@@ -8,13 +8,14 @@ from conferral.commands.forms import CommandForm, command_forms
 from conferral.console.messages import attention_mark, encode_message, redact_fields
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
-from conferral.operations import descriptions, explanation, replay, session_summary
-from conferral.operations.attention import Attention, attention_of
+from conferral.operations import explanation, replay, session_summary
 from conferral.operations.explanation import Explanation
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_summary import Attention, attention_of
 from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
+from conferral.runtime.redaction import display_address
 from conferral.runtime.web.tokens import Token
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.log_codec import LogEntry
@@ -86,40 +87,32 @@ class SessionDetailView(View):
         ids, sent = [entry.id for entry in log], self._sent_log
         if sent is None:  # the page may have kept the log up to an entry that it names
             kept = log[: ids.index(self._asked.after) + 1] if self._asked.after in ids else []
-            sent = {moment.entry_id: moment for moment in build_timeline(kept, full=self._full)}
+            sent = {moment.entry.id: moment for moment in build_timeline(kept, full=self._full)}
         is_reloaded = bool(sent) and next(reversed(sent)) not in ids
         if is_reloaded:
             sent = {}
         self._sent_log = dict(zip(ids, moments, strict=True))
-        changed = [moment for moment in moments if sent.get(moment.entry_id) != moment]
+        changed = [moment for moment in moments if sent.get(moment.entry.id) != moment]
         if not changed and not is_reloaded:
             return []
-        return [encode_message("log", id=self._id, whole=not sent, entries=changed)]
+        return [encode_message("log", id=self._id, whole=not sent, entries=[moment.public() for moment in changed])]
 
     def _session_message(self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> bytes:
         if self._asked.as_of is not None:
-            return self._past_message(session, log, moments, self._asked.as_of)
+            return self._past_message(session, log, self._asked.as_of)
         now_ms = self._feed.now_ms()
         explained = explanation.explain_damage(session) or explanation.explain(
-            session,
-            log,
-            now_ms,
-            moments=moments,
-            full=self._full,
-            clock=to_iso,
-            has_worker=self._feed.has_worker,
+            session, moments, now_ms, full=self._full, clock=to_iso, has_worker=self._feed.has_worker
         )
         buttons = [form for form in command_forms(session) if form.type in self._token.may]
         return self._encode(session, explained, buttons=buttons, attention=attention_of(session, now_ms))
 
-    def _past_message(
-        self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry], version: int
-    ) -> bytes:
+    def _past_message(self, session: StoredSession, log: list[LogEntry], version: int) -> bytes:
         """Return the session as of a version, without commands."""
         then = stored_session(replay.at_version(log, version, session.fields))
-        log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
-        at_ms = log[-1].at_ms if log else self._feed.now_ms()
-        explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
+        past = build_timeline([entry for entry in log if entry.version <= version], full=self._full)
+        at_ms = past[-1].entry.at_ms if past else self._feed.now_ms()
+        explained = replace(explanation.explain(then, past, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
 
     def _encode(
@@ -162,7 +155,7 @@ def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
         {
             "name": name,
             "status": party.status,
-            "address": descriptions.display_address(party.address, full=full),
+            "address": display_address(party.address, full=full),
             "call_sid": party.call_sid,
             "label": party.label,
             "held": party.held,

@@ -2,13 +2,14 @@
 
 from collections import deque
 
-from conferral.console.messages import encode_message, row, to_json_value
+from conferral.console.messages import encode_message, row
 from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.console.session_view import SessionDetailView
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
+from conferral.operations.json_values import to_json_object
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.report import TransferStats, read_last_hour
@@ -153,6 +154,4 @@ class ViewFactory:
             self._recent_health.popleft()
         rates = health.rates(self._recent_health[0], found) if self._recent_health else None
         self._recent_health.append(found)
-        parts = to_json_value(found)
-        assert isinstance(parts, dict)
-        return encode_message("health", **parts, unassigned=found.unassigned, rates=rates)
+        return encode_message("health", **to_json_object(found), unassigned=found.unassigned, rates=rates)

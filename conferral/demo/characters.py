@@ -1,6 +1,6 @@
 """The demo's cast: people, their phones' addresses, and their names."""
 
-from conferral.operations import descriptions
+from conferral.runtime.redaction import display_address
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"
@@ -22,4 +22,4 @@ def name(address: str) -> str:
     """Return a person's name in the stories."""
     if address == CUSTOMER:
         return "the customer"
-    return address.removeprefix("client:") if address.startswith("client:") else descriptions.display_address(address)
+    return address.removeprefix("client:") if address.startswith("client:") else display_address(address)

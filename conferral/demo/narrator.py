@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral import output
-from conferral.operations import descriptions
 from conferral.operations.session_queries import SessionQueries
-from conferral.operations.timeline import build_timeline
+from conferral.operations.timeline import build_timeline, details_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
 
@@ -80,20 +79,20 @@ async def narrating(reader: SessionQueries, session_id: str) -> AsyncIterator[Na
 def narrate_entry(entry: LogEntry, people: Mapping[str, str]) -> str:
     """Return a log entry in the console's words, with names; or empty."""
     (moment,) = build_timeline([entry])
-    is_change = moment.state_before != moment.state_after or moment.version == 1
+    is_change = entry.state_before != entry.state_after or entry.version == 1
     if not is_change and (_is_detail(entry) or moment.is_confirmation):
         return ""
     names = "|".join(sorted(people, key=len, reverse=True))  # `agent 1 of 2` before `agent`
     pattern = rf"(?<!\d )\b(?:the )?({names})\b(?![-/])"
-    text = re.sub(pattern, lambda found: people[found[1]], moment.text)
+    text = re.sub(pattern, lambda found: people[found[1]], moment.what)
     if not is_change:
         return text
-    if moment.state_after == State.ENDED:
+    if entry.state_after == State.ENDED:
         text = "the call ends for everyone"
-    return f"{text}  [{', '.join(filter(None, (moment.state_after, moment.reason)))}]"
+    return f"{text}  [{', '.join(filter(None, (entry.state_after, moment.reason)))}]"
 
 
 def _is_detail(entry: LogEntry) -> bool:
-    details = descriptions.details_of(entry)
+    details = details_of(entry)
     is_unheard = "initiated" in details.values() or details["decision"] == "accepted" or details["left_reason"]
     return bool(entry.event in _NOT_NARRATED or entry.outcome == "unexpected" or is_unheard)

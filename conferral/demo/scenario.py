@@ -18,8 +18,9 @@ from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.demo.subprocesses import poll_until
-from conferral.operations import descriptions
+from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
+from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.views import UNKNOWN_PERSON, heard_words
 from conferral.statemachine.session import Session
@@ -71,7 +72,7 @@ class ScenarioRunner:
     @asynccontextmanager
     async def call_in(self) -> AsyncIterator["Scenario"]:
         """Let a customer call, and alice answer."""
-        caller, number = map(descriptions.display_address, (characters.CUSTOMER, characters.BUSINESS))
+        caller, number = map(display_address, (characters.CUSTOMER, characters.BUSINESS))
         output.print_line(f"customer {caller} calls {number}; alice is dialed")
         call = await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)
         async with self.narrated(call.sid) as play:
@@ -81,7 +82,7 @@ class ScenarioRunner:
     @asynccontextmanager
     async def call_support(self, voice_url: str = "") -> AsyncIterator["Scenario"]:
         """Let a customer call the support's number; `voice_url` replaces its own."""
-        caller, number = map(descriptions.display_address, (characters.CUSTOMER, characters.SUPPORT))
+        caller, number = map(display_address, (characters.CUSTOMER, characters.SUPPORT))
         answers = "your app's bot answers" if voice_url else "bob is dialed"
         output.print_line(f"customer {caller} calls {number}; {answers}")
         call = await self.sandbox.call_in(characters.CUSTOMER, characters.SUPPORT, url=voice_url)
@@ -135,7 +136,7 @@ class Scenario:
         """Announce a command as it is typed, and submit it."""
         await self.talk()
         options = [
-            f"--{name}" if value == "true" else f"--{name} {descriptions.mask_address_numbers(value)}"
+            f"--{name}" if value == "true" else f"--{name} {mask_address_numbers(value)}"
             for name, value in fields.items()
         ]
         await self.narrator.announce(" ".join((f"{why}: {kind}", *options)))
@@ -159,7 +160,7 @@ class Scenario:
 
     async def expect_talk(self, *names: str) -> None:
         """Wait until each of these people hears all others, and narrate it."""
-        await self.expect_heard(**{one: descriptions.join_names(sorted({*names} - {one})) for one in names})
+        await self.expect_heard(**{one: catalog.join_names(sorted({*names} - {one})) for one in names})
 
     async def expect_heard(self, **heard: str) -> None:
         """Wait until people hear what is expected, and narrate it.

@@ -1,9 +1,16 @@
-"""Message catalog: events, effects, statuses, reasons, and waits in words.
+"""The words of every surface: what things are called, and times written.
 
-`{who}` and `{party}` are filled in by `descriptions` and `pending`.
+Phrases come first: events, effects, statuses, reasons, and waits. Functions then fill in who is meant, and write times
+and lists.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from conferral.runtime.text import join_words
+from conferral.statemachine.reasons import EndReason
+from conferral.storage.codecs.session_codec import WRONG_TYPE
+from conferral.storage.codecs.text_codec import to_iso
 
 WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
 
@@ -90,6 +97,11 @@ END_REASONS = {
     "time-limit": "it reached Twilio's time limit",
     "too-old": "it reached the 24 h limit",
 }
+#: End reasons that no one intended and that are worse than an unanswered call.
+BAD_ENDS = frozenset(
+    {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
+     EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
+)  # fmt: skip
 #: Why a transfer failed.
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACHED.items()} | {
     "hung-up": "target hung up",
@@ -97,7 +109,13 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACH
     **LIMITS,
     "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
 }
-#: Events whose words need no more than their own fields; `descriptions` describes the others.
+#: What a failed transfer is followed by: the customer is attended to.
+RECOVERIES = {
+    "recall": "calling the agent back",
+    "fallback": "dialing the fallback",
+    "voicemail": "the customer is in the voicemail",
+}
+#: Events whose words need no more than their own fields; `timeline` describes the others.
 EVENTS = {
     "conference_started": "conference started",
     "calls_overdue": "no callback about the calls has arrived; asking Twilio",
@@ -211,3 +229,117 @@ STATES = {
     "conferenced": "In conference",
     "transferring": "Transferring",
 }
+_REPAIR = (
+    "a worker that has the session in memory may carry on and overwrite the field; otherwise, workers skip the session "
+    "until the field is repaired (then: conferral dead retry --all) or the session is erased (conferral forget "
+    "SESSION); its calls continue until someone hangs up"
+)
+_ERASE = (
+    "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
+    "calls continue until someone hangs up"
+)
+#: Names in a sentence, at most (count): a conference has up to 250 parties.
+LISTED_MAX = 10
+
+
+def transfer_failure(reason: str, code: str) -> str:
+    """Describe why a transfer failed, and what became of its fallback."""
+    first, *places = reason.split(", ")
+    found = [with_notes(TRANSFER_FAILURES.get(first, first), twilio_error_note(code))]
+    for place in places:  # such as `recall busy`
+        name, _, why = place.partition(" ")
+        known = NOT_REACHED.get(why)
+        found.append(known.format(who="the agent" if name == "recall" else f"the {name}") if known else place)
+    return ", ".join(found)
+
+
+def describe_update(update: str, party: str) -> str:
+    """Describe a participant after a change; empty for an unknown one."""
+    return UPDATES[update][1].format(party=party) if update in UPDATES else ""
+
+
+def describe_effect(kind: str, party: str, variant: str) -> str:
+    """Describe an effect, such as `hold customer` for the variant `hold`."""
+    default_party = "everyone" if kind == "play_announcement" else "a party"
+    known = EFFECT_VARIANTS.get((kind, variant)) or EFFECTS.get(kind)
+    # Don't use an unknown kind as a format string: it may contain braces.
+    return known.format(party=party or default_party) if known else kind.replace("_", " ")
+
+
+def call_status(who: str, status: str, sentences: Mapping[str, str] = CALL_STATUSES) -> str:
+    """Describe a call's status, such as `agent is ringing`."""
+    known = sentences.get(status)
+    # A status that is none of Twilio's may hold braces.
+    return known.format(who=who) if known else f"{who} {status}"
+
+
+def twilio_error(code: str) -> str:
+    """Return what an error code of Twilio's means; empty without a code."""
+    return TWILIO_ERRORS.get(code, code and f"Twilio's error {code}")
+
+
+def twilio_error_note(code: str) -> str:
+    """Return an error code with what it means, if that is known; or empty."""
+    known = TWILIO_ERRORS.get(code, "")
+    return f"Twilio error {code}{f': {known}' if known else ''}" if code else ""
+
+
+def with_notes(text: str, *notes: str) -> str:
+    """Return a text with its notes in parentheses; empty ones are left out."""
+    shown = ", ".join(filter(None, notes))
+    return f"{text} ({shown})" if shown else text
+
+
+def describe_damage(field: str) -> str:
+    """Name what is damaged, from a session's `damaged`."""
+    return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
+
+
+def repair_of(field: str) -> str:
+    """Return what a damaged field means for the session, and its repair."""
+    return _ERASE if field == WRONG_TYPE else _REPAIR
+
+
+def format_age(since_ms: int, now_ms: int) -> str:
+    """Return a duration such as `1 h 01 min`; empty without a start."""
+    if not since_ms:
+        return ""
+    total_s = max(0, now_ms - since_ms) // 1000
+    if total_s < 60:
+        return f"{total_s} s"
+    minutes, seconds = divmod(total_s, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
+
+
+def utc_clock(at_ms: int) -> str:
+    """Return a time of day with its zone, such as `08:01:01 UTC`."""
+    return f"{to_iso(at_ms)[11:19]} UTC"
+
+
+def precise_clock(at_ms: int) -> str:
+    """Return a time of day in UTC with milliseconds, without its zone."""
+    return to_iso(at_ms)[11:23]
+
+
+def format_gap(gap_ms: int) -> str:
+    """Return a gap such as `+9999 ms`, `+217 s`, or `+12:05 min`."""
+    if gap_ms < 10_000:
+        return f"+{gap_ms} ms"
+    minutes, seconds = divmod(gap_ms // 1000, 60)
+    return f"+{gap_ms // 1000} s" if minutes < 10 else f"+{minutes}:{seconds:02} min"
+
+
+def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
+    """Join names as `a, b, and c`: the first of a crowd, and all of `also`."""
+    shown = [*names, *also]
+    if len(names) > LISTED_MAX + 1:
+        shown = [*names[:LISTED_MAX], f"{len(names) - LISTED_MAX} more", *also]
+    return join_words(shown, "and")
+
+
+def limit_notes(notes: Sequence[str], limit: int = LISTED_MAX) -> list[str]:
+    """Return the notes up to a limit, and then a note such as `and 2 more`."""
+    return list(notes) if len(notes) <= limit + 1 else [*notes[:limit], f"and {len(notes) - limit} more"]

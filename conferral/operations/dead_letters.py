@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from conferral.operations import descriptions
 from conferral.runtime.errors import ConferralError
-from conferral.runtime.redaction import cut_text, mask_numbers
+from conferral.runtime.redaction import cut_text, display_address, mask_numbers
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK
@@ -204,7 +203,7 @@ def _mask_numbers(text: str, *, full: bool) -> str:
     if full:
         return text[:_VALUE_MAX] + end
     if not text or text.startswith("+"):
-        return descriptions.display_address(text[:_VALUE_MAX])
+        return display_address(text[:_VALUE_MAX])
     # `split` puts the matched SIDs, times, and ids at odd indexes.
     parts = enumerate(_ID_OR_TIME.split(cut_text(text, _VALUE_MAX)))
     return "".join(part if index % 2 else mask_numbers(part) for index, part in parts) + end

@@ -3,14 +3,21 @@
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from conferral.operations import attention, catalog, descriptions, pending, session_summary, timeline
-from conferral.operations.attention import describe_damage, repair_of
-from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
+from conferral.operations import catalog, session_summary, timeline
+from conferral.operations.replay import (
+    changes_of,
+    command_accepted_ms,
+    field_changed_ms,
+    state_or_field_changed_ms,
+    timer_set_ms,
+)
 from conferral.operations.session_queries import allowed_commands_of
-from conferral.operations.timeline import TimelineEntry
+from conferral.operations.timeline import TimelineEntry, details_of
+from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
@@ -19,30 +26,45 @@ _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
 _REASONS_IN_TEXT = catalog.NOT_REACHED.keys() | catalog.END_REASONS.keys()
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
-#: Without a worker, nothing that anyone does has an effect.
-_NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
 #: Beyond this distance, a time of day alone is ambiguous, in milliseconds.
 _SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that a session waits for."""
+
+    #: A phrase that follows "waits for"; for a timer, what happens when it fires.
+    for_: str
+    #: Start of the wait, in Unix milliseconds; 0 if unknown.
+    since_ms: int
+    #: When it happens automatically, in Unix milliseconds; 0 if unknown.
+    comes_at_ms: int
+    by: catalog.WaitSource
+
+
+#: Without a worker, nothing that anyone does has an effect.
+_NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The first thing that went wrong, or the last refused command."""
 
-    entry_id: str
+    entry: str
     at_ms: int
-    text: str
-    #: The refusal, or why a command failed; empty if unknown, or if the text says so already.
+    what: str
+    #: The refusal, or why a command failed, in words; empty if unknown, or if `what` says so already.
     guard: str
-    #: 0 for none.
-    twilio_code: int
-    link: str
     #: The reason as the command's outcome has it; empty if unknown.
-    reason: str = ""
+    reason: str
+    twilio_code: int | None
+    #: Twilio's page about the code.
+    link: str | None
+    is_refusal: bool
     #: Whether it happened before the newest transfer began or succeeded, with no failure since.
-    is_earlier: bool = False
-    is_refusal: bool = False
+    is_earlier: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +91,28 @@ class Explanation:
 
 def explain(
     session: StoredSession,
-    log: Sequence[LogEntry],
+    moments: Sequence[TimelineEntry],
     now_ms: int,
     *,
-    moments: Sequence[TimelineEntry] | None = None,  # the log's timeline, if built already with the same `full`
     full: bool = False,
-    clock: Callable[[int], str] = descriptions.utc_clock,
+    clock: Callable[[int], str] = catalog.utc_clock,
     has_worker: bool = True,
 ) -> Explanation:
-    """Explain a session at a time of Redis's clock; `log` is oldest first.
+    """Explain a session at a time of Redis's clock by its log's timeline.
 
-    `clock` puts the times in sentences into words. Without a live worker (`has_worker`), a session waits for one.
+    `full` as for the timeline; `clock` puts the times in sentences into words. Without a live worker (`has_worker`), a
+    session waits for one.
     """
-    moments = timeline.build_timeline(log, full=full) if moments is None else moments
-    waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
+    waits = list_waits(session, moments, now_ms)
     upcoming = tuple(_upcoming_line(wait, now_ms, clock) for wait in waits if wait.by != "person")
     if waits and not has_worker:
         waits = (_NO_WORKER, *(wait for wait in waits if wait.by != "person"))
         upcoming = ("None until a worker starts: events, commands, and timers wait in Redis.",)
-    failure = _first_failure(session, log, moments, full=full)
     return Explanation(
-        summary=tuple(_summary(session, log, moments, now_ms, full=full, clock=clock)),
+        summary=tuple(_summary(session, moments, now_ms, full=full, clock=clock)),
         waits=waits,
         upcoming=upcoming,
-        first_failure=failure,
+        first_failure=_first_failure(session, moments, full=full),
         suggestions=_suggestions(session, now_ms, full=full, has_worker=has_worker or not waits),
     )
 
@@ -101,21 +121,22 @@ def explain_damage(session: StoredSession) -> Explanation | None:
     """Explain a hash that can't be decoded (no field is reliable), or None."""
     if not (field := session.damaged):
         return None
-    repair, why = repair_of(field), "processes what has arrived in the meantime, once the field is repaired"
+    what = catalog.describe_damage(field)
+    damage = f"the stored state of this session is damaged: {what} is not what Conferral wrote"
+    why = "processes what has arrived in the meantime, once the field is repaired"
     retry = Suggestion("dead", why, "dead retry --all")
     forget = Suggestion("forget", "erases the session; its calls continue", f"forget {session.id or 'SESSION'}")
-    suggestions = (forget,) if field == WRONG_TYPE else (retry, forget)
     return Explanation(
-        summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
-                  f"{repair[0].upper()}{repair[1:]}."),
-        waits=(), upcoming=(), first_failure=None,
-        suggestions=suggestions,
-    )  # fmt: skip
+        summary=tuple(_sentences(damage, catalog.repair_of(field))),
+        waits=(),
+        upcoming=(),
+        first_failure=None,
+        suggestions=(forget,) if field == WRONG_TYPE else (retry, forget),
+    )
 
 
 def _summary(
     session: StoredSession,
-    log: Sequence[LogEntry],
     moments: Sequence[TimelineEntry],
     now_ms: int,
     *,
@@ -123,79 +144,182 @@ def _summary(
     clock: Callable[[int], str],
 ) -> list[str]:
     """Return sentences about the session's state, parties, and transfer."""
+    transfer = session_summary.transfer_line(session, full=full)
     if session.is_ended:
-        return _summary_of_ended(session, log, moments, full=full, clock=clock)
+        found = _end_summary(session, moments, clock)
+        return found + _sentences(
+            session_summary.number_line(session, full=full), transfer and f"last transfer: {transfer}"
+        )
+    log = [moment.entry for moment in moments]
     since_ms = state_or_field_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
-    lasts = descriptions.format_age(since_ms, now_ms)
-    phase = f" ({session.phase})" if session.phase else ""
-    state = catalog.STATES.get(session.state, "Unknown state") + phase
-    sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
-    in_trouble = attention.attention_of(session, now_ms)
+    lasts = catalog.format_age(since_ms, now_ms)
+    state = catalog.STATES.get(session.state, "Unknown state") + (f" ({session.phase})" if session.phase else "")
+    if progress := transfer and catalog.TRANSFER_STATUSES.get(session.transfer_status):
+        transfer = f"{transfer.removesuffix(f' {session_summary.transfer_word(session)}')}; {progress}"
+    return [
+        f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}.",
+        *_trouble(session, now_ms),
+        *_sentences(
+            session_summary.activity_line(session, full=full),
+            session_summary.number_line(session, full=full),
+            transfer and f"last transfer: {transfer}",
+            *session_summary.session_notes(session, clock),
+        ),
+    ]
+
+
+def _sentences(*texts: str) -> list[str]:
+    return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
+
+
+def _trouble(session: StoredSession, now_ms: int) -> list[str]:
+    found = session_summary.attention_of(session, now_ms)
     # A later rank is no trouble: a refusal is shown as the last refused command, a hold limit among what comes next.
-    if in_trouble and in_trouble.rank <= attention.RECOVERED:
-        recovers = "Recovering" if session.phase in attention.RECOVERIES else "Recovered"
-        mark = "Needs attention" if in_trouble.needs_attention else recovers
-        sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
-    if participants := session_summary.activity_line(session, full=full):
-        sentences.append(f"{_capitalized(participants)}.")
-    if number := session_summary.number_line(session, full=full):
-        sentences.append(f"{_capitalized(number)}.")
-    if transfer := session_summary.transfer_line(session, full=full):
-        if progress := catalog.TRANSFER_STATUSES.get(session.transfer_status):
-            transfer = f"{transfer.removesuffix(f' {session_summary.transfer_word(session)}')}; {progress}"
-        sentences.append(f"Last transfer: {transfer}.")
-    return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
+    if found is None or found.rank > session_summary.RECOVERED:
+        return []
+    recovers = "recovering" if session.phase in catalog.RECOVERIES else "recovered"
+    return [" ".join(_sentences("needs attention" if found.needs_attention else recovers, found.text))]
 
 
-def _summary_of_ended(
-    session: StoredSession,
-    log: Sequence[LogEntry],
-    moments: Sequence[TimelineEntry],
-    *,
-    full: bool,
-    clock: Callable[[int], str],
-) -> list[str]:
+def _end_summary(session: StoredSession, moments: Sequence[TimelineEntry], clock: Callable[[int], str]) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = catalog.END_REASONS.get(reason, reason) or "no reason was recorded"
-    removed_party, removal = _removal(moments, log, reason)
+    removed_party, removal = _removal(moments, reason)
     if removal:
         why = f"an operator removed the {removed_party}"
-    lasted = f" after {descriptions.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
+    lasted = f" after {catalog.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
-    if reason != EndReason.RETURNED and (by := next(filter(timeline.is_end, moments), None)):  # a returned call goes on
-        sentences += [f"{cause}." for cause in _ended_by(by, reason, removal)]
-    if number := session_summary.number_line(session, full=full):
-        sentences.append(f"{_capitalized(number)}.")
-    if transfer := session_summary.transfer_line(session, full=full):
-        sentences.append(f"Last transfer: {transfer}.")
+    by = next((moment.what for moment in moments if moment.entry.is_end), "")
+    if reason != EndReason.RETURNED and by:  # a returned call goes on
+        sentences += _ended_by(by, reason, removal)
     return sentences
 
 
-def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: str) -> tuple[str, str]:
+def _removal(moments: Sequence[TimelineEntry], reason: str) -> tuple[str, str]:
     """Return the party whose removal ended it, and the command; or empty."""
     party = reason.removesuffix("-left").removesuffix("-failed")  # a removed party that still rang counts as failed
-    for entry, moment in zip(reversed(log), reversed(moments), strict=True):
-        if descriptions.details_of(entry)["party"] != party:
+    for moment in reversed(moments):
+        entry = moment.entry
+        if details_of(entry)["party"] != party:
             continue
-        if moment.event == "remove" and moment.outcome != "refused":
-            return party, moment.text
-        if moment.event == "participant_joined":
+        if entry.event == "remove" and entry.outcome != "refused":
+            return party, moment.what
+        if entry.event == "participant_joined":
             break
     return "", ""
 
 
-def _ended_by(by: TimelineEntry, reason: str, removal: str) -> list[str]:
+def _ended_by(by: str, reason: str, removal: str) -> list[str]:
     """Return what ended a session, unless that seems to contradict the reason."""
     if removal:
-        return [f"Cause: {removal}. Event that ended it: {by.text}"]
-    who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
+        return [f"Cause: {removal}. Event that ended it: {by}."]
+    who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
-        return [f"Ended by: {by.text}"]
+        return [f"Ended by: {by}."]
     return []  # one party hung up, but Twilio reported first that the other left, too
 
 
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def list_waits(session: Session, moments: Sequence[TimelineEntry], now_ms: int) -> tuple[Wait, ...]:
+    """Return what a session waits for: people and Twilio, timers, the sweep.
+
+    Its timeline shows when waits began whose start the session does not store.
+    """
+    log = [moment.entry for moment in moments]
+    since_ms = state_or_field_changed_ms(log, "phase", "transfer.status")
+    twilio_waits = [
+        Wait(f"Twilio's answer: {one.what}", one.requested_at_ms or since_ms, 0, "twilio")
+        for one in timeline.unfinished_effects(moments)
+    ]
+    if not session.is_live:
+        return tuple(twilio_waits)
+    waits = [*_waits_for_parties(session, since_ms), *_waits_for_commands(session, log)]
+    waits = waits or _waits_for_people(session, log, since_ms)
+    waits += twilio_waits
+    due = sorted(session.timers.items(), key=lambda item: item[1])
+    # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
+    near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
+    waits += [
+        Wait(session_summary.timer_effect(name, session), timer_set_ms(at_ms, log), at_ms, "timer")
+        for name, at_ms in near
+    ]
+    waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
+    return tuple(waits)
+
+
+def _waits_for_parties(session: Session, since_ms: int) -> list[Wait]:
+    """Return waits for answers, joins, and updates of parties."""
+    found = []
+    dialed_next = session_summary.next_dialed_party(session)
+    # A leg dialed by TwiML has no dial time, so the session's start counts.
+    first_ms = session.created_at_ms if session.phase == Phase.RINGING else 0
+    for name, party in session.present.items():
+        if name == dialed_next:
+            continue
+        if (
+            party.status in catalog.PARTY_WAITS
+            and not session_summary.is_ringing_caller(session, party)
+            and not party.is_leaving
+        ):
+            what, by = catalog.PARTY_WAITS[party.status]
+            if dialed_next and name == AGENT:
+                what += f"; then {dialed_next} is dialed"
+            found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms or since_ms, 0, by))
+        if party.pending_update:
+            what = catalog.describe_update(party.pending_update, name) or f"{party.pending_update} {name}"
+            found.append(Wait(f"Twilio's confirmation that {what}", party.pending_since_ms or since_ms, 0, "twilio"))
+        if party.is_leaving:
+            found.append(Wait(f"{name} to disconnect", since_ms, 0, "twilio"))
+        if _is_joining(session, party):
+            found.append(Wait(f"{name} to join the conference", since_ms, 0, "twilio"))
+    if session.open_read_id:
+        reading_since_ms = session.open_read_since_ms or since_ms
+        found.append(Wait("Twilio to report the state of the calls", reading_since_ms, 0, "twilio"))
+    return found
+
+
+def _is_joining(session: Session, party: Party) -> bool:
+    is_converting = session.state == State.CONVERTING
+    moves = is_converting or session.transfer_stage == TransferStage.MOVING_CUSTOMER
+    is_moved = party.name == CUSTOMER or (party.name == AGENT and is_converting)
+    return party.is_connected and moves and is_moved and not party.in_conference
+
+
+def _waits_for_commands(session: Session, log: Sequence[LogEntry]) -> list[Wait]:
+    found = [
+        # Only the log knows since when.
+        Wait(f"the command '{command}' to finish", command_accepted_ms(command, log), 0, "twilio")
+        for command in session_summary.pending_command_labels(session.pending_commands)
+    ]
+    if session.recording is not None and (pending_update := session.recording.pending_update):
+        since_ms = field_changed_ms("recording.pending_update", log)
+        found.append(Wait(f"Twilio's answer: {pending_update} the recording", since_ms, 0, "twilio"))
+    return found
+
+
+def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
+    """Return waits for what only a person can do, such as to unhold."""
+    if session.phase == Phase.PARKED:
+        return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
+    if session.state == State.TRANSFERRING:
+        if session.transfer_stage == TransferStage.LEAVING_MESSAGE:
+            return [Wait("the customer to leave a message or hang up", since_ms, 0, "person")]
+        if session.transfer_stage != TransferStage.TALKING:
+            return []
+        is_consulting = session.transfer_status == TransferStatus.CONSULTING
+        steps = "complete, cancel, swap, or merge" if is_consulting else "complete or cancel"
+        return [Wait(f"the agent to {steps}", since_ms, 0, "person")]
+    if session.state not in (State.BRIDGED, State.CONFERENCED) or len(session.connected) < 2:
+        return []
+    held = session_summary.held_parties(session)
+    found = []
+    if held:
+        held_ms = min(field_changed_ms(f"party.{party}.held", log, to="true") for party in held)
+        found.append(Wait(f"someone to take {catalog.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
+    connected = session.connected.items()
+    talking = [name for name, party in connected if name not in held and not (held and party.supervises)]
+    if len(talking) > 1:
+        found.append(Wait("a party to hang up", since_ms, 0, "person"))
+    return found
 
 
 def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
@@ -203,51 +327,48 @@ def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
     if wait.by == "sweep":
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
-        lasts = f" (requested {descriptions.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
+        lasts = f" (requested {catalog.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
         return f"Conferral is waiting for {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
-        return f"Overdue by {descriptions.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
-    until = descriptions.format_age(now_ms, wait.comes_at_ms)
+        return f"Overdue by {catalog.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
+    until = catalog.format_age(now_ms, wait.comes_at_ms)
     if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
         return f"In {until}: {wait.for_}."
     return f"At {clock(wait.comes_at_ms)}, in {until}: {wait.for_}."
 
 
-def _first_failure(
-    session: StoredSession, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
-) -> Failure | None:
+def _first_failure(session: StoredSession, moments: Sequence[TimelineEntry], *, full: bool) -> Failure | None:
     """Return the last failing transfer's first failure, or the last refusal."""
-    pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
-    begins = [entry.version for entry in log if session.transfer is not None and _begins_transfer(entry)]
+    failed = [moment for moment in moments if moment.is_failure and moment.entry.outcome != "refused"]
+    # A refused command causes nothing, so it comes last.
+    refused = next((moment for moment in reversed(moments) if moment.entry.outcome == "refused"), None)
+    begins = [one.entry.version for one in moments if session.transfer is not None and _begins_transfer(one.entry)]
+    if failed:
+        begin = max((version for version in begins if version <= failed[-1].entry.version), default=0)
+        moment = next(moment for moment in failed if moment.entry.version >= begin)
+        moment = _late_result(moments, moment) or moment
+    elif refused is not None:
+        moment = refused
+    else:
+        return None
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
     newest = 0 if session.transfer_status == TransferStatus.FAILED else max(begins, default=0)
-    for are_refused in (False, True):  # a refused command causes nothing, so it comes last
-        if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
-            begin = max((version for version in begins if version <= some[-1][1].version), default=0)
-            entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)
-            if not are_refused:
-                entry, moment = _late_result(log, moments, moment) or (entry, moment)
-            failure = _failure(entry, moment, full=full)
-            if entry.event == "call_progressed" and not are_refused:
-                failure = _with_code_of_dial(failure, log[log.index(entry) + 1 :])
-            return replace(failure, is_earlier=moment.version < newest)
-    return None
+    later = [one.entry for one in moments[moments.index(moment) + 1 :]]
+    return _failure(moment, later, is_earlier=moment.entry.version < newest, full=full)
 
 
-def _late_result(
-    log: Sequence[LogEntry], moments: Sequence[TimelineEntry], timeout: TimelineEntry
-) -> tuple[LogEntry, TimelineEntry] | None:
+def _late_result(moments: Sequence[TimelineEntry], timeout: TimelineEntry) -> TimelineEntry | None:
     """Return the failed result of a request that a timeout had waited for.
 
     Twilio may answer every attempt with an error. The result is logged only when the attempts end.
     """
-    if not timeout.event.endswith("_overdue"):
+    if not timeout.entry.event.endswith("_overdue"):
         return None
-    at = next(index for index, moment in enumerate(moments) if moment is timeout)
-    earlier = {moment.entry_id for moment in moments[:at]}
-    for entry, moment in zip(log[at + 1 :], moments[at + 1 :], strict=True):
-        if moment.requested_by in earlier and (moment.is_failure or descriptions.has_failed_attempt(entry)):
-            return entry, moment
+    at = moments.index(timeout)
+    earlier = {moment.entry.id for moment in moments[:at]}
+    for moment in moments[at + 1 :]:
+        if moment.requested_by in earlier and (moment.is_failure or timeline.has_failed_attempt(moment.entry)):
+            return moment
     return None
 
 
@@ -256,45 +377,37 @@ def _begins_transfer(entry: LogEntry) -> bool:
     return "transfer.number" in changed or changed.get("transfer.status") == TransferStatus.COMPLETED
 
 
-def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
-    """Add why a call failed: only the action of its `<Dial>` has the code."""
-    ended = next((entry for entry in later if entry.event == "dial_ended"), None)
-    code = timeline.twilio_code(ended) if ended is not None else 0
-    if not code:
-        return failure
-    return replace(
-        failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=descriptions.twilio_error(str(code))
-    )
-
-
-def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
+def _failure(moment: TimelineEntry, later: Sequence[LogEntry], *, is_earlier: bool, full: bool) -> Failure:
     """Return what an entry that shows a failure or a refusal says."""
+    entry, is_refusal = moment.entry, moment.entry.outcome == "refused"
     reason = moment.reason or next((one["reason"] for one in entry.reports if one["status"] == "failed"), "")
     if not reason and timeline.is_transfer_failure(entry):
-        reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
-    reason = descriptions.mask_address_numbers(reason, full=full)
-    code = timeline.twilio_code(entry) or descriptions.failed_attempt_code(entry)
-    is_refusal = moment.outcome == "refused"
+        reason = entry.changes.get("transfer.reason") or ""
+    reason = mask_address_numbers(reason, full=full)
+    is_said = reason in _REASONS_IN_TEXT and entry.event in _CALL_RESULTS
+    guard = "" if is_said else (catalog.LIMITS | catalog.END_REASONS).get(reason, reason)
+    code = timeline.twilio_code(entry) or timeline.failed_attempt_code(entry)
+    if entry.event == "call_progressed":  # only the action of its `<Dial>` has the code
+        ended = next((one for one in later if one.event == "dial_ended"), None)
+        if ended is not None and (code := timeline.twilio_code(ended)):
+            guard = catalog.twilio_error(str(code))
     return Failure(
-        entry_id=moment.entry_id,
-        at_ms=moment.at_ms,
-        text=descriptions.mask_address_numbers(descriptions.describe_refusal(entry), full=full)
-        if is_refusal
-        else moment.text,
-        guard=""
-        if reason in _REASONS_IN_TEXT and entry.event in _CALL_RESULTS
-        else (catalog.LIMITS | catalog.END_REASONS).get(reason, reason),
-        twilio_code=code,
-        link=f"{_TWILIO_ERRORS}/{code}" if code else "",
+        entry=entry.id,
+        at_ms=entry.at_ms,
+        what=mask_address_numbers(timeline.describe_refusal(entry), full=full) if is_refusal else moment.what,
+        guard=guard,
         reason=reason,
+        twilio_code=code,
+        link=f"{_TWILIO_ERRORS}/{code}" if code else None,
         is_refusal=is_refusal,
+        is_earlier=is_earlier,
     )
 
 
 def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
     found = suggested_commands(session)
-    in_trouble = attention.attention_of(session, now_ms)
-    if not has_worker or (in_trouble is not None and in_trouble.rank == attention.OVERDUE):
+    in_trouble = session_summary.attention_of(session, now_ms)
+    if not has_worker or (in_trouble is not None and in_trouble.rank == session_summary.OVERDUE):
         why = "shows whether a worker holds the session's partition; without one, nothing is processed"
         found.insert(0, Suggestion("check", why, "check"))
     if session.is_ended and in_trouble is not None:
@@ -317,7 +430,7 @@ def suggested_commands(session: StoredSession) -> list[Suggestion]:
 def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:
     """Return an address quoted for a shell; a placeholder if it is masked."""
     address = session.parties[name].address if name in session.parties else ""
-    is_shown = full or (_PLAIN_ADDRESS.match(address) and descriptions.display_address(address) == address)
+    is_shown = full or (_PLAIN_ADDRESS.match(address) and display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
@@ -333,7 +446,7 @@ def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
         return [("retrieve", "connects someone to the customer, who leaves the voicemail", "--to ADDRESS"), end]
     if session.state == State.TRANSFERRING:
         return [*_commands_in_transfer(session.transfer_stage), end]
-    if attention.is_lone(session):
+    if session_summary.is_lone(session):
         return [("add", "adds a party, so that no one is alone", "--to ADDRESS --party NAME"), end]
     if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"

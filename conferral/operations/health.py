@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_summary import OVERDUE_AFTER_MS
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, as_store_errors, run_each

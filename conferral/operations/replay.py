@@ -1,4 +1,4 @@
-"""Replay: a session at any version, from its log.
+"""Replay: a session at any version, and since when it is so, from its log.
 
 Each log entry's `changes` holds what the event changed in the public fields, without addresses. Replay takes those from
 the current hash by the participant's label, which is never reused.
@@ -7,11 +7,10 @@ the current hash by the participant's label, which is never reused.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from conferral.operations import timeline
+from conferral.operations import session_summary
 from conferral.operations.session_queries import Fields
-from conferral.operations.timeline import EffectRequest
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import is_logged
+from conferral.storage.codecs.session_codec import is_logged, stored_session
 from conferral.storage.codecs.text_codec import to_iso
 
 #: Fields that never change, so their current value always held.
@@ -77,15 +76,51 @@ def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
     return max((entry.version for entry in log if entry.at_ms <= at_ms), default=0)
 
 
-def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:
-    """Return the requests to Twilio without an outcome at a version."""
-    past = [entry for entry in log if entry.version <= version]
-    return timeline.unfinished_effects(timeline.build_timeline(past))
-
-
 def _labels(fields: Fields) -> Fields:
     return {
         name.removesuffix("label"): label
         for name, label in fields.items()
         if name.startswith("party.") and name.endswith(".label")
     }
+
+
+def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
+    """Return an entry's changes of these fields."""
+    return {name: entry.changes[name] for name in names if name in entry.changes}
+
+
+def state_or_field_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
+    """Return when the state or one of these fields last changed; or 0."""
+    for entry in reversed(log):
+        if entry.state_before != entry.state_after or changes_of(entry, *names):
+            return entry.at_ms
+    return 0
+
+
+def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
+    """Return when a field last changed; 0 if unknown, or if not to `to`."""
+    for entry in reversed(log):
+        if changed := changes_of(entry, name):
+            return entry.at_ms if not to or changed[name] == to else 0
+    return 0
+
+
+def command_accepted_ms(command: str, log: Sequence[LogEntry]) -> int:
+    """Return when a command, such as `hold customer`, was accepted; or 0."""
+    at_ms, is_there = 0, False
+    for entry in log:
+        if changed := changes_of(entry, "pending_commands"):
+            commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
+            was_there, is_there = is_there, command in session_summary.pending_command_labels(commands)
+            if is_there and not was_there:
+                at_ms = entry.at_ms
+    return at_ms
+
+
+def timer_set_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
+    """Return when the timer with this due time was set; 0 if unknown."""
+    for entry in log:
+        timers = entry.changes.get("timers") or ""
+        if str(due_ms) in timers and due_ms in stored_session({"timers": timers}).timers.values():
+            return entry.at_ms
+    return 0

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from conferral.operations import descriptions
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.runtime.redaction import mask_numbers, redact
+from conferral.runtime.redaction import display_address, mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN, safe_id
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.log_codec import LogEntry
@@ -102,9 +101,7 @@ def describe_matches(sessions: Iterable[Session]) -> str:
 def _describe(session: Session) -> str:
     addresses = (session.parties[name].address for name in ("customer", "agent") if name in session.parties)
     # Show client names, with numbers in them masked; mask everything else.
-    shown = [
-        descriptions.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one
-    ]
+    shown = [display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]
     return f"{session.id or '?'} ({', '.join([session.state or '?', *shown])})"
 
 

@@ -1,15 +1,25 @@
-"""A session in words: who talks, who waits, who hears whom."""
+"""A session in words: who talks, waits, hears whom, and what is wrong."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from conferral.operations import catalog, descriptions
+from conferral.operations import catalog
+from conferral.runtime.redaction import display_address
+from conferral.statemachine.events import HoldOverdue
 from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus, WaitAudio
+from conferral.statemachine.states import (
+    PartyStatus,
+    Phase,
+    State,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+    WaitAudio,
+)
 from conferral.storage.codecs.text_codec import to_iso
 
 #: Twilio's final statuses of a caller who gave up before anyone answered.
@@ -62,7 +72,7 @@ def _audible_to(party: Party, present: Mapping[str, Party], wait_word: str) -> A
         return _audible_in_bridge(name, present)
     hears = tuple(other for other, one in present.items() if other != name and _is_audible(one, party))
     rings = any(one.early_media and one.status == PartyStatus.RINGING for one in present.values())
-    heard = descriptions.join_names(hears, ["ringing"] if rings else []) or "silence"
+    heard = catalog.join_names(hears, ["ringing"] if rings else []) or "silence"
     return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, present)}")
 
 
@@ -137,11 +147,8 @@ def people_line(session: Session, *, full: bool = False) -> str:
         name: party for name, party in there.items() if name == CUSTOMER or party.left_reason not in catalog.UNREACHED
     }
     # As people do: by user or number; else by its role.
-    users = {
-        name: descriptions.display_address(one.address, full=full).removeprefix("client:")
-        for name, one in reached.items()
-    }
-    return descriptions.join_names([*dict.fromkeys(user or name for name, user in users.items())])
+    users = {name: display_address(one.address, full=full).removeprefix("client:") for name, one in reached.items()}
+    return catalog.join_names([*dict.fromkeys(user or name for name, user in users.items())])
 
 
 def activity_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:
@@ -149,7 +156,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
     for name, party in session.present.items():
-        who = f"{name} {descriptions.display_address(party.address, full=full) if addresses else ''}".strip()
+        who = f"{name} {display_address(party.address, full=full) if addresses else ''}".strip()
         if name == dialed_next:
             following.append(f"{who} {_NEXT_NOTE}")
         elif doing := _activity_note(session, party):
@@ -159,10 +166,10 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
             if party.muted:
                 apart.append(f"{name} is muted")
     if len(together) > 1:
-        return "; ".join([f"{descriptions.join_names(together)} are talking", *descriptions.limit_notes(apart)])
+        return "; ".join([f"{catalog.join_names(together)} are talking", *catalog.limit_notes(apart)])
     if together:
         apart.insert(0, f"{together[0]} {'is waiting' if apart or session.phase == Phase.FALLBACK else 'is alone'}")
-    return "; ".join(descriptions.limit_notes(apart) + following)
+    return "; ".join(catalog.limit_notes(apart) + following)
 
 
 def party_since_ms(session: Session, party: Party) -> int:
@@ -220,7 +227,7 @@ def _activity_note(session: Session, party: Party) -> str:
 def connected_address(session: Session, name: str, *, full: bool = False) -> str:
     """Return a party's address; empty if it has left a live session."""
     party = (session.parties if session.is_ended else session.present).get(name)
-    return descriptions.display_address(party.address, full=full) if party else ""
+    return display_address(party.address, full=full) if party else ""
 
 
 def party_notes(session: Session, party: Party) -> list[str]:
@@ -246,7 +253,7 @@ def _left_reason(session: Session, party: Party) -> str:
     return catalog.HUNG_UP if is_caller and party.left_reason in _GAVE_UP else known
 
 
-def session_notes(session: Session, clock: Callable[[int], str] = descriptions.utc_clock) -> list[str]:
+def session_notes(session: Session, clock: Callable[[int], str] = catalog.utc_clock) -> list[str]:
     """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
@@ -257,7 +264,7 @@ def session_notes(session: Session, clock: Callable[[int], str] = descriptions.u
     if status and (not session.is_ended or status in _RECORDING_OVER):
         found.append(f"recording {catalog.RECORDING.get(status, status).removeprefix('is ')}")
     pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]
-    return found + descriptions.limit_notes(pending, SHORT_NOTES_MAX)
+    return found + catalog.limit_notes(pending, SHORT_NOTES_MAX)
 
 
 def agents_tried(session: Session) -> list[tuple[str, str]]:
@@ -273,7 +280,7 @@ def pending_command_labels(commands: Sequence[PendingCommand]) -> list[str]:
 
 def number_line(session: Session, *, full: bool = False) -> str:
     """Say which of our numbers was called, or which one the customer sees."""
-    number = descriptions.display_address(session.number, full=full)
+    number = display_address(session.number, full=full)
     if not number:
         return ""
     return f"the caller called {number}" if session.direction == INBOUND else f"the customer sees {number}"
@@ -285,9 +292,9 @@ def transfer_line(session: Session, *, full: bool = False) -> str:
     if transfer is None:
         return ""
     # Mask each destination separately, so that a comma can't join two numbers.
-    to = ", ".join(descriptions.display_address(one, full=full) for one in transfer.to.split(","))
+    to = ", ".join(display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
-    reasons = ", ".join(filter(None, (transfer.reason, descriptions.twilio_error_note(transfer.code))))
+    reasons = ", ".join(filter(None, (transfer.reason, catalog.twilio_error_note(transfer.code))))
     whom, why = f"to {to}" if to else "", f"({reasons})" if reasons else ""
     return " ".join(filter(None, (transfer.mode, whom, transfer_word(session), why)))
 
@@ -306,7 +313,7 @@ def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> lis
     return [
         (
             one.party,
-            descriptions.display_address(one.to, full=full),
+            display_address(one.to, full=full),
             one.result or "in progress",
             _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or until_ms),
             _format_duration(one.answered_at_ms, one.ended_at_ms or until_ms),
@@ -336,3 +343,121 @@ def held_call(session: Session) -> HeldCall | None:
         return HeldCall(kind, to_iso(session.state_since_ms))
     held_ms = [party.held_since_ms for party in session.parties.values() if party.held]
     return HeldCall("on hold", to_iso(min(held_ms))) if held_ms and not session.is_ended else None
+
+
+def timer_effect(timer: str, session: Session) -> str:
+    """Describe what happens when a timer fires."""
+    if timer == "stage" and session.transfer_stage == TransferStage.WAITING_TO_RECALL:
+        return "Conferral calls the agent back"
+    if timer == "stage" and session.transfer_stage == TransferStage.LEAVING_MESSAGE:
+        return "Conferral asks Twilio whether the message is over"
+    if timer == "stage" and session.is_inbound_fallback:
+        return "Conferral checks on the fallback"
+    if timer == "park" and session.transfer is not None and session.transfer.fallback.partition(",")[0] != "recall":
+        return "the parked call goes on to its fallback"
+    return catalog.TIMERS.get(timer, f"the timer {timer}")
+
+
+#: How long before its end by `CONFERRAL_HOLD_LIMIT` a hold is marked, milliseconds.
+HOLD_LIMIT_NEAR_MS = 60_000
+#: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
+#: HOLD_LIMIT: a hold ends within a minute. REFUSED: a transfer command was refused, and nothing has changed.
+OVERDUE, LONE, FAILING, RECOVERED, HOLD_LIMIT, REFUSED = 1, 2, 3, 4, 5, 6
+#: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
+OVERDUE_AFTER_MS = 2_000
+#: How long a failed transfer is reported, in milliseconds.
+RECENT_FAILURE_MS = 300_000
+_EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall", "fallback", "voicemail"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """A session's current or past problem."""
+
+    rank: int
+    #: One short sentence, for instance `transfer failed: target was busy` or `alone in the conference: agent`.
+    text: str
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to act."""
+        return self.rank < RECOVERED
+
+
+def attention_of(session: Session, now_ms: int) -> Attention | None:
+    """Return a session's worst problem, by Redis's clock; None without one."""
+    if (session.id or session.state) and session.state not in tuple(State):
+        return Attention(OVERDUE, "damaged: the stored state can't be decoded")
+    if session.is_ended:
+        reason = session.end_reason
+        return Attention(FAILING, f"ended with {reason}") if reason in catalog.BAD_ENDS else None
+    if overdue := _describe_overdue(session, now_ms):
+        return Attention(OVERDUE, overdue)
+    if is_lone(session):
+        return Attention(LONE, f"alone in the conference: {_participants(session)[0]}")
+    if failure := _describe_failed_transfer(session, now_ms):
+        return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
+    hold_ends_ms = session.timers.get(HoldOverdue.timer)
+    if hold_ends_ms is not None and hold_ends_ms - now_ms <= HOLD_LIMIT_NEAR_MS:
+        return Attention(HOLD_LIMIT, f"hold limit at {catalog.utc_clock(hold_ends_ms)}")
+    if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
+        reason = catalog.LIMITS.get(session.refused_transfer, session.refused_transfer)
+        return Attention(REFUSED, f"transfer refused: {reason}")
+    return None
+
+
+def sort_key(session: Session, now_ms: int) -> tuple[int, int, str]:
+    """Return a key that sorts the worst sessions first, then the newest."""
+    trouble = attention_of(session, now_ms)
+    rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
+    return rank, -session.created_at_ms, session.id
+
+
+def is_lone(session: Session) -> bool:
+    """Whether to show one party as unexpectedly alone; decides nothing."""
+    if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
+        return False
+    if any(party.status in catalog.CONNECTING for party in session.parties.values()):
+        return False
+    return len(_participants(session)) == 1
+
+
+def _has_recovered(session: Session) -> bool:
+    """Whether the caller talks again, or the fallback is under way."""
+    if session.phase in catalog.RECOVERIES:
+        return True
+    if session.state not in (State.BRIDGED, State.CONFERENCED) or session.phase in _EXPECTED_LONE_PHASES:
+        return False
+    return len(_participants(session)) >= 2
+
+
+def _participants(session: Session) -> list[str]:
+    return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
+
+
+def _describe_overdue(session: Session, now_ms: int) -> str:
+    """Describe an overdue timer, or that a live session has none; else empty."""
+    timers = session.timers
+    if not timers:
+        return "overdue: nothing is pending, not even a timer"
+    name = min(timers, key=timers.__getitem__)
+    if now_ms - timers[name] <= OVERDUE_AFTER_MS:
+        return ""
+    return f"overdue by {catalog.format_age(timers[name], now_ms)}: {timer_effect(name, session)}"
+
+
+def _describe_failed_transfer(session: Session, now_ms: int) -> str:
+    """Describe a transfer that failed lately, or what follows; else empty."""
+    transfer = session.public_transfer
+    if transfer is None:
+        return ""
+    why = f": {catalog.transfer_failure(transfer.reason, transfer.code)}" if transfer.reason else ""
+    if recovery := catalog.RECOVERIES.get(session.phase):
+        return f"transfer failed{why}; {recovery}"
+    if transfer.status != TransferStatus.FAILED:
+        return ""
+    # Without a dial, its time is not stored: the session's last change is the latest it can be.
+    failed_ms = max((one.ended_at_ms for one in transfer.attempts), default=0) or session.updated_at_ms
+    if not 0 <= now_ms - failed_ms <= RECENT_FAILURE_MS:
+        return ""
+    return f"{transfer.mode if transfer.mode in (TransferMode.PARK, TransferMode.RETRIEVE) else 'transfer'} failed{why}"

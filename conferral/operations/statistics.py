@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from conferral.operations.attention import Attention, is_lone
-from conferral.operations.session_summary import held_call
+from conferral.operations.session_summary import Attention, held_call, is_lone
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from conferral.operations import catalog, descriptions
+from conferral.operations import catalog
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.outcomes.outcome import outcome_data
+from conferral.runtime.redaction import display_address
 from conferral.runtime.text import join_words
 from conferral.statemachine.reasons import EndReason
+from conferral.storage.codecs.text_codec import parse_time_ms
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
@@ -118,7 +120,7 @@ class OutcomeReport:
 
     def add(self, entry_id: str, fields: Fields) -> None:
         """Count an entry if it ended in the period and repeats no other."""
-        ended_ms = descriptions.parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
+        ended_ms = parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
         if not self.since_ms <= ended_ms < self.until_ms:
             return
         parsed = _parse(fields)
@@ -182,7 +184,7 @@ class OutcomeReport:
         results: Counter[str] = sum(self.transfers.values(), Counter())
         rung = [
             {
-                "to": descriptions.display_address(to, full=full),
+                "to": display_address(to, full=full),
                 "rung": counts.total(), "answered": counts["answered"],
                 "not_answered": sum(counts[one] for one in NOT_ANSWERED), "longest_s": self.longest_s[to],
                 "results": dict(counts.most_common()),
@@ -197,12 +199,12 @@ class OutcomeReport:
             "transfers": {mode: dict(counts) for mode, counts in sorted(self.transfers.items())},
             "parks": dict(self.parks.most_common()),
             "numbers": [
-                {"number": descriptions.display_address(number, full=full),
+                {"number": display_address(number, full=full),
                  **{name: counts[name] for name in ("calls", "transfers", "failed")}}
                 for number, counts in sorted(self.numbers.items(), key=lambda one: (-one[1]["calls"], one[0]))
             ],
             "agents": [
-                {"address": descriptions.display_address(address, full=full), "calls": one.calls,
+                {"address": display_address(address, full=full), "calls": one.calls,
                  "talk_s": round(one.talk_s, 3), "holds": one.holds}
                 for address, one in sorted(self.agents.items(), key=lambda one: (-one[1].talk_s, one[0]))
             ],
@@ -234,7 +236,7 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
 def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt], list[_Agent]] | None:
     """Return an entry's typed fields, attempts, and agents; None if malformed."""
     data = outcome_data(fields)
-    if not (data.get("id") and data.get("kind") and descriptions.parse_time_ms(fields.get("ended_at", ""))):
+    if not (data.get("id") and data.get("kind") and parse_time_ms(fields.get("ended_at", ""))):
         return None
     if any(text and data[name] is None for name, text in fields.items()):
         return None
@@ -301,7 +303,7 @@ def totals(data: Mapping[str, Any]) -> list[str]:
     if rung:
         silent = [f"{one['to']} ({one['not_answered']:,})" for one in rung if one["not_answered"]]
         missed, dialed = (sum(one[name] for one in rung) for name in ("not_answered", "rung"))
-        by = f": {', '.join(descriptions.limit_notes(silent, 3))}" if silent else ""
+        by = f": {', '.join(catalog.limit_notes(silent, 3))}" if silent else ""
         sentences.append(f"{missed:,} of {_counted(dialed, 'ring')} not answered{by}.")
     if answer["count"]:
         within = f"within {_seconds(answer['median_s'])}, 95% within {_seconds(answer['p95_s'])}"
@@ -388,7 +390,7 @@ def _worded(counts: Mapping[str, int], texts: Mapping[str, str], *, full: bool =
     """
     by_text: Counter[str] = Counter()
     for reason, count in counts.items():
-        parts = (texts.get(part) or descriptions.display_address(part, full=full) for part in reason.split(","))
+        parts = (texts.get(part) or display_address(part, full=full) for part in reason.split(","))
         by_text[", ".join(parts)] += count
     return dict(by_text.most_common())
 

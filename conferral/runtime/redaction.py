@@ -18,6 +18,10 @@ _HOST_OR_NUMBER = re.compile(
 #: digits are no number, and would take as much time as they are long at each of their digits.
 _CUT_NUMBER = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d){{0,19}}{_SEPARATOR}{{0,3}}(?:%[0-9A-Fa-f%]{{0,4}})?$")
 
+_LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
+#: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
+_NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
+
 
 def redact(address: str) -> str:
     """Show only a number's last two digits, or the kind of another address.
@@ -30,6 +34,23 @@ def redact(address: str) -> str:
         return _keep_last_digits(address)
     kind, colon, _ = address.partition(":")
     return f"{kind}:…" if colon else "…"
+
+
+def display_address(value: str, *, full: bool = False) -> str:
+    """Return an address, with numbers such as `+…23` unless `full`."""
+    if full or not value:
+        return value
+    if value.startswith("+"):
+        return redact(value)
+    return _LONG_DIGITS.sub(lambda found: redact(found.group()), value)
+
+
+def mask_address_numbers(text: str, *, full: bool = False) -> str:
+    """Mask numbers with a plus sign, or in SIP and client names.
+
+    For our own texts, which may have `EXAMPLE`. `mask_numbers` masks all that may be a number.
+    """
+    return text if full else _NUMBER_IN_TEXT.sub(lambda one: one[0] if one[0] == EXAMPLE else redact(one[0]), text)
 
 
 def _keep_last_digits(number: str) -> str:

@@ -95,7 +95,7 @@ def test_explain_json_has_times_and_null_for_unknown_values(run: Run, busy_call:
     assert list(found) == ["session", "summary", "waits", "upcoming", "first_failure", "suggestions"]
     assert found["first_failure"] == {
         "entry": found["first_failure"]["entry"], "at": "1970-01-01T00:16:42.000Z", "what": "target was busy",
-        "reason": "busy", "twilio_code": None, "link": None,
+        "guard": "", "reason": "busy", "twilio_code": None, "link": None, "is_refusal": False, "is_earlier": False,
     }  # fmt: skip
     assert found["waits"][-1] == {
         "for": "the sweep, which detects lost callbacks", "by": "sweep", "since": None, "comes_at": None,

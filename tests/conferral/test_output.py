@@ -11,8 +11,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
-from conferral.operations import descriptions
-from conferral.storage.codecs.log_codec import LogEntry
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -93,14 +91,6 @@ def every_command_is_harmless(run, redis, hostile):
             ran = run(*arguments, *more)
             assert harmless(ran.out), arguments
             assert harmless(ran.err), arguments
-
-
-@given(st.dictionaries(st.sampled_from(["event", "details", "from", "to", "reason", "effects", "outcome"]), st.text()))
-def test_any_log_entry_has_words(fields):
-    entry = LogEntry.of("1-0", fields)
-
-    assert isinstance(descriptions.describe_entry(entry), str)
-    assert isinstance(descriptions.describe_change(entry), str)
 
 
 @pytest.mark.redis

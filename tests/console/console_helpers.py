@@ -97,7 +97,7 @@ class Page:
         if reported["about"] == "log":
             if reported["whole"]:
                 self.entries = {}
-            self.entries |= {entry["entry_id"]: entry for entry in reported["entries"]}
+            self.entries |= {entry["entry"]: entry for entry in reported["entries"]}
         return reported
 
     async def until(self, holds):

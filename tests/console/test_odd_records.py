@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from conferral.commands.forms import command_forms
 from conferral.console import messages, session_view
-from conferral.console.messages import encode_message, redact_fields, to_json_value
+from conferral.console.messages import encode_message, redact_fields
 from conferral.operations import explanation, replay, statistics, timeline
-from conferral.operations.attention import attention_of
+from conferral.operations.session_summary import attention_of
 from conferral.statemachine.parts import Attempt, Recording, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus
@@ -97,13 +97,13 @@ def page_texts(fields, log):
             "session",
             fields=redact_fields(fields, full=False),
             parties=session_view.parties_of(session, full=False),
-            explained=explanation.explain(session, log, NOW_MS),
-            then=explanation.explain(stored_session(then), log, NOW_MS),
+            explained=explanation.explain(session, moments, NOW_MS),
+            then=explanation.explain(stored_session(then), moments, NOW_MS),
             buttons=command_forms(session),
             links=session_view.links_of(session),
             trouble=trouble,
         ),
-        *(orjson.dumps(to_json_value(moment)) for moment in moments),
+        *(orjson.dumps(moment.public()) for moment in moments),
     ]
 
 

@@ -143,7 +143,7 @@ async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(c
     reported = second["entries"][0]["effects"][0]
     assert (reported["outcome"], reported["took_ms"]) == ("succeeded", 340)
     assert reported["requested_at"] == "2027-01-15T08:00:00.000Z"
-    assert second["entries"][1]["requested_by"] == second["entries"][0]["entry_id"]
+    assert second["entries"][1]["requested_by"] == second["entries"][0]["entry"]
 
 
 async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis, quick_ticks):
@@ -164,7 +164,7 @@ async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis,
 
 
 def _place(entry):
-    return tuple(map(int, entry["entry_id"].split("-")))
+    return tuple(map(int, entry["entry"].split("-")))
 
 
 async def test_entries_removed_from_the_log_are_shown_to_no_one(console, redis, quick_ticks):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.operations import attention, descriptions, statistics
-from conferral.operations.attention import (
+from conferral.operations import catalog, session_summary, statistics
+from conferral.operations.session_summary import (
     HOLD_LIMIT,
     HOLD_LIMIT_NEAR_MS,
     LONE,
@@ -59,7 +59,7 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
     fields, _ = of(Scenario().comes_in())
     due_ms = 1_000_000 + 40_000
 
-    assert attention_of(stored_session(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
+    assert attention_of(stored_session(fields), due_ms + session_summary.OVERDUE_AFTER_MS) is None
     found = attention_of(stored_session(fields), due_ms + 14_000)
     assert found.rank == OVERDUE
     assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
@@ -73,7 +73,7 @@ def test_hold_is_marked_a_minute_before_its_limit_though_no_one_has_to_act() -> 
 
         assert attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS - 1) is None
         found = attention_of(stored_session(fields), ends_ms - HOLD_LIMIT_NEAR_MS)
-        assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {descriptions.utc_clock(ends_ms)}")
+        assert (found.rank, found.text) == (HOLD_LIMIT, f"hold limit at {catalog.utc_clock(ends_ms)}")
         assert not found.needs_attention
 
 
@@ -99,10 +99,10 @@ def test_failed_transfer_is_shown_for_five_minutes() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
     fields |= {"state": "conferenced", "phase": "connected", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
 
-    found = attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
+    found = attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS - 1)
 
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
-    assert attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), now_ms + session_summary.RECENT_FAILURE_MS + 1) is None
 
 
 def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
@@ -114,7 +114,7 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
     beyond = replace(story.session, refused_transfer="dial-limit")
     assert attention_of(beyond, story.now_ms).text == "transfer refused: limit of dials reached"
-    assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), story.now_ms + session_summary.RECENT_FAILURE_MS + 1) is None
 
 
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:

@@ -4,10 +4,9 @@ import pytest
 
 from conferral.console.messages import redact_fields, row
 from conferral.operations import session_summary
-from conferral.operations.attention import RECOVERED, attention_of, is_lone
-from conferral.operations.explanation import explain, suggested_commands
-from conferral.operations.pending import list_waits
+from conferral.operations.explanation import explain, list_waits, suggested_commands
 from conferral.operations.replay import at_version
+from conferral.operations.session_summary import RECOVERED, attention_of, is_lone
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import OUTBOUND
 from conferral.storage.codecs import session_codec
@@ -30,7 +29,7 @@ def caller_in_voicemail() -> Scenario:
 
 
 def said(story: Scenario) -> tuple[str, ...]:
-    return explain(stored(story), [], story.session.updated_at_ms).summary
+    return explain(stored(story), (), story.session.updated_at_ms).summary
 
 
 # ---- an inbound call's fallback is no transfer ---------------------------------------------------------------------
@@ -83,7 +82,7 @@ def test_a_caller_in_the_voicemail_is_neither_alone_nor_waiting() -> None:
 
 def test_a_caller_in_the_voicemail_is_waited_for() -> None:
     story = caller_in_voicemail()
-    waits = list_waits(stored(story), story.session.updated_at_ms)
+    waits = list_waits(stored(story), (), story.session.updated_at_ms)
 
     assert [one.for_ for one in waits][:2] == [
         "the customer to leave a message or hang up",
@@ -103,7 +102,7 @@ def test_a_call_that_an_app_placed_and_handed_over_waits_for_its_agent() -> None
 def test_an_agent_on_a_bridge_is_asked_to_press_a_key() -> None:
     session = stored(asked())
 
-    assert "agent to press 1" in [one.for_ for one in list_waits(session, 0)]
+    assert "agent to press 1" in [one.for_ for one in list_waits(session, (), 0)]
     assert session_summary.activity_line(session, addresses=False) == (
         "customer is waiting for an answer; agent is being asked to press 1"
     )
@@ -138,7 +137,7 @@ def test_each_failed_place_is_named() -> None:
 
 def test_a_park_says_where_the_caller_goes() -> None:
     story = parked(Policy(fallback="voicemail"))
-    waits = list_waits(stored(story), story.session.updated_at_ms)
+    waits = list_waits(stored(story), (), story.session.updated_at_ms)
 
     assert "the parked call goes on to its fallback" in [one.for_ for one in waits]
 

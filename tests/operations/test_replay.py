@@ -91,12 +91,3 @@ def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_
     assert then["party.customer.call_sid"] == last["party.customer.call_sid"]
     assert "transfer.mode" not in then
     assert replay.at_version(late, sessions[-1].version, last)["transfer.mode"] == "warm"
-
-
-def test_twilio_request_without_an_answer_is_pending() -> None:
-    log, sessions = recorded(lambda: Scenario().answered().convert())
-
-    (asked,) = replay.pending_effects_at(log, sessions[-1].version)
-
-    assert asked.text == "move agent into the conference"
-    assert replay.pending_effects_at(log, sessions[-1].version - 1) == ()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.operations import session_summary, statistics
-from conferral.operations.pending import list_waits
+from conferral.operations.explanation import list_waits
 from conferral.operations.session_summary import HeldCall, audibility, held_call
 from conferral.statemachine.parts import Attempt, History, PendingCommand, TransferState
 from conferral.statemachine.record import replace
@@ -273,7 +273,7 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
         reported.append(session_summary.activity_line(stored_session(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
         assert "customer will be dialed next" in [one.text for one in audibility(stored_session(fields))]
-        waits = [one.for_ for one in list_waits(stored_session(fields), story.now_ms)]
+        waits = [one.for_ for one in list_waits(stored_session(fields), (), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert reported == [

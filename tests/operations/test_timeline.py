@@ -1,27 +1,40 @@
-"""A log as a time line, and the explanation of where a session stands."""
+"""A log as a time line: what each entry says, which are failures, and what came of requests."""
 
 import json
-import re
 from collections.abc import Callable
 
+import orjson
 import pytest
 
 from conferral.operations import timeline
-from conferral.operations.explanation import Explanation, Suggestion, explain
-from conferral.runtime.redaction import EXAMPLE
-from conferral.statemachine.effects import UpdateParticipant
-from conferral.statemachine.events import Transfer
+from conferral.statemachine.effects import EFFECTS, UpdateParticipant
+from conferral.statemachine.events import (
+    EVENTS,
+    AccountSwept,
+    Add,
+    AnnouncementEnded,
+    Call,
+    CallProgressed,
+    CallReceived,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    GateDecided,
+    ParticipantChanged,
+    RecordingChanged,
+    Transfer,
+)
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import Step
-from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso
-from tests.statemachine.command_scenarios import added, ordering
-from tests.statemachine.conference_scenarios import parked
+from conferral.worker.consumer import log_entry
+from tests.conferral.cli_helpers import CALL, TARGET_CALL
+from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
+from tests.statemachine.transfer_scenarios import blind_from_bridge, talking
 from tests.support.each import each
-from tests.support.sample_logs import recorded, stored
+from tests.support.sample_logs import recorded
 
 
 def logged(event: str, more: dict[str, str], **details: object) -> dict[str, str]:
@@ -52,23 +65,23 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
 @pytest.mark.parametrize(
     ("play", "outcome", "code", "answer"),
     [
-        (held("succeeds"), "succeeded", 0, "done in 120 ms"),
+        (held("succeeds"), "succeeded", None, "done in 120 ms"),
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
-        (held("fails", status=404), "failed", 0, "refused after 120 ms"),
-        (held("fails", status=0), "failed", 0, "not done after 120 ms"),
-        (held("is_unknown"), "unknown", 0, "outcome unknown after 120 ms"),
+        (held("fails", status=404), "failed", None, "refused after 120 ms"),
+        (held("fails", status=0), "failed", None, "not done after 120 ms"),
+        (held("is_unknown"), "unknown", None, "outcome unknown after 120 ms"),
     ],
 )
 def test_effect_result_is_shown_where_it_was_requested(
-    play: Callable[[], Scenario], outcome: str, code: int, answer: str
+    play: Callable[[], Scenario], outcome: str, code: int | None, answer: str
 ) -> None:
     *_, requested, result = timeline.build_timeline(recorded(play)[0])
 
     (asked,) = requested.effects
-    assert (asked.text, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
+    assert (asked.what, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
     assert timeline.effect_results(requested) == answer
-    assert result.requested_by == requested.entry_id
-    refusals = (result.text.startswith("Twilio refused"), answer.startswith("refused"), asked.is_refused)
+    assert result.requested_by == requested.entry.id
+    refusals = (result.what.startswith("Twilio refused"), answer.startswith("refused"), asked.is_refused)
     assert len(set(refusals)) == 1, "both entries agree, and the console"
     assert (result.gap_ms, result.is_failure) == (120, outcome != "succeeded")
 
@@ -89,7 +102,7 @@ def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed(
     (asked,) = requested.effects
     assert (asked.attempts, asked.attempts_note) == (attempts, line)
     assert timeline.effect_results(requested) == f"done in 120 ms ({line})"
-    assert result.text == f"Twilio confirmed: update customer; {line}"
+    assert result.what == f"Twilio confirmed: update customer; {line}"
 
 
 @pytest.mark.parametrize("mode", ["consult", "warm"])
@@ -110,7 +123,7 @@ def test_command_that_came_to_nothing_is_found_where_it_did() -> None:
 
     moments = timeline.build_timeline(recorded(play)[0])
 
-    reported_at = {command: moment.event for moment in moments for command in moment.failed_commands}
+    reported_at = {command: moment.entry.event for moment in moments for command in moment.failed_commands}
     assert reported_at == {"c2": "hold", "c1": "end"}
 
 
@@ -118,8 +131,8 @@ def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> No
     before, _ = recorded(lambda: ordering().hold("customer"))
     after, _ = recorded(lambda: ordering().hold("customer").end())
 
-    assert [one.text for one in timeline.unfinished_effects(timeline.build_timeline(before))][-1] == "hold customer"
-    assert "hold customer" not in [one.text for one in timeline.unfinished_effects(timeline.build_timeline(after))]
+    assert [one.what for one in timeline.unfinished_effects(timeline.build_timeline(before))][-1] == "hold customer"
+    assert "hold customer" not in [one.what for one in timeline.unfinished_effects(timeline.build_timeline(after))]
 
 
 @each(
@@ -165,177 +178,6 @@ def test_failures_are_distinguished_from_normal_events(
     assert timeline.is_failure(LogEntry.of("1-0", entry)) == is_failure
 
 
-def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None:
-    """The example is what the operator should type; it belongs to no one."""
-
-    def play() -> Scenario:
-        refused = f"to: must be a number with + and country code (such as {EXAMPLE}), not +14155550123"
-        return conferenced().command(Transfer, "transfer-1", to="", mode="warm", refused=refused)
-
-    shown = "to: must be a number with + and country code (such as +12025550145), not +…23"
-    assert timeline.build_timeline(recorded(play)[0])[-1].reason == shown
-    failure = explained(play).first_failure
-    assert failure is not None
-    assert failure.guard == shown
-
-
-# ---- explained -----------------------------------------------------------------------------------------------------
-
-
-def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
-    log, sessions = recorded(play)
-    now_ms = sessions[-1].updated_at_ms + later_ms
-    return explain(stored(sessions[-1]), log, now_ms, full=full)
-
-
-def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
-    def play() -> Scenario:
-        story = ordering().hold("customer").later(560_000).mute("agent").later(8_000)
-        return story.record("start").later(1_000)
-
-    log, sessions = recorded(play)
-    found = explain(stored(sessions[-1]), log, sessions[-1].updated_at_ms)
-
-    since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
-    assert since["the command 'hold customer' to finish"] == 568_000
-    assert since["the command 'mute agent' to finish"] == 8_000
-    assert since["Twilio's answer: start the recording"] == 0
-
-
-def test_held_parties_are_waited_for_since_the_first_hold() -> None:
-    def play() -> Scenario:
-        story = added().later(60_000).hold("lawyer").later(100).confirms("lawyer").later(7_000)
-        return story.hold("customer", command_id="second").confirms("customer").later(2_000).unhold("nobody")
-
-    log, sessions = recorded(play)
-    fields, now_ms = session_codec.encode(sessions[-1]), sessions[-1].updated_at_ms
-
-    def since(entries: list[LogEntry]) -> int:
-        (wait,) = (
-            one
-            for one in explain(stored_session(fields), entries, now_ms).waits
-            if one.for_.endswith(" off hold (unhold)")
-        )
-        return wait.since_ms
-
-    assert since(log) == now_ms - 9_000
-    assert since(log[-3:]) == 0  # it does not reach back to the first hold
-
-
-def lines(found: Explanation) -> list[str]:
-    return [one.arguments.partition(" CA")[0] for one in found.suggestions]
-
-
-def busy() -> Scenario:
-    return dialing("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
-
-
-def test_first_failure_is_never_a_refused_command() -> None:
-    found = explained(busy)
-
-    assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
-    assert "Recovered. Transfer failed: target was busy." in found.summary
-    assert lines(found) == ["transfer", "end", "replay"]
-
-
-def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
-    found = explained(lambda: talking("warm").transfer("warm", command_id="second").swap("no consult"))
-
-    assert (found.first_failure.text, found.first_failure.is_refusal) == ("swap was refused", True)
-    assert found.first_failure.guard == "no consult is in progress: all parties are talking"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        logged("hold", {"outcome": "refused", "reason": "no +14155550123 is there"}, party="sip:14155550123@pbx"),
-        {
-            "event": "conference_ended",
-            "reports": '[{"command": "c", "status": "failed", "reason": "not +14155550123"}]',
-        },
-    ],
-)
-def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
-    log = [LogEntry.of("1-0", {"version": "1", "at": to_iso(1), **wrong})]
-
-    cut, whole = (explain(stored_session({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
-
-    assert "4155550123" not in f"{cut.text} {cut.guard}"
-    assert "4155550123" in f"{whole.text} {whole.guard}"
-
-
-def left_in_consult() -> Scenario:
-    """A second transfer, in which the customer hangs up."""
-    story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
-    return story.takes_part("target").later(5_000).leaves("customer")
-
-
-def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> None:
-    log, _ = recorded(left_in_consult)
-    found = explained(left_in_consult).first_failure
-
-    assert (found.text, found.guard) == (
-        "customer left the conference (participant hung up)",
-        "the customer hung up",
-    )
-    assert (found.entry_id, found.is_earlier) == (log[-1].id, False)
-    assert timeline.build_timeline(log)[-1].is_failure
-
-
-def test_last_failed_transfer_is_shown_if_nothing_failed_since() -> None:
-    def play() -> Scenario:
-        story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
-        story.call("target", "no-answer").confirms("customer", "agent")
-        return story.later(60_000).transfer("warm", command_id="third").confirms("agent")
-
-    found = explained(play).first_failure
-
-    assert (found.text, found.is_earlier) == ("target did not answer", True)
-
-
-def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
-    found = explained(held("fails", status=400, code=21220)).first_failure
-
-    assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/api/errors/21220")
-
-
-def test_start_of_state_and_timers_is_read_from_the_log() -> None:
-    found = explained(lambda: Scenario().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
-
-    assert found.summary[0] == "Converting for 1 s (since 00:16:43 UTC)."
-    (timer,) = [wait for wait in found.waits if wait.by == "timer"]
-    assert timer.comes_at_ms - timer.since_ms == 5_000
-    assert any("in 3 s: Conferral moves the missing party" in sentence for sentence in found.upcoming)
-
-
-def test_overdue_timer_says_so_and_suggests_check() -> None:
-    found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
-
-    assert "Overdue by 55 s: Conferral moves the missing party into the conference again." in found.upcoming
-    assert found.suggestions[0].arguments == "check"
-
-
-def test_suggestions_are_commands_the_session_would_accept() -> None:
-    assert lines(explained(parked)) == ["retrieve", "end", "replay"]
-    assert lines(explained(lambda: talking("consult")))[:4] == ["complete", "merge", "swap", "cancel"]
-    assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "add"
-    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].arguments
-    assert re.fullmatch(r"unhold CA\w+ --party customer", on_hold)
-
-
-def test_returned_call_says_nothing_that_only_looks_like_a_cause() -> None:
-    fields = {"id": "S1", "state": "ended", "end_reason": "returned"}
-    more = {"from": "conferenced", "to": "ended", "reason": "returned", "version": "4", "at": to_iso(9)}
-    last = logged("call_progressed", more, party="agent", status="busy")
-
-    found = explain(stored_session(fields), [LogEntry.of("1-0", last)], 0)
-
-    assert len(found.summary) == 1
-    assert found.summary[0].endswith("no one took the call, and the customer continues with your app.")
-    assert found.first_failure is not None
-    assert (found.first_failure.text, found.first_failure.guard) == ("agent was busy", "")
-
-
 def test_second_report_of_a_join_is_no_news() -> None:
     stays = {"from": "conferenced", "to": "conferenced", "version": "3", "at": to_iso(9)}
     entries = [
@@ -346,42 +188,267 @@ def test_second_report_of_a_join_is_no_news() -> None:
     assert [moment.is_confirmation for moment in timeline.build_timeline(entries)] == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("reason", "recorded"),
+def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_not() -> None:
+    log, _ = recorded(lambda: talking("consult"))
+    moments = timeline.build_timeline(log)
+
+    confirmations = [one for one in moments if one.is_confirmation]
+    assert {one.entry.event for one in confirmations} >= {"effect_succeeded"}
+    assert not any(one.effects or one.reports or one.is_failure for one in confirmations)
+    assert not any(one.entry.state_before != one.entry.state_after for one in confirmations)
+    assert not {"transfer", "participant_joined"} & {one.entry.event for one in confirmations}
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------
+
+
+def what(one: LogEntry) -> str:
+    """What happened, in words."""
+    return timeline.build_timeline([one], full=True)[0].what
+
+
+def consequence(one: LogEntry) -> str:
+    return timeline.build_timeline([one], full=True)[0].consequence
+
+
+def in_json(value):
+    return orjson.dumps(value).decode()
+
+
+def entry(event, details=None, **more):
+    """A log's entry; lists among its fields are as a worker writes them."""
+    fields = {"event": event, "from": "transferring", "to": "transferring", **more}
+    written = {name: value if isinstance(value, str) else in_json(value) for name, value in fields.items()}
+    return LogEntry.of("1-0", written | {"details": in_json(details or {})})
+
+
+CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
+CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
+SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CALL)})
+EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
+UPDATE = EFFECT | {"kind": "update_participant"}
+RECORDING = {"session_id": CALL, "effect_id": "e1", "kind": "change_recording"}
+CONFERENCE = {"session_id": CALL, "conference_sid": "CF1"}
+RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
+
+
+@each(
+    "event, expected",
     [
-        ("customer-left", ""),
-        ("agent-left", "Ended by: agent left the conference"),
-        ("command", "Ended by: agent left the conference"),
+        (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is on hold"),
+        (ParticipantChanged(**CHANGED, kind="participant-modify"), "the conference keeps running when target leaves"),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", end_on_exit=True),
+            "the conference ends when target leaves",
+        ),
+        (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
+        (
+            GateDecided(**CALLED, decision="taken"),
+            "target answered too late: someone else had already taken the call",
+        ),
+        (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
+        (EffectFailed(**EFFECT, kind="create_call"), "not done: dial target"),  # nothing was sent that Twilio refused
+        (EffectFailed(**UPDATE, http_status=404, code=20404), "Twilio refused: update target (HTTP 404 code 20404)"),
+        (
+            EffectFailed(**UPDATE, detail="whisper", http_status=400, code=16027),
+            "Twilio refused: switch target to whisper (HTTP 400 code 16027)",
+        ),
+        (EffectUnknown(**RECORDING, detail="+14155550123"), "outcome unknown: change the recording"),
+        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
+        (
+            Call(session_id=CALL, agent="client:a", customer="client:b"),
+            "call requested: the agent first, then the customer",
+        ),
+        (AnnouncementEnded(**CONFERENCE), "everyone heard the announcement"),
+        (
+            AnnouncementEnded(**CONFERENCE, failed=True, reason="not found"),
+            "the announcement could not be played to everyone (not found)",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="in-progress", of_conference=True),
+            "the conference's recording is in progress",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="completed", duration_s=61),
+            "the call's recording is available (61 s)",
+        ),
+        (RecordingChanged(**RECORDED, status="hummed"), "the call's recording hummed"),
+        (
+            RecordingChanged(**RECORDED, status="completed", of_voicemail=True, duration_s=7),
+            "the customer's message is available (7 s)",
+        ),
+        (
+            CallReceived(
+                session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", handed_off=True
+            ),
+            "call handed over",
+        ),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
+            "target is heard only by target",
+        ),
+        (
+            CallProgressed(**CALLED, party="target", status="ringing", agent_number=1),
+            "target is ringing (agent number 2)",
+        ),
+        (
+            CallReceived(
+                session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", mode="conference",
+                other_agents=("client:b",),
+            ),
+            "incoming call (conference, 2 agents)",
+        ),
+        (
+            EffectFailed(**RECORDING, http_status=404, code=20404),
+            "Twilio refused: change the recording (HTTP 404 code 20404)",
+        ),
+        (
+            EffectSucceeded(**RECORDING, recording_sid="RE" + "1" * 32),
+            f"Twilio confirmed: change the recording (RE{'1' * 32})",
+        ),
+        (
+            AccountSwept(session_id=CALL, finding="call-live", call_sid=CALL),
+            "sweep: Twilio still lists a call, although the session has ended",
+        ),
+        (Add(session_id=CALL, to="client:c", party="expert"), "add requested (expert)"),
+    ],
+)  # fmt: skip
+def test_events_are_described_in_words(event, expected):
+    assert what(entry(event.name, log_entry.details(event, SESSION))) == expected
+
+
+@each(
+    "ordered, shown",
+    [
+        ([("create_call", "agent")], "due: call the agent back"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "due: dial target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "due: dial target-1 and target-2"),
+        ([("update_participant", "customer")], "a step of the transfer timed out"),
+        ([("read_calls", "")], "due: check on the calls"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "due: check on the calls"),
     ],
 )
-def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
-    fields = {"id": "S1", "state": "ended", "end_reason": reason}
-    states = {"from": "conferenced", "to": "ended"}
-    last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
+def test_overdue_stage_is_described_by_its_effects(ordered, shown):
+    effects = [{"kind": kind, "party": party} for kind, party in ordered]
 
-    found = explain(stored_session(fields), [LogEntry.of("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
-
-    assert found.summary[1:] == ((f"{recorded} (moderator ended).",) if recorded else ())
+    assert what(entry("stage_overdue", effects=effects)) == shown
 
 
-def test_explanation_of_an_ended_session_says_why_it_ended() -> None:
-    found = explained(lambda: conferenced().later(61_000).end())
+@each(
+    "event, details, text",
+    [
+        ("dial_ended", {"party": "agent", "dial": "bridge", "status": "answered"}, "agent's <Dial> ended (answered)"),
+        (
+            "dial_ended",
+            {"party": "agent", "dial": "d1", "status": "failed"},
+            "agent's conference <Dial> ended (failed)",
+        ),
+        (
+            "dial_ended",
+            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13224},
+            "customer's <Dial> ended (failed, Twilio can't call the number)",
+        ),
+        (
+            "dial_ended",
+            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13999},
+            "customer's <Dial> ended (failed, Twilio's error 13999)",
+        ),
+        (
+            "calls_read",
+            {"calls": {"CA1": "in-progress"}, "conference_sid": "CF1"},
+            "Twilio reports: the conference is empty, CA1 is connected",
+        ),
+        (
+            "calls_read",
+            {"calls": {"agent": "completed"}, "participants": {"customer": []}},
+            "Twilio reports: customer is in the conference, agent's call ended",
+        ),
+        (
+            "calls_read",
+            {"calls": {"target": "ringing"}, "participants": {"customer": ["held"], "target": []}},
+            "Twilio reports: customer is in the conference, customer is on hold, target is ringing",
+        ),
+        # A former agent is not described as the agent, and a party that is not known is called that.
+        ("gate_reached", {}, "the called party answered; call screening started"),
+        ("call_progressed", {"party": "agent", "status": "busy", "agent": 2, "agents": 3}, "agent 2 of 3 was busy"),
+        ("call_progressed", {"party": "agent", "status": "rejected"}, "agent declined the call"),
+        ("account_swept", {"finding": "made-up"}, "sweep: Twilio's lists differ from the session (made-up)"),
+        (
+            "conference_found",
+            {"conference_sid": "CF1", "participants": 2},
+            "found a Conferral conference without a session, with 2 participants",
+        ),
+        (
+            "effect_failed",
+            {"kind": "create_call", "party": "agent", "reason": "dial-limit"},
+            "not done: dial agent (limit of dials reached)",
+        ),
+    ],
+)
+def test_log_entries_are_described_in_words(event, details, text):
+    assert what(entry(event, details)) == text
 
-    assert found.summary[0].endswith("UTC after 1 min 01 s: an operator ended it.")
-    assert found.summary[1] == "Ended by: end requested."
-    assert found.first_failure is None
-    assert [wait.by for wait in found.waits] == ["twilio"] * len(found.waits)
+
+@each(
+    "kind, more, doing",
+    [
+        ("unmute", {}, "is heard by everyone"),
+        ("modify", {}, "is heard by everyone"),
+        ("modify", {"muted": True}, "is monitoring"),
+        ("mute", {}, "is monitoring"),
+        ("unmute", {"coaches": "agent"}, "is heard only by agent"),
+    ],
+)
+def test_supervisor_is_described_by_who_hears_them(kind, more, doing):
+    details = {"party": "supervisor", "kind": f"participant-{kind}", **more}
+
+    assert what(entry("participant_changed", details)) == f"supervisor {doing}"
 
 
-def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
-    fields = {"id": "S1", "state": "ended", "end_reason": "alone", "party.customer.status": "left",
-              "party.customer.address": "+14155550123", "party.agent.status": "left",
-              "party.agent.address": "client:a;reboot"}  # fmt: skip
+def test_command_names_who_submitted_it():
+    transfer = entry("transfer", {"mode": "consult", "targets": 1}, by="cli")
 
-    def call_back(*, full: bool) -> Suggestion:
-        return next(
-            one for one in explain(stored_session(fields), [], 0, full=full).suggestions if one.command == "call"
-        )
+    assert what(transfer) == "consult transfer requested (1 target) (by cli)"
+    assert what(entry("merge", by="cli")) == "merge requested (by cli)"
 
-    assert call_back(full=False).arguments == "call --agent 'client:a;reboot' --customer ADDRESS"
-    assert call_back(full=True).arguments.endswith("--customer +14155550123")
+
+def test_refusal_description_omits_the_allowed_commands():
+    refused = entry("swap", reason="no transfer is in progress; allowed now: convert, end", outcome="refused")
+
+    assert consequence(refused) == "refused (no transfer is in progress)"
+
+
+def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
+    complete = entry("complete", effects=[{"kind": "hang_up_call", "party": "agent"}], to="conferenced")
+
+    assert consequence(complete) == "-> conferenced; asks Twilio to hang up agent's call"
+
+
+def test_every_event_has_words_of_its_own():
+    assert what(entry("made_up")) == "made up"
+    # Conference events that change nothing are shown under Twilio's name.
+    wordless = {"conference_event_ignored", "calls_read", "automatic"}
+    for event in EVENTS:
+        if event.name not in wordless:
+            assert what(entry(event.name, {"party": "who"})) != f"{event.name.replace('_', ' ')} who"
+
+
+def test_every_effect_has_words_of_its_own():
+    for effect in EFFECTS:
+        ordered = [{"id": "1", "kind": effect.kind, "party": "target", "target": "x"}]
+
+        assert "_" not in consequence(entry("swap", effects=ordered))
+
+
+def test_command_outcomes_are_included_in_the_description_of_a_change():
+    reports = [
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
+        {"command": "c2", "type": "end", "status": "done", "reason": ""},
+        {"command": "c4", "type": "transfer", "status": "failed", "reason": "failed", "code": "21215"},
+        {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
+    ]
+
+    assert (
+        consequence(entry("call_progressed", reports=reports, reason="why")) == "(why); add failed: busy; end done; "
+        "transfer failed: failed (Twilio error 21215: the geo permissions lack the number's country)"
+    )

@@ -1,6 +1,6 @@
 """Details of events in the session's log: enough to follow a transfer, and no one's number.
 
-What is made of them in words is in `operations/test_descriptions.py`.
+What is made of them in words is in `operations/test_timeline.py`.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from typing import get_type_hints
 
 import pytest
 
-from conferral.operations.descriptions import describe_entry
+from conferral.operations.timeline import build_timeline
 from conferral.statemachine.events import (
     EVENTS,
     AccountSwept,
@@ -123,8 +123,10 @@ def test_read_results_are_described_with_party_names():
         "calls": {"customer": "in-progress", "agent": "in-progress", "CA3": "ringing"},
         "participants": {"customer": ["held"], "agent": []},
     }
-    text = describe_entry(LogEntry.of("1-0", {"event": "calls_read", "details": json.dumps(found)}))
-    assert text == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
+    (moment,) = build_timeline([LogEntry.of("1-0", {"event": "calls_read", "details": json.dumps(found)})])
+    assert (
+        moment.what == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
+    )
     without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1], participants=())
     assert details(without, Session("s")) == {"calls": {"CA1": "in-progress"}, "participants": {}}
 

@@ -196,7 +196,7 @@ function lastKnownEntry(view) {
   const all = store.moments.peek();
   const open = all.findIndex((moment) => moment.effects.some((one) => !one.outcome));
   const last = open < 0 ? all.length : open;
-  return all[last - 1]?.entry_id ?? "";
+  return all[last - 1]?.entry ?? "";
 }
 
 // ---- messages --------------------------------------------------------------------------------------------------------

@@ -141,17 +141,17 @@ export function applyRows(message) {
 
 /** Applies a log message: new and updated entries; a complete log replaces all. */
 export function applyLog(message) {
-  const byId = new Map(message.whole ? [] : moments.value.map((moment) => [moment.entry_id, moment]));
+  const byId = new Map(message.whole ? [] : moments.value.map((moment) => [moment.entry, moment]));
   for (const moment of message.entries) {
-    byId.set(moment.entry_id, moment);
+    byId.set(moment.entry, moment);
   }
   moments.value = [...byId.values()].sort(byEntry);
 }
 
 /** Entry ids are a time and a sequence number, which compare as strings only at equal length. */
 function byEntry(one, other) {
-  const [oneMs, oneNumber] = one.entry_id.split("-").map(Number);
-  const [otherMs, otherNumber] = other.entry_id.split("-").map(Number);
+  const [oneMs, oneNumber] = one.entry.split("-").map(Number);
+  const [otherMs, otherNumber] = other.entry.split("-").map(Number);
   return oneMs - otherMs || oneNumber - otherNumber;
 }
 

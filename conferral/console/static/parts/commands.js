@@ -182,7 +182,7 @@ function Why({ command, reason }) {
   if (!reason || !at) {
     return reason ? html`<span class="small"><${Text} value=${reason} /></span>` : null;
   }
-  return html`<button type="button" class="linklike small" onClick=${() => showMoment(at.entry_id, moments.value)}>
+  return html`<button type="button" class="linklike small" onClick=${() => showMoment(at.entry, moments.value)}>
     <${Text} value=${reason} />
   </button>`;
 }

@@ -38,7 +38,7 @@ async function fetchOnce() {
  */
 export function Diagram({ state, move }) {
   const box = useRef(null);
-  const from = move ? move.state_before || "start" : "";
+  const from = move ? move.from || "start" : "";
   useEffect(() => void fetchOnce(), []);
   useLayoutEffect(() => {
     if (drawing.value && box.current && !box.current.firstChild) {
@@ -54,7 +54,7 @@ export function Diagram({ state, move }) {
       : html`<p class="muted small">${failed.value || "Loading the diagram…"}</p>`}
     ${move
       ? html`<p class="small muted">
-          ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.text} />
+          ${move.from || "new"} → ${move.to} <${Time} at=${move.at} />: <${Text} value=${move.what} />
         </p>`
       : null}
   `;

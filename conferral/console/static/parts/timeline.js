@@ -44,10 +44,10 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
     : null;
   const items = shown.map(
     (moment, place) => html`<${Moment}
-      key=${moment.entry_id}
+      key=${moment.entry}
       moment=${moment}
       gapMs=${place ? toMs(moment.at) - toMs(shown[place - 1].at) : 0}
-      isFirstFailure=${moment.entry_id === firstFailure}
+      isFirstFailure=${moment.entry === firstFailure}
       isSelected=${asOf !== null && moment.version === asOf}
       isLater=${asOf !== null && moment.version > asOf}
       onSelect=${onSelect}
@@ -61,7 +61,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
 
 /** Scrolls to an entry, rendering it if necessary, and focuses it. */
 export function showMoment(entryId, moments) {
-  const place = moments.findIndex((moment) => moment.entry_id === entryId);
+  const place = moments.findIndex((moment) => moment.entry === entryId);
   if (place >= 0) {
     drawn.value = Math.max(drawn.value, moments.length - place + 5);
     requestAnimationFrame(() => {
@@ -81,8 +81,8 @@ function Moment({ moment, gapMs, isFirstFailure, isSelected, isLater, onSelect }
     "is-later": isLater,
   };
   const name = ["moment", ...Object.keys(marks).filter((mark) => marks[mark])].join(" ");
-  const moved = moment.state_before !== moment.state_after;
-  return html`<li class=${name} id=${`moment-${moment.entry_id}`} tabindex="-1">
+  const moved = moment.from !== moment.to;
+  return html`<li class=${name} id=${`moment-${moment.entry}`} tabindex="-1">
     <div class="moment-when">
       <button
         type="button"
@@ -99,8 +99,8 @@ function Moment({ moment, gapMs, isFirstFailure, isSelected, isLater, onSelect }
     <div class="moment-what">
       <p>
         <${FailureMark} moment=${moment} isFirstFailure=${isFirstFailure} />
-        <${Text} value=${moment.text} />
-        ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
+        <${Text} value=${moment.what} />
+        ${moved ? html` <span class="moved">→ <${State} state=${moment.to} /></span>` : null}
         ${moment.outcome === "stale" ? html` <span class="muted small">(no change)</span>` : null}
       </p>
       <${ReasonAndReports} moment=${moment} />
@@ -119,7 +119,7 @@ function FailureMark({ moment, isFirstFailure }) {
 
 /** Shows the reason, and the outcomes of commands. */
 function ReasonAndReports({ moment }) {
-  const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.text.includes(line));
+  const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.what.includes(line));
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
 }
 
@@ -131,7 +131,7 @@ function Effect({ effect }) {
   const word = effect.is_refused ? "refused by Twilio" : WORDS[outcome] ?? printable(outcome);
   const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
   return html`<li class="effect">
-    <span>asks Twilio to <${Text} value=${effect.text} /></span>
+    <span>asks Twilio to <${Text} value=${effect.what} /></span>
     <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${word}${took}` : "no response yet"}<//>
     <${Code} code=${effect.twilio_code} />
     ${effect.attempts_note ? html`<span class="small muted"><${Text} value=${effect.attempts_note} /></span>` : null}

@@ -64,7 +64,7 @@ function Known({ now }) {
   const { fields } = shown;
   const links = hello.value.has_twilio_pages ? now.links : {};
   const last = lastMoment(moments.value, asOf);
-  const state = isPast ? (last?.state_after ?? fields.state) : fields.state;
+  const state = isPast ? (last?.to ?? fields.state) : fields.state;
   return html`
     <${Back} />
     <${Head} session=${now} links=${links} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
@@ -140,8 +140,8 @@ function FirstFailure({ failure, needsPerson }) {
   const what = isRefusal ? "Last refused command:" : failure.is_earlier ? "Earlier failure (none since):" : "First failure:";
   return html`<p class=${needsPerson && !isRefusal ? "first-failure is-bad" : "first-failure"}>
     <strong>${what}</strong>
-    <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
-      <${Text} value=${isRefusal && failure.guard ? `${failure.text}:` : failure.text} />
+    <button type="button" class="linklike" onClick=${() => showMoment(failure.entry, moments.value)}>
+      <${Text} value=${isRefusal && failure.guard ? `${failure.what}:` : failure.what} />
     </button>
     ${failure.guard ? html`<span>${isRefusal ? "" : "– "}<${Text} value=${failure.guard} /></span>` : null}
     <span class="small muted"><${Time} at=${failure.at} /></span>
@@ -172,7 +172,7 @@ function Suggestions({ suggestions }) {
 
 function Log({ of, asOf }) {
   const all = moments.value;
-  const first = of.first_failure?.entry_id ?? "";
+  const first = of.first_failure?.entry ?? "";
   const folded = all.filter((moment) => moment.is_confirmation).length;
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
@@ -205,6 +205,6 @@ function lastMoment(all, asOf) {
 /** Returns the entry with the last state change; undefined without one. */
 function lastMove(all, asOf) {
   return all.findLast(
-    (moment) => (asOf === null || moment.version <= asOf) && moment.state_before !== moment.state_after,
+    (moment) => (asOf === null || moment.version <= asOf) && moment.from !== moment.to,
   );
 }
