@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from conferral.main import app
-from conferral.statemachine.ids import ID_RULE, NO_PHONE_NUMBER_RULE
+from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
 from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import CALL
 
@@ -123,13 +123,11 @@ def test_wrong_usage_is_explained_in_plain_words(run, arguments, words):
     ("arguments", "reason"),
     [
         (("show", "a b"), "must be 1 to 64"),
-        (("add", CALL, "--to", "client:bob", "--party", "agent"), "party must be a new name: "),
-        (("end", "CA1", "--id", "a b"), ID_RULE),
         (("end", "CA1", "--id", "14155550199"), NO_PHONE_NUMBER_RULE),
     ],
-    ids=["session", "party", "id", "id that is a number"],
+    ids=["session", "id that is a number"],
 )
-def test_usage_error_is_reported_in_json_in_the_words_of_the_stream(run, arguments, reason):
+def test_usage_error_is_reported_in_json(run, arguments, reason):
     ran = run(*arguments, "--json")
     assert (ran.code, ran.out) == (2, "")
     assert reason in ran.error["reason"]
