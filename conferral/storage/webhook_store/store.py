@@ -28,8 +28,8 @@ from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, ask
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import read_problem
-from conferral.storage.server import ServerWatch
 from conferral.storage.webhook_store.command_queue import DEADLINE_S, CommandQueue
+from conferral.storage.webhook_store.server_watch import ServerWatch
 
 log = structlog.get_logger()
 

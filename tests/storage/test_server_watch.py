@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage import server
-from conferral.storage.server import ServerWatch
+from conferral.storage.webhook_store import server_watch
+from conferral.storage.webhook_store.server_watch import ServerWatch
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.hands import Hands
 
@@ -22,7 +22,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise StoreUnreachableError("away")
         return found[0], found[1]
 
-    monkeypatch.setattr(server, "server_identity", identify)
+    monkeypatch.setattr(server_watch, "server_identity", identify)
     return found
 
 
