@@ -14,7 +14,7 @@ from conferral.storage.connection.url import RedisUrl, Topology
 AFTER_LAG_S = 3
 MIN_REPLICAS, MAX_LAG = "min-replicas-to-write", "min-replicas-max-lag"
 _COVERAGE = "cluster-require-full-coverage"
-_SET_BOTH = f"CONFIG SET {MIN_REPLICAS} 1 and {MAX_LAG} 2, on all servers, also in redis.conf"
+_BOTH = f"{MIN_REPLICAS} 1 and {MAX_LAG} 2 on all servers"
 
 
 async def read_settings(client: Client, *names: str) -> dict[str, str]:
@@ -55,11 +55,12 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
         return ok("replicas", "none")
     least, lag = settings.get(MIN_REPLICAS, ""), settings.get(MAX_LAG, "")
     if not least:
-        return ok("replicas", f"{replicas}; {MIN_REPLICAS} can't be read here")
+        found = f"{replicas}; {MIN_REPLICAS} can't be read here"
+        return warn("replicas", found, f"make sure of {_BOTH}") if may_fail_over else ok("replicas", found)
     if "0" in (least, lag):
         name = MIN_REPLICAS if least == "0" else MAX_LAG
         found = f"{replicas}, but {name} is 0: while two primaries take writes, a command may be dialed twice"
-        return fail("replicas", found, _SET_BOTH)
+        return fail("replicas", found, f"CONFIG SET {_BOTH}, also in redis.conf")
     if not replicas:
         return _check_count(replicas)
     found = f"{replicas}, {MIN_REPLICAS} {least}, {MAX_LAG} {lag}"
