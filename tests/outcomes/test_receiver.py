@@ -24,6 +24,7 @@ from conferral.outcomes.receiver import INTERIM_MAX, OutcomeReceiver
 from conferral.runtime.clock import SystemClock
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
+from tests.support.certificates import write_certificate
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -142,12 +143,7 @@ async def test_reason_for_an_unreachable_receiver_is_in_words(url: str, reason: 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of localhost that no one has signed; its key is next to it."""
-    path = tmp_path_factory.mktemp("tls") / "certificate"
-    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost"]
-    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path.with_suffix(".key")), "-out", str(path)]
-    subprocess.run(["openssl", "req", *kind, *files], check=True, capture_output=True)
-    return path
+    return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("is_trusted", [False, True])

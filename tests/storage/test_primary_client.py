@@ -1,8 +1,10 @@
 """Clients of the primary, with servers that answer by a script: a command is never sent twice unless it was refused."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import hiredis
@@ -13,6 +15,7 @@ from conferral.storage.connection import primary as primary_module
 from conferral.storage.connection.client import Client, ask, make_client, run_all, run_or_raise
 from conferral.storage.connection.errors import SENTINEL_LOGIN_REFUSED, SENTINEL_SETTING_WRONG
 from conferral.storage.connection.primary import primary_of
+from tests.support.certificates import write_certificate
 
 #: Of the keys {c}:…
 SLOT = 7365
@@ -49,10 +52,10 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def serving(*servers: ScriptedServer) -> AsyncIterator[None]:
+async def serving(*servers: ScriptedServer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for one in servers:
-            listening = await stack.enter_async_context(await asyncio.start_server(one.serve, "127.0.0.1", 0))
+            listening = await stack.enter_async_context(await asyncio.start_server(one.serve, "127.0.0.1", 0, ssl=tls))
             one.port = listening.sockets[0].getsockname()[1]
         yield
 
@@ -81,8 +84,8 @@ def moved_to(other: ScriptedServer) -> Callable[..., bytes]:
     return lambda *_: b"-MOVED %d 127.0.0.1:%d\r\n" % (SLOT, other.port)
 
 
-def named(server: ScriptedServer) -> Callable[..., bytes]:
-    return lambda *_: b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(server.port)), server.port)
+def named(server: ScriptedServer, host: bytes = b"$9\r\n127.0.0.1\r\n") -> Callable[..., bytes]:
+    return lambda *_: b"*2\r\n%b$%d\r\n%d\r\n" % (host, len(str(server.port)), server.port)
 
 
 def by_turns(*answers: bytes | Callable[..., bytes]) -> Callable[..., bytes]:
@@ -248,3 +251,55 @@ async def test_pool_of_a_process_asks_one_sentinel_for_all(monkeypatch: pytest.M
         assert len(sentinel.got) == 1
         for client in clients:
             await client.aclose()
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of localhost, not of its address."""
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
+
+
+BY_NAME, BY_IP, UNKNOWN = b"$9\r\nlocalhost\r\n", b"$9\r\n127.0.0.1\r\n", b"$1\r\n?\r\n"
+
+
+@pytest.mark.parametrize("scheme, announced, is_reached", [
+    ("rediss", BY_NAME, True),
+    ("rediss", UNKNOWN, True),
+    ("rediss", BY_IP, False),
+    ("rediss+sentinel", BY_NAME, True),
+    ("rediss+sentinel", BY_IP, False),
+])  # fmt: skip
+async def test_certificate_must_have_the_name_that_nodes_or_sentinels_announce(
+    certificate: Path, tls: ssl.SSLContext, scheme: str, announced: bytes, is_reached: bool
+) -> None:
+    a, guide = ScriptedServer(GET=b"$2\r\nof\r\n", ROLE=role("master")), ScriptedServer()
+    async with serving(a, guide, tls=tls):
+        guide.answers |= {"SENTINEL": named(a, announced), "CLUSTER": slots(a, announced)}
+        path = "main/0?" if "sentinel" in scheme else "?cluster=true&"
+        async with client_of(f"{scheme}://localhost:{guide.port}/{path}ssl_ca_certs={certificate}") as client:
+            if is_reached:
+                assert await ask(client, "GET", "{c}:0") == b"of"
+            else:
+                with pytest.raises(StoreUnreachableError, match="TLS failed"):
+                    await ask(client, "GET", "{c}:0")
+    assert len(guide.got) == 1
+
+
+async def test_guide_whose_certificate_is_not_valid_is_named(tls: ssl.SSLContext) -> None:
+    a = ScriptedServer()
+    async with serving(a, tls=tls):
+        for path, words in (("?cluster=true", "no node of the cluster answers"), ("main/0", "no Sentinel answers")):
+            scheme = "rediss" if "cluster" in path else "rediss+sentinel"
+            async with client_of(f"{scheme}://localhost:{a.port}/{path}") as client:
+                with pytest.raises(StoreUnreachableError, match=f"{words}: TLS failed"):
+                    await ask(client, "GET", "{c}:0")

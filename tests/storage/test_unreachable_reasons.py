@@ -69,7 +69,7 @@ async def test_hung_server_on_a_socket_is_a_timeout(options, tmp_path, monkeypat
         (lambda folder: f"unix://{folder}/none.sock", "no such socket", "no such socket"),
         (
             lambda _folder: "redis://127.0.0.1:1/0?cluster=true",
-            "no node of the cluster answers",
+            "no node of the cluster answers: connection refused",
             "no answer",
         ),
     ],

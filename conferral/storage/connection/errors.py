@@ -107,7 +107,8 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
 def unreachable_reason(error: Exception) -> str:
     """Return why Redis can't be reached, without the error's text or class."""
     if isinstance(error, NoPrimaryError):
-        return str(error)
+        why = unreachable_reason(error.__cause__) if isinstance(error.__cause__, Exception) else ""
+        return f"{error}: {why}" if why in _NOT_CONNECTED else str(error)
     if isinstance(error, redis_errors.MaxConnectionsError):
         return "all connections of this process are in use"
     cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
