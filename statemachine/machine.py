@@ -11,8 +11,7 @@ from msgspec.structs import fields
 from transitions import EventData, Machine, Transition
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.parties import without_oldest_parties
-from conferral.statemachine.durations import advance, note_late_status, with_durations
+from conferral.statemachine.actions.parties import note_refusal, without_oldest_parties
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
@@ -325,7 +324,7 @@ def _set_to_first(draft: Draft, timer: type[events.TimerExpired], dues: Iterable
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     version = before.version + 1
-    note_late_status(draft, event)
+    note_refusal(draft, event)
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
@@ -341,9 +340,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         updated_at_ms=draft.now_ms,
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
-        history=advance(before, after, event, draft.now_ms),
     )
-    draft.outcome_records = [with_durations(one, after) for one in draft.outcome_records]
     after = without_oldest_parties(after)
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED

@@ -10,8 +10,6 @@ from conferral.statemachine.states import RecordingStatus, TransferMode, Transfe
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
-#: Agents of one session whom its outcome names (count).
-AGENTS_MAX = 30
 #: Sequence numbers kept of each call and conference.
 NUMBERS_MAX = 256
 #: Tokens kept, and calls and conferences; the oldest is dropped first. The table's guards refuse what was dropped.
@@ -72,45 +70,6 @@ class Attempt(BaseRecord, frozen=True):
     result: str = ""
     #: The party's participant label.
     label: str = ""
-
-
-class Change(BaseRecord, frozen=True, gc=False):
-    """A fact that began to hold, or no longer does: see `durations.facts_of`."""
-
-    at_ms: int
-    fact: str
-    #: Of the participant who begins to be in the conference.
-    role: str = ""
-    is_over: bool = False
-    #: Whether a callback reported it, and its place in Twilio's order, from 1; 0 if it has none.
-    is_reported: bool = False
-    number: int = 0
-
-
-class AgentShare(BaseRecord, frozen=True):
-    """What an outcome reports of an agent, over all of their calls."""
-
-    address: Hidden[str]
-    #: How often the customer was put on hold while this was the agent (count).
-    holds: int = 0
-    #: How long agent and customer heard each other; 0 in a history, whose totals have it.
-    talk_ms: int = 0
-
-
-class History(BaseRecord, frozen=True):
-    """What outcomes report about a session; no decision reads it."""
-
-    #: Milliseconds by the name of a duration, and of a transfer's by its number; counted up to a time.
-    totals: Mapping[str, int] = field(default_factory=dict)
-    counted_to_ms: int = 0
-    #: Since then, in order of time, first what held then; a late callback may add one in between.
-    changes: tuple[Change, ...] = ()
-    #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
-    attempts: tuple[Attempt, ...] = ()
-    #: SIDs.
-    recordings: tuple[str, ...] = ()
-    #: In the order in which they took part, the first `AGENTS_MAX`.
-    agents: Hidden[tuple[AgentShare, ...]] = ()
 
 
 class TransferState(BaseRecord, frozen=True):

@@ -10,9 +10,9 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
+    Attempt,
     ConferenceAttributes,
     DialOptions,
-    History,
     PendingCommand,
     Recording,
     SeenEvents,
@@ -278,7 +278,8 @@ class Session(BaseRecord, frozen=True):
     refused_transfer_at_ms: int = 0
     #: Due times by timer name.
     timers: Mapping[str, int] = field(default_factory=dict)
-    history: History = History()
+    #: Everyone who was rung for the call itself, or for its fallback. A `<Dial>` has `bridge_dial` for an id.
+    attempts: tuple[Attempt, ...] = ()
     seen: SeenEvents = field(default_factory=SeenEvents)
 
     def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:

@@ -1,15 +1,12 @@
 """Step: its draft, which the actions change, and what follows from it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-import msgspec
-
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
-from conferral.statemachine.parts import AgentShare, Attempt, TransferState
+from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
@@ -72,13 +69,8 @@ class OutcomeRecord(BaseRecord, frozen=True):
     to: Hidden[str] = ""
     #: What took the customer in the end, if not the target or an agent: a place of the fallback. Empty otherwise.
     landed_on: Hidden[str] = ""
-    #: Milliseconds by name: see `statemachine.durations`. Without those whose start was never reached.
-    durations: Mapping[str, int] = msgspec.field(default_factory=dict)
     #: Transfers: everyone who was rung. Sessions: for the call itself, and for its fallback.
     attempts: tuple[Attempt, ...] = ()
-    #: Sessions only: SIDs; and who took part as an agent.
-    recordings: tuple[str, ...] = ()
-    agents: Hidden[tuple[AgentShare, ...]] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
     #: Who sent the command for the transfer or the session; empty if unknown.
@@ -168,12 +160,12 @@ class Draft:
 
     def add_attempt(self, party: Party) -> None:
         """Record that a transfer, or the call's fallback, rings a party."""
-        history, transfer, dial_id = self.session.history, self.session.running_transfer, self.session.dial_of(party)
+        attempts, transfer, dial_id = self.session.attempts, self.session.running_transfer, self.session.dial_of(party)
         attempt = Attempt(party.name, party.address, dial_id, self.now_ms, label=party.label)
         if transfer is not None and not self.session.is_inbound_fallback:
             self.change_transfer(attempts=(*transfer.attempts, attempt))
-        elif party.address and not any(one.dial_id == dial_id for one in history.attempts):  # may be known
-            self.change(history=replace(history, attempts=(*history.attempts, attempt)))
+        elif party.address and not any(one.dial_id == dial_id for one in attempts):  # may be known
+            self.change(attempts=(*attempts, attempt))
 
     def change_attempt(self, dial_id: str, /, **changes: Any) -> None:
         """Change fields of a dial's attempt, if it has one."""
@@ -183,12 +175,12 @@ class Draft:
 
         if self.session.transfer is not None:
             self.change_transfer(attempts=changed(self.session.transfer.attempts))
-        self.change(history=replace(self.session.history, attempts=changed(self.session.history.attempts)))
+        self.change(attempts=changed(self.session.attempts))
 
     def _note_taken(self, party: Party) -> None:
         """Record that a party who was rung for the call itself took it."""
         dial_id = self.session.dial_of(party)
-        for attempt in self.session.history.attempts:
+        for attempt in self.session.attempts:
             if attempt.dial_id == dial_id and not attempt.result:
                 answered_at_ms = attempt.answered_at_ms or self.at_ms
                 self.change_attempt(dial_id, answered_at_ms=answered_at_ms, result="answered")

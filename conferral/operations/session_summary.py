@@ -174,7 +174,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
 
 def party_since_ms(session: Session, party: Party) -> int:
     """Return since when a party has been on the call or rung, Unix ms."""
-    attempts = (session.transfer.attempts if session.transfer is not None else ()) + session.history.attempts
+    attempts = (session.transfer.attempts if session.transfer is not None else ()) + session.attempts
     is_whole = {CUSTOMER, AGENT} <= session.parties.keys()  # a hash that was edited by hand may not be
     dial_id = session.dial_of(party) if is_whole else party.dial_id
     attempt = next((one for one in reversed(attempts) if dial_id and one.dial_id == dial_id), None)

@@ -10,7 +10,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session, bridge_dial
 from conferral.statemachine.states import (
     ANSWERED_DIAL_STATUSES,
     FINAL_CALL_STATUSES,
@@ -210,7 +210,7 @@ def _leave_reason(party: Party, reason: str) -> str:
 def close_attempt(draft: Draft, party: Party, reason: str) -> None:
     """Record how an attempt of the running transfer, or of the call, ended."""
     transfer, dial_id = draft.session.running_transfer, draft.session.dial_of(party)
-    attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.history.attempts)
+    attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.attempts)
     attempt = next((one for one in attempts if one.dial_id == dial_id), None)
     if attempt is not None:
         result, answered_at_ms = attempt.result or reported_reason(reason), attempt.answered_at_ms
@@ -218,6 +218,16 @@ def close_attempt(draft: Draft, party: Party, reason: str) -> None:
         if not (attempt.result or answered_at_ms or party.dial_id) and reason in ANSWERED_DIAL_STATUSES:
             result, answered_at_ms = "answered", draft.at_ms - 1000 * getattr(draft.event, "duration_s", 0)
         draft.change_attempt(dial_id, ended_at_ms=draft.at_ms, answered_at_ms=answered_at_ms, result=result)
+
+
+def note_refusal(draft: Draft, event: Event) -> None:
+    """Correct an attempt: only its callback says that a phone refused."""
+    # A read, and the action of a `<Dial>`, call that line busy, and may come first.
+    if isinstance(event, events.CallProgressed) and event.reported_status == "rejected":
+        transfer, dial_id = draft.session.transfer, event.dial or bridge_dial(event.agent_number)
+        attempts = (*(transfer.attempts if transfer is not None else ()), *draft.session.attempts)
+        if any(one.dial_id == dial_id and one.result == CallStatus.BUSY for one in attempts):
+            draft.change_attempt(dial_id, result=event.reported_status)
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------

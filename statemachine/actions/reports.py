@@ -158,12 +158,11 @@ def code_of_end(session: Session, reason: str) -> str:
 
 def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
     session = draft.session
-    for attempt in session.history.attempts:
+    for attempt in session.attempts:
         if not attempt.result:  # the end of the `<Dial>` says how its last call ended
             status = session.dial_call_status
             result = "answered" if status in ANSWERED_DIAL_STATUSES else reported_reason(status or "cancelled")
             draft.change_attempt(attempt.dial_id, result=result, ended_at_ms=draft.at_ms)
-    history = draft.session.history
     add_record(
         draft,
         "session",
@@ -173,8 +172,7 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
         code=code_of_end(session, reason),
         by=session.by,
         landed_on=landed_on,
-        attempts=history.attempts,
-        recordings=history.recordings,
+        attempts=draft.session.attempts,
         started_at_ms=session.created_at_ms,
     )
 

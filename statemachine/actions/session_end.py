@@ -99,7 +99,7 @@ def _reason_without_action(draft: Draft) -> EndReason:
         return end_reason_of(child, child.left_reason)
     # Twilio may call a phone that stops ringing `no-answer`. A refusal is the agent's own.
     dial_id = draft.session.dial_of(child)
-    for attempt in draft.session.history.attempts:
+    for attempt in draft.session.attempts:
         if attempt.dial_id == dial_id and attempt.result not in ("answered", *_TURNED_AWAY):
             draft.change_attempt(dial_id, result="cancelled", ended_at_ms=attempt.ended_at_ms or draft.at_ms)
     return reason_of_end(parent)

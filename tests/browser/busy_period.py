@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from redis import Redis
 
+from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
@@ -17,7 +18,6 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import OutcomeRecord
 from conferral.storage.keys import Keys
-from conferral.storage.outcome_stream import encode_outcome
 from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
-from conferral.statemachine.parts import History, SeenEvents
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import CommandReport, Outcome, Step
@@ -34,7 +34,7 @@ from tests.model_checking.canonical_values import (
 AGE_MS = NOW_MS + 86_400_000
 #: What an entry is called until it is known which names its effects are to have.
 _ENTRY = "entry"
-_NOT_COUNTING = {"version", "seen", "history", "updated_at_ms", "refused_transfer", "refused_transfer_at_ms"}
+_NOT_COUNTING = {"version", "seen", "attempts", "updated_at_ms", "refused_transfer", "refused_transfer_at_ms"}
 _counting = attrgetter(*(field.name for field in fields(Session) if field.name not in _NOT_COUNTING))
 
 
@@ -243,7 +243,7 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
             for one in session.pending_commands
         ),
         transfer=transfer,
-        history=History(),
+        attempts=(),
         seen=SeenEvents(),
         refused_transfer="",
         refused_transfer_at_ms=0,

@@ -10,7 +10,7 @@ import pytest
 from conferral.operations import session_summary, statistics
 from conferral.operations.explanation import list_waits
 from conferral.operations.session_summary import HeldCall, audibility, held_call
-from conferral.statemachine.parts import Attempt, History, PendingCommand, TransferState
+from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.storage.codecs import session_codec
@@ -403,7 +403,7 @@ def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
 def test_party_is_on_the_call_since_it_answered_or_was_rung_and_a_caller_since_the_start():
     """An agent of a long call who came late is not shown with the call's whole time."""
     attempt = Attempt("agent", "client:alice", "d1", CREATED_MS + 30_000, answered_at_ms=CREATED_MS + 33_000)
-    session = make_session(history=History(attempts=(attempt,)))
+    session = make_session(attempts=(attempt,))
     late = replace(session.agent, dial_id="d1")
     assert session_summary.party_since_ms(session, late) == CREATED_MS + 33_000
     assert session_summary.party_since_ms(session, replace(late, answered_at_ms=CREATED_MS + 9)) == CREATED_MS + 9

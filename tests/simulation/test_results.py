@@ -84,5 +84,5 @@ def test_end_reason_names_who_left_first_by_the_model(reason, known, verdict):
     ("answered", {}, talks(9.0), False),
 ])  # fmt: skip
 def test_attempts_end_as_the_model_says(result, hung_up_s, agent, is_wrong):
-    history = json.dumps({"attempts": [{"party": "agent", "to": ALICE, "result": result}]})
-    assert bool([*wrong_attempts({"history": history}, seen(hung_up_s, ended("agent"), agent=agent))]) is is_wrong
+    attempts = json.dumps([{"party": "agent", "to": ALICE, "result": result}])
+    assert bool([*wrong_attempts({"attempts": attempts}, seen(hung_up_s, ended("agent"), agent=agent))]) is is_wrong

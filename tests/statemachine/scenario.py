@@ -80,10 +80,10 @@ class Scenario:
         self.now_ms = 1_000_000
         self.legs = Legs()
         self.last: Step | None = None
-        #: Every effect so far.
-        self.effects: list[Effect] = []
+        self.effects: list[Effect] = []  # every one so far
         self.reports: dict[str, list[tuple[str, str]]] = {}
         self.outcome_records: list[OutcomeRecord] = []
+        self.steps: list[tuple[Event, Session, Step, int]] = []  # with the session before, and the time
         #: Holds and flags that Twilio was asked for and has not confirmed.
         self.unconfirmed: list[UpdateParticipant] = []
         self._entry = 0
@@ -95,6 +95,7 @@ class Scenario:
         before = self.session
         self.last = step(before, event, self.now_ms, self.policy)
         self.session = self.last.session
+        self.steps.append((event, before, self.last, self.now_ms))
         self._check_hang_ups(before)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.

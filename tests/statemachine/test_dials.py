@@ -180,9 +180,9 @@ def test_read_between_two_agents_ends_nothing():
 def test_attempt_of_an_agent_who_declined_says_so_although_the_action_came_first():
     """The action only knows that the line was busy, and rings the next agent."""
     story = as_conference(Scenario().comes_in(other_agents=(BOB,))).dial_ends("busy", call_status="ringing")
-    assert [one.result for one in story.session.history.attempts] == ["busy", ""]
+    assert [one.result for one in story.session.attempts] == ["busy", ""]
     story.call("agent", "busy", sip=603)
-    assert [one.result for one in story.session.history.attempts] == ["rejected", ""]
+    assert [one.result for one in story.session.attempts] == ["rejected", ""]
 
 
 REFUSED = {"call_status": "ringing", "failed_with_callers_number": True}

@@ -263,14 +263,14 @@ def check(before: Session, story: Scenario) -> None:
     if last.outcome is Outcome.STALE:
         assert not last.effects
         # The answer to a read closes it, whatever it contains.
-        # A late callback may correct when something happened, which no decision reads.
+        # Only a late callback says that a phone refused, which no decision reads.
         same = {
             "version": 0,
             "seen": before.seen,
             "updated_at_ms": 0,
             "timers": {},
             "open_read_id": "",
-            "history": before.history,
+            "attempts": before.attempts,
         }
         assert dataclasses.replace(after, **same) == dataclasses.replace(before, **same)
     if last.outcome is Outcome.REFUSED:

@@ -21,12 +21,9 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
-    AgentShare,
     Attempt,
-    Change,
     ConferenceAttributes,
     DialOptions,
-    History,
     PendingCommand,
     Recording,
     SeenEvents,
@@ -83,14 +80,13 @@ def built(kind, **given):
     return st.builds(kind, **fields, **given)
 
 
-for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt, Change, AgentShare):
+for kind in (CallSeen, ParticipantSeen, ParticipantFound, Attempt):
     BY_TYPE[tuple[kind, ...]] = st.lists(built(kind), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[ConferenceAttributes] = st.just(DEFAULT_ATTRIBUTES) | built(ConferenceAttributes)
 BY_TYPE[tuple[PendingCommand, ...]] = st.lists(built(PendingCommand), max_size=3).map(tuple)
 BY_TYPE[Recording | None] = st.none() | built(Recording)
 BY_TYPE[Voicemail | None] = st.none() | built(Voicemail)
-BY_TYPE[History] = built(History)
 BY_TYPE[TransferState | None] = st.none() | built(TransferState)
 BY_TYPE[SeenEvents] = st.builds(
     SeenEvents,

@@ -41,7 +41,7 @@ def opened(session_id: str = SESSION) -> SessionChange:
     taken = step(Session(session_id), event, 1_000_000)
     change = SessionChange(Session(session_id))
     changed = change.add_version(taken.session)
-    change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed).stored())
+    change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed))
     return change
 
 
@@ -270,24 +270,30 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
     monkeypatch.setattr("conferral.storage.partition.session_store.LOG_ENTRIES_MAX", 3)
     change = opened()
-    change.log = [change.log[0] | {"version": str(n)} for n in range(7)]
+    change.log = [replace(change.log[0], version=n) for n in range(7)]
     await store.commit(partition, lease, Batch(sessions=[change]))
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"4", b"5", b"6"]
 
     later = moved(change, phase=change.after.phase)
-    later.log = [change.log[0] | {"version": str(n)} for n in range(7, 9)]
+    later.log = [replace(change.log[0], version=n) for n in range(7, 9)]
     await store.commit(partition, lease, Batch(sessions=[later]))
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"6", b"7", b"8"]
 
 
 async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, partition, lease):
     change = opened()
-    entry = change.log[0] | {"reports": "[]", "by": "cli"}
-    change.log = [entry]
+    change.log = [replace(change.log[0], by="cli")]
     await store.commit(partition, lease, Batch(sessions=[change]))
     ((_, found),) = await client.xrange(keys.log(SESSION))
-    assert {name.decode(): value.decode() for name, value in found.items()} == entry
+    assert {name.decode(): value.decode() for name, value in found.items()} == change.log[0].stored()
     assert next(iter(found)) == b"at"
+    ((_, entry),) = ((name, *log) for name, log in (await store.logs([SESSION])).items())
+    assert replace(entry, id="", fields={}) == replace(change.log[0], session="")
+
+
+async def test_log_that_is_missing_or_another_programs_is_empty(store, client, keys):
+    await client.set(keys.log("text"), "text")
+    assert await store.logs(["none", "text"]) == {"none": [], "text": []}
 
 
 async def test_young_log_takes_no_more_memory_than_it_needs(store, client, single, keys, partition, lease, opening):

@@ -4,17 +4,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
 import pytest
 
+from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
 from conferral.statemachine.events import CallsOverdue, Convert, End, Event, ParticipantChanged
-from conferral.statemachine.parts import Change, History, PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
-from conferral.storage.outcome_stream import encode_outcome
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.quarantine import Quarantine
 
@@ -41,7 +41,7 @@ HOLD = UpdateParticipant(
 
 def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.DecidedBatch:
     decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
-    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {})
+    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {}, {})
 
 
 @pytest.fixture
@@ -61,18 +61,15 @@ def test_end_stores_outcomes_and_lets_calls_of_replaced_parties_expire_too(decid
     assert (decided.batch.outbox_set, decided.batch.outbox_remove) == ({}, ["e1"]), "only what the end drops"
 
 
-def test_outcome_counts_what_the_rest_of_its_batch_reports(monkeypatch):
-    """A callback that comes with the end, but after it."""
-    joined = Change(1_000, "in CA1", "customer", is_reported=True)
-    over = replace(SESSION, state=State.ENDED, version=5, history=History(changes=(joined,)))
-    left = Change(3_000, "in CA1", is_over=True, is_reported=True)
-    corrected = replace(over, version=6, history=History(changes=(joined, left)))
-    record = replace(WHOLE, ended_at_ms=6_000)
-    steps = iter([Step(over, Outcome.MOVED, outcome_records=(record,)), Step(corrected, Outcome.STAYED)])
-    monkeypatch.setattr(batch, "step", lambda *_: next(steps))
-    events = [End(session_id="CA1", token=name, entry_id="1-0") for name in ("c1", "c2")]
-    (entry,) = decided_of(events, SESSION).batch.outcomes
-    assert entry["participant_s"] == "2.0"
+def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
+    joined = {"party.agent.label": "agent-1", "party.agent.in_conference": "true"}
+    stored = [LogEntry(version=one + 1, at_ms=NOW_MS - 5_000, changes=joined) for one in range(SESSION.version)]
+    end = End(session_id="CA1", token="c1", entry_id="1-0")
+    decisions = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
+    assert batch.needs_log(decisions) == {"CA1"}
+    for log, counted in ((stored, "5.0"), (stored[1:], "")):
+        decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, lambda _: {}, {"CA1": log})
+        assert [one["conference_s"] for one in decided.batch.outcomes] == [counted]
 
 
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
@@ -154,10 +151,10 @@ def test_log_records_command_results_but_not_acceptance(monkeypatch):
     monkeypatch.setattr(batch, "step", lambda *_: taken)
     decided = decided_of([Convert(session_id="CA1", token="c2", entry_id="1-0")], session)
     (change,) = decided.batch.sessions
-    assert orjson.loads(change.log[0]["reports"]) == [
-        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
-        {"command": "c2", "type": "convert", "status": "done", "reason": ""},
-    ]
+    assert change.log[0].reports == (
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy", "code": ""},
+        {"command": "c2", "type": "convert", "status": "done", "reason": "", "code": ""},
+    )
 
 
 def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():

@@ -2,15 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from conferral.outcomes.durations import timeline_of
+from conferral.outcomes.outcome import encode_outcome
 from conferral.runtime import tracing
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.durations import with_durations
 from conferral.statemachine.effects import Effect, RedirectToUrl
 from conferral.statemachine.events import Command, Event, LoneOverdue
 from conferral.statemachine.machine import step
@@ -23,7 +24,7 @@ from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import CommandReport, Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.outcome_stream import encode_outcome
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
@@ -110,9 +111,13 @@ def encode(
     sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
+    logs: Mapping[str, Sequence[LogEntry]],
     traceparents: Mapping[str, str] = _UNTRACED,
 ) -> DecidedBatch:
-    """Encode decisions for one commit; `sessions` are as stored in Redis."""
+    """Encode decisions for one commit; `sessions` are as stored in Redis.
+
+    `logs` are those of sessions that get an outcome, as stored, too.
+    """
     decided = DecidedBatch(decisions, traceparents=traceparents)
     changes: dict[str, SessionChange] = {}
     for decision in decisions:
@@ -122,21 +127,34 @@ def encode(
             session_id = decision.event.session_id
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
             changed = change.add_version(decision.step.session)
-            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed).stored())
+            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(session_id))
     decided.batch.sessions += changes.values()
-    decided.batch.outcomes += outcome_entries(decisions, {change.after.id: change.after for change in changes.values()})
+    decided.batch.outcomes += _outcome_entries(decisions, changes, logs)
     return decided
 
 
-def outcome_entries(decisions: Iterable[Decision], sessions: Mapping[str, Session]) -> list[dict[str, str]]:
-    """Return the entries of the outcomes that decisions write, oldest first.
+def needs_log(decisions: Iterable[Decision]) -> set[str]:
+    """Return the ids of the sessions whose outcomes count from their logs."""
+    return {
+        record.session_id
+        for decision in decisions
+        for record in decision.step.outcome_records
+        if record.kind != "voicemail"
+    }
 
-    `sessions` are as after the batch: its later events, too, may report when something happened.
-    """
-    records = (record for decision in decisions for record in decision.step.outcome_records)
-    return [encode_outcome(with_durations(record, sessions[record.session_id])) for record in records]
+
+def _outcome_entries(
+    decisions: Iterable[Decision], changes: Mapping[str, SessionChange], logs: Mapping[str, Sequence[LogEntry]]
+) -> Iterator[dict[str, str]]:
+    """Yield the entries of the outcomes that decisions write, oldest first."""
+    timelines = {name: timeline_of([*stored, *changes[name].log]) for name, stored in logs.items()}
+    for decision in decisions:
+        for record in decision.step.outcome_records:
+            parties = changes[record.session_id].after.parties.values()
+            addresses = {party.label: party.address for party in parties}
+            yield encode_outcome(record, timelines.get(record.session_id), addresses)
 
 
 def discard(entries: Iterable[Entry], reports: Iterable[tuple[str, CommandReport]]) -> Batch:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -19,7 +19,7 @@ from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
-from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time
+from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time, needs_log
 from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
@@ -135,12 +135,13 @@ class BatchProcessor:
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
-            with catch_unexpected() as deciding:
+            with _deciding():
                 current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
                 decisions = decide(timed, current, now_ms, self._context.policy())
-                decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of, traceparents)
-            if deciding.unexpected is not None:
-                raise DecisionFailedError("deciding failed") from deciding.unexpected
+            logs = await self._context.session_store.logs(needs_log(decisions))
+            with _deciding():
+                open_effects = self._dispatcher.open_effects_of
+                decided = encode(decisions, sessions, now_ms, open_effects, logs, traceparents)
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
@@ -192,6 +193,15 @@ class BatchProcessor:
                 self._metrics.writes_refused.labels("commit").inc()
             self._first_reads.forget(batch.entry_ids)
             return
+
+
+@contextmanager
+def _deciding() -> Iterator[None]:
+    """Raise DecisionFailedError for any unexpected error within."""
+    with catch_unexpected() as boundary:
+        yield
+    if boundary.unexpected is not None:
+        raise DecisionFailedError("deciding failed") from boundary.unexpected
 
 
 def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:

@@ -53,6 +53,7 @@ def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: C
     return LogEntry(
         session=step.session.id,
         at_ms=now_ms,
+        happened_at_ms=event.happened_at_ms(now_ms) if event.occurred_at_ms and command is None else 0,
         event=event.name,
         state_before=before.state,
         state_after=step.session.state,

@@ -45,8 +45,8 @@ class LogEntry(
     BaseRecord,
     frozen=True,
     kw_only=True,
-    rename={"id": "entry", "at_ms": "at", "state_before": "from", "state_after": "to", "command_id": "command",
-            "effect_id": "effect"},
+    rename={"id": "entry", "at_ms": "at", "happened_at_ms": "happened_at", "state_before": "from", "state_after": "to",
+            "command_id": "command", "effect_id": "effect"},
 ):  # fmt: skip
     """An event of a session, and what was decided."""
 
@@ -61,6 +61,7 @@ class LogEntry(
     version: Annotated[int, about("the session's version after it")] = 0
     reason: Annotated[str, about("why it was refused or ignored")] = ""
     effects: Annotated[tuple[LogEffect, ...], about("the effects that it caused")] = ()
+    happened_at_ms: Annotated[int, about("of a callback: when it happened, by Twilio's clock")] = 0
     reports: Annotated[tuple[LogReport, ...], about("the results of commands that it decided")] = ()
     details: Annotated[Mapping[str, Any], about("the event's own fields, such as `party` and `status`")] = (
         msgspec.field(default_factory=dict)
@@ -112,8 +113,8 @@ class LogEntry(
 #: Lists and objects also in its public JSON, in which all else is text.
 _PARSED = ("effects", "reports", "details", "changes")
 #: Optional in the stream.
-_OPTIONAL = frozenset({"details", "other", "command_id", "by", "effect_id", "attempts", "failed_attempts", "changes",
-                       "reports"})  # fmt: skip
+_OPTIONAL = frozenset({"happened_at_ms", "details", "other", "command_id", "by", "effect_id", "attempts",
+                       "failed_attempts", "changes", "reports"})  # fmt: skip
 
 
 def json_types() -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _fields() -> Iterator[_Field]:
     hints = get_type_hints(LogEntry)
     for info in msgspec.structs.fields(LogEntry)[_FIRST:-1]:
         encode, decode = _CODECS[hints[info.name]]
-        if info.name == "at_ms":
+        if info.name.endswith("at_ms"):
             encode, decode = to_iso, parse_time_ms
         yield _Field(info.encode_name, info.name, info.name not in _OPTIONAL, encode, decode)
 

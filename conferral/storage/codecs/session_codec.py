@@ -164,7 +164,7 @@ _CODECS = {
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                 "end_reason", "conference_sid", "conference_name", "number", "by", "ref"),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "ref", "agent_number", "pending_commands",
-                "parked_until", "timers"),
+                "parked_until", "timers", "dial_call_status"),
         without=("parties", "transfer", "recording"),
     ),
     "party": RecordCodec(
@@ -172,7 +172,7 @@ _CODECS = {
         always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
         logged=("label", "call_sid", "status", "held", "muted", "left_reason", "left_code", "in_conference",
                 "early_media", "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises",
-                "coaches"),
+                "coaches", "is_muted_guest"),
         without=("name",),
     ),
     "transfer": RecordCodec(

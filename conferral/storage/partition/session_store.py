@@ -1,6 +1,6 @@
 """Sessions in Redis: loading them, and the single commit of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -14,7 +14,9 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
@@ -37,7 +39,7 @@ class SessionChange:
     #: Fields of its hash.
     fields: ChangedFields = field(default_factory=dict, repr=False)
     #: Entries for the session's log, oldest first.
-    log: list[dict[str, str]] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.after = self.before
@@ -124,6 +126,15 @@ class SessionStore:
             except CorruptHashError as error:
                 found[name] = error
         return found
+
+    async def logs(self, session_ids: Collection[str]) -> dict[str, list[LogEntry]]:
+        """Return the logs of sessions, oldest entry first; empty if missing."""
+        reads = [("XRANGE", self._keys.log(name), "-", "+") for name in session_ids]
+        answers = await run_each(self._client, reads)
+        return {
+            name: [LogEntry.of(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries or ()]
+            for name, entries in zip(session_ids, answers, strict=True)
+        }
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
         """Store a batch under the lease's next commit number, or nothing of it.
@@ -213,7 +224,7 @@ def _encode_change(change: SessionChange) -> dict[str, Any]:
         "expected": str(before.version),
         "set": [text for name, value in change.fields.items() if value is not None for text in (name, value)],
         "remove": [name for name, value in change.fields.items() if value is None],
-        "log": [_flat(entry) for entry in change.log],
+        "log": [_flat(entry.stored()) for entry in change.log],
     }
     if after.ended_at_ms and not before.ended_at_ms:
         encoded["ended_at"] = str(after.ended_at_ms)

@@ -7,8 +7,8 @@ import pytest
 
 from conferral.client import models as client_models
 from conferral.operations import session_queries
+from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.step import OutcomeRecord
-from conferral.storage.outcome_stream import encode_outcome
 from conferral.webhooks.api import models, openapi
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import CALLER, KEYS, ask
