@@ -172,6 +172,8 @@ def wrong_attempts(record: Mapping[str, str], seen: Seen) -> Iterator[Mistake]:
             continue  # one was refused, is in an earlier transfer, or placed for something else: which one is unknown
         for attempt, call in zip(asked, placed[to], strict=True):
             result, expected = attempt.get("result", ""), _expected_results(call, attempt["party"], seen)
+            if sum(one["party"] == attempt["party"] for one in attempts) > 1 and call.status == "busy":
+                expected |= {"busy"}  # the callback of a refusal may be about another of this name
             if result not in expected:
                 is_known = any(seen.has_status(attempt["party"], one) for one in expected)
                 words = f"the attempt to {to} is {result or 'open'}, not {' or '.join(sorted(expected))}"
