@@ -60,6 +60,18 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     return is_another_conference(draft, event) and bool(draft.session.participants)
 
 
+def joins_conference_before_parents(draft: Draft, event: ParticipantJoined) -> bool:
+    """Whether the child's join is late: the parent is in a later conference.
+
+    Twilio moves the parent once the child has left the bridge. If they are in two conferences, the child's was over
+    when the parent joined, unless a repair moved one of them.
+    """
+    session = draft.session
+    party, is_first_move = session.subject_of(event), not session.repair_attempted
+    is_child = party is not None and party.name == session.child.name
+    return is_child and is_first_move and session.parent.in_conference and is_another_conference(draft, event)
+
+
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the join is known, but not from a callback; or this is none."""
     party = draft.session.subject_of(event)

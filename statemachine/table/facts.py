@@ -74,6 +74,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,       ANY,     on.ParticipantJoined,  when.is_of_released_party,                    STAY,              do.hang_up_arrival),
     Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
     Row(V|C|T,     ANY,     on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
+    Row(V,         ANY,     on.ParticipantJoined,  when.joins_conference_before_parents,         STAY,              do.ignore_late),
     Row(V,         ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(PREPARING, ANY,     on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),

@@ -176,3 +176,16 @@ def test_bridge_whose_agent_left_before_a_refused_redirect_is_read():
     story = Scenario().answered().convert().call("agent", "completed").fails("redirect_call", "agent")
     story.expect("bridged").expect_timers("calls").fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="completed").expect("ended")
+
+
+@each("happens", [
+    lambda story: story.leaves("agent"),
+    lambda story: story.conference_ends().call("agent", "completed"),
+    lambda story: story.conference_ends().fires(ConvertOverdue).reads(customer="in-progress", agent="completed"),
+])  # fmt: skip
+def test_caller_who_follows_an_agent_who_has_hung_up_was_left_by_the_agent(happens):
+    """The wait request of the caller's conference comes before the callbacks of the agent's, which is over."""
+    story = converting().dial_ends("completed").joins("customer", conference=OTHER_CONFERENCE, sequence=None)
+    story.joins("agent")
+    happens(story)
+    story.expect("ended", "end room", reason="agent-left")
