@@ -1,6 +1,13 @@
 """Rare events while both are moved into the conference."""
 
-from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
+from conferral.statemachine.events import (
+    AgeOverdue,
+    CallsOverdue,
+    ConferenceStarted,
+    ConvertOverdue,
+    LoneOverdue,
+    RepairOverdue,
+)
 from tests.statemachine.command_scenarios import Orders, ordering
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -188,4 +195,13 @@ def test_caller_who_follows_an_agent_who_has_hung_up_was_left_by_the_agent(happe
     story = converting().dial_ends("completed").joins("customer", conference=OTHER_CONFERENCE, sequence=None)
     story.joins("agent")
     happens(story)
+    story.expect("ended", "end room", reason="agent-left")
+
+
+@each("inside, flags", [(("customer", "agent"), ["flag customer"]), (("customer", "guest"), [])])
+def test_agent_who_leaves_while_a_read_ends_the_conversion_left_first(inside, flags):
+    """Twilio lists the participants before the calls, and the agent hangs up in between."""
+    story = converting().joins("agent").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=inside)
+    story.expect("conferenced", *flags).leaves("agent").leaves("guest").fires(LoneOverdue)
     story.expect("ended", "end room", reason="agent-left")
