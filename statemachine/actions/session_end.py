@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from urllib.parse import unquote_plus, urlencode
 
 from conferral.statemachine import events, guards
@@ -212,7 +213,8 @@ def _note_ending_party(draft: Draft, ending: Party, *, is_last: bool) -> None:
 
 def end_conference_over(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that the conference is over."""
-    for party in draft.session.participants:
+    # Those known to be outside may be there because one inside ended it, unless Twilio's clock contradicts that.
+    for party in sorted(draft.session.present.values(), key=attrgetter("in_conference"), reverse=True):
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
             parties.note_call_over(draft, party.name, event)
     _end_without_conference(draft)

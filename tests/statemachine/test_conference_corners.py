@@ -100,6 +100,14 @@ def test_party_that_left_clearly_earlier_by_twilios_clock_left_first(customer_s,
     story.expect("ended", "end room", reason=f"{first}-left")
 
 
+@pytest.mark.parametrize("ends, first", [({}, "customer"), ({"agent": 100, "customer": 110}, "agent")])
+def test_party_that_was_outside_left_first_if_its_call_ended_earlier(ends, first):
+    """Else, the other's leaving ended the conference, which led the party out."""
+    story = conferenced().later(60_000).leaves("agent", status="in-progress", reason="").fires(LoneOverdue)
+    story.expect("conferenced", "look").reads(customer="completed", agent="completed", ends=ends)
+    story.expect("ended", reason=f"{first}-left")
+
+
 def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app():
     story = conferenced().dial_ends("completed", dial="conference").fires(LoneOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
