@@ -72,6 +72,14 @@ def joins_conference_before_parents(draft: Draft, event: ParticipantJoined) -> b
     return is_child and is_first_move and session.parent.in_conference and is_another_conference(draft, event)
 
 
+def precedes_repair(draft: Draft, event: ParticipantJoined) -> bool:
+    """Whether the join is late: a repair has moved the party from there."""
+    # The conference in use has others, so a repair moves no one out of it into another.
+    party = draft.session.subject_of(event)
+    was_moved = party is not None and party.in_conference and bool(party.repair_moved_at_ms)
+    return was_moved and is_another_conference(draft, event)
+
+
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the join is known, but not from a callback; or this is none."""
     party = draft.session.subject_of(event)

@@ -78,6 +78,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V,         ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(PREPARING, ANY,     on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
+    Row(C|T,       ANY,     on.ParticipantJoined,  when.precedes_repair,                         STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(V|C|T,     ANY,     on.ParticipantJoined,  None,                                         STAY,              do.note_join),
     # A leg in a conference is a fact, whatever the session knows.

@@ -11,7 +11,7 @@ from conferral.statemachine.events import (
 from tests.statemachine.command_scenarios import Orders, ordering
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import outbound
+from tests.statemachine.transfer_scenarios import FLAGS, outbound
 from tests.support.each import each
 
 
@@ -205,3 +205,14 @@ def test_agent_who_leaves_while_a_read_ends_the_conversion_left_first(inside, fl
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=inside)
     story.expect("conferenced", *flags).leaves("agent").leaves("guest").fires(LoneOverdue)
     story.expect("ended", "end room", reason="agent-left")
+
+
+def test_late_join_of_the_conference_that_a_repair_moved_the_agent_out_of_disconnects_no_one():
+    story = converting()
+    story.succeeds("redirect_call", "agent", *story.session.open_redirects).fires(ConvertOverdue).later(2_000)
+    story.reads(customer="in-progress", agent="in-progress").expect("converting", "move agent")
+    story.succeeds("redirect_call", "agent", *story.session.open_redirects).dial_ends("completed")
+    story.joins("customer", conference=OTHER_CONFERENCE).joins("agent", conference=OTHER_CONFERENCE)
+    story.expect("conferenced", *FLAGS).joins("agent").expect("conferenced", outcome="stale")
+    story.transfer("warm").joins("agent", token="again").expect("transferring", outcome="stale")
+    assert [party.name for party in story.session.participants] == ["customer", "agent"]
