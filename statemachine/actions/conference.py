@@ -112,8 +112,11 @@ def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> No
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
-    """Record the conference SID, unless a party is in another conference."""
-    if not draft.session.participants:
+    """Record the conference SID, unless a party is in another conference.
+
+    A later event may be the first to name it. Otherwise, a late join would seem to be its first event.
+    """
+    if not (draft.session.participants or draft.session.is_former_conference(event.conference_sid)):
         _switch_conference(draft, event.conference_sid)
 
 
@@ -132,8 +135,10 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         draft.change_party(party, conference_sequence=-1)
 
 
-def leave_conference(draft: Draft, _event: Event) -> None:
+def leave_conference(draft: Draft, event: Event) -> None:
     """Record that no one is in a conference; the next leg opens a new one."""
+    if isinstance(event, events.ConferenceEnded):
+        note_conference(draft, event)
     _switch_conference(draft, "")
     for party in draft.session.parties.values():
         draft.change_party(party, in_conference=False, waits_for_start=False, **_NOT_UPDATED)

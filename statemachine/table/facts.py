@@ -94,10 +94,11 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,     ANY,     OF_KNOWN,              when.is_of_former_party,                      STAY,              do.ignore_former_party),
     Row(V|C|T,     ANY,     OF_KNOWN,              when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     Row(V|C|T,     ANY,     OF_KNOWN,              when.is_older_than_known,                     STAY,              do.ignore_late),
+    Row(V|C|T,     ANY,     on.ParticipantChanged, when.is_another_conference,                   STAY,              do.ignore_late),
     Row(C|T,       ANY,     on.ParticipantChanged, when.precedes_update,                         STAY,              do.ignore_late),
     Row(V|C|T,     ANY,     on.ParticipantChanged, None,                                         STAY,              do.note_participant_changed),
     Row(V|C|T,     ANY,     on.ParticipantLeft,    when.leaves_another_conference,               STAY,              do.log_only),
-    Row(V|C|T,     ANY,     on.ParticipantLeft,    None,                                         STAY,              do.note_left),
+    Row(V|C|T,     ANY,     on.ParticipantLeft,    None,                                         STAY,              (do.note_conference, do.note_left)),
 
     # ConferenceStarted, ConferenceEnded
     Row(V|C|T,     ANY,     STARTED_OR_ENDED,      when.is_another_conference,                   STAY,              do.log_only),

@@ -5,8 +5,9 @@ import pytest
 from conferral.statemachine.events import ConfirmOverdue
 from tests.statemachine.command_scenarios import supervised
 from tests.statemachine.conference_scenarios import waiting
-from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, dialing, ringing, talking
+from tests.support.each import each
 
 
 def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
@@ -27,6 +28,34 @@ def test_late_leave_does_not_undo_a_newer_join(begin, leg, party):
     story.joins(leg, sequence=last + 2)
     story.leaves(leg, status="in-progress", sequence=last + 1).expect(state, outcome="stale")
     assert story.session.parties[party].in_conference
+
+
+@each("name, other", [("customer", "agent"), ("agent", "customer")])
+def test_late_join_does_not_undo_a_leave_that_was_the_first_event_of_the_conference(name, other):
+    story = Scenario().answered().convert()
+    story.leaves(name, status="in-progress", reason="participant_updated_via_api", sequence=4).expect("converting")
+    story.joins(other, sequence=1).conference_starts().joins(name, sequence=2).expect("converting", outcome="stale")
+    assert [party.name for party in story.session.participants] == [other]
+
+
+def test_late_join_into_a_conference_whose_end_was_its_first_event_changes_nothing():
+    story = Scenario().answered().convert()
+    story.sequences[CONFERENCE] = 2
+    story.conference_ends().expect("converting")
+    story.joins("customer", sequence=1).expect("converting", outcome="stale")
+    story.joins("agent", conference=OTHER_CONFERENCE).joins("customer", conference=OTHER_CONFERENCE)
+    story.expect("conferenced", *FLAGS, phase="connected")
+
+
+def test_late_start_of_a_conference_that_has_ended_does_not_return_to_it():
+    story = waiting().conference_ends().conference_starts().expect("conferenced")
+    story.joins("customer").expect("conferenced", outcome="stale")
+
+
+def test_late_change_in_the_conference_before_does_not_hide_a_leave():
+    story = waiting().conference_ends().joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.changes("customer", sequence=9).expect("conferenced", outcome="stale")
+    story.leaves("customer", conference=OTHER_CONFERENCE).expect("ended", "end room")
 
 
 def test_target_that_was_given_up_and_reaches_the_gate_is_hung_up():
