@@ -8,6 +8,7 @@ from conferral.statemachine.actions.participants import (
     apply_participants,
     read_calls,
     read_is_open,
+    read_later,
     read_until_known,
     unhold_all,
     want_hold,
@@ -172,9 +173,12 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     apply_read(draft, event)
     is_ours = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
     inside = {seen.call_sid for seen in event.participants}
-    for party in draft.session.participants:
-        if is_ours and party.call_sid not in inside and not guards.was_moved_lately(draft):
-            draft.change_party(party, in_conference=False)
+    missing = [party for party in draft.session.participants if is_ours and party.call_sid not in inside]
+    if missing and guards.was_moved_lately(draft):
+        read_later(draft, event)  # the list may lag, but the callback may be lost, too
+        missing = []
+    for party in missing:
+        draft.change_party(party, in_conference=False)
     conference.note_verified(draft, event)
 
 

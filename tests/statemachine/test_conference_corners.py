@@ -3,7 +3,14 @@
 import pytest
 
 from conferral.statemachine.effects import ChangeRecording
-from conferral.statemachine.events import ConferenceStarted, ConfirmOverdue, ConvertOverdue, DialOverdue, LoneOverdue
+from conferral.statemachine.events import (
+    CallsOverdue,
+    ConferenceStarted,
+    ConfirmOverdue,
+    ConvertOverdue,
+    DialOverdue,
+    LoneOverdue,
+)
 from conferral.statemachine.parts import ConferenceAttributes, Recording
 from conferral.statemachine.reasons import may_be_moved_by_us
 from conferral.statemachine.session import Party, Session
@@ -112,6 +119,16 @@ def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app()
     story = conferenced().dial_ends("completed", dial="conference").fires(LoneOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.fires(LoneOverdue).expect("ended", "end room", reason="moved")
+
+
+def test_party_who_is_missing_just_after_the_move_is_read_again():
+    """Twilio's list may lag, but the callback of the leave may be lost, too."""
+    shown = {"conference": CONFERENCE, "inside": ("agent",), "customer": "in-progress", "agent": "in-progress"}
+    story = converted().confirms("agent").fires(ConfirmOverdue).reads(**shown).expect("conferenced")
+    assert story.session.customer.in_conference
+    story.fires(CallsOverdue).expect("conferenced", "look").reads(**shown).expect("conferenced")
+    assert not story.session.customer.in_conference
+    assert "lone" in story.session.timers
 
 
 def test_recording_ends_with_its_conference_and_one_of_a_call_goes_on():
