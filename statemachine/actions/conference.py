@@ -135,6 +135,13 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         draft.change_party(party, conference_sequence=-1)
 
 
+def note_former_conference(draft: Draft, event: events.ConferenceEnded) -> None:
+    """Record that another conference is over: a join of it is late."""
+    former = draft.session.former_conferences
+    if event.conference_sid not in former:
+        draft.change(former_conferences=(*former, event.conference_sid))
+
+
 def leave_conference(draft: Draft, event: Event) -> None:
     """Record that no one is in a conference; the next leg opens a new one."""
     if isinstance(event, events.ConferenceEnded):

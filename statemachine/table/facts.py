@@ -10,8 +10,7 @@ OF_DIALED_CALLS = (on.CallProgressed, *GATE)
 #: Stages of a transfer before the dial, and again if the agent leaves while the target rings.
 PREPARING = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER)
 OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
-STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
-OF_CONFERENCE = (*OF_KNOWN, *STARTED_OR_ENDED, on.AnnouncementEnded)
+OF_CONFERENCE = (*OF_KNOWN, on.ConferenceStarted, on.ConferenceEnded, on.AnnouncementEnded)
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
@@ -101,7 +100,8 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,     ANY,     on.ParticipantLeft,    None,                                         STAY,              (do.note_conference, do.note_left)),
 
     # ConferenceStarted, ConferenceEnded
-    Row(V|C|T,     ANY,     STARTED_OR_ENDED,      when.is_another_conference,                   STAY,              do.log_only),
+    Row(V|C|T,     ANY,     on.ConferenceStarted,  when.is_another_conference,                   STAY,              do.log_only),
+    Row(V|C|T,     ANY,     on.ConferenceEnded,    when.is_another_conference,                   STAY,              do.note_former_conference),
     Row(T,         ANY,     on.ConferenceEnded,    when.customer_is_outside,                     STAY,              do.leave_conference),
     Row(V|C|T,     ANY,     on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
     Row(V,         ANY,     on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),

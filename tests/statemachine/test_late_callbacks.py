@@ -47,6 +47,13 @@ def test_late_join_into_a_conference_whose_end_was_its_first_event_changes_nothi
     story.expect("conferenced", *FLAGS, phase="connected")
 
 
+def test_late_join_into_another_conference_that_has_ended_does_not_leave_this_one():
+    story = Scenario().answered().convert().joins("customer", conference=OTHER_CONFERENCE)
+    story.sequences[CONFERENCE] = 2
+    story.conference_ends().joins("agent", sequence=1).expect("converting", outcome="stale")
+    assert story.session.conference_sid == OTHER_CONFERENCE
+
+
 def test_late_start_of_a_conference_that_has_ended_does_not_return_to_it():
     story = waiting().conference_ends().conference_starts().expect("conferenced")
     story.joins("customer").expect("conferenced", outcome="stale")
