@@ -65,6 +65,12 @@ def test_late_change_in_the_conference_before_does_not_hide_a_leave():
     story.leaves("customer", conference=OTHER_CONFERENCE).expect("ended", "end room")
 
 
+def test_late_change_in_the_conference_before_changes_nothing_while_a_bridge_converts():
+    story = Scenario().answered().convert().joins("agent", conference=OTHER_CONFERENCE)
+    story.changes("agent", sequence=9).expect("converting", outcome="stale")
+    assert story.session.conference_sid == OTHER_CONFERENCE
+
+
 def test_target_that_was_given_up_and_reaches_the_gate_is_hung_up():
     story = dialing("warm", BOB, CAROL).placed("target-1").call("target-1", "no-answer")
     story.gate("target-1").expect("transferring", "hang up target-1").expect_transfer("dialing")
