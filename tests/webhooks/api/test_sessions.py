@@ -185,7 +185,7 @@ async def test_log_entry_is_returned_with_all_its_fields(api, store):
     reports = [{"command": "c1", "type": "hold", "status": "done"}]
     changes = {"phase": "parked", "parked_until": None}
     lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
-    tries = {"attempts": "3", "failed_attempts": '["503 x2"]'}
+    tries = {"attempts": "3", "failed_attempts": '["503 x2"]', "happened_at": "2026-11-20T08:24:07.500Z"}
     lists["details"] = '{"party": "agent"}'
     entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, command="c1", mood="good"))
 
