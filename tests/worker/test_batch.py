@@ -15,6 +15,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
 from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.partition.session_store import LOG_ENTRIES_MAX
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.quarantine import Quarantine
 
@@ -70,6 +71,11 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
     for log, counted in ((stored, "5.0"), (stored[1:], "")):
         decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, lambda _: {}, {"CA1": log})
         assert [one["conference_s"] for one in decided.batch.outcomes] == [counted]
+
+
+def test_log_that_was_trimmed_is_not_read():
+    end, long = End(session_id="CA1", token="c1", entry_id="1-0"), replace(SESSION, version=LOG_ENTRIES_MAX)
+    assert not batch.needs_log(batch.decide([end], {"CA1": long}, NOW_MS, Policy()))
 
 
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):

@@ -26,7 +26,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
-from conferral.storage.partition.session_store import Batch, SessionChange
+from conferral.storage.partition.session_store import LOG_ENTRIES_MAX, Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
 log = structlog.get_logger()
@@ -136,12 +136,15 @@ def encode(
 
 
 def needs_log(decisions: Iterable[Decision]) -> set[str]:
-    """Return the ids of the sessions whose outcomes count from their logs."""
+    """Return the ids of the sessions whose outcomes count from their logs.
+
+    A log that has been trimmed is not read: it can be long, and says too little.
+    """
     return {
         record.session_id
         for decision in decisions
         for record in decision.step.outcome_records
-        if record.kind != "voicemail"
+        if record.kind != "voicemail" and decision.step.session.version <= LOG_ENTRIES_MAX
     }
 
 
