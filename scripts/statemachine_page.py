@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import TypeVar
 
+from conferral.statemachine import table
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import LIMITS, TABLE, Transition
+from conferral.statemachine.table import TABLE, TIMED, Transition
 from conferral.statemachine.table.row import Stage
-from conferral.statemachine.table.stages import Limit
+from conferral.statemachine.table.stages import Limit, Read
 
+Timed = TypeVar("Timed", Limit, Read)
 _GENERATED = "<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->"
 _HEAD = f"""\
 {_GENERATED}
@@ -32,11 +35,12 @@ _STATES = """\
 _STAGES = """\
 ## Stages
 
-Stages divide `transferring`. Each names what the transfer waits for. When its timeout passes, the last column says what
-follows. A read changes nothing by itself, so the stage lasts until what it waits for has happened.
+Stages divide `transferring`. Each names what the transfer waits for. After its limit, the last column follows. A stage
+without a limit lasts until what it waits for has happened. Meanwhile, Conferral reads Twilio repeatedly, and hangs up
+lingering parties once more.
 
-| Stage | Waits until | Timeout | Then |
-| --- | --- | --- | --- |
+| Stage | Waits until | Read after | Limit | Then |
+| --- | --- | --- | --- | --- |
 """
 _ROWS = """\
 Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
@@ -49,7 +53,16 @@ none holds. Names are those of the code; [commands](commands.md#why-a-command-is
 def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) -> str:
     """Return the page; `stages` say what each stage waits for."""
     states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
-    return f"{_HEAD}\n{_STATES}{states}\n{_ROWS}{_STAGES}" + "".join(_stages(stages))
+    parts = [
+        _HEAD, f"## Terms\n\n{_paragraph('Terms')}", f"{_STATES}{states}", _ROWS + _STAGES + "".join(_stages(stages)),
+        f"## What the table does not show\n\n{_paragraph('What the table does not show')}",
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _paragraph(title: str) -> str:
+    """Return the paragraph of the table's docstring that follows a title."""
+    return (table.__doc__ or "").partition(f"\n{title}:\n\n")[2].partition("\n\n")[0] + "\n"
 
 
 def state_page(state: State, meaning: str) -> str:
@@ -106,18 +119,19 @@ def _name(stage: Stage) -> str:
 
 def _stages(meanings: Mapping[str, str]) -> Iterable[str]:
     for stage in TransferStage:
-        limits = [one for one in LIMITS if one.stage is stage]
-        if limits or stage is TransferStage.TALKING:
-            columns = (_each(limits, _time) or "none", _each(limits, _actions))
+        limits = [one for one in TIMED if one.stage is stage and isinstance(one, Limit)]
+        reads = [one for one in TIMED if one.stage is stage and isinstance(one, Read)]
+        if limits or reads or stage is TransferStage.TALKING:
+            columns = (_each(reads, _time), _each(limits, _time), _each(limits, _actions))
             yield f"| {' | '.join((f'`{stage}`', _cell(meanings[stage.name].rstrip('.')), *columns))} |\n"
 
 
-def _each(limits: Sequence[Limit], words: Callable[[Limit], str]) -> str:
-    """Return what all limits of a stage share, or each with its phases."""
-    found = [words(one) for one in limits]
-    if len({*found}) == 1:
-        return found[0]
-    return "; ".join(f"{text} ({', '.join(sorted(one.phases or ()))})" for one, text in zip(limits, found, strict=True))
+def _each(rows: Sequence[Timed], words: Callable[[Timed], str]) -> str:
+    """Return what all of a stage share, or each with its phases."""
+    found = [words(one) for one in rows]
+    if len({*found}) <= 1:
+        return "".join(found[:1])
+    return "; ".join(f"{text} ({', '.join(sorted(one.phases or ()))})" for one, text in zip(rows, found, strict=True))
 
 
 def _actions(limit: Limit) -> str:
@@ -125,8 +139,8 @@ def _actions(limit: Limit) -> str:
     return " ".join(_cell(_summary(one)) for one in actions)
 
 
-def _time(limit: Limit) -> str:
-    text = _summary(limit.timeout) if callable(limit.timeout) else f"`{limit.timeout}`"
+def _time(timed: Limit | Read) -> str:
+    text = _summary(timed.timeout) if callable(timed.timeout) else f"`{timed.timeout}`"
     return re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", text).rstrip(".")
 
 

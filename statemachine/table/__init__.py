@@ -2,6 +2,12 @@
 
 Read this first, then `commands` and `stages`.
 
+Terms:
+
+- *Parent* and *child* are the two calls of a bridge: the parent's `<Dial>` created the child. A conversion redirects the
+  child; the action of that `<Dial>` then moves the parent.
+- The *gate* is TwiML for a dialed party that must hear a message, or press a key, before it joins.
+
 A row is `in, phase, event, when, to, do`: in this state or stage, and this phase, if the guards `when` hold, the event
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
@@ -13,7 +19,7 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 - Phase: how the customer is served. A transfer begins as `WARM` (all three talk), `CONSULT` (agent and target talk, the
   customer is on hold until a `swap` or `merge`), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`,
   `RECALL`, `FALLBACK`, and `VOICEMAIL` have no agent either. A bridge is `RINGING`, then `CONNECTED`; a conference is
-  `CONNECTED` when it is settled: no one waits, and no transfer runs. No column shows the next phase: actions set it.
+  `CONNECTED` when it is settled: no one waits, and no transfer runs.
 - The transfer's status, which few rows need: after a `merge`, the phase stays `CONSULT` (`when.is_merged`).
 - Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
   requests one update per party. `held` is what Twilio has confirmed, and only that lets a transfer go on.
@@ -28,7 +34,20 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 4. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was
    taken, until none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is
    decided here.
-5. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
+5. Derived timers are set.
+
+What the table does not show:
+
+- The next phase: no column has it, actions set it. `begin_pending_transfer` takes it from the transfer's mode;
+  `continue_alone` continues without the agent, as `BLIND` or `PARK`.
+- Names of parties: guards and actions find a party by the name that it has now, and actions change names. The first of
+  a ring group to answer becomes `target` (`choose_winner`). When the transfer completes, the target becomes `agent`,
+  and the former agent gets a number: `agent-1` (`complete_transfer`).
+- The ring time: it starts with the dial's first callback or result, since the request may wait in the rate limiter.
+  When it is over, `DialOverdue` reads Twilio before the dial counts as failed (`check_dials`).
+- Derived timers: after each event, `machine` sets `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`, and `LoneOverdue`
+  as the dials, pending commands, holds, and parties then require, and cancels timers of states that are over. A row
+  that leads to a stage sets `StageOverdue`.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets
 the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:
@@ -45,9 +64,7 @@ the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands 
 - The customer leaves: `E`. The agent leaves: before the target joins, the phase becomes `BLIND`, from
   `S.HOLDING_CUSTOMER` on; later, as by `complete`. The target leaves: as by `cancel`. Both leave: the fallback follows.
 
-In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. A conversion redirects the
-child; the action of that `<Dial>` then moves the parent. In the *gate*, a dialed party hears a message, or must press a
-key, before it joins. docs/statemachine.md, the pages that it links, and the diagram are generated from here.
+docs/statemachine.md, the pages that it links, and the diagram are generated from this package.
 """
 
 from conferral.statemachine import events as on
@@ -56,9 +73,9 @@ from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS, TIMERS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
 from conferral.statemachine.table.row import Row, Transition, expand
-from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
+from conferral.statemachine.table.stages import AUTOMATIC, STAGES, TIMED
 
-__all__ = ["LIMITS", "ROWS", "STAGES", "TABLE", "Row", "Transition"]
+__all__ = ["ROWS", "STAGES", "TABLE", "TIMED", "Row", "Transition"]
 
 ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,

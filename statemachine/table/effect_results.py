@@ -163,7 +163,7 @@ TIMERS: tuple[Row, ...] = (
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
     Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
 
-    # A transfer: StageOverdue, with the limits of `stages`
+    # A transfer: StageOverdue, with the limits and the reads of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
     Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.mark_agent_leaving),
     *TIMEOUTS,

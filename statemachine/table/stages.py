@@ -1,6 +1,7 @@
-"""Rows without an event; a transfer's stages with their time limits.
+"""Rows without an event; the stages of a transfer, and how long they last.
 
-Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is.
+Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is. Some have a
+limit. In the others, Twilio is read: what they wait for may have happened, and its callback was lost.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,14 @@ class Limit(NamedTuple):
     actions: Actions
 
 
+class Read(NamedTuple):
+    """After how long in a stage Twilio is read; then it is read repeatedly."""
+
+    stage: S
+    phases: Phases | None
+    timeout: Timeout
+
+
 def leave_or_arrive_timeout(draft: Draft) -> int:
     """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
     return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
@@ -51,8 +60,8 @@ LATER_DIALS = RECALL | RETRIEVE | FALLBACK
 ENDING_STAGES = (S.RELEASING_AGENT, *RETURNING)
 
 # fmt: off
-STAGES: tuple[Row | Limit, ...] = (
-    #     stages                     phase           event         until, or at most             to                    do
+STAGES: tuple[Row | Limit | Read, ...] = (
+    #     stages                     phase           event         until, limit, or read after  to                    do
 
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
@@ -77,18 +86,18 @@ STAGES: tuple[Row | Limit, ...] = (
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout,      STAY,                 do.read_at_stage_timeout),
+    Read( S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout),
 
     # The agent who parks the call leaves.
     Row(  S.PARKING,                 ANY,            on.Automatic, when.customer_is_parked,      C,                    do.note_parked),
-    Limit(S.PARKING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Read( S.PARKING,                 ANY,                          "leave_timeout_ms"),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.mark_agent_leaving)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Read( S.DIALING,                 ANY,                          "leave_timeout_ms"),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
@@ -100,23 +109,23 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING,          do.unhold_next_party),
     Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING,          do.undo_swap),
     Row(  S.UNHOLDING,               ANY,            on.Automatic, when.talking_are_unheld,      S.TALKING,            do.finish_swap_or_merge),
-    Limit(S.UNHOLDING,               ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
+    Read( S.UNHOLDING,               ANY,                          "hold_timeout_ms"),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
     Row(  S.COMPLETING,              ANY,            on.Automatic, when.talking_are_unheld,      S.RELEASING_AGENT,    do.mark_agent_leaving),
-    Limit(S.COMPLETING,              ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
+    Read( S.COMPLETING,              ANY,                          "hold_timeout_ms"),
     Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    (do.complete_transfer, do.settle_conference)),
-    Limit(S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Read( S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms"),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
     Row(  S.UNHOLDING_CUSTOMER,      ANY,            on.Automatic, when.customer_was_taken_over, C,                    (do.complete_transfer, do.settle_conference)),
-    Limit(S.UNHOLDING_CUSTOMER,      ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Read( S.UNHOLDING_CUSTOMER,      ANY,                          "leave_timeout_ms"),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
     Row(  S.CANCELLING,              ANY,            on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.unhold_all),
-    Limit(S.CANCELLING,              ANY,                          "leave_timeout_ms",           STAY,                 do.read_at_stage_timeout),
+    Read( S.CANCELLING,              ANY,                          "leave_timeout_ms"),
     Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    (do.return_to_agent, do.settle_conference)),
-    Limit(S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms",            STAY,                 do.read_at_stage_timeout),
+    Read( S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms"),
 
     # The next place of the fallback follows immediately. A recall waits if the agent was rung before.
     Row(  S.FALLING_BACK,            RECALL,         on.Automatic, when.recall_is_next,          S.WAITING_TO_RECALL,  ()),
@@ -128,7 +137,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.no_place_is_left,        E,                    do.end_transfer_failed),
     Limit(S.WAITING_TO_RECALL,       ANY,                          "recall_pause_ms",            S.DIALING,            do.ring_agent),
     # The customer leaves a message. Its callbacks may be lost.
-    Limit(S.LEAVING_MESSAGE,         ANY,                          "voicemail_timeout_ms",       STAY,                 do.read_at_stage_timeout),
+    Read( S.LEAVING_MESSAGE,         ANY,                          "voicemail_timeout_ms"),
 )
 # fmt: on
 ENDS = tuple(one for one in STAGES if isinstance(one, Row))
@@ -197,10 +206,10 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C|T,          ANY,       on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
 )
 # fmt: on
-LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))
+TIMED = tuple(one for one in STAGES if not isinstance(one, Row))
 TIMEOUTS = tuple(
     Row(one.stage, one.phases, StageOverdue, None, one.target, one.actions)
-    for one in LIMITS if one.actions is not do.read_at_stage_timeout
+    for one in STAGES if isinstance(one, Limit)
 )  # fmt: skip
 
 
@@ -222,8 +231,8 @@ def enter_stage(stage: Stage) -> Action:
 
 
 def _timeout_ms(draft: Draft) -> int | None:
-    """Return how long the stage may last, in ms; None for no limit."""
-    for limit in LIMITS:
-        if limit.stage is draft.transfer.stage and (not limit.phases or draft.session.phase in limit.phases):
-            return getattr(draft.policy, limit.timeout) if isinstance(limit.timeout, str) else limit.timeout(draft)
+    """Return the time until the stage's limit or read, in ms, or None."""
+    for timed in TIMED:
+        if timed.stage is draft.transfer.stage and (not timed.phases or draft.session.phase in timed.phases):
+            return getattr(draft.policy, timed.timeout) if isinstance(timed.timeout, str) else timed.timeout(draft)
     return None

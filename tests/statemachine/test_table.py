@@ -15,7 +15,7 @@ from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, Transition
+from conferral.statemachine.table import ROWS, STAGES, TABLE, TIMED, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
 from tests.docs.generated import ROOT, generated_page
 from tests.support.each import each
@@ -195,7 +195,7 @@ def written_tables(path):
     """The rows in each tuple of a file of the table."""
     tuples = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Tuple)]
     calls = [[node for node in one.elts if isinstance(node, ast.Call)] for one in tuples]
-    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Limit")] for one in calls]
+    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Limit", "Read")] for one in calls]
 
 
 def written_rows(path):
@@ -214,7 +214,7 @@ def test_the_files_hold_every_row():
 @pytest.mark.parametrize(
     "kind, stays", [(TransferStage, {TransferStage.TALKING, TransferStage.FALLING_BACK}), (Opening, set(Opening))]
 )
-def test_every_stage_that_rows_lead_to_has_an_end_and_most_have_a_limit(kind, stays):
+def test_every_stage_that_rows_lead_to_has_an_end_and_most_are_timed(kind, stays):
     entered = {row.next_stage for row in TABLE if isinstance(row.next_stage, kind)}
     left = {
         stage
@@ -225,14 +225,14 @@ def test_every_stage_that_rows_lead_to_has_an_end_and_most_have_a_limit(kind, st
     }
 
     assert entered - {Opening.OVER} == left
-    assert {one.stage for one in LIMITS if isinstance(one.stage, kind)} == entered - stays
+    assert {one.stage for one in TIMED if isinstance(one.stage, kind)} == entered - stays
 
 
 @each("path", TABLE_FILES)
 def test_columns_of_the_table_are_aligned(path):
     for rows in written_tables(path):
-        # A limit has no event.
-        cells = [[*row.args[:2], *[None] * (row.func.id == "Limit"), *row.args[2:]] for row in rows]
+        # A limit and a read have no event; a read leads nowhere.
+        cells = [[*row.args[:2], *[None] * (row.func.id != "Row"), *row.args[2:], None, None][:6] for row in rows]
         for column in range(5):
             starts = {row[column].col_offset: row[column].lineno for row in cells if row[column]}
             assert len(starts) <= 1, f"{path.name}: column {column + 1} differs in lines {sorted(starts.values())}"
