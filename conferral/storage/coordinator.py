@@ -18,7 +18,7 @@ from conferral.storage.keys import Keys
 
 #: How long a worker may be silent before it counts as dead and is taken over, if Redis answers quickly, milliseconds.
 LIFETIME_MS = 2_000
-#: Without a heartbeat for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
+#: Without a tick for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
 SHOWN_DEAD_AFTER_MS = 3_500
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
@@ -41,10 +41,10 @@ class Wants(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One request to the coordinator."""
+    """A worker's call of the coordinator, every half second."""
 
     name: str
-    #: Grows with each request of this worker.
+    #: Grows with each tick of this worker.
     number: int
     lifetime_s: float
     wants: Wants = Wants.SHARE
@@ -60,7 +60,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class OtherWorker:
-    """Another worker's newest request, and how long it counts."""
+    """Another worker's newest tick, and how long it counts."""
 
     number: int
     lifetime_s: float

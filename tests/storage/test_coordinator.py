@@ -29,8 +29,8 @@ def tick(name: str, number: int, **more: object) -> Tick:
     return Tick(**{"name": name, "number": number, "lifetime_s": 2.0, **more})  # type: ignore[arg-type]
 
 
-async def owned(client: object, keys: Keys, request: Tick) -> dict[str, int]:
-    granted = await send_tick(client, keys, request)
+async def owned(client: object, keys: Keys, wanted: Tick) -> dict[str, int]:
+    granted = await send_tick(client, keys, wanted)
     assert granted is not None
     return dict(granted.epochs)
 
@@ -105,7 +105,7 @@ async def test_shares_differ_by_one_and_who_holds_more_keeps_more(held: dict[str
         for item in range(number, number + count):
             await client.hset(KEYS.owners, str(item), f'{{"holder":"{name}","epoch":1,"renewed_at":1}}')
         number += count
-        await client.hset(KEYS.owners, f"worker:{name}", '{"holder":"x","request":1,"lifetime_ms":2000,"takes":true}')
+        await client.hset(KEYS.owners, f"worker:{name}", '{"holder":"x","tick":1,"lifetime_ms":2000,"takes":true}')
     found = []
     for name, count in held.items():
         granted = await send_tick(client, KEYS, tick(name, 2))

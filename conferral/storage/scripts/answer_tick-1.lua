@@ -1,31 +1,31 @@
 --[[
-  Coordinates the workers. Each worker calls it every half second: it is the worker's heartbeat, renews what the worker
+  Coordinates the workers. Each worker calls it every half second (a tick): that shows that it lives, renews what it
   owns, and decides what it owns next. Redis runs one script at a time, so no two workers get the same.
 
   KEYS[1]  owners hash, all values JSON. For each partition number and each task, its `holder` (empty while it is free),
            how often it has changed hands (`epoch`), and when it was last renewed (`renewed_at`, ms). For each worker,
-           under `worker:NAME`, the number of its newest request, how long that counts, whether it takes partitions, and
+           under `worker:NAME`, the number of its newest tick, how long that counts, whether it takes partitions, and
            whether Twilio accepts its credentials
 
   ARGV[1]  name of the worker             text, unique
-  ARGV[2]  number of this request         count, from the worker; one that arrives after a later one changes nothing
-  ARGV[3]  how long the request counts    ms: what others wait for the next one before they call the worker dead
+  ARGV[2]  number of this tick            count, from the worker; one that arrives after a later one changes nothing
+  ARGV[3]  how long the tick counts       ms: what others wait for the next one before they call the worker dead
   ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over, and
                                           its tasks are free; or to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
   ARGV[6]  tasks that it can do           words
   ARGV[7]  partitions that it gives back  words, NUMBER=EPOCH: the highest epoch that has ended, as far as it knows
-  ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
+  ARGV[8]  workers that it found dead     words, NAME=NUMBER: the tick that was their newest for as long as it counts
   ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
 
-  Returns  {}  a later request was here before
+  Returns  {}  a later tick was here before
            {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}}
            how many partitions the worker has above its share; how many have no holder; what it owns now; the other
            workers
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
   and does not change before this script runs.
 ]]
-local owners, name, request, lifetime_ms, wants = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local owners, name, tick, lifetime_ms, wants = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local partitions, tasks = tonumber(ARGV[5]), ARGV[6]
 local time = redis.call('TIME')
 local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
@@ -35,22 +35,22 @@ local fields = redis.call('HGETALL', owners)
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
   local worker = string.match(field, '^worker:(.*)$')
-  local number, counts_ms, takes = string.match(value, '"request":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
+  local number, counts_ms, takes = string.match(value, '"tick":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
   if worker and number then
-    workers[worker] = {request = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true',
+    workers[worker] = {tick = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true',
       accepted = string.find(value, '"accepted":true', 1, true) and 1 or 0}
   else
     local holder, epoch = string.match(value, '"holder":"([^"]*)","epoch":(%d+)')
     found[field] = holder and {holder = holder, stored = holder, epoch = tonumber(epoch)}
   end
 end
-if workers[name] and workers[name].request >= request then return {} end
+if workers[name] and workers[name].tick >= tick then return {} end
 
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', owners, '')
 local dead = {}
 for other, number in string.gmatch(ARGV[8], '(%S+)=(%d+)') do
-  if workers[other] and workers[other].request == tonumber(number) then
+  if workers[other] and workers[other].tick == tonumber(number) then
     workers[other] = nil
     dead[#dead + 1] = 'worker:' .. other
   end
@@ -105,8 +105,8 @@ if wants == 'leave' then
   redis.call('HDEL', owners, 'worker:' .. name)
 else
   redis.call('HSET', owners, 'worker:' .. name, string.format(
-    '{"holder":"%s","request":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s,"accepted":%s}',
-    name, request, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms, ARGV[9] == '1' and 'true' or 'false'))
+    '{"holder":"%s","tick":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s,"accepted":%s}',
+    name, tick, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms, ARGV[9] == '1' and 'true' or 'false'))
 end
 -- Last: while the slot moves, Redis refuses a key without fields.
 for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
@@ -115,7 +115,7 @@ local others = {}
 for other, one in pairs(workers) do
   if other ~= name then
     local last = #others
-    others[last + 1], others[last + 2] = other, tostring(one.request)
+    others[last + 1], others[last + 2] = other, tostring(one.tick)
     others[last + 3], others[last + 4] = one.lifetime_ms, tostring(one.accepted)
   end
 end
