@@ -117,10 +117,10 @@ def allowed_commands(session: Session) -> tuple[str, ...]:
     if session.version == 0:
         return ()
     allowed: dict[str, None] = {}
-    for trial in _sample_commands(session):
+    for sample in _sample_commands(session):
         # One accepted sample of a party command is enough: there may be hundreds of parties.
-        if trial.name not in allowed and not refusal_of(session, trial):
-            allowed[trial.name] = None
+        if sample.name not in allowed and not refusal_of(session, sample):
+            allowed[sample.name] = None
     return tuple(allowed)
 
 
@@ -128,13 +128,13 @@ def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]
     """Return sample commands, each with why it would be refused now, or empty."""
     if session.version == 0:
         return ()
-    return tuple((trial, refusal_of(session, trial)) for trial in _sample_commands(session))
+    return tuple((sample, refusal_of(session, sample)) for sample in _sample_commands(session))
 
 
-def refusal_of(session: Session, trial: events.Command) -> str:
+def refusal_of(session: Session, sample: events.Command) -> str:
     """Return why a command is refused; empty if it is allowed."""
-    draft = Draft(session, trial, session.updated_at_ms, DEFAULT_POLICY)
-    take_row(draft, trial)
+    draft = Draft(session, sample, session.updated_at_ms, DEFAULT_POLICY)
+    take_row(draft, sample)
     return draft.refusal
 
 

@@ -60,14 +60,14 @@ def command_forms(session: StoredSession) -> tuple[CommandForm, ...]:
     for command, refusal in command_refusals(session):
         attribute, _ = command.variants
         by_type[command.name].append((getattr(command, attribute) if attribute else "", refusal))
-    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session) for name, trials in by_type.items())
+    return tuple(_command_form(COMMANDS_BY_NAME[name], samples, session) for name, samples in by_type.items())
 
 
-def _command_form(command: type[Command], trials: Sequence[tuple[str, str]], session: Session) -> CommandForm:
+def _command_form(command: type[Command], samples: Sequence[tuple[str, str]], session: Session) -> CommandForm:
     kind = command.name
-    allowed = [choice for choice, refusal in trials if not refusal]
-    # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
-    refusals = [refusal for _, refusal in trials if refusal]
+    allowed = [choice for choice, refusal in samples if not refusal]
+    # Usually all samples are refused for the same reason; otherwise, show the most frequent one.
+    refusals = [refusal for _, refusal in samples if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
     shown = tuple(_form_field(kind, one, allowed, session) for one in own_fields(command))
     return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _hangup_warning(kind, session))

@@ -75,9 +75,9 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
     """In a conference of hundreds, all that could be asked for of everyone would stop the process for seconds."""
     taken = []
 
-    def refusal_of(session, trial):
-        refusal = usual(session, trial)
-        taken.extend([trial.name] * (not refusal))
+    def refusal_of(session, sample):
+        refusal = usual(session, sample)
+        taken.extend([sample.name] * (not refusal))
         return refusal
 
     usual = machine.refusal_of
