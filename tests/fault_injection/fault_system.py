@@ -11,6 +11,8 @@ from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import DEADLINE_S, FAST, LocalSystem
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_sentinels import SentinelServers
 from tests.support.redis_server import RedisServer
 
 #: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
@@ -38,7 +40,7 @@ class FaultSystem(LocalSystem):
 
     def __init__(
         self,
-        server: RedisServer,
+        server: RedisServer | SentinelServers | ClusterServers,
         *,
         redis_url: str = "",
         worker_url: str = "",

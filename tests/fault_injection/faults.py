@@ -54,8 +54,8 @@ FAULTS: dict[int, Fault] = {
     ),
     28: Fault("a task is canceled at any await", "no wrong reply, no connection lost", "storage/test_store_errors.py"),
     29: Fault("another tenant's script keeps Redis busy", "waits, then continues"),
-    30: Fault("a cluster's slot moves under load", "followed, nothing lost", "storage/test_primary_client.py"),
-    31: Fault("a cluster's node dies, a replica is promoted", "as with a failover", "storage/test_primary_client.py"),
+    30: Fault("a cluster's slot moves under load", "followed, nothing lost"),
+    31: Fault("the primary dies or hands over, a replica is promoted", "followed; consults are completed"),
     32: Fault("an entry can't be parsed", "dead-lettered in full; the stream continues"),
     33: Fault(
         "an entry kills the worker that decides it", "dead-lettered after three deaths", "worker/test_quarantine.py"

@@ -33,6 +33,8 @@ class Process:
     command: list[str]
     log: Path
     running: subprocess.Popen[bytes]
+    #: Settings that no other process has.
+    settings: Mapping[str, str] = field(default_factory=dict)
     #: Whether it is started again when it has died.
     is_restarted: bool = True
     #: Exit codes so far, with the moment by `time.monotonic()`.
@@ -114,6 +116,10 @@ class Services:
         for number in range(count):
             self._start(f"worker-{number}", ["conferral", "worker"])
 
+    def start_worker_at(self, host: str, **settings: str) -> Process:
+        """Starts a worker that connects to Redis from an address of loopback of its own."""
+        return self._start(f"worker-at-{host}", ["tests.support.at_host", host, "worker"], settings)
+
     def start_console(self) -> int:
         """Starts a console; returns its port."""
         port = free_port()
@@ -139,7 +145,7 @@ class Services:
 
     def start_again(self, process: Process) -> None:
         process.ends.append((time.monotonic(), process.running.wait()))
-        process.running = self._run(process.command, process.log)
+        process.running = self._run(process.command, process.log, process.settings)
 
     async def stop(self, process: Process) -> None:
         """Asks a process to stop as a supervisor does, and waits."""
@@ -162,12 +168,14 @@ class Services:
     def text(self, name: str) -> str:
         return self.processes[name].log.read_text(errors="replace")
 
-    def _start(self, name: str, arguments: list[str]) -> None:
-        command, log = [sys.executable, "-m", *arguments], self.folder / f"{name}.log"
-        self.processes[name] = Process(name, command, log, self._run(command, log))
+    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str] | None = None) -> Process:
+        command, log, own = [sys.executable, "-m", *arguments], self.folder / f"{name}.log", settings or {}
+        self.processes[name] = Process(name, command, log, self._run(command, log, own), own)
+        return self.processes[name]
 
-    def _run(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    def _run(self, command: list[str], log: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(
-                command, cwd=self.folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+                command, cwd=self.folder, env=self._environ | settings, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output,
+            )  # fmt: skip

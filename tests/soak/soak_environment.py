@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from operator import ne
 from random import Random
 
+from conferral.runtime.errors import StoreError
 from conferral.sandbox import PhoneScript, Sandbox
 from conferral.sandbox.faults import Faults
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client, make_client, run_or_raise
+from conferral.storage.connection.primary import primary_of
 from conferral.storage.keys import Keys
 from tests.soak.invariants import LeaseWatch, broken_laws, until
 from tests.soak.services import Services
@@ -57,6 +60,28 @@ class SoakEnvironment:
 
         await until(holds, START_S, "shares are fair")
 
+    async def all_go_on(self, timeout_s: float) -> None:
+        """Waits until every partition has committed something from now on; while Redis is away, none does."""
+        began_s = time.monotonic()
+        before = now = await self._commits()
+        while not (before and now and all(map(ne, before, now))):
+            assert time.monotonic() < began_s + timeout_s, f"{before} commits have become {now}"
+            await asyncio.sleep(0.05)
+            now = await self._commits()
+            before = before or now
+
+    async def _commits(self) -> list[bytes | None]:
+        """How often each partition was committed to; empty while Redis is away."""
+        with suppress(StoreError):
+            requests = [("HGET", self.keys.lease(number), "commit") for number in range(self.keys.partitions)]
+            return await run_or_raise(self.client, *requests)
+        return []
+
+    def refused(self) -> list[str]:
+        """What webhooks answered with an error."""
+        attempts = ((entry, attempt) for entry in self.sandbox.request_log.deliveries for attempt in entry.attempts)
+        return [f"{entry.url}: {attempt.status}" for entry, attempt in attempts if attempt.status >= 500]
+
     async def filled(self, at_once: int, timeout_s: float) -> None:
         """Waits until nearly so many callers are on the line."""
         began_s = time.monotonic()
@@ -84,7 +109,14 @@ class SoakEnvironment:
 
 @asynccontextmanager
 async def soak_environment(
-    redis_url: str, chance: Random, *, workers: int = 3, webhooks: int = 2, partitions: int = 16, **settings: str
+    redis_url: str,
+    chance: Random,
+    *,
+    workers: int = 3,
+    webhooks: int = 2,
+    partitions: int = 16,
+    prefix: str = "conferral",
+    **settings: str,
 ) -> AsyncIterator[SoakEnvironment]:
     """Starts everything and waits until every partition is held; ends everything, whatever happens."""
     faults = Faults(seed=chance.randrange(2**31))
@@ -92,8 +124,8 @@ async def soak_environment(
         environ = {
             "TWILIO_ACCOUNT_SID": sandbox.account_sid, "TWILIO_AUTH_TOKEN": sandbox.auth_token,
             "TWILIO_API_URL": sandbox.url, "TWILIO_NUMBER": NUMBER, "CONFERRAL_AGENT": AGENT, "REDIS_URL": redis_url,
-            "CONFERRAL_PARTITIONS": str(partitions), "CONFERRAL_SWEEP_INTERVAL": str(SWEEP_S),
-            "CONFERRAL_RING_TIMEOUT": "5", **settings,
+            "CONFERRAL_PREFIX": prefix, "CONFERRAL_PARTITIONS": str(partitions), "CONFERRAL_RING_TIMEOUT": "5",
+            "CONFERRAL_SWEEP_INTERVAL": str(SWEEP_S), **settings,
         }  # fmt: skip
         with Services(environ) as services:
             services.add_settings(CONFERRAL_PUBLIC_URL=services.public_url)
@@ -103,7 +135,8 @@ async def soak_environment(
                 voice_fallback_url=f"{base}/voice/fallback{OVERRIDES}",
                 status_callback=f"{base}/voice/status{OVERRIDES}",
             )  # fmt: skip
-            client, keys = make_client(redis_url, max_connections=512), Keys("conferral", partitions)
+            primary = primary_of(redis_url, prefix)
+            client, keys = make_client(redis_url, primary, max_connections=512), Keys(prefix, partitions)
             made = SoakEnvironment(sandbox, services, client, keys, LeaseWatch(client, keys), chance)
             services.start_webhooks(webhooks)
             services.start_workers(workers)

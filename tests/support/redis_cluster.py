@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from typing import Self
 from tests.support.ports import HOST, is_free, own_ports
 from tests.support.redis_node import Node, until
 
+#: `CONFERRAL_PREFIX` for a cluster: the braces keep all keys in one slot.
+PREFIX = "{conferral}"
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
 #: The node timeout while a cluster is made, milliseconds. A node forgets another that has not answered its handshake
@@ -58,8 +59,8 @@ class ClusterServers:
 
     @property
     def url(self) -> str:
-        """Names one node; the others are found by it."""
-        return f"redis://{HOST}:{self.nodes[0].port}/?cluster=true"
+        """Names all nodes."""
+        return f"redis://{','.join(f'{HOST}:{node.port}' for node in self.nodes)}/?cluster=true"
 
     def __enter__(self) -> Self:
         with ExitStack() as undoing:
@@ -104,17 +105,21 @@ class ClusterServers:
                 return self.at(int(primary[1]))
         raise AssertionError(f"nobody has slot {slot}")
 
-    def replica_of(self, primary: ClusterNode) -> ClusterNode:
+    def replica_of(self, primary: Node) -> ClusterNode:
         """The replica that would follow a primary."""
         (found,) = [node for node in self.up() if node is not primary and _primary_port(node) == primary.port]
         return found
 
-    def signal(self, number: signal.Signals) -> None:
-        """To all nodes at once: no one is missed by the others."""
-        for node in self.nodes:
-            node.signal(number)
+    def primary(self) -> ClusterNode:
+        """The node that has all keys of an installation with `PREFIX`."""
+        return self.owner_of(PREFIX)
 
-    def fail_over(self, primary: ClusterNode) -> ClusterNode:
+    def wait_until_replaced(self, former: Node) -> ClusterNode:
+        """Waits until another node is the primary; returns it."""
+        until(lambda: self.primary() is not former, f"{former!r} is replaced")
+        return self.primary()
+
+    def fail_over(self, primary: Node) -> ClusterNode:
         """Hands a primary's slots to its replica in good order; returns the new primary."""
         replica = self.replica_of(primary)
         asked_at_s = -math.inf
@@ -144,18 +149,12 @@ class ClusterServers:
         for node in (target, source, *self.primaries()):
             node.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
 
-    def reset(self) -> None:
-        """Empties it, with everyone up and the usual settings."""
+    def restore(self) -> None:
+        """Starts again what is down, and waits until it is whole."""
         for node in self.nodes:
             if not node.is_up:
                 node.start()
         self.wait_until_whole()
-        for node in self.nodes:
-            node.ask("CONFIG", "SET", "maxmemory", "0")
-            node.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-        for node in self.primaries():
-            node.ask("FLUSHALL")
-            node.ask("SCRIPT", "FLUSH")
 
     def at(self, port: int) -> ClusterNode:
         return next(node for node in self.nodes if node.port == port)

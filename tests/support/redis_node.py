@@ -71,10 +71,6 @@ class Node(ServerProcess):
     def is_primary(self) -> bool:
         return str(self.ask("ROLE")[0]) == "master"
 
-    def log(self) -> str:
-        """What it has logged."""
-        return (self.folder / "log.txt").read_text(errors="replace")
-
 
 def bound_to(program: Path, host: str) -> list[object]:
     """Settings with which a server listens on an address of loopback, and connects from it.

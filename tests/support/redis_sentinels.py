@@ -137,6 +137,13 @@ class SentinelServers:
             node.start()
         self.wait_until_whole()
 
+    def restore(self) -> None:
+        """Starts again what is down, and waits until it is whole."""
+        for node in (*self.servers, *self.sentinels):
+            if not node.is_up:
+                node.start()
+        self.wait_until_whole()
+
     def wait_until_whole(self) -> None:
         """Waits until all replicas that are up follow the primary, and all Sentinels that are up know of them."""
         until(self._is_whole, f"{self.url} is whole")
