@@ -1,4 +1,4 @@
-"""The Redis users of docs/operating.md: each does its work, and nothing else, on every redis-server there is."""
+"""The Redis users of docs/redis.md: each does its work, and nothing else, on every redis-server there is."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer, found_programs
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 PASSWORD = "a-password"
-USERS = dict(re.findall(r"^ACL SETUSER (\w+) (.*)$", (ROOT / "docs" / "operating.md").read_text("utf-8"), re.MULTILINE))
+USERS = dict(re.findall(r"^ACL SETUSER (\w+) (.*)$", (ROOT / "docs" / "redis.md").read_text("utf-8"), re.MULTILINE))
 
 
 #: The first redis-server in every run, others in the long one.
