@@ -1,6 +1,6 @@
 """What this worker owns, and until when it may send requests for it.
 
-Every half second, each worker calls the coordinator, one script in Redis (`answer_tick-1.lua`). It renews what the
+Every half second, each worker calls the coordinator, one script in Redis (`answer_tick-2.lua`). It renews what the
 worker owns, and hands out what is free. This file is the worker's side, top to bottom: the tick, what follows from its
 answer, the life of one partition, and the stop.
 

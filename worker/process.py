@@ -204,7 +204,7 @@ class Worker:
         return self._clock.monotonic_s() + STOP_S
 
     async def maintain_redis(self, stop: asyncio.Event) -> None:
-        """Register (heartbeat), check Redis, and trim streams, until the stop."""
+        """Register, check Redis, and trim streams, until the stop."""
         client, keys = self._core.client, self._core.keys
         trimmed_s, warned_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
@@ -212,7 +212,7 @@ class Worker:
                 # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config()
                 process = replace(self._process, stats=process_registry.stats_of(self.metrics))
-                await process_registry.register(client, keys, process, is_live_worker=not self._core.must_take_nothing)
+                await process_registry.register(client, keys, process)
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis()

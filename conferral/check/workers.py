@@ -4,7 +4,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 from conferral.check.result import CheckResult, fail, ok, warn
-from conferral.operations.health import read_health, read_lost_workers
+from conferral.operations.health import read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ServiceSettings
@@ -13,7 +13,7 @@ from conferral.storage.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
-from conferral.storage.queries.process_registry import live_workers
+from conferral.storage.queries.live_workers import live_workers, read_lost_workers
 from conferral.storage.server import server_time_ms
 
 #: Difference above which the check warns, seconds: Twilio's times are whole seconds.
@@ -53,10 +53,9 @@ async def check_workers(reader: SessionQueries) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
     client, keys = reader.client, reader.keys
     backlog = await _backlog(client, keys)
-    health, lost = await read_health(reader), await read_lost_workers(reader)
+    health, lost = await read_health(reader), await read_lost_workers(client, keys)
     held = Counter(one.holder.name for one in health.partitions)
-    # What it renews also shows that it runs.
-    running = sorted({*await live_workers(client, keys), *held} - {""})
+    running = sorted(await live_workers(client, keys))
     dead = f"; not running: {', '.join(lost.names)}" if lost else ""
     if not running:
         found = f"none running: calls are answered, but nothing else happens{dead}"

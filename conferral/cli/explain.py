@@ -17,7 +17,7 @@ from conferral.redis_connection import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import parse_time_ms
-from conferral.storage.queries.process_registry import has_live_worker
+from conferral.storage.queries.live_workers import has_live_worker
 
 
 def print_explanation(named: str, *, full: bool, as_json: bool) -> None:

@@ -28,7 +28,7 @@ from conferral.statemachine.states import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
-from conferral.storage.queries.process_registry import has_live_worker
+from conferral.storage.queries.live_workers import has_live_worker
 
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0

@@ -14,7 +14,7 @@ from conferral.runtime.redaction import display_address
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.queries.process_registry import has_live_worker
+from conferral.storage.queries.live_workers import has_live_worker
 
 #: Polls after which every session's attention is reevaluated, even without events.
 ATTENTION_EVERY_POLLS = 4

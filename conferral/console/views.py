@@ -18,6 +18,7 @@ from conferral.runtime.web.server import SharedResult
 from conferral.runtime.web.tokens import Token
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.outcome_queue import OutcomeQueue
+from conferral.storage.queries.live_workers import read_lost_workers
 
 
 class SessionListView(View):
@@ -140,7 +141,7 @@ class ViewFactory:
             counts=statistics.count_sessions((kept.session, kept.attention) for kept in self.feed.live.values()),
             hour=await self._transfer_stats(),
             dead=await self.redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
-            lost_workers=await self.redis.run(health.read_lost_workers),
+            lost_workers=await self.redis.run(lambda reader: read_lost_workers(reader.client, reader.keys)),
         )
 
     async def _read_transfer_stats(self) -> TransferStats:

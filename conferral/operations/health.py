@@ -1,4 +1,4 @@
-"""Data of the health page: partitions, leases, processes, lost workers."""
+"""Data of the health page: partitions, leases, processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,12 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import OVERDUE_AFTER_MS
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.connection.client import Client, Command, as_store_errors, run_each
-from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
+from conferral.storage.connection.client import Client, Command, run_each
+from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, Process, ProcessStats
-from conferral.storage.server import server_time_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +160,3 @@ async def _read_partitions(
 def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:
     lags = (group.get("lag") for group in groups if group.get("name") == GROUP.encode())
     return next((lag for lag in lags if isinstance(lag, int)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class LostWorkers:
-    """Workers that have died, and the partitions that wait for another."""
-
-    names: list[str]
-    waiting: list[int]
-
-
-async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
-    """Return the workers that died lately; None without any.
-
-    A worker that stops deletes its heartbeat. Others delete that of a dead one after half a minute.
-    """
-    client, keys = reader.client, reader.keys
-    now_ms = await server_time_ms(client, keys.processes)
-    with as_store_errors():
-        silent = await client.zrangebyscore(keys.workers, "-inf", f"({now_ms - SHOWN_DEAD_AFTER_MS}")
-    owners = await coordinator.read_owners(client, keys)
-    # A worker that renews what it owns runs.
-    renewing = {owner.at(now_ms).name for owner in owners.values()}
-    names = sorted({name.decode(errors="replace") for name in silent} - renewing)
-    waiting = [number for number in range(keys.partitions) if not owners[str(number)].at(now_ms).name]
-    return LostWorkers(names, waiting) if names else None

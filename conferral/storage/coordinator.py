@@ -20,6 +20,8 @@ from conferral.storage.keys import Keys
 LIFETIME_MS = 2_000
 #: Without a tick for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
 SHOWN_DEAD_AFTER_MS = 3_500
+#: How long a dead worker stays listed, milliseconds.
+DEAD_LISTED_MS = 30_000
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
 TASKS = (ROUTER, SWEEP, OUTCOMES)
@@ -133,8 +135,9 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(f"{number}={epoch}" for number, epoch in tick.gives_back.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         int(tick.is_accepted),
+        DEAD_LISTED_MS,
     ]
-    answer = await scripts.answer_tick(client, [keys.owners], arguments)
+    answer = await scripts.answer_tick(client, [keys.owners, keys.workers], arguments)
     if not answer:
         return None
     now_ms, surplus, free, mine, others = answer

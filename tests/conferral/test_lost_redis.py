@@ -8,7 +8,7 @@ from conferral.operations.errors import PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import command_stream
-from conferral.storage.queries import process_registry
+from conferral.storage.queries import live_workers
 from tests.conferral.cli_helpers import CALL, decide, published
 
 pytestmark = pytest.mark.redis
@@ -37,7 +37,7 @@ def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose,
     if status:
         decide(redis, "mine", status, "why")
     lose(SessionQueries, "read_session")
-    lose(process_registry, "live_workers")
+    lose(live_workers, "live_workers")
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import astuple
 
-from conferral.operations import health
-from conferral.operations.health import Health, LostWorkers, Rates, rates, read_health, read_lost_workers
+from conferral.operations.health import Health, Rates, rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
-from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS, Owner
+from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
@@ -134,38 +133,3 @@ async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
 
     assert [one.name for one in found.processes] == ["alive"]
     assert [(one.name, one.kind, one.seen_ms_ago // 10_000) for one in found.died] == [("dead", "worker", 6)]
-
-
-# ---- workers that died ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.redis
-async def test_worker_that_died_is_named_until_its_heartbeat_is_deleted(redis_server, client, monkeypatch):
-    """One that stopped, or is silent but renews, is not lost."""
-    times_ms, reader = [NOW_MS], SessionQueries(client, KEYS)
-
-    async def now_ms(_client, _key):
-        return times_ms[0]
-
-    monkeypatch.setattr(health, "server_time_ms", now_ms)
-    with redis_server.client() as redis:
-
-        def hold(name, *numbers):
-            for number in numbers:
-                redis.hset(KEYS.owners, str(number), owned_by(name, times_ms[0]))
-
-        redis.zadd(KEYS.workers, dict.fromkeys(("one", "two", "silent", "stopped"), NOW_MS))
-        hold("one", 0, 1)
-        hold("silent", 2)
-        assert await read_lost_workers(reader) is None
-        redis.zrem(KEYS.workers, "stopped")
-        times_ms[0] += SHOWN_DEAD_AFTER_MS
-        assert await read_lost_workers(reader) is None
-        times_ms[0] += 1
-        redis.zadd(KEYS.workers, {"two": times_ms[0]})
-        hold("silent", 2)
-        assert await read_lost_workers(reader) == LostWorkers(["one"], [0, 1])
-        hold("two", 0, 1)
-        assert await read_lost_workers(reader) == LostWorkers(["one"], [])
-        redis.zrem(KEYS.workers, "one")
-        assert await read_lost_workers(reader) is None

@@ -149,27 +149,16 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odd", b"odder"}
 
 
-async def test_processes_are_listed_for_an_hour_and_workers_for_half_a_minute(client, keys, monkeypatch):
+async def test_processes_are_listed_for_an_hour(client, keys, monkeypatch):
     now_ms = 1_800_000_000_000
     monkeypatch.setattr(process_registry, "server_time_ms", AsyncMock(return_value=now_ms))
     for away_ms in (3_600_000, 3_600_001, 15_000, 15_001):
         await client.hset(keys.processes, mapping={f"w{away_ms}": b"%d {}" % (now_ms - away_ms)})
-    for away_ms in (29_999, 30_000, -29_999, -30_000):
-        await client.zadd(keys.workers, {f"w{away_ms}": now_ms - away_ms})
     await process_registry.register(client, keys, process_registry.Process("w0", "worker"))
     found = await process_registry.read_processes(client, keys, now_ms)
     assert {one.name: one.is_running for one in found} == {
         "w0": True, "w15000": True, "w15001": False, "w3600000": False
     }  # fmt: skip
-    assert set(await client.zrange(keys.workers, 0, -1)) == {b"w29999", b"w-29999"}
-
-
-async def test_worker_is_live_although_another_program_has_the_list_of_processes(client):
-    keys = Keys("test", 8)
-    await client.set(keys.processes, "another program's")
-    with pytest.raises(StoreError, match=r"WRONGTYPE|wrong"):
-        await process_registry.register(client, keys, process_registry.Process("w1", "worker"), is_live_worker=True)
-    assert await process_registry.live_workers(client, keys) == ["w1"]
 
 
 @pytest.mark.parametrize("read", [config.load, config.read_schema_version])

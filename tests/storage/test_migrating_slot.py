@@ -45,7 +45,7 @@ class Case:
 
 
 def tick(request: int, *, wants: str = "share", gives: str = "", dead: str = "") -> Sequence[str | int]:
-    return "one", request, 2_000, wants, 2, "sweep", gives, dead, 1
+    return "one", request, 2_000, wants, 2, "sweep", gives, dead, 1, 30_000
 
 
 LEASE: Command = ("HSET", KEYS.lease(0), "holder", HOLDER, "commit", 4)
@@ -55,6 +55,8 @@ STORED: Command = ("HSET", KEYS.session(SESSION), "id", SESSION, "version", 3, "
 LOGGED: Command = ("XADD", KEYS.log(SESSION), "5-1", "event", "x")
 OWNER = '{"holder":"two","epoch":3,"renewed_at":1}'
 OTHER = '{"holder":"two","tick":7,"lifetime_ms":2000,"takes":true,"renewed_at":1,"accepted":true}'
+OWNERS = [KEYS.owners, KEYS.workers]
+LISTED: Command = ("ZADD", KEYS.workers, 5, "one")
 COMMAND = KEYS.command("c1")
 SENDING = [KEYS.sending, KEYS.sending_due]
 BATCH = {
@@ -71,9 +73,9 @@ CASES = [
     Case("acquire_dial_permit", [KEYS.dial_rate], ["one", 1, 0, 1_000],
          [("HSET", KEYS.dial_rate, "one", f"1 5 {LATER_MS}")]),
     Case("acquire_dial_permit", [KEYS.dial_rate], ["one", 1, 0, 1_000], [("HSET", KEYS.dial_rate, "two", "1 5 6")]),
-    Case("answer_tick", [KEYS.owners], tick(1), [("HSET", KEYS.owners, "0", OWNER, "worker:two", OTHER)]),
-    Case("answer_tick", [KEYS.owners], tick(1, dead="two=7"), [("HSET", KEYS.owners, "worker:two", OTHER)]),
-    Case("answer_tick", [KEYS.owners], tick(8, wants="leave"), [("HSET", KEYS.owners, "worker:one", OTHER)]),
+    Case("answer_tick", OWNERS, tick(1), [("HSET", KEYS.owners, "0", OWNER, "worker:two", OTHER), LISTED]),
+    Case("answer_tick", OWNERS, tick(1, dead="two=7"), [("HSET", KEYS.owners, "worker:two", OTHER), LISTED]),
+    Case("answer_tick", OWNERS, tick(8, wants="leave"), [("HSET", KEYS.owners, "worker:one", OTHER), LISTED]),
     Case("claim_command", [COMMAND], ["5-1", SESSION, "d", DAY_S, "me"], [("HSET", COMMAND, "reopened", 5)]),
     Case("claim_gate", [KEYS.gates(SESSION)], ["d1", "CA1", "g", DAY_S, "d2"],
          [("HSET", KEYS.gates(SESSION), "ring_group:g", "d2")]),

@@ -1,19 +1,16 @@
-"""Process registry: running processes, their statistics, live workers."""
+"""Process registry: running processes and their statistics."""
 
 from collections import Counter as Counted
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, field
 from prometheus_client import Counter, Histogram
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
-from conferral.storage.connection.client import Client, Command, ask, run_or_raise
-from conferral.storage.coordinator import SHOWN_DEAD_AFTER_MS
+from conferral.storage.connection.client import Client, ask, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
 
@@ -23,8 +20,6 @@ REGISTER_EVERY_S = 2.0
 STOPPED_AFTER_MS = 15_000
 #: After this long, it is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
-#: How long a dead worker stays listed, milliseconds.
-DEAD_LISTED_MS = 30_000
 FAILURES_MAX = 10
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -76,33 +71,21 @@ class Process(BaseRecord, frozen=True):
 _DECODER = msgspec.json.Decoder(Process)
 
 
-async def register(client: Client, keys: Keys, process: Process, *, is_live_worker: bool = False) -> None:
+async def register(client: Client, keys: Keys, process: Process) -> None:
     """Register a running process, and remove those that are long dead."""
     now_ms = await server_time_ms(client, keys.processes)
-    try:
-        found = await read_processes(client, keys, now_ms)
-        gone = [one.name for one in found if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
-    except StoreUnreachableError:
-        raise
-    except StoreError:  # the key is another program's; a worker's heartbeat has a key of its own
-        gone = []
-    liveness: Command = ("ZREM", keys.workers, process.name)
-    if is_live_worker:
-        liveness = ("ZADD", keys.workers, now_ms, process.name)
+    found = await read_processes(client, keys, now_ms)
+    gone = [one.name for one in found if abs(one.seen_ms_ago) > UNLISTED_AFTER_MS]
     await run_or_raise(
         client,
-        # Removing comes first: a full Redis accepts it. A time in the future is from before the clock was set back.
-        ("HDEL", keys.processes, "", *gone),
-        ("ZREMRANGEBYSCORE", keys.workers, "-inf", now_ms - DEAD_LISTED_MS),
-        ("ZREMRANGEBYSCORE", keys.workers, now_ms + DEAD_LISTED_MS, "+inf"),
+        ("HDEL", keys.processes, "", *gone),  # first: a full Redis accepts it
         ("HSET", keys.processes, process.name, b"%d %b" % (now_ms, msgspec.json.encode(process))),
-        liveness,
     )
 
 
 async def deregister(client: Client, keys: Keys, name: str) -> None:
     """Remove a stopped process."""
-    await run_or_raise(client, ("HDEL", keys.processes, name), ("ZREM", keys.workers, name))
+    await run_or_raise(client, ("HDEL", keys.processes, name))
 
 
 async def read_processes(client: Client, keys: Keys, now_ms: int) -> list[Process]:
@@ -126,22 +109,6 @@ def _decode(name: str, info: bytes) -> Process:
         return replace(_DECODER.decode(info), name=name)
     except (msgspec.DecodeError, UnicodeError):
         return Process(name)
-
-
-async def live_workers(client: Client, keys: Keys) -> list[str]:
-    """Return the names of the workers that registered lately."""
-    now_ms = await server_time_ms(client, keys.processes)
-    # Times in the future are from before Redis's clock was set back.
-    window = (now_ms - SHOWN_DEAD_AFTER_MS, now_ms + SHOWN_DEAD_AFTER_MS)
-    names = await ask(client, "ZRANGEBYSCORE", keys.workers, *window)
-    return [name.decode(errors="replace") for name in names]
-
-
-async def has_live_worker(client: Client, keys: Keys) -> bool:
-    """Return whether a worker is live; True if that can't be read."""
-    with suppress(StoreError):
-        return bool(await live_workers(client, keys))
-    return True
 
 
 def stats_of(metrics: Metrics) -> ProcessStats:

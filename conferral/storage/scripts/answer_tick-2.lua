@@ -6,6 +6,7 @@
            how often it has changed hands (`epoch`), and when it was last renewed (`renewed_at`, ms). For each worker,
            under `worker:NAME`, the number of its newest tick, how long that counts, whether it takes partitions, and
            whether Twilio accepts its credentials
+  KEYS[2]  workers: who takes partitions, by the time of its newest tick. For people: it decides nothing
 
   ARGV[1]  name of the worker             text, unique
   ARGV[2]  number of this tick            count, from the worker; one that arrives after a later one changes nothing
@@ -17,6 +18,7 @@
   ARGV[7]  partitions that it gives back  words, NUMBER=EPOCH: the highest epoch that has ended, as far as it knows
   ARGV[8]  workers that it found dead     words, NAME=NUMBER: the tick that was their newest for as long as it counts
   ARGV[9]  whether Twilio accepts its credentials   1, or 0 if it does not, or that is unknown
+  ARGV[10]  how long a dead worker stays in KEYS[2]  ms
 
   Returns  {}  a later tick was here before
            {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}}
@@ -28,7 +30,10 @@
 local owners, name, tick, lifetime_ms, wants = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local partitions, tasks = tonumber(ARGV[5]), ARGV[6]
 local time = redis.call('TIME')
-local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local function in_ms(later_ms)
+  return string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + later_ms)
+end
+local now_ms, listed_ms = in_ms(0), tonumber(ARGV[10])
 
 local workers, found = {}, {}
 local fields = redis.call('HGETALL', owners)
@@ -110,6 +115,16 @@ else
 end
 -- Last: while the slot moves, Redis refuses a key without fields.
 for _, worker in ipairs(dead) do redis.call('HDEL', owners, worker) end
+
+-- `pcall`: calls go on although another program has this key.
+if wants == 'share' then
+  redis.pcall('ZADD', KEYS[2], now_ms, name)
+  redis.pcall('ZREMRANGEBYSCORE', KEYS[2], '-inf', in_ms(-listed_ms))
+  -- These are from before the clock was set back.
+  redis.pcall('ZREMRANGEBYSCORE', KEYS[2], in_ms(listed_ms), '+inf')
+else
+  redis.pcall('ZREM', KEYS[2], name)
+end
 
 local others = {}
 for other, one in pairs(workers) do
