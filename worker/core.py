@@ -1,5 +1,6 @@
-"""What the parts of a worker share: name, clocks, Redis, and dead letters."""
+"""What the parts of a worker share: clocks, Redis, policy, dead letters."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,14 @@ import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import Entry, append_dead_letter
+from conferral.storage.partition.partition_store import Entry, PartitionStore, append_dead_letter
+from conferral.storage.partition.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -20,6 +23,10 @@ log = structlog.get_logger()
 REDIS_PAUSE_S = 0.2
 #: Between two ticks, seconds.
 TICK_S = 0.5
+
+
+async def no_checkpoint(_point: str, _detail: object) -> None:
+    """Do nothing, where a test may end the process."""
 
 
 @dataclass(slots=True)
@@ -37,6 +44,9 @@ class WorkerCore:
     #: If this version can't read the schema, the worker owns nothing and doesn't count as live.
     schema: SchemaVersion
     call_index: CallIndex
+    partition_store: PartitionStore
+    session_store: SessionStore
+    policy: Callable[[], Policy]
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000
     #: Which tasks it can do: without a URL, it sends no outcomes, and must not keep another worker from it.
@@ -45,15 +55,15 @@ class WorkerCore:
     is_accepted: bool | None = None
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
+    #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
+    twilio_now_ms: Callable[[], int | None] = lambda: None
+    #: Lets tests end the process between steps.
+    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
 
     @property
     def must_take_nothing(self) -> bool:
         """Whether it must own no partition and no task, nor count as live."""
         return self.schema.is_too_new or self.is_on_standby
-
-
-async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing, where a test may end the process."""
 
 
 def report_refused_dials(metrics: Metrics, limit: str, count: int, **fields: Any) -> None:

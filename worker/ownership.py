@@ -1,4 +1,4 @@
-"""What this worker owns, and until when it may send requests for it.
+"""Which partitions and tasks this worker owns.
 
 Every half second, each worker calls the coordinator, one script in Redis (`answer_tick-2.lua`). It renews what the
 worker owns, and hands out what is free. This file is the worker's side, top to bottom: the tick, what follows from its
@@ -12,7 +12,7 @@ earlier: it stops sending before a successor starts. The lifetime grows with the
 
 import asyncio
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -22,17 +22,17 @@ from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
-from conferral.worker.consumer.context import WorkerContext
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
+from conferral.worker.executor.executor import Executor
+from conferral.worker.held_partitions import HeldPartitions
 
 log = structlog.get_logger()
 
 #: A tick counts for this many of the last round trips, and for at most this long, seconds.
 ROUND_TRIPS_PER_LIFETIME = 3
 LIFETIME_MAX_S = 10.0
-#: Fraction of the lifetime in which no request leaves: clocks differ, and a request takes time to leave.
-MARGIN = 0.1
 #: How long giving a partition back waits for its running jobs, seconds.
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
@@ -44,19 +44,22 @@ IDLE_POLL_S = 0.02
 class Ownership:
     """Owns tasks and a fair share of the partitions; runs their consumers."""
 
-    #: Known once it runs: the executor, in turn, needs this.
-    _context: WorkerContext
-
-    def __init__(self, core: WorkerCore) -> None:
+    def __init__(
+        self,
+        core: WorkerCore,
+        held: HeldPartitions[PartitionConsumer],
+        executor: Executor,
+        on_committed: Callable[[list[Decision]], None] = lambda _decisions: None,
+    ) -> None:
         self._core = core
+        self._executor = executor
+        self._on_committed = on_committed
         self._clock = core.clock
-        self.consumers: dict[int, PartitionConsumer] = {}
-        #: Live workers, this one included (count).
-        self.live_workers = 1
+        self.held = held
+        self.consumers = held.partitions
         self._tick_number, self._round_trip_s = 0, 0.0
-        self._lifetime_s = core.lifetime_s
-        #: Until when requests may leave, and when the last tick was answered, monotonic seconds.
-        self._valid_until_s = self._answered_at_s = float("-inf")
+        #: When the last tick was answered, monotonic seconds.
+        self._answered_at_s = float("-inf")
         #: The coordinator's last answer; empty before.
         self._epochs: dict[str, int] = {}
         self._unowned_since_s: float | None = None
@@ -68,32 +71,13 @@ class Ownership:
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions whose last consumer here an unexpected error has ended.
         self._failed: set[int] = set()
-        self._stopping, self._wake, self._ticked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._stopping, self._wake = asyncio.Event(), asyncio.Event()
 
     # ---- what others ask ---------------------------------------------------------------------------------------------
 
-    @property
-    def is_sending_allowed(self) -> bool:
-        """Whether the last answered tick still lets requests leave."""
-        margin_s = MARGIN * self._lifetime_s
-        return self._clock.monotonic_s() + margin_s < self._valid_until_s
-
     def owns(self, task: str) -> bool:
         """Whether this worker, and no other, does the task now."""
-        return task in self._epochs and self.is_sending_allowed
-
-    def may_send(self, partition: int) -> bool:
-        """Whether a request for the partition may leave now."""
-        consumer = self.consumers.get(partition)
-        return consumer is not None and not consumer.is_lost and self.is_sending_allowed
-
-    async def wait_to_send(self, partition: int) -> bool:
-        """Wait until a request may leave; return False if the partition is lost."""
-        while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
-            if self.is_sending_allowed:
-                return True
-            await self._ticked.wait()
-        return False
+        return task in self._epochs and self.held.is_sending_allowed
 
     @property
     def is_other_accepted(self) -> bool:
@@ -105,7 +89,7 @@ class Ownership:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
         problems = []
-        if self.consumers and not self.is_sending_allowed:
+        if self.consumers and not self.held.is_sending_allowed:
             problems.append(f"no request may leave: Redis took {self._round_trip_s:.1f} s to renew the leases")
         if self._unowned_since_s is not None and now_s - self._unowned_since_s > UNOWNED_S:
             problems.append("partitions unassigned")
@@ -113,9 +97,8 @@ class Ownership:
 
     # ---- the tick ----------------------------------------------------------------------------------------------------
 
-    async def run(self, stop: asyncio.Event, context: WorkerContext) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Tick until the stop; then let every consumer finish its batch."""
-        self._context = context
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
@@ -143,7 +126,7 @@ class Ownership:
         tick = Tick(
             name=self._core.name,
             number=self._tick_number,
-            lifetime_s=self._lifetime_s,
+            lifetime_s=self.held.lifetime_s,
             wants=wants,
             tasks=self._core.tasks,
             gives_back=self._gives_back,
@@ -153,7 +136,7 @@ class Ownership:
             },
         )
         # From its arrival on, the others wait only this long, although its answer may be lost.
-        self._valid_until_s = min(self._valid_until_s, sent_s + tick.lifetime_s)
+        self.held.valid_until_s = min(self.held.valid_until_s, sent_s + tick.lifetime_s)
         try:
             granted = await coordinator.send_tick(self._core.reserved, self._core.keys, tick)
         except StoreError as error:
@@ -162,9 +145,9 @@ class Ownership:
         finally:
             self._round_trip_s = self._clock.monotonic_s() - sent_s
             slow_s = min(ROUND_TRIPS_PER_LIFETIME * self._round_trip_s, LIFETIME_MAX_S)
-            self._lifetime_s = max(self._core.lifetime_s, slow_s)
+            self.held.lifetime_s = max(self._core.lifetime_s, slow_s)
         if granted is not None:
-            self._valid_until_s = sent_s + tick.lifetime_s
+            self.held.valid_until_s = sent_s + tick.lifetime_s
             self._apply_answer(granted, tick, sent_s)
         return granted
 
@@ -180,17 +163,16 @@ class Ownership:
             name: before[name] if name in before and before[name][0].number == one.number else (one, now_s)
             for name, one in granted.others.items()
         }
-        self.live_workers = 1 + len(granted.others)
+        self.held.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
         # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
         metrics = self._core.metrics
-        metrics.workers_alive.set(self.live_workers)
+        metrics.workers_alive.set(self.held.live_workers)
         metrics.partitions_unassigned.set(unowned)
         metrics.lease_round_trip.set(self._round_trip_s)
-        self._ticked.set()
-        self._ticked = asyncio.Event()
+        self.held.renew()
 
     def _until_next_tick_s(self) -> float:
         """Return the wait; it ends early when another worker's lifetime does."""
@@ -227,13 +209,13 @@ class Ownership:
             self._serving[number][1].cancel()  # it has not been claimed yet
         elif not consumer.is_lost:
             consumer.mark_lost()
-            self._context.executor.drop_partition(number)
+            self._executor.drop_partition(number)
 
     def _give_back_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
         active = [consumer for consumer in self.consumers.values() if consumer.is_active]
         on_their_way = len(self._serving) - len(active) + len(self._gives_back)
-        busy = self._context.executor.busy_partitions
+        busy = self._executor.busy_partitions
         idle = [consumer for consumer in active if consumer.number not in busy]
         for consumer in idle[: max(0, surplus - on_their_way)]:
             consumer.stop()
@@ -287,7 +269,9 @@ class Ownership:
     async def _consume(self, number: int, lease: Lease) -> None:
         """Run a partition's consumer to its end, and give the partition back."""
         is_after_death = number in self._failed or self._has_died(lease.last_holder)
-        consumer = PartitionConsumer(number, lease, self._context, is_after_death=is_after_death)
+        consumer = PartitionConsumer(
+            number, lease, self._core, self._executor, self._on_committed, is_after_death=is_after_death
+        )
         self._failed.discard(number)
         self.consumers[number] = consumer
         try:
@@ -295,12 +279,12 @@ class Ownership:
             if self._stopping.is_set() and not consumer.is_lost:
                 return  # it stays in `consumers`: its running requests may finish until `drain` gives it back
             if not consumer.is_lost:
-                await self._context.executor.drain_partition(number, DRAIN_S)
+                await self._executor.drain_partition(number, DRAIN_S)
         finally:
             if consumer.is_lost:
                 if not consumer.has_failed:
                     log.warning("lease_lost", partition=number, holder=lease.holder)
-                self._context.executor.drop_partition(number)
+                self._executor.drop_partition(number)
             if consumer.is_lost or not self._stopping.is_set():
                 del self.consumers[number]
             if consumer.has_failed:
@@ -313,16 +297,16 @@ class Ownership:
     async def drain(self, is_drained: asyncio.Event) -> None:
         """Give idle partitions back until `is_drained`; keep those with requests."""
         while not is_drained.is_set() and self.consumers:
-            if self.live_workers > 1:  # a lone worker finishes them: no other could before the next start
+            if self.held.live_workers > 1:  # a lone worker finishes them: no other could before the next start
                 for number in self.consumers:
-                    self._context.executor.leave_partition(number)
-            await self._give_back(self.consumers.keys() - self._context.executor.busy_partitions)
+                    self._executor.leave_partition(number)
+            await self._give_back(self.consumers.keys() - self._executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, consumer in list(self.consumers.items()):
                 if consumer.is_lost or str(number) not in self._epochs:
-                    self._context.executor.drop_partition(number)
+                    self._executor.drop_partition(number)
                     del self.consumers[number]
             await wait_at_most(is_drained, pause_s)
 
@@ -330,7 +314,7 @@ class Ownership:
         """Free all partitions and tasks; without Redis, they expire."""
         await self._give_back([*self.consumers])
         await self._tick(Wants.TO_LEAVE)
-        self._valid_until_s = float("-inf")
+        self.held.valid_until_s = float("-inf")
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]

@@ -104,7 +104,7 @@ class Worker:
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=self._core.keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "leases": lambda: parts.ownership.run(stop, parts.context),
+                "leases": lambda: parts.ownership.run(stop),
                 "router": lambda: parts.router.run(stop),
                 "config": lambda: self.maintain_redis(stop),
                 "credentials": lambda: parts.credentials.run(stop),
@@ -245,7 +245,7 @@ class Worker:
         while not stop.is_set():
             held = dict(consumers)
             try:
-                states = [await _live_states(parts.partition_store, *one) for one in held.items()]
+                states = [await _live_states(parts.core.partition_store, *one) for one in held.items()]
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
@@ -255,7 +255,7 @@ class Worker:
             self.metrics.partition_lag.clear()
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
-            self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
+            self.metrics.sending_allowed.set(parts.ownership.held.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
 
     def _set_sessions(self, counts: Counter[str]) -> None:

@@ -39,13 +39,14 @@ from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twilio_requests import rest_client
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.context import WorkerContext
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
+from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
@@ -89,63 +90,58 @@ class WorkerParts:
         url, partitions, clock = settings.redis_url, settings.partitions, environment.clock
         receiver, keys = OutcomeReceiver.of(settings, clock), Keys(settings.prefix, partitions)
         primary = primary_of(url, settings.prefix)
+        client = environment.redis(url, primary, max_connections=256)
+        reserved = environment.redis(url, primary, max_connections=2 * partitions + 32)
+        blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)
+        reads = redis_client.BlockingReads(blocking)
+        limits = DialLimits(client, keys, settings.dials_per_session, settings.dials_per_minute)
+        index = CallIndex(keys, settings.session_ttl_s, settings.replay_window_s)
+        self._http = environment.http(settings, clock=clock, metrics=metrics)
         self.core = core = WorkerCore(
-            client=environment.redis(url, primary, max_connections=256),
-            reserved=environment.redis(url, primary, max_connections=2 * partitions + 32),
+            client=client,
+            reserved=reserved,
             keys=keys,
             name=environment.name(),
             clock=clock,
             store_clock=StoreClock(clock),
             metrics=metrics,
             schema=SchemaVersion(environment.schema_version),
-            call_index=CallIndex(keys, settings.session_ttl_s, settings.replay_window_s),
+            call_index=index,
+            partition_store=PartitionStore(client, reads, keys, call_index=index, dial_limits=limits),
+            session_store=SessionStore(
+                reserved,
+                keys,
+                session_ttl_s=settings.session_ttl_s,
+                call_index=index,
+                dial_limits=limits,
+                outcomes_kept=settings.outcomes_kept,
+            ),
+            policy=policy,
             lifetime_s=environment.lifetime_ms / 1000,
             tasks=TASKS if receiver is not None else (ROUTER, SWEEP),
+            twilio_now_ms=self._http.twilio_clock.now_ms,
+            checkpoint=environment.checkpoint,
         )
-        blocking = environment.redis(url, primary, blocking=True, max_connections=partitions + 8)
-        self._http = environment.http(settings, clock=clock, metrics=metrics)
         #: To Redis and Twilio. Each connects when it is first used; all are closed, even if closing one fails.
         self.connections = AsyncExitStack()
-        for close in (core.client.aclose, blocking.aclose, core.reserved.aclose, self._http.close):
+        for close in (client.aclose, blocking.aclose, reserved.aclose, self._http.close):
             self.connections.push_async_callback(close)
-        reads = redis_client.BlockingReads(blocking)
-        limits = DialLimits(core.client, core.keys, settings.dials_per_session, settings.dials_per_minute)
-        self.partition_store = PartitionStore(
-            core.client, reads, core.keys, call_index=core.call_index, dial_limits=limits
-        )
-        self._session_store = SessionStore(
-            core.reserved,
-            core.keys,
-            session_ttl_s=settings.session_ttl_s,
-            call_index=core.call_index,
-            dial_limits=limits,
-            outcomes_kept=settings.outcomes_kept,
-        )
-        self.ownership = Ownership(core)
-        self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed))
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
+        lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=metrics)
+        self.session_recovery = self._make_session_recovery(lists, names)
+        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s)
+        self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed), held)
+        self.ownership = Ownership(core, held, self.executor, self.session_recovery.queue_searches)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
         self._http.observe(self.executor.limiter.observe)
         self._http.observe(self.credentials.observe)
-        lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=core.metrics)
-        self.session_recovery = self._make_session_recovery(lists, names)
         self.sweeper = self._make_sweeper(lists, names)
         admission = CommandAdmission(core, self._make_addresses(rest), names, limits)
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
             self.outcomes = self._outcome_sender(receiver, environment.rng)
-        self.context = WorkerContext(
-            core=core,
-            partition_store=self.partition_store,
-            session_store=self._session_store,
-            executor=self.executor,
-            policy=policy,
-            checkpoint=environment.checkpoint,
-            twilio_now_ms=self._http.twilio_clock.now_ms,
-            on_committed=self.session_recovery.queue_searches,
-        )
 
     def _outcome_sender(self, receiver: OutcomeReceiver, rng: random.Random) -> OutcomeSender:
         core = self.core
@@ -186,26 +182,22 @@ class WorkerParts:
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             owns_sweep=partial(self.ownership.owns, SWEEP),
-            twilio_now_ms=self._http.twilio_clock.now_ms,
+            twilio_now_ms=core.twilio_now_ms,
             route_of_own_bridge=route_of_own_bridge(lambda called: directory.current.inbound(called), settings.number),
         )
 
-    def _make_executor(self, twilio: TwilioApi) -> Executor:
-        core, ownership = self.core, self.ownership
+    def _make_executor(self, twilio: TwilioApi, held: HeldPartitions[PartitionConsumer]) -> Executor:
+        core = self.core
         account_sid, by_token = self._settings.account_sid, rest_client(self._settings, self._http, by_token=True)
-        outbox = OutboxWriter(
-            self.partition_store, self._session_store, core.keys, ownership.consumers, core.store_clock.now_ms
-        )
+        outbox = OutboxWriter(core.partition_store, core.session_store, core.keys, held, core.store_clock.now_ms)
         context = ExecutionContext(
             core=core,
             twilio=twilio,
             outbox=outbox,
-            wait_to_send=ownership.wait_to_send,
+            held=held,
             fetch_twilio_now_ms=partial(twilio_now_ms, self._http.twilio_clock, by_token, account_sid),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
-            worker_count=lambda: ownership.live_workers,
-            may_send=ownership.may_send,
         )
         acquire_permit: AcquirePermit | None = None
         if per_second := self._settings.calls_per_second:

@@ -71,7 +71,7 @@ class Sending:
     async def join(self, *, has_url: bool = True) -> ClusterMember:
         member = self.team.join()
         if has_url:
-            core = member.context.core
+            core = member.core
             sender = OutcomeSender(
                 OutcomeQueue(core.client, core.keys),
                 self.receiver.post,
@@ -83,7 +83,7 @@ class Sending:
             )
             member.process.start(sender.run(member.stop))
         else:
-            member.context.core.tasks = (ROUTER, SWEEP)
+            member.core.tasks = (ROUTER, SWEEP)
         await self.team.passes(1.0)
         return member
 

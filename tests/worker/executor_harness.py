@@ -320,6 +320,9 @@ class ExecutorHarness:
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
+        self.live_workers = 1
+        for name in more.keys() & {"wait_to_send", "may_send"}:
+            setattr(self, name, more.pop(name))
         acquire_permit = more.pop("acquire_permit", None)
         clock, store_clock = more.pop("clock", self.time), more.pop("store_clock", self.time)
         context = ExecutionContext(
@@ -327,7 +330,7 @@ class ExecutorHarness:
                 "core": core_of(None, Keys("test", 1), clock, store_clock=store_clock, metrics=self.metrics),
                 "twilio": self.calls,
                 "outbox": self.records,
-                "wait_to_send": self.wait_to_send,
+                "held": self,
                 "fetch_twilio_now_ms": self.fetch_twilio_now_ms,
                 "rng": random.Random(7),
                 "sleep": self.time.sleep,
@@ -349,6 +352,9 @@ class ExecutorHarness:
     async def wait_to_send(self, partition: int) -> bool:
         self.permissions += 1
         return partition not in self.lost
+
+    def may_send(self, _partition: int) -> bool:
+        return True
 
     def submit(self, effect: Effect, partition: int = 0, *, ends_session: bool = True, **more: Any) -> None:
         """Submits an effect; by default, an ending is that of its session."""

@@ -90,8 +90,8 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).batch.outbox_set | outbox
 
-    context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
-    entries = await Quarantine(0, context).decode(outbox)
+    nothing: Any = SimpleNamespace(partition_store=None)
+    entries = await Quarantine(0, nothing, nothing).decode(outbox)
     assert [entry.effect for entry in entries] == [other, HOLD, unhold]
 
 

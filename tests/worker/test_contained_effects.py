@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,8 +101,11 @@ class FailingOnce:
                 method = getattr(owner, name)
                 if not name.startswith("_") and asyncio.iscoroutinefunction(method):
                     setattr(owner, name, self.around(method, system, fails_after=fails_after))
-        watched = {name: self.around(getattr(tools, name), system) for name in ("wait_to_send", "sleep", "checkpoint")}
-        system.executor.context = replace(tools, **watched)
+        watched = {name: self.around(getattr(tools, name), system) for name in ("sleep", "checkpoint")}
+        held: Any = SimpleNamespace(
+            wait_to_send=self.around(system.wait_to_send, system), may_send=system.may_send, live_workers=1
+        )
+        system.executor.context = replace(tools, **watched, held=held)
 
 
 async def carried(

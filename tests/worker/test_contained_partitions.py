@@ -96,7 +96,7 @@ async def test_any_error_around_a_decision_costs_no_entry(
     monkeypatch: pytest.MonkeyPatch, team: WorkerCluster, member: ClusterMember
 ) -> None:
     stumbling = Stumbling()
-    around = member.context
+    around = member.core
     for owner in (around.partition_store, around.session_store):
         for name in dir(owner):
             if not name.startswith("_") and iscoroutinefunction(getattr(owner, name)):
@@ -124,7 +124,7 @@ async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
     """The next holder must verify effects, so the lease expires instead of being released."""
     before = member.ownership.consumers[0]
     stumbling = Stumbling()
-    stumbling.around(member.context.partition_store, "read")
+    stumbling.around(member.core.partition_store, "read")
     stumbling.is_on = True
     await publish(team, "s")
     await team.passes(AGAIN_S)

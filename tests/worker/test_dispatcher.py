@@ -128,19 +128,16 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None, 
 
 def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
     time = FakeTime()
-    executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
+    executor: Any = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
 
     async def submit_all(found: list[Job], _bodies: Any) -> None:
         jobs.extend(found)
 
-    context: Any = SimpleNamespace(
-        executor=executor, partition_store=None, on_committed=lambda _decisions: None,
-        core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time)),
-    )  # fmt: skip
+    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time))
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
-        context.core.store_clock.observe(reading_ms)
+        core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s, rolled_back_at_ms=START_MS)
     none: Any = None
-    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, context).decode)
-    return Dispatcher(0, lease, context, none, quarantine)
+    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, core, executor).decode)
+    return Dispatcher(0, lease, core, executor, none, quarantine)

@@ -9,7 +9,6 @@ import pytest
 
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
@@ -26,11 +25,13 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import Outcome, Step
+from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.first_reads import FirstReads
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.people import BOB, CAROL
+from tests.worker.cores import core_of
 from tests.worker.worker_cluster import ClusterClock
 
 
@@ -65,10 +66,9 @@ async def begun(
     store: Store, clock: Clock | None = None, is_verifying: Callable[[Clock], bool] = lambda _clock: True
 ) -> FirstReads:
     lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
-    core = SimpleNamespace(clock=clock or SystemClock(), metrics=Metrics())
-    executor = SimpleNamespace(expedite_read=store.expedited.append)
-    context: Any = SimpleNamespace(partition_store=store, core=core, executor=executor)
-    first_reads = FirstReads(0, lease, context, lambda _session_id: None)
+    core = core_of(None, Keys("test", 1), clock or SystemClock(), partition_store=store)
+    executor: Any = SimpleNamespace(expedite_read=store.expedited.append)
+    first_reads = FirstReads(0, lease, core, executor, lambda _session_id: None)
     await first_reads.load()
     return first_reads
 

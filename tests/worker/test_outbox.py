@@ -24,6 +24,7 @@ from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import DialStatus, OutboxWriter
+from conferral.worker.held_partitions import HeldPartitions
 from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.executor_harness import announcement, find, gated, read, straight
@@ -75,7 +76,8 @@ class Desk:
     def __init__(self, client: Any, held: Held) -> None:
         self.client = client
         self.keys = Keys("test", 1)
-        self.held: dict[int, Any] = {0: held}
+        self.held: HeldPartitions[Any] = HeldPartitions(SystemClock(), 2.0)
+        self.held.partitions[0] = held
         self.access = PartitionStore(client, BlockingReads(client), self.keys)
 
     def recorder(self, *flaky: str) -> OutboxWriter:
@@ -188,7 +190,7 @@ async def test_effect_of_a_partition_held_by_another_worker_is_not_sent(desk: De
     with pytest.raises(JobObsoleteError):
         await desk.recorder().mark_sent(gated("d"), SENT_MS)
 
-    desk.held.clear()
+    desk.held.partitions.clear()
     with pytest.raises(LeaseLostError):
         await desk.recorder().mark_sent(gated("d"), SENT_MS)
     assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000)}
@@ -239,7 +241,7 @@ async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
     await desk.client.hset(desk.keys.session("S1"), mapping=session_codec.encode(TRANSFERRING))
     assert await desk.recorder("load").dial_status(gated("d")) == DialStatus(is_wanted=True)
 
-    desk.held[0].sessions["S1"] = replace(TRANSFERRING, parties={"agent": AGENT})
+    desk.held.partitions[0].sessions["S1"] = replace(TRANSFERRING, parties={"agent": AGENT})
     assert await desk.recorder().dial_status(gated("d")) == DialStatus(is_wanted=False), "the holder's is the newest"
 
 
@@ -257,7 +259,7 @@ async def test_nothing_is_sent_for_a_session_that_is_damaged_or_lost(desk: Desk,
 
 async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(desk: Desk) -> None:
     await desk.order(straight("d"))
-    desk.held[0].is_stopping = True
+    desk.held.partitions[0].is_stopping = True
     recorder = desk.recorder("finish_effect", "claim_call", "load", "mark_sent")
 
     with pytest.raises(LeaseLostError):

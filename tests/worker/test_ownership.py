@@ -67,11 +67,11 @@ async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wake
     first, other = team.join(), team.join()
     await team.until_fair(4.0)
     held = set(first.ownership.consumers)
-    assert all(first.ownership.may_send(number) for number in held)
+    assert all(first.ownership.held.may_send(number) for number in held)
     first.process.pause()
     await team.passes(6.0)
     assert other.ownership.consumers.keys() == {0, 1, 2, 3}
-    assert not any(first.ownership.may_send(number) for number in held), "before it has asked"
+    assert not any(first.ownership.held.may_send(number) for number in held), "before it has asked"
     first.process.wake()
     await team.until_fair(6.0)
     assert set(first.work.dropped) >= held
@@ -105,11 +105,11 @@ async def test_worker_on_standby_gives_everything_up_until_it_is_accepted_again(
     second = team.join()
     await team.passes(5.0)
     assert await owners() == {(first.name, 1)}
-    first.context.core.is_on_standby = True
+    first.core.is_on_standby = True
     await team.passes(3.0)
     assert await owners() == {(second.name, 2)}
     assert await team.shares() == [0, 4]
-    first.context.core.is_on_standby = False
+    first.core.is_on_standby = False
     await team.until_fair(6.0)
 
 
@@ -125,8 +125,8 @@ async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
         allowed = 0
         for _ in range(200):
             await team.passes(0.05)
-            allowed += all(worker.ownership.is_sending_allowed for worker in workers)
-            assert workers[0].ownership.problems == [] or not workers[0].ownership.is_sending_allowed
+            allowed += all(worker.ownership.held.is_sending_allowed for worker in workers)
+            assert workers[0].ownership.problems == [] or not workers[0].ownership.held.is_sending_allowed
         assert allowed >= 190, round_trip_s
     team.server.latency = None
     assert await team.epochs() == before
@@ -139,12 +139,12 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     twilio: Any = SimpleNamespace(problem="")
 
     async def problems() -> list[str]:
-        return await worker.process.start(find_problems(worker.context.core, worker.ownership, twilio))
+        return await worker.process.start(find_problems(worker.core, worker.ownership, twilio))
 
     assert await problems() == []
     team.server.fault = lambda name: Fault.UNREACHABLE if name == "answer_tick" else None
     await team.passes(3.0)
-    waiting = asyncio.ensure_future(worker.process.start(worker.ownership.wait_to_send(1)))
+    waiting = asyncio.ensure_future(worker.process.start(worker.ownership.held.wait_to_send(1)))
     await team.passes(3.0)
     assert not waiting.done()
     twilio.problem = "twilio: no answer"
@@ -162,7 +162,7 @@ async def test_request_waits_for_a_renewal_and_the_worker_says_all_that_it_lacks
     assert await waiting is True
     assert worker.ownership.problems == []
     assert worker.ownership.owns("commands")
-    assert await worker.process.start(worker.ownership.wait_to_send(99)) is False
+    assert await worker.process.start(worker.ownership.held.wait_to_send(99)) is False
 
 
 @with_4_partitions
@@ -269,7 +269,7 @@ class Judge:
         while (now_s := self.team.loop.time()) < until_s:
             awake = [member for name, member in self.team.alive.items() if name not in self.asleep]
             for number, served_at_s in self.served_at_s.items():
-                senders = [member.name for member in awake if member.ownership.may_send(number)]
+                senders = [member.name for member in awake if member.ownership.held.may_send(number)]
                 assert len(senders) <= 1, f"{number}: {senders} at {now_s}"
                 assert senders or now_s - served_at_s <= self.free_max_s, f"{number} is left at {now_s}"
                 if senders:

@@ -85,8 +85,8 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     worker, stop = worker_of(loop), asyncio.Event()
     store = LiveSessions({1: [State.BRIDGED] * 500 + [State.CONFERENCED], 2: [], 3: [State.CONVERTING]})
     consumers = {1: consumer_of(7, {"1-500": State.CONFERENCED, "1-501": State.ENDED}), 2: consumer_of()}
-    ownership = SimpleNamespace(consumers=consumers, is_sending_allowed=True)
-    parts: Any = SimpleNamespace(ownership=ownership, partition_store=store)
+    ownership = SimpleNamespace(consumers=consumers, held=SimpleNamespace(is_sending_allowed=True))
+    parts: Any = SimpleNamespace(ownership=ownership, core=SimpleNamespace(partition_store=store))
     updating = asyncio.create_task(worker.update_gauges(stop, parts))
 
     def value(name: str, **labels: str) -> float | None:
@@ -126,8 +126,8 @@ def test_worker_takes_over_a_step_of_redis_s_clock_only_while_nothing_is_timed(
             return ["1-0"] if live else []
 
         store.live_sessions = live_sessions  # type: ignore[method-assign]
-        ownership = SimpleNamespace(consumers=consumers, is_sending_allowed=True)
-        parts: Any = SimpleNamespace(ownership=ownership, partition_store=store)
+        ownership = SimpleNamespace(consumers=consumers, held=SimpleNamespace(is_sending_allowed=True))
+        parts: Any = SimpleNamespace(ownership=ownership, core=SimpleNamespace(partition_store=store))
         updating = asyncio.create_task(worker.update_gauges(stop, parts))
         await asyncio.sleep(1.0)  # a delay: virtual time
         assert (store_clock.offset_ms == 0) is is_aligned

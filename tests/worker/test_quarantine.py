@@ -7,14 +7,14 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from conferral.operations.dead_letters import DeadLetters
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.session import Session
@@ -26,6 +26,7 @@ from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
 from conferral.worker.executor.job import Job
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import hang_up
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
@@ -107,10 +108,10 @@ async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are
     async def unreachable(*_entry: object) -> str:
         raise StoreUnreachableError("no answer")
 
-    core = SimpleNamespace(client=SimpleNamespace(execute_command=unreachable), keys=Keys("test", 1), metrics=Metrics())
-    context: Any = SimpleNamespace(partition_store=None, executor=None, core=core)
+    client: Any = SimpleNamespace(execute_command=unreachable)
+    core, no_executor = core_of(client, Keys("test", 1), SystemClock()), cast("Any", None)
     good = OutboxEntry(hang_up("e2", "s1"), 1)
-    assert await Quarantine(0, context).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]
+    assert await Quarantine(0, core, no_executor).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]
 
 
 # ---- entries that can't be read --------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> 
     await team.passes(3.0)
     assert member.ownership.consumers.keys() == {0, 1, 3}
     assert set(member.work.dropped) == {2}
-    assert all(map(member.ownership.may_send, (0, 1, 3))), "it renews them until all is done"
+    assert all(map(member.ownership.held.may_send, (0, 1, 3))), "it renews them until all is done"
     assert member.work.left == [], "no other worker would send it"
     is_over.set()
     await winding

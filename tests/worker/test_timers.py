@@ -30,7 +30,7 @@ async def fail_partitions(
     team: WorkerCluster, member: ClusterMember, errors: Iterator[BaseException], asked: list[int]
 ) -> None:
     """From now on some of a worker's partitions, each with a due timer, answer late, with an error."""
-    access: Any = member.context.partition_store
+    access: Any = member.core.partition_store
     fire = access.fire_timers
 
     async def fire_timers(
@@ -57,7 +57,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
     await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
     await team.passes(3.0)
     for _ in range(5):
-        due_ms = member.context.core.store_clock.now_ms() + 700
+        due_ms = member.core.store_clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
         member.ownership.consumers[HEARD].timers.add_due(due_ms)

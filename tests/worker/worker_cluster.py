@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.partition.session_store import SessionStore
-from conferral.worker.consumer.context import WorkerContext
-from conferral.worker.core import no_checkpoint
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.worker.core import WorkerCore, no_checkpoint
+from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
@@ -80,7 +79,7 @@ class ClusterMember:
     line: MemoryClient
     ownership: Ownership
     work: Work
-    context: WorkerContext
+    core: WorkerCore
     clock: ClusterClock
     metrics: Metrics
     stop: asyncio.Event
@@ -123,18 +122,12 @@ class WorkerCluster:
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         process.when_dead(client.kill)
-        core = core_of(client, self.keys, clock, name, metrics=metrics)
-        ownership = Ownership(core)
-        context = WorkerContext(
-            core=core,
-            partition_store=PartitionStore(client, BlockingReads(blocking), self.keys),
-            session_store=SessionStore(client, self.keys, session_ttl_s=60),
-            executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
-            policy=Policy,
-            checkpoint=checkpoint,
-        )
-        task = process.start(ownership.run(stop, context))
-        member = ClusterMember(name, process, client, ownership, work, context, clock, metrics, stop, task)
+        store = PartitionStore(client, BlockingReads(blocking), self.keys)
+        core = core_of(client, self.keys, clock, name, metrics=metrics, partition_store=store, checkpoint=checkpoint)
+        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s)
+        ownership = Ownership(core, held, work)  # type: ignore[arg-type]  # this is all that it asks an executor
+        task = process.start(ownership.run(stop))
+        member = ClusterMember(name, process, client, ownership, work, core, clock, metrics, stop, task)
         self.alive[name] = member
         self.joined.append(member)
         return member

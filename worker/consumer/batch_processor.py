@@ -20,10 +20,9 @@ from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
 from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time, needs_log
-from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.core import REDIS_PAUSE_S, dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
 
 log = structlog.get_logger()
 
@@ -39,7 +38,7 @@ class BatchProcessor:
         self,
         partition: int,
         lease: Lease,
-        context: WorkerContext,
+        core: WorkerCore,
         dispatcher: Dispatcher,
         first_reads: FirstReads,
     ) -> None:
@@ -48,9 +47,9 @@ class BatchProcessor:
         self.is_deciding = False
         self._partition = partition
         self._lease = lease
-        self._context = context
-        self._clock = context.core.store_clock
-        self._metrics = context.core.metrics
+        self._core = core
+        self._clock = core.store_clock
+        self._metrics = core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
         #: Cached live sessions, 5 KB each. One may be stale: the commit checks the version.
@@ -98,7 +97,7 @@ class BatchProcessor:
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
-        core, commands = self._context.core, []
+        core, commands = self._core, []
         for entry in entries:
             await dead_letter(core, core.keys.events(self._partition), entry, reason, partition=self._partition)
             with suppress(BadEntryError):
@@ -117,7 +116,7 @@ class BatchProcessor:
         await self._commit(discard(entries, reports))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
-        events, partition_of = [], self._context.core.keys.partition_of
+        events, partition_of = [], self._core.keys.partition_of
         for entry in entries:
             try:
                 event = entry.event()
@@ -132,19 +131,19 @@ class BatchProcessor:
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         """Decide events in order, and commit the decisions together."""
-        now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
+        now_ms, twilio_now_ms = self._clock.now_ms(), self._core.twilio_now_ms()
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
                 current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
-                decisions = decide(timed, current, now_ms, self._context.policy())
-            logs = await self._context.session_store.logs(needs_log(decisions))
+                decisions = decide(timed, current, now_ms, self._core.policy())
+            logs = await self._core.session_store.logs(needs_log(decisions))
             with _deciding():
                 open_effects = self._dispatcher.open_effects_of
                 decided = encode(decisions, sessions, now_ms, open_effects, logs, traceparents)
-            await self._context.checkpoint("before_commit", self._partition)
+            await self._core.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
-        await self._context.checkpoint("after_commit", self._partition)
+        await self._core.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
             self.sessions[change.after.id] = change.after
@@ -161,7 +160,7 @@ class BatchProcessor:
         names = dict.fromkeys(event.session_id for _, event in events)
         sessions = {name: self.sessions[name] for name in names if name in self.sessions}
         if missing := [name for name in names if name not in sessions]:
-            for session_id, loaded in (await self._context.session_store.load(missing)).items():
+            for session_id, loaded in (await self._core.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
                     self._metrics.damaged_sessions.labels("decision").inc()
                     log.error(
@@ -177,7 +176,7 @@ class BatchProcessor:
         """Commit a batch; retry under the same number while the result is unknown."""
         while True:
             try:
-                result = await self._context.session_store.commit(self._partition, self._lease, batch)
+                result = await self._core.session_store.commit(self._partition, self._lease, batch)
             except StoreUnreachableError as error:
                 self._metrics.commits.labels("unknown").inc()
                 if self.is_stopping:

@@ -8,9 +8,10 @@ from conferral.statemachine.events import Command, Event
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
-from conferral.worker.consumer.batch import DecidedBatch, log_decisions
-from conferral.worker.consumer.context import WorkerContext
+from conferral.worker.consumer.batch import DecidedBatch, Decision, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
+from conferral.worker.core import WorkerCore
+from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job
 
 
@@ -21,15 +22,20 @@ class Dispatcher:
         self,
         partition: int,
         lease: Lease,
-        context: WorkerContext,
+        core: WorkerCore,
+        executor: Executor,
         add_due_timer: Callable[[int], None],
         quarantine: Quarantine,
+        *,
         is_background_read: Callable[[Effect], bool] = lambda _effect: False,
+        on_committed: Callable[[list[Decision]], None] = lambda _decisions: None,
     ) -> None:
         self._partition = partition
         self._lease = lease
-        self._context = context
-        self._clock = context.core.store_clock
+        self._core = core
+        self._executor = executor
+        self._on_committed = on_committed
+        self._clock = core.store_clock
         #: Called with the earliest due time of a commit, Unix milliseconds.
         self._add_due_timer = add_due_timer
         #: In the outbox, by id.
@@ -63,7 +69,7 @@ class Dispatcher:
         """Submit a session's effects that waited for its first read."""
         for job in self._withheld.pop(session_id, ()):
             if job.effect.effect_id in self._open_effects:
-                self._context.executor.submit(job)
+                self._executor.submit(job)
 
     def _restored_job(self, entry: OutboxEntry) -> Job:
         return Job(
@@ -83,18 +89,18 @@ class Dispatcher:
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for decision in decided.decisions:
             if decision.ends_session:
-                self._context.executor.cancel_session(decision.event.session_id)
+                self._executor.cancel_session(decision.event.session_id)
         for effect, event in decided.effects():
             self._open_effects[effect.effect_id] = effect
             traceparent = decided.traceparents.get(event.entry_id, "")
-            self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
-        self._context.executor.cancel_unwanted_dials(sessions)
-        self._context.on_committed(decided.decisions)
+            self._executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
+        self._executor.cancel_unwanted_dials(sessions)
+        self._on_committed(decided.decisions)
         for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._add_due_timer(min(due))
-        now_ms, metrics = self._clock.store_now_ms(), self._context.core.metrics
+        now_ms, metrics = self._clock.store_now_ms(), self._core.metrics
         log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session, traceparent: str) -> Job:
@@ -123,4 +129,4 @@ class Dispatcher:
 
     @property
     def _is_verifying(self) -> bool:
-        return self._lease.is_verifying(self._context.core.clock)
+        return self._lease.is_verifying(self._core.clock)

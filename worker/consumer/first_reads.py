@@ -35,7 +35,8 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
 from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.context import WorkerContext
+from conferral.worker.core import WorkerCore
+from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
 
@@ -60,15 +61,16 @@ class FirstReads:
         self,
         partition: int,
         lease: Lease,
-        context: WorkerContext,
+        core: WorkerCore,
+        executor: Executor,
         on_read: Callable[[str], None],
     ) -> None:
         self._partition = partition
         self._lease = lease
-        self._store = context.partition_store
-        self._executor = context.executor
-        self._clock = context.core.clock
-        self._metrics = context.core.metrics
+        self._store = core.partition_store
+        self._executor = executor
+        self._clock = core.clock
+        self._metrics = core.metrics
         #: Called with each session that may go on.
         self._on_read = on_read
         #: By session that must read: when its read was last requested, monotonic seconds; None before.

@@ -28,12 +28,13 @@ from conferral.statemachine.policy import Policy
 from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry, PartitionStore
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.batch_processor import BatchProcessor
-from conferral.worker.consumer.context import WorkerContext
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.core import REDIS_PAUSE_S
+from conferral.worker.core import REDIS_PAUSE_S, WorkerCore
+from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
 
@@ -115,7 +116,9 @@ class PartitionConsumer:
         self,
         number: int,
         lease: Lease,
-        context: WorkerContext,
+        core: WorkerCore,
+        executor: Executor,
+        on_committed: Callable[[list[Decision]], None],
         *,
         is_after_death: bool,
     ) -> None:
@@ -126,23 +129,24 @@ class PartitionConsumer:
         self.is_stopping = False
         #: Whether an unexpected error ended it.
         self.has_failed = False
-        core = context.core
-        self.timers = PartitionTimers(number, lease, context.partition_store, core.store_clock)
-        self._context = context
+        self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
+        self._core = core
         self._metrics = core.metrics
         self._is_after_death = is_after_death
         self._has_taken_over = False
-        self._quarantine = Quarantine(number, context)
+        self._quarantine = Quarantine(number, core, executor)
         self._dispatcher = Dispatcher(
             number,
             lease,
-            context,
+            core,
+            executor,
             self.timers.add_due,
             self._quarantine,
-            lambda effect: self._first_reads.is_background_read(effect),
+            is_background_read=lambda effect: self._first_reads.is_background_read(effect),
+            on_committed=on_committed,
         )
-        self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
-        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
+        self._first_reads = FirstReads(number, lease, core, executor, self._dispatcher.submit_withheld)
+        self._batches = BatchProcessor(number, lease, core, self._dispatcher, self._first_reads)
         self.sessions = self._batches.sessions
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
@@ -184,12 +188,12 @@ class PartitionConsumer:
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""
         self.is_stopping = self._batches.is_stopping = True
-        self._context.partition_store.stop_reading(self.number)
+        self._core.partition_store.stop_reading(self.number)
 
     def mark_lost(self) -> None:
         """Stop reading: this lease has ended."""
         self.is_lost = True
-        self._context.partition_store.stop_reading(self.number)
+        self._core.partition_store.stop_reading(self.number)
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -204,7 +208,7 @@ class PartitionConsumer:
             # Another program writes under our prefix, or Redis rolled back.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             with suppress(StoreError):
-                await self._context.partition_store.clear_deaths(self.number)  # no worker died of it
+                await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
             raise LeaseLostError(str(error)) from error
 
     async def _take_over(self) -> None:
@@ -216,9 +220,9 @@ class PartitionConsumer:
         self._suspects_left = BATCH_MAX if self._is_after_death else 0
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
-            self._context.partition_store.outbox(self.number),
+            self._core.partition_store.outbox(self.number),
             self._first_reads.load(),
-            self.timers.fire(max_timer_lengths_ms(self._context.policy())),
+            self.timers.fire(max_timer_lengths_ms(self._core.policy())),
             self._quarantine.begin(after_death=self._is_after_death),
         )
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
@@ -244,7 +248,7 @@ class PartitionConsumer:
     async def _read(self, count: int, after_id: str) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
         # A stop ends the read that it finds, but none that begins later.
-        entries = await self._context.partition_store.read(self.number, count, after_id) if self.is_active else []
+        entries = await self._core.partition_store.read(self.number, count, after_id) if self.is_active else []
         return entries if self.is_active else []
 
     async def _confirm_when_due(self) -> None:
@@ -252,7 +256,7 @@ class PartitionConsumer:
 
         The coordinator can't show that Redis lacks something: the key may be on another server.
         """
-        core = self._context.core
+        core = self._core
         if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
             return
         try:
@@ -281,14 +285,14 @@ class PartitionConsumer:
     async def _decide(self, entries: Sequence[Entry]) -> None:
         """Decide entries together, or one by one after a worker's death."""
         if not self._suspects_left:
-            await self._context.checkpoint("after_read", self.number)
+            await self._core.checkpoint("after_read", self.number)
             await self._batches.process(entries)
             return
         for entry in entries:
             if not await self._quarantine.begin_try(entry.entry_id):
                 await self._batches.dead_letter([entry], KILLER_REASON)
                 continue
-            await self._context.checkpoint("after_read", self.number)
+            await self._core.checkpoint("after_read", self.number)
             if await self._batches.process([entry]):
                 await self._quarantine.cancel_try(entry.entry_id)
             else:

@@ -16,8 +16,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.consumer.context import WorkerContext
-from conferral.worker.core import dead_letter
+from conferral.worker.core import WorkerCore, dead_letter
+from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered.
@@ -29,11 +29,11 @@ UNREADABLE_REASON = "outbox entry unreadable"
 class Quarantine:
     """Counts the deaths of workers over one partition's entries and effects."""
 
-    def __init__(self, partition: int, context: WorkerContext) -> None:
+    def __init__(self, partition: int, core: WorkerCore, executor: Executor) -> None:
         self._partition = partition
-        self._store = context.partition_store
-        self._executor = context.executor
-        self._core = context.core
+        self._store = core.partition_store
+        self._executor = executor
+        self._core = core
         #: By entry or effect id, as the last holder left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False

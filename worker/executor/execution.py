@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -50,6 +50,7 @@ from conferral.worker.executor.job import (
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import Priority, RequestLimiter
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification, verify
+from conferral.worker.held_partitions import HeldPartitions
 
 log = structlog.get_logger()
 
@@ -74,18 +75,14 @@ class ExecutionContext:
     twilio: TwilioApi
     #: A `LeaseLostError` from it drops the job.
     outbox: OutboxWriter
-    #: Waits until a request for the partition may leave; False if this worker has lost it. Called before every request.
-    wait_to_send: Callable[[int], Awaitable[bool]]
-    #: Whether a request for it may leave now; checked again once the request has a connection.
-    may_send: Callable[[int], bool] = lambda _partition: True
+    #: Asked before every request, and again once it has a connection.
+    held: HeldPartitions[Any]
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
     fetch_twilio_now_ms: Callable[[], Awaitable[int]]
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: Lets tests end the process at `before_request` and `after_request`.
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
-    #: How many live workers share the requests to Twilio, this one included.
-    worker_count: Callable[[], int] = lambda: 1
     requests_max: int = CONCURRENT_EFFECTS_MAX
     retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
@@ -93,7 +90,7 @@ class ExecutionContext:
     def __post_init__(self) -> None:
         self.limiter = RequestLimiter(
             self.requests_max,
-            worker_count=self.worker_count,
+            worker_count=lambda: self.held.live_workers,
             clock=self.core.clock,
             metrics=self.core.metrics,
             rng=self.rng,
@@ -251,7 +248,7 @@ class Execution:
         timeout_s = min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))
         try:
             async with asyncio.timeout(timeout_s):
-                with send_guard(lambda: self.context.may_send(self.job.partition)):
+                with send_guard(lambda: self.context.held.may_send(self.job.partition)):
                     return await request
         except TimeoutError:
             raise OutcomeUnknownError from None
@@ -300,7 +297,7 @@ class Execution:
 
     async def _require_lease(self) -> None:
         asked_at_s = self.context.core.clock.monotonic_s()
-        if not await self.context.wait_to_send(self.job.partition):
+        if not await self.context.held.wait_to_send(self.job.partition):
             raise LeaseLostError
         self._lease_wait_s += self.context.core.clock.monotonic_s() - asked_at_s
 

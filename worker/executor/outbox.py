@@ -1,9 +1,9 @@
 """Outbox writes of the executor, and its questions before a request."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,29 +14,16 @@ from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, H
 from conferral.statemachine.events import EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import CorruptHashError
-from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import MarkResult, PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
+from conferral.worker.held_partitions import HeldPartition, HeldPartitions
 
 log = structlog.get_logger()
 
 _T = TypeVar("_T")
-
-
-class HeldPartition(Protocol):
-    """A partition that this worker holds, or held until now."""
-
-    lease: Lease
-    is_lost: bool
-    #: Its live sessions as last committed, by id.
-    sessions: dict[str, Session]
-
-    @property
-    def is_active(self) -> bool:
-        """Whether its entries are still processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,7 @@ class OutboxWriter:
     _store: PartitionStore
     _sessions: SessionStore
     _keys: Keys
-    _consumers: Mapping[int, HeldPartition]
+    _held: HeldPartitions[Any]
     _now_ms: Callable[[], int]
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
@@ -112,8 +99,8 @@ class OutboxWriter:
         async def mark() -> MarkResult:
             nonlocal attempts
             attempts += 1
-            held = self._consumers.get(partition)
-            if held is None or held.is_lost:
+            held = self._held.find(partition)
+            if held is None:
                 raise LeaseLostError("the partition is not ours any more")
             return await self._store.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
 
@@ -158,8 +145,8 @@ class OutboxWriter:
 
         A damaged one is new, too: nothing that it ordered is sent.
         """
-        held = self._consumers.get(self._keys.partition_of(session_id))
-        if held is not None and not held.is_lost and session_id in held.sessions:
+        held: HeldPartition | None = self._held.find(self._keys.partition_of(session_id))
+        if held is not None and session_id in held.sessions:
             return held.sessions[session_id]
         loaded = (await self._retry(session_id, self._sessions.load, [session_id]))[session_id]
         return Session(session_id) if isinstance(loaded, CorruptHashError) else loaded
@@ -180,7 +167,7 @@ class OutboxWriter:
         def on_error(error: StoreError) -> None:
             if isinstance(error, LeaseLostError):
                 raise error
-            held = self._consumers.get(partition)
+            held = self._held.find(partition)
             if held is None or not held.is_active:
                 # The next holder verifies the effect in the outbox.
                 raise LeaseLostError("the partition is not ours any more") from error

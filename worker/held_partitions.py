@@ -1,0 +1,70 @@
+"""What this worker holds, and until when it may send requests for it.
+
+Ownership writes it; the executor reads it.
+"""
+
+import asyncio
+from typing import Generic, Protocol, TypeVar
+
+from conferral.runtime.clock import Clock
+from conferral.statemachine.session import Session
+from conferral.storage.coordinator import Lease
+
+#: Fraction of the lifetime in which no request leaves: clocks differ, and a request takes time to leave.
+MARGIN = 0.1
+
+
+class HeldPartition(Protocol):
+    """A partition that this worker holds, or held until now."""
+
+    lease: Lease
+    is_lost: bool
+    #: Its live sessions as last committed, by id.
+    sessions: dict[str, Session]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its entries are still processed."""
+
+
+_Held = TypeVar("_Held", bound=HeldPartition)
+
+
+class HeldPartitions(Generic[_Held]):
+    """The partitions of one worker, by number."""
+
+    def __init__(self, clock: Clock, lifetime_s: float) -> None:
+        self._clock = clock
+        self.partitions: dict[int, _Held] = {}
+        #: Live workers, which share the requests to Twilio, this one included (count).
+        self.live_workers = 1
+        #: How long a tick counts now, seconds; and until when the last one does, monotonic seconds.
+        self.lifetime_s, self.valid_until_s = lifetime_s, float("-inf")
+        self._renewed = asyncio.Event()
+
+    @property
+    def is_sending_allowed(self) -> bool:
+        """Whether the last answered tick still lets requests leave."""
+        return self._clock.monotonic_s() + MARGIN * self.lifetime_s < self.valid_until_s
+
+    def find(self, partition: int) -> _Held | None:
+        """Return a partition unless it is lost."""
+        held = self.partitions.get(partition)
+        return None if held is None or held.is_lost else held
+
+    def may_send(self, partition: int) -> bool:
+        """Whether a request for the partition may leave now."""
+        return self.find(partition) is not None and self.is_sending_allowed
+
+    async def wait_to_send(self, partition: int) -> bool:
+        """Wait until a request may leave; return False if the partition is lost."""
+        while self.find(partition) is not None:
+            if self.is_sending_allowed:
+                return True
+            await self._renewed.wait()
+        return False
+
+    def renew(self) -> None:
+        """Let everyone look again who waits to send: a tick was answered."""
+        self._renewed.set()
+        self._renewed = asyncio.Event()
