@@ -18,6 +18,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.session_store import LOG_ENTRIES_MAX
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.quarantine import Quarantine
+from conferral.worker.times import event_in_our_time
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(
@@ -186,5 +187,5 @@ def test_twilio_s_timestamp_becomes_the_partition_s_time_of_equal_age(twilio_now
         session_id="S1", source="CF1", sequence=1, conference_sid="CF1", call_sid="CA1", kind="participant-hold",
         occurred_at_ms=7_200_000 - 1_500,
     )  # fmt: skip
-    assert batch.event_in_our_time(event, 5_000, twilio_now_ms) == replace(event, occurred_at_ms=at_ms)
-    assert batch.event_in_our_time(replace(event, occurred_at_ms=0), 5_000, twilio_now_ms).occurred_at_ms == 0
+    assert event_in_our_time(event, 5_000, twilio_now_ms) == replace(event, occurred_at_ms=at_ms)
+    assert event_in_our_time(replace(event, occurred_at_ms=0), 5_000, twilio_now_ms).occurred_at_ms == 0

@@ -10,15 +10,13 @@ import structlog
 from conferral.outcomes.durations import timeline_of
 from conferral.outcomes.outcome import encode_outcome
 from conferral.runtime import tracing
-from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, RedirectToUrl
-from conferral.statemachine.events import Command, Event, LoneOverdue
+from conferral.statemachine.events import Event, LoneOverdue
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import is_url
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
-from conferral.statemachine.record import moved_back, replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import CommandReport, Outcome, OutcomeRecord, Step
@@ -82,28 +80,6 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
     return decisions
-
-
-def in_our_time(session: Session, now_ms: int) -> Session:
-    """Return a session whose newest time is not ahead of this worker's time.
-
-    If it is, Redis's clock has been set back since another worker read it, and that worker counted from then. All its
-    times move back together, so each still is equally long ago. Its timers keep their names, which have their due time;
-    a takeover fires those that would be due late.
-    """
-    ahead_ms = session.updated_at_ms - now_ms
-    return session if ahead_ms < CLOCK_JUMP_MS else moved_back(session, ahead_ms)
-
-
-def event_in_our_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
-    """Return an event whose time is by this worker's clock.
-
-    Twilio's timestamps can't be compared with a session's times. Without Twilio's time, the event's is unknown (0).
-    """
-    if isinstance(event, Command) or not event.occurred_at_ms:
-        return event  # a command has Redis's time
-    occurred_at_ms = 0 if twilio_now_ms is None else now_ms - (twilio_now_ms - event.occurred_at_ms)
-    return replace(event, occurred_at_ms=occurred_at_ms)
 
 
 def encode(

@@ -19,10 +19,11 @@ from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
-from conferral.worker.consumer.batch import decide, discard, encode, event_in_our_time, in_our_time, needs_log
+from conferral.worker.consumer.batch import decide, discard, encode, needs_log
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
+from conferral.worker.times import event_in_our_time, session_in_our_time
 
 log = structlog.get_logger()
 
@@ -135,7 +136,7 @@ class BatchProcessor:
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
-                current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
+                current = {name: session_in_our_time(session, now_ms) for name, session in sessions.items()}
                 decisions = decide(timed, current, now_ms, self._core.policy())
             logs = await self._core.session_store.logs(needs_log(decisions))
             with _deciding():

@@ -13,6 +13,7 @@ from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.job import Job
+from conferral.worker.times import from_redis_time
 
 
 class Dispatcher:
@@ -104,8 +105,7 @@ class Dispatcher:
         log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session, traceparent: str) -> Job:
-        # Convert Redis's own time to this worker's.
-        published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
+        published_at_ms = from_redis_time(event.occurred_at_ms, self._clock) if isinstance(event, Command) else 0
         requested_at_ms = event.occurred_at_ms if isinstance(event, Command) else session.requested_at_ms(effect)
         # What was requested since the rollback, no lost history has sent.
         may_repeat = self._is_verifying and requested_at_ms <= self._lease.rolled_back_at_ms
@@ -113,9 +113,9 @@ class Dispatcher:
             effect=effect,
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
-            command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
+            command_published_at_ms=published_at_ms or None,
             sent_until_ms=self._sent_until_ms if may_repeat else None,
-            sent_since_ms=requested_at_ms and requested_at_ms + self._clock.offset_ms,
+            sent_since_ms=from_redis_time(requested_at_ms, self._clock),
             # The move to the voicemail follows a read, which showed that the caller was not there.
             mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
             is_background=self._is_background_read(effect),
@@ -125,7 +125,7 @@ class Dispatcher:
     @property
     def _sent_until_ms(self) -> int:
         """When another holder could last send, this worker's Unix milliseconds."""
-        return self._lease.claimed_at_ms + self._clock.offset_ms
+        return from_redis_time(self._lease.claimed_at_ms, self._clock)
 
     @property
     def _is_verifying(self) -> bool:

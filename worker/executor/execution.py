@@ -51,6 +51,7 @@ from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import Priority, RequestLimiter
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification, verify
 from conferral.worker.held_partitions import HeldPartitions
+from conferral.worker.times import to_twilio_time
 
 log = structlog.get_logger()
 
@@ -98,7 +99,8 @@ class ExecutionContext:
 
     async def in_twilio_time(self, at_ms: int) -> int:
         """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
-        return await self.fetch_twilio_now_ms() - (self.core.store_clock.now_ms() - at_ms)
+        twilio_now_ms = await self.fetch_twilio_now_ms()
+        return to_twilio_time(at_ms, self.core.store_clock.now_ms(), twilio_now_ms)
 
 
 class ExecutionState(Enum):

@@ -41,6 +41,7 @@ from conferral.worker.sweep.diff import (
     is_opened_by_wait_request,
     is_own_conference,
 )
+from conferral.worker.times import to_redis_time
 
 log = structlog.get_logger()
 
@@ -194,7 +195,7 @@ class Sweeper:
         account = await self._account_lists.read()
         await asyncio.sleep(self._times.settle_s)
         # Session times follow Redis's clock, however it was set.
-        quiet_before_ms = started_ms - round(self._times.quiet_s * 1000) - self._core.store_clock.offset_ms
+        quiet_before_ms = to_redis_time(started_ms - round(self._times.quiet_s * 1000), self._core.store_clock)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         sweep = _Sweep(interval_number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
