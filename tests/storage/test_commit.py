@@ -19,7 +19,7 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.partition.session_store import (
-    Batch,
+    Commit,
     CommitConflictError,
     CommitOutOfOrderError,
     CommitResult,
@@ -70,7 +70,7 @@ async def lease(client, keys, partition, clock):
 async def opening(store, partition, lease) -> SessionChange:
     """One that is stored."""
     change = opened()
-    await store.commit(partition, lease, Batch(sessions=[change]))
+    await store.commit(partition, lease, Commit(sessions=[change]))
     return change
 
 
@@ -98,11 +98,11 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     store, client, keys, partition, lease
 ):
     ids = await add(client, keys, partition, 3)
-    batch = Batch(ids[1:], sessions=[opened()], outbox_set={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
-    assert await store.commit(partition, lease, batch) is CommitResult.OK
+    commit = Commit(ids[1:], sessions=[opened()], outbox_set={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
+    assert await store.commit(partition, lease, commit) is CommitResult.OK
     assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[:1]
     loaded = (await store.load([SESSION]))[SESSION]
-    assert loaded == batch.sessions[0].after
+    assert loaded == commit.sessions[0].after
     assert await client.hgetall(keys.outbox(partition)) == {b"effect": b"{}"}
     assert await client.zscore(keys.timers(partition), f"ring|{SESSION}") == 5
     assert await client.smembers(keys.live(partition)) == {SESSION.encode()}
@@ -113,11 +113,11 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
 
 async def test_repeated_commit_is_answered_already_and_changes_nothing(store, client, keys, partition, lease):
     ids = await add(client, keys, partition)
-    batch = Batch(entry_ids=ids, sessions=[opened()])
-    await store.commit(partition, lease, batch)
+    commit = Commit(entry_ids=ids, sessions=[opened()])
+    await store.commit(partition, lease, commit)
     before = await everything(client, keys)
     lease.commit -= 1  # as if the answer had been lost
-    assert await store.commit(partition, lease, batch) is CommitResult.ALREADY
+    assert await store.commit(partition, lease, commit) is CommitResult.ALREADY
     assert lease.commit == 1
     assert await everything(client, keys) == before
 
@@ -127,9 +127,9 @@ async def test_former_holders_commit_changes_nothing(store, client, keys, partit
     other = await leases.claim_partition(client, keys, partition, "2:two", clock)
     before = await everything(client, keys)
     with pytest.raises(LeaseLostError):
-        await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()]))
+        await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened()]))
     assert await everything(client, keys) == before
-    assert await store.commit(partition, other, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
+    assert await store.commit(partition, other, Commit(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
 
 
 async def test_same_epoch_under_another_name_is_another_holder(store, client, keys, partition, lease):
@@ -137,7 +137,7 @@ async def test_same_epoch_under_another_name_is_another_holder(store, client, ke
     epoch = lease.holder.split(":")[0]
     await client.hset(keys.lease(partition), "holder", f"{epoch}:somebody-else")
     with pytest.raises(LeaseLostError):
-        await store.commit(partition, lease, Batch())
+        await store.commit(partition, lease, Commit())
 
 
 async def test_version_conflict_changes_nothing_and_names_the_sessions(store, client, keys, partition, lease):
@@ -146,7 +146,7 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
     ids = await add(client, keys, partition)
     before = await everything(client, keys)
     with pytest.raises(CommitConflictError) as refused:
-        await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened(other), opened()]))
+        await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened(other), opened()]))
     assert refused.value.session_ids == (SESSION,)
     assert await everything(client, keys) == before
     assert lease.commit == 0
@@ -159,21 +159,21 @@ async def test_key_of_a_wrong_type_changes_nothing(store, client, keys, partitio
     await client.set(getattr(keys, key)(SESSION if of_session else partition), "another program's")
     before = await everything(client, keys)
     with pytest.raises(CommitConflictError if of_session else StoreError):
-        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_set={"e": b"1"}))
+        await store.commit(partition, lease, Commit(sessions=[opened()], outbox_set={"e": b"1"}))
     assert await everything(client, keys) == before
 
 
 async def test_commit_number_that_went_back_is_refused(store, client, keys, partition, lease):
     """Redis was restored from an older copy under a valid lease."""
-    await store.commit(partition, lease, Batch(sessions=[opened()]))
-    await store.commit(partition, lease, Batch())
+    await store.commit(partition, lease, Commit(sessions=[opened()]))
+    await store.commit(partition, lease, Commit())
     await client.hset(keys.lease(partition), "commit", 0)
     with pytest.raises(CommitOutOfOrderError):
-        await store.commit(partition, lease, Batch())
+        await store.commit(partition, lease, Commit())
 
 
 async def test_end_expires_session_and_log_and_moves_the_index(store, client, keys, partition, lease, opening):
-    await store.commit(partition, lease, Batch(sessions=[ended(opening)]))
+    await store.commit(partition, lease, Commit(sessions=[ended(opening)]))
     assert 3500 < await client.ttl(keys.session(SESSION)) <= 3600
     assert 3500 < await client.ttl(keys.log(SESSION)) <= 3600
     assert not await client.scard(keys.live(partition))
@@ -183,10 +183,10 @@ async def test_end_expires_session_and_log_and_moves_the_index(store, client, ke
 async def test_ended_index_forgets_what_is_older_than_its_lifetime(store, client, keys, partition, lease):
     await client.zadd(keys.ended(partition), {"old": 1})
     change = opened()
-    await store.commit(partition, lease, Batch(sessions=[change]))
+    await store.commit(partition, lease, Commit(sessions=[change]))
     later = ended(change)
     await client.zadd(keys.ended(partition), {"old": later.after.ended_at_ms - 3_600_001, "young": 999_999})
-    await store.commit(partition, lease, Batch(sessions=[later]))
+    await store.commit(partition, lease, Commit(sessions=[later]))
     assert await client.zrange(keys.ended(partition), 0, -1) == [b"young", SESSION.encode()]
 
 
@@ -197,7 +197,7 @@ async def test_only_changed_fields_are_written_and_unknown_ones_are_kept(
     await client.hset(keys.session(SESSION), "from_the_future", "kept")
     loaded = (await store.load([SESSION]))[SESSION]
     assert loaded == opening.after
-    await store.commit(partition, lease, Batch(sessions=[decided(loaded, ended(opening).after)]))
+    await store.commit(partition, lease, Commit(sessions=[decided(loaded, ended(opening).after)]))
     assert await client.hget(keys.session(SESSION), "from_the_future") == b"kept"
     assert await client.hget(keys.session(SESSION), "state") == b"ended"
 
@@ -224,7 +224,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
                    in_conference=True, conference_sequence=4, wait_audio=WaitAudio.MUSIC,
                    pending_update=ParticipantUpdate.HOLD)  # fmt: skip
     dialed = moved(opening, parties={**parties, "target": target})
-    await store.commit(partition, lease, Batch(sessions=[dialed]))
+    await store.commit(partition, lease, Commit(sessions=[dialed]))
     assert {"party.target.status", "party.target.label", "party.target.held"} <= await names_in(client, keys)
     assert await client.hget(keys.session(SESSION), "party.target.pending_update") == b"hold"
 
@@ -236,7 +236,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
     }
     before = dialed if from_cache else SessionChange((await store.load([SESSION]))[SESSION])
     completed = moved(before, parties=renamed)
-    await store.commit(partition, lease, Batch(sessions=[completed]))
+    await store.commit(partition, lease, Commit(sessions=[completed]))
 
     assert not {name for name in await names_in(client, keys) if name.startswith("party.target.")}
     loaded = (await store.load([SESSION]))[SESSION]
@@ -246,9 +246,9 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
 
 async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partition, lease, opening):
     with_token = moved(opening, call_token="%7Bnumber%7D")
-    await store.commit(partition, lease, Batch(sessions=[with_token]))
+    await store.commit(partition, lease, Commit(sessions=[with_token]))
     assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "call_token")
-    await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
+    await store.commit(partition, lease, Commit(sessions=[moved(with_token, call_token="")]))
     assert not await client.hexists(keys.session(SESSION), "call_token")
 
 
@@ -258,12 +258,12 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
     guests = {name: Party(name, name) for name in map("guest-{}".format, range(1_500))}  # 21,000 values
     large = moved(change, parties={**change.after.parties, **guests})
     for one in (change, large):
-        await store.commit(partition, lease, Batch(sessions=[one]))
+        await store.commit(partition, lease, Commit(sessions=[one]))
     assert (await store.load([SESSION]))[SESSION] == large.after
     assert await names_in(client, keys) == session_codec.encode(large.after).keys()
 
     smaller = moved(large, parties=change.after.parties)
-    await store.commit(partition, lease, Batch(sessions=[smaller]))
+    await store.commit(partition, lease, Commit(sessions=[smaller]))
     assert await names_in(client, keys) == session_codec.encode(smaller.after).keys()
 
 
@@ -271,19 +271,19 @@ async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch
     monkeypatch.setattr("conferral.storage.partition.session_store.LOG_ENTRIES_MAX", 3)
     change = opened()
     change.log = [replace(change.log[0], version=n) for n in range(7)]
-    await store.commit(partition, lease, Batch(sessions=[change]))
+    await store.commit(partition, lease, Commit(sessions=[change]))
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"4", b"5", b"6"]
 
     later = moved(change, phase=change.after.phase)
     later.log = [replace(change.log[0], version=n) for n in range(7, 9)]
-    await store.commit(partition, lease, Batch(sessions=[later]))
+    await store.commit(partition, lease, Commit(sessions=[later]))
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"6", b"7", b"8"]
 
 
 async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, partition, lease):
     change = opened()
     change.log = [replace(change.log[0], by="cli")]
-    await store.commit(partition, lease, Batch(sessions=[change]))
+    await store.commit(partition, lease, Commit(sessions=[change]))
     ((_, found),) = await client.xrange(keys.log(SESSION))
     assert {name.decode(): value.decode() for name, value in found.items()} == change.log[0].stored()
     assert next(iter(found)) == b"at"
@@ -300,7 +300,7 @@ async def test_young_log_takes_no_more_memory_than_it_needs(store, client, singl
     """Redis reserves 4 KiB for a new stream."""
     later = moved(opening, phase=opening.after.phase)
     later.log = opening.log
-    await store.commit(partition, lease, Batch(sessions=[later]))
+    await store.commit(partition, lease, Commit(sessions=[later]))
     assert await client.xlen(keys.log(SESSION)) == 2
     assert await client.memory_usage(keys.log(SESSION)) < 3_000
     assert not await client.exists(keys.new_log(partition))
@@ -308,26 +308,26 @@ async def test_young_log_takes_no_more_memory_than_it_needs(store, client, singl
 
 async def test_log_that_outlived_its_session_is_kept(store, client, keys, partition, lease):
     await client.xadd(keys.log(SESSION), {"event": "earlier"})
-    await store.commit(partition, lease, Batch(sessions=[opened()]))
+    await store.commit(partition, lease, Commit(sessions=[opened()]))
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"earlier", b"call_received"]
 
 
 async def test_value_under_the_key_of_new_logs_is_not_copied(store, client, keys, partition, lease):
     await client.xadd(keys.new_log(partition), {"event": "foreign"})
-    await store.commit(partition, lease, Batch(sessions=[opened()]))
+    await store.commit(partition, lease, Commit(sessions=[opened()]))
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"call_received"]
 
 
 async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 5)
-    await store.commit(partition, lease, Batch(entry_ids=ids[:3]))
+    await store.commit(partition, lease, Commit(entry_ids=ids[:3]))
     group = (await client.xinfo_groups(keys.events(partition)))[0]
     assert group["name"] == b"workers"
     assert group["last-delivered-id"].decode() == ids[2]
     assert await client.xlen(keys.events(partition)) == 2
     if "lag" in group:
         assert group["lag"] == 2
-    await store.commit(partition, lease, Batch(entry_ids=ids[3:]))
+    await store.commit(partition, lease, Commit(entry_ids=ids[3:]))
     group = (await client.xinfo_groups(keys.events(partition)))[0]
     assert group.get("lag", 0) == 0
 
@@ -337,14 +337,14 @@ async def test_group_is_made_again_after_everything_was_flushed(store, client, k
     await client.flushall()
     await client.hset(keys.lease(partition), mapping={"holder": holder, "commit": 0})
     ids = await add(client, keys, partition, 2)
-    await store.commit(partition, lease, Batch(entry_ids=ids[:1], sessions=[opened()]))
+    await store.commit(partition, lease, Commit(entry_ids=ids[:1], sessions=[opened()]))
     assert (await client.xinfo_groups(keys.events(partition)))[0]["last-delivered-id"].decode() == ids[0]
 
 
 async def test_flushed_scripts_are_sent_again(store, client, keys, partition, lease):
-    await store.commit(partition, lease, Batch())
+    await store.commit(partition, lease, Commit())
     await client.script_flush()
-    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
+    assert await store.commit(partition, lease, Commit()) is CommitResult.OK
 
 
 async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
@@ -352,7 +352,7 @@ async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, 
     async with full(client):
         with pytest.raises(StoreUnreachableError), as_store_errors():
             await add(client, keys, partition)
-        assert await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
+        assert await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
         assert await client.xlen(keys.events(partition)) == 0
 
 
@@ -376,19 +376,19 @@ async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(lim
     for number, name in enumerate(written):
         session = next(f"{name}{n}" for n in range(99) if keys.partition_of(f"{name}{n}") == partition)
         timers = {f"ring|{session}": number}
-        batch = Batch(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers,
+        commit = Commit(await add(client, keys, partition), [opened(session)], outbox_set={name: b"{}"}, timers=timers,
                       reports=[(session, CommandReport(name, CommandStatus.DONE))], outcomes=[{"id": name}],
                       calls_over={session: (name,)})  # fmt: skip
         await client.set(keys.call(name), session, ex=1_000_000)
         before = await everything(client, keys)
         set_rules(f"-{name.lower()}")
         with contextlib.suppress(StoreForbiddenError):
-            await store.commit(partition, lease, batch)
+            await store.commit(partition, lease, commit)
         if lease.commit == number:
             assert await everything(client, keys) == before, name
         set_rules("+@all")
         if lease.commit == number:
-            assert await store.commit(partition, lease, batch) is CommitResult.OK, name
+            assert await store.commit(partition, lease, commit) is CommitResult.OK, name
         assert await client.hexists(keys.outbox(partition), name)
         assert await client.zscore(keys.timers(partition), f"ring|{session}") == number
         assert await client.sismember(keys.live(partition), session), name

@@ -8,13 +8,13 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage.call_index import CallIndex
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
+from conferral.storage.partition.session_store import Commit, CommitResult, SessionStore
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
 ACCEPTED, DONE, FAILED = CommandStatus.ACCEPTED, CommandStatus.DONE, CommandStatus.FAILED
 OUTCOME = {"id": "CA1:session", "kind": "session", "reason": ""}
-BATCH = Batch(
+BATCH = Commit(
     reports=[("CA1", CommandReport("c1", FAILED, "busy", "31486"))], outcomes=[OUTCOME], calls_over={"CA1": ("CA1",)}
 )
 
@@ -70,7 +70,7 @@ async def test_former_holder_reports_and_publishes_nothing(store, client, keys, 
 async def test_status_only_advances_also_within_a_batch(store, client, keys, lease):
     async def status_after(*statuses: CommandStatus) -> tuple[bytes, bytes]:
         reports = [("CA1", CommandReport("c1", status, f"{number}")) for number, status in enumerate(statuses)]
-        await store.commit(0, lease, Batch(reports=reports))
+        await store.commit(0, lease, Commit(reports=reports))
         return tuple(await client.hmget(keys.command("c1"), "status", "reason"))
 
     assert await status_after(ACCEPTED) == (b"accepted", b"0")
@@ -83,7 +83,7 @@ async def test_final_report_gives_back_what_its_command_has_not_dialed(store, li
     assert await limits.reserve("CA1", [first, *others]) == ""
     assert await limits.reserve("CA1", [first], sent=True) == ""
     for status, left in ((ACCEPTED, [f"{first}!", *others]), (DONE, [f"{first}!"]), (DONE, [f"{first}!"])):
-        await store.commit(0, lease, Batch(reports=[("CA1", CommandReport("c1", status))]))
+        await store.commit(0, lease, Commit(reports=[("CA1", CommandReport("c1", status))]))
         for key in (keys.dials, keys.call_dials("CA1")):
             assert sorted(name.decode() for name in await client.zrange(key, 0, -1)) == left
 
@@ -91,7 +91,7 @@ async def test_final_report_gives_back_what_its_command_has_not_dialed(store, li
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(store, client, keys, lease):
     await client.set(keys.call("CA1"), "CA1-2", ex=900)
     await client.sadd(keys.call("CA2"), "another program's")
-    assert await store.commit(0, lease, Batch(calls_over={"CA1": ("CA1", "CA2", "CA3")})) is CommitResult.OK
+    assert await store.commit(0, lease, Commit(calls_over={"CA1": ("CA1", "CA2", "CA3")})) is CommitResult.OK
     assert await client.ttl(keys.call("CA1")) > 60
     assert await client.ttl(keys.call("CA2")) == -1
     assert not await client.exists(keys.call("CA3"))
@@ -104,7 +104,7 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     entry_id = (await client.xadd(keys.events(0), {"type": "x"})).decode()
     reports = [*BATCH.reports, *BATCH.reports, ("CA1", CommandReport("c2", DONE))]
     with capture_logs() as lines:
-        result = await store.commit(0, lease, Batch([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME]))
+        result = await store.commit(0, lease, Commit([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME]))
     assert (result, lease.commit) == (CommitResult.PARTIAL, 1)
     assert [(line["event"], line["names"]) for line in lines] == [
         ("writes_refused", [keys.command("c1"), keys.outcomes])
@@ -116,13 +116,13 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
 async def test_full_redis_takes_outcomes_and_reports(store, client, keys, lease):
     ids = [(await client.xadd(keys.events(0), {"type": "x"})).decode()]
     async with full(client):
-        assert await store.commit(0, lease, Batch(ids, reports=BATCH.reports, outcomes=[OUTCOME])) is CommitResult.OK
+        assert await store.commit(0, lease, Commit(ids, reports=BATCH.reports, outcomes=[OUTCOME])) is CommitResult.OK
     assert await outcomes_of(client, keys) == [OUTCOME]
     assert await client.hget(keys.command("c1"), "status") == b"failed"
 
 
 async def test_stream_of_outcomes_is_bounded(store, client, keys, lease):
     for _ in range(4):
-        await store.commit(0, lease, Batch(outcomes=[OUTCOME] * 100))
+        await store.commit(0, lease, Commit(outcomes=[OUTCOME] * 100))
     # About: whole pieces of the stream are cut off, of 100 entries each.
     assert 100 <= await client.xlen(keys.outcomes) <= 200

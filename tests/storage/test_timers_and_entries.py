@@ -6,7 +6,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
 from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, append_dead_letter
-from conferral.storage.partition.session_store import Batch
+from conferral.storage.partition.session_store import Commit
 
 pytestmark = pytest.mark.redis
 P = 2
@@ -109,7 +109,7 @@ async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, cli
     await access.set_deaths(P, {entry_id: 2, "e1": 3, "e2": 2})
     await access.set_deaths(P, {"e2": 0, "e3": 1, "e4": 0})
     assert await access.deaths(P) == {entry_id: 2, "e1": 3, "e3": 1}
-    await store.commit(P, lease, Batch(entry_ids=[entry_id], outbox_remove=["e1", "e3"]))
+    await store.commit(P, lease, Commit(entry_ids=[entry_id], outbox_remove=["e1", "e3"]))
     assert not await client.exists(keys.suspects(P))
     await access.set_deaths(P, {"e1": 3})
     await access.clear_deaths(P)

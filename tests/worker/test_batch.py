@@ -41,7 +41,7 @@ HOLD = UpdateParticipant(
 )
 
 
-def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.DecidedBatch:
+def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.Batch:
     decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
     return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {}, {})
 
@@ -58,9 +58,9 @@ def decided(monkeypatch):
 
 
 def test_end_stores_outcomes_and_lets_calls_of_replaced_parties_expire_too(decided):
-    assert decided.batch.outcomes == [encode_outcome(TRANSFER), encode_outcome(WHOLE)]
-    assert decided.batch.calls_over == {"CA1": ("CA1", "CA3", "CA2")}
-    assert (decided.batch.outbox_set, decided.batch.outbox_remove) == ({}, ["e1"]), "only what the end drops"
+    assert decided.commit.outcomes == [encode_outcome(TRANSFER), encode_outcome(WHOLE)]
+    assert decided.commit.calls_over == {"CA1": ("CA1", "CA3", "CA2")}
+    assert (decided.commit.outbox_set, decided.commit.outbox_remove) == ({}, ["e1"]), "only what the end drops"
 
 
 def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
@@ -71,7 +71,7 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
     assert batch.needs_log(decisions) == {"CA1"}
     for log, counted in ((stored, "5.0"), (stored[1:], "")):
         decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, lambda _: {}, {"CA1": log})
-        assert [one["conference_s"] for one in decided.batch.outcomes] == [counted]
+        assert [one["conference_s"] for one in decided.commit.outcomes] == [counted]
 
 
 def test_log_that_was_trimmed_is_not_read():
@@ -89,7 +89,7 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
     outbox = {}
     for name in ("c1", "c2"):
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
-        outbox = decided_of([event], SESSION).batch.outbox_set | outbox
+        outbox = decided_of([event], SESSION).commit.outbox_set | outbox
 
     nothing: Any = SimpleNamespace(partition_store=None)
     entries = await Quarantine(0, nothing, nothing).decode(outbox)
@@ -103,7 +103,7 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
 def ends(request, monkeypatch):
     """Decides that the session ends after these effects were ordered, in the same batch or in an earlier one."""
 
-    def run(earlier: list[Effect], of_the_end: list[Effect]) -> batch.DecidedBatch:
+    def run(earlier: list[Effect], of_the_end: list[Effect]) -> batch.Batch:
         goes_on = replace(SESSION, version=5)
         over = replace(SESSION, state=State.ENDED, version=6, ended_at_ms=NOW_MS)
         steps = [Step(over, Outcome.MOVED, "command", tuple(of_the_end))]
@@ -120,13 +120,13 @@ def ends(request, monkeypatch):
     return run
 
 
-def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
+def open_after(decided: batch.Batch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
-    put = {*decided.batch.outbox_set}
+    put = {*decided.commit.outbox_set}
     assert put == {effect.effect_id for effect, *_ in decided.effects()}
-    assert not put & set(decided.batch.outbox_remove)
+    assert not put & set(decided.commit.outbox_remove)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
-    return put | before - set(decided.batch.outbox_remove)
+    return put | before - set(decided.commit.outbox_remove)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_log_records_command_results_but_not_acceptance(monkeypatch):
     taken = Step(replace(session, version=5), Outcome.STAYED, reports=reports)
     monkeypatch.setattr(batch, "step", lambda *_: taken)
     decided = decided_of([Convert(session_id="CA1", token="c2", entry_id="1-0")], session)
-    (change,) = decided.batch.sessions
+    (change,) = decided.commit.sessions
     assert change.log[0].reports == (
         {"command": "c1", "type": "add", "status": "failed", "reason": "busy", "code": ""},
         {"command": "c2", "type": "convert", "status": "done", "reason": "", "code": ""},
@@ -171,14 +171,14 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     event = CallsOverdue(session_id="CA1", token="calls:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
     assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects())
-    assert found.batch.outbox_remove == ["overdue"]
+    assert found.commit.outbox_remove == ["overdue"]
 
 
 def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     after = replace(SESSION, state=State.TRANSFERRING, version=5)
     monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
-    assert (found.batch.outbox_remove, found.batch.outbox_set, found.batch.calls_over) == ([], {}, {})
+    assert (found.commit.outbox_remove, found.commit.outbox_set, found.commit.calls_over) == ([], {}, {})
 
 
 @pytest.mark.parametrize("twilio_now_ms, at_ms", [(7_200_000, 5_000 - 1_500), (None, 0)])

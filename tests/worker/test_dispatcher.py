@@ -16,8 +16,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.session_store import Batch, SessionChange
-from conferral.worker.consumer.batch import DecidedBatch, Decision
+from conferral.storage.partition.session_store import Commit, SessionChange
+from conferral.worker.consumer.batch import Batch, Decision
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.executor.job import Job
@@ -109,9 +109,9 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
 async def test_effect_with_an_outcome_is_no_longer_open() -> None:
     one, session = dispatcher([], verifies=False), Session("S1", created_at_ms=START_MS)
     decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
-    one.dispatch(DecidedBatch([decision], Batch(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
+    one.dispatch(Batch([decision], Commit(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
     assert one.open_effects_of("S1").keys() == {"d", "e"}
-    one.dispatch(DecidedBatch([], Batch(outbox_remove=["d"])))
+    one.dispatch(Batch([], Commit(outbox_remove=["d"])))
     assert one.open_effects_of("S1").keys() == {"e"}
 
 
@@ -120,8 +120,8 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None, 
     jobs = list[Job]()
     session = session or Session("S1", created_at_ms=START_MS)
     decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
-    changed = Batch(sessions=[SessionChange(session)], outbox_set={"d": b""})
-    dispatcher(jobs, verifies=verifies).dispatch(DecidedBatch([decision], changed))
+    changed = Commit(sessions=[SessionChange(session)], outbox_set={"d": b""})
+    dispatcher(jobs, verifies=verifies).dispatch(Batch([decision], changed))
     (job,) = jobs
     return job
 

@@ -24,7 +24,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
-from conferral.storage.partition.session_store import LOG_ENTRIES_MAX, Batch, SessionChange
+from conferral.storage.partition.session_store import LOG_ENTRIES_MAX, Commit, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
 log = structlog.get_logger()
@@ -54,11 +54,11 @@ class Decision:
 
 
 @dataclass(slots=True)
-class DecidedBatch:
-    """A batch that is ready to commit."""
+class Batch:
+    """Decisions that are committed together."""
 
     decisions: list[Decision]
-    batch: Batch = field(default_factory=Batch)
+    commit: Commit = field(default_factory=Commit)
     #: The decisions' spans, by entry id; empty unless traces are sent.
     traceparents: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class DecidedBatch:
         """Yield the effects that no later decision dropped, with their events."""
         for decision in self.decisions:
             for effect in decision.step.effects:
-                if effect.effect_id in self.batch.outbox_set:
+                if effect.effect_id in self.commit.outbox_set:
                     yield effect, decision.event
 
 
@@ -89,26 +89,26 @@ def encode(
     open_effects: Callable[[str], Mapping[str, Effect]],
     logs: Mapping[str, Sequence[LogEntry]],
     traceparents: Mapping[str, str] = _UNTRACED,
-) -> DecidedBatch:
+) -> Batch:
     """Encode decisions for one commit; `sessions` are as stored in Redis.
 
     `logs` are those of sessions that get an outcome, as stored, too.
     """
-    decided = DecidedBatch(decisions, traceparents=traceparents)
+    batch = Batch(decisions, traceparents=traceparents)
     changes: dict[str, SessionChange] = {}
     for decision in decisions:
-        decided.batch.entry_ids.append(decision.event.entry_id)
-        _add_decision(decided, decision, now_ms)
+        batch.commit.entry_ids.append(decision.event.entry_id)
+        _add_decision(batch, decision, now_ms)
         if decision.is_stored:
             session_id = decision.event.session_id
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
             changed = change.add_version(decision.step.session)
             change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
             if decision.ends_session:
-                _finish_session(decided, decision.step, open_effects(session_id))
-    decided.batch.sessions += changes.values()
-    decided.batch.outcomes += _outcome_entries(decisions, changes, logs)
-    return decided
+                _finish_session(batch, decision.step, open_effects(session_id))
+    batch.commit.sessions += changes.values()
+    batch.commit.outcomes += _outcome_entries(decisions, changes, logs)
+    return batch
 
 
 def needs_log(decisions: Iterable[Decision]) -> set[str]:
@@ -136,35 +136,35 @@ def _outcome_entries(
             yield encode_outcome(record, timelines.get(record.session_id), addresses)
 
 
-def discard(entries: Iterable[Entry], reports: Iterable[tuple[str, CommandReport]]) -> Batch:
-    """Return a batch that removes undecided entries; reports by session."""
-    return Batch([entry.entry_id for entry in entries], reports=[*reports])
+def discard(entries: Iterable[Entry], reports: Iterable[tuple[str, CommandReport]]) -> Commit:
+    """Return a commit that removes undecided entries; reports by session."""
+    return Commit([entry.entry_id for entry in entries], reports=[*reports])
 
 
-def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+def _add_decision(batch: Batch, decision: Decision, now_ms: int) -> None:
     """Add a decision's effects, reports, and timers to the commit."""
-    batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
+    commit, event, result, before = batch.commit, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
-        batch.outbox_remove.append(effect_id)
+        commit.outbox_remove.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may wait long for a slot.
-        _drop_effects(batch, {before.open_read_id})
-    traceparent = decided.traceparents.get(event.entry_id, "")
+        _drop_effects(commit, {before.open_read_id})
+    traceparent = batch.traceparents.get(event.entry_id, "")
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number), traceparent=traceparent)
-        batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
-    batch.reports += [(event.session_id, report) for report in result.reports]
+        commit.outbox_set[effect.effect_id] = effect_codec.encode(entry)
+    commit.reports += [(event.session_id, report) for report in result.reports]
     for timer in result.timers:
-        batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
+        commit.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
 
 
-def _drop_effects(batch: Batch, effect_ids: set[str]) -> None:
+def _drop_effects(commit: Commit, effect_ids: set[str]) -> None:
     for effect_id in effect_ids:
-        batch.outbox_set.pop(effect_id, None)
-        batch.outbox_remove.append(effect_id)
+        commit.outbox_set.pop(effect_id, None)
+        commit.outbox_remove.append(effect_id)
 
 
-def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect]) -> None:
+def _finish_session(batch: Batch, result: Step, open_effects: Mapping[str, Effect]) -> None:
     """Let its calls expire; drop its open effects, but the final step's.
 
     Also keep a hang-up whose target the final step does not end: a leg that no longer belongs to a party.
@@ -173,17 +173,15 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     final_effect_ids = {effect.effect_id for effect in result.effects}
     ended_targets = {effect.target for effect in result.effects if effect.is_ending}
     earlier_effects = dict(open_effects)
-    earlier_effects |= {
-        effect.effect_id: effect for effect, event in decided.effects() if event.session_id == session_id
-    }
+    earlier_effects |= {effect.effect_id: effect for effect, event in batch.effects() if event.session_id == session_id}
     dropped = {
         effect_id
         for effect_id, effect in earlier_effects.items()
         if effect_id not in final_effect_ids and (not effect.is_ending or effect.target in ended_targets)
     }
-    _drop_effects(decided.batch, dropped)
+    _drop_effects(batch.commit, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
-    decided.batch.calls_over[session_id] = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
+    batch.commit.calls_over[session_id] = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
 
 
 def log_decisions(

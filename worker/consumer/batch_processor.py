@@ -18,7 +18,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
-from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
+from conferral.storage.partition.session_store import Commit, CommitConflictError, CommitResult
 from conferral.worker.consumer.batch import decide, discard, encode, needs_log
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
@@ -141,12 +141,12 @@ class BatchProcessor:
             logs = await self._core.session_store.logs(needs_log(decisions))
             with _deciding():
                 open_effects = self._dispatcher.open_effects_of
-                decided = encode(decisions, sessions, now_ms, open_effects, logs, traceparents)
+                batch = encode(decisions, sessions, now_ms, open_effects, logs, traceparents)
             await self._core.checkpoint("before_commit", self._partition)
-            await self._commit(decided.batch)
+            await self._commit(batch.commit)
         await self._core.checkpoint("after_commit", self._partition)
-        self._dispatcher.dispatch(decided)
-        for change in decided.batch.sessions:
+        self._dispatcher.dispatch(batch)
+        for change in batch.commit.sessions:
             self.sessions[change.after.id] = change.after
             if change.after.is_ended:  # only a few late callbacks follow
                 del self.sessions[change.after.id]
@@ -173,11 +173,11 @@ class BatchProcessor:
             await self.dead_letter(corrupt, "the session's stored state is damaged")
         return [(entry, event) for entry, event in events if event.session_id in sessions], sessions
 
-    async def _commit(self, batch: Batch) -> None:
-        """Commit a batch; retry under the same number while the result is unknown."""
+    async def _commit(self, commit: Commit) -> None:
+        """Store a commit; retry under the same number while the result is unknown."""
         while True:
             try:
-                result = await self._core.session_store.commit(self._partition, self._lease, batch)
+                result = await self._core.session_store.commit(self._partition, self._lease, commit)
             except StoreUnreachableError as error:
                 self._metrics.commits.labels("unknown").inc()
                 if self.is_stopping:
@@ -191,7 +191,7 @@ class BatchProcessor:
             self._metrics.commits.labels(result.name.lower()).inc()
             if result is CommitResult.PARTIAL:
                 self._metrics.writes_refused.labels("commit").inc()
-            self._first_reads.forget(batch.entry_ids)
+            self._first_reads.forget(commit.entry_ids)
             return
 
 

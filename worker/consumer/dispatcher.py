@@ -8,7 +8,7 @@ from conferral.statemachine.events import Command, Event
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
-from conferral.worker.consumer.batch import DecidedBatch, Decision, log_decisions
+from conferral.worker.consumer.batch import Batch, Decision, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor
@@ -85,24 +85,24 @@ class Dispatcher:
             traceparent=entry.traceparent,
         )
 
-    def dispatch(self, decided: DecidedBatch) -> None:
+    def dispatch(self, batch: Batch) -> None:
         """Start the effects of a commit; forget those that it removed."""
-        sessions = {change.after.id: change.after for change in decided.batch.sessions}
-        for decision in decided.decisions:
+        sessions = {change.after.id: change.after for change in batch.commit.sessions}
+        for decision in batch.decisions:
             if decision.ends_session:
                 self._executor.cancel_session(decision.event.session_id)
-        for effect, event in decided.effects():
+        for effect, event in batch.effects():
             self._open_effects[effect.effect_id] = effect
-            traceparent = decided.traceparents.get(event.entry_id, "")
+            traceparent = batch.traceparents.get(event.entry_id, "")
             self._executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
         self._executor.cancel_unwanted_dials(sessions)
-        self._on_committed(decided.decisions)
-        for effect_id in decided.batch.outbox_remove:
+        self._on_committed(batch.decisions)
+        for effect_id in batch.commit.outbox_remove:
             self._open_effects.pop(effect_id, None)
-        if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
+        if due := [due_ms for due_ms in batch.commit.timers.values() if due_ms is not None]:
             self._add_due_timer(min(due))
         now_ms, metrics = self._clock.store_now_ms(), self._core.metrics
-        log_decisions(decided.decisions, self._partition, metrics, now_ms, decided.traceparents)
+        log_decisions(batch.decisions, self._partition, metrics, now_ms, batch.traceparents)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session, traceparent: str) -> Job:
         published_at_ms = from_redis_time(event.occurred_at_ms, self._clock) if isinstance(event, Command) else 0

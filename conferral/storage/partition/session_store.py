@@ -53,8 +53,8 @@ class SessionChange:
 
 
 @dataclass(slots=True)
-class Batch:
-    """What a commit stores, and the entries that it removes."""
+class Commit:
+    """What one commit stores, and the entries that it removes."""
 
     entry_ids: list[str] = field(default_factory=list)
     sessions: list[SessionChange] = field(default_factory=list)
@@ -136,10 +136,10 @@ class SessionStore:
             for name, entries in zip(session_ids, answers, strict=True)
         }
 
-    async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
-        """Store a batch under the lease's next commit number, or nothing of it.
+    async def commit(self, partition: int, lease: Lease, commit: Commit) -> CommitResult:
+        """Store a commit under the lease's next number, or nothing of it.
 
-        After StoreUnreachableError, commit the same batch again: the number advances only when the result is known, and
+        After StoreUnreachableError, store the same commit again: the number advances only when the result is known, and
         the script recognizes an earlier success. After any other error, nothing was written.
         """
         keys = self._keys
@@ -153,11 +153,11 @@ class SessionStore:
             keys.suspects(partition),
             keys.new_log(partition),
             keys.outcomes,
-            *(key(change.after.id) for change in batch.sessions for key in (keys.session, keys.log)),
+            *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),
         ]
         lifetimes_s = (self._session_ttl_s, self._calls_ttl_s, COMMAND_TTL_S)
         numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
-        encoded = orjson.dumps(_encode(batch) | self._encode_shared(batch, names))
+        encoded = orjson.dumps(_encode(commit) | self._encode_shared(commit, names))
         answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
         code, *found = map(int, answer)
         match result := CommitResult(code):
@@ -168,13 +168,13 @@ class SessionStore:
             case CommitResult.WRONG_TYPE:
                 raise StoreError("a key of the partition is of the wrong type: another program writes here")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(batch.sessions[number - 1].after.id for number in found))
+                raise CommitConflictError(tuple(commit.sessions[number - 1].after.id for number in found))
             case CommitResult.PARTIAL:
                 log.error("writes_refused", partition=partition, names=sorted({names[number - 1] for number in found}))
         lease.commit += 1
         return result
 
-    def _encode_shared(self, batch: Batch, names: list[str]) -> dict[str, Any]:
+    def _encode_shared(self, commit: Commit, names: list[str]) -> dict[str, Any]:
         """Return what goes to keys of all partitions; add these keys to `names`."""
         numbers: dict[str, int] = {}
 
@@ -184,16 +184,16 @@ class SessionStore:
                 numbers[key] = len(names)
             return numbers[key]
 
-        final = [(name, one) for name, one in batch.reports if one.status is not CommandStatus.ACCEPTED]
+        final = [(name, one) for name, one in commit.reports if one.status is not CommandStatus.ACCEPTED]
         return {
             "reports": [
                 (number(self._keys.command(one.command_id)), one.status.value, one.reason, name, one.code)
-                for name, one in batch.reports
+                for name, one in commit.reports
             ],
-            "outcomes": [_flat(fields) for fields in batch.outcomes],
+            "outcomes": [_flat(fields) for fields in commit.outcomes],
             "over": [
                 (number(self._keys.call(call_sid)), name)
-                for name, call_sids in batch.calls_over.items()
+                for name, call_sids in commit.calls_over.items()
                 for call_sid in call_sids
             ],
             "released": [
@@ -204,16 +204,16 @@ class SessionStore:
         }
 
 
-def _encode(batch: Batch) -> dict[str, Any]:
+def _encode(commit: Commit) -> dict[str, Any]:
     """Return what goes to the partition's own keys."""
-    timers = batch.timers.items()
+    timers = commit.timers.items()
     return {
-        "entries": batch.entry_ids,
-        "outbox_set": [text for name, body in batch.outbox_set.items() for text in (name, body.decode())],
-        "outbox_remove": batch.outbox_remove,
+        "entries": commit.entry_ids,
+        "outbox_set": [text for name, body in commit.outbox_set.items() for text in (name, body.decode())],
+        "outbox_remove": commit.outbox_remove,
         "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
         "timers_remove": [member for member, due in timers if due is None],
-        "sessions": [_encode_change(change) for change in batch.sessions],
+        "sessions": [_encode_change(change) for change in commit.sessions],
     }
 
 
