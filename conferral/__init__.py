@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from conferral.client.client import Client as Client
     from conferral.client.client import Command as Command
-    from conferral.client.models import OutcomeRecord as OutcomeRecord
     from conferral.operations.errors import CommandError as CommandError
     from conferral.operations.errors import CommandFailed as CommandFailed
     from conferral.operations.errors import CommandPending as CommandPending
     from conferral.operations.errors import CommandRejected as CommandRejected
     from conferral.operations.errors import PublishUnconfirmedError as PublishUnconfirmedError
     from conferral.operations.errors import UnknownSession as UnknownSession
+    from conferral.outcomes.outcome import OutcomeRecord as OutcomeRecord
     from conferral.runtime.errors import ConferralError as ConferralError
     from conferral.runtime.errors import SettingsError as SettingsError
     from conferral.runtime.errors import StoreError as StoreError
@@ -26,10 +26,10 @@ _MODULES = {
     name: module
     for module, names in {
         "conferral.client.client": "Client Command",
-        "conferral.client.models": "OutcomeRecord",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"
         ),
+        "conferral.outcomes.outcome": "OutcomeRecord",
         "conferral.runtime.errors": "ConferralError SettingsError StoreError StoreUnreachableError",
         "conferral.storage.codecs.log_codec": "LogEntry",
     }.items()

@@ -36,7 +36,10 @@ def redis_page() -> str:
     )
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
-        "## Keys\n", _keys_table(), prose(_LOG), _log_table(), prose(_DEAD),
+        "## Keys\n", _keys_table(), prose(_DEAD),
+        "## A log entry's fields\n", prose(_LOG), _described("LogEntry", without="entry"),
+        "## An outcome's fields\n", prose(_OUTCOMES), _described("Outcome"),
+        prose(_ATTEMPTS), _described("OutcomeAttempt"), prose(_AGENTS), _described("OutcomeAgent"),
         "## The session's fields\n", prose(_SESSIONS), f"```text\n{example}\n```\n", _fields(),
         "## Scripts\n", "Only these write sessions, leases, and effects. Each file says what it takes and answers.\n",
         table(("Script", "Does"), scripts),
@@ -52,6 +55,13 @@ _LOG = (
     "An entry of a session's log has these fields. Lists and objects are JSON, and all after `effects` are absent where"
     " they don't apply. Applied in order, `changes` give the session at each version, without addresses."
 )
+_OUTCOMES = (
+    "An entry of the [outcomes stream](../commands.md#outcomes-for-other-systems) has all of these fields; what is not "
+    "known, or not of its kind, is empty. In JSON, numbers are numbers, lists are lists, and what is empty is `null`. "
+    "Names with `_s` are seconds, with up to three decimals."
+)
+_ATTEMPTS = "Each of its `attempts`:"
+_AGENTS = "Each of its `agents`:"
 _DEAD = (
     "A dead letter has the first 64 KiB of the original entry's fields, plus `dead_reason`, `dead_stream`, "
     "`dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
@@ -80,9 +90,10 @@ def _keys_table() -> str:
     return table(("Key", "Content"), rows)
 
 
-def _log_table() -> str:
-    fields = openapi.document("")["components"]["schemas"]["LogEntry"]["properties"].items()
-    rows = [(f"`{name}`", described["description"]) for name, described in fields if name != "entry"]
+def _described(name: str, without: str = "") -> str:
+    """Return the fields of a type of the API, which has the same words."""
+    fields = openapi.document("")["components"]["schemas"][name]["properties"].items()
+    rows = [(f"`{field}`", described["description"]) for field, described in fields if field != without]
     return table(("Field", "Content"), rows)
 
 

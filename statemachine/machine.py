@@ -351,7 +351,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         effects=tuple(draft.effects),
         timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed_timers)),
         reports=tuple(draft.reports),
-        outcome_records=tuple(draft.outcome_records),
+        conclusions=tuple(draft.conclusions),
     )
 
 

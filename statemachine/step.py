@@ -48,7 +48,7 @@ class CommandReport(BaseRecord, frozen=True):
     code: str = ""
 
 
-class OutcomeRecord(BaseRecord, frozen=True):
+class Conclusion(BaseRecord, frozen=True):
     """Record for other systems: a finished transfer or an ended session.
 
     `encode_outcome` writes it to the outcomes stream, field by field; `outcome_data` reads it for all others.
@@ -107,7 +107,7 @@ class Step(BaseRecord, frozen=True):
     effects: tuple[Effect, ...] = ()
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
-    outcome_records: tuple[OutcomeRecord, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +120,7 @@ class Draft:
     policy: Policy
     effects: list[Effect] = field(default_factory=list)
     reports: list[CommandReport] = field(default_factory=list)
-    outcome_records: list[OutcomeRecord] = field(default_factory=list)
+    conclusions: list[Conclusion] = field(default_factory=list)
     reason: str = ""
     refusal: str = ""
     #: If the state stays: `stayed`, unless an action says otherwise.

@@ -12,6 +12,7 @@ from conferral.statemachine.states import OutcomeKind
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
+    from conferral.outcomes.outcome import OutcomeRecord
 
 
 def outcomes(
@@ -51,7 +52,7 @@ async def _list(
     """Print the outcomes since `start`; with `follow`, then new ones."""
     from conferral.cli.follow import poll_until_stopped
     from conferral.operations.session_queries import CHUNK, last_id_before
-    from conferral.outcomes.outcome import outcome_data
+    from conferral.outcomes.outcome import OutcomeRecord, outcome_data
     from conferral.redis_connection import redis_address
     from conferral.runtime.settings import StoreSettings, load
 
@@ -65,7 +66,7 @@ async def _list(
             if as_json:
                 output.print_json_line(outcome_data(fields))
             else:
-                output.print_entries([_entry(fields, full=full)])
+                output.print_entries([_entry(OutcomeRecord.of(after, fields), full=full)])
         return after == before and not follow
 
     if follow:
@@ -74,19 +75,19 @@ async def _list(
         pass
 
 
-def _entry(fields: dict[str, str], *, full: bool) -> output.Entry:
+def _entry(outcome: "OutcomeRecord", *, full: bool) -> output.Entry:
     from conferral.operations import catalog
     from conferral.runtime.redaction import display_address
 
-    to = ", ".join(display_address(one, full=full) for one in filter(None, fields.get("to", "").split(",")))
-    customer, number = (display_address(fields.get(name, ""), full=full) for name in ("customer", "number"))
+    to = ", ".join(display_address(one, full=full) for one in outcome.to)
+    customer, number = (display_address(one, full=full) for one in (outcome.customer, outcome.number))
     who = " ".join(filter(None, (customer and f"customer {customer}", number and f"on {number}")))
-    note = catalog.twilio_error_note(fields.get("code", ""))
-    why = ", ".join(filter(None, (fields.get("reason", ""), note)))
-    about = " ".join(filter(None, (fields.get("mode", ""), f"to {to}" if to else "", why)))
-    ended_at = fields.get("ended_at", "")[:19].replace("T", " ")
-    kind = f"{fields.get('kind', '')} {fields.get('result', '')}"
-    return output.Entry(f"{ended_at} UTC", kind, fields.get("session", ""), tuple(filter(None, (who, about))))
+    note = catalog.twilio_error_note(str(outcome.code or ""))
+    why = ", ".join(filter(None, (outcome.reason, note)))
+    about = " ".join(filter(None, (outcome.mode, f"to {to}" if to else "", why)))
+    ended_at = outcome.ended_at.isoformat(" ", "seconds")[:19] if outcome.ended_at else ""
+    kind = f"{outcome.kind} {outcome.result}"
+    return output.Entry(f"{ended_at} UTC", kind, outcome.session, tuple(filter(None, (who, about))))
 
 
 def resend(since: Since = None, as_json: AsJson = False) -> None:

@@ -9,13 +9,13 @@ from inspect import Parameter, Signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from conferral.client.models import OutcomeRecord
 from conferral.commands import parser
 from conferral.commands.parser import own_fields
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.outcomes.outcome import OutcomeRecord
 from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from conferral.statemachine.events import CallsOverdue
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, split_label
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import Conclusion
 from conferral.storage.codecs.log_codec import LogEntry
 
 #: Names of a transfer's and a session's durations. In the outcomes stream, `_s` follows each.
@@ -94,7 +94,7 @@ class Timeline:
             yield label, counts[label]
 
 
-def durations_of(record: OutcomeRecord, timeline: Timeline | None) -> dict[str, int]:
+def durations_of(record: Conclusion, timeline: Timeline | None) -> dict[str, int]:
     """Return an outcome's milliseconds by duration, and by an agent's label.
 
     Those whose start was never reached are missing; without a timeline, all that need it.

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
-from typing import Annotated, Any, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from conferral.operations import catalog
 from conferral.operations.session_queries import Fields, SessionQueries
-from conferral.outcomes.outcome import outcome_data
+from conferral.outcomes.outcome import OutcomeRecord
 from conferral.runtime.redaction import display_address
 from conferral.runtime.text import join_words
 from conferral.statemachine.reasons import EndReason
-from conferral.storage.codecs.text_codec import parse_time_ms
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
@@ -53,18 +50,6 @@ ROWS_MAX = 20
 #: An entry is written soon after its `ended_at`; the clocks of both differ by less than this.
 _MARGIN_MS = 60_000
 HOUR_MS = 3_600_000
-
-
-class _Attempt(msgspec.Struct):
-    to: str | None = None
-    result: str | None = None
-    rang_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-
-
-class _Agent(msgspec.Struct):
-    address: str | None = None
-    talk_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    holds: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 @dataclass(slots=True)
@@ -120,61 +105,60 @@ class OutcomeReport:
 
     def add(self, entry_id: str, fields: Fields) -> None:
         """Count an entry if it ended in the period and repeats no other."""
-        ended_ms = parse_time_ms(fields.get("ended_at", "")) or int(entry_id.split("-")[0])
+        outcome = OutcomeRecord.of(entry_id, fields)
+        ended_ms = round(1000 * outcome.ended_at.timestamp()) if outcome.ended_at else int(entry_id.split("-")[0])
         if not self.since_ms <= ended_ms < self.until_ms:
             return
-        parsed = _parse(fields)
-        if parsed is None:
+        if outcome.damaged or not (outcome.id and outcome.kind and outcome.ended_at):
             self.kinds[""] += 1
-        elif fields["id"] not in self._seen:
-            self._seen.add(fields["id"])
-            self._count(*parsed)
+        elif outcome.id not in self._seen:
+            self._seen.add(outcome.id)
+            self._count(outcome)
 
-    def _count(self, outcome: Mapping[str, Any], attempts: Iterable[_Attempt], agents: Iterable[_Agent]) -> None:
-        """Add one outcome, and the attempts of its transfer, to the totals."""
-        kind, reason = outcome["kind"], outcome.get("reason") or "unknown"
+    def _count(self, outcome: OutcomeRecord) -> None:
+        """Add one outcome, with its attempts and agents, to the totals."""
+        kind = outcome.kind
         self.kinds[kind] += 1
-        is_park = kind == "transfer" and outcome.get("mode") in PARK_MODES
+        is_park = kind == "transfer" and outcome.mode in PARK_MODES
         if is_park:
             self._count_park(outcome)
         elif kind == "transfer":
             self._count_transfer(outcome)
         elif kind == "session":
-            self.end_reasons[reason] += 1
+            self.end_reasons[outcome.reason or "unknown"] += 1
             for key in MINUTES:
-                self.seconds[key] += outcome.get(f"{key}_s") or 0
-            if number := outcome.get("number"):
-                self.numbers[number]["calls"] += 1
+                self.seconds[key] += getattr(outcome, f"{key}_s") or 0
+            if outcome.number:
+                self.numbers[outcome.number]["calls"] += 1
         for key, (of_kind, name, _) in DURATIONS.items():
             # After a failed transfer, the fallback answered, not the target.
-            is_of_fallback = key == "transfer_answer" and bool(outcome.get("landed_on"))
-            if kind == of_kind and not (is_park or is_of_fallback) and (value_s := outcome.get(name)) is not None:
+            is_of_fallback = key == "transfer_answer" and bool(outcome.landed_on)
+            if kind == of_kind and not (is_park or is_of_fallback) and (value_s := getattr(outcome, name)) is not None:
                 self.durations[key].append(value_s)
-        for agent in agents:
-            shown = self.agents[agent.address or "unknown"]
+        for agent in outcome.agents:
+            shown = self.agents[agent["address"] or "unknown"]
             shown.calls += 1
-            shown.talk_s += agent.talk_s or 0.0
-            shown.holds += agent.holds or 0
-        if landed_on := outcome.get("landed_on"):
-            self.landed_on[landed_on] += 1
-        for attempt in attempts:
-            if attempt.result != "dial-limit":  # then it was not dialed
-                to = attempt.to or "unknown"
-                self.rung[to][attempt.result or "unknown"] += 1
-                self.longest_s[to] = max(self.longest_s[to], attempt.rang_s or 0.0)
+            shown.talk_s += agent["talk_s"] or 0.0
+            shown.holds += agent["holds"] or 0
+        if outcome.landed_on:
+            self.landed_on[outcome.landed_on] += 1
+        for attempt in outcome.attempts:
+            if attempt["result"] != "dial-limit":  # then it was not dialed
+                to = attempt["to"] or "unknown"
+                self.rung[to][attempt["result"] or "unknown"] += 1
+                self.longest_s[to] = max(self.longest_s[to], attempt["rang_s"] or 0.0)
 
-    def _count_park(self, outcome: Mapping[str, Any]) -> None:
-        mode, result = str(outcome["mode"]), outcome.get("result") or "unknown"
-        is_expired = (outcome.get("reason") or "").startswith(EndReason.PARK_TIMEOUT)
-        self.parks[EXPIRED if is_expired else PARKS[mode] if result == "completed" else result] += 1
+    def _count_park(self, outcome: OutcomeRecord) -> None:
+        is_expired, result = outcome.reason.startswith(EndReason.PARK_TIMEOUT), outcome.result or "unknown"
+        self.parks[EXPIRED if is_expired else PARKS[outcome.mode] if result == "completed" else result] += 1
 
-    def _count_transfer(self, outcome: Mapping[str, Any]) -> None:
-        result = outcome.get("result") or "unknown"
-        self.transfers[outcome.get("mode") or "unknown"][result] += 1
+    def _count_transfer(self, outcome: OutcomeRecord) -> None:
+        result = outcome.result or "unknown"
+        self.transfers[outcome.mode or "unknown"][result] += 1
         if result in FAILED:
-            self.failure_reasons[outcome.get("reason") or "unknown"] += 1
-        if number := outcome.get("number"):
-            self.numbers[number] += Counter(transfers=1, failed=int(result in FAILED))
+            self.failure_reasons[outcome.reason or "unknown"] += 1
+        if outcome.number:
+            self.numbers[outcome.number] += Counter(transfers=1, failed=int(result in FAILED))
 
     def data(self, *, full: bool, zone: tzinfo | None = None) -> dict[str, Any]:
         """Return the report for JSON, with phone numbers masked unless `full`.
@@ -231,20 +215,6 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
         **{name: values[-(-len(values) * rank // 100) - 1] if values else None for name, rank in ranks.items()},
         "ranges_s": {name: counts[number] for number, name in enumerate(ranges, 1)},
     }
-
-
-def _parse(fields: Fields) -> tuple[Mapping[str, Any], list[_Attempt], list[_Agent]] | None:
-    """Return an entry's typed fields, attempts, and agents; None if malformed."""
-    data = outcome_data(fields)
-    if not (data.get("id") and data.get("kind") and parse_time_ms(fields.get("ended_at", ""))):
-        return None
-    if any(text and data[name] is None for name, text in fields.items()):
-        return None
-    try:
-        attempts = msgspec.json.decode(fields.get("attempts") or "[]", type=list[_Attempt])
-        return data, attempts, msgspec.json.decode(fields.get("agents") or "[]", type=list[_Agent])
-    except msgspec.DecodeError:
-        return None
 
 
 async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> OutcomeReport:

@@ -7,7 +7,7 @@ from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason, reported_reason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import ANSWERED_DIAL_STATUSES, Place, TransferStage, TransferStatus
-from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
+from conferral.statemachine.step import CommandStatus, Conclusion, Draft
 
 
 def report_done(draft: Draft, event: Convert) -> None:
@@ -184,7 +184,7 @@ def add_record(draft: Draft, subject: str, **fields: Any) -> None:
     # gives its outcomes the same ids.
     opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
     record_id = f"{session.id}:{opened}{subject}"
-    record = OutcomeRecord(
+    record = Conclusion(
         id=record_id,
         session_id=session.id,
         ref=session.ref,
@@ -194,4 +194,4 @@ def add_record(draft: Draft, subject: str, **fields: Any) -> None:
         ended_at_ms=draft.now_ms,
         **fields,
     )
-    draft.outcome_records.append(record)
+    draft.conclusions.append(record)

@@ -16,7 +16,7 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import Conclusion
 from conferral.storage.keys import Keys
 from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
@@ -100,7 +100,7 @@ def outcomes(now_ms: int) -> list[dict[str, str]]:
             "target", "client:dave", "d1", result="busy" if result == "failed" else "answered",
             started_at_ms=began_ms, answered_at_ms=answered_ms, ended_at_ms=began_ms + 30_000,
         )  # fmt: skip
-        conclusion = OutcomeRecord(
+        conclusion = Conclusion(
             id=f"o{number}", kind="transfer", session_id=session_id(number), result=result, mode="consult",
             to="client:dave", attempts=(attempt,), started_at_ms=began_ms, ended_at_ms=began_ms + 30_000,
         )  # fmt: skip

@@ -101,18 +101,6 @@ async def test_outcomes_are_reported_as_they_arrive(client, redis):
     assert (reported.landed_on, reported.recordings) == ("recall", ("RE1",))
 
 
-async def test_outcome_that_another_program_wrote_badly_stops_no_reader(client, redis):
-    finish(redis, 1, duration_s="long", attempts="[", recordings="{}", started_at="now", more="y")
-    redis.xadd("conferral:outcomes", {"foo": "bar"})
-    finish(redis, 3, duration_s="7")
-
-    first, second, third = [outcome async for outcome in _first(client.outcomes(after="0"), 3)]
-
-    assert (first.id, first.duration_s, first.attempts, first.started_at) == ("o1", 0, (), None)
-    assert (second.id, second.kind) == ("", "")
-    assert (third.id, third.duration_s) == ("o3", 7)
-
-
 async def test_outcomes_resume_at_the_given_position(client, redis):
     for number in range(450):  # more than one reading of the stream
         finish(redis, number)

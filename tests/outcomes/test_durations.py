@@ -25,14 +25,14 @@ def log_of(story: Scenario) -> list[LogEntry]:
 
 def seconds(story: Scenario, kind: str = "session") -> dict[str, float]:
     """What the newest outcome of a kind reports, without what is empty."""
-    record = next(one for one in reversed(story.outcome_records) if one.kind == kind)
+    record = next(one for one in reversed(story.conclusions) if one.kind == kind)
     return {name: ms / 1000 for name, ms in durations_of(record, timeline_of(log_of(story))).items() if "-" not in name}
 
 
 def agents(story: Scenario, log: list[LogEntry] | None = None) -> list[tuple[str, float, int]]:
     """The agents of the session's outcome, with seconds of talk, and holds."""
     addresses = {party.label: party.address for party in story.session.parties.values()}
-    entry = encode_outcome(story.outcome_records[-1], timeline_of(log or log_of(story)), addresses)
+    entry = encode_outcome(story.conclusions[-1], timeline_of(log or log_of(story)), addresses)
     return [(one["address"], one["talk_s"], one["holds"]) for one in orjson.loads(entry["agents"])]
 
 
@@ -105,7 +105,7 @@ def _damaged(log: list[LogEntry]) -> list[LogEntry]:
 @each("harm", [_without, _cut, _damaged])
 def test_what_needs_entries_that_a_log_lacks_is_empty(harm: Any):
     story = ordering(conferenced).later(10_000).end()
-    entry = encode_outcome(story.outcome_records[-1], timeline_of(harm(log_of(story))))
+    entry = encode_outcome(story.conclusions[-1], timeline_of(harm(log_of(story))))
     assert entry["answer_s"] == "0.0", "the session itself has it"
     lacking = ("bridged_s", "conference_s", "participant_s", "held_s", "alone_s", "agents", "recordings")
     assert {entry[name] for name in lacking} == {""}
@@ -114,5 +114,5 @@ def test_what_needs_entries_that_a_log_lacks_is_empty(harm: Any):
 def test_agent_whose_leg_the_session_no_longer_has_counts_without_an_address():
     story = ordering(conferenced).later(3_000).end()
     timeline = timeline_of(log_of(story))
-    (agent,) = orjson.loads(encode_outcome(story.outcome_records[-1], timeline)["agents"])
+    (agent,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline)["agents"])
     assert agent == {"address": "", "talk_s": 3.0, "holds": 0}

@@ -1,15 +1,17 @@
-"""An outcome's entry: the same fields for every kind."""
+"""An outcome's entry: the same fields for every kind, as written and as read."""
+
+from datetime import UTC, datetime
 
 import orjson
 
 from conferral.outcomes.durations import Timeline
-from conferral.outcomes.outcome import encode_outcome
+from conferral.outcomes.outcome import OutcomeRecord, encode_outcome, outcome_data
 from conferral.statemachine.parts import Attempt
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import Conclusion
 from tests.support.people import ALICE, CUSTOMER
 
 START_MS = 1_795_165_380_000
-TRANSFER = OutcomeRecord(
+TRANSFER = Conclusion(
     id="CA1:transfer:1",
     kind="transfer",
     session_id="CA1",
@@ -32,8 +34,8 @@ TRANSFER = OutcomeRecord(
     our_number="+14155550100",
     direction="inbound",
 )
-SESSION = OutcomeRecord("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
-MESSAGE = OutcomeRecord("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
+SESSION = Conclusion("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
+MESSAGE = Conclusion("CA1:voicemail-RE2", "voicemail", "CA1", "recorded", recording_sid="RE2", duration_s=7)
 
 
 def test_transfer_is_reported_with_every_party_it_tried_to_reach():
@@ -80,3 +82,21 @@ def test_every_kind_has_the_same_fields():
     assert (session["mode"], session["to"], session["attempts"], session["recordings"]) == ("", "", "[]", '["RE1"]')
     assert session["agents"] == f'[{{"address":"{ALICE}","talk_s":0.0,"holds":3}}]'
     assert (message["attempts"], message["recordings"], message["duration_s"]) == ("", "", "7")
+
+
+def test_what_was_written_can_be_read():
+    read = OutcomeRecord.of("1-0", encode_outcome(TRANSFER))
+    assert (read.id, read.position, read.session, read.to) == ("CA1:transfer:1", "1-0", "CA1", (CUSTOMER, "client:bob"))
+    assert (read.answer_s, read.hold_s, read.code, read.recordings, read.damaged) == (4.6, None, None, (), ())
+    assert read.ended_at == datetime(2026, 11, 20, 9, 3, 40, tzinfo=UTC)
+    assert [(one["result"], one["rang_s"]) for one in read.attempts][:2] == [("no-answer", 20.25), ("answered", 4.5)]
+
+
+def test_what_another_program_wrote_badly_is_empty_and_named():
+    nested = '[{"more": ' + "[" * 2_000 + "]" * 2_000 + "}]"
+    bad = {"duration_s": "long", "attempts": "[", "agents": nested, "recordings": "{}", "started_at": "now"}
+    read = OutcomeRecord.of("1-0", bad | {"id": "o1", "more": "y"})
+    assert {*read.damaged} == {*bad}
+    assert read == OutcomeRecord(id="o1", position="1-0", damaged=read.damaged)
+    data = outcome_data(bad | {"more": "y"})
+    assert {name: data[name] for name in (*bad, "more")} == dict.fromkeys(bad) | {"started_at": "now", "more": "y"}

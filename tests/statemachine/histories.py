@@ -62,7 +62,7 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
     ]
     dues = sorted(f"{one.timer} {'off' if one.due_ms is None else one.due_ms - now_ms}" for one in taken.timers)
     reports = [f"{report.command_id} {report.status} {report.reason}".rstrip() for report in taken.reports]
-    outcomes = [str(sorted(asdict(record).items())) for record in taken.outcome_records]
+    outcomes = [str(sorted(asdict(record).items())) for record in taken.conclusions]
     changed = session_codec.changes(after, before).stored if after.version != before.version else {}
     fields_now = [f"{name}={text}" for name, text in sorted(changed.items()) if name not in _LEFT_OUT]
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"

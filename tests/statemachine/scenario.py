@@ -39,7 +39,7 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.statemachine.step import OutcomeRecord, Step
+from conferral.statemachine.step import Conclusion, Step
 from tests.statemachine.call_legs import (
     AGENT_CALL,
     CONFERENCE,
@@ -82,7 +82,7 @@ class Scenario:
         self.last: Step | None = None
         self.effects: list[Effect] = []  # every one so far
         self.reports: dict[str, list[tuple[str, str]]] = {}
-        self.outcome_records: list[OutcomeRecord] = []
+        self.conclusions: list[Conclusion] = []
         self.steps: list[tuple[Event, Session, Step, int]] = []  # with the session before, and the time
         #: Holds and flags that Twilio was asked for and has not confirmed.
         self.unconfirmed: list[UpdateParticipant] = []
@@ -101,7 +101,7 @@ class Scenario:
             # The same entry decided again gives the same: a step is a function of its arguments.
             assert step(before, event, self.now_ms, self.policy) == self.last
         self.effects += self.last.effects
-        self.outcome_records += self.last.outcome_records
+        self.conclusions += self.last.conclusions
         for report in self.last.reports:
             self.reports.setdefault(report.command_id, []).append((report.status.value, report.reason))
         for effect in self.last.effects:
@@ -484,7 +484,7 @@ class Scenario:
 
     def expect_concluded(self, *conclusions: tuple[str, str, str]) -> "Scenario":
         """The outcomes published so far: kind, result, reason."""
-        assert [(one.kind, one.result, one.reason) for one in self.outcome_records] == list(conclusions)
+        assert [(one.kind, one.result, one.reason) for one in self.conclusions] == list(conclusions)
         return self
 
     def expect_attempts(self, *attempts: tuple[str, str]) -> "Scenario":

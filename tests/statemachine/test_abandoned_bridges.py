@@ -12,7 +12,7 @@ def rings() -> Scenario:
 
 def expect_caller_gave_up(story: Scenario) -> None:
     story.expect("ended", reason="customer-left")
-    (record,) = story.outcome_records
+    (record,) = story.conclusions
     assert (record.landed_on, [one.result for one in record.attempts]) == ("", ["cancelled"])
 
 
@@ -65,5 +65,5 @@ def test_agent_who_gives_up_a_call_of_their_own_left_first():
 def test_talking_parties_whose_action_was_never_requested(customer_s, reason):
     story = Scenario().answered().call("agent", "completed", ended_s=100)
     story.call("customer", "completed", ended_s=customer_s).expect("ended", reason=reason)
-    (record,) = story.outcome_records
+    (record,) = story.conclusions
     assert [one.result for one in record.attempts] == ["answered"]

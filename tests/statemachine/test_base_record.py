@@ -12,7 +12,7 @@ from conferral.statemachine.events import EVENTS, Call, CallReceived
 from conferral.statemachine.parts import Attempt, DialOptions, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import Conclusion
 from tests.support.each import each
 
 
@@ -46,7 +46,7 @@ def test_garbage_collection_looks_at_no_record(kind):
             parties={"agent": Party("agent", "agent-1", address="SECRET")}),
     TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
     PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
-    OutcomeRecord("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
+    Conclusion("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
     Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
     CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),

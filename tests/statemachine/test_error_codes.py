@@ -19,7 +19,7 @@ def test_refused_target_leaves_its_code_in_command_transfer_and_outcome() -> Non
     assert (story.session.transfer.reason, story.session.transfer.code) == ("failed", "21216")
     assert codes(story) == {"transfer-1": "21216"}
     story.expect_concluded(("transfer", "failed", "failed"))
-    assert story.outcome_records[-1].code == "21216"
+    assert story.conclusions[-1].code == "21216"
 
 
 def test_ring_group_has_the_code_of_the_target_whose_reason_it_has() -> None:
@@ -31,7 +31,7 @@ def test_ring_group_has_the_code_of_the_target_whose_reason_it_has() -> None:
 
 def test_transfer_that_was_only_not_answered_has_no_code() -> None:
     story = ringing("warm").call("target", "no-answer")
-    assert (codes(story), story.outcome_records[-1].code) == ({"transfer-1": ""}, "")
+    assert (codes(story), story.conclusions[-1].code) == ({"transfer-1": ""}, "")
 
 
 def test_refused_hold_fails_a_consult_with_its_code() -> None:
@@ -64,19 +64,19 @@ def test_refused_conversion_fails_what_waited_for_it_with_the_code() -> None:
     (effect_id,) = story.session.open_redirects
     story.fails("redirect_call", "agent", effect_id=effect_id, code=20001)
     assert codes(story) == {"transfer-1": "20001"}
-    assert story.outcome_records[-1].code == "20001"
+    assert story.conclusions[-1].code == "20001"
 
 
 def test_agent_whom_twilio_could_not_dial_ends_the_session_with_the_code() -> None:
     story = Scenario().comes_in().call("agent", "failed").dial_ends("failed", code=13224)
-    assert (story.session.end_reason, story.outcome_records[-1].code) == ("agent-failed", "13224")
+    assert (story.session.end_reason, story.conclusions[-1].code) == ("agent-failed", "13224")
 
 
 def test_refused_call_ends_with_the_code_of_its_command() -> None:
     story = Scenario(session_id="CS1").calls_out()
     story.refused("agent", code=21219)
     assert codes(story) == {"call-1": "21219"}
-    assert (story.session.end_reason, story.outcome_records[-1].code) == ("agent-failed", "21219")
+    assert (story.session.end_reason, story.conclusions[-1].code) == ("agent-failed", "21219")
 
 
 def test_completed_transfer_after_a_refused_one_has_no_code() -> None:

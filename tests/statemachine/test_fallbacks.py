@@ -44,7 +44,7 @@ def in_voicemail(story: Scenario) -> Scenario:
 
 
 def messages(story: Scenario) -> list[tuple[str, int]]:
-    return [(one.recording_sid, one.duration_s) for one in story.outcome_records if one.kind == "voicemail"]
+    return [(one.recording_sid, one.duration_s) for one in story.conclusions if one.kind == "voicemail"]
 
 
 # ---- places in order -----------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_outcome_says_what_took_the_customer(takes_it):
         story.placed("agent").answers("agent").joins("agent")
     elif takes_it == AGENT_PHONE:
         story.placed("target").answers("target").joins("target")
-    (transfer,) = [one for one in story.outcome_records if one.kind == "transfer"]
+    (transfer,) = [one for one in story.conclusions if one.kind == "transfer"]
     assert transfer.landed_on == takes_it
     assert transfer.result == ("recalled" if takes_it == "recall" else "failed")
 
@@ -227,7 +227,7 @@ def test_the_customer_stays_in_the_voicemail_if_no_one_takes_the_call():
     story = retrieving().placed("agent").call("agent", "no-answer").expect("transferring", phase="voicemail")
     story.expect_command("retrieve-1", "accepted", "failed", reason="no-answer")
     message(story, "completed", 3).expect("ended", "hang up customer", reason="voicemail")
-    assert [one.kind for one in story.outcome_records] == ["transfer", "transfer", "voicemail", "session"]
+    assert [one.kind for one in story.conclusions] == ["transfer", "transfer", "voicemail", "session"]
 
 
 def test_a_recall_after_a_failed_retrieval_from_the_voicemail_is_for_the_agent_who_handed_over():
@@ -257,7 +257,7 @@ def test_a_waiting_caller_goes_on_to_the_fallback_of_the_call():
     story.placed("target").call("target", "busy")
     in_voicemail(story)
     message(story, "completed", 5).expect("ended", "hang up customer", reason="voicemail")
-    assert [one.kind for one in story.outcome_records] == ["voicemail", "session"]
+    assert [one.kind for one in story.conclusions] == ["voicemail", "session"]
 
 
 def test_who_takes_an_inbound_call_as_fallback_is_dialed_like_an_agent():

@@ -311,9 +311,9 @@ def check_answers(story: Scenario) -> None:
 def check_transfer(story: Scenario) -> None:
     """No one is dialed twice, nothing is concluded twice, and a transfer that waits does so for something."""
     session, transfer = story.session, story.session.transfer
-    ids = [one.id for one in story.outcome_records]
+    ids = [one.id for one in story.conclusions]
     assert len(ids) == len(set(ids))
-    assert (session.state is State.ENDED) == any(one.kind == "session" for one in story.outcome_records)
+    assert (session.state is State.ENDED) == any(one.kind == "session" for one in story.conclusions)
     assert (session.state is State.TRANSFERRING) <= (transfer is not None and transfer.is_running)
     if session.state in (State.CONFERENCED, State.ENDED):
         assert transfer is None or not transfer.is_running

@@ -64,7 +64,7 @@ def test_event_that_no_one_in_its_state_has_asked_for_changes_nothing(pair: tupl
 
     assert before.state is state
     assert what_decides(replace(taken.session, seen=before.seen)) == what_decides(before)
-    assert (taken.effects, taken.reports, taken.outcome_records) == ((), (), ())
+    assert (taken.effects, taken.reports, taken.conclusions) == ((), (), ())
 
 
 @each("situation", BEGINNINGS)
@@ -74,7 +74,7 @@ def test_ignored_event_changes_only_the_version(situation: str):
 
     assert what_decides(taken.session) == what_decides(before)
     assert taken.session.version == (before.version + 1 if before.version else 0)
-    assert (taken.effects, taken.timers, taken.reports, taken.outcome_records) == ((), (), (), ())
+    assert (taken.effects, taken.timers, taken.reports, taken.conclusions) == ((), (), (), ())
     assert taken.outcome is (Outcome.STALE if before.version else Outcome.UNEXPECTED)
 
 

@@ -46,6 +46,6 @@ def test_recovered_session_is_about_the_number_that_twilio_s_list_shows() -> Non
 
 def test_outcomes_name_customer_number_and_direction() -> None:
     story = conferenced(POLICY, called_number=SALES).transfer("warm").cancel().end()
-    shown = {(one.customer, one.our_number, one.direction) for one in story.outcome_records}
+    shown = {(one.customer, one.our_number, one.direction) for one in story.conclusions}
     assert shown == {(CUSTOMER, SALES, "inbound")}
-    assert {one.kind for one in story.outcome_records} == {"transfer", "session"}
+    assert {one.kind for one in story.conclusions} == {"transfer", "session"}

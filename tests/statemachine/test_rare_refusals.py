@@ -17,7 +17,7 @@ def test_late_message_of_an_earlier_visit_is_reported(is_converting):
     event = RecordingChanged(
         **story.common(), recording_sid=RECORDING, status="completed", of_voicemail=True, duration_s=7
     )
-    assert [record.kind for record in story.take(event).outcome_records] == ["voicemail"]
+    assert [record.kind for record in story.take(event).conclusions] == ["voicemail"]
 
 
 @pytest.mark.parametrize("is_converting", [False, True])

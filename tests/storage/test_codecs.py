@@ -42,7 +42,7 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
-from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.step import Conclusion
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -180,7 +180,7 @@ def test_stored_types_hide_phone_numbers_when_shown():
     session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=CUSTOMER)},
                       agents=(CUSTOMER,), parked_by=CUSTOMER, pending_commands=(
                           PendingCommand("c", "add", to=CUSTOMER, url=CUSTOMER, say=CUSTOMER),))  # fmt: skip
-    conclusion = OutcomeRecord("s:t1", "transfer", "s", "failed", to=CUSTOMER)
+    conclusion = Conclusion("s:t1", "transfer", "s", "failed", to=CUSTOMER)
     read = stored_session(session_codec.encode(session))
     shown = repr([OutboxEntry(effect, 5), SessionChange(session), conclusion, read])
     assert "5550123" not in shown

@@ -5,14 +5,10 @@ from typing import Any
 
 import orjson
 
+from conferral.outcomes.outcome import json_types
 from conferral.storage.codecs.text_codec import to_iso
 
 _NUMBERS = count(1)
-FIELDS = (
-    "id", "kind", "session", "by", "ref", "customer", "number", "direction", "started_at", "ended_at", "result",
-    "reason", "code", "mode", "to", "landed_on", "hold_s", "consult_s", "answer_s", "bridged_s", "conference_s",
-    "participant_s", "held_s", "alone_s", "attempts", "recordings", "agents", "recording_sid", "duration_s",
-)  # fmt: skip
 
 
 def attempt(to: str, result: str = "answered", rang_s: float | None = 5.0) -> dict[str, Any]:
@@ -31,7 +27,7 @@ def outcome(kind: str, ended_ms: int, *attempts: dict[str, Any], **fields: str) 
         "ended_at": to_iso(ended_ms),
         "attempts": orjson.dumps(attempts).decode(),
     }
-    return {**dict.fromkeys(FIELDS, ""), **known, **fields}
+    return {**dict.fromkeys(json_types(), ""), **known, **fields}
 
 
 def transfer(ended_ms: int, result: str = "completed", *attempts: dict[str, Any], **fields: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
-from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.session_store import LOG_ENTRIES_MAX
 from conferral.worker.consumer import batch
@@ -29,8 +29,8 @@ SESSION = Session(
     parties={"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-2", "CA3")},
     former_calls=("CA2", "CA3"),
 )
-TRANSFER = OutcomeRecord("CA1:t1", "transfer", "CA1", "completed", to="client:bob")
-WHOLE = OutcomeRecord("CA1:end", "session", "CA1", "ended", "command")
+TRANSFER = Conclusion("CA1:t1", "transfer", "CA1", "completed", to="client:bob")
+WHOLE = Conclusion("CA1:end", "session", "CA1", "ended", "command")
 STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
 OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")
 SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3")
@@ -50,9 +50,7 @@ def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect]
 def decided(monkeypatch):
     """One event of a session that ends by it, with news for other systems."""
     after = replace(SESSION, state=State.ENDED, version=5, ended_at_ms=NOW_MS)
-    monkeypatch.setattr(
-        batch, "step", lambda *_: Step(after, Outcome.MOVED, "command", outcome_records=(TRANSFER, WHOLE))
-    )
+    monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED, "command", conclusions=(TRANSFER, WHOLE)))
     event = End(session_id="CA1", token="c1", entry_id="1-0")
     return decided_of([event], SESSION, {"e1": HOLD})
 

@@ -14,7 +14,7 @@ from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
-from conferral.statemachine.step import Outcome, OutcomeRecord, Step
+from conferral.statemachine.step import Conclusion, Outcome, Step
 from conferral.worker.consumer import batch
 from conferral.worker.consumer.batch import Decision, log_decisions
 from tests.support.each import each
@@ -31,13 +31,13 @@ def decided(step: Step, before: Session | None = None, event: Event = OVERDUE) -
     return metrics, lines
 
 
-def concluded(*records: OutcomeRecord) -> tuple[Metrics, list[Any]]:
-    return decided(Step(Session("s"), Outcome.STAYED, outcome_records=records))
+def concluded(*records: Conclusion) -> tuple[Metrics, list[Any]]:
+    return decided(Step(Session("s"), Outcome.STAYED, conclusions=records))
 
 
-def transfer(mode: str) -> OutcomeRecord:
+def transfer(mode: str) -> Conclusion:
     attempts = (Attempt("target", "client:bob", "d1", 1, result="answered"),)
-    return OutcomeRecord("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
+    return Conclusion("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
 
 
 def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
@@ -66,7 +66,7 @@ def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
 
 def test_transfer_is_logged_with_its_duration_and_each_attempt_is_counted():
     attempts = tuple(Attempt("target", "client:bob", "d", 1, result=result) for result in ("answered", "busy", ""))
-    record = OutcomeRecord("o1", "transfer", "s", "completed", attempts=attempts, started_at_ms=100, ended_at_ms=700)
+    record = Conclusion("o1", "transfer", "s", "completed", attempts=attempts, started_at_ms=100, ended_at_ms=700)
     metrics, lines = concluded(record)
     assert [(line["attempt"], line["duration_ms"]) for line in lines if line["event"] == "transfer_concluded"] == [
         (3, 600)
@@ -94,7 +94,7 @@ def test_decisions_are_counted_by_event_and_outcome():
 
 @pytest.mark.parametrize(("reason", "label"), [("agent-left", "agent-left"), ("of a later version", "other")])
 def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, label):
-    metrics, _ = concluded(OutcomeRecord("o1", "session", "s", "ended", reason=reason))
+    metrics, _ = concluded(Conclusion("o1", "session", "s", "ended", reason=reason))
     assert metrics.transfers.collect()[0].samples == []
     assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": label}) == 1
 
@@ -122,7 +122,7 @@ def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outc
 
 
 def test_message_is_counted_and_ends_no_session():
-    metrics, lines = concluded(OutcomeRecord("o1", "voicemail", "s", "recorded", duration_s=7))
+    metrics, lines = concluded(Conclusion("o1", "voicemail", "s", "recorded", duration_s=7))
     assert metrics.registry.get_sample_value("conferral_messages_total") == 1
     assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": "other"}) is None
     assert [line["duration_ms"] for line in lines if line["event"] == "message_recorded"] == [7_000]

@@ -18,6 +18,7 @@ from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_access import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
+from conferral.outcomes.outcome import outcome_data
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
@@ -243,7 +244,7 @@ class Handlers:
         query = {**request.query, "after": after or FIRST_ID}
         found, cursor = await self._limiter(self._reader.outcome_page(**query))
         gap = bool(after) and await self._limiter(self._reader.is_trimmed_after(stream, after))
-        outcomes: list[Any] = [models.outcome_json(fields) for fields in found]
+        outcomes = [outcome_data(fields) for fields in found]
         return _response(200, models.OutcomePage(outcomes=outcomes, cursor=cursor, gap=gap))
 
     async def make_token(self, request: ApiRequest) -> web.Response:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from conferral.outcomes.outcome import outcome_data
+from conferral.outcomes import outcome
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine import parts, session
 from conferral.statemachine.record import CODE, BaseRecord, Hidden, about
@@ -102,6 +102,7 @@ class Conference(msgspec.Struct):
 if TYPE_CHECKING:
     Session = dict[str, Any]
     LogEntry = dict[str, Any]
+    Outcome = dict[str, Any]
 else:
     Party = _json_type(session.Party, _types(session.Party), "Party", "A party of a session.")
     Transfer = _json_type(
@@ -121,6 +122,12 @@ else:
         "A session. What is empty or not known is null; times are ISO 8601, UTC.",
     )
     LogEntry = _json_type(log_codec.LogEntry, log_codec.json_types(), "LogEntry", log_codec.LogEntry.__doc__)
+    Outcome = _json_type(
+        outcome.OutcomeRecord,
+        outcome.json_types() | {"kind": OutcomeKind | None, "direction": Direction | None, "mode": TransferMode | None},
+        "Outcome",
+        "A finished transfer, an ended session, or a recorded message. What is empty, or not of this kind, is null.",
+    )
 
 
 class SessionPage(msgspec.Struct):
@@ -135,72 +142,6 @@ class LogPage(msgspec.Struct):
 
     entries: list[LogEntry]
     cursor: Annotated[str | None, about("pass it as `cursor` to get the next page; null on the last page")]
-
-
-class OutcomeAttempt(msgspec.Struct):
-    """One who was rung."""
-
-    to: Annotated[str | None, about("the address")]
-    label: Annotated[str | None, about("its participant label at Twilio")]
-    result: Annotated[str | None, about("`answered`, or why not, such as `no-answer`")]
-    rang_s: Annotated[float | None, about("how long it rang, seconds")]
-    at: Annotated[str | None, about("when it was dialed")]
-
-
-class OutcomeAgent(msgspec.Struct):
-    """An agent who took part in a session."""
-
-    address: str | None
-    talk_s: Annotated[float | None, about("how long agent and customer heard each other, seconds")]
-    holds: Annotated[
-        int | None, about("how often the customer was put on hold; parking and blind transfers don't count")
-    ]
-
-
-class Outcome(msgspec.Struct):
-    """A finished transfer, an ended session, or a recorded message.
-
-    What is empty, or is not of this kind, is null. docs/commands.md explains the fields.
-    """
-
-    id: Annotated[str | None, about("marks repetitions")]
-    kind: OutcomeKind | None
-    session: str | None
-    by: Annotated[str | None, about("who sent the command")]
-    ref: Annotated[str | None, about("your reference")]
-    customer: Annotated[str | None, about("the customer's address")]
-    number: Annotated[str | None, about("our number that was called or that the customer sees")]
-    direction: Direction | None
-    started_at: str | None
-    ended_at: str | None
-    result: Annotated[str | None, about("completed, failed, recalled, or cancelled; ended; recorded")]
-    reason: Annotated[str | None, about("why it failed or ended")]
-    code: Annotated[int | None, about(CODE)]
-    mode: TransferMode | None
-    to: str | None
-    landed_on: Annotated[str | None, about("what took the customer, if not the target")]
-    hold_s: float | None
-    consult_s: float | None
-    answer_s: float | None
-    bridged_s: float | None
-    conference_s: float | None
-    participant_s: float | None
-    held_s: float | None
-    alone_s: float | None
-    attempts: Annotated[list[OutcomeAttempt] | None, about("who was rung, in order")]
-    recordings: Annotated[list[str] | None, about("SIDs of recordings")]
-    agents: Annotated[list[OutcomeAgent] | None, about("the agents who took part")]
-    recording_sid: str | None
-    duration_s: float | None
-
-
-def outcome_json(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the JSON of a stream's entry, with all fields of an outcome."""
-    data = dict.fromkeys(Outcome.__struct_fields__) | outcome_data(fields)
-    for name, kind in (("attempts", OutcomeAttempt), ("agents", OutcomeAgent)):
-        if rows := data[name]:
-            data[name] = [dict.fromkeys(kind.__struct_fields__) | row for row in rows]
-    return data
 
 
 class OutcomePage(msgspec.Struct):

@@ -19,7 +19,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, Place, State, TransferMode
-from conferral.statemachine.step import CommandReport, Outcome, OutcomeRecord, Step
+from conferral.statemachine.step import CommandReport, Conclusion, Outcome, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.log_codec import LogEntry
@@ -119,7 +119,7 @@ def needs_log(decisions: Iterable[Decision]) -> set[str]:
     return {
         record.session_id
         for decision in decisions
-        for record in decision.step.outcome_records
+        for record in decision.step.conclusions
         if record.kind != "voicemail" and decision.step.session.version <= LOG_ENTRIES_MAX
     }
 
@@ -130,7 +130,7 @@ def _outcome_entries(
     """Yield the entries of the outcomes that decisions write, oldest first."""
     timelines = {name: timeline_of([*stored, *changes[name].log]) for name, stored in logs.items()}
     for decision in decisions:
-        for record in decision.step.outcome_records:
+        for record in decision.step.conclusions:
             parties = changes[record.session_id].after.parties.values()
             addresses = {party.label: party.address for party in parties}
             yield encode_outcome(record, timelines.get(record.session_id), addresses)
@@ -211,43 +211,43 @@ def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
         kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
         metrics.hold_limits.labels(kind).inc()
         log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
-    for outcome_record in step.outcome_records:
-        if outcome_record.kind == "transfer":
-            _log_transfer(outcome_record, partition, metrics)
-        elif outcome_record.kind == "voicemail":
+    for conclusion in step.conclusions:
+        if conclusion.kind == "transfer":
+            _log_transfer(conclusion, partition, metrics)
+        elif conclusion.kind == "voicemail":
             metrics.messages.inc()
             log.info(
                 "message_recorded",
-                session_id=outcome_record.session_id,
+                session_id=conclusion.session_id,
                 partition=partition,
-                duration_ms=1000 * outcome_record.duration_s,
+                duration_ms=1000 * conclusion.duration_s,
             )
         else:
             # A later version may have stored a reason that this one does not know.
-            known = outcome_record.reason in _END_REASONS
-            metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
+            known = conclusion.reason in _END_REASONS
+            metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
     _log_fallback(decision, partition, metrics)
     is_notable = step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state
     if is_notable or log.is_enabled_for(logging.DEBUG):
         _log_decision(decision, partition)
 
 
-def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
+def _log_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
     # A later version may have stored a mode that this one does not know.
-    mode = outcome_record.mode if outcome_record.mode in _MODES else "other"
-    metrics.transfers.labels(mode, outcome_record.result).inc()
-    for attempt in outcome_record.attempts:
+    mode = conclusion.mode if conclusion.mode in _MODES else "other"
+    metrics.transfers.labels(mode, conclusion.result).inc()
+    for attempt in conclusion.attempts:
         metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
     log.info(
         "transfer_concluded",
-        session_id=outcome_record.session_id,
+        session_id=conclusion.session_id,
         partition=partition,
-        command=outcome_record.mode,
-        outcome=outcome_record.result,
-        reason=outcome_record.reason,
-        code=outcome_record.code,
-        attempt=len(outcome_record.attempts),
-        duration_ms=outcome_record.ended_at_ms - outcome_record.started_at_ms,
+        command=conclusion.mode,
+        outcome=conclusion.result,
+        reason=conclusion.reason,
+        code=conclusion.code,
+        attempt=len(conclusion.attempts),
+        duration_ms=conclusion.ended_at_ms - conclusion.started_at_ms,
     )
 
 
