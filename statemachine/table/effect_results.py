@@ -53,7 +53,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 
     # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
     Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
-    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
+    Row(LIVE,              ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 
     # Recordings, announcements, and reads
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
