@@ -218,11 +218,12 @@ def settle_conference(draft: Draft, _event: Event) -> None:
     """Settle the conference: two or more parties talk."""
     session = draft.session
     is_back = session.customer.in_conference
-    # One who is gone still left first: the read that ends a conversion may show that, too.
-    first_has_left = session.present_party(session.first_to_leave) is None
+    first = session.parties.get(session.first_to_leave)
+    # One who is gone, as the read that ends a conversion may show, or is being removed still leaves first.
+    still_leaves = first is not None and (first.is_gone or first.is_leaving)
     draft.change(
         phase=Phase.CONNECTED,
-        first_to_leave=session.first_to_leave if first_has_left else "",
+        first_to_leave=session.first_to_leave if still_leaves else "",
         # A customer who is not back yet still needs it, and a late repair may briefly take them out.
         open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
         repair_attempted=False,

@@ -216,3 +216,13 @@ def test_late_join_of_the_conference_that_a_repair_moved_the_agent_out_of_discon
     story.expect("conferenced", *FLAGS).joins("agent").expect("conferenced", outcome="stale")
     story.transfer("warm").joins("agent", token="again").expect("transferring", outcome="stale")
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
+
+
+def test_agent_who_moves_although_removed_before_left_first():
+    """The conference reports both joins before the read shows the end of the agent's call."""
+    story = ordering(Scenario().answered).remove("agent").expect("bridged", "hang up agent")
+    story.hold("customer").expect("converting", "move agent").joins("agent").joins("customer")
+    story.expect("conferenced", "hold customer", "flag agent").reads(
+        customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",)
+    )
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
