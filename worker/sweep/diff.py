@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from conferral.statemachine.events import AccountSwept, CallProgressed, CallReceived, ParticipantFound
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.session import AGENT, CUSTOMER, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import CallStatus, PartyStatus
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.addresses import is_caller_id
@@ -37,7 +37,7 @@ class Difference(StrEnum):
 
     CALL_MISSING = "call-missing"
     CONFERENCE_MISSING = "conference-missing"
-    #: The live session still has it ringing.
+    #: The live session still has it ringing, or does not know of the call that answered its `<Dial>`.
     CALL_ANSWERED = "call-answered"
     CALL_LIVE = "call-live"
     CONFERENCE_LIVE = "conference-live"
@@ -138,7 +138,8 @@ class AccountDiff:
         that is over, so its session is quiet.
         """
         account = self._account
-        if answered := [call_sid for call_sid in _ringing(session) if call_sid in account.answered]:
+        answered = [call_sid for call_sid in _ringing(session) if call_sid in account.answered]
+        if answered := answered or self._calls_with_unreported_child(session):
             return Finding(Difference.CALL_ANSWERED, session.id, answered[0])
         # A sweep whose lists were older than the conference has opened the session again, as a bridge.
         named = self._sid_by_name.get(session.conference_name, "")
@@ -150,6 +151,18 @@ class AccountDiff:
         if is_missing and self._is_old(session.updated_at_ms):
             return Finding(Difference.CONFERENCE_MISSING, session.id, conference_sid)
         return None
+
+    def _calls_with_unreported_child(self, session: Session) -> list[str]:
+        """Return the call whose `<Dial>` an unknown call has answered.
+
+        No callback has named that one. If the session ends meanwhile, it knows the call returned, but can't know
+        whether the other is its own.
+        """
+        account = self._account
+        if all(party.call_sid or party.dial_id for party in _unanswered(session)):
+            return []
+        known = (party.call_sid for party in session.present.values())
+        return [sid for sid in known if any(one.call_sid in account.answered for one in account.children.get(sid, ()))]
 
     def _is_old(self, at_ms: int) -> bool:
         """Whether the lists should show what happened then.
@@ -170,15 +183,20 @@ class AccountDiff:
             self.findings.append(Finding(Difference.CONFERENCE_LIVE, session.id, conference_sid, session.ended_at_ms))
 
 
-def _ringing(session: Session) -> list[str]:
-    """Return the SIDs of the calls that are not answered, as far as is known."""
+def _unanswered(session: Session) -> list[Party]:
+    """Return the called parties that have not answered, as far as is known."""
     # The calling party's phone does not ring.
     called = AGENT if session.customer_is_parent else CUSTOMER
     return [
-        party.call_sid
+        party
         for party in session.present.values()
-        if party.call_sid and party.status in _UNANSWERED and (party.dial_id or party.name == called)
+        if party.status in _UNANSWERED and (party.dial_id or party.name == called)
     ]
+
+
+def _ringing(session: Session) -> list[str]:
+    """Return the SIDs of the calls that are not answered, as far as is known."""
+    return [party.call_sid for party in _unanswered(session) if party.call_sid]
 
 
 def _connected_since_ms(session: Session) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
-from conferral.telephony.account_lists import AccountSnapshot
+from conferral.telephony.account_lists import AccountSnapshot, ChildCall
 from conferral.worker.sweep.diff import AccountDiff, Difference, Finding
 from tests.support.each import each
 from tests.worker.sweep.sweep_harness import SweepHarness
@@ -83,6 +83,19 @@ def test_answered_callee_who_still_rings_in_the_session_is_reported_and_a_caller
     for callee in ("CA2", "CA3"):
         found = compared(AccountSnapshot(calls, answered={"CA1", "CA4", callee}), rings).findings
         assert found == [Finding(Difference.CALL_ANSWERED, "s1", callee)]
+
+
+@each("agent_sid, is_found", [("", True), ("CA9", False)])
+def test_answered_child_of_a_bridge_that_no_callback_has_named_is_reported(agent_sid: str, is_found: bool) -> None:
+    parties = {
+        "customer": Party("customer", "customer-1", call_sid="CA1", status=PartyStatus.CONNECTED),
+        "agent": Party("agent", "agent-1", call_sid=agent_sid),
+    }
+    rings = replace(SESSION, conference_sid="", parties=parties)
+    account = AccountSnapshot({"CA1", "CA2", "CA9"}, children={"CA1": (ChildCall("CA2", "client:alice", ""),)})
+    assert compared(account, rings).findings == []
+    found = compared(replace(account, answered={"CA1", "CA2"}), rings).findings
+    assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA1")] * is_found
 
 
 @each("status, times, is_missing", [
