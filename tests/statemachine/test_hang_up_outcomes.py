@@ -64,6 +64,16 @@ def test_outcome_of_a_hang_up_says_nothing_of_another_one():
     assert pending == {"agent"}
 
 
+def test_refusal_of_a_former_hang_up_changes_nothing_in_a_bridge():
+    story = removing_agent()
+    first = only_hang_up(story).effect_id
+    story.is_unknown("hang_up_call", "agent", effect_id=first)
+    story.remove("agent", "remove-2").expect("bridged", "hang up agent")
+    story.fails("hang_up_call", "agent", effect_id=first).expect("bridged", outcome="stayed")
+    story.expect_command("remove-2", "accepted")
+    assert story.session.agent.is_leaving
+
+
 def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
     hang_up = only_hang_up(story)
     return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
