@@ -5,6 +5,7 @@ Sentences take time, so the local Twilio's clock runs faster here.
 
 import json
 
+import orjson
 import pytest
 
 from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, talking
@@ -55,6 +56,8 @@ async def test_recalled_agent_hears_the_reason_while_the_customer_waits(system, 
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
     transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", reason)
+    ended = (await system.outcomes())[-1]
+    assert [(one["address"], one["holds"]) for one in orjson.loads(ended["agents"])] == [(AGENT, 0)]
 
 
 @pytest.mark.parametrize("fault, reason", [("late", "rejected"), ("lost", "busy")])

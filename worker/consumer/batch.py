@@ -131,9 +131,16 @@ def _outcome_entries(
     timelines = {name: timeline_of([*stored, *changes[name].log]) for name, stored in logs.items()}
     for decision in decisions:
         for record in decision.step.conclusions:
-            parties = changes[record.session_id].after.parties.values()
-            addresses = {party.label: party.address for party in parties}
+            addresses = _addresses_of(changes[record.session_id].after)
             yield encode_outcome(record, timelines.get(record.session_id), addresses)
+
+
+def _addresses_of(session: Session) -> dict[str, str]:
+    """Return addresses by label: an agent who was called back has a new one."""
+    transfer = session.transfer
+    attempts = (*session.attempts, *(transfer.attempts if transfer else ()))
+    rung = {attempt.label: attempt.to for attempt in attempts}
+    return rung | {party.label: party.address for party in session.parties.values()}
 
 
 def discard(entries: Iterable[Entry], reports: Iterable[tuple[str, CommandReport]]) -> Commit:
