@@ -13,8 +13,10 @@ from conferral.storage.connection.url import RedisUrl, Topology
 #: begins no earlier than a second before Sentinels have waited.
 AFTER_LAG_S = 3
 MIN_REPLICAS, MAX_LAG = "min-replicas-to-write", "min-replicas-max-lag"
+_LEAST = f"{MAX_LAG} plus {AFTER_LAG_S} s"
 _COVERAGE = "cluster-require-full-coverage"
-_BOTH = f"{MIN_REPLICAS} 1 and {MAX_LAG} 2 on all servers"
+_LAG_S = "2"
+_BOTH = f"CONFIG SET {MIN_REPLICAS} 1 and CONFIG SET {MAX_LAG} {_LAG_S} on all servers, also in redis.conf"
 
 
 async def read_settings(client: Client, *names: str) -> dict[str, str]:
@@ -40,6 +42,8 @@ async def check_failover(client: Client, url: str, info: dict[str, Any]) -> list
         return [_check_count(replicas) if not replicas else ok("replicas", str(replicas)), _check_coverage(settings)]
     if parsed.topology is Topology.SENTINEL:
         lag = settings.get(MAX_LAG, "")
+        if "0" in (settings.get(MIN_REPLICAS), lag):
+            lag = _LAG_S  # as the check of the replicas advises
         return [check_replicas(replicas, settings, may_fail_over=True), await _check_sentinels(parsed, lag)]
     return [check_replicas(replicas, settings, may_fail_over=False)]
 
@@ -56,11 +60,11 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
     least, lag = settings.get(MIN_REPLICAS, ""), settings.get(MAX_LAG, "")
     if not least:
         found = f"{replicas}; {MIN_REPLICAS} can't be read here"
-        return warn("replicas", found, f"make sure of {_BOTH}") if may_fail_over else ok("replicas", found)
+        return warn("replicas", found, _BOTH) if may_fail_over else ok("replicas", found)
     if "0" in (least, lag):
         name = MIN_REPLICAS if least == "0" else MAX_LAG
         found = f"{replicas}, but {name} is 0: while two primaries take writes, a command may be dialed twice"
-        return fail("replicas", found, f"CONFIG SET {_BOTH}, also in redis.conf")
+        return fail("replicas", found, _BOTH if replicas else f"add two replicas, then {_BOTH}")
     if not replicas:
         return _check_count(replicas)
     found = f"{replicas}, {MIN_REPLICAS} {least}, {MAX_LAG} {lag}"
@@ -76,15 +80,16 @@ async def _check_sentinels(url: RedisUrl, lag: str) -> CheckResult:
         with as_store_errors():
             found = await Sentinels(url).ask("SENTINEL MASTER", url.name)
     except StoreError:
-        return ok("Sentinels", f"{name} can't be read here")
+        return warn("Sentinels", f"{name} can't be read here", f"make sure that it is at least {_LEAST}")
     down_after_ms = int(found[name])
     if not lag.isdigit():
-        return ok("Sentinels", f"{name} {down_after_ms}")
+        found_here = f"{name} {down_after_ms}; {MAX_LAG} can't be read here"
+        return warn("Sentinels", found_here, f"make sure that {name} is at least {_LEAST}")
     least_ms = 1000 * (int(lag) + AFTER_LAG_S)
     if down_after_ms < least_ms:
         return fail(
             "Sentinels",
-            f"{name} {down_after_ms} is less than {MAX_LAG} and {AFTER_LAG_S} s: two workers may act at once",
+            f"{name} {down_after_ms} is less than {_LEAST}: two workers may act at once",
             f"SENTINEL SET {url.name} {name} {least_ms}, on all Sentinels",
         )
     return ok("Sentinels", f"{name} {down_after_ms}")

@@ -52,7 +52,7 @@ def server_with(**given: Any) -> Any:
 
 @pytest.mark.parametrize(
     "lag, down_after_ms, status",
-    [("2", 5_000, "ok"), ("2", 4_999, "fail"), ("10", 5_000, "fail"), ("10", 13_000, "ok"), ("2", None, "ok")],
+    [("2", 5_000, "ok"), ("2", 4_999, "fail"), ("10", 5_000, "fail"), ("10", 13_000, "ok"), ("2", None, "warn")],
 )
 async def test_sentinels_must_wait_until_the_former_primary_refuses(monkeypatch, lag, down_after_ms, status):
     asked = AsyncMock(return_value={"down-after-milliseconds": down_after_ms})
@@ -67,6 +67,16 @@ async def test_sentinels_must_wait_until_the_former_primary_refuses(monkeypatch,
     asked.assert_awaited_once_with("SENTINEL MASTER", "main")
     if status == "fail":
         assert f"down-after-milliseconds {1000 * (int(lag) + 3)}" in sentinels.fix
+
+
+@each("given, statuses", [
+    ({"min_replicas_to_write": "0", "min_replicas_max_lag": "10"}, ["fail", "ok"]),  # the first advises a lag of 2 s
+    ({}, ["warn", "warn"]),
+])  # fmt: skip
+async def test_sentinels_are_judged_by_the_lag_that_is_advised(monkeypatch, given, statuses):
+    monkeypatch.setattr(failover.Sentinels, "ask", AsyncMock(return_value={"down-after-milliseconds": 5_000}))
+    lines = await check_failover(server_with(**given), SENTINEL, {"connected_slaves": 2})
+    assert [line.status for line in lines] == statuses
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ BAD_HOST = "the host or the port is not valid, or the password has a character t
         ("redis+sentinel://h1,h2:x/main", BAD_HOST),
         ("redis+sentinel://h1,h2", NO_NAME),
         ("redis+sentinel://h1/0/main", "the database must be a number"),
+        ("redis+sentinel://h1/main?cluster=true", "Sentinels name a server's primary: remove cluster from the URL"),
         ("redis+sentinel://h/main?sentinel_pasword=***", "redis+sentinel:// has no option sentinel_pasword"),
         ("redis://h/0?sentinel_username=x", "redis:// has no option sentinel_username"),
         ("redis://h/1?cluster=true", "a cluster has no socket, and no database but 0"),

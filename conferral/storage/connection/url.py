@@ -58,6 +58,8 @@ class RedisUrl:
         first = named.partition(",")[0]
         parts, options = _split(f"{scheme}://{login}{at}{first}{rest}")
         topology = Topology.SENTINEL if suffix else _cluster_option(options)
+        if suffix and any(option == "cluster" for option, _ in options):
+            raise RedisUrlError("Sentinels name a server's primary: remove cluster from the URL")
         hosts = () if scheme == "unix" else _hosts(named, _SENTINEL_PORT if suffix else _SERVER_PORT)
         if len(hosts) > 1 and topology is Topology.SERVER:
             raise RedisUrlError("several hosts need redis+sentinel://, or ?cluster=true")
