@@ -97,7 +97,7 @@ def other_account(key: str) -> str:
     return f"{key} in Redis was set up with another account, whose calls this one can't see"
 
 
-OLD_KEYS_FIX = "set another CONFERRAL_PREFIX, or delete these keys while no process of Conferral runs"
+OLD_KEYS_FIX = "set another CONFERRAL_PREFIX, or delete all keys with this one while no process of Conferral runs"
 
 
 def old_keys(key: str) -> str:
