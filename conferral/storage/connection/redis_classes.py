@@ -12,6 +12,7 @@ from typing import Any
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import MovedError, ResponseError
 
 from conferral.storage.connection.errors import (
@@ -27,6 +28,9 @@ from conferral.storage.connection.url import Topology
 
 class _ConnectionMixin:
     """Connects to the primary, leaves another server, and maps errors."""
+
+    #: As redis-py's connections without asyncio pack, in a third of the time.
+    pack_command = staticmethod(HiredisRespSerializer().pack)
 
     def __init__(self, *, primary: Primary, **options: Any) -> None:
         super().__init__(**options)
