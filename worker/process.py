@@ -22,10 +22,8 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_queue, outcome_stream
 from conferral.storage.connection.client import as_store_errors
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
-from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
@@ -243,36 +241,17 @@ class Worker:
         """Set the gauges of what this worker holds, until the stop."""
         consumers = parts.ownership.consumers
         while not stop.is_set():
-            held = dict(consumers)
-            try:
-                states = [await _live_states(parts.core.partition_store, *one) for one in held.items()]
-            except StoreError as error:
-                log_unreachable(error, task="gauges")
-            else:
-                self._set_sessions(Counter(chain.from_iterable(states)))
-                if not any(states) and held == consumers and all(one.has_timed_nothing for one in held.values()):
-                    self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
+            counts = Counter(chain.from_iterable(one.states.values() for one in consumers.values()))
+            for state in State:
+                if state is not State.ENDED:
+                    self.metrics.sessions.labels(state.value).set(counts[state.value])
+            if all(one.has_timed_nothing for one in consumers.values()):
+                self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
             self.metrics.partition_lag.clear()
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             self.metrics.sending_allowed.set(parts.ownership.held.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
-
-    def _set_sessions(self, counts: Counter[str]) -> None:
-        for state in State:
-            if state is not State.ENDED:
-                self.metrics.sessions.labels(state.value).set(counts[state.value])
-
-
-async def _live_states(store: PartitionStore, number: int, consumer: PartitionConsumer) -> list[str]:
-    """Return the states of a partition's live sessions.
-
-    Redis is asked only for those that this worker has not decided yet.
-    """
-    names = await store.live_sessions(number)
-    known = {name: session.state.value for name in names if (session := consumer.sessions.get(name))}
-    unknown = await store.field_of([name for name in names if name not in known], "state")
-    return [*known.values(), *filter(None, unknown.values())]
 
 
 async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from conferral.statemachine.events import CallReceived, Complete, Event
+from conferral.statemachine.events import CallReceived, Complete, DialEnded, Event
 from conferral.storage.codecs import event_codec
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -91,3 +91,25 @@ async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluste
     while not any(held.has_timed_nothing for held in successor.ownership.consumers.values()):
         await team.passes(0.05)
     assert team.loop.time() - killed_at_s < 11.0
+
+
+@of_one
+async def test_states_of_live_sessions_are_known_after_commits_and_after_a_takeover(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
+    over = DialEnded(
+        session_id="s2", party="customer", call_sid="CA-s2", dial="bridge", dial_call_status="completed",
+        call_status="completed",
+    )  # fmt: skip
+    await publish(team, received("s1"), received("s2"))
+    await team.passes(1.0)
+    states = member.ownership.consumers[0].states
+    assert states == {"s1": "bridged", "s2": "bridged"}
+    await publish(team, over)
+    await team.passes(1.0)
+    assert states == {"s1": "bridged"}
+    await team.client.sadd(team.keys.live(0), "without-a-hash")
+    successor = team.join()
+    team.kill(member)
+    await team.passes(20.0)
+    assert successor.ownership.consumers[0].states == {"s1": "bridged"}

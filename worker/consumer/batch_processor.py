@@ -55,6 +55,8 @@ class BatchProcessor:
         self._first_reads = first_reads
         #: Cached live sessions, 5 KB each. One may be stale: the commit checks the version.
         self.sessions: dict[str, Session] = {}
+        #: State of each live session as last committed, by id; the takeover reads them once.
+        self.states: dict[str, str] = {}
 
     async def process(self, entries: Iterable[Entry]) -> bool:
         """Decide entries together; if that fails, one by one.
@@ -147,9 +149,10 @@ class BatchProcessor:
         await self._core.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(batch)
         for change in batch.commit.sessions:
-            self.sessions[change.after.id] = change.after
-            if change.after.is_ended:  # only a few late callbacks follow
-                del self.sessions[change.after.id]
+            after = change.after
+            self.sessions[after.id], self.states[after.id] = after, after.state.value
+            if after.is_ended:  # only a few late callbacks follow
+                del self.sessions[after.id], self.states[after.id]
         for decision in decisions:
             if superseded := self._first_reads.end(decision):
                 log.info("outdated_events_dropped", session_id=decision.event.session_id, count=len(superseded))

@@ -147,7 +147,7 @@ class PartitionConsumer:
         )
         self._first_reads = FirstReads(number, lease, core, executor, self._dispatcher.submit_withheld)
         self._batches = BatchProcessor(number, lease, core, self._dispatcher, self._first_reads)
-        self.sessions = self._batches.sessions
+        self.sessions, self.states = self._batches.sessions, self._batches.states
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
         #: What runs next to the reads, from the takeover to the end.
@@ -164,8 +164,8 @@ class PartitionConsumer:
 
     @property
     def has_timed_nothing(self) -> bool:
-        """Whether it has decided nothing that still lives, and decides nothing."""
-        return self._has_taken_over and not self.sessions and not self._batches.is_deciding
+        """Whether no session lives, and it decides nothing."""
+        return self._has_taken_over and not self.states and not self._batches.is_deciding
 
     async def run(self) -> None:
         """Run until the lease is lost or the worker stops; finish the batch."""
@@ -221,13 +221,19 @@ class PartitionConsumer:
         # Together: Redis may be slow, and callers wait.
         outbox, *_ = await gather(
             self._core.partition_store.outbox(self.number),
-            self._first_reads.load(),
+            self._load_sessions(),
             self.timers.fire(max_timer_lengths_ms(self._core.policy())),
             self._quarantine.begin(after_death=self._is_after_death),
         )
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
         self._has_taken_over = True
+
+    async def _load_sessions(self) -> None:
+        await self._first_reads.load()
+        store = self._core.partition_store
+        found = await store.field_of(await store.live_sessions(self.number), "state")
+        self.states.update((name, state) for name, state in found.items() if state)
 
     async def _run_once(self) -> None:
         await self._confirm_when_due()
