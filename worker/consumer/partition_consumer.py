@@ -44,7 +44,7 @@ OTHERS_MAX_MS = 60_000
 #: Minimum wait for a timer, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
-BATCH_MAX = 20
+BATCH_MAX = 40
 #: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
 CONFIRM_EVERY_S = 1.5
 #: Pause after an error of the timers, which stay due, seconds.

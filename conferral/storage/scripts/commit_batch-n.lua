@@ -85,8 +85,7 @@ end
 -- Redis applies the rules of our user (ACL) when a command runs. These change nothing.
 local probes = {{'XDEL', spare, '0-1'}, {'XADD', spare, 'NOMKSTREAM', '*', '', ''}, {'HDEL', spare, ''},
   {'HSET', lease, 'holder', holder}, {'SREM', spare, ''}, {'ZADD', spare, 'XX', 0, ''}, {'ZREM', spare, ''},
-  {'ZREMRANGEBYSCORE', spare, 0, 0}, {'RENAME', lease, lease}, {'COPY', spare, lease}, {'EXPIRE', spare, ttl_s},
-  {'EXISTS', spare}}
+  {'ZREMRANGEBYSCORE', spare, 0, 0}, {'RENAME', lease, lease}, {'COPY', spare, lease}, {'EXPIRE', spare, ttl_s}}
 for _, session in ipairs(batch.sessions) do
   if session.is_opened then probes[#probes + 1] = {'SADD', lease, ''} end  -- fails, because it is a hash
 end
@@ -95,10 +94,11 @@ for _, probe in ipairs(probes) do
   if is_forbidden(answer) then return answer end
 end
 
-local conflicts = {5}
+local conflicts, log_lengths = {5}, {}
 for i, session in ipairs(batch.sessions) do
-  local found, length = try('HGET', KEYS[8 + 2 * i], 'version'), try('XLEN', KEYS[9 + 2 * i])
-  if type(found) == 'table' or (found or '0') ~= session.expected or type(length) == 'table' then
+  local found = try('HGET', KEYS[8 + 2 * i], 'version')
+  log_lengths[i] = try('XLEN', KEYS[9 + 2 * i])
+  if type(found) == 'table' or (found or '0') ~= session.expected or type(log_lengths[i]) == 'table' then
     conflicts[#conflicts + 1] = i
   end
 end
@@ -134,9 +134,8 @@ for i, session in ipairs(batch.sessions) do
   local hash, log = KEYS[8 + 2 * i], KEYS[9 + 2 * i]
   write('HSET', hash, session.set)
   write('HDEL', hash, session.remove)
-  local is_new = call('EXISTS', log) == 0 and #session.log > 0
   for _, entry in ipairs(session.log) do call('XADD', log, 'MAXLEN', log_max, '*', unpack(entry)) end
-  if is_new then
+  if log_lengths[i] == 0 and #session.log > 0 then
     -- Redis reserves 4 KiB for a new stream. A copy takes only what it holds.
     call('COPY', log, spare, 'REPLACE')
     call('RENAME', spare, log)
