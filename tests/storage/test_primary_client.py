@@ -195,6 +195,18 @@ async def test_server_that_is_not_a_primary_yet_gets_no_command(monkeypatch: pyt
     assert [one for one in a.got if not one.startswith("AUTH")] == ["ROLE", "ROLE", "GET x"]
 
 
+async def test_server_that_has_not_said_its_role_gets_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(primary_module, "ASK_EVERY_S", 0.0)
+    busy, sentinel = b"-BUSY Redis is busy running a script.\r\n", ScriptedServer()
+    a = ScriptedServer(GET=b"$2\r\nof\r\n", ROLE=by_turns(busy, role("master")))
+    sentinel.answers |= {"SENTINEL": named(a)}
+    async with serving(a, sentinel), client_of(sentinel_url(sentinel)) as client:
+        with pytest.raises(StoreUnreachableError):
+            await ask(client, "GET", "x")
+        assert await ask(client, "GET", "x") == b"of"
+    assert [one for one in a.got if not one.startswith("AUTH")] == ["ROLE", "ROLE", "GET x"]
+
+
 async def test_new_primary_of_sentinels_gets_the_next_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The former one refuses nothing."""
     for interval in ("ASK_EVERY_S", "REFRESH_EVERY_S"):
@@ -238,6 +250,13 @@ async def test_what_is_wrong_with_sentinels_is_named(answer: bytes, error: type[
             await ask(client, "GET", "x")
         assert words in str(raised.value)
         assert "of-app" not in f"{raised.value!r}{raised.value.state}"
+
+
+async def test_name_that_a_sentinel_does_not_know_is_named_though_another_is_gone() -> None:
+    sentinel, gone = ScriptedServer(SENTINEL=b"*-1\r\n"), ScriptedServer(SENTINEL=CUT)
+    async with serving(sentinel, gone), client_of(sentinel_url(sentinel, gone)) as client:
+        with pytest.raises(StoreUnreachableError, match="no Sentinel knows a primary with the name main"):
+            await ask(client, "GET", "x")
 
 
 async def test_pool_of_a_process_asks_one_sentinel_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

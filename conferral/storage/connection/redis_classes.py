@@ -46,14 +46,16 @@ class _ConnectionMixin:
             if redis_py.is_connected:
                 return
             await self._primary.find()
-            self._generation = self._primary.generation
+            generation = self._primary.generation
             if self._primary.address is not None:
                 self.host, self.port = self._primary.address
             await redis_py.connect()
             if self._primary.topology is Topology.SENTINEL:
-                await self._check_role()
+                self._generation = -1  # until the role is known, the connection is outdated
+                await self._check_role(generation)
+            self._generation = generation
 
-    async def _check_role(self) -> None:
+    async def _check_role(self, generation: int) -> None:
         """Leave a server that Sentinels name, but that is not a primary.
 
         Source: Redis docs, "Guidelines for Redis clients with support for Redis Sentinel".
@@ -64,7 +66,7 @@ class _ConnectionMixin:
         if role[0] != b"master":
             await redis_py.disconnect(nowait=True)
             error = NoSentinelError("the server that Sentinels name is not a primary")
-            self._primary.leave(self._generation, error)
+            self._primary.leave(generation, error)
             raise error
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
