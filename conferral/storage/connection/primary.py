@@ -152,6 +152,7 @@ class Sentinels:
     async def ask(self, *command: str) -> Any:
         """Return the first answer that is not empty, or raise NoPrimaryError."""
         failure: Exception | None = None
+        is_unknown = False
         for host in list(self._hosts):
             try:
                 answer = await _ask(self._connect(host), *command)
@@ -160,8 +161,9 @@ class Sentinels:
             else:
                 if answer:
                     return answer
+                is_unknown = True
             self._hosts.append(self._hosts.pop(0))
-        if failure is None:
+        if is_unknown:
             raise NoSentinelError(f"no Sentinel knows a primary with the name {self._url.name}")
         if "unknown command" in str(failure):
             raise WrongTopologyError(SENTINEL_SETTING_WRONG) from failure
@@ -182,6 +184,7 @@ class ClusterNodes:
     async def __call__(self) -> Address:
         """Return the primary's address, or raise NoPrimaryError."""
         failure: Exception | None = None
+        is_unowned = False
         for asked in list(self._nodes):
             try:
                 # Not `CLUSTER SHARDS`, which some managed services do not know.
@@ -200,7 +203,8 @@ class ClusterNodes:
             self._nodes = [*(one for one in known if one != asked), asked]
             if primary is not None:
                 return primary
-        if failure is None:
+            is_unowned = True
+        if is_unowned:
             raise NoPrimaryError("no node of the cluster has the prefix's slot")
         if "cluster support disabled" in str(failure):
             raise WrongTopologyError(CLUSTER_SETTING_WRONG) from failure
