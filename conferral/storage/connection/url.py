@@ -57,9 +57,10 @@ class RedisUrl:
         login, at, named = netloc.rpartition("@")
         first = named.partition(",")[0]
         parts, options = _split(f"{scheme}://{login}{at}{first}{rest}")
-        topology = Topology.SENTINEL if suffix else _cluster_option(options)
-        if suffix and any(option == "cluster" for option, _ in options):
-            raise RedisUrlError("Sentinels name a server's primary: remove cluster from the URL")
+        topology = _cluster_option(options)
+        if suffix and topology is Topology.CLUSTER:
+            raise RedisUrlError("Sentinels name a server; leave cluster out")
+        topology = Topology.SENTINEL if suffix else topology
         hosts = () if scheme == "unix" else _hosts(named, _SENTINEL_PORT if suffix else _SERVER_PORT)
         if len(hosts) > 1 and topology is Topology.SERVER:
             raise RedisUrlError("several hosts need redis+sentinel://, or ?cluster=true")
@@ -122,8 +123,9 @@ def _name_and_database(parts: SplitResult, topology: Topology) -> tuple[str, str
         name, _, path = path.partition("/")
         if parts.scheme == "unix" or not name:
             raise RedisUrlError("a name must follow the Sentinels, such as redis+sentinel://H1:26379,H2:26379/NAME/0")
-    if topology is Topology.CLUSTER and (parts.scheme == "unix" or (path.isdigit() and int(path))):
-        raise RedisUrlError("a cluster has no socket, and no database but 0")
-    if not re.fullmatch("[0-9]*", path):
+    is_socket = parts.scheme == "unix"
+    if not is_socket and not re.fullmatch("[0-9]*", path):
         raise RedisUrlError("the database must be a number")
+    if topology is Topology.CLUSTER and (is_socket or int(path or 0)):
+        raise RedisUrlError("a cluster has no socket, and no database but 0")
     return name, path
