@@ -1,5 +1,6 @@
 """Checks of what a failover needs: replicas, Sentinels, cluster."""
 
+import re
 from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
@@ -14,7 +15,10 @@ from conferral.storage.connection.url import RedisUrl, Topology
 AFTER_LAG_S = 3
 MIN_REPLICAS, MAX_LAG = "min-replicas-to-write", "min-replicas-max-lag"
 _LEAST = f"{MAX_LAG} plus {AFTER_LAG_S} s"
+#: Versions in which scripts write on a primary without replicas. Source: github.com/redis/redis/pull/10249, in 6.2.7
+_WITHOUT_LIMIT = re.compile(r"6\.2\.[0-6]")
 _COVERAGE = "cluster-require-full-coverage"
+_TWICE = "while two primaries take writes, a command may be dialed twice"
 _LAG_S = "2"
 _BOTH = f"CONFIG SET {MIN_REPLICAS} 1 and CONFIG SET {MAX_LAG} {_LAG_S} on all servers, also in redis.conf"
 
@@ -40,12 +44,16 @@ async def check_failover(client: Client, url: str, info: dict[str, Any]) -> list
     if parsed.topology is Topology.CLUSTER:
         # A primary that is cut off refuses writes by itself.
         return [_check_count(replicas) if not replicas else ok("replicas", str(replicas)), _check_coverage(settings)]
-    if parsed.topology is Topology.SENTINEL:
-        lag = settings.get(MAX_LAG, "")
-        if "0" in (settings.get(MIN_REPLICAS), lag):
-            lag = _LAG_S  # as the check of the replicas advises
-        return [check_replicas(replicas, settings, may_fail_over=True), await _check_sentinels(parsed, lag)]
-    return [check_replicas(replicas, settings, may_fail_over=False)]
+    may_fail_over = parsed.topology is Topology.SENTINEL
+    if (replicas or may_fail_over) and _WITHOUT_LIMIT.fullmatch(str(info.get("redis_version", ""))):
+        found = f"{replicas}, but this version ignores {MIN_REPLICAS} in scripts: {_TWICE}"
+        lines = [fail("replicas", found, "update Redis to 6.2.7 or newer")]
+    else:
+        lines = [check_replicas(replicas, settings, may_fail_over=may_fail_over)]
+    lag = settings.get(MAX_LAG, "")
+    if "0" in (settings.get(MIN_REPLICAS), lag):
+        lag = _LAG_S  # as the check of the replicas advises
+    return [*lines, await _check_sentinels(parsed, lag)] if may_fail_over else lines
 
 
 def _check_count(replicas: int) -> CheckResult:
@@ -63,7 +71,7 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
         return warn("replicas", found, _BOTH) if may_fail_over else ok("replicas", found)
     if "0" in (least, lag):
         name = MIN_REPLICAS if least == "0" else MAX_LAG
-        found = f"{replicas}, but {name} is 0: while two primaries take writes, a command may be dialed twice"
+        found = f"{replicas}, but {name} is 0: {_TWICE}"
         return fail("replicas", found, _BOTH if replicas else f"add two replicas, then {_BOTH}")
     if not replicas:
         return _check_count(replicas)

@@ -92,6 +92,23 @@ async def test_cluster_needs_a_replica_and_no_full_coverage(given, replicas, sta
     assert [line.status for line in lines] == statuses
 
 
+@pytest.mark.parametrize(
+    "version, url, replicas, status",
+    [
+        ("6.2.6", SENTINEL, 2, "fail"),
+        ("6.2.6", "redis://h1/0", 2, "fail"),
+        ("6.2.6", "redis://h1/0", 0, "ok"),
+        ("6.2.7", SENTINEL, 2, "ok"),
+        ("6.2.14", SENTINEL, 2, "ok"),
+    ],
+)
+async def test_primary_that_is_cut_off_must_refuse_scripts_too(monkeypatch, version, url, replicas, status):
+    monkeypatch.setattr(failover.Sentinels, "ask", AsyncMock(return_value={"down-after-milliseconds": 5_000}))
+    client = server_with(min_replicas_to_write="1", min_replicas_max_lag="2")
+    line, *_ = await check_failover(client, url, {"connected_slaves": replicas, "redis_version": version})
+    assert (line.name, line.status) == ("replicas", status)
+
+
 async def test_replica_is_not_taken_for_the_primary():
     (line,) = await check_failover(server_with(), "redis://h1/0", {"role": "slave"})
     assert (line.status, line.fix) == ("fail", "use the primary's address")
