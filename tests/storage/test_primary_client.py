@@ -259,6 +259,27 @@ async def test_name_that_a_sentinel_does_not_know_is_named_though_another_is_gon
             await ask(client, "GET", "x")
 
 
+async def test_while_no_sentinel_answers_the_primary_is_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its role is checked; and a Sentinel that answers, but names none, is believed."""
+    monkeypatch.setattr(primary_module, "ASK_EVERY_S", 0.0)
+    a = ScriptedServer(GET=by_turns(b"$2\r\nof\r\n", CUT, b"$2\r\nof\r\n"))
+    a.answers |= {"ROLE": by_turns(role("master"), role("master"), role("slave"))}
+    sentinel = ScriptedServer()
+    sentinel.answers |= {"SENTINEL": named(a)}
+    async with serving(a, sentinel), client_of(sentinel_url(sentinel)) as client:
+        assert await ask(client, "GET", "x") == b"of"
+        sentinel.answers |= {"SENTINEL": CUT}
+        with pytest.raises(StoreUnreachableError):
+            await ask(client, "GET", "x")
+        assert await ask(client, "GET", "x") == b"of"
+        await client.connection_pool.disconnect()
+        with pytest.raises(StoreUnreachableError, match="not a primary"):
+            await ask(client, "GET", "x")
+        sentinel.answers |= {"SENTINEL": b"*-1\r\n"}
+        with pytest.raises(StoreUnreachableError, match="no Sentinel knows"):
+            await ask(client, "GET", "x")
+
+
 async def test_pool_of_a_process_asks_one_sentinel_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     a, sentinel = ScriptedServer(GET=b"$2\r\nof\r\n", ROLE=role("master")), ScriptedServer()
     sentinel.answers |= {"SENTINEL": named(a)}

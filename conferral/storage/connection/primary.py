@@ -135,19 +135,29 @@ async def _named_by_url() -> None:
 
 
 class Sentinels:
-    """Asks Sentinels for the primary, first the one that answered last."""
+    """Asks Sentinels for the primary, first the one that answered last.
+
+    While none answers, it is where it was: open connections stay there, too, and each new one checks the role.
+    """
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._hosts = list(url.hosts)
+        self._found: Address | None = None
 
     async def __call__(self) -> Address:
         """Return the primary's address, or raise NoPrimaryError.
 
         `SENTINEL MASTERS`, which redis-py's own `Sentinel` reads, shows a failover seconds later.
         """
-        found = await self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.name)
-        return _text(found[0]), int(found[1])
+        try:
+            found = await self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.name)
+        except NoSentinelError as error:
+            if self._found is None or error.__cause__ is None:  # they answered, but named none
+                raise
+        else:
+            self._found = _text(found[0]), int(found[1])
+        return self._found
 
     async def ask(self, *command: str) -> Any:
         """Return the first answer that is not empty, or raise NoPrimaryError."""
