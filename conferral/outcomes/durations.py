@@ -135,8 +135,8 @@ def timeline_of(log: Sequence[LogEntry]) -> Timeline | None:
             latest_ms[fact] = max(at_ms, latest_ms.get(fact, 0))
             timeline.changes.append(_Change(latest_ms[fact], fact, is_over=fact in before))
         _note_agent(timeline.holds, records, facts, is_new_hold=any(fact.word == "hold" for fact in facts - before))
-        if "recording.sid" in touched:
-            timeline.recordings[records["recording"]["sid"]] = None
+        if sid := records.get("recording", {}).get("sid"):
+            timeline.recordings[sid] = None
         if entry.is_end:
             break
     return timeline

@@ -116,3 +116,11 @@ def test_agent_whose_leg_the_session_no_longer_has_counts_without_an_address():
     timeline = timeline_of(log_of(story))
     (agent,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline)["agents"])
     assert agent == {"address": "", "talk_s": 3.0, "holds": 0}
+
+
+def test_recording_counts_from_when_its_sid_is_known():
+    """A new one has none yet, and the session no longer has the former one."""
+    story = ordering(Scenario().answered).record("start").recorded().record("stop").recorded().record("start", "again")
+    story.end()
+    (sid,) = orjson.loads(encode_outcome(story.conclusions[-1], timeline_of(log_of(story)))["recordings"])
+    assert sid.startswith("RE")
