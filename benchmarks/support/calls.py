@@ -18,7 +18,7 @@ Entry = tuple[str, dict[bytes, bytes]]
 
 
 def _partition(session_id: str) -> str:
-    return f"conferral:{{{zlib.crc32(session_id.encode()) % PARTITIONS}}}"
+    return f"conferral:{zlib.crc32(session_id.encode()) % PARTITIONS}"
 
 
 def events_key(session_id: str) -> str:
@@ -134,7 +134,7 @@ async def over_partitions(redis: "Redis[bytes]", command: str, key: str, *argume
     """Return a command's answer for this key of each partition."""
     pipeline = redis.pipeline(transaction=False)
     for partition in range(PARTITIONS):
-        pipeline.execute_command(command, f"conferral:{{{partition}}}:{key}", *arguments)
+        pipeline.execute_command(command, f"conferral:{partition}:{key}", *arguments)
     return list(await pipeline.execute())
 
 
