@@ -82,7 +82,7 @@ async def _all_over(sandbox: Sandbox) -> None:
 async def _conferral(redis_url: str, redis: "Redis[bytes]", calls: int, figures: Figures) -> None:
     async def transfer(customer: CallHandle) -> None:
         # The agent's join must have been decided, or the command would be refused.
-        while await redis.hmget(session_key(customer.sid), "state", "phase") != [b"conferenced", b""]:
+        while await redis.hmget(session_key(customer.sid), "state", "phase") != [b"conferenced", b"connected"]:
             await asyncio.sleep(POLL_S)
         command = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm"}
         await redis.xadd("conferral:commands", command)
