@@ -88,7 +88,7 @@ class Keys:
     )
     dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
-    workers = PrefixKey("workers", "Sorted set of live workers, by last heartbeat in ms.")
+    workers = PrefixKey("workers", "Sorted set of live workers, by last tick in ms.")
     processes = PrefixKey(
         "processes", "Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."
     )
