@@ -222,7 +222,7 @@ class Client:
         """Connect; raise StoreError if Redis is unreachable or not set up."""
         if self._connection is not None:
             raise RuntimeError("the client is open already")
-        store = make_client(self._settings.redis_url, find_primary(self._settings), max_connections=REQUESTS_MAX)
+        store = make_client(self._settings.redis_url, find_primary(self._settings), max_connections=2 * REQUESTS_MAX)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(store.aclose)
             self._connection = SessionQueries(store, await self._run(config.load(store, self._settings.prefix)))

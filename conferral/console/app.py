@@ -79,7 +79,7 @@ def make_app(
 
     Args:
         tokens: The caller reloads them.
-        client: A Redis client with at least `redis_access.CONCURRENT_MAX` connections.
+        client: A Redis client with at least `redis_access.CONNECTIONS_MAX` connections.
         readiness_client: For `/readyz` alone, so that it takes no connection from the pages.
     """
     redis = RedisAccess(client, settings.prefix)

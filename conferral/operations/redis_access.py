@@ -12,8 +12,10 @@ from conferral.storage.keys import Keys
 
 T = TypeVar("T")
 
-#: Concurrent requests to Redis, count. Each needs a connection.
+#: Concurrent requests to Redis (count).
 CONCURRENT_MAX = 6
+#: Connections that the client may open, count: one for each request, and as many for what is not limited here.
+CONNECTIONS_MAX = 2 * CONCURRENT_MAX
 
 
 class RedisLimiter:

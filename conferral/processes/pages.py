@@ -12,7 +12,7 @@ import structlog
 
 from conferral import output
 from conferral.console.app import ConsoleOptions, make_app
-from conferral.operations.redis_access import CONCURRENT_MAX
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (
     READINESS_CHECKS_MAX,
     SandboxSettings,
@@ -82,7 +82,7 @@ async def _serve_console(
     settings: ConsoleSettings, tokens: TokenFile, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
     url, primary = settings.redis_url, find_primary(settings)
-    client = make_client(url, primary, max_connections=CONCURRENT_MAX)
+    client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
     probing = make_client(url, primary, max_connections=READINESS_CHECKS_MAX)
     try:
         app = make_app(settings, tokens, client, SystemClock(), options, readiness_client=probing)

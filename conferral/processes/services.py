@@ -86,7 +86,7 @@ async def _serve(
     url, primary = settings.redis_url, find_primary(settings)
     client = make_client(url, primary, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
-    api_client = make_client(url, primary, max_connections=CONCURRENT_MAX)
+    api_client = make_client(url, primary, max_connections=2 * CONCURRENT_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema, keys = SchemaVersion(), Keys(settings.prefix, settings.partitions)
     publisher = WebhookStore(

@@ -38,7 +38,7 @@ async def test_calls_of_the_agent_come_and_go_on_a_page_of_ones_own(
     windows.allow(r"ERR_|Failed to load resource")  # while the API is away
     monkeypatch.setenv("API_TOKEN", secret_of("screen-pop"))
     tokens = write_tokens(tmp_path / "tokens.toml", table("screen-pop", ["read"]))
-    store, port = make_client(redis_server.url, max_connections=CONCURRENT_MAX), free_port()
+    store, port = make_client(redis_server.url, max_connections=2 * CONCURRENT_MAX), free_port()
 
     def api():
         return app_of(store, Metrics(), CONFERRAL_TOKENS=str(tokens), CONFERRAL_API_TOKEN=None)

@@ -3,7 +3,7 @@ import pytest
 from conferral.commands import http
 from conferral.console import access, commands, websocket
 from conferral.console import app as app_module
-from conferral.operations.redis_access import CONCURRENT_MAX
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import make_session, put, set_up
@@ -27,7 +27,7 @@ def bridged(redis):
 
 @pytest.fixture
 async def store(redis, redis_server):
-    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX)
+    client = make_client(redis_server.url, max_connections=CONNECTIONS_MAX)
     yield client
     await client.aclose()
 

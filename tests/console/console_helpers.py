@@ -8,7 +8,7 @@ from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.console.app import ConsoleOptions, make_app
-from conferral.operations.redis_access import CONCURRENT_MAX
+from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.storage.connection.client import make_client
@@ -38,7 +38,7 @@ async def served(app, **options):
 @asynccontextmanager
 async def console_over(redis_url):
     """A console over a Redis of the test's own, and its client of that Redis."""
-    client = make_client(redis_url, max_connections=CONCURRENT_MAX)
+    client = make_client(redis_url, max_connections=CONNECTIONS_MAX)
     console = await served(app_of(client), headers=BEARER)
     try:
         yield console, client

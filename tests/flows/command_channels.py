@@ -202,7 +202,7 @@ WAYS = ("redis", "http", "line", "client")
 @asynccontextmanager
 async def api_of(system: LocalSystem, headers: Mapping[str, str] = BEARER) -> AsyncIterator[HttpChannel]:
     """The control API of a world, asked with these headers."""
-    store = make_client(system.redis_url, max_connections=CONCURRENT_MAX)
+    store = make_client(system.redis_url, max_connections=2 * CONCURRENT_MAX)
     app = web.Application()
     add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

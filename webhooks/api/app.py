@@ -56,7 +56,7 @@ def add_api(
 
     Load the directory and the tokens once, unless the caller reloads given ones.
     """
-    # The caller closes the client after the application. It needs a connection for each request.
+    # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     directory = directory or DirectoryFile(settings)
     tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)

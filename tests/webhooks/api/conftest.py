@@ -13,7 +13,7 @@ from tests.webhooks.api.api_helpers import BEARER, app_of
 
 @pytest.fixture
 async def store(redis_server):
-    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX)
+    client = make_client(redis_server.url, max_connections=CONCURRENT_MAX + 8)
     yield client
     await client.aclose()
 

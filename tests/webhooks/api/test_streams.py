@@ -358,7 +358,7 @@ async def test_reads_do_not_grow_with_readers(api, store):
 
 async def test_without_redis_a_stream_is_refused_and_an_open_one_goes_on_afterward(redis_program, serve, metrics):
     with RedisServer(redis_program, append_only=True) as server:
-        client = make_client(server.url, max_connections=CONCURRENT_MAX)
+        client = make_client(server.url, max_connections=2 * CONCURRENT_MAX)
         api = await serve(app_of(client, metrics), headers=BEARER)
         await put(client, session())
         async with opened(api, "/sessions") as stream:
