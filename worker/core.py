@@ -34,7 +34,7 @@ class WorkerCore:
     """What the parts of a worker share."""
 
     client: Client
-    #: A separate pool, so that commits and leases never wait for outcomes being written.
+    #: A separate pool: commits and leases find a connection even if everything else uses up the other.
     reserved: Client
     keys: Keys
     name: str

@@ -71,7 +71,7 @@ class NoPrimaryError(redis_errors.ConnectionError):
 
 
 class NoSentinelError(NoPrimaryError):
-    """No Sentinel named the primary."""
+    """No Sentinel answered."""
 
 
 class WrongTopologyError(NoPrimaryError):

@@ -152,8 +152,8 @@ class Sentinels:
         """
         try:
             found = await self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.name)
-        except NoSentinelError as error:
-            if self._found is None or error.__cause__ is None:  # they answered, but named none
+        except NoSentinelError:
+            if self._found is None:
                 raise
         else:
             self._found = _text(found[0]), int(found[1])
@@ -174,7 +174,7 @@ class Sentinels:
                 is_unknown = True
             self._hosts.append(self._hosts.pop(0))
         if is_unknown:
-            raise NoSentinelError(f"no Sentinel knows a primary with the name {self._url.name}")
+            raise NoPrimaryError(f"no Sentinel knows a primary with the name {self._url.name}")
         if "unknown command" in str(failure):
             raise WrongTopologyError(SENTINEL_SETTING_WRONG) from failure
         raise NoSentinelError("no Sentinel answers") from failure

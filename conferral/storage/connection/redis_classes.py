@@ -18,7 +18,7 @@ from redis.exceptions import MovedError, ResponseError
 from conferral.storage.connection.errors import (
     NOT_PRIMARY_WORDS,
     MovedAwayError,
-    NoSentinelError,
+    NoPrimaryError,
     as_connection_error,
     error_word,
 )
@@ -65,7 +65,7 @@ class _ConnectionMixin:
         role = await redis_py.read_response()
         if role[0] != b"master":
             await redis_py.disconnect(nowait=True)
-            error = NoSentinelError("the server that Sentinels name is not a primary")
+            error = NoPrimaryError("the server that Sentinels name is not a primary")
             self._primary.leave(generation, error)
             raise error
 
