@@ -3,15 +3,12 @@
 import math
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 from tests.support.ports import HOST, is_free, own_ports
-from tests.support.redis_node import Node, until
+from tests.support.redis_node import Node, NodeGroup, until
 
 #: `CONFERRAL_PREFIX` for a cluster: the braces keep all keys in one slot.
 PREFIX = "{conferral}"
@@ -49,12 +46,12 @@ class ClusterNode(Node):
         self.ask("CONFIG", "SET", "cluster-node-timeout", str(timeout_ms))
 
 
-class ClusterServers:
+class ClusterServers(NodeGroup):
     """Three primaries and three replicas of one program."""
 
     def __init__(self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
+        super().__init__("cluster")
         self.program = program
-        self.folder = Path(tempfile.mkdtemp(prefix="conferral-cluster-"))
         self.nodes = [ClusterNode(program, self.folder, port, node_timeout_ms) for port in free_cluster_ports(6)]
 
     @property
@@ -62,17 +59,8 @@ class ClusterServers:
         """Names all nodes."""
         return f"redis://{','.join(f'{HOST}:{node.port}' for node in self.nodes)}/?cluster=true"
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undoing:
-            undoing.callback(self.__exit__)
-            self.start()
-            undoing.pop_all()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        for node in self.nodes:
-            node.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def all_nodes(self) -> list[ClusterNode]:
+        return self.nodes
 
     def start(self) -> None:
         for node in self.nodes:

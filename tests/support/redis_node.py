@@ -1,12 +1,16 @@
 """One redis-server on a port of loopback: a node of a cluster, a primary, a replica, or a Sentinel."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 
@@ -70,6 +74,33 @@ class Node(ServerProcess):
 
     def is_primary(self) -> bool:
         return str(self.ask("ROLE")[0]) == "master"
+
+
+class NodeGroup(ABC):
+    """Nodes in one folder, which start and end together."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"conferral-{name}-"))
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undoing:
+            undoing.callback(self.__exit__)
+            self.start()
+            undoing.pop_all()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for node in self.all_nodes():
+            node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @abstractmethod
+    def all_nodes(self) -> Sequence[Node]:
+        """All that may run."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts them, and waits until they work together."""
 
 
 def bound_to(program: Path, host: str) -> list[object]:

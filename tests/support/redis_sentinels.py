@@ -1,14 +1,11 @@
 """A primary, two replicas, and three Sentinels, on loopback: real servers that fail over by themselves."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.support.ports import HOST, free_port
-from tests.support.redis_node import Node, bound_to, until
+from tests.support.redis_node import Node, NodeGroup, bound_to, until
 from tests.support.split_network import SplitNetwork
 
 #: What the Sentinels call the primary.
@@ -46,7 +43,7 @@ class Sentinel(Node):
         return int(self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
 
 
-class SentinelServers:
+class SentinelServers(NodeGroup):
     """One group of servers.
 
     Args:
@@ -64,7 +61,7 @@ class SentinelServers:
         network: SplitNetwork | None = None,
         apart: str = HOST,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="conferral-sentinels-"))
+        super().__init__("sentinels")
         self.program = program
         self.network = network
         self._ports: dict[int, int] = {}
@@ -120,17 +117,8 @@ class SentinelServers:
         hosts = ",".join(f"{HOST}:{self.port_of(sentinel)}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{NAME}/0"
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undoing:
-            undoing.callback(self.__exit__)
-            self.start()
-            undoing.pop_all()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        for node in (*self.sentinels, *self.servers):
-            node.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def all_nodes(self) -> list[Node]:
+        return [*self.sentinels, *self.servers]
 
     def start(self) -> None:
         for node in (*self.servers, *self.sentinels):
