@@ -18,6 +18,8 @@ BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n)(.*?)(<!-- /figures -->)", re.DO
 UNMEASURED = "not measured yet"
 #: Load of the machine before a run, above which durations can't be trusted.
 QUIET_LOAD = 0.5
+#: The calls in whose number the capacity of Redis is given: duration in seconds, and events of each (count).
+CALL_S, CALL_EVENTS = 300, 20
 
 
 def filled(name: str) -> str:
@@ -104,6 +106,19 @@ def _endurance(results: Results) -> str:
     )
 
 
+def _redis(results: Results) -> str:
+    """What one primary carries, at half a core."""
+    if not (rounds := results.rounds("redis_cpu", "live_event_us")):
+        return f"A live event: {UNMEASURED}."
+    event_us = median(rounds)
+    events_per_s = 0.5e6 / event_us
+    return (
+        f"Half a core of Redis carries {events_per_s:,.0f} events a second, at {number(event_us)} µs for a live one: "
+        f"{events_per_s * CALL_S / CALL_EVENTS:,.0f} calls at once, if each lasts {CALL_S // 60} minutes and has "
+        f"{CALL_EVENTS} events."
+    )
+
+
 def _simulation(results: Results) -> str:
     run = results.run_of("simulation")
     if not run:
@@ -132,5 +147,6 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "readme": _readme,
     "figures": _figures,
     "endurance": _endurance,
+    "redis": _redis,
     "simulation": _simulation,
 }
