@@ -2,14 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
 from conferral.sandbox import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.fault_injection.redis_rollback import copy_of, restore
+from tests.fault_injection.redis_rollback import copy_before_transfer, copy_of, restore
 from tests.flows.test_gate import put
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import AGENT_PHONE, SALES, SECOND_AGENT_PHONE
@@ -181,18 +180,11 @@ async def test_fault_14_phone_that_is_answered_before_the_lost_session_is_opened
 @EACH_MOMENT
 async def test_fault_14_phone_that_rings_for_a_lost_transfer_is_not_rung_again(durable_redis, tmp_path, after_s):
     """The transfer's command is decided again, and a search finds the call."""
-
-    async def copy_once(point: str, _partition: int) -> None:
-        if point == "before_commit" and is_armed.is_set() and not copies:
-            copies.append(copy_of(durable_redis, tmp_path / "copy"))
-
-    is_armed, copies = asyncio.Event(), list[Path]()
     system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600, CONFERRAL_CONFIRM="phones")
-    system.worker_options["checkpoint"] = copy_once
+    copies = copy_before_transfer(system, durable_redis, tmp_path / "copy")
     async with system:
         customer, agent = await system.converted()
         await system.nothing_under_way()
-        is_armed.set()
         system.sandbox.phone(AGENT_PHONE).script_in_turn(presses("1", after_s=RINGS_S / 4))
         await system.begins("transfer", customer.sid, to=AGENT_PHONE, mode="warm")
         target = await system.dialed(AGENT_PHONE)

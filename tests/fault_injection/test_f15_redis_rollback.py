@@ -1,6 +1,5 @@
 """Redis comes back with less than it had acknowledged: a torn file, or an older copy."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from tests.fault_injection.redis_rollback import (
     SWEEP_S,
     Life,
     comes_to_rest,
+    copy_before_transfer,
     copy_of,
     everything,
     no_one_is_in_silence,
@@ -98,19 +98,12 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
 @pytest.mark.soak
 async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(durable_redis, tmp_path):
     """A read finds the transfer before the command is decided again: it is refused, and no one is dialed twice."""
-
-    async def copy_once(point: str, _partition: int) -> None:
-        if point == "before_commit" and is_armed.is_set() and not copies:
-            copies.append(copy_of(durable_redis, tmp_path / "copy"))
-
-    is_armed, copies = asyncio.Event(), list[Path]()
     system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_RING_TIMEOUT=5)
-    system.worker_options["checkpoint"] = copy_once
+    copies = copy_before_transfer(system, durable_redis, tmp_path / "copy")
     async with system:
         life = Life(system)
         await life.go_to("converted")
         await comes_to_rest(system)
-        is_armed.set()
         await life.go_to("all talk")
         restore(durable_redis, copies[0])
         with durable_redis.client() as client:
