@@ -7,7 +7,6 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings, load
@@ -16,6 +15,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.connection.primary import PrefixError, Primary, primary_of
 from conferral.storage.connection.url import RedisUrl, RedisUrlError
+from conferral.storage.queries.session_reader import SessionReader
 
 T = TypeVar("T")
 
@@ -55,19 +55,19 @@ def describe_redis_error(error: StoreError, url: str, primary: Primary | None = 
 
 
 @asynccontextmanager
-async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionQueries]:
+async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionReader]:
     """Open the configured Redis, or raise CommandNotDoneError."""
     primary = find_primary(settings)
     client = make_client(settings.redis_url, primary, max_connections=8)
     try:
-        yield SessionQueries(client, await config.load(client, settings.prefix))
+        yield SessionReader(client, await config.load(client, settings.prefix))
     except StoreError as error:
         raise CommandNotDoneError(describe_redis_error(error, settings.redis_url, primary)) from error
     finally:
         await client.aclose()
 
 
-def run_query(query: Callable[[SessionQueries], Awaitable[T]]) -> T:
+def run_query(query: Callable[[SessionReader], Awaitable[T]]) -> T:
     """Return what a query reads from Redis; see `open_redis`."""
 
     async def opened() -> T:

@@ -10,12 +10,12 @@ from conferral.check.failover import check_failover
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_dead_letters, check_outcomes, check_workers
-from conferral.operations.session_queries import SessionQueries
 from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.session_reader import SessionReader
 
 #: After this time, the check says what it waits for, seconds.
 SLOW_AFTER_S = 2.0
@@ -79,8 +79,8 @@ async def _check_store(
         set_up, found_keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if found_keys is not None:
-            lines += await check_workers(SessionQueries(client, keys))
-            lines.append(await check_outcomes(SessionQueries(client, keys), settings))
+            lines += await check_workers(SessionReader(client, keys))
+            lines.append(await check_outcomes(SessionReader(client, keys), settings))
             lines.append(await check_dead_letters(client, keys))
             lines += await redis_server.check_streams(client, keys)
     except StoreError as error:

@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.operations.health import read_health
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage import coordinator
@@ -14,6 +13,7 @@ from conferral.storage.connection.client import Client, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.live_workers import live_workers, read_lost_workers
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.server import server_time_ms
 
 #: Difference above which the check warns, seconds: Twilio's times are whole seconds.
@@ -49,7 +49,7 @@ BACKLOG_MAX = 1_000
 _AGAIN = "run the check again in 5 s; if it persists, check the workers"
 
 
-async def check_workers(reader: SessionQueries) -> list[CheckResult]:
+async def check_workers(reader: SessionReader) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
     client, keys = reader.client, reader.keys
     backlog = await _backlog(client, keys)
@@ -74,7 +74,7 @@ async def check_workers(reader: SessionQueries) -> list[CheckResult]:
     ]
 
 
-async def check_outcomes(reader: SessionQueries, settings: ServiceSettings) -> CheckResult:
+async def check_outcomes(reader: SessionReader, settings: ServiceSettings) -> CheckResult:
     """Check whether outcomes arrive over HTTP."""
     if settings.outcomes_url is None:
         return ok("outcomes", "not sent over HTTP: CONFERRAL_OUTCOMES_URL is not set")

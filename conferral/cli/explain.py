@@ -12,12 +12,12 @@ from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure, Wait
 from conferral.operations.json_values import to_json_object, to_json_value
 from conferral.operations.replay import SessionHistory
-from conferral.operations.session_queries import SessionQueries
 from conferral.redis_connection import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import parse_time_ms
 from conferral.storage.queries.live_workers import has_live_worker
+from conferral.storage.queries.session_reader import SessionReader
 
 
 def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
@@ -46,7 +46,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     output.print_section("Suggested actions", lines)
 
 
-async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
+async def _read_explanation(reader: SessionReader, named: str, *, full: bool) -> tuple[str, Explanation, int]:
     history = await read_history(reader, named)
     session = stored_session(history.fields)
     now = await reader.now_ms()

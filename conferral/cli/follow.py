@@ -11,7 +11,8 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import catalog
-from conferral.operations.session_queries import POLL_INTERVAL_S, ChangeFeed
+from conferral.operations.change_feed import POLL_INTERVAL_S, ChangeFeed
+from conferral.operations.session_search import find_session
 from conferral.operations.timeline import build_timeline
 from conferral.redis_connection import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
@@ -71,7 +72,7 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
     """Print a session, then each new log entry until its end."""
     settings = load(StoreSettings)
     async with open_redis(settings) as reader:
-        session = await reader.read_session(await reader.find(named))
+        session = await reader.read_session(await find_session(reader, named))
         if not as_json:
             print_fields(session, full=full)
             print_parties(session, full=full)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from conferral.operations.erasure import ErasurePlan, SessionErasure
-    from conferral.operations.session_queries import SessionQueries
     from conferral.runtime.settings import ServiceSettings, TwilioSettings
     from conferral.storage.queries.process_registry import Process
+    from conferral.storage.queries.session_reader import SessionReader
 
 
 def check(
@@ -132,7 +132,7 @@ def _describe(process: "Process") -> str:
     return f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
 
 
-async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
+async def _upgrade(reader: "SessionReader", *, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
     """Return the schema version before and after, and outdated processes."""
     from conferral.storage import config
     from conferral.storage.config import SCHEMA_VERSION

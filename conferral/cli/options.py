@@ -9,8 +9,8 @@ import typer
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 
 if TYPE_CHECKING:
-    from conferral.operations.session_queries import SessionQueries
     from conferral.statemachine.session import Session
+    from conferral.storage.queries.session_reader import SessionReader
 
 _T = TypeVar("_T")
 
@@ -58,8 +58,10 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")
 
-    async def find(reader: "SessionQueries") -> "Session":
-        return await reader.read_session(await reader.find(named))
+    async def find(reader: "SessionReader") -> "Session":
+        from conferral.operations.session_search import find_session
+
+        return await reader.read_session(await find_session(reader, named))
 
     session = read_in_time(find) if named else None
     return [
@@ -69,7 +71,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     ]
 
 
-def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None:
+def read_in_time(read: Callable[["SessionReader"], Awaitable[_T]]) -> _T | None:
     """Return what a function reads; None after an error or a timeout."""
     import asyncio
 
@@ -109,10 +111,11 @@ def _check_optional_id(value: str | None) -> str | None:
 
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     """Complete live sessions by id prefix, each with its state."""
-    from conferral.operations import session_summary
+    from conferral.operations import session_search, session_summary
 
     offered = []
-    for session in reversed(read_in_time(lambda reader: reader.all_sessions(None, with_ended=False)) or []):
+    live = read_in_time(lambda reader: session_search.all_sessions(reader, None, with_ended=False))
+    for session in reversed(live or []):
         if session.id.startswith(incomplete) and ID_PATTERN.fullmatch(session.id):
             addresses = (session_summary.connected_address(session, name) for name in ("customer", "agent"))
             about = ", ".join(filter(None, (f"{session.state} {session.phase}".strip(), *addresses)))

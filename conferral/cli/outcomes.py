@@ -11,8 +11,8 @@ from conferral.cli.periods import Since, local_now, parse_time
 from conferral.statemachine.states import OutcomeKind
 
 if TYPE_CHECKING:
-    from conferral.operations.session_queries import SessionQueries
     from conferral.outcomes.outcome import OutcomeRecord
+    from conferral.storage.queries.session_reader import SessionReader
 
 
 def outcomes(
@@ -47,14 +47,15 @@ def outcomes(
 
 
 async def _list(
-    reader: "SessionQueries", start: datetime, filters: dict[str, Any], *, follow: bool, full: bool, as_json: bool
+    reader: "SessionReader", start: datetime, filters: dict[str, Any], *, follow: bool, full: bool, as_json: bool
 ) -> None:
     """Print the outcomes since `start`; with `follow`, then new ones."""
     from conferral.cli.follow import poll_until_stopped
-    from conferral.operations.session_queries import CHUNK, last_id_before
     from conferral.outcomes.outcome import OutcomeRecord, outcome_data
     from conferral.redis_connection import redis_address
     from conferral.runtime.settings import StoreSettings, load
+    from conferral.storage.connection.client import CHUNK
+    from conferral.storage.queries.session_reader import last_id_before
 
     after = last_id_before(round(start.timestamp() * 1000))
 

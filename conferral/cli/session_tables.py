@@ -6,7 +6,7 @@ from conferral import output
 from conferral.operations import catalog, session_summary, timeline
 from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.replay import SessionHistory, field_changed_ms
-from conferral.operations.session_queries import SessionQueries, displayed
+from conferral.operations.session_search import all_sessions, displayed, find_session
 from conferral.operations.session_summary import attention_of, sort_key
 from conferral.redis_connection import require_complete, run_query
 from conferral.runtime.clock import SystemClock
@@ -15,6 +15,7 @@ from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.connection.errors import FOREIGN
+from conferral.storage.queries.session_reader import SessionReader
 
 
 def print_sessions(state: str | None, party: str, *, everything: bool, full: bool, as_json: bool) -> None:
@@ -34,10 +35,10 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 
 
 async def read_sessions(
-    reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
+    reader: SessionReader, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[StoredSession], int, list[str]]:
     """Read sessions, most urgent first; Redis's time; and unreadable lists."""
-    found = await reader.all_sessions(state, with_ended=with_ended, party=party)
+    found = await all_sessions(reader, state, with_ended=with_ended, party=party)
     now_ms = await reader.now_ms()
     ordered = sorted(found, key=lambda one: sort_key(one, now_ms))
     return ordered, now_ms, [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
@@ -62,13 +63,13 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     return output.Entry(session.id or "?", state, lasted, tuple(lines))
 
 
-async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
+async def read_history(reader: SessionReader, named: str) -> SessionHistory:
     """Return a session's history; note if only an ended one matches.
 
     Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
     """
     exact = await reader.find_exact(named)
-    session_id = exact or await reader.find(named)
+    session_id = exact or await find_session(reader, named)
     session = await reader.read_session(session_id)
     if not session.fields:
         reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"

@@ -60,7 +60,7 @@ def sessions(
 
 def _address_of(party: str) -> str:
     """Return the directory's address for a name; an address or SID as it is."""
-    from conferral.operations.session_queries import displayed, is_address_or_call_sid
+    from conferral.operations.session_search import displayed, is_address_or_call_sid
     from conferral.runtime.settings import DirectorySettings, load
     from conferral.telephony.directory import read_destinations
 

@@ -16,7 +16,7 @@ from conferral.commands.parser import BadCommandError, parse
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations import catalog, explanation, session_summary
 from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
-from conferral.operations.session_queries import SessionQueries, allowed_commands_of
+from conferral.operations.session_search import allowed_commands_of, find_session, match_session
 from conferral.redis_connection import describe_redis_error, open_redis, run_query
 from conferral.runtime import log, tracing
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -29,6 +29,7 @@ from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSessio
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.queries.live_workers import has_live_worker
+from conferral.storage.queries.session_reader import SessionReader
 
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0
@@ -90,7 +91,7 @@ def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
     return max(WAIT_MIN_S, ring_s + WAIT_BEYOND_RING_S)
 
 
-async def resolve_session(reader: SessionQueries, named: str) -> str:
+async def resolve_session(reader: SessionReader, named: str) -> str:
     """Return the session's name for the command.
 
     An id or a call's SID is published as typed, because a repeated command is recognized by its fields. Anything else
@@ -98,11 +99,11 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
     """
     if await reader.find_exact(named):
         return named
-    if found := await reader.search(named, live_only=True):
+    if found := await match_session(reader, named, live_only=True):
         return found
     if ID_PATTERN.fullmatch(named):
         return named  # the router rejects it, as on every other surface
-    return await reader.find(named)
+    return await find_session(reader, named)
 
 
 def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
@@ -127,11 +128,11 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     return session_name
 
 
-async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) -> tuple[str, str, str]:
+async def _resolve_for_prompt(reader: SessionReader, named: str, party: str) -> tuple[str, str, str]:
     """Return the session's name and id, and the parties to hang up."""
     # Resolve it now: by the time the user answers, the last digits may match another session.
     session_name = await resolve_session(reader, named)
-    session_id = await reader.find(session_name)
+    session_id = await find_session(reader, session_name)
     session = await reader.read_session(session_id)
     whom = [
         f"{name} {display_address(one.address)}".strip()
@@ -204,7 +205,7 @@ def _unknown_outcome(
 
 
 async def _session_after_holds(
-    reader: SessionQueries, session: StoredSession, interrupted: asyncio.Event
+    reader: SessionReader, session: StoredSession, interrupted: asyncio.Event
 ) -> StoredSession:
     """Read the session until Twilio has answered its holds, or for 2 s."""
     clock = asyncio.get_running_loop().time
@@ -219,7 +220,7 @@ async def _session_after_holds(
 
 
 async def _not_done(
-    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
+    reader: SessionReader, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
 ) -> Exception:
     """Return the error for a command that failed or is still in progress.
 

@@ -14,7 +14,7 @@ from conferral.commands.parser import own_fields
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_access import RedisLimiter
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_search import all_sessions
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.redis_connection import find_primary, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
@@ -28,6 +28,7 @@ from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code
 from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client
+from conferral.storage.queries.session_reader import SessionReader
 
 
 class Command:
@@ -208,7 +209,7 @@ class Client:
         self._settings = load(StoreSettings, {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix})
         find_primary(self._settings)  # an invalid URL is a settings error
         self._run = RedisLimiter(REQUESTS_MAX)
-        self._connection: SessionQueries | None = None
+        self._connection: SessionReader | None = None
 
     if TYPE_CHECKING:  # type checkers can't evaluate the loop below the class
 
@@ -225,7 +226,7 @@ class Client:
         store = make_client(self._settings.redis_url, find_primary(self._settings), max_connections=2 * REQUESTS_MAX)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(store.aclose)
-            self._connection = SessionQueries(store, await self._run(config.load(store, self._settings.prefix)))
+            self._connection = SessionReader(store, await self._run(config.load(store, self._settings.prefix)))
             on_failure.pop_all()
         return self
 
@@ -236,7 +237,7 @@ class Client:
         await reader.client.aclose()
 
     @property
-    def _reader(self) -> SessionQueries:
+    def _reader(self) -> SessionReader:
         if self._connection is None:
             raise RuntimeError("the client is not open: async with Client() as client")
         return self._connection
@@ -285,7 +286,7 @@ class Client:
         """
         if state is not None and state not in tuple(State):
             raise ValueError(f"state must be one of {', '.join(State)}")
-        return await self._run(self._reader.all_sessions(state, with_ended=with_ended, party=party))
+        return await self._run(all_sessions(self._reader, state, with_ended=with_ended, party=party))
 
     async def session(self, named: str) -> StoredSession:
         """Return a session by its id or a call's SID, or raise UnknownSession."""

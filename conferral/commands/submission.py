@@ -13,7 +13,7 @@ from conferral.operations.errors import (
     UnknownSession,
 )
 from conferral.operations.redis_access import RedisLimiter
-from conferral.operations.session_queries import SessionQueries, allowed_commands_of
+from conferral.operations.session_search import allowed_commands_of
 from conferral.runtime import tracing
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -22,6 +22,7 @@ from conferral.statemachine.ids import safe_id
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome, CommandsFullError
 from conferral.storage.connection.errors import SILENT_STATES
+from conferral.storage.queries.session_reader import SessionReader
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
@@ -45,7 +46,7 @@ class CommandSubmitter:
 
     def __init__(
         self,
-        reader: SessionQueries,
+        reader: SessionReader,
         limiter: RedisLimiter | None = None,
         on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:

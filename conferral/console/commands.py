@@ -12,7 +12,6 @@ from conferral.console.messages import encode_message
 from conferral.operations import catalog
 from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.resend import resend_undelivered
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
@@ -20,6 +19,7 @@ from conferral.runtime.web.json_requests import RequestError, json_response, rea
 from conferral.runtime.web.tokens import Permission, Token
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
+from conferral.storage.queries.session_reader import SessionReader
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class CommandRoutes:
         log.info("dead_letters_handled", outcome=act, count=done.done, token_name=token.name)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
 
-    async def _resend(self, reader: SessionQueries, ids: object, token: Token) -> web.Response:
+    async def _resend(self, reader: SessionReader, ids: object, token: Token) -> web.Response:
         """Send undelivered outcomes again, all without ids."""
         if ids is not None and not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
             raise RequestError("invalid", "ids must be a list of texts")

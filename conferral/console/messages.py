@@ -7,12 +7,13 @@ import orjson
 
 from conferral.operations import catalog, session_summary
 from conferral.operations.json_values import to_json_value
-from conferral.operations.session_queries import Fields, number_of
+from conferral.operations.session_search import number_of
 from conferral.operations.session_summary import Attention, held_call, is_lone, party_since_ms
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.queries.session_reader import Fields
 
 #: Fields of addresses, or of data that may hold numbers in any form, separated by spaces or commas.
 _ADDRESSES = re.compile(

@@ -11,7 +11,6 @@ from conferral.console.session_feed import SessionFeed
 from conferral.operations import explanation, replay, session_summary
 from conferral.operations.explanation import Explanation
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import Attention, attention_of
 from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
@@ -21,6 +20,7 @@ from conferral.statemachine.session import Session
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.queries.session_reader import SessionReader
 
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
@@ -62,7 +62,7 @@ class SessionDetailView(View):
         self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
         return messages
 
-    async def _find_session(self, reader: SessionQueries) -> str:
+    async def _find_session(self, reader: SessionReader) -> str:
         """Return the named session's id, empty if unknown; keep its partition."""
         found = await reader.find_exact(self._asked.id or "")
         self._partition = reader.keys.partition_of(found)

@@ -11,7 +11,6 @@ from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
 from conferral.operations.json_values import to_json_object
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.report import TransferStats, read_last_hour
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.server import SharedResult
@@ -19,6 +18,7 @@ from conferral.runtime.web.tokens import Token
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.queries.live_workers import read_lost_workers
+from conferral.storage.queries.session_reader import SessionReader
 
 
 class SessionListView(View):
@@ -73,7 +73,7 @@ class DeadLettersView(View):
         self._poll_at_s = self._clock.monotonic_s() + DEAD_EVERY_S
         return messages
 
-    async def _read(self, reader: SessionQueries) -> list[bytes]:
+    async def _read(self, reader: SessionReader) -> list[bytes]:
         letters = DeadLetters(reader.client, reader.keys)
         newest = await letters.newest(1)
         sending = await OutcomeQueue(reader.client, reader.keys).read_state()

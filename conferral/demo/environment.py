@@ -22,7 +22,6 @@ from conferral.command_line import own_command
 from conferral.demo import characters
 from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import SessionQueries
 from conferral.processes.common import require_free_port
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
@@ -31,6 +30,7 @@ from conferral.sandbox import Retention, Sandbox
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
+from conferral.storage.queries.session_reader import SessionReader
 
 HOST = "127.0.0.1"
 WEBHOOKS_PORT, SANDBOX_PORT, CONSOLE_PORT = PORTS = (8080, 8081, 8082)
@@ -76,7 +76,7 @@ class DemoEnvironment:
     webhooks_url: str
     sandbox_url: str
     console_url: str
-    reader: SessionQueries
+    reader: SessionReader
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -171,7 +171,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
         "--appendonly", "yes", "--save", "", "--loglevel", "notice",
     ]  # fmt: skip
     redis = children.start("redis", redis_command, {})
-    reader = SessionQueries(make_client(url), Keys(PREFIX, PARTITIONS))
+    reader = SessionReader(make_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     directory = children.folder / "directory.toml"
     directory.write_text(DIRECTORY)
@@ -231,7 +231,7 @@ async def _wait_until_ready(started: list[Subprocess], checks: Mapping[str, Call
         raise CommandNotDoneError(f"{', '.join(waiting)} did not get ready within {START_S:g} s")
 
 
-async def _redis_answers(reader: SessionQueries) -> bool:
+async def _redis_answers(reader: SessionReader) -> bool:
     try:
         with as_store_errors():
             return bool(await reader.client.ping())
@@ -239,7 +239,7 @@ async def _redis_answers(reader: SessionQueries) -> bool:
         return False
 
 
-async def _all_workers_run(reader: SessionQueries) -> bool:
+async def _all_workers_run(reader: SessionReader) -> bool:
     try:
         lines = await check_workers(reader)
     except StoreError:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from conferral import output
-from conferral.operations.session_queries import SessionQueries
 from conferral.operations.timeline import build_timeline, details_of
 from conferral.statemachine.states import State
 from conferral.storage.codecs.log_codec import LogEntry
+from conferral.storage.queries.session_reader import SessionReader
 
 POLL_EVERY_S = 0.05
 _INDENT = " " * 12
@@ -24,7 +24,7 @@ _NOT_NARRATED = frozenset(
 class Narrator:
     """Narrates one session's story."""
 
-    reader: SessionQueries
+    reader: SessionReader
     session_id: str
     #: Names by party, or by "agent 1 of 2". The story sets them: a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
@@ -63,7 +63,7 @@ class Narrator:
 
 
 @asynccontextmanager
-async def narrating(reader: SessionQueries, session_id: str) -> AsyncIterator[Narrator]:
+async def narrating(reader: SessionReader, session_id: str) -> AsyncIterator[Narrator]:
     """Yield a narrator that runs during the block, then narrates the rest."""
     narrator = Narrator(reader, session_id)
     narration = asyncio.create_task(narrator.run())

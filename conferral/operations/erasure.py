@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.session_queries import SessionQueries, displayed
+from conferral.operations.session_search import displayed, match_session
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.statemachine.states import State
@@ -27,6 +27,7 @@ from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, as_store_errors, read_stream, run_each
 from conferral.storage.queries.dead_letters import DeadLetterStore
+from conferral.storage.queries.session_reader import SessionReader
 
 log = structlog.get_logger()
 
@@ -109,7 +110,7 @@ class SessionErasure:
     A search scans all call and command keys: about 4 s with 100,000 calls and 50,000 commands.
     """
 
-    def __init__(self, reader: SessionQueries) -> None:
+    def __init__(self, reader: SessionReader) -> None:
         self._reader = reader
         self._client = reader.client
         self._keys = reader.keys
@@ -132,7 +133,7 @@ class SessionErasure:
         return [await self.plan(one) for one in dict.fromkeys((call_sid, *stored))]
 
     async def plan(self, named: str) -> ErasurePlan:
-        """Find everything about a session, named as for `SessionQueries.find`.
+        """Find everything about a session, named as for `find_session`.
 
         Raise UnknownSession, AmbiguousSession, or ErasureRefused if it is live, has just ended, or has pending work.
         """
@@ -143,7 +144,7 @@ class SessionErasure:
             if not plan.is_empty or _CALL_OR_COMMAND_SID.fullmatch(named):
                 await self._require_erasable(plan)
                 return plan
-        if not (session_id := session_id or await self._reader.search(named)):
+        if not (session_id := session_id or await match_session(self._reader, named)):
             raise UnknownSession(f"no session or number {displayed(named)} is known; nothing was erased")
         plan = await self.find(session_id)
         await self._require_erasable(plan)

@@ -13,7 +13,7 @@ from conferral.operations.replay import (
     state_or_field_changed_ms,
     timer_set_ms,
 )
-from conferral.operations.session_queries import allowed_commands_of
+from conferral.operations.session_search import allowed_commands_of
 from conferral.operations.timeline import TimelineEntry, details_of
 from conferral.runtime.redaction import display_address, mask_address_numbers
 from conferral.statemachine.reasons import EndReason

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from conferral.operations.session_queries import SessionQueries
 from conferral.operations.session_summary import OVERDUE_AFTER_MS
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
@@ -15,6 +14,7 @@ from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import OutcomeQueue, SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, Process, ProcessStats
+from conferral.storage.queries.session_reader import SessionReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Rates:
     failures: dict[str, float] = field(default_factory=dict)
 
 
-async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
+async def read_health(reader: SessionReader, now_ms: int = 0) -> Health:
     """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
     now_ms = now_ms or await reader.now_ms()

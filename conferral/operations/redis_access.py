@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import config
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.session_reader import SessionReader
 
 T = TypeVar("T")
 
@@ -49,18 +49,18 @@ class RedisAccess:
         self.client = client
         self.limiter = limiter or RedisLimiter(CONCURRENT_MAX)
         self._keys = keys
-        self._reader: SessionQueries | None = None
+        self._reader: SessionReader | None = None
 
-    async def reader(self) -> SessionQueries:
+    async def reader(self) -> SessionReader:
         """Return the queries; raise StoreError without Redis or its setup."""
         if self._reader is None:
             keys = self._keys
             if keys is None:
                 keys = await self.limiter(config.load(self.client, self.prefix))
-            self._reader = SessionQueries(self.client, keys)
+            self._reader = SessionReader(self.client, keys)
         return self._reader
 
-    async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]]) -> T:
+    async def run(self, read: Callable[[SessionReader], Coroutine[Any, Any, T]]) -> T:
         """Run a query that callers can cancel; raise StoreError as `reader` does."""
         return await self.limiter(read(await self.reader()))
 

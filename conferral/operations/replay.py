@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conferral.operations import session_summary
-from conferral.operations.session_queries import Fields
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import is_logged, stored_session
 from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.queries.session_reader import Fields
 
 #: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "agents", "was_handed_off")

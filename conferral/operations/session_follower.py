@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from conferral.operations.redis_access import RedisAccess
-from conferral.operations.session_queries import CHUNK
 from conferral.runtime.error_boundary import catch_unexpected, reason_of
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
+from conferral.storage.connection.client import CHUNK
 
 POLL_EVERY_S = 0.25
 #: Longest backoff while Redis is unreachable.

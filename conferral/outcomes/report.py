@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from conferral.operations import catalog
-from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.outcomes.outcome import OutcomeRecord
 from conferral.runtime.redaction import display_address
 from conferral.runtime.text import join_words
 from conferral.statemachine.reasons import EndReason
+from conferral.storage.queries.session_reader import Fields, SessionReader
 
 #: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
@@ -217,7 +217,7 @@ def _distribution(durations_s: Iterable[float]) -> dict[str, Any]:
     }
 
 
-async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> OutcomeReport:
+async def read_report(reader: SessionReader, since_ms: int, until_ms: int) -> OutcomeReport:
     """Read a period's outcomes, in chunks; the end is not included.
 
     Before Redis 7, it is unknown whether some were erased among others.
@@ -233,7 +233,7 @@ async def read_report(reader: SessionQueries, since_ms: int, until_ms: int) -> O
     return report
 
 
-async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
+async def read_last_hour(reader: SessionReader, now_ms: int) -> TransferStats:
     """Return statistics of the last hour's transfers, if still stored."""
     report = await read_report(reader, now_ms - HOUR_MS, now_ms + HOUR_MS)  # a worker's clock may be ahead
     transfers = sum(counts.total() for counts in report.transfers.values())

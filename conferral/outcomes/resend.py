@@ -3,12 +3,13 @@
 from collections.abc import Collection
 
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import CHUNK, SessionQueries, last_id_before
+from conferral.storage.connection.client import CHUNK
 from conferral.storage.outcome_queue import OutcomeQueue
 from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.storage.queries.session_reader import SessionReader, last_id_before
 
 
-async def resend_since(reader: SessionQueries, start_ms: int) -> int:
+async def resend_since(reader: SessionReader, start_ms: int) -> int:
     """Send all outcomes since a time again (Unix ms); return their count.
 
     Those that were never sent are not counted: they will be. Raises CommandNotDoneError if none can be sent.
@@ -25,7 +26,7 @@ async def resend_since(reader: SessionQueries, start_ms: int) -> int:
     return count
 
 
-async def resend_undelivered(reader: SessionQueries, ids: Collection[str] | None = None) -> int:
+async def resend_undelivered(reader: SessionReader, ids: Collection[str] | None = None) -> int:
     """Send undelivered outcomes again, by default all; return their count."""
     queue, count = OutcomeQueue(reader.client, reader.keys), 0
     chosen = [one for one in await queue.undelivered(-1) if ids is None or one in ids]

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations.errors import CommandIdConflict, UnknownSession
-from conferral.operations.session_queries import SessionQueries
+from conferral.storage.queries.session_reader import SessionReader
 from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
@@ -22,7 +22,7 @@ async def store(client):
 
 @pytest.fixture
 def giver(store):
-    return CommandSubmitter(SessionQueries(store, KEYS))
+    return CommandSubmitter(SessionReader(store, KEYS))
 
 
 async def test_a_command_is_known_from_the_moment_it_is_given_and_published_once(giver, store):

@@ -10,8 +10,8 @@ import typer.main
 
 from conferral import output
 from conferral.main import main
-from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
+from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import KEYS, SERVICE, Ran, make_session, put
 
 #: Each call of `main` makes the tree of all commands: 12 ms that hundreds of calls need not take. Other tests get their
@@ -76,7 +76,7 @@ def checked(run, redis):
 @pytest.fixture
 async def reader(redis_server):
     client = make_client(redis_server.url)
-    yield SessionQueries(client, KEYS)
+    yield SessionReader(client, KEYS)
     await client.aclose()
 
 

@@ -12,7 +12,7 @@ from conferral.demo.environment import DIRECTORY, DemoEnvironment, add_numbers
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import STORIES
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import SessionQueries
+from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.process import make_policy
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
@@ -54,7 +54,7 @@ async def runner_for(redis_url, folder, *, forks_workers=False):
             webhooks_url=system.public_url,
             sandbox_url=system.sandbox.url,
             console_url="http://127.0.0.1:8082",
-            reader=SessionQueries(system.client, system.keys),
+            reader=SessionReader(system.client, system.keys),
         )
         policy = asdict(replace(make_policy(system.settings), **{**FAST, **PATIENT}))
         forked = [

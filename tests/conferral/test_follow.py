@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from conferral.operations.session_queries import ChangeFeed, SessionQueries
+from conferral.operations.change_feed import ChangeFeed
+from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -77,14 +78,14 @@ def test_one_session_is_shown_from_start_to_end(run, redis):
 
 def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
     put(redis, make_session(), log=[log_entry("call_received")])
-    log_after = SessionQueries.log_after
+    log_after = SessionReader.log_after
 
     async def read_and_erase(reader, session_id, after):
         found = await log_after(reader, session_id, after)
         redis.delete(KEYS.session(CALL), KEYS.log(CALL))
         return found
 
-    monkeypatch.setattr(SessionQueries, "log_after", read_and_erase)
+    monkeypatch.setattr(SessionReader, "log_after", read_and_erase)
 
     ran = run("show", CALL, "--follow")
 

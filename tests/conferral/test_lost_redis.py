@@ -5,10 +5,10 @@ import pytest
 from conferral import Client
 from conferral.commands.submission import CommandSubmitter
 from conferral.operations.errors import PublishUnconfirmedError
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import command_stream
 from conferral.storage.queries import live_workers
+from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import CALL, decide, published
 
 pytestmark = pytest.mark.redis
@@ -36,7 +36,7 @@ def lose(bridged, monkeypatch):
 def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose, status, code, shown):
     if status:
         decide(redis, "mine", status, "why")
-    lose(SessionQueries, "read_session")
+    lose(SessionReader, "read_session")
     lose(live_workers, "live_workers")
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")

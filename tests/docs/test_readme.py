@@ -6,9 +6,9 @@ from pathlib import Path
 
 from conferral.demo import closing_message, environment
 from conferral.demo.stories import STORIES
-from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.session_reader import SessionReader
 from tests.docs.generated import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -24,7 +24,7 @@ def printed() -> list[str]:
         webhooks_url=webhooks,
         sandbox_url=sandbox,
         console_url=console,
-        reader=SessionQueries(
+        reader=SessionReader(
             make_client("unix:///tmp/demo/redis.sock"), Keys(environment.PREFIX, environment.PARTITIONS)
         ),
     )

@@ -5,9 +5,9 @@ import pytest
 from conferral.cli.recording_erasure import erase_recordings
 from conferral.operations import erasure
 from conferral.operations.erasure import ErasureRefused, SessionErasure
-from conferral.operations.session_queries import SessionQueries
 from conferral.sandbox.model.messages import RestRequest
 from conferral.statemachine.events import CallProgressed
+from conferral.storage.queries.session_reader import SessionReader
 from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.test_fallbacks import until_tone
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
@@ -42,7 +42,7 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
             before = everything_in(redis)
             assert all(one in before for one in identifying)
 
-            forgets = SessionErasure(SessionQueries(system.client, system.keys))
+            forgets = SessionErasure(SessionReader(system.client, system.keys))
             plan = await forgets.plan(target.sid)
             assert all(count for what, count in plan.counts.items() if what != "dead_letters")
             await forgets.erase(plan)
@@ -71,7 +71,7 @@ async def recorded(system: LocalSystem, monkeypatch):
     await until_tone(system, talk.customer)
     talk.customer.speak("It is about my order")
     await system.everyone_is_gone(talk.session, "voicemail")
-    plan = await SessionErasure(SessionQueries(system.client, system.keys)).plan(talk.session)
+    plan = await SessionErasure(SessionReader(system.client, system.keys)).plan(talk.session)
     return plan, [one.sid for one in system.sandbox.recordings()]
 
 

@@ -3,23 +3,24 @@
 import pytest
 
 from conferral.operations.health import rates, read_health
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_search import all_sessions
 from conferral.operations.statistics import count_sessions
 from conferral.statemachine.states import State
+from conferral.storage.queries.session_reader import SessionReader
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
 
 
 async def test_counts_agree_wherever_they_are_shown(system: LocalSystem) -> None:
-    reader = SessionQueries(system.client, system.keys)
+    reader = SessionReader(system.client, system.keys)
     before = await read_health(reader)
     await system.talking()
     customer, _ = await system.converted()
     ended, _ = await system.talking()
     await system.done("end", ended.sid)
 
-    listed = count_sessions((one, None) for one in await reader.all_sessions(None, with_ended=True))
+    listed = count_sessions((one, None) for one in await all_sessions(reader, None, with_ended=True))
     assert listed.by_state == {"bridged": 1, "converting": 0, "conferenced": 1, "transferring": 0}
     assert (listed.live, listed.lone) == (2, 0)
     # The control API's list, page by page.

@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import astuple
 
 from conferral.operations.health import Health, Rates, rates, read_health
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
 from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_queue import SendingState
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import Process, ProcessStats, stats_of
+from conferral.storage.queries.session_reader import SessionReader
 from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
@@ -39,7 +39,7 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     await client.zadd(KEYS.undelivered, {"5-0": 5})
     await client.hset(KEYS.sending_state, mapping={"position": "7-0", "stopped_at": 9, "failing_since": 8})
 
-    found = await read_health(SessionQueries(client, KEYS), NOW_MS)
+    found = await read_health(SessionReader(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
     assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
@@ -55,7 +55,7 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     await client.hset(KEYS.owners, "outcomes", owned_by("w1", NOW_MS, 1))
     await client.hdel(KEYS.sending_state, "stopped_at")
     await client.hset(KEYS.sending_state, mapping={"failing_since": NOW_MS, "failing_reason": "HTTP 503"})
-    problem = (await read_health(SessionQueries(client, KEYS), NOW_MS)).outcomes_problem
+    problem = (await read_health(SessionReader(client, KEYS), NOW_MS)).outcomes_problem
     assert problem == "none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
 
 
@@ -66,7 +66,7 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
     await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", 1, "0.1.0"))
     await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", reported))
     await process_registry.deregister(client, KEYS, "gone")
-    old, worker = (await read_health(SessionQueries(client, KEYS))).processes
+    old, worker = (await read_health(SessionReader(client, KEYS))).processes
     assert worker == Process("w1", "worker", 2, "0.2.0", reported, worker.seen_ms_ago)
     assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
     assert (old.name, old.stats) == ("old", None)
@@ -129,7 +129,7 @@ async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
         await client.hset(KEYS.processes, name, b"%d %b" % (now_ms - ago_ms, info))
     await process_registry.deregister(client, KEYS, "stopped")
 
-    found = await read_health(SessionQueries(client, KEYS))
+    found = await read_health(SessionReader(client, KEYS))
 
     assert [one.name for one in found.processes] == ["alive"]
     assert [(one.name, one.kind, one.seen_ms_ago // 10_000) for one in found.died] == [("dead", "worker", 6)]

@@ -5,7 +5,6 @@ import time
 import orjson
 import pytest
 
-from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.report import (
     HOUR_MS,
     ROWS_MAX,
@@ -20,6 +19,7 @@ from conferral.outcomes.report import (
 )
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.session_reader import SessionReader
 from tests.support.each import each
 from tests.support.outcome_entries import attempt, outcome, session, transfer
 from tests.support.people import BOB, CUSTOMER
@@ -253,7 +253,7 @@ def test_long_tables_are_cut_for_people():
 
 @pytest.mark.redis
 async def test_a_period_is_read_in_chunks_and_lacks_what_was_trimmed(client):
-    reader = SessionQueries(client, KEYS)
+    reader = SessionReader(client, KEYS)
     assert not (await read_report(reader, SINCE_MS, UNTIL_MS)).is_trimmed
     async with client.pipeline() as pipeline:
         for number in range(450):
@@ -290,4 +290,4 @@ async def test_only_the_last_hour_counts_and_duplicates_count_once(client):
     ]
     for number, fields in enumerate(reported):
         await client.xadd(KEYS.outcomes, fields, id=f"{AT_MS - HOUR_MS + number}-0")
-    assert await read_last_hour(SessionQueries(client, KEYS), AT_MS) == TransferStats(3, 1, 33.3, 3.0)
+    assert await read_last_hour(SessionReader(client, KEYS), AT_MS) == TransferStats(3, 1, 33.3, 3.0)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.operations.session_queries import SessionQueries
 from conferral.outcomes.report import read_report
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
@@ -276,7 +275,7 @@ async def test_live_sessions_are_read_with_their_versions(reader, client, keys):
 async def test_a_report_says_that_outcomes_of_its_period_may_have_been_erased(client, keys):
     for at_ms in (1_000, 2_000, 3_000):
         await client.xadd(keys.outcomes, {"kind": "session"}, id=f"{at_ms}-0")
-    queries = SessionQueries(client, keys)
+    queries = SessionReader(client, keys)
     assert not (await read_report(queries, 1_000, 4_000)).is_trimmed
 
     await client.xdel(keys.outcomes, "2000-0")

@@ -10,7 +10,6 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
 from conferral.operations.redis_access import RedisAccess, RedisLimiter
-from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import tracing
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
@@ -23,7 +22,7 @@ from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, inter
 from conferral.runtime.web.tokens import NO_TOKEN, Token
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.queries.session_reader import BadCursorError
+from conferral.storage.queries.session_reader import BadCursorError, SessionReader
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
@@ -62,7 +61,7 @@ def add_api(
     tokens = tokens or TokenFile(settings.tokens, settings.api_token, lambda: directory.current.destinations)
     bearer = BearerAuthenticator(tokens, clock) if settings.api_token or settings.tokens else None
     streams = EventStreams(RedisAccess(client, keys.prefix, keys=keys, limiter=limiter), metrics, tokens)
-    handlers = Handlers(settings, directory, SessionQueries(client, keys), limiter, clock, streams)
+    handlers = Handlers(settings, directory, SessionReader(client, keys), limiter, clock, streams)
     log_limit = LogRateLimit(clock.monotonic_s)
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):

@@ -17,7 +17,7 @@ from conferral.commands.parser import ParsedCommand
 from conferral.commands.submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_access import RedisLimiter
-from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
+from conferral.operations.session_search import is_address_or_call_sid, party_matcher
 from conferral.outcomes.outcome import outcome_data
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -31,7 +31,7 @@ from conferral.statemachine.step import CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_code, to_iso
-from conferral.storage.queries.session_reader import FIRST_ID
+from conferral.storage.queries.session_reader import FIRST_ID, SessionReader
 from conferral.telephony.addresses import restore_plus
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
@@ -104,7 +104,7 @@ class Handlers:
         self,
         settings: ServiceSettings,
         directory: DirectoryFile,
-        reader: SessionQueries,
+        reader: SessionReader,
         limiter: RedisLimiter,
         clock: Clock,
         streams: EventStreams,

@@ -1,4 +1,4 @@
-"""Read-only queries of sessions, their logs, and calls, in pages.
+"""Read-only queries of sessions, logs, calls, and outcomes, in pages.
 
 A cursor names a page's last item, so lists may change.
 """
@@ -19,7 +19,7 @@ from conferral.storage.codecs.session_codec import (
     stored_session,
 )
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, Client, ask, run_each
+from conferral.storage.connection.client import CHUNK, Client, as_store_errors, ask, run_each
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.server import server_time_ms
@@ -121,6 +121,19 @@ class SessionReader:
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
         return bool(await ask(self.client, "EXISTS", self.keys.session(session_id)))
+
+    async def find_exact(self, named: str) -> str:
+        """Return the session with this id, or this SID of a call; or empty."""
+        if not NAME_PATTERN.fullmatch(named):
+            return ""
+        if await self.exists(named):
+            return named
+        return (await self.session_ids_of_calls([named])).get(named, "")
+
+    async def read_exact(self, named: str) -> StoredSession:
+        """Read the session that `find_exact` finds; an empty one for none."""
+        session_id = await self.find_exact(named)
+        return await self.read_session(session_id) if session_id else UNKNOWN_SESSION
 
     async def session_ids_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
@@ -241,6 +254,17 @@ class SessionReader:
         answers = await run_each(self.client, reads)
         return {name: [_log_entry(name, one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
+    async def log(self, session_id: str) -> list[LogEntry]:
+        """Return a session's log, oldest first."""
+        return (await self.logs({session_id: ""}))[session_id]
+
+    async def log_after(self, session_id: str, after: str) -> tuple[list[LogEntry], bool]:
+        """Return a session's log entries after one, and whether none can follow."""
+        # The session first: if it ends in between, the log has the end. One that was erased or has expired has no end.
+        is_over = not (await self.read_session(session_id)).is_live
+        found = (await self.logs({session_id: after}))[session_id]
+        return found, is_over or any(one.is_end for one in found)
+
     async def is_trimmed_after(self, stream: str, entry_id: str) -> bool:
         """Whether entries after this one have been trimmed off a stream.
 
@@ -274,6 +298,42 @@ class SessionReader:
         reads = [("XREVRANGE", self.keys.log(name), "+", "-", "COUNT", 1) for name in wanted]
         answers = await run_each(self.client, reads)
         return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
+
+    async def last_outcome_id(self) -> str:
+        """Return the newest outcome's id; one before all others without any."""
+        with as_store_errors():
+            entries = await self.client.xrevrange(self.keys.outcomes, count=1)
+        return str(entries[0][0].decode()) if entries else "0-0"
+
+    async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
+        """Return at most `CHUNK` outcomes after an id, oldest first, with ids."""
+        with as_store_errors():
+            entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
+        return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
+
+    async def outcome_page(
+        self, *, after: str, limit: int, kind: str | None = None, session: str = ""
+    ) -> tuple[list[Fields], str]:
+        """Return outcomes after a position, and the position reached.
+
+        With `kind` or `session`, only those; then there may be fewer than `limit` before the last.
+        """
+        found: list[Fields] = []
+        for _ in range(SCANNED_MAX // CHUNK):
+            entries = await self.outcomes(after)
+            for after, fields in entries:  # goes on there
+                if kind in (None, fields.get("kind")) and session in ("", fields.get("session")):
+                    found.append(fields)
+                    if len(found) == limit:
+                        return found, after
+            if len(entries) < CHUNK:
+                break
+        return found, after
+
+
+def last_id_before(at_ms: int) -> str:
+    """Return the last id that an entry written before a time can have."""
+    return f"{max(0, at_ms - 1)}-{2**64 - 1}"
 
 
 def _check_limit(limit: int) -> None:

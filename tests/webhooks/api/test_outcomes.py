@@ -3,8 +3,8 @@
 import jsonschema
 import pytest
 
-from conferral.operations import session_queries
 from conferral.outcomes.outcome import json_types
+from conferral.storage.queries import session_reader
 from conferral.webhooks.api import openapi
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import CALLER, KEYS, ask
@@ -67,7 +67,7 @@ async def test_polling_with_the_cursor_gets_each_outcome_once(api, store):
 
 
 async def test_filters_advance_the_cursor_over_what_they_leave_out(api, store, monkeypatch):
-    monkeypatch.setattr(session_queries, "SCANNED_MAX", 400)
+    monkeypatch.setattr(session_reader, "SCANNED_MAX", 400)
     other = [outcome(number, kind="transfer", session="other") for number in range(450)]
     ids = await add(store, *other, outcome("last"))
 

@@ -3,8 +3,9 @@
 import pytest
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.session_queries import SessionQueries, name_matcher
+from conferral.operations.session_search import find_session, match_session, name_matcher
 from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.queries.session_reader import SessionReader
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
 
@@ -40,7 +41,7 @@ def test_other_identifiers_do_not_match_the_session(named):
 
 @pytest.fixture
 def reader(client):
-    return SessionQueries(client, KEYS)
+    return SessionReader(client, KEYS)
 
 
 @pytest.fixture
@@ -52,11 +53,16 @@ def redis(redis_server):
 @pytest.mark.redis
 async def test_id_and_calls_come_first_then_live_ones_then_those_that_have_ended(reader, redis):
     put(redis, ended("CA" + "8" * 32))
-    assert await reader.find("alice") == "CA" + "8" * 32
+    assert await find_session(reader, "alice") == "CA" + "8" * 32
     put(redis, make_session())
-    assert await reader.find("alice") == await reader.find("0123") == await reader.find(AGENT_CALL) == CALL
+    assert (
+        await find_session(reader, "alice")
+        == await find_session(reader, "0123")
+        == await find_session(reader, AGENT_CALL)
+        == CALL
+    )
     put(redis, make_session("alice"))
-    assert await reader.find("alice") == "alice"
+    assert await find_session(reader, "alice") == "alice"
 
 
 @pytest.mark.redis
@@ -64,7 +70,7 @@ async def test_several_are_listed_without_a_number(reader, redis):
     for number in range(7):
         put(redis, make_session(f"S{number}"))
     with pytest.raises(AmbiguousSession) as several:
-        await reader.find("+14155550123")
+        await find_session(reader, "+14155550123")
     assert len(several.value.session_ids) == 7
     text = str(several.value)
     assert text.startswith("+…23 matches 7 live calls: S")
@@ -77,33 +83,33 @@ async def test_several_are_listed_without_a_number(reader, redis):
 async def test_a_prefix_of_at_least_4_characters_selects_one_live_session(reader, redis):
     put(redis, make_session("CA" + "7" * 32))
     put(redis, ended("CA" + "78" * 16))
-    assert await reader.find("CA77") == await reader.find("CA7777777") == "CA" + "7" * 32
+    assert await find_session(reader, "CA77") == await find_session(reader, "CA7777777") == "CA" + "7" * 32
     with pytest.raises(UnknownSession):
-        await reader.find("CA7")
+        await find_session(reader, "CA7")
     put(redis, make_session("CA" + "79" * 16))
-    assert await reader.find("CA777") == "CA" + "7" * 32
+    assert await find_session(reader, "CA777") == "CA" + "7" * 32
     put(redis, make_session("CA7" + "7a" * 15 + "0"))
     with pytest.raises(AmbiguousSession, match=r"^CA77 matches 2 live calls: "):
-        await reader.find("CA77")
+        await find_session(reader, "CA77")
 
 
 @pytest.mark.redis
 async def test_a_name_that_only_ended_calls_have_says_so_and_selects_none_of_them_for_a_command(reader, redis):
     put(redis, ended("S1"))
-    assert await reader.find("alice") == "S1"
+    assert await find_session(reader, "alice") == "S1"
     with pytest.raises(UnknownSession, match=r"^no live call matches alice; 1 ended call does: S1 \(ended, "):
-        await reader.search("alice", live_only=True)
+        await match_session(reader, "alice", live_only=True)
     put(redis, ended("S2"))
     with pytest.raises(AmbiguousSession, match=r"^no live call matches alice; 2 ended calls do: .*; use an id$"):
-        await reader.find("alice")
+        await find_session(reader, "alice")
 
 
 @pytest.mark.redis
 async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis):
     put(redis, make_session())
-    assert await reader.search("alice", live_only=True) == CALL
+    assert await match_session(reader, "alice", live_only=True) == CALL
     redis.hset(KEYS.session(CALL), "party.agent.status", "left")
-    assert await reader.search("alice", live_only=True) == ""
+    assert await match_session(reader, "alice", live_only=True) == ""
 
 
 @pytest.mark.redis
@@ -114,5 +120,5 @@ async def test_unknown_session_is_reported_without_the_phone_number(reader, redi
         ("sip:14155550199@pbx.example.com", "sip:…99@pbx.example.com"), ("+1 415 555 0199", "+…99"),
     ):  # fmt: skip
         with pytest.raises(UnknownSession) as unknown:
-            await reader.find(named)
+            await find_session(reader, named)
         assert str(unknown.value) == f"no call {reported} found"
