@@ -35,7 +35,7 @@ async def shared(redis: "Redis[bytes]") -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await calls.over_partitions(redis, "HGET", "lease", "holder")
-            # A holder's name ends in its worker's random word.
+            # An owner's name ends in its worker's random word.
             counts = Counter((holder or b"").rpartition(b"-")[2] for holder in found)
             if [*counts.values()] == [calls.PARTITIONS // WORKERS] * WORKERS:
                 return

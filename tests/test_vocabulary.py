@@ -43,7 +43,7 @@ REPLACEMENTS = {
     "told": "a word for what it holds",
     "tune": "wait_audio",
     "tunes": "wait_audio",
-    "whoever": "a word for who it is: party, holder, worker",
+    "whoever": "a word for who it is: party, owner, worker",
 }
 #: Words in docs, comments, docstrings, and texts of the product, and what to write instead.
 PROSE = {

@@ -258,12 +258,12 @@ class Ownership:
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
                 core.metrics.leases_acquired.labels(outcome).inc()
                 log.info("lease_acquired", partition=number, holder=holder, outcome=outcome)
-                # A stop ends only the consumers that it finds; not given back, the next holder verifies its effects.
+                # A stop ends only the consumers that it finds; not given back, the next owner verifies its effects.
                 return lease if not self._stopping.is_set() else None
         return None
 
     def _has_died(self, last_holder: str) -> bool:
-        """Whether a partition's last holder (empty if it gave it back) is dead."""
+        """Whether a partition's last owner (empty if it gave it back) is dead."""
         return last_holder not in ("", self._core.name) and last_holder not in self._others
 
     async def _consume(self, number: int, lease: Lease) -> None:
@@ -326,13 +326,13 @@ class Ownership:
 async def _confirm(core: WorkerCore, number: int, lease: Lease, *, gives_back: bool) -> None:
     """Compare a lease with the partition's key, and note there what ended it.
 
-    `gives_back`: whether to tell the next holder that this one has not died.
+    `gives_back`: whether to tell the next owner that this one has not died.
     """
     try:
         await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
     except (LeaseLostError, RolledBackError):
         return
-    except StoreError as error:  # the next holder verifies more than it must
+    except StoreError as error:  # the next owner verifies more than it must
         log_unreachable(error, partition=number)
     if gives_back:
         log.info("lease_released", partition=number, holder=lease.holder)

@@ -54,7 +54,7 @@ async def check_workers(reader: SessionReader) -> list[CheckResult]:
     client, keys = reader.client, reader.keys
     backlog = await _backlog(client, keys)
     health, lost = await read_health(reader), await read_lost_workers(client, keys)
-    held = Counter(one.holder.name for one in health.partitions)
+    held = Counter(one.owner.name for one in health.partitions)
     running = sorted(await live_workers(client, keys))
     dead = f"; not running: {', '.join(lost.names)}" if lost else ""
     if not running:

@@ -22,7 +22,7 @@ class PartitionHealth:
     """One partition and its backlog."""
 
     number: int
-    holder: Owner
+    owner: Owner
     #: Unprocessed entries in its stream (count).
     undecided: int
     #: Consumer group lag as Redis reports it (count); None before Redis 7.
@@ -55,8 +55,8 @@ class Health:
 
     @property
     def unassigned(self) -> tuple[int, ...]:
-        """The partitions without a holder."""
-        return tuple(one.number for one in self.partitions if not one.holder.name)
+        """The partitions without an owner."""
+        return tuple(one.number for one in self.partitions if not one.owner.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ async def _read_partitions(
         found.append(
             PartitionHealth(
                 number=number,
-                holder=owners[str(number)].at(now_ms),
+                owner=owners[str(number)].at(now_ms),
                 undecided=undecided or 0,
                 lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),

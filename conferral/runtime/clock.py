@@ -31,7 +31,7 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Return seconds since an arbitrary time, including time suspended.
 
-        A lease expires while its holder's machine is suspended. Source: clock_gettime(2), CLOCK_BOOTTIME (Linux).
+        A lease expires while its owner's machine is suspended. Source: clock_gettime(2), CLOCK_BOOTTIME (Linux).
         """
         return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 

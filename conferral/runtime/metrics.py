@@ -121,7 +121,7 @@ class Metrics:
         )
         self.partitions_unassigned = self._gauge(
             "conferral_partitions_unassigned",
-            "Partitions without a holder, as seen by this worker; every worker checks, so use the newest value",
+            "Partitions without an owner, as seen by this worker; every worker checks, so use the newest value",
         )
         self.workers_alive = self._gauge(
             "conferral_workers_alive",

@@ -78,7 +78,7 @@ class Granted:
     now_ms: int
     #: How many partitions the worker has above its share (count).
     surplus: int
-    #: Partitions without a holder (count).
+    #: Partitions without an owner (count).
     free: int
     #: Everything that the worker owns now, with its epoch: partition numbers, as texts, and tasks.
     epochs: Mapping[str, int]
@@ -155,7 +155,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
 
 
 class RolledBackError(ConferralError):
-    """Redis lacks what this holder has seen there."""
+    """Redis lacks what this owner has seen there."""
 
 
 class EpochUsedError(ConferralError):
@@ -193,7 +193,7 @@ class Lease:
 
 
 async def claim_partition(client: Client, keys: Keys, partition: int, holder: str, clock: Clock) -> Lease:
-    """Make `holder` the partition's holder, or raise EpochUsedError."""
+    """Make `holder` the partition's owner, or raise EpochUsedError."""
     requested_at_s = clock.monotonic_s()
     answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0])
     if int(answer[0]) == 0:
@@ -218,7 +218,7 @@ async def confirm_partition(
 ) -> None:
     """Compare a partition with its key.
 
-    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later holders. `gives_back`:
+    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later owners. `gives_back`:
     note that this worker has not died of anything in the partition.
     """
     answer = await _hold(client, keys, partition, [lease.holder, lease.commit, round(VERIFY_S * 1000), int(gives_back)])

@@ -97,8 +97,8 @@ class FaultSystem(LocalSystem):
         await self.eventually(lambda: self.client.zcard(self.keys.workers), f"{count} workers are up", equals=count)
 
     async def everything_is_held(self) -> None:
-        """Waits until every partition and the router's task have a holder."""
-        await self.eventually(self.all_held, "every lease has a holder")
+        """Waits until every partition and the router's task have an owner."""
+        await self.eventually(self.all_held, "every lease has an owner")
 
 
 def elsewhere(real_url: str) -> Any:

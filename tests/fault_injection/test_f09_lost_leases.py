@@ -17,7 +17,7 @@ COMMIT = scripts.commit_batch.sha.encode()
 
 async def until_dropped(system: FaultSystem, former: ForkedWorker) -> None:
     """Waits until a worker process knows that it has lost a partition."""
-    await system.eventually(lambda: "lease_lost" in former.text(), "the former holder has noticed")
+    await system.eventually(lambda: "lease_lost" in former.text(), "the former owner has noticed")
 
 
 @pytest.mark.soak
@@ -50,5 +50,5 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
                 await all_hang_up(system, outage_s=1.0)
                 assert system.redirects_of(agent) == 1
                 of_former = [line for line in first.text().splitlines() if "effect_" in line]
-                assert not of_former, "the former holder has carried something out"
+                assert not of_former, "the former owner has carried something out"
                 assert twilio.requests - asked_before <= 2, "more than the sweep that was under way"

@@ -73,7 +73,7 @@ async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, s
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
         assert (system.redirects_of(life.agent), system.dials_to(TARGET)) == (1, int(step != "bridged"))
         assert (await readiness(system), await worker_lacks(system)) == ((200, []), [])
-        await system.eventually(lambda: all_are_held(system), "the worker sees a holder of every partition")
+        await system.eventually(lambda: all_are_held(system), "the worker sees an owner of every partition")
         await all_hang_up(system, outage_s=AWAY_S)
 
 

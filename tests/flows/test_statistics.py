@@ -51,5 +51,5 @@ async def test_counts_agree_wherever_they_are_shown(system: LocalSystem) -> None
     assert measured.failures.keys() <= {"21220", "20001"}
     (worker,) = after.processes
     assert (worker.kind, worker.name) == ("worker", system.workers[0].name)
-    assert {one.holder.name for one in after.partitions} == {worker.name}
+    assert {one.owner.name for one in after.partitions} == {worker.name}
     assert customer.sid in await reader.live_ids()

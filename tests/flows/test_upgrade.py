@@ -24,7 +24,7 @@ def start(system: LocalSystem, level: int) -> Worker:
     return system.start_worker()
 
 
-async def holders(system: LocalSystem) -> set[str]:
+async def owners(system: LocalSystem) -> set[str]:
     """Names of the workers that hold partitions, commands and the sweep."""
     return {owner.name for owner in (await read_owners(system.client, system.keys)).values()} - {""}
 
@@ -32,10 +32,10 @@ async def holders(system: LocalSystem) -> set[str]:
 @pytest.mark.system(workers=0)
 async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(system: LocalSystem) -> None:
     old = start(system, OLD)
-    await system.eventually(lambda: holders(system), "the old version holds everything", equals={old.name})
+    await system.eventually(lambda: owners(system), "the old version holds everything", equals={old.name})
     customer, _ = await system.converted()
     new = start(system, NEW)
-    await system.eventually(lambda: holders(system), "both hold partitions", equals={old.name, new.name})
+    await system.eventually(lambda: owners(system), "both hold partitions", equals={old.name, new.name})
     assert await config.read_schema_version(system.client, system.keys.prefix) == OLD
     assert new.schema.writes_at == OLD
     shown = {
@@ -46,7 +46,7 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(s
 
     await config.raise_schema_version(system.client, system.keys.prefix, NEW)
 
-    await system.eventually(lambda: holders(system), "the new version holds everything", equals={new.name})
+    await system.eventually(lambda: owners(system), "the new version holds everything", equals={new.name})
     assert old.schema.problem == f"schema: Redis has version {NEW}, this release supports {OLD}: update it"
     assert new.schema.writes_at == NEW
     # The call that was converted before goes on.
@@ -63,7 +63,7 @@ async def test_schema_version_lost_by_redis_is_restored_to_the_written_one(syste
     await system.client.hset(config_key, mapping={"partitions": system.keys.partitions, "schema": OLD})
     new = start(system, NEW)
 
-    await system.eventually(lambda: holders(system), "the new version holds everything", equals={new.name})
+    await system.eventually(lambda: owners(system), "the new version holds everything", equals={new.name})
     await system.client.flushall()
     await system.eventually(lambda: system.client.hexists(config_key, "schema"), "Redis is set up again")
     assert await config.read_schema_version(system.client, system.keys.prefix) == OLD
@@ -89,7 +89,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
 
     await system.eventually(says_so, "it says that it is too old")
     customer, _ = await system.converted()
-    assert await holders(system) == {system.workers[0].name}
+    assert await owners(system) == {system.workers[0].name}
     customer.hang_up()
     await system.settled()
     stop.set()

@@ -184,7 +184,7 @@ def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
 
 
 def taken_over(order: Job, *, was_marked: bool = False) -> Job:
-    """The order as the next holder finds it in the outbox, once the lease of who died has run out."""
+    """The order as the next owner finds it in the outbox, once the lease of who died has run out."""
     found = Job(order.effect, to_be_asked=True, committed_at_ms=order.committed_at_ms)
     if order.is_never_repeated:
         may_be_sent = was_marked or order.maybe_done or order.stage is JobState.ANSWERED

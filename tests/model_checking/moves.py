@@ -397,7 +397,7 @@ class Moves:
     def _found(
         self, numbers: tuple[int, ...], marked: Job | None = None, *, is_mark_lost: bool = False
     ) -> tuple[int, ...]:
-        """Orders as the next holder finds them in the outbox; where marks may be lost, each counts as marked."""
+        """Orders as the next owner finds them in the outbox; where marks may be lost, each counts as marked."""
         orders = [self.system.orders[number] for number in numbers]
         kept = [taken_over(one, was_marked=is_mark_lost or one is marked) for one in orders if not one.is_dropped]
         return tuple([self.system.orders.number_of(one) for one in kept])

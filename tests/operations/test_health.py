@@ -17,7 +17,7 @@ from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
-NO_HOLDER = Owner()
+NO_OWNER = Owner()
 
 
 @pytest.mark.redis
@@ -42,13 +42,13 @@ async def test_health_reports_existing_data_and_nothing_else(client):
     found = await read_health(SessionReader(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
+    assert (first.owner, first.undecided, first.commit) == (Owner("w1", 7, NOW_MS - 300), 3, 12)
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
-    assert (second.holder, second.commit, second.overdue_timers) == (Owner("", 3, NOW_MS - 3_501), 4, 0)
-    assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
+    assert (second.owner, second.commit, second.overdue_timers) == (Owner("", 3, NOW_MS - 3_501), 4, 0)
+    assert (third.owner, third.undecided, third.lag, third.overdue_timers) == (NO_OWNER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_HOLDER)
+    assert (found.router, found.sweep) == (Owner("w1", 2, NOW_MS), NO_OWNER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
     assert found.outcomes == SendingState("7-0", 9, 0, 1, 8)
     assert found.outcomes_problem == "", "no worker sends outcomes, so a URL that was removed is no problem"
@@ -76,7 +76,7 @@ async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(
 
 def stats_at(at_ms, **by_name):
     there = tuple(Process(name, "worker", 2, "1", shown) for name, shown in by_name.items())
-    return Health(at_ms, (), NO_HOLDER, NO_HOLDER, there, 0, 0, (), SendingState("", 0, 0, 0))
+    return Health(at_ms, (), NO_OWNER, NO_OWNER, there, 0, 0, (), SendingState("", 0, 0, 0))
 
 
 def test_rates_cover_processes_that_ran_at_both_reads():

@@ -20,7 +20,7 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     lone_s: list[float] = field(default_factory=list)
     silent_s: list[float] = field(default_factory=list)
-    #: From a worker's death to the moment when each of its partitions had another holder, seconds: where nothing else
+    #: From a worker's death to the moment when each of its partitions had another owner, seconds: where nothing else
     #: happened meanwhile, and where someone who could have taken it died or stood still too, or Redis was away.
     taken_over_s: list[float] = field(default_factory=list)
     taken_over_disturbed_s: list[float] = field(default_factory=list)

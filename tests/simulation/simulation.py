@@ -49,7 +49,7 @@ ENDING_MAX_S = 1_800.0
 #: How often this is checked, seconds.
 CHECK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 2 until a
-#: dead worker's partition has another holder, twice; 7 for a read whose requests fail, until it is repeated; and a
+#: dead worker's partition has another owner, twice; 7 for a read whose requests fail, until it is repeated; and a
 #: second for what is asked of Twilio in the end.
 LONE_SLACK_S = 18.0
 

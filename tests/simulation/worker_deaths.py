@@ -21,7 +21,7 @@ class WorkerDeaths:
         """Notes who tries an entry or an effect, under which lease."""
         marks, worker = self._marks[name], holder.partition(":")[2]
         if marks.get(deaths + 1, worker) != worker:
-            return  # a worker that was paused writes what it has seen, after the next holder has judged
+            return  # a worker that was paused writes what it has seen, after the next owner has judged
         marks.pop(deaths + 1, None)
         marks[deaths] = worker
 

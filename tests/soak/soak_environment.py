@@ -46,7 +46,7 @@ class SoakEnvironment:
         )  # fmt: skip
 
     async def all_held(self) -> None:
-        """Waits until every partition has a holder that is up."""
+        """Waits until every partition has an owner that is up."""
         await until(self._is_all_held, START_S, "every partition is held by a worker that runs")
 
     async def is_fair(self) -> None:

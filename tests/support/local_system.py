@@ -167,7 +167,7 @@ class LocalSystem:
         self.agent_phone = self.sandbox.phone(AGENT).script(answer_after_s=0.02)
         for _ in range(self._worker_count):
             self.start_worker()
-        await self.eventually(self._partitions_are_held, "every partition has a holder")
+        await self.eventually(self._partitions_are_held, "every partition has an owner")
         self.sandbox.catch_up()
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -224,7 +224,7 @@ class LocalSystem:
         return not self._worker_count or await self.all_held(commands=False)
 
     async def all_held(self, *, commands: bool = True) -> bool:
-        """Whether every partition has a holder, and the router's task as well."""
+        """Whether every partition has an owner, and the router's task as well."""
         requests = [("HEXISTS", self.keys.lease(partition), "holder") for partition in range(self.keys.partitions)]
         is_held = all(await run_or_raise(self.client, *requests))
         return is_held and (not commands or bool((await read_owners(self.client, self.keys))[ROUTER].name))

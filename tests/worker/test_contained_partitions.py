@@ -121,7 +121,7 @@ async def test_any_error_around_a_decision_costs_no_entry(
 async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
     team: WorkerCluster, member: ClusterMember
 ) -> None:
-    """The next holder must verify effects, so the lease expires instead of being released."""
+    """The next owner must verify effects, so the lease expires instead of being released."""
     before = member.ownership.consumers[0]
     stumbling = Stumbling()
     stumbling.around(member.core.partition_store, "read")

@@ -203,7 +203,7 @@ async def test_dropped_partition_forgets_what_is_not_under_way(system: ExecutorH
 
 
 async def test_stopping_worker_leaves_only_what_the_next_holder_may_send(system: ExecutorHarness) -> None:
-    """An announcement is marked before its first request: after that, the next holder could not repeat it."""
+    """An announcement is marked before its first request: after that, the next owner could not repeat it."""
     system.time.gate = asyncio.Event()
     accepted = asyncio.Event()
     accepted.set()

@@ -95,7 +95,7 @@ def left(entry_id: str, source: str = "CF1", sequence: int = 7) -> tuple[Entry, 
 
 @pytest.mark.parametrize("entry_id, waits", [("4-9", True), ("5-1", False)])
 async def test_entry_from_before_the_rollback_waits_although_the_session_has_read(entry_id: str, waits: bool) -> None:
-    """The former holder may have died before it dropped what the read had outdated."""
+    """The former owner may have died before it dropped what the read had outdated."""
     first_reads = await begun(Store("5-1"))
     late = left(entry_id)
     assert (first_reads.admit([late]) == []) is waits

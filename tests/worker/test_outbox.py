@@ -242,7 +242,7 @@ async def test_status_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
     assert await desk.recorder("load").dial_status(gated("d")) == DialStatus(is_wanted=True)
 
     desk.held.partitions[0].sessions["S1"] = replace(TRANSFERRING, parties={"agent": AGENT})
-    assert await desk.recorder().dial_status(gated("d")) == DialStatus(is_wanted=False), "the holder's is the newest"
+    assert await desk.recorder().dial_status(gated("d")) == DialStatus(is_wanted=False), "the owner's is the newest"
 
 
 @pytest.mark.parametrize("damage", [{"version": "?"}, {}])

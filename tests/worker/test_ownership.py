@@ -170,12 +170,12 @@ async def test_no_one_is_followed_because_redis_was_away(team: WorkerCluster) ->
     for _ in range(3):
         team.join()
     await team.until_fair(6.0)
-    names = await team.holders()
+    names = await team.owners()
     team.server.stop()
     await team.passes(20.0)
     team.server.start()
     await team.passes(10.0)
-    assert await team.holders() == names
+    assert await team.owners() == names
 
 
 @with_4_partitions
@@ -236,7 +236,7 @@ def test_refused_ticks_are_repeated(fault: Fault) -> None:
     async def world(team: WorkerCluster) -> None:
         team.join(), team.join()
         await team.until_fair(4.0)
-        names, left = await team.holders(), [5]
+        names, left = await team.owners(), [5]
 
         def refuse(name: str) -> Fault | None:
             if name != "answer_tick" or not left[0]:
@@ -248,7 +248,7 @@ def test_refused_ticks_are_repeated(fault: Fault) -> None:
         await team.passes(30.0)
         assert left == [0]
         assert await team.until_fair(5.0) < 5.0
-        assert (await team.holders()).keys() == names.keys()
+        assert (await team.owners()).keys() == names.keys()
 
     world()
 

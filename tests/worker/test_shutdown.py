@@ -67,7 +67,7 @@ async def test_stop_waits_for_no_read_that_would_begin_after_it(team: WorkerClus
     began_s = team.loop.time()
     await team.leave(member)
     assert team.loop.time() - began_s < 2.0
-    assert await team.holders() == {}
+    assert await team.owners() == {}
 
 
 @in_virtual_time

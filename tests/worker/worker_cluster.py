@@ -157,14 +157,14 @@ class WorkerCluster:
                 member.task.result()
                 raise AssertionError(f"{member.name} has ended")
 
-    async def holders(self) -> dict[int, str]:
+    async def owners(self) -> dict[int, str]:
         """Who owns each partition, as the coordinator has it; free partitions are left out."""
         owners = await read_owners(self.client, self.keys)
         return {number: name for number in range(self.keys.partitions) if (name := owners[str(number)].name)}
 
     async def shares(self) -> list[int]:
         """How many partitions each worker alive holds (counts), fewest first."""
-        held = Counter((await self.holders()).values())
+        held = Counter((await self.owners()).values())
         return sorted(held[name] for name in self.alive)
 
     async def is_fair(self) -> bool:
@@ -172,9 +172,9 @@ class WorkerCluster:
         shares = sorted(len(member.ownership.consumers) for member in self.alive.values())
         if sum(shares) != self.keys.partitions or shares[-1] - shares[0] > 1:
             return False
-        holders = await self.holders()
+        owners = await self.owners()
         return all(
-            {number for number, name in holders.items() if name == member.name} == member.ownership.consumers.keys()
+            {number for number, name in owners.items() if name == member.name} == member.ownership.consumers.keys()
             for member in self.alive.values()
         )
 
@@ -184,12 +184,12 @@ class WorkerCluster:
         while not await self.is_fair():
             if self.loop.time() - began_s > timeout_s:
                 reported = {name: sorted(member.ownership.consumers) for name, member in self.alive.items()}
-                raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {reported}")
+                raise AssertionError(f"not fair after {timeout_s} s: {await self.owners()} {reported}")
             await asyncio.sleep(0.01)
         return self.loop.time() - began_s
 
     async def epochs(self) -> list[int]:
-        """How often each partition has had a new holder (counts)."""
+        """How often each partition has had a new owner (counts)."""
         owners = await read_owners(self.client, self.keys)
         return [owners[str(number)].epoch for number in range(self.keys.partitions)]
 

@@ -167,7 +167,7 @@ class Execution:
 
     @property
     def can_be_handed_over(self) -> bool:
-        """Whether the next holder can continue; a mark makes the outcome unknown."""
+        """Whether the next owner can continue; a mark makes the outcome unknown."""
         return self.is_between_requests and not self.must_not_be_sent
 
     async def run(self) -> JobOutcome:

@@ -23,16 +23,16 @@ from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
 
 log = structlog.get_logger()
 
-#: Interval at which jobs that came back for a retry are left to the next holder, seconds.
+#: Interval at which jobs that came back for a retry are left to the next owner, seconds.
 DRAIN_POLL_S = 0.05
-#: A job that raises these is the next holder's, or no one's.
+#: A job that raises these is the next owner's, or no one's.
 _LEFT = (LeaseLostError, JobObsoleteError)
 
 
 class Executor:
     """Executes committed effects and reports their outcomes.
 
-    Each is a task. Jobs without a recorded outcome stay in the outbox for the next lease holder, so canceling one here
+    Each is a task. Jobs without a recorded outcome stay in the outbox for the next owner, so canceling one here
     loses nothing. `limiter` must observe every answer from Twilio.
     """
 
@@ -58,7 +58,7 @@ class Executor:
         return {one.job.partition for one in self.executions if one.state is not ExecutionState.PACED}
 
     def submit(self, job: Job) -> None:
-        """Start or queue a job; once `drain` runs, leave it to the next holder."""
+        """Start or queue a job; once `drain` runs, leave it to the next owner."""
         effect = job.effect
         if self._stopped:
             return
@@ -97,7 +97,7 @@ class Executor:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.is_between_requests)
 
     def leave_partition(self, partition: int) -> None:
-        """Drop a partition's jobs that its next holder can execute immediately."""
+        """Drop a partition's jobs that its next owner can execute immediately."""
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_handed_over)
 

@@ -107,7 +107,7 @@ class OutboxWriter:
         result = await self._retry(effect.session_id, mark)
         if result is MarkResult.REFUSED:
             raise JobObsoleteError
-        # Only the holder marks, so a mark found after a lost answer is our own.
+        # Only the owner marks, so a mark found after a lost answer is our own.
         return result is MarkResult.MARKED or attempts > 1
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
@@ -169,7 +169,7 @@ class OutboxWriter:
                 raise error
             held = self._held.find(partition)
             if held is None or not held.is_active:
-                # The next holder verifies the effect in the outbox.
+                # The next owner verifies the effect in the outbox.
                 raise LeaseLostError("the partition is not ours any more") from error
             log_unreachable(error, partition=partition)
 

@@ -136,12 +136,12 @@ class CommandAdmission:
         fields = entry.text()
         digest, by = identity.digest_of(fields), identity.sender_of(fields)
         with as_store_errors():
-            owner, claimed_for = await scripts.claim_command(
+            answer, claimed_for = await scripts.claim_command(
                 self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
             )
-        if int(owner) == 1:
+        if int(answer) == 1:
             return str(claimed_for.decode())
-        if int(owner) == 0:
+        if int(answer) == 0:
             log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
         else:
             # The first command keeps the outcome. Its digest shows the second sender that it is not theirs.

@@ -22,7 +22,7 @@
 
   Returns  {}  a later tick was here before
            {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, accepted, ...}}
-           how many partitions the worker has above its share; how many have no holder; what it owns now; the other
+           how many partitions the worker has above its share; how many have no owner; what it owns now; the other
            workers
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
   and does not change before this script runs.

@@ -17,11 +17,11 @@
 ]]
 local command, entry, session, digest, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local by = ARGV[5] or ''
-local owner = redis.call('HMGET', command, 'entry', 'session', 'digest')
-if owner[1] and owner[1] ~= entry then
-  return {owner[3] == digest and 0 or -1, ''}
+local claim = redis.call('HMGET', command, 'entry', 'session', 'digest')
+if claim[1] and claim[1] ~= entry then
+  return {claim[3] == digest and 0 or -1, ''}
 end
-if owner[1] then return {1, owner[2] or ''} end
+if claim[1] then return {1, claim[2] or ''} end
 redis.call('HDEL', command, '')
 redis.call('HSET', command, 'entry', entry, 'session', session, 'digest', digest, 'by', by)
 redis.call('EXPIRE', command, ttl_s)

@@ -16,9 +16,9 @@
 ]]
 local gates, dial, call, ring_group, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dial_field, ring_group_field, lost_field = 'dial:' .. dial, 'ring_group:' .. ring_group, 'lost:' .. dial
-local owner = redis.call('HGET', gates, dial_field)
-if owner and owner ~= call then return 0 end
-if not owner then redis.call('HSET', gates, dial_field, call) end
+local claimant = redis.call('HGET', gates, dial_field)
+if claimant and claimant ~= call then return 0 end
+if not claimant then redis.call('HSET', gates, dial_field, call) end
 redis.call('EXPIRE', gates, ttl_s)
 if ring_group == '' then return 1 end
 

@@ -40,7 +40,7 @@
 
   Returns  {1}        stored
            {2}        already: this same commit was stored before
-           {0}        lost: another holder, nothing written
+           {0}        lost: another owner, nothing written
            {3}        out of order: the lease's commit number is not the previous one, nothing written
            {4}        a key of the partition has the wrong type, nothing written
            an error   our user may not run one of the commands, nothing written
@@ -65,7 +65,7 @@ local function write(command, key, list)
 end
 
 -- Check everything before the first write: Redis does not roll back a script that fails halfway.
--- Fencing: after a takeover, a commit by the former holder writes nothing.
+-- Fencing: after a takeover, a commit by the former owner writes nothing.
 if call('HGET', lease, 'holder') ~= holder then return {0} end
 local last = tonumber(call('HGET', lease, 'commit') or '0')
 if last == tonumber(number) then return {2} end

@@ -9,7 +9,7 @@
 
   Returns  1  written
            0  no longer in the outbox
-  Why one script: after an outcome without the removal, the next holder would execute the effect again.
+  Why one script: after an outcome without the removal, the next owner would execute the effect again.
 ]]
 local outbox, events = KEYS[1], KEYS[2]
 local effect_id = ARGV[1]

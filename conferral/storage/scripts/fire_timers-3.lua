@@ -7,12 +7,12 @@
 
   ARGV[1]  lease holder          text, in full
   ARGV[2]  timers moved at most  count
-  ARGV[3]  time                  ms, from the holder; Redis's own clock may have been set in the meantime
+  ARGV[3]  time                  ms, from the owner; Redis's own clock may have been set in the meantime
   ARGV[4 ..]  after a takeover, each kind of timer and its longest duration, ms: one that is due later counts as due,
               since someone has set Redis's clock back
 
   Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
-           {0}                       lost: another holder, nothing written
+           {0}                       lost: another owner, nothing written
   Why one script: a crash between removing a timer and appending its entry would lose it.
 ]]
 local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]

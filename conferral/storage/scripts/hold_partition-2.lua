@@ -1,21 +1,21 @@
 --[[
-  Makes a worker the holder that a partition's commits compare, or confirms that it is. It also notices that Redis lacks
+  Makes a worker the owner that a partition's commits compare, or confirms that it is. It also notices that Redis lacks
   what an owner has already seen there, another server or fewer commits, and notes it for all owners to come.
 
-  KEYS[1]  lease hash: holder, commit; released (1 if the holder gave the partition back), server (run id, as the holder
+  KEYS[1]  lease hash: holder, commit; released (1 if the owner gave the partition back), server (run id, as the owner
            knows it), verify_until (ms: until then, Redis may lack what was sent before), newest_id (of the event that
            was the newest one when that was noticed)
   KEYS[2]  event stream of the partition
 
   ARGV[1]  holder                              text, EPOCH:NAME
-  ARGV[2]  last commit that the holder knows   count; empty: it claims the partition
+  ARGV[2]  last commit that the owner knows    count; empty: it claims the partition
   ARGV[3]  how long to verify after a rollback ms
   ARGV[4]  whether it gives the partition back 1 or 0
 
   Returns  {1, commit, now_ms, verify_until, last_holder, undecided entries, newest_id}   held; last_holder: empty if it
            gave the partition back, or there was none
            {2}         rolled back
-           {0, epoch}  refused: another holder, with this epoch, which is not lower
+           {0, epoch}  refused: another owner, with this epoch, which is not lower
 ]]
 local lease, events = KEYS[1], KEYS[2]
 local holder, known, verify_ms, is_release = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
@@ -31,7 +31,7 @@ local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 local before = stored[4] or ''
--- A holder with a lower epoch: the key is older than what this one has written.
+-- An owner with a lower epoch: the key is older than what this one has written.
 local has_lost = known and (is_new or commit < known)
 local is_rolled_back = has_lost or (before ~= '' and server ~= '' and before ~= server)
 

@@ -9,11 +9,11 @@
   ARGV[3]  Twilio's time ms
 
   Returns  1  marked
-           0  not marked: another holder, or no longer in the outbox; it must not be sent
+           0  not marked: another owner, or no longer in the outbox; it must not be sent
            2  it was marked before
   The mark is the first member of the effect's JSON. The script does not parse the JSON: Lua writes empty lists as
   objects.
-  Why one script: between checking the lease and marking, the next holder could have restored the effect as unsent.
+  Why one script: between checking the lease and marking, the next owner could have restored the effect as unsent.
 ]]
 local lease, outbox = KEYS[1], KEYS[2]
 local holder, effect_id, sent_at_ms = ARGV[1], ARGV[2], ARGV[3]

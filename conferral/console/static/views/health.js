@@ -1,4 +1,4 @@
-// Health view: lease holders, backlog, rates, and Twilio failures.
+// Health view: owners, backlog, rates, and Twilio failures.
 
 import { html } from "htm/preact";
 
@@ -62,7 +62,7 @@ function Verdict({ health: of }) {
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
-const sinceRenewal = (holder, at) => shortSpan(Math.max(0, Date.parse(at) - Date.parse(holder.renewed_at)));
+const sinceRenewal = (owner, at) => shortSpan(Math.max(0, Date.parse(at) - Date.parse(owner.renewed_at)));
 const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 function Rates({ rates }) {
@@ -101,8 +101,8 @@ function Partitions({ partitions, at }) {
           ${partitions.map(
             (one) => html`<tr key=${one.number}>
               <th scope="row" class="number">${one.number}</th>
-              <td class="holder"><${Holder} holder=${one.holder} /></td>
-              <td class="number">${one.holder.name ? sinceRenewal(one.holder, at) : ""}</td>
+              <td class="owner"><${Owner} owner=${one.owner} /></td>
+              <td class="number">${one.owner.name ? sinceRenewal(one.owner, at) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
               <td class="number">${one.lag ?? "n/a"}</td>
@@ -121,9 +121,9 @@ function Partitions({ partitions, at }) {
   </section>`;
 }
 
-function Holder({ holder }) {
-  return holder.name
-    ? html`<${Text} value=${holder.name} class="mono" /> <span class="muted small">epoch${"\u00a0"}${holder.epoch}</span>`
+function Owner({ owner }) {
+  return owner.name
+    ? html`<${Text} value=${owner.name} class="mono" /> <span class="muted small">epoch${"\u00a0"}${owner.epoch}</span>`
     : html`<${Mark} kind="bad">unassigned<//>`;
 }
 
@@ -136,8 +136,8 @@ function Leases({ health: of }) {
     <h2 id="leases-title">Singleton tasks</h2>
     <dl class="pairs">
       ${leases.map(
-        ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${sinceRenewal(holder, of.at)} ago</span>` : null}</dd>`,
+        ([what, owner]) => html`<dt>${what}</dt>
+          <dd><${Owner} owner=${owner} />${owner.name ? html` <span class="small muted">renewed ${sinceRenewal(owner, of.at)} ago</span>` : null}</dd>`,
       )}
       <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>
