@@ -213,28 +213,53 @@ def wrong(kind: str) -> Iterator[Fields]:
             yield {name: text}
 
 
-@pytest.mark.parametrize("kind", kept(COMMANDS_BY_NAME, "add"))
-async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
-    """Each of its fields, each kind of wrong value, sessions of no one; no one is dialed and no session opened."""
+#: Each kind of wrong value once, in the first command that has the field.
+EACH_ONCE = {
+    tuple(changed.items()): (kind, changed)
+    for kind in reversed(COMMANDS_BY_NAME)
+    for changed in wrong(kind)
+    if kind != "call" or changed.keys() & {"agent", "customer"}
+}.values()
+NOT_THERE = {"CA404": "no call CA404 found", "1415": "no call (digits alone) found"}
+
+
+async def test_each_kind_of_wrong_value_is_refused_in_the_same_words_by_every_way(system):
+    """Sessions of no one, too; no one is dialed and no session opened."""
     customer, agent = await system.talking()
-    nobodys = {
-        "CA404": "no call CA404 found",
-        "1415": "no call (digits alone) found",
-    }
-    if kind == "call":
-        nobodys = {customer.sid: "session must not have the form of a SID"}
-    cases = [*wrong(kind), *({"session": named} for named in nobodys)]
-    async with every_channel(system) as ways:
-        results = await asyncio.gather(*(outcomes_of(ways, kind, changed, customer.sid) for changed in cases))
-    for one, why in zip(results[-len(nobodys) :], nobodys.values(), strict=True):
+    cases = [*EACH_ONCE, *(("end", {"session": named}) for named in NOT_THERE)]
+    results = await refused_alike(system, cases, customer.sid)
+    for one, why in zip(results[-len(NOT_THERE) :], NOT_THERE.values(), strict=True):
         assert one["redis"].reason.startswith(why)
-    for one, changed in zip(results, cases, strict=True):
+    assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
+    await system.ended_by_command(customer.sid)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", COMMANDS_BY_NAME)
+async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
+    """Each of a command's fields, with each wrong value."""
+    customer, agent = await system.talking()
+    named = {customer.sid: "session must not have the form of a SID"} if kind == "call" else NOT_THERE
+    cases = [*wrong(kind), *({"session": session} for session in named)]
+    results = await refused_alike(system, [(kind, changed) for changed in cases], customer.sid)
+    for one, why in zip(results[-len(named) :], named.values(), strict=True):
+        assert one["redis"].reason.startswith(why)
+    assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
+    await system.ended_by_command(customer.sid)
+
+
+async def refused_alike(
+    system: LocalSystem, cases: list[tuple[str, Fields]], session: str
+) -> list[dict[str, ReportedOutcome]]:
+    """What every channel gets for each case: a rejection, in the same words."""
+    async with every_channel(system) as ways:
+        results = await asyncio.gather(*(outcomes_of(ways, kind, changed, session) for kind, changed in cases))
+    for one, (kind, changed) in zip(results, cases, strict=True):
         if "session" in changed and kind != "call" and "line" in one:
             # A terminal takes more for a session, so that it also has other words for what is none.
             assert one.pop("line").status == "rejected", changed
     assert [one for one in results if len(set(one.values())) > 1 or one["redis"].status != "rejected"] == []
-    assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
-    await system.ended_by_command(customer.sid)
+    return results
 
 
 async def outcomes_of(
