@@ -65,19 +65,6 @@ async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_t
     assert system.calls.at_once_max <= 4
 
 
-async def test_endings_come_before_others_that_have_waited_longer() -> None:
-    system = ExecutorHarness(requests_max=1)
-    answer = system.hold_answer("a")
-
-    for effect in (redirect("a", "S1"), redirect("b", "S2"), hang_up("h", "S3"), hang_up("i", "S4")):
-        system.submit(effect)
-        await system.settle()
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["a", "h", "i", "b"]
-
-
 # ---- outcomes ------------------------------------------------------------------------------------------------------
 
 

@@ -68,18 +68,6 @@ async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness)
     assert system.counts == (1, 0, 0, 1)
 
 
-async def test_ending_leaves_other_sessions_alone(system: ExecutorHarness) -> None:
-    answer = system.hold_answer("a")
-    system.submit(redirect("a", "S1"))
-    system.submit(read("b", "S1"))
-
-    system.submit(hang_up("h", "S2"))
-    answer.set()
-    await system.settle()
-
-    assert sorted(system.finished) == ["a", "b", "h"]
-
-
 @pytest.mark.parametrize("effect", [redirect("a"), read("a")], ids=lambda effect: effect.kind)
 async def test_request_in_flight_is_not_repeated_after_an_ending(system: ExecutorHarness, effect: Effect) -> None:
     answer = asyncio.Event()
@@ -129,17 +117,6 @@ async def test_hang_up_that_waits_for_its_next_try_outlives_the_session(system: 
 
 
 # ---- leases ----------------------------------------------------------------------------------------------------------
-
-
-async def test_nothing_is_sent_without_the_lease(system: ExecutorHarness) -> None:
-    system.lost.add(3)
-
-    system.submit(redirect("a"), partition=3)
-    system.submit(read("b"), partition=3)
-    await system.settle()
-
-    assert (system.calls.asked, system.outcomes) == ([], [])
-    assert system.counts == (0, 0, 0, 2)
 
 
 async def test_lease_is_checked_before_every_request(system: ExecutorHarness) -> None:

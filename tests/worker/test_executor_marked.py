@@ -17,7 +17,6 @@ from tests.worker.executor_harness import (
     TWILIO_AHEAD_MS,
     UNKNOWN,
     ExecutorHarness,
-    FakeRecords,
     announcement,
     gated,
     same_retries,
@@ -166,19 +165,3 @@ async def test_effect_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(
 
     assert (system.calls.asked, system.finished) == (["u"], ["u"])
     assert system.counts == (1, 0, 0, 1)
-
-
-@each_kind
-async def test_lease_that_is_lost_over_the_mark_keeps_the_effect_from_being_sent(effect: Effect) -> None:
-    class Slow(FakeRecords):
-        async def mark_sent(self, effect: Effect) -> bool:
-            system.lost.add(0)
-            return True
-
-    system = ExecutorHarness(outbox=Slow())
-
-    system.submit(effect)
-    await system.settle()
-
-    assert system.calls.asked == []
-    assert system.dropped == 1

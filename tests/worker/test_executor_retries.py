@@ -300,15 +300,6 @@ async def test_waits_grow_from_a_quarter_of_a_second_and_again_for_verifications
     assert system.time.sleeps == waits_s
 
 
-async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(system: ExecutorHarness) -> None:
-    system.calls.script["h"].append(UNKNOWN)
-
-    assert isinstance(await system.run(hang_up("h")), EffectUnknown)
-
-    assert 3500 < system.time.s <= 3600
-    assert max(system.time.sleeps) <= 30
-
-
 @pytest.mark.parametrize("refusal", [DENIED, OF_A_PROXY])
 @pytest.mark.parametrize("effect, requests", [(redirect("a"), 1), (read("a"), 1), (hang_up("a"), 3)])
 async def test_refusal_that_may_pass_is_tried_again_only_to_end_something(
