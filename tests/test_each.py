@@ -31,20 +31,6 @@ def test_no_case_at_all_is_a_failure():
         each("case", [])(lambda case: None)()
 
 
-def test_what_no_assertion_says_ends_the_test():
-    ran = []
-
-    @each("case", [1, 2])
-    def check(case):
-        ran.append(case)
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError) as raised:
-        check()
-
-    assert (ran, raised.value.__notes__) == ([1], ["case: 1"])
-
-
 async def test_cases_of_a_coroutine_are_awaited():
     ran = []
 
@@ -59,13 +45,3 @@ async def test_cases_of_a_coroutine_are_awaited():
 
     assert ran == [1, 2, 3]
     assert [error.__notes__ for error in raised.value.exceptions] == [["case: 2"]]
-
-
-@pytest.fixture
-def letter():
-    return "a"
-
-
-@each("number", [1, 2])
-def test_fixtures_are_those_that_are_no_case(number, letter):
-    assert (number > 0, letter) == (True, "a")

@@ -20,7 +20,7 @@ from tests.model_checking.idle_reduction import IdleReduction
 from tests.model_checking.invariants import is_at_rest
 from tests.model_checking.search import Bounds, Exploration, Finding
 from tests.model_checking.silent_log import quietly
-from tests.model_checking.traces import describe, replay, said
+from tests.model_checking.traces import describe, replay
 
 
 @pytest.fixture(autouse=True)
@@ -95,36 +95,6 @@ def test_reported_flow_leads_to_the_same_states_again(begin: Begin) -> None:
     assert places == exploration.follow(exploration.full(finding.moves))[0]
     assert isinstance(broken, BrokenLawError)
     assert (broken.law, broken.reason) == (finding.broken.law, finding.broken.reason)
-
-
-def test_flow_that_cannot_be_replayed_says_what_can_happen_there(begin: Begin) -> None:
-    exploration = begin(FLOWS["inbound"], left=Left())
-    with pytest.raises(LookupError, match="program document /voice/inbound is answered"):
-        replay(exploration, ["1. the sky falls"])
-
-
-#: The agent leaves as the call is parked, and the wait document of the customer's conference is lost.
-_WITHOUT_MUSIC = """
-1. agent: hang up
-2. agent's ignored document /voice/dial-action is answered
-3. customer's program document /voice/dial-action is answered
-4. customer's wait document /voice/wait gets no answer
-5. customer's program document /voice/dial-action is answered
-"""
-
-
-def test_moves_are_worded_differently_when_a_party_joins_two_conferences(begin: Begin) -> None:
-    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
-    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
-    with exploration.system.step_by_step():
-        for _ in places[-1].stream:
-            decided = next(after for move, after in exploration.moves.of(places[-1]) if move.kind == "entry")
-            assert isinstance(decided, Place)
-            places.append(decided)
-        for place in places:
-            words = [said(exploration.system, place, move) for move, _ in exploration.moves.of(place)]
-            assert len(words) == len(set(words)), words
-    assert sum(word.startswith("participant_joined customer") for word in words) == 2
 
 
 # ---- places ------------------------------------------------------------------------------------------------------

@@ -8,17 +8,9 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
-from conferral.storage.keys import Keys
-from conferral.worker.consumer import quarantine
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
-from tests.simulation.call_owners import CallOwners
 from tests.simulation.replay import Replays
-from tests.simulation.virtual_twilio import Dialed
-from tests.simulation.worker_deaths import WorkerDeaths
 from tests.support.decisions import Kept
-
-# ---- played again ----------------------------------------------------------------------------------------------------
-
 
 # ---- who must not be heard -------------------------------------------------------------------------------------------
 
@@ -86,38 +78,6 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
     assert pairs == {("CA1", "CA3"), ("CA3", "CA1")}
     assert apart(record | {b"transfer.stage": b"unholding"})
     assert apart(record | {b"transfer.stage": b"unholding", b"transfer.step_name": b"merge"}) == []
-
-
-# ---- dialed twice ---------------------------------------------------------------------------------------------------
-
-
-def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_loss() -> None:
-    keys = Keys("conferral", 4)
-    dialed = {
-        "taken": [Dialed("CA1", "s1", "taken"), Dialed("CA2", "s1", "taken")],
-        "twice": [Dialed("CA3", "s1", "twice"), Dialed("CA4", "s1", "twice")],
-    }
-    owners = CallOwners(keys)
-    owners.note(dialed, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
-    owners.note(dialed, {})
-    assert [owners.is_mistaken(dial_id) for dial_id in dialed] == [True, False]
-
-
-# ---- dead-lettered by chance ----------------------------------------------------------------------------------------
-
-
-def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it() -> None:
-    deaths = WorkerDeaths()
-    deaths.fallen = {"w1", "w2"}
-    deaths.note_mark("e1", 2, "1:w1")
-    assert not deaths.explain("e1", quarantine.KILLER_REASON)
-    deaths.note_mark("e1", 3, "2:w2")
-    assert deaths.explain("e1", quarantine.KILLER_REASON)
-    deaths.note_mark("e1", 2, "3:w3")  # by a worker that was paused meanwhile
-    assert deaths.explain("e1", quarantine.KILLER_REASON)
-    assert not deaths.explain("e1", quarantine.UNREADABLE_REASON)
-    deaths.fallen.remove("w1")
-    assert not deaths.explain("e1", quarantine.KILLER_REASON)
 
 
 # ---- decided again ---------------------------------------------------------------------------------------------------
