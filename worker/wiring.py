@@ -141,12 +141,15 @@ class WorkerParts:
         self.router = CommandRouter(core, reads, admission, partial(self.ownership.owns, ROUTER))
         self.outcomes: OutcomeSender | None = None
         if receiver is not None:
-            self.outcomes = self._outcome_sender(receiver, environment.rng)
+            self.outcomes = self._outcome_sender(reads, receiver, environment.rng)
 
-    def _outcome_sender(self, receiver: OutcomeReceiver, rng: random.Random) -> OutcomeSender:
+    def _outcome_sender(
+        self, reads: redis_client.BlockingReads, receiver: OutcomeReceiver, rng: random.Random
+    ) -> OutcomeSender:
         core = self.core
         return OutcomeSender(
             OutcomeQueue(core.client, core.keys),
+            partial(reads.read, core.keys.outcomes, redis_client.CHUNK),
             receiver.post,
             clock=core.clock,
             store_clock=core.store_clock,

@@ -19,14 +19,14 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import CHUNK
+from conferral.storage.connection.client import Entries, as_store_errors
 from conferral.storage.outcome_queue import OutcomeQueue, QueuedOutcome
 
 log = structlog.get_logger()
 
 #: Concurrent requests.
 CONCURRENT_REQUESTS_MAX = 16
-#: Between two reads of the stream and the queue, seconds.
+#: Between two checks of what is due again, seconds. New outcomes don't wait for it.
 POLL_S = 0.5
 #: After so many failures, an outcome is sent again after so long; in the end hourly for three days. Seconds.
 RETRY_DELAYS_S = (5.0, 30.0, 120.0, 600.0, 3600.0, *[3600.0] * 72)
@@ -41,6 +41,8 @@ LOG_EVERY_S = 60.0
 
 #: Sends one outcome, given its id and body; `OutcomeReceiver.post`.
 Post = Callable[[str, str], Awaitable[ReceiverResponse]]
+#: Returns the stream's entries after an id; waits a while for one.
+ReadStream = Callable[[str], Awaitable[Entries]]
 
 
 class OutcomeSender:
@@ -49,6 +51,7 @@ class OutcomeSender:
     def __init__(
         self,
         queue: OutcomeQueue,
+        read_stream: ReadStream,
         post: Post,
         *,
         clock: Clock,
@@ -58,6 +61,7 @@ class OutcomeSender:
         owns_outcomes: Callable[[], bool],
     ) -> None:
         self._queue = queue
+        self._read_stream = read_stream
         self._post = post
         self._clock = clock
         #: Returns the time by Redis's clock, which all workers share.
@@ -68,49 +72,65 @@ class OutcomeSender:
         self._log_limit = LogRateLimit(clock.monotonic_s)
         #: The requests under way, by session.
         self._sending: dict[str, asyncio.Task[None]] = {}
+        #: Waits for new outcomes.
+        self._reading: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send outcomes until the process stops."""
         has_begun = False
+        stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._wake.set())
         try:
             while not stop.is_set():
                 self._wake.clear()
-                wait_s = POLL_S
                 try:
                     if not has_begun:
                         await self._queue.begin()  # even if another worker sends: from now on, all are sent
                         await self._queue.resume()  # the restart that a 410 waits for
                         has_begun = True
                     if self._owns_outcomes():
-                        wait_s = await self._send_due()
+                        await self._send_due()
                     else:
                         self._set_gauges()
                 except StoreError as error:
                     log_unreachable(error, task="outcomes")
-                await wait_at_most(self._wake, wait_s)
+                await wait_at_most(self._wake, POLL_S)
             if self._sending:
                 await asyncio.wait(self._sending.values(), timeout=STOP_S)
         finally:
-            left = [*self._sending.values()]
+            left = [stopping, *filter(None, [self._reading]), *self._sending.values()]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _send_due(self) -> float:
-        """Queue new outcomes, and send what is due; return when to continue."""
+    async def _send_due(self) -> None:
+        """Send what is due, and see to it that new outcomes are queued."""
         state = await self._queue.read_state()
         self._set_gauges(state.waiting, state.undelivered, is_stopped=bool(state.stopped_at_ms))
         if state.stopped_at_ms:
-            return POLL_S
+            return
         if not state.position:
             await self._queue.begin()  # Redis was emptied
-            return 0.0
-        taken = await self._queue.take(state.position)
-        if free := CONCURRENT_REQUESTS_MAX - len(self._sending):
+            return
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._queue_new(state.position))
+        if state.waiting and (free := CONCURRENT_REQUESTS_MAX - len(self._sending)):
             for head in await self._queue.due(self._now_ms(), free, besides={*self._sending}):
                 self._sending[head.session] = asyncio.create_task(self._send(head))
-        return 0.0 if taken == CHUNK else POLL_S
+
+    async def _queue_new(self, after: str) -> None:
+        """Wait for entries of the stream, and queue them."""
+        with contain(ItemKind.TASK, self._metrics, task="outcomes"):
+            try:
+                with as_store_errors():
+                    entries = await self._read_stream(after)
+                if entries:
+                    await self._queue.take(entries, after, self._now_ms())
+            except StoreError as error:
+                log_unreachable(error, task="outcomes")
+            else:
+                self._wake.set()
 
     def _set_gauges(self, waiting: int = 0, undelivered: int = 0, *, is_stopped: bool = False) -> None:
         self._metrics.outcomes_waiting.set(waiting)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields, int_of, to_iso
-from conferral.storage.connection.client import CHUNK, Client, ask, run_each
+from conferral.storage.connection.client import Client, Entries, ask, run_each, run_or_raise
 from conferral.storage.coordinator import OUTCOMES, read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.server import server_time_ms
@@ -99,13 +99,10 @@ class OutcomeQueue:
         position = newest[0][0] if newest else "0-0"
         await ask(self._client, "HSETNX", self._keys.sending_state, "position", position)
 
-    async def take(self, after: str) -> int:
-        """Queue the stream's next entries behind a position; return their count."""
-        entries = await ask(self._client, "XRANGE", self._keys.outcomes, f"({after}", "+", "COUNT", CHUNK)
-        if entries:
-            taken = [(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries]
-            await self._queue(taken, after)
-        return len(entries)
+    async def take(self, entries: Entries, after: str, now_ms: int) -> None:
+        """Queue the entries that follow a position, unless another worker has."""
+        taken = [(entry_id.decode(), decode_fields(fields or {})) for entry_id, fields in entries]
+        await self._queue(taken, now_ms, after)
 
     async def due(self, now_ms: int, count: int, besides: Collection[str]) -> list[QueuedOutcome]:
         """Return the longest due outcomes, except of the sessions `besides`."""
@@ -135,7 +132,8 @@ class OutcomeQueue:
 
     async def read(self, ids: Iterable[str]) -> list[StoredOutcome]:
         """Return entries with their ids, if the stream still has them."""
-        found = await run_each(self._client, [("XRANGE", self._keys.outcomes, one, one) for one in ids])
+        # While the key is another program's, they are unknown, not gone.
+        found = await run_or_raise(self._client, *(("XRANGE", self._keys.outcomes, one, one) for one in ids))
         return [(entry[0][0].decode(), decode_fields(entry[0][1] or {})) for entry in found if entry]
 
     async def settle(self, head: QueuedOutcome, now_ms: int) -> None:
@@ -173,7 +171,7 @@ class OutcomeQueue:
 
     async def resend(self, entries: Sequence[StoredOutcome]) -> None:
         """Queue entries again; those still in the queue are due immediately."""
-        await self._queue(entries)
+        await self._queue(entries, await server_time_ms(self._client, self._keys.sending_due))
         await ask(self._client, "ZREM", self._keys.undelivered, *(entry_id for entry_id, _ in entries))
 
     async def undelivered(self, count: int) -> list[str]:
@@ -181,10 +179,10 @@ class OutcomeQueue:
         found = await ask(self._client, "ZREVRANGEBYSCORE", self._keys.undelivered, "+inf", "-inf", "LIMIT", 0, count)
         return [one.decode() for one in found]
 
-    async def _queue(self, entries: Iterable[StoredOutcome], after: str = "") -> None:
+    async def _queue(self, entries: Iterable[StoredOutcome], due_ms: int, after: str = "") -> None:
         words = [word for entry_id, fields in entries for word in (fields.get("session", ""), entry_id)]
         names = [self._keys.sending, self._keys.sending_due, self._keys.sending_state]
-        await scripts.queue_outcomes(self._client, names, [after, *words])
+        await scripts.queue_outcomes(self._client, names, [after, due_ms, *words])
 
 
 async def forget_trimmed(client: Client, keys: Keys) -> None:

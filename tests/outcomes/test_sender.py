@@ -17,6 +17,7 @@ import pytest
 from conferral.outcomes import sender as sender_module
 from conferral.outcomes.outcome import json_types
 from conferral.outcomes.sender import RETRY_DELAYS_S, OutcomeSender, ReceiverResponse
+from conferral.storage.connection.client import CHUNK, BlockingReads
 from conferral.storage.coordinator import OUTCOMES, ROUTER, SWEEP
 from conferral.storage.outcome_queue import OutcomeQueue, forget_trimmed, read_problem
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -67,6 +68,7 @@ class Sending:
         self.chance = chance
         self.receiver = ScriptedReceiver(team.loop)
         self.queue = OutcomeQueue(team.client, team.keys)
+        self.senders: dict[str, asyncio.Task[None]] = {}
         self._written = 0
 
     async def join(self, *, has_url: bool = True) -> ClusterMember:
@@ -75,6 +77,7 @@ class Sending:
             core = member.core
             sender = OutcomeSender(
                 OutcomeQueue(core.client, core.keys),
+                partial(BlockingReads(self.team.server.client(blocking=True)).read, core.keys.outcomes, CHUNK),
                 self.receiver.post,
                 clock=core.clock,
                 store_clock=core.store_clock,
@@ -82,7 +85,7 @@ class Sending:
                 rng=random.Random(self.chance.random()),
                 owns_outcomes=partial(member.ownership.owns, OUTCOMES),
             )
-            member.process.start(sender.run(member.stop))
+            self.senders[member.name] = member.process.start(sender.run(member.stop))
         else:
             member.core.tasks = (ROUTER, SWEEP)
         await self.team.passes(1.0)
@@ -138,6 +141,42 @@ async def test_outcomes_are_sent_once_and_only_those_from_the_first_start_on(wor
         "data": dict.fromkeys(json_types()) | fields | {"attempts": []},
     }
     assert await work.left() == (0, 0)
+
+
+@in_sending
+async def test_first_request_starts_at_once_and_a_worker_stops_at_once(work: Sending) -> None:
+    member = await work.join()
+    for number in range(10):
+        await work.team.passes(0.37)
+        written_s, name = work.team.loop.time(), await work.write(f"CA{number}")
+        later = await work.write(f"CA{number}")
+        await work.until(lambda wanted=later: wanted in work.receiver.accepted)
+        assert work.receiver.times_of(name)[0] - written_s < 0.001
+        assert work.receiver.times_of(later)[0] - written_s < 0.02, "after the previous one's answer"
+    await work.team.passes(0.2)
+    stopped_s = work.team.loop.time()
+    member.stop.set()
+    await work.senders[member.name]
+    assert work.team.loop.time() - stopped_s < 0.001
+    await work.team.leave(member)
+
+
+@in_sending
+async def test_outcomes_behind_another_programs_key_wait_and_are_not_skipped(work: Sending) -> None:
+    client, outcomes = work.team.client, work.team.keys.outcomes
+    await work.join()
+    work.receiver.answer = lambda _id: REFUSED
+    name = await work.write("CA1")
+    await work.until(lambda: bool(work.receiver.requests))
+    await client.rename(outcomes, "away")
+    await client.set(outcomes, "another program's")
+    work.receiver.answer = lambda _id: DELIVERED
+    before = work.team.server.count
+    await work.team.passes(20)
+    assert work.team.server.count - before < 20 * 50
+    assert len(work.receiver.requests) == 1
+    await client.rename("away", outcomes)
+    await work.until(lambda: work.receiver.accepted == [name])
 
 
 @in_sending
@@ -440,6 +479,6 @@ async def test_session_whose_outcome_is_under_way_hides_no_other(loop: VirtualLo
         await on.queue.begin()
         for session in ("s1", "s2"):
             await on.write(session)
-        assert await on.queue.take("0-0") == 2
+        await on.queue.take(await on.team.client.xrange(on.team.keys.outcomes), "0-0", 1)
         (head,) = await on.queue.due(10**15, 1, besides={"s1"})
         assert head.session == "s2"

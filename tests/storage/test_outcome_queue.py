@@ -13,12 +13,17 @@ def queue(client, keys):
     return OutcomeQueue(client, keys)
 
 
+async def take_new(queue, client, keys):
+    position = (await queue.read_state()).position
+    await queue.take(await client.xrange(keys.outcomes, f"({position}"), position, 1)
+
+
 async def queued(client, keys, *sessions):
     """Outcomes are written, and queued; returns their ids."""
     position = await client.xadd(keys.outcomes, {"id": "before"})
     await client.hset(keys.sending_state, "position", position)
     ids = [await client.xadd(keys.outcomes, {"id": one, "session": one}) for one in sessions]
-    await OutcomeQueue(client, keys).take(position.decode())
+    await take_new(OutcomeQueue(client, keys), client, keys)
     return [one.decode() for one in ids]
 
 
@@ -46,7 +51,7 @@ async def test_queue_that_is_settled_and_filled_again_during_the_read_loses_noth
             await queue.settle(QueuedOutcome("CA1", first, 0, {}), 0)
             answer = await execute(*command, **options)
             later = await client.xadd(keys.outcomes, {"id": "later", "session": "CA1"})
-            await queue.take((await queue.read_state()).position)
+            await take_new(queue, client, keys)
             ids.append(later.decode())
             return answer
         return await execute(*command, **options)
