@@ -7,7 +7,7 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import Client, as_store_errors
 from conferral.storage.connection.primary import Sentinels
-from conferral.storage.connection.url import RedisUrl, Topology
+from conferral.storage.connection.url import Address, RedisUrl, Topology
 
 #: How much longer than `min-replicas-max-lag` Sentinels must wait, seconds. A primary that is cut off refuses writes up
 #: to 2 s later, since it checks once a second; its worker then stops within 1.8 s, when its lease ends. Another worker
@@ -82,25 +82,31 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
 
 
 async def _check_sentinels(url: RedisUrl, lag: str) -> CheckResult:
-    """Check that Sentinels wait until the former primary refuses writes."""
+    """Check that each Sentinel waits until the former primary refuses writes."""
     name = "down-after-milliseconds"
-    try:
-        with as_store_errors():
-            found = await Sentinels(url).ask("SENTINEL MASTER", url.name)
-    except StoreError:
-        return warn("Sentinels", f"{name} can't be read here", f"make sure that it is at least {_LEAST}")
-    down_after_ms = int(found[name])
+    settings = await Sentinels(url).settings_of_each()
+    down_after_ms = {_text(one): int(found[name]) for one, found in settings.items() if found is not None}
+    unread = ", ".join(_text(one) for one, found in settings.items() if found is None)
+    values = ", ".join(map(str, sorted(set(down_after_ms.values()))))
     if not lag.isdigit():
-        found_here = f"{name} {down_after_ms}; {MAX_LAG} can't be read here"
-        return warn("Sentinels", found_here, f"make sure that {name} is at least {_LEAST}")
+        found_here = f"{name} {values or 'unknown'}; {MAX_LAG} can't be read here"
+        return warn("Sentinels", found_here, f"make sure that {name} is at least {_LEAST}, on all Sentinels")
     least_ms = 1000 * (int(lag) + AFTER_LAG_S)
-    if down_after_ms < least_ms:
+    if wrong := {one: value for one, value in down_after_ms.items() if value < least_ms}:
+        found_there = ", ".join(f"{value} at {one}" for one, value in wrong.items())
         return fail(
             "Sentinels",
-            f"{name} {down_after_ms} is less than {_LEAST}: two workers may act at once",
-            f"SENTINEL SET {url.name} {name} {least_ms}, on all Sentinels",
+            f"{name} {found_there} is less than {_LEAST}: two workers may act at once",
+            f"SENTINEL SET {url.name} {name} {least_ms}, on {', '.join(wrong)}",
         )
-    return ok("Sentinels", f"{name} {down_after_ms}")
+    if unread:
+        fix = f"make sure that it runs, knows {url.name}, and has at least {least_ms}"
+        return warn("Sentinels", f"{name} can't be read at {unread}", fix)
+    return ok("Sentinels", f"{name} {values}, on all Sentinels")
+
+
+def _text(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def _check_coverage(settings: dict[str, str]) -> CheckResult:

@@ -10,7 +10,6 @@ from redis.exceptions import NoPermissionError, ResponseError
 from conferral.check import failover
 from conferral.check.failover import check_failover, check_replicas
 from conferral.check.redis_server import check_commands
-from conferral.storage.connection.errors import NoSentinelError
 from conferral.storage.keys import Keys
 from tests.support.each import each
 
@@ -50,23 +49,35 @@ def server_with(**given: Any) -> Any:
     return SimpleNamespace(config_get=config_get)
 
 
-@pytest.mark.parametrize(
-    "lag, down_after_ms, status",
-    [("2", 5_000, "ok"), ("2", 4_999, "fail"), ("10", 5_000, "fail"), ("10", 13_000, "ok"), ("2", None, "warn")],
-)
-async def test_sentinels_must_wait_until_the_former_primary_refuses(monkeypatch, lag, down_after_ms, status):
-    asked = AsyncMock(return_value={"down-after-milliseconds": down_after_ms})
-    if down_after_ms is None:
-        asked.side_effect = NoSentinelError("no Sentinel answers")
-    monkeypatch.setattr(failover.Sentinels, "ask", asked)
+def sentinels_have(monkeypatch: pytest.MonkeyPatch, *down_after_ms: int | None) -> None:
+    """Each has a setting of its own; None of one that doesn't answer."""
+    found = {
+        (f"h{number}", 26_379): None if value is None else {"down-after-milliseconds": value}
+        for number, value in enumerate(down_after_ms, start=1)
+    }
+    monkeypatch.setattr(failover.Sentinels, "settings_of_each", AsyncMock(return_value=found))
+
+
+@each("lag, down_after_ms, status, words", [
+    ("2", [5_000], "ok", "down-after-milliseconds 5000, on all Sentinels"),
+    ("2", [5_000, 6_000, 5_000], "ok", "down-after-milliseconds 5000, 6000, on all Sentinels"),
+    ("10", [13_000], "ok", "13000"),
+    ("2", [4_999], "fail", "down-after-milliseconds 4999 at h1:26379 is less than"),
+    ("2", [5_000, 3_000, 5_000], "fail", "down-after-milliseconds 3000 at h2:26379 is less than"),
+    ("2", [None, 3_000, 1_000], "fail", "3000 at h2:26379, 1000 at h3:26379"),
+    ("10", [5_000], "fail", "5000 at h1:26379"),
+    ("2", [5_000, None], "warn", "down-after-milliseconds can't be read at h2:26379"),
+    ("2", [None], "warn", "can't be read at h1:26379"),
+])  # fmt: skip
+async def test_each_sentinel_must_wait_until_the_former_primary_refuses(monkeypatch, lag, down_after_ms, status, words):
+    sentinels_have(monkeypatch, *down_after_ms)
     client = server_with(min_replicas_to_write="1", min_replicas_max_lag=lag)
 
     replicas, sentinels = await check_failover(client, SENTINEL, {"connected_slaves": 2})
 
-    assert (replicas.status, sentinels.status) == ("ok", status)
-    asked.assert_awaited_once_with("SENTINEL MASTER", "main")
+    assert (replicas.status, sentinels.status, words in sentinels.found) == ("ok", status, True), sentinels
     if status == "fail":
-        assert f"down-after-milliseconds {1000 * (int(lag) + 3)}" in sentinels.fix
+        assert f"down-after-milliseconds {1000 * (int(lag) + 3)}, on h" in sentinels.fix
 
 
 @each("given, statuses", [
@@ -74,7 +85,7 @@ async def test_sentinels_must_wait_until_the_former_primary_refuses(monkeypatch,
     ({}, ["warn", "warn"]),
 ])  # fmt: skip
 async def test_sentinels_are_judged_by_the_lag_that_is_advised(monkeypatch, given, statuses):
-    monkeypatch.setattr(failover.Sentinels, "ask", AsyncMock(return_value={"down-after-milliseconds": 5_000}))
+    sentinels_have(monkeypatch, 5_000)
     lines = await check_failover(server_with(**given), SENTINEL, {"connected_slaves": 2})
     assert [line.status for line in lines] == statuses
 
@@ -103,7 +114,7 @@ async def test_cluster_needs_a_replica_and_no_full_coverage(given, replicas, sta
     ],
 )
 async def test_primary_that_is_cut_off_must_refuse_scripts_too(monkeypatch, version, url, replicas, status):
-    monkeypatch.setattr(failover.Sentinels, "ask", AsyncMock(return_value={"down-after-milliseconds": 5_000}))
+    sentinels_have(monkeypatch, 5_000)
     client = server_with(min_replicas_to_write="1", min_replicas_max_lag="2")
     line, *_ = await check_failover(client, url, {"connected_slaves": replicas, "redis_version": version})
     assert (line.name, line.status) == ("replicas", status)
