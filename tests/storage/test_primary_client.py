@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from conferral.storage.connection.errors import SENTINEL_LOGIN_REFUSED, SENTINEL
 from conferral.storage.connection.primary import Sentinels, primary_of
 from conferral.storage.connection.url import RedisUrl
 from tests.support.certificates import write_certificate
+from tests.support.each import each
 
 #: Of the keys {c}:…
 SLOT = 7365
@@ -292,6 +293,36 @@ async def test_pool_of_a_process_asks_one_sentinel_for_all(monkeypatch: pytest.M
         assert len(sentinel.got) == 1
         for client in clients:
             await client.aclose()
+
+
+NO_REPLICAS = b"-NOREPLICAS Not enough good replicas to write.\r\n"
+
+
+@each("a", [
+    ScriptedServer(GET=NO_REPLICAS, ROLE=role("master")),
+    ScriptedServer(ROLE=role("slave")),
+    ScriptedServer(GET=b"-READONLY You can't write against a read only replica.\r\n", ROLE=role("master")),
+    ScriptedServer(ROLE=CUT),
+])  # fmt: skip
+async def test_after_a_refusal_another_sentinel_is_asked(monkeypatch: pytest.MonkeyPatch, a: ScriptedServer) -> None:
+    """The first one is cut off together with the former primary, and still names it; this process reaches both sides."""
+    for interval in ("ASK_EVERY_S", "REFRESH_EVERY_S"):
+        monkeypatch.setattr(primary_module, interval, 0.0)
+    b = ScriptedServer(GET=b"$2\r\nof\r\n", ROLE=role("master"))
+    stale, other = ScriptedServer(SENTINEL=named(a)), ScriptedServer(SENTINEL=named(b))
+    async with serving(a, b, stale, other):
+        stale.answers |= {"SENTINEL": named(a)}
+        other.answers |= {"SENTINEL": named(b)}
+        async with client_of(sentinel_url(stale, other)) as client:
+            async with asyncio.timeout(5):
+                while True:
+                    with suppress(StoreError):
+                        if await ask(client, "GET", "x") == b"of":
+                            break
+            asked = len(stale.got)
+            for _ in range(5):
+                assert await ask(client, "GET", "x") == b"of"
+            assert len(stale.got) == asked
 
 
 def fields(**given: object) -> bytes:

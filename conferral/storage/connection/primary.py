@@ -45,6 +45,8 @@ _UNKNOWN_HOSTS = ("", "?")
 
 #: Returns the primary's address; None for the server that the URL names.
 Find = Callable[[], Awaitable[Address | None]]
+#: Makes it ask another Sentinel first.
+AskAnother = Callable[[], None]
 #: Connects to a Sentinel or a node for one question.
 Connect = Callable[[Address], Redis]
 
@@ -56,13 +58,17 @@ class PrefixError(ValueError):
 class Primary:
     """Where the primary is: one for all connections of a process."""
 
-    def __init__(self, find: Find, topology: Topology = Topology.SERVER) -> None:
+    def __init__(
+        self, find: Find, topology: Topology = Topology.SERVER, ask_another: AskAnother = lambda: None
+    ) -> None:
         self.topology = topology
         #: Where it was found last; None before, and if the URL names it.
         self.address: Address | None = None
         #: Connections of an earlier generation connect again before their next use.
         self.generation = 0
-        self._find = find
+        self._find, self._ask_another = find, ask_another
+        #: The last answer was of no use: it may be of a Sentinel that is cut off from the others.
+        self._is_doubted = False
         self._question: asyncio.Future[None] | None = None
         self._asked_at_s = self._left_at_s = float("-inf")
 
@@ -89,6 +95,7 @@ class Primary:
         """
         if generation != self.generation:
             return  # another connection has reported it
+        self._is_doubted = True
         loop = asyncio.get_running_loop()
         follows = self.topology is Topology.CLUSTER
         if follows and isinstance(error, MovedError) and error.host not in _UNKNOWN_HOSTS:
@@ -100,6 +107,14 @@ class Primary:
         self._left_at_s = loop.time()
         self.generation += 1
 
+    def doubt(self, generation: int) -> None:
+        """Make the next question go to another Sentinel.
+
+        The server that the last one named can't be reached, or takes no writes.
+        """
+        if generation == self.generation:  # otherwise another server has been named since
+            self._is_doubted = True
+
     def _ask(self, every_s: float) -> "asyncio.Future[None]":
         now_s = asyncio.get_running_loop().time()
         if self._question is None or (self._question.done() and now_s - self._asked_at_s >= every_s):
@@ -110,11 +125,15 @@ class Primary:
         return self._question
 
     async def _find_and_note(self) -> None:
+        if self._is_doubted:
+            self._is_doubted = False
+            self._ask_another()
         found = await self._find()
         if self._question is not asyncio.current_task():
             return  # MOVED is newer
         if self.address is not None and found != self.address:
             self.generation += 1
+            self._is_doubted = False  # what was refused meanwhile was refused by the former one
         self.address = found
 
 
@@ -122,7 +141,8 @@ def primary_of(url: str, prefix: str) -> Primary:
     """Return what finds it; may raise RedisUrlError or PrefixError."""
     parsed = RedisUrl.parse(url)
     if parsed.topology is Topology.SENTINEL:
-        return Primary(Sentinels(parsed), Topology.SENTINEL)
+        sentinels = Sentinels(parsed)
+        return Primary(sentinels, Topology.SENTINEL, sentinels.ask_another)
     if parsed.topology is Topology.CLUSTER:
         if not re.search(r"\{[^}]+\}", prefix):
             raise PrefixError("must be in braces on a cluster, such as {conferral}: they keep all keys in one slot")
@@ -151,7 +171,7 @@ class Sentinels:
         `SENTINEL MASTERS`, which redis-py's own `Sentinel` reads, shows a failover seconds later.
         """
         try:
-            found = await self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.name)
+            found = await self._first_answer("SENTINEL GET-MASTER-ADDR-BY-NAME", self._url.name)
         except NoSentinelError:
             if self._found is None:
                 raise
@@ -159,7 +179,11 @@ class Sentinels:
             self._found = _text(found[0]), int(found[1])
         return self._found
 
-    async def ask(self, *command: str) -> Any:
+    def ask_another(self) -> None:
+        """Ask the one that answered last after all others."""
+        self._hosts.append(self._hosts.pop(0))
+
+    async def _first_answer(self, *command: str) -> Any:
         """Return the first answer that is not empty, or raise NoPrimaryError."""
         failure: Exception | None = None
         is_unknown = False
@@ -172,7 +196,7 @@ class Sentinels:
                 if answer:
                     return answer
                 is_unknown = True
-            self._hosts.append(self._hosts.pop(0))
+            self.ask_another()
         if is_unknown:
             raise NoPrimaryError(f"no Sentinel knows a primary with the name {self._url.name}")
         if "unknown command" in str(failure):

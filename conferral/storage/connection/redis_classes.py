@@ -13,7 +13,7 @@ from typing import Any
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import MovedError, ResponseError
+from redis.exceptions import MovedError, RedisError, ResponseError
 
 from conferral.storage.connection.errors import (
     NOT_PRIMARY_WORDS,
@@ -49,10 +49,14 @@ class _ConnectionMixin:
             generation = self._primary.generation
             if self._primary.address is not None:
                 self.host, self.port = self._primary.address
-            await redis_py.connect()
-            if self._primary.topology is Topology.SENTINEL:
-                self._generation = -1  # until the role is known, the connection is outdated
-                await self._check_role(generation)
+            try:
+                await redis_py.connect()
+                if self._primary.topology is Topology.SENTINEL:
+                    self._generation = -1  # until the role is known, the connection is outdated
+                    await self._check_role(generation)
+            except (RedisError, OSError):
+                self._primary.doubt(generation)
+                raise
             self._generation = generation
 
     async def _check_role(self, generation: int) -> None:
@@ -85,8 +89,10 @@ class _ConnectionMixin:
             with as_connection_error(self):
                 return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
-            if error_word(error) in NOT_PRIMARY_WORDS:
+            if (word := error_word(error)) in NOT_PRIMARY_WORDS:
                 self._primary.leave(self._generation, error)
+            elif word == "NOREPLICAS":
+                self._primary.doubt(self._generation)
             if isinstance(error, MovedError) and self._primary.topology is Topology.CLUSTER:
                 raise MovedAwayError("the slot has moved", status_code="TRYAGAIN") from error
             raise
