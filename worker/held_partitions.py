@@ -12,6 +12,9 @@ from conferral.storage.coordinator import Lease
 
 #: Fraction of the lifetime in which no request leaves: clocks differ, and a request takes time to leave.
 MARGIN = 0.1
+#: A tick counts for this many of the last round trips, and for at most this long, seconds.
+ROUND_TRIPS_PER_LIFETIME = 3
+LIFETIME_MAX_S = 10.0
 
 
 class HeldPartition(Protocol):
@@ -31,10 +34,14 @@ _Held = TypeVar("_Held", bound=HeldPartition)
 
 
 class HeldPartitions(Generic[_Held]):
-    """The partitions of one worker, by number."""
+    """The partitions of one worker, by number.
 
-    def __init__(self, clock: Clock, lifetime_s: float) -> None:
+    `lifetime_s` is how long a tick counts if Redis answers quickly, `lifetime_max_s` if it is slow.
+    """
+
+    def __init__(self, clock: Clock, lifetime_s: float, lifetime_max_s: float = LIFETIME_MAX_S) -> None:
         self._clock = clock
+        self._lifetime_min_s, self._lifetime_max_s = lifetime_s, lifetime_max_s
         self.partitions: dict[int, _Held] = {}
         #: Live workers, which share the requests to Twilio, this one included (count).
         self.live_workers = 1
@@ -46,6 +53,11 @@ class HeldPartitions(Generic[_Held]):
     def is_sending_allowed(self) -> bool:
         """Whether the last answered tick still lets requests leave."""
         return self._clock.monotonic_s() + MARGIN * self.lifetime_s < self.valid_until_s
+
+    def note_round_trip(self, round_trip_s: float) -> None:
+        """Set how long a tick counts by the last round trip to Redis."""
+        slow_s = min(ROUND_TRIPS_PER_LIFETIME * round_trip_s, self._lifetime_max_s)
+        self.lifetime_s = max(self._lifetime_min_s, slow_s)
 
     def find(self, partition: int) -> _Held | None:
         """Return a partition unless it is lost."""

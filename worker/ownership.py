@@ -7,7 +7,8 @@ answer, the life of one partition, and the stop.
 Redis's clock decides nothing. Each tick carries a number that grows. A worker whose number has not changed for its
 lifetime, by another worker's monotonic clock, is dead; if it still has that number, the script frees what it owned
 (takeover). So the others count from when a tick arrived. The worker itself counts from when it sent it, which is
-earlier: it stops sending before a successor starts. The lifetime grows with the round trip, for a slow Redis.
+earlier: it stops sending before a successor starts. The lifetime grows with the round trip, for a slow Redis, but not
+where Sentinels or a cluster may name another primary: its workers know only lifetimes that were replicated.
 """
 
 import asyncio
@@ -30,9 +31,6 @@ from conferral.worker.held_partitions import HeldPartitions
 
 log = structlog.get_logger()
 
-#: A tick counts for this many of the last round trips, and for at most this long, seconds.
-ROUND_TRIPS_PER_LIFETIME = 3
-LIFETIME_MAX_S = 10.0
 #: How long giving a partition back waits for its running jobs, seconds.
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
@@ -144,8 +142,7 @@ class Ownership:
             return None
         finally:
             self._round_trip_s = self._clock.monotonic_s() - sent_s
-            slow_s = min(ROUND_TRIPS_PER_LIFETIME * self._round_trip_s, LIFETIME_MAX_S)
-            self.held.lifetime_s = max(self._core.lifetime_s, slow_s)
+            self.held.note_round_trip(self._round_trip_s)
         if granted is not None:
             self.held.valid_until_s = sent_s + tick.lifetime_s
             self._apply_answer(granted, tick, sent_s)

@@ -20,6 +20,7 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SCHEMA_VERSION, SchemaVersion
 from conferral.storage.connection import client as redis_client
 from conferral.storage.connection.primary import primary_of
+from conferral.storage.connection.url import Topology
 from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, TASKS, acquire_dial_permit
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -46,7 +47,7 @@ from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
-from conferral.worker.held_partitions import HeldPartitions
+from conferral.worker.held_partitions import LIFETIME_MAX_S, HeldPartitions
 from conferral.worker.ownership import Ownership
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
@@ -129,7 +130,9 @@ class WorkerParts:
         rest, names = rest_client(settings, self._http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, metrics=metrics)
         self.session_recovery = self._make_session_recovery(lists, names)
-        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s)
+        # A worker that is cut off with the former primary must stop in time, however slow that one has become.
+        lifetime_max_s = LIFETIME_MAX_S if primary.topology is Topology.SERVER else core.lifetime_s
+        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s, lifetime_max_s)
         self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed), held)
         self.ownership = Ownership(core, held, self.executor, self.session_recovery.queue_searches)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
