@@ -1,1 +1,1 @@
-"""Worker: leases, consumers, timers, effect executor, command router."""
+"""Worker: leases, partitions, timers, effect executor, command router."""

@@ -14,8 +14,8 @@ from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS, TASKS
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_dead_letter
-from conferral.storage.partition.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class WorkerCore:
     schema: SchemaVersion
     call_index: CallIndex
     partition_store: PartitionStore
-    session_store: SessionStore
+    commit_store: CommitStore
     policy: Callable[[], Policy]
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000

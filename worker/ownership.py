@@ -13,21 +13,21 @@ where Sentinels or a cluster may name another primary: its workers know only lif
 
 import asyncio
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import structlog
 
 from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
-from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
-from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, Tick, Wants
 from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerCore
 from conferral.worker.executor.executor import Executor
 from conferral.worker.held_partitions import HeldPartitions
+from conferral.worker.partition import Partition
+from conferral.worker.sweep.session_recovery import SessionRecovery
 
 log = structlog.get_logger()
 
@@ -40,21 +40,21 @@ IDLE_POLL_S = 0.02
 
 
 class Ownership:
-    """Owns tasks and a fair share of the partitions; runs their consumers."""
+    """Owns tasks and a fair share of the partitions; runs the partitions."""
 
     def __init__(
         self,
         core: WorkerCore,
-        held: HeldPartitions[PartitionConsumer],
+        held: HeldPartitions[Partition],
         executor: Executor,
-        on_committed: Callable[[list[Decision]], None] = lambda _decisions: None,
+        session_recovery: SessionRecovery,
     ) -> None:
         self._core = core
         self._executor = executor
-        self._on_committed = on_committed
+        self._session_recovery = session_recovery
         self._clock = core.clock
         self.held = held
-        self.consumers = held.partitions
+        self.partitions = held.partitions
         self._tick_number, self._round_trip_s = 0, 0.0
         #: When the last tick was answered, monotonic seconds.
         self._answered_at_s = float("-inf")
@@ -67,7 +67,7 @@ class Ownership:
         self._ended: dict[int, int] = {}
         #: By partition: its epoch, and the task that serves it.
         self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
-        #: Partitions whose last consumer here an unexpected error has ended.
+        #: Partitions that an unexpected error has ended here.
         self._failed: set[int] = set()
         self._stopping, self._wake = asyncio.Event(), asyncio.Event()
 
@@ -87,7 +87,7 @@ class Ownership:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
         problems = []
-        if self.consumers and not self.held.is_sending_allowed:
+        if self.partitions and not self.held.is_sending_allowed:
             problems.append(f"no request may leave: Redis took {self._round_trip_s:.1f} s to renew the leases")
         if self._unowned_since_s is not None and now_s - self._unowned_since_s > UNOWNED_S:
             problems.append("partitions unassigned")
@@ -96,7 +96,7 @@ class Ownership:
     # ---- the tick ----------------------------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tick until the stop; then let every consumer finish its batch."""
+        """Tick until the stop; then let every partition finish its batch."""
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
@@ -104,14 +104,14 @@ class Ownership:
                 self._wake.clear()
                 granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
                 if granted is not None and not stop.is_set():
-                    self._start_and_stop_consumers(granted)
+                    self._start_and_stop(granted)
                     self._give_back_surplus(granted.surplus)
                 await wait_at_most(self._wake, self._until_next_tick_s())
         finally:
             stopping.cancel()
         self._stopping.set()
-        for consumer in self.consumers.values():
-            consumer.stop()
+        for partition in self.partitions.values():
+            partition.stop()
         if tasks := [task for _, task in self._serving.values()]:
             await asyncio.wait(tasks)
 
@@ -163,7 +163,7 @@ class Ownership:
         self.held.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
         # Also those that were granted but not claimed: another program's keys may prevent it.
-        unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
+        unowned = granted.free + len(self._serving.keys() - self.partitions.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
         metrics = self._core.metrics
         metrics.workers_alive.set(self.held.live_workers)
@@ -183,10 +183,10 @@ class Ownership:
         epochs = self._epochs
         return {number: ended for number, ended in self._ended.items() if ended >= epochs.get(str(number), math.inf)}
 
-    # ---- its consequences for the consumers --------------------------------------------------------------------------
+    # ---- its consequences for the partitions -------------------------------------------------------------------------
 
-    def _start_and_stop_consumers(self, granted: Granted) -> None:
-        """Start the consumers of new partitions, and stop those of lost ones."""
+    def _start_and_stop(self, granted: Granted) -> None:
+        """Start new partitions, and stop lost ones."""
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
         for number, (epoch, _) in list(self._serving.items()):
             if epochs.get(number) != epoch:
@@ -197,30 +197,30 @@ class Ownership:
             if number not in self._serving and not is_finished:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = epoch, task
-        self._core.metrics.partitions_held.set(len(self.consumers))
+        self._core.metrics.partitions_held.set(len(self.partitions))
 
     def _stop_lost(self, number: int) -> None:
         """Stop a partition whose epoch has ended: lost, or granted a new epoch."""
-        consumer = self.consumers.get(number)
-        if consumer is None:
+        partition = self.partitions.get(number)
+        if partition is None:
             self._serving[number][1].cancel()  # it has not been claimed yet
-        elif not consumer.is_lost:
-            consumer.mark_lost()
+        elif not partition.is_lost:
+            partition.mark_lost()
             self._executor.drop_partition(number)
 
     def _give_back_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
-        active = [consumer for consumer in self.consumers.values() if consumer.is_active]
+        active = [partition for partition in self.partitions.values() if partition.is_active]
         on_their_way = len(self._serving) - len(active) + len(self._gives_back)
         busy = self._executor.busy_partitions
-        idle = [consumer for consumer in active if consumer.number not in busy]
-        for consumer in idle[: max(0, surplus - on_their_way)]:
-            consumer.stop()
+        idle = [partition for partition in active if partition.number not in busy]
+        for partition in idle[: max(0, surplus - on_their_way)]:
+            partition.stop()
 
     # ---- the life of a partition -------------------------------------------------------------------------------------
 
     async def _serve(self, number: int, epoch: int) -> None:
-        """Claim a partition, consume it, and report the end with the next tick.
+        """Claim a partition, run it, and report the end with the next tick.
 
         After an error, the coordinator usually grants it to this worker again, with a new epoch.
         """
@@ -228,10 +228,10 @@ class Ownership:
             with contain(ItemKind.TASK, self._core.metrics, task="leases", partition=number):
                 lease = await self._claim(number, epoch)
                 if lease is not None:
-                    await self._consume(number, lease)
+                    await self._run_partition(number, lease)
         finally:
             del self._serving[number]
-            if number not in self.consumers:  # otherwise, `drain` and `leave` give it back
+            if number not in self.partitions:  # otherwise, `drain` and `leave` give it back
                 self._end_epoch(number, epoch)
 
     def _end_epoch(self, number: int, epoch: int) -> None:
@@ -255,7 +255,7 @@ class Ownership:
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
                 core.metrics.leases_acquired.labels(outcome).inc()
                 log.info("lease_acquired", partition=number, holder=holder, outcome=outcome)
-                # A stop ends only the consumers that it finds; not given back, the next owner verifies its effects.
+                # A stop ends only the partitions that it finds; not given back, the next owner verifies its effects.
                 return lease if not self._stopping.is_set() else None
         return None
 
@@ -263,73 +263,57 @@ class Ownership:
         """Whether a partition's last owner (empty if it gave it back) is dead."""
         return last_holder not in ("", self._core.name) and last_holder not in self._others
 
-    async def _consume(self, number: int, lease: Lease) -> None:
-        """Run a partition's consumer to its end, and give the partition back."""
+    async def _run_partition(self, number: int, lease: Lease) -> None:
+        """Run a partition to its end, and give it back."""
         is_after_death = number in self._failed or self._has_died(lease.last_holder)
-        consumer = PartitionConsumer(
-            number, lease, self._core, self._executor, self._on_committed, is_after_death=is_after_death
+        partition = Partition(
+            number, lease, self._core, self._executor, self._session_recovery, is_after_death=is_after_death
         )
         self._failed.discard(number)
-        self.consumers[number] = consumer
+        self.partitions[number] = partition
         try:
-            await consumer.run()
-            if self._stopping.is_set() and not consumer.is_lost:
-                return  # it stays in `consumers`: its running requests may finish until `drain` gives it back
-            if not consumer.is_lost:
+            await partition.run()
+            if self._stopping.is_set() and not partition.is_lost:
+                return  # it stays in `partitions`: its running requests may finish until `drain` gives it back
+            if not partition.is_lost:
                 await self._executor.drain_partition(number, DRAIN_S)
         finally:
-            if consumer.is_lost:
-                if not consumer.has_failed:
+            if partition.is_lost:
+                if not partition.has_failed:
                     log.warning("lease_lost", partition=number, holder=lease.holder)
                 self._executor.drop_partition(number)
-            if consumer.is_lost or not self._stopping.is_set():
-                del self.consumers[number]
-            if consumer.has_failed:
+            if partition.is_lost or not self._stopping.is_set():
+                del self.partitions[number]
+            if partition.has_failed:
                 self._failed.add(number)
-        # Even if lost: if Redis was rolled back, the key notes it.
-        await _confirm(self._core, number, lease, gives_back=not consumer.is_lost)
+        await partition.give_back()
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
     async def drain(self, is_drained: asyncio.Event) -> None:
         """Give idle partitions back until `is_drained`; keep those with requests."""
-        while not is_drained.is_set() and self.consumers:
+        while not is_drained.is_set() and self.partitions:
             if self.held.live_workers > 1:  # a lone worker finishes them: no other could before the next start
-                for number in self.consumers:
+                for number in self.partitions:
                     self._executor.leave_partition(number)
-            await self._give_back(self.consumers.keys() - self._executor.busy_partitions)
+            await self._give_back(self.partitions.keys() - self._executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
-            for number, consumer in list(self.consumers.items()):
-                if consumer.is_lost or str(number) not in self._epochs:
+            for number, partition in list(self.partitions.items()):
+                if partition.is_lost or str(number) not in self._epochs:
                     self._executor.drop_partition(number)
-                    del self.consumers[number]
+                    del self.partitions[number]
             await wait_at_most(is_drained, pause_s)
 
     async def leave(self) -> None:
         """Free all partitions and tasks; without Redis, they expire."""
-        await self._give_back([*self.consumers])
+        await self._give_back([*self.partitions])
         await self._tick(Wants.TO_LEAVE)
         self.held.valid_until_s = float("-inf")
 
     async def _give_back(self, numbers: Collection[int]) -> None:
-        given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        await asyncio.gather(*(_confirm(self._core, number, lease, gives_back=True) for number, lease in given))
+        given = [self.partitions.pop(number) for number in numbers]
+        await asyncio.gather(*(partition.give_back() for partition in given))
         for number in numbers:
             self._end_epoch(number, self._epochs.get(str(number), 0))
-
-
-async def _confirm(core: WorkerCore, number: int, lease: Lease, *, gives_back: bool) -> None:
-    """Compare a lease with the partition's key, and note there what ended it.
-
-    `gives_back`: whether to tell the next owner that this one has not died.
-    """
-    try:
-        await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
-    except (LeaseLostError, RolledBackError):
-        return
-    except StoreError as error:  # the next owner verifies more than it must
-        log_unreachable(error, partition=number)
-    if gives_back:
-        log.info("lease_released", partition=number, holder=lease.holder)

@@ -239,17 +239,17 @@ class Worker:
 
     async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         """Set the gauges of what this worker holds, until the stop."""
-        consumers = parts.ownership.consumers
+        partitions = parts.ownership.partitions
         while not stop.is_set():
-            counts = Counter(chain.from_iterable(one.states.values() for one in consumers.values()))
+            counts = Counter(chain.from_iterable(one.states.values() for one in partitions.values()))
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(counts[state.value])
-            if all(one.has_timed_nothing for one in consumers.values()):
+            if all(one.has_timed_nothing for one in partitions.values()):
                 self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
             self.metrics.partition_lag.clear()
-            for number, consumer in consumers.items():
-                self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
+            for number, partition in partitions.items():
+                self.metrics.partition_lag.labels(str(number)).set(partition.lease.waiting)
             self.metrics.sending_allowed.set(parts.ownership.held.is_sending_allowed)
             await wait_at_most(stop, GAUGES_EVERY_S)
 

@@ -25,8 +25,8 @@ from conferral.storage.coordinator import LIFETIME_MS, OUTCOMES, ROUTER, SWEEP, 
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_queue import OutcomeQueue
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.partition.session_store import SessionStore
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
@@ -40,7 +40,6 @@ from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twilio_requests import rest_client
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
@@ -49,6 +48,7 @@ from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import AcquirePermit
 from conferral.worker.held_partitions import LIFETIME_MAX_S, HeldPartitions
 from conferral.worker.ownership import Ownership
+from conferral.worker.partition import Partition
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
 from conferral.worker.routing.router import CommandRouter
@@ -109,7 +109,7 @@ class WorkerParts:
             schema=SchemaVersion(environment.schema_version),
             call_index=index,
             partition_store=PartitionStore(client, reads, keys, call_index=index, dial_limits=limits),
-            session_store=SessionStore(
+            commit_store=CommitStore(
                 reserved,
                 keys,
                 session_ttl_s=settings.session_ttl_s,
@@ -132,9 +132,9 @@ class WorkerParts:
         self.session_recovery = self._make_session_recovery(lists, names)
         # A worker that is cut off with the former primary must stop in time, however slow that one has become.
         lifetime_max_s = LIFETIME_MAX_S if primary.topology is Topology.SERVER else core.lifetime_s
-        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s, lifetime_max_s)
+        held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s, lifetime_max_s)
         self.executor = self._make_executor(make_twilio_api(settings, self._http, directory.allowed), held)
-        self.ownership = Ownership(core, held, self.executor, self.session_recovery.queue_searches)
+        self.ownership = Ownership(core, held, self.executor, self.session_recovery)
         self.read_own_numbers = partial(directory.own_numbers.run, client=rest)
         self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings), self.ownership)
         self._http.observe(self.executor.limiter.observe)
@@ -192,10 +192,10 @@ class WorkerParts:
             route_of_own_bridge=route_of_own_bridge(lambda called: directory.current.inbound(called), settings.number),
         )
 
-    def _make_executor(self, twilio: TwilioApi, held: HeldPartitions[PartitionConsumer]) -> Executor:
+    def _make_executor(self, twilio: TwilioApi, held: HeldPartitions[Partition]) -> Executor:
         core = self.core
         account_sid, by_token = self._settings.account_sid, rest_client(self._settings, self._http, by_token=True)
-        outbox = OutboxWriter(core.partition_store, core.session_store, core.keys, held, core.store_clock.now_ms)
+        outbox = OutboxWriter(core.partition_store, core.commit_store, core.keys, held, core.store_clock.now_ms)
         context = ExecutionContext(
             core=core,
             twilio=twilio,

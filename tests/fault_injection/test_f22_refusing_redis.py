@@ -151,7 +151,7 @@ async def test_worker_that_may_not_read_its_keys_waits_for_the_permission(own_re
             await asyncio.sleep(0.01)  # a poll
         assert worker.metrics.registry.get_sample_value("conferral_store_failures_total"), "counted before the start"
         await client.execute_command("ACL", "SETUSER", "default", "allkeys")
-        while not worker.ownership.consumers:
+        while not worker.ownership.partitions:
             await asyncio.sleep(0.01)  # a poll
     stop.set()
     assert await running == 0

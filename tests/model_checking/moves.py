@@ -17,9 +17,9 @@ from conferral.sandbox.model.messages import (
 from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
-from conferral.worker.consumer.first_reads import ROLLED_BACK
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
 from conferral.worker.executor.job import failed, unknown
+from conferral.worker.partition_parts.first_reads import ROLLED_BACK
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import CallbackInTransit, Copy, ModelInputs, Move, Place

@@ -27,7 +27,7 @@ TIMES = 3
 #: What is at fault is what was sent, or Redis's own refusal: no connection has broken.
 ERRORS = [make for name, make in ANY_ERRORS.items() if name not in ("DataError", "RedisError")]
 #: The files of a worker's long-lived tasks, each of which asks Redis.
-TASKS = {"ownership.py", "partition_consumer.py", "process.py", "router.py", "sweeper.py"}
+TASKS = {"ownership.py", "partition.py", "process.py", "router.py", "sweeper.py"}
 
 
 class Breaks:

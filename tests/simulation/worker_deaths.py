@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from conferral.worker.consumer import quarantine
+from conferral.worker.partition_parts import quarantine
 
 
 class WorkerDeaths:

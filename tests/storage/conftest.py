@@ -12,8 +12,8 @@ from conferral.runtime.clock import SystemClock
 from conferral.storage.call_index import CallIndex
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.partition.session_store import SessionStore
 from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
@@ -102,8 +102,8 @@ async def blocking(server) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def store(client, keys) -> SessionStore:
-    return SessionStore(client, keys, session_ttl_s=3600)
+def store(client, keys) -> CommitStore:
+    return CommitStore(client, keys, session_ttl_s=3600)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, CorruptHashError, stored_session
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, int_of, to_iso
-from conferral.storage.partition.session_store import SessionChange
+from conferral.storage.partition.commit_store import SessionChange
 from tests.support.each import each
 from tests.support.people import CUSTOMER
 

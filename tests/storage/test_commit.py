@@ -18,15 +18,15 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import as_store_errors, make_client
-from conferral.storage.partition.session_store import (
+from conferral.storage.partition.commit_store import (
     Commit,
     CommitConflictError,
     CommitOutOfOrderError,
     CommitResult,
+    CommitStore,
     SessionChange,
-    SessionStore,
 )
-from conferral.worker.consumer.log_entry import log_entry
+from conferral.worker.partition_parts.log_entry import log_entry
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -268,7 +268,7 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
 
 
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
-    monkeypatch.setattr("conferral.storage.partition.session_store.LOG_ENTRIES_MAX", 3)
+    monkeypatch.setattr("conferral.storage.partition.commit_store.LOG_ENTRIES_MAX", 3)
     change = opened()
     change.log = [replace(change.log[0], version=n) for n in range(7)]
     await store.commit(partition, lease, Commit(sessions=[change]))
@@ -362,7 +362,7 @@ async def limited(server, single, client, keys):
     user = single.client()
     user.execute_command("ACL", "SETUSER", "limited", "on", ">a-password", "~*", "&*", "+@all")
     own = make_client(f"unix://limited:a-password@{server.socket}")
-    yield SessionStore(own, keys, session_ttl_s=3600), partial(user.execute_command, "ACL", "SETUSER", "limited")
+    yield CommitStore(own, keys, session_ttl_s=3600), partial(user.execute_command, "ACL", "SETUSER", "limited")
     await own.aclose()
     user.execute_command("ACL", "DELUSER", "limited")
     user.close()

@@ -8,7 +8,7 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import coordinator as leases
 from conferral.storage.call_index import CallIndex
 from conferral.storage.dial_limits import DialLimits
-from conferral.storage.partition.session_store import Commit, CommitResult, SessionStore
+from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -25,8 +25,8 @@ def limits(client, keys) -> DialLimits:
 
 
 @pytest.fixture
-def store(client, keys, limits) -> SessionStore:
-    return SessionStore(
+def store(client, keys, limits) -> CommitStore:
+    return CommitStore(
         client, keys, session_ttl_s=3600, call_index=CallIndex(keys, 60, 60), dial_limits=limits, outcomes_kept=100
     )
 

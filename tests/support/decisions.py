@@ -17,9 +17,9 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import changes
-from conferral.worker.consumer import batch_processor
-from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.log_entry import log_entry
+from conferral.worker import partition
+from conferral.worker.partition_parts.batch import Decision
+from conferral.worker.partition_parts.log_entry import log_entry
 
 
 class Kept(NamedTuple):
@@ -83,7 +83,7 @@ def _read(path: Path) -> Iterator[Kept]:
 @contextmanager
 def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     """Within it, everything that workers of this process decide is kept."""
-    real = batch_processor.decide
+    real = partition.decide
 
     def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
         decisions = real(events, sessions, now_ms, policy)
@@ -93,11 +93,11 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
         return decisions
 
-    batch_processor.decide = decide
+    partition.decide = decide
     try:
         yield
     finally:
-        batch_processor.decide = real
+        partition.decide = real
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from conferral.statemachine.parts import DialOptions
 from conferral.storage.outcome_queue import QueuedOutcome
-from conferral.storage.partition.session_store import SessionChange
+from conferral.storage.partition.commit_store import SessionChange
 from conferral.telephony import account_lists, directory, fallbacks, http_client, parameters
 from conferral.telephony.addresses import AllowList
 from conferral.webhooks import handoff

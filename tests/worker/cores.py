@@ -9,8 +9,8 @@ from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.core import WorkerCore
 
 
@@ -20,7 +20,7 @@ def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any
         "metrics": Metrics(),
         "schema": SchemaVersion(),
         "partition_store": PartitionStore(client, BlockingReads(client), keys),
-        "session_store": SessionStore(client, keys, session_ttl_s=60),
+        "commit_store": CommitStore(client, keys, session_ttl_s=60),
         "policy": Policy,
     } | more
     return WorkerCore(client, client, keys, name, clock, call_index=CallIndex(keys), **given)

@@ -15,9 +15,9 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
 from conferral.storage.codecs.log_codec import LogEntry
-from conferral.storage.partition.session_store import LOG_ENTRIES_MAX
-from conferral.worker.consumer import batch
-from conferral.worker.consumer.quarantine import Quarantine
+from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
+from conferral.worker.partition_parts import batch
+from conferral.worker.partition_parts.quarantine import Quarantine
 from conferral.worker.times import event_in_our_time
 
 NOW_MS = 1_795_165_380_000
@@ -43,7 +43,7 @@ HOLD = UpdateParticipant(
 
 def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.Batch:
     decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
-    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {}, {})
+    return batch.encode(decisions, {"CA1": session}, NOW_MS, is_open or {}, {})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
     decisions = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
     assert batch.needs_log(decisions) == {"CA1"}
     for log, counted in ((stored, "5.0"), (stored[1:], "")):
-        decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, lambda _: {}, {"CA1": log})
+        decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, {}, {"CA1": log})
         assert [one["conference_s"] for one in decided.commit.outcomes] == [counted]
 
 
@@ -90,7 +90,7 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
         outbox = decided_of([event], SESSION).commit.outbox_set | outbox
 
     nothing: Any = SimpleNamespace(partition_store=None)
-    entries = await Quarantine(0, nothing, nothing).decode(outbox)
+    entries = await Quarantine(0, nothing).decode(outbox)
     assert [entry.effect for entry in entries] == [other, HOLD, unhold]
 
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
-from conferral.worker.consumer import batch_processor as module
+from conferral.worker import partition as module
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
@@ -97,7 +97,7 @@ async def test_any_error_around_a_decision_costs_no_entry(
 ) -> None:
     stumbling = Stumbling()
     around = member.core
-    for owner in (around.partition_store, around.session_store):
+    for owner in (around.partition_store, around.commit_store):
         for name in dir(owner):
             if not name.startswith("_") and iscoroutinefunction(getattr(owner, name)):
                 stumbling.around(owner, name)
@@ -122,12 +122,12 @@ async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
     team: WorkerCluster, member: ClusterMember
 ) -> None:
     """The next owner must verify effects, so the lease expires instead of being released."""
-    before = member.ownership.consumers[0]
+    before = member.ownership.partitions[0]
     stumbling = Stumbling()
     stumbling.around(member.core.partition_store, "read")
     stumbling.is_on = True
     await publish(team, "s")
     await team.passes(AGAIN_S)
-    after = member.ownership.consumers[0]
+    after = member.ownership.partitions[0]
     assert after is not before
     assert after.lease.last_holder

@@ -116,7 +116,7 @@ async def test_worker_with_wrong_credentials_leaves_its_partitions_to_one_that_i
         system.start_worker()
 
         async def holds_nothing() -> bool:
-            return not wrong.ownership.consumers and await system.all_held()
+            return not wrong.ownership.partitions and await system.all_held()
 
         await system.eventually(holds_nothing, "the other worker holds every partition")
         assert value_of(wrong.metrics.worker_standby) == 1

@@ -27,8 +27,8 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import Outcome, Step
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
-from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.first_reads import FirstReads
+from conferral.worker.partition_parts.batch import Decision
+from conferral.worker.partition_parts.first_reads import FirstReads
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.people import BOB, CAROL
 from tests.worker.cores import core_of
@@ -68,7 +68,7 @@ async def begun(
     lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
     core = core_of(None, Keys("test", 1), clock or SystemClock(), partition_store=store)
     executor: Any = SimpleNamespace(expedite_read=store.expedited.append)
-    first_reads = FirstReads(0, lease, core, executor, lambda _session_id: None)
+    first_reads = FirstReads(0, lease, core, executor)
     await first_reads.load()
     return first_reads
 
@@ -98,10 +98,10 @@ async def test_entry_from_before_the_rollback_waits_although_the_session_has_rea
     """The former owner may have died before it dropped what the read had outdated."""
     first_reads = await begun(Store("5-1"))
     late = left(entry_id)
-    assert (first_reads.admit([late]) == []) is waits
+    assert (await first_reads.admit([late]) == []) is waits
     assert first_reads.is_unread("s") is waits
-    first_reads.end(decided(READ))
-    assert first_reads.admit([late]) == [late]
+    first_reads.end([decided(READ)])
+    assert await first_reads.admit([late]) == [late]
 
 
 @pytest.mark.parametrize("entry_id, is_old", [("4-9", True), ("5-0", True), ("5-1", False)])
@@ -110,7 +110,7 @@ async def test_answer_from_before_the_rollback_ends_its_read_and_shows_nothing(e
     first_reads = await begun(Store())
     read = {"session_id": "s", "entry_id": entry_id, "token": "e1:outcome", "effect_id": "e1"}
     answer = CallsRead(**read, read_version=3, calls=())
-    ((_, event),) = first_reads.admit([(Entry(entry_id, {}), answer)])
+    ((_, event),) = await first_reads.admit([(Entry(entry_id, {}), answer)])
     assert event == (EffectUnknown(**read, kind=ReadCalls.kind) if is_old else answer)
     assert not first_reads.has_waiting
 
@@ -123,7 +123,7 @@ async def test_beginning_of_a_message_does_not_wait_for_the_read(status: str, of
     """The read may end the session: the caller has left a message, and hung up."""
     first_reads = await begun(Store())
     event = RecordingChanged(session_id="s", recording_sid="RE1", status=status, of_voicemail=of_voicemail)
-    assert (first_reads.admit([(Entry("5-1", {}), event)]) == []) is waits
+    assert (await first_reads.admit([(Entry("5-1", {}), event)]) == []) is waits
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
         Transfer(**given, mode="warm", to=CAROL), Complete(**given),
     ]  # fmt: skip
     waiting = [(Entry(f"6-{number}", {}), command) for number, command in enumerate(commands)]
-    assert first_reads.admit([*waiting]) == []
+    assert await first_reads.admit([*waiting]) == []
     address, label, call_sid = agent
     before = Session("s", parties={"agent": Party("agent", "agent-1", "CA1")})
     after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
-    found = first_reads.end(decided(READ, after, before))
-    assert found == [one for one in waiting if not isinstance(one[1], Park)][:taken]
-    assert first_reads.ready(9) == [entry for entry, command in waiting if (entry, command) not in found]
+    found = first_reads.end([decided(READ, after, before)])
+    assert found == [entry for entry, command in waiting if not isinstance(command, Park)][:taken]
+    assert first_reads.ready(9) == [entry for entry, _ in waiting if entry not in found]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
 )  # fmt: skip
 async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, session: Session, goes_on: bool) -> None:
     first_reads = await begun(Store())
-    first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
-    first_reads.end(decided(event, session))
+    await first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
+    first_reads.end([decided(event, session)])
     assert first_reads.is_unread("s") is not goes_on
     outdated = [] if event is not READ else ["4-1"]
     ids = [entry.entry_id for entry in first_reads.ready(9)]
@@ -175,7 +175,7 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
 async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> None:
     verifying = ["still"]
     first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
-    first_reads.admit([left("6-1")])
+    await first_reads.admit([left("6-1")])
     assert first_reads.ready(9) == []
     verifying.clear()
     assert [entry.entry_id for entry in first_reads.ready(9)] == ["6-1"]
@@ -185,8 +185,8 @@ async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> 
 async def test_entry_that_waited_is_kept_until_it_is_decided_and_never_twice() -> None:
     first_reads = await begun(Store())
     for _ in range(2):  # after an error, it is read again
-        first_reads.admit([left("6-1"), left("6-2", sequence=8)])
-    first_reads.end(decided(READ))
+        await first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    first_reads.end([decided(READ)])
     for count, ids in [(1, ["6-1"]), (9, ["6-1", "6-2"])]:
         assert [entry.entry_id for entry in first_reads.ready(count)] == ids
     first_reads.forget(["6-1"])
@@ -197,8 +197,8 @@ async def test_entry_that_waited_is_kept_until_it_is_decided_and_never_twice() -
 async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_follows() -> None:
     first_reads = await begun(Store())
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
-    assert first_reads.admit([left(*one) for one in callbacks]) == []
-    assert [entry.entry_id for entry, _ in first_reads.end(decided(READ))] == ["4-1", "4-2"]
+    assert await first_reads.admit([left(*one) for one in callbacks]) == []
+    assert [entry.entry_id for entry in first_reads.end([decided(READ)])] == ["4-1", "4-2"]
     assert [entry.entry_id for entry in first_reads.ready(9)] == ["4-3", "5-1", "5-2"]
 
 
@@ -207,23 +207,22 @@ async def test_sessions_read_eight_at_a_time_and_again_after_ten_seconds(loop: V
     store = Store(live="abcdefghijkl")
     first_reads = await begun(store, ClusterClock(loop, 0.0))
     requesting = asyncio.create_task(first_reads.request_all())
-    first_reads.admit([(Entry("6-1", {}), Complete(session_id="l"))])
+    await first_reads.admit([(Entry("6-1", {}), Complete(session_id="l"))])
     await asyncio.sleep(9.5)  # a delay: virtual time
     assert "".join(store.asked) == "labcdefg"
     for name in "ab":
-        first_reads.end(decided(READ, Session(name, version=1)))
+        first_reads.end([decided(READ, Session(name, version=1))])
     await asyncio.sleep(0.3)  # a delay: virtual time
     assert "".join(store.asked[8:]) == "hi"
     await asyncio.sleep(0.5)  # a delay: virtual time
     assert "".join(store.asked[10:]) == "ljkcde", "with the waiting one first, and those that never read before others"
     refused = EffectFailed(session_id="l", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
-    assert first_reads.admit([(Entry("6-2", {}), refused)])
+    assert await first_reads.admit([(Entry("6-2", {}), refused)])
     for name in "cdefghijk":
-        first_reads.end(decided(READ, Session(name, version=1)))
+        first_reads.end([decided(READ, Session(name, version=1))])
     await asyncio.sleep(0.3)  # a delay: virtual time
     assert "".join(store.asked[16:]) == "l", "its read failed"
-    first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
-    await first_reads.request_reads_of_waiting()
+    await first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
     assert "".join(store.asked[17:]) == "", "one has read, the other was asked"
     requesting.cancel()
 
@@ -239,7 +238,7 @@ async def test_many_sessions_read_within_the_time_for_it_and_each_once(loop: Vir
         asked = [*store.asked]
         await asyncio.sleep(second + 1.1 - loop.time())  # a delay: virtual time
         for name in filter(first_reads.is_unread, asked):
-            first_reads.end(decided(READ, Session(name, version=1)))
+            first_reads.end([decided(READ, Session(name, version=1))])
     assert store.asked == names
     requesting.cancel()
 
@@ -248,10 +247,10 @@ async def test_read_is_expedited_when_an_entry_begins_to_wait_for_it() -> None:
     first_reads = await begun(store := Store())
     effect = ReadCalls(effect_id="r", session_id="s", parent_call_sid="CA1", read_version=1)
     assert first_reads.is_background_read(effect)
-    first_reads.admit([left("6-1"), left("6-2", sequence=8)])
+    await first_reads.admit([left("6-1"), left("6-2", sequence=8)])
     assert store.expedited == ["s"]
     assert not first_reads.is_background_read(effect)
-    first_reads.end(decided(READ))
+    first_reads.end([decided(READ)])
     assert not first_reads.is_background_read(effect), "a later one is like any other"
 
 
@@ -276,8 +275,7 @@ async def test_read_of_a_session_that_redis_had_lost_is_requested_again_too(loop
     await asyncio.sleep(0.5)  # a delay: virtual time
     store.is_away = True
     opened = CallReceived(session_id="s", call_sid="CA1", customer_address="anonymous", agent_address=BOB)
-    first_reads.admit([(Entry("4-1", {}), opened), left("4-2")])
-    await first_reads.request_reads_of_waiting()
+    await first_reads.admit([(Entry("4-1", {}), opened), left("4-2")])
     store.is_away = False
     await asyncio.sleep(12.0)  # a delay: virtual time
     assert store.asked == ["s"]

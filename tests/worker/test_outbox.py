@@ -20,8 +20,8 @@ from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import DialStatus, OutboxWriter
 from conferral.worker.held_partitions import HeldPartitions
@@ -82,7 +82,7 @@ class Desk:
 
     def recorder(self, *flaky: str) -> OutboxWriter:
         access: Any = Flaky(self.access, *flaky)
-        sessions: Any = Flaky(SessionStore(self.client, self.keys, session_ttl_s=60), *flaky)
+        sessions: Any = Flaky(CommitStore(self.client, self.keys, session_ttl_s=60), *flaky)
         return OutboxWriter(access, sessions, self.keys, self.held, lambda: 7_000)
 
     async def order(self, effect: Effect) -> None:

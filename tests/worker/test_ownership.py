@@ -59,18 +59,18 @@ async def test_stopped_worker_is_followed_at_the_next_tick(team: WorkerCluster) 
     await team.leave(first)
     assert await team.until_fair(1.0) < 1.0
     (other,) = team.alive.values()
-    assert not any(consumer.lease.last_holder for consumer in other.ownership.consumers.values())
+    assert not any(one.lease.last_holder for one in other.ownership.partitions.values())
 
 
 @with_4_partitions
 async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wakes(team: WorkerCluster) -> None:
     first, other = team.join(), team.join()
     await team.until_fair(4.0)
-    held = set(first.ownership.consumers)
+    held = set(first.ownership.partitions)
     assert all(first.ownership.held.may_send(number) for number in held)
     first.process.pause()
     await team.passes(6.0)
-    assert other.ownership.consumers.keys() == {0, 1, 2, 3}
+    assert other.ownership.partitions.keys() == {0, 1, 2, 3}
     assert not any(first.ownership.held.may_send(number) for number in held), "before it has asked"
     first.process.wake()
     await team.until_fair(6.0)
@@ -84,10 +84,10 @@ async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
     await team.until_fair(2.0)
     second = team.join()
     await team.passes(20.0)
-    assert not second.ownership.consumers
+    assert not second.ownership.partitions
     work.busy_partitions = {0, 3}
     await team.until_fair(2.0)
-    assert second.ownership.consumers.keys() == {1, 2}
+    assert second.ownership.partitions.keys() == {1, 2}
     assert sorted(work.drained) == [1, 2]
     assert work.drains_s == {2.0}
 
@@ -197,7 +197,7 @@ async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch
     await team.until_fair(4.0)
     third = team.join()
     await team.until_fair(4.0)
-    had = {number: held.lease.holder for number, held in second.ownership.consumers.items()}
+    had = {number: held.lease.holder for number, held in second.ownership.partitions.items()}
     assert len(had) == 2
     assert await team.epochs() == [2 if number in had else 3 for number in range(4)]
     team.kill(third)
@@ -205,29 +205,29 @@ async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch
     team.server.db.roll_back(before)
     team.server.start()
     await team.until_fair(6.0)
-    assert {held.lease.holder for held in second.ownership.consumers.values()} == {f"3:{second.name}"}
+    assert {held.lease.holder for held in second.ownership.partitions.values()} == {f"3:{second.name}"}
 
 
 @with_4_partitions
 async def test_everything_is_verified_after_another_server_even_without_a_loss(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.consumers.values())
-    before = dict(worker.ownership.consumers)
+    assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.partitions.values())
+    before = dict(worker.ownership.partitions)
     team.server.stop()
     team.server.start()
     await team.passes(4.0)
-    assert worker.ownership.consumers.keys() == before.keys()
-    for number, held in worker.ownership.consumers.items():
+    assert worker.ownership.partitions.keys() == before.keys()
+    for number, held in worker.ownership.partitions.items():
         assert held is not before[number]
         assert held.lease.is_verifying(worker.clock)
     team.kill(worker)
     successor = team.join()
     await team.until_fair(4.0)
     await team.passes(50.0)
-    assert all(held.lease.is_verifying(successor.clock) for held in successor.ownership.consumers.values())
+    assert all(held.lease.is_verifying(successor.clock) for held in successor.ownership.partitions.values())
     await team.passes(10.0)
-    assert not any(held.lease.is_verifying(successor.clock) for held in successor.ownership.consumers.values())
+    assert not any(held.lease.is_verifying(successor.clock) for held in successor.ownership.partitions.values())
 
 
 @each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])
@@ -289,7 +289,7 @@ async def sends_alone_to_the_end(team: WorkerCluster, slow: ClusterMember) -> No
     judge = Judge(team, 8.0)
     await judge.passes(9.0)
     (other,) = (member for member in team.alive.values() if member is not slow)
-    assert len(other.ownership.consumers) == team.keys.partitions
+    assert len(other.ownership.partitions) == team.keys.partitions
 
 
 async def slow_and_quick(team: WorkerCluster, there_s: float, back_s: float, phase_s: float) -> ClusterMember:
@@ -302,7 +302,7 @@ async def slow_and_quick(team: WorkerCluster, there_s: float, back_s: float, pha
     arrived = asyncio.Event()
     slow.line.fault = lambda name: arrived.set() if name == "answer_tick" else None
     await arrived.wait()
-    assert slow.ownership.consumers
+    assert slow.ownership.partitions
     return slow
 
 

@@ -58,23 +58,23 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     assert done["forget"] == done["trim"]
 
 
-def consumer_of(waiting: int = 0, states: Sequence[State] = (), *, is_quiet: bool = True) -> Any:
-    """A consumer, with the states of its live sessions."""
+def partition_of(waiting: int = 0, states: Sequence[State] = (), *, is_quiet: bool = True) -> Any:
+    """A partition, with the states of its live sessions."""
     named = {f"s{number}": state.value for number, state in enumerate(states)}
     return SimpleNamespace(lease=SimpleNamespace(waiting=waiting), states=named, has_timed_nothing=is_quiet)
 
 
-def parts_of(consumers: dict[int, Any]) -> Any:
+def parts_of(partitions: dict[int, Any]) -> Any:
     return SimpleNamespace(
-        ownership=SimpleNamespace(consumers=consumers, held=SimpleNamespace(is_sending_allowed=True))
+        ownership=SimpleNamespace(partitions=partitions, held=SimpleNamespace(is_sending_allowed=True))
     )
 
 
 @in_virtual_time
 async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     worker, stop = worker_of(loop), asyncio.Event()
-    consumers = {1: consumer_of(7, [State.BRIDGED] * 500 + [State.CONFERENCED]), 2: consumer_of()}
-    updating = asyncio.create_task(worker.update_gauges(stop, parts_of(consumers)))
+    partitions = {1: partition_of(7, [State.BRIDGED] * 500 + [State.CONFERENCED]), 2: partition_of()}
+    updating = asyncio.create_task(worker.update_gauges(stop, parts_of(partitions)))
 
     def value(name: str, **labels: str) -> float | None:
         return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)
@@ -83,8 +83,8 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [500, 1, 0]
     assert value("sessions", state="ended") is None
     assert [value("partition_lag_events", partition=number) for number in "123"] == [7, 0, None]
-    del consumers[1]
-    consumers[3] = consumer_of(5, [State.CONVERTING])
+    del partitions[1]
+    partitions[3] = partition_of(5, [State.CONVERTING])
     await asyncio.sleep(8.0)  # a delay: virtual time
     assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [0, 0, 1]
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
@@ -100,7 +100,7 @@ def test_worker_takes_over_a_step_of_redis_s_clock_only_while_nothing_is_timed(i
         store_clock = worker.executor.context.core.store_clock
         for reading_ms in (EPOCH_MS, EPOCH_MS + 60_000):
             store_clock.observe(reading_ms)
-        parts = parts_of({1: consumer_of(), 2: consumer_of(is_quiet=is_quiet)})
+        parts = parts_of({1: partition_of(), 2: partition_of(is_quiet=is_quiet)})
         updating = asyncio.create_task(worker.update_gauges(stop, parts))
         await asyncio.sleep(1.0)  # a delay: virtual time
         assert (store_clock.offset_ms == 0) is is_quiet

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
@@ -21,10 +21,10 @@ from conferral.statemachine.session import Session
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
-from conferral.storage.partition.session_store import SessionStore
-from conferral.worker.consumer.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
 from conferral.worker.executor.job import Job
+from conferral.worker.partition_parts.quarantine import KILLER_REASON, UNREADABLE_REASON, Quarantine
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import hang_up
@@ -109,9 +109,9 @@ async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are
         raise StoreUnreachableError("no answer")
 
     client: Any = SimpleNamespace(execute_command=unreachable)
-    core, no_executor = core_of(client, Keys("test", 1), SystemClock()), cast("Any", None)
+    core = core_of(client, Keys("test", 1), SystemClock())
     good = OutboxEntry(hang_up("e2", "s1"), 1)
-    assert await Quarantine(0, core, no_executor).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]
+    assert await Quarantine(0, core).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]
 
 
 # ---- entries that can't be read --------------------------------------------------------------------------------------
@@ -203,9 +203,9 @@ async def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
 @of_team
 async def test_partition_that_is_given_up_again_and_again_makes_no_poison(team: WorkerCluster) -> None:
     """A mark stands for a worker's death, not for a try: Redis flaps while sessions load, or refuses every commit."""
-    keys, load, failures = team.keys, SessionStore.load, iter(range(5))
+    keys, load, failures = team.keys, CommitStore.load, iter(range(5))
 
-    async def flaps(store: SessionStore, session_ids: list[str]) -> dict[str, Session]:
+    async def flaps(store: CommitStore, session_ids: list[str]) -> dict[str, Session]:
         if next(failures, None) is not None:
             raise StoreUnreachableError("flapping")
         return await load(store, session_ids)
@@ -213,7 +213,7 @@ async def test_partition_that_is_given_up_again_and_again_makes_no_poison(team: 
     team.kill(await lives(team, Deadly()))
     await append_events(team.client, keys, [call(1)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SessionStore, "load", flaps)
+        patch.setattr(CommitStore, "load", flaps)
         await lives(team, Deadly())
     assert next(failures, None) is None, "each was met"
     assert await team.client.exists(keys.session(call(1).session_id))

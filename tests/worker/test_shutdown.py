@@ -76,11 +76,11 @@ async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> 
     member = team.join()
     await team.until_fair(2.0)
     await _stop_while_busy(member, {0, 1, 2, 3})
-    member.ownership.consumers[2].mark_lost()
+    member.ownership.partitions[2].mark_lost()
     is_over = asyncio.Event()
     winding = member.process.start(member.ownership.drain(is_over))
     await team.passes(3.0)
-    assert member.ownership.consumers.keys() == {0, 1, 3}
+    assert member.ownership.partitions.keys() == {0, 1, 3}
     assert set(member.work.dropped) == {2}
     assert all(map(member.ownership.held.may_send, (0, 1, 3))), "it renews them until all is done"
     assert member.work.left == [], "no other worker would send it"
@@ -94,7 +94,7 @@ async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: Virtua
     team = WorkerCluster(loop, partitions=4)
     member, other = team.join(), team.join()
     await team.until_fair(4.0)
-    held = set(member.ownership.consumers)
+    held = set(member.ownership.partitions)
     await _stop_while_busy(member, held)
     is_over = asyncio.Event()
     winding = member.process.start(member.ownership.drain(is_over))

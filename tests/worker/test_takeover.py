@@ -64,7 +64,7 @@ async def test_entries_keep_their_order_though_a_load_fails_while_another_sessio
     log = await team.client.xrange(team.keys.log("s2"))
     assert not failures
     assert [fields[b"event"] for _, fields in log] == [b"call_received", b"complete"]
-    assert member.ownership.consumers[0].sessions.keys() == {"s1", "s2"}
+    assert member.ownership.partitions[0].sessions.keys() == {"s1", "s2"}
 
 
 @of_one
@@ -88,7 +88,7 @@ async def test_takeover_waits_for_few_answers_of_a_slow_redis(team: WorkerCluste
     await team.passes(20.0)
     team.kill(member)
     killed_at_s = team.loop.time()
-    while not any(held.has_timed_nothing for held in successor.ownership.consumers.values()):
+    while not any(held.has_timed_nothing for held in successor.ownership.partitions.values()):
         await team.passes(0.05)
     assert team.loop.time() - killed_at_s < 11.0
 
@@ -103,7 +103,7 @@ async def test_states_of_live_sessions_are_known_after_commits_and_after_a_takeo
     )  # fmt: skip
     await publish(team, received("s1"), received("s2"))
     await team.passes(1.0)
-    states = member.ownership.consumers[0].states
+    states = member.ownership.partitions[0].states
     assert states == {"s1": "bridged", "s2": "bridged"}
     await publish(team, over)
     await team.passes(1.0)
@@ -112,4 +112,4 @@ async def test_states_of_live_sessions_are_known_after_commits_and_after_a_takeo
     successor = team.join()
     team.kill(member)
     await team.passes(20.0)
-    assert successor.ownership.consumers[0].states == {"s1": "bridged"}
+    assert successor.ownership.partitions[0].states == {"s1": "bridged"}

@@ -12,7 +12,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.policy import Policy
 from conferral.storage.coordinator import Lease
-from conferral.worker.consumer.partition_consumer import PartitionTimers, max_timer_lengths_ms
+from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
@@ -46,7 +46,7 @@ async def fail_partitions(
     access.fire_timers = fire_timers
     for number in SILENT:
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
-        member.ownership.consumers[number].timers.add_due(0)
+        member.ownership.partitions[number].timers.add_due({"lone|s": 0})
 
 
 @of_one
@@ -60,7 +60,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
         due_ms = member.core.store_clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
-        member.ownership.consumers[HEARD].timers.add_due(due_ms)
+        member.ownership.partitions[HEARD].timers.add_due({"lone|s": due_ms})
         await team.passes(2.0)
         assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     assert set(asked) == {*SILENT}
@@ -75,7 +75,7 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
 
     async def fire_timers(*_given: object) -> tuple[int, int | None]:
         for due_ms in set_while_firing:
-            timers.add_due(due_ms)
+            timers.add_due({"lone|s": due_ms})
         return 0, due_in_redis.pop(0)
 
     nothing: Any = None
@@ -86,7 +86,7 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
     waiting = asyncio.create_task(timers.wait_until_due())
     for wait_s, due_ms in ((60.0, 60_700), (0.1, 700), (0.0, 800)):
         await asyncio.sleep(wait_s)  # a delay: virtual time
-        timers.add_due(due_ms + 60_000)
+        timers.add_due({"lone|s": due_ms + 60_000})
     await waiting
     assert loop.time() == pytest.approx(60.3), "an earlier one ends the wait, a later one does not prolong it"
 

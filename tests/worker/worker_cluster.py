@@ -12,10 +12,11 @@ from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
+from conferral.worker.partition import Partition
+from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
@@ -126,8 +127,11 @@ class WorkerCluster:
         process.when_dead(client.kill)
         store = PartitionStore(client, BlockingReads(blocking), self.keys)
         core = core_of(client, self.keys, clock, name, metrics=metrics, partition_store=store, checkpoint=checkpoint)
-        held: HeldPartitions[PartitionConsumer] = HeldPartitions(clock, core.lifetime_s)
-        ownership = Ownership(core, held, work)  # type: ignore[arg-type]  # this is all that it asks an executor
+        held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s)
+        nothing: Any = None  # it finds no lost session
+        recovery = SessionRecovery(core, finder=nothing, reader=nothing, adopt=nothing, session_of=nothing)
+        executor: Any = work  # this is all that it asks an executor
+        ownership = Ownership(core, held, executor, recovery)
         task = process.start(ownership.run(stop))
         member = ClusterMember(name, process, client, ownership, work, core, clock, metrics, stop, task)
         self.alive[name] = member
@@ -169,12 +173,12 @@ class WorkerCluster:
 
     async def is_fair(self) -> bool:
         """Whether all partitions are held by workers alive, each by one, and shares differ by one at most."""
-        shares = sorted(len(member.ownership.consumers) for member in self.alive.values())
+        shares = sorted(len(member.ownership.partitions) for member in self.alive.values())
         if sum(shares) != self.keys.partitions or shares[-1] - shares[0] > 1:
             return False
         owners = await self.owners()
         return all(
-            {number for number, name in owners.items() if name == member.name} == member.ownership.consumers.keys()
+            {number for number, name in owners.items() if name == member.name} == member.ownership.partitions.keys()
             for member in self.alive.values()
         )
 
@@ -183,7 +187,7 @@ class WorkerCluster:
         began_s = self.loop.time()
         while not await self.is_fair():
             if self.loop.time() - began_s > timeout_s:
-                reported = {name: sorted(member.ownership.consumers) for name, member in self.alive.items()}
+                reported = {name: sorted(member.ownership.partitions) for name, member in self.alive.items()}
                 raise AssertionError(f"not fair after {timeout_s} s: {await self.owners()} {reported}")
             await asyncio.sleep(0.01)
         return self.loop.time() - began_s

@@ -15,8 +15,8 @@ from conferral.statemachine.events import EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.keys import Keys
+from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import MarkResult, PartitionStore
-from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 from conferral.worker.held_partitions import HeldPartition, HeldPartitions
@@ -60,7 +60,7 @@ class OutboxWriter:
     """
 
     _store: PartitionStore
-    _sessions: SessionStore
+    _sessions: CommitStore
     _keys: Keys
     _held: HeldPartitions[Any]
     _now_ms: Callable[[], int]

@@ -19,8 +19,8 @@ from conferral.statemachine.step import Outcome
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.telephony.account_lists import AccountListReader, LostConference
 from conferral.telephony.parameters import is_label
-from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
+from conferral.worker.partition_parts.batch import Decision
 from conferral.worker.sweep.diff import has_own_name, is_opened_by_wait_request
 
 log = structlog.get_logger()

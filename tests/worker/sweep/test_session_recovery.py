@@ -23,7 +23,7 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.storage.keys import Keys
 from conferral.telephony.account_lists import LostConference
-from conferral.worker.consumer.batch import Decision
+from conferral.worker.partition_parts.batch import Decision
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.each import each

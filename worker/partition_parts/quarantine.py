@@ -7,7 +7,7 @@ row share the fate of the one that killed. Once processed, an entry's or effect'
 all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
@@ -17,8 +17,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import WorkerCore, dead_letter
-from conferral.worker.executor.executor import Executor
-from conferral.worker.executor.job import Job, unknown
+from conferral.worker.executor.job import unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered.
 DEATHS_BEFORE_DEAD_LETTER = 3
@@ -29,18 +28,23 @@ UNREADABLE_REASON = "outbox entry unreadable"
 class Quarantine:
     """Counts the deaths of workers over one partition's entries and effects."""
 
-    def __init__(self, partition: int, core: WorkerCore, executor: Executor) -> None:
+    def __init__(self, partition: int, core: WorkerCore) -> None:
         self._partition = partition
         self._store = core.partition_store
-        self._executor = executor
         self._core = core
         #: By entry or effect id, as the last holder left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
+        #: Entries still to be decided one by one (count): any of them may have killed the last holder.
+        self._suspects_left = 0
 
-    async def begin(self, *, after_death: bool) -> None:
-        """Load the last holder's counts; clear them if it stopped by itself."""
+    async def begin(self, *, after_death: bool, suspects: int) -> None:
+        """Load the last holder's counts; clear them if it stopped by itself.
+
+        `suspects` is how many entries the last holder may have read (count).
+        """
         self._is_after_death = after_death
+        self._suspects_left = suspects if after_death else 0
         try:
             if after_death:
                 self._deaths = await self._store.deaths(self._partition)
@@ -49,17 +53,46 @@ class Quarantine:
         except StoreError as error:  # the takeover must not wait
             log_unreachable(error, partition=self._partition)
 
+    @property
+    def is_suspecting(self) -> bool:
+        """Whether entries must be decided one by one."""
+        return self._suspects_left > 0
+
+    def has_killed(self, name: str) -> bool:
+        """Whether an entry or effect must not be tried again."""
+        return self._deaths_over(name) >= DEATHS_BEFORE_DEAD_LETTER
+
     async def begin_try(self, entry_id: str) -> bool:
         """Count a death in advance; False if the entry has caused too many."""
-        deaths = self._deaths_over(entry_id)
-        if deaths >= DEATHS_BEFORE_DEAD_LETTER:
+        if self.has_killed(entry_id):
             return False
-        await self._save({entry_id: deaths + 1})
+        await self.begin_tries([entry_id])
         return True
 
-    async def cancel_try(self, entry_id: str) -> None:
-        """Take back the death counted in advance: the entry waits, undecided."""
-        await self._save({entry_id: self._deaths.get(entry_id, 0)})
+    async def end_try(self, entry_id: str, *, is_decided: bool) -> None:
+        """End an entry's try; if it waits, undecided, take its count back."""
+        if is_decided:
+            self._suspects_left -= 1
+        else:
+            await self._save({entry_id: self._deaths.get(entry_id, 0)})
+
+    def end_suspicion(self) -> None:
+        """Decide entries together again: no suspect is left."""
+        self._suspects_left = 0
+
+    async def begin_tries(self, effect_ids: Iterable[str]) -> None:
+        """Count, in advance, the deaths that effects would make."""
+        await self._save({name: deaths + 1 for name in effect_ids if (deaths := self._deaths_over(name))})
+
+    def _deaths_over(self, name: str) -> int:
+        """Return how many workers may have died over it: at least the last one."""
+        return max(1, self._deaths.get(name, 0)) if self._is_after_death else 0
+
+    async def _save(self, deaths: Mapping[str, int]) -> None:
+        try:
+            await self._store.set_deaths(self._partition, deaths)
+        except StoreError as error:  # a full Redis accepts no counts; the work must not wait
+            log_unreachable(error, partition=self._partition)
 
     async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
         """Return the outbox's entries, oldest first; dead-letter unreadable ones."""
@@ -74,31 +107,9 @@ class Quarantine:
                     log_unreachable(error, partition=self._partition)
         return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
 
-    async def submit_all(self, jobs: Sequence[Job], bodies: Mapping[str, bytes]) -> None:
-        """Submit jobs, oldest first; dead-letter those that killed workers.
-
-        Args:
-            bodies: The raw outbox entries, by effect id.
-        """
-        deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
-        for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_BEFORE_DEAD_LETTER]:
-            await self._dead_letter(effect.effect_id, bodies[effect.effect_id], KILLER_REASON, effect)
-        tried = {name: count for name, count in deaths.items() if count < DEATHS_BEFORE_DEAD_LETTER}
-        await self._save({name: count + 1 for name, count in tried.items() if count})
-        # No await from here on, so that no job is submitted twice.
-        for job in jobs:
-            if job.effect.effect_id in tried:
-                self._executor.submit(job)
-
-    def _deaths_over(self, name: str) -> int:
-        """Return how many workers may have died over it: at least the last one."""
-        return max(1, self._deaths.get(name, 0)) if self._is_after_death else 0
-
-    async def _save(self, deaths: Mapping[str, int]) -> None:
-        try:
-            await self._store.set_deaths(self._partition, deaths)
-        except StoreError as error:  # a full Redis accepts no counts; the work must not wait
-            log_unreachable(error, partition=self._partition)
+    async def dead_letter(self, effect: Effect, body: bytes) -> None:
+        """Dead-letter an effect that has killed workers: it may have been sent."""
+        await self._dead_letter(effect.effect_id, body, KILLER_REASON, effect)
 
     async def _dead_letter(self, effect_id: str, body: bytes, reason: str, effect: Effect | None = None) -> None:
         """Dead-letter a body; a readable effect gets the outcome `unknown`."""

@@ -1,5 +1,6 @@
-"""What the dispatcher passes to the executor about an effect."""
+"""What a partition passes to the executor about an effect, and when."""
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,11 +17,11 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.session_store import Commit, SessionChange
-from conferral.worker.consumer.batch import Batch, Decision
-from conferral.worker.consumer.dispatcher import Dispatcher
-from conferral.worker.consumer.quarantine import Quarantine
+from conferral.storage.partition.commit_store import Commit, SessionChange
 from conferral.worker.executor.job import Job
+from conferral.worker.partition_parts.batch import Batch, Decision
+from conferral.worker.partition_parts.effects import OpenEffects
+from conferral.worker.partition_parts.quarantine import Quarantine
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, update, voicemail
 
@@ -93,13 +94,16 @@ async def test_effect_of_a_command_is_timed_from_its_publication(event: Event, p
 @pytest.mark.parametrize("verifies", [True, False])
 async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(verifies: bool) -> None:
     jobs = list[Job]()
-    one = dispatcher(jobs, verifies=verifies)
+    unread = {"S1"} if verifies else set()
+    one = open_effects(jobs, verifies=verifies, unread=unread)
     effects = (gated("d"), update("e"))
     outbox = {effect.effect_id: effect_codec.encode(OutboxEntry(effect, START_MS, 7, (1, 0))) for effect in effects}
-    await one.restore(outbox, lambda _session_id: verifies)
+    await one.restore(outbox)
+    one.start_withheld()
     assert len(jobs) == (0 if verifies else 2)
-    one.submit_withheld(effects[0].session_id)
-    one.submit_withheld(effects[0].session_id)
+    unread.clear()
+    one.start_withheld()
+    one.start_withheld()
     assert {job.effect.effect_id for job in jobs} == {"d", "e"}
     for job in jobs:
         assert (job.mark_may_be_lost, job.sent_at_ms) == (verifies, 7)
@@ -107,12 +111,12 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
 
 
 async def test_effect_with_an_outcome_is_no_longer_open() -> None:
-    one, session = dispatcher([], verifies=False), Session("S1", created_at_ms=START_MS)
+    one, session = open_effects([], verifies=False), Session("S1", created_at_ms=START_MS)
     decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
-    one.dispatch(Batch([decision], Commit(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
-    assert one.open_effects_of("S1").keys() == {"d", "e"}
-    one.dispatch(Batch([], Commit(outbox_remove=["d"])))
-    assert one.open_effects_of("S1").keys() == {"e"}
+    one.start(Batch([decision], Commit(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
+    assert one.by_id.keys() == {"d", "e"}
+    one.start(Batch([], Commit(outbox_remove=["d"])))
+    assert one.by_id.keys() == {"e"}
 
 
 def dispatched(event: Event, *, verifies: bool, session: Session | None = None, effect: Effect | None = None) -> Job:
@@ -121,23 +125,19 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None, 
     session = session or Session("S1", created_at_ms=START_MS)
     decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
     changed = Commit(sessions=[SessionChange(session)], outbox_set={"d": b""})
-    dispatcher(jobs, verifies=verifies).dispatch(Batch([decision], changed))
+    open_effects(jobs, verifies=verifies).start(Batch([decision], changed))
     (job,) = jobs
     return job
 
 
-def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
+def open_effects(jobs: list[Job], *, verifies: bool, unread: Collection[str] = ()) -> OpenEffects:
     time = FakeTime()
     executor: Any = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
-
-    async def submit_all(found: list[Job], _bodies: Any) -> None:
-        jobs.extend(found)
 
     core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time))
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
         core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s, rolled_back_at_ms=START_MS)
-    none: Any = None
-    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, core, executor).decode)
-    return Dispatcher(0, lease, core, executor, none, quarantine)
+    first_reads: Any = SimpleNamespace(is_unread=lambda name: name in unread, is_background_read=lambda _effect: False)
+    return OpenEffects(0, lease, core, executor, Quarantine(0, core), first_reads)

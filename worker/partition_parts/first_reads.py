@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 
@@ -34,9 +34,9 @@ from conferral.statemachine.session import AGENT, TARGET
 from conferral.statemachine.states import RecordingStatus
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import ENTRY_ID, Entry, parse_entry_id
-from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor
+from conferral.worker.partition_parts.batch import Decision
 
 log = structlog.get_logger()
 
@@ -57,30 +57,19 @@ _OPENING_EVENTS = (CallReceived, ClientCallReceived, Call)
 class FirstReads:
     """One partition's sessions that must read Twilio before they decide."""
 
-    def __init__(
-        self,
-        partition: int,
-        lease: Lease,
-        core: WorkerCore,
-        executor: Executor,
-        on_read: Callable[[str], None],
-    ) -> None:
+    def __init__(self, partition: int, lease: Lease, core: WorkerCore, executor: Executor) -> None:
         self._partition = partition
         self._lease = lease
         self._store = core.partition_store
         self._executor = executor
         self._clock = core.clock
         self._metrics = core.metrics
-        #: Called with each session that may go on.
-        self._on_read = on_read
         #: By session that must read: when its read was last requested, monotonic seconds; None before.
         self._unread: dict[str, float | None] = {}
         #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
-        #: By session and entry id.
-        self._waiting: defaultdict[str, dict[str, tuple[Entry, Event]]] = defaultdict(dict)
-        #: By id: entries that waited, and may be decided now. Each stays until a commit has removed it from the stream.
-        self._ready: dict[str, Entry] = {}
+        #: Entries that had to wait, by id. Each stays until a commit has removed it from the stream.
+        self._waiting: dict[str, tuple[Entry, Event]] = {}
         self._newest_id = parse_entry_id(lease.newest_id)
         #: Whether Redis may lack what came before the takeover.
         self._is_verifying = False
@@ -111,46 +100,51 @@ class FirstReads:
     def is_background_read(self, effect: Effect) -> bool:
         """Whether it is a first read that no entry waits for."""
         session_id = effect.session_id
-        return isinstance(effect, ReadCalls) and self.is_unread(session_id) and session_id not in self._waiting
+        return isinstance(effect, ReadCalls) and self.is_unread(session_id) and session_id not in self._awaited()
+
+    def _awaited(self) -> set[str]:
+        """Return the sessions of waiting entries."""
+        return {event.session_id for _, event in self._waiting.values()}
 
     @property
     def has_waiting(self) -> bool:
         """Whether the stream holds entries that were read and not decided."""
-        return bool(self._waiting or self._ready)
+        return bool(self._waiting)
 
     @property
     def is_full(self) -> bool:
         """Whether too many entries wait to read more."""
-        return sum(map(len, self._waiting.values())) >= WAITING_MAX
+        return len(self._waiting) >= WAITING_MAX
 
     def ready(self, count: int) -> list[Entry]:
         """Return entries that waited, and may be decided now."""
         if self._unread and not self._lease.is_verifying(self._clock):
-            for session_id in [*self._unread]:
-                self._release(session_id)
-        return [*itertools.islice(self._ready.values(), count)]
+            self._unread.clear()
+        ready = (entry for entry, event in self._waiting.values() if not self.is_unread(event.session_id))
+        return [*itertools.islice(ready, count)]
 
     def forget(self, entry_ids: Iterable[str]) -> None:
         """Forget entries that are decided, and no longer in the stream."""
         for entry_id in entry_ids:
-            self._ready.pop(entry_id, None)
+            self._waiting.pop(entry_id, None)
 
-    def admit(self, events: Events) -> Events:
-        """Return what may be decided now; the rest waits."""
+    async def admit(self, events: Events) -> Events:
+        """Return what may be decided now; the rest waits for reads."""
         if not self._is_verifying:
             return events
-        admitted = []
+        admitted, awaited = [], self._awaited()
         for entry, event in events:
             if isinstance(event, CallsRead) and self.is_unread(event.session_id) and self._is_old(entry):
                 event = _without_result(event)
             if self._may_be_decided(entry, event):
                 admitted.append((entry, event))
-            else:
-                if event.session_id not in self._waiting:
-                    self._executor.expedite_read(event.session_id)
-                # After an error, an entry comes again.
-                self._waiting[event.session_id][entry.entry_id] = entry, event
-                self._ready.pop(entry.entry_id, None)
+                continue
+            if event.session_id not in awaited:
+                awaited.add(event.session_id)
+                self._executor.expedite_read(event.session_id)
+            self._waiting[entry.entry_id] = entry, event  # after an error, an entry comes again
+        if unrequested := [name for name, at_s in self._unread.items() if at_s is None and name in awaited]:
+            await self._request(unrequested)
         return admitted
 
     def _may_be_decided(self, entry: Entry, event: Event) -> bool:
@@ -178,26 +172,27 @@ class FirstReads:
         """Whether an entry is from before the rollback was noticed."""
         return parse_entry_id(entry.entry_id) <= self._newest_id
 
-    def end(self, decision: Decision) -> Events:
-        """Let a session go on that has read Twilio, or need not.
+    def keeps(self, entry: Entry) -> bool:
+        """Whether an entry had to wait, and is not decided yet."""
+        return entry.entry_id in self._waiting
 
-        Return its entries that must not be decided anymore.
+    def end(self, decisions: Iterable[Decision]) -> list[Entry]:
+        """Let sessions go on that have read Twilio, or need not.
+
+        Return their entries that must not be decided anymore.
         """
-        session = decision.step.session
-        has_read = isinstance(decision.event, CallsRead)
-        if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
-            return []
-        waiting = [*self._waiting[session.id].values()]
-        superseded = self._outdated(waiting) + self._handed_over(waiting, decision) if has_read else []
-        for entry, _ in superseded:
-            self._waiting[session.id].pop(entry.entry_id, None)
-        self._release(session.id)
-        return superseded
-
-    def _release(self, session_id: str) -> None:
-        del self._unread[session_id]
-        self._ready |= {entry_id: entry for entry_id, (entry, _) in self._waiting.pop(session_id, {}).items()}
-        self._on_read(session_id)
+        outdated: list[Entry] = []
+        for decision in decisions if self._unread else ():
+            session, has_read = decision.step.session, isinstance(decision.event, CallsRead)
+            if not self.is_unread(session.id) or not (has_read or session.version == 0 or session.ended_at_ms):
+                continue
+            del self._unread[session.id]
+            waiting = [one for one in self._waiting.values() if one[1].session_id == session.id]
+            if has_read and (found := self._outdated(waiting) + self._handed_over(waiting, decision)):
+                log.info("outdated_events_dropped", session_id=session.id, count=len(found))
+                outdated += [entry for entry, _ in found]
+        self.forget(entry.entry_id for entry in outdated)
+        return outdated
 
     def _handed_over(self, events: Events, decision: Decision) -> Events:
         """Return the commands that led to a hand-over, if a read shows one.
@@ -245,15 +240,11 @@ class FirstReads:
                 repeat_before_s = self._clock.monotonic_s() - REPEAT_S
                 requested_at_s = {name: -math.inf if at_s is None else at_s for name, at_s in self._unread.items()}
                 due = [name for name, at_s in requested_at_s.items() if at_s <= repeat_before_s]
-                due.sort(key=lambda name: (name not in self._waiting, requested_at_s[name]))
+                awaited = self._awaited()
+                due.sort(key=lambda name: (name not in awaited, requested_at_s[name]))
                 open_count = len(requested_at_s) - len(due)
                 await self._request(due[: max(0, READS_OPEN_MAX - open_count)])
                 await asyncio.sleep(READS_PAUSE_S)
-
-    async def request_reads_of_waiting(self) -> None:
-        """Request the reads of sessions with waiting entries, once each."""
-        if unrequested := [name for name, at_s in self._unread.items() if at_s is None and name in self._waiting]:
-            await self._request(unrequested)
 
     async def _request(self, session_ids: Iterable[str]) -> None:
         """Publish the event that makes sessions read Twilio."""

@@ -15,8 +15,9 @@ from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome, Step
-from conferral.worker.consumer import batch
-from conferral.worker.consumer.batch import Decision, log_decisions
+from conferral.worker.partition_parts import decision_log
+from conferral.worker.partition_parts.batch import Decision
+from conferral.worker.partition_parts.decision_log import log_decisions
 from tests.support.each import each
 from tests.support.metric_values import value_of
 
@@ -116,7 +117,7 @@ def test_change_of_state_names_the_calls_of_all_parties():
 )
 def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    monkeypatch.setattr(batch, "log", log)
+    monkeypatch.setattr(decision_log, "log", log)
     _, lines = decided(Step(Session("s", state=State.CONFERENCED), outcome), Session("s", state=before))
     assert [line["event"] for line in lines] == ([event] if event else [])
 

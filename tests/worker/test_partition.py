@@ -13,8 +13,7 @@ from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from conferral.storage.server import server_time_ms
-from conferral.worker import process
-from conferral.worker.consumer import batch_processor
+from conferral.worker import partition, process
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
 from tests.support.owners import owned_by
@@ -36,7 +35,7 @@ async def test_broken_records_cost_their_own_sessions_alone(system):
     damage = {"state": "flying", "version": "seven", "party_order": ""}
     broken = {name: (await system.talking())[0].sid for name in damage}
     healthy, _ = await system.talking()
-    for held in system.workers[0].ownership.consumers.values():
+    for held in system.workers[0].ownership.partitions.values():
         held.sessions.clear()
     valid = {name: await system.client.hget(system.keys.session(sid), name) for name, sid in broken.items()}
     for name, sid in broken.items():
@@ -109,7 +108,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].ownership.consumers[partition].sessions.clear()
+            system.workers[0].ownership.partitions[partition].sessions.clear()
 
     system.worker_options = {"checkpoint": forget}
     async with system:
@@ -136,14 +135,14 @@ async def test_keys_of_an_ended_call_expire(system):
 
 def stumble_over(monkeypatch, is_bad) -> None:
     """From now on, a decision of such an event is a mistake of ours."""
-    decide = batch_processor.decide
+    decide = partition.decide
 
     def stumbles(events, *rest):
         if any(map(is_bad, events)):
             raise KeyError("a mistake of ours")
         return decide(events, *rest)
 
-    monkeypatch.setattr(batch_processor, "decide", stumbles)
+    monkeypatch.setattr(partition, "decide", stumbles)
 
 
 async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):

@@ -96,7 +96,7 @@ class CommitOutOfOrderError(StoreError):
     """A Redis rollback lowered the commit number; discard what is in memory."""
 
 
-class SessionStore:
+class CommitStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
     def __init__(

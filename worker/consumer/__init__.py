@@ -1,1 +1,0 @@
-"""Partition consumer: reads, decides, commits, and dispatches events."""

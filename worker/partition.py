@@ -1,0 +1,336 @@
+"""Partition: from its takeover by this worker until it is given back.
+
+The partition's stream has its undecided entries. This file is the life of a partition and of each entry, top to bottom:
+take over, read, decide, commit, start effects, give back. `partition_parts/` has the details.
+
+If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects
+and timers are in Redis, where the next holder finds them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from conferral.runtime import tracing
+from conferral.runtime.containment import ItemKind, contain, log_unexpected
+from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import gather
+from conferral.runtime.log import log_unreachable
+from conferral.statemachine.session import Session
+from conferral.statemachine.step import CommandStatus
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.coordinator import Lease
+from conferral.storage.partition.commit_store import Commit, CommitConflictError, CommitResult
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
+from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
+from conferral.worker.executor.executor import Executor
+from conferral.worker.partition_parts.batch import decide, discard, encode, needs_log
+from conferral.worker.partition_parts.decision_log import log_decisions
+from conferral.worker.partition_parts.effects import OpenEffects
+from conferral.worker.partition_parts.first_reads import Events, FirstReads
+from conferral.worker.partition_parts.lease_check import LeaseCheck
+from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantine
+from conferral.worker.partition_parts.session_cache import SessionCache
+from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
+from conferral.worker.sweep.session_recovery import SessionRecovery
+from conferral.worker.times import event_in_our_time, session_in_our_time
+
+log = structlog.get_logger()
+
+#: Entries decided in one batch, count: bounds how long its commit blocks Redis.
+BATCH_MAX = 40
+
+
+class DecisionFailedError(ConferralError):
+    """Deciding a batch failed unexpectedly; the cause has the error."""
+
+
+class Partition:
+    """One partition, held under this worker's lease."""
+
+    def __init__(
+        self,
+        number: int,
+        lease: Lease,
+        core: WorkerCore,
+        executor: Executor,
+        session_recovery: SessionRecovery,
+        *,
+        is_after_death: bool,
+    ) -> None:
+        """Hold it; `is_after_death`: its last holder has died, or failed."""
+        self.number = number
+        self.lease = lease
+        self.is_lost = False
+        self.is_stopping = False
+        #: Whether an unexpected error ended it.
+        self.has_failed = False
+        self._cache = SessionCache(number, core)
+        #: Live sessions as last committed, and their states, by id.
+        self.sessions, self.states = self._cache.sessions, self._cache.states
+        self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
+        self._core = core
+        self._metrics = core.metrics
+        self._session_recovery = session_recovery
+        self._is_after_death = is_after_death
+        self._has_taken_over = self._is_deciding = False
+        self._quarantine = Quarantine(number, core)
+        self._first_reads = FirstReads(number, lease, core, executor)
+        self._lease_check = LeaseCheck(number, lease, core)
+        self._effects = OpenEffects(number, lease, core, executor, self._quarantine, self._first_reads)
+        #: What runs next to the reads, from the takeover to the end.
+        self._tasks: list[asyncio.Task[None]] = []
+        #: The last entry read; while others wait, the next read starts there.
+        self._last_read_id = "0"
+
+    async def run(self) -> None:
+        """Take over, then process entries until a stop or the loss of the lease."""
+        is_well = False
+        try:
+            with (
+                suppress(LeaseLostError),
+                contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
+            ):
+                while self.is_active:
+                    await self._run_tolerantly(self._process_next if self._has_taken_over else self._take_over)
+                is_well = True
+            self.has_failed = boundary.unexpected is not None
+        finally:
+            # After an unexpected error, the partition is claimed again, so that its effects are verified.
+            self.is_lost = self.is_lost or not is_well
+            for task in self._tasks:
+                task.cancel()
+
+    # ---- take over ---------------------------------------------------------------------------------------------------
+
+    async def _take_over(self) -> None:
+        """Restore timers, effects, and counts of deaths, before any entry.
+
+        After an error of Redis it is repeated, so nothing starts before all of it has succeeded.
+        """
+        # Together: Redis may be slow, and callers wait.
+        outbox, *_ = await gather(
+            self._core.partition_store.outbox(self.number),
+            self._first_reads.load(),
+            self._cache.load_states(),
+            self.timers.fire(max_timer_lengths_ms(self._core.policy())),
+            # An entry may have killed the last holder.
+            self._quarantine.begin(after_death=self._is_after_death, suspects=BATCH_MAX),
+        )
+        await self._effects.restore(outbox)
+        self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
+        self._has_taken_over = True
+
+    async def _fire_timers(self) -> None:
+        """Make due timers entries of the stream, while the lease is ours."""
+        try:
+            await self.timers.run(self._metrics)
+        except LeaseLostError:
+            self.mark_lost()
+
+    # ---- read --------------------------------------------------------------------------------------------------------
+
+    async def _process_next(self) -> None:
+        """Process entries that waited and may be decided, or else the next ones."""
+        await self._lease_check.confirm_when_due()
+        count = 1 if self._quarantine.is_suspecting else BATCH_MAX
+        waited = self._first_reads.ready(count)
+        self._effects.start_withheld()
+        if waited:
+            await self._process(waited)
+        elif self._first_reads.is_full:
+            await asyncio.sleep(REDIS_PAUSE_S)
+        elif entries := await self._read(count):
+            await self._process(entries)
+            self._last_read_id = entries[-1].entry_id  # not before: after an error, they are read again
+        elif not self._first_reads.has_waiting:
+            self._quarantine.end_suspicion()
+
+    async def _read(self, count: int) -> list[Entry]:
+        """Return the next entries; none once it stops, and then don't wait."""
+        after_id = self._last_read_id if self._first_reads.has_waiting else "0"
+        # A stop ends the read that it finds, but none that begins later.
+        entries = await self._core.partition_store.read(self.number, count, after_id) if self.is_active else []
+        return entries if self.is_active else []
+
+    async def _process(self, entries: Sequence[Entry]) -> None:
+        """Decide what may be decided now: together, or if that fails, one by one."""
+        events, sessions = await self._select(entries)
+        self._is_deciding = True
+        try:
+            await self._decide_and_commit(events, sessions)
+        except (CommitConflictError, DecisionFailedError):
+            await self._decide_each(events)
+        finally:
+            self._is_deciding = False
+        if self._quarantine.is_suspecting:
+            await self._quarantine.end_try(entries[0].entry_id, is_decided=not self._first_reads.keeps(entries[0]))
+
+    async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
+        """Return what may be decided now, oldest first, and its sessions.
+
+        Left out are, in this order: what has killed workers, what can't be read, and what is another partition's, as
+        dead letters; what waits until its session has read Twilio; and what a damaged session gets, as dead letters.
+        """
+        events: Events = []
+        if self._quarantine.is_suspecting and not await self._quarantine.begin_try(entries[0].entry_id):
+            await self._dead_letter(entries, KILLER_REASON)  # it is the only one
+            return events, {}
+        await self._core.checkpoint("after_read", self.number)
+        for entry in entries:
+            try:
+                event = entry.event()
+            except BadEntryError as error:
+                await self._dead_letter([entry], str(error))
+                continue
+            if self._core.keys.partition_of(event.session_id) == self.number:
+                events.append((entry, event))
+            else:  # another program wrote it; only the session's own partition has its events in order
+                await self._dead_letter([entry], "its session belongs to another partition")
+        events = await self._first_reads.admit(events)
+        sessions = await self._cache.load(event.session_id for _, event in events)
+        if damaged := [entry for entry, event in events if event.session_id not in sessions]:
+            await self._dead_letter(damaged, "the session's stored state is damaged")
+        return [(entry, event) for entry, event in events if event.session_id in sessions], sessions
+
+    # ---- decide, commit, start effects -------------------------------------------------------------------------------
+
+    async def _decide_and_commit(self, events: Events, sessions: Mapping[str, Session]) -> None:
+        """Decide events in order, commit all decisions, and start their effects."""
+        core, now_ms, twilio_now_ms = self._core, self._core.store_clock.now_ms(), self._core.twilio_now_ms()
+        with tracing.consumer_spans(_decision_spans(events)) as traceparents:
+            with _deciding():
+                timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
+                current = {name: session_in_our_time(session, now_ms) for name, session in sessions.items()}
+                decisions = decide(timed, current, now_ms, core.policy())
+            logs = await core.commit_store.logs(needs_log(decisions))
+            with _deciding():
+                batch = encode(decisions, sessions, now_ms, self._effects.by_id, logs, traceparents)
+            await core.checkpoint("before_commit", self.number)
+            await self._commit(batch.commit)
+        await core.checkpoint("after_commit", self.number)
+        # No await until all is started, so that no task sees half of it.
+        self._effects.start(batch)
+        self._session_recovery.queue_searches(decisions)
+        self.timers.add_due(batch.commit.timers)
+        self._cache.update(change.after for change in batch.commit.sessions)
+        log_decisions(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)
+        if outdated := self._first_reads.end(decisions):
+            await self._commit(discard(outdated, CommandStatus.DONE, ""))
+
+    async def _commit(self, commit: Commit) -> None:
+        """Store a commit; retry under the same number while the result is unknown."""
+        while True:
+            try:
+                result = await self._core.commit_store.commit(self.number, self.lease, commit)
+            except StoreUnreachableError as error:
+                self._metrics.commits.labels("unknown").inc()
+                if self.is_stopping:
+                    raise  # the next holder reads the entries again, if they are still there
+                log_unreachable(error, partition=self.number)
+                await asyncio.sleep(REDIS_PAUSE_S)
+                continue
+            except LeaseLostError:
+                self._metrics.commits.labels("lost").inc()
+                raise
+            except CommitConflictError as error:
+                self._metrics.commits.labels("conflict").inc()
+                log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
+                raise
+            self._metrics.commits.labels(result.name.lower()).inc()
+            if result is CommitResult.PARTIAL:
+                self._metrics.writes_refused.labels("commit").inc()
+            self._first_reads.forget(commit.entry_ids)
+            return
+
+    # ---- what can't be decided ---------------------------------------------------------------------------------------
+
+    async def _decide_each(self, events: Events) -> None:
+        """Decide events alone; dead-letter those that fail again."""
+        self._cache.forget(event.session_id for _, event in events)
+        for entry, event in events:
+            try:
+                await self._decide_and_commit([(entry, event)], await self._cache.load([event.session_id]))
+                continue
+            except CommitConflictError:
+                reason = "the session can't be committed"
+            except DecisionFailedError as error:
+                reason = "processing failed"
+                fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
+                log_unexpected(ItemKind.DECISION, self._metrics, error.__cause__ or error, **fields)
+            self._cache.forget([event.session_id])
+            await self._dead_letter([entry], reason)
+
+    async def _dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
+        """Dead-letter entries, and report their commands as failed."""
+        core = self._core
+        for entry in entries:
+            await dead_letter(core, core.keys.events(self.number), entry, reason, partition=self.number)
+        await self._commit(discard(entries, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}"))
+
+    # ---- give back ---------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop after the current batch; end a read that waits."""
+        self.is_stopping = True
+        self._core.partition_store.stop_reading(self.number)
+
+    def mark_lost(self) -> None:
+        """Stop reading: this lease has ended."""
+        self.is_lost = True
+        self._core.partition_store.stop_reading(self.number)
+
+    async def give_back(self) -> None:
+        """Tell the next holder, once no job runs, that this one has not died.
+
+        Even if it is lost: if Redis was rolled back, the partition's key notes that.
+        """
+        await self._lease_check.give_back(is_lost=self.is_lost)
+
+    # ---- whether it goes on ------------------------------------------------------------------------------------------
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its entries are still processed."""
+        return not self.is_lost and not self.is_stopping
+
+    @property
+    def has_timed_nothing(self) -> bool:
+        """Whether no session lives, and it decides nothing."""
+        return self._has_taken_over and not self.states and not self._is_deciding
+
+    async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Wait after errors of Redis; raise LeaseLostError if it lacks something."""
+        try:
+            await action()
+        except LeaseLostError:
+            raise
+        except StoreUnreachableError as error:
+            log_unreachable(error, partition=self.number)
+            self._lease_check.expire()
+            await asyncio.sleep(REDIS_PAUSE_S)
+        except StoreError as error:
+            # Another program writes under our prefix, or Redis rolled back.
+            log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
+            with suppress(StoreError):
+                await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
+            raise LeaseLostError(str(error)) from error
+
+
+@contextmanager
+def _deciding() -> Iterator[None]:
+    """Raise DecisionFailedError for any unexpected error within."""
+    with catch_unexpected() as boundary:
+        yield
+    if boundary.unexpected is not None:
+        raise DecisionFailedError("deciding failed") from boundary.unexpected
+
+
+def _decision_spans(events: Events) -> Iterator[tuple[str, str, tracing.Attributes, str]]:
+    """Return a span for each event, from its decision to the commit."""
+    for entry, event in events:
+        parent = entry.fields.get(tracing.FIELD.encode(), b"").decode(errors="replace")
+        yield entry.entry_id, f"decide {event.name}", {tracing.SESSION_ID: event.session_id}, parent

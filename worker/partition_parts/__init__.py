@@ -1,0 +1,1 @@
+"""Parts behind `worker/partition.py`; none of them calls another upward."""

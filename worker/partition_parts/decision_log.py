@@ -1,0 +1,121 @@
+"""Logs and counts the decisions of a commit."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import structlog
+
+from conferral.runtime import tracing
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import RedirectToUrl
+from conferral.statemachine.events import LoneOverdue
+from conferral.statemachine.parts import is_url
+from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
+from conferral.statemachine.states import Phase, Place, TransferMode
+from conferral.statemachine.step import Conclusion, Outcome
+from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.worker.partition_parts.batch import UNTRACED, Decision
+
+log = structlog.get_logger()
+
+_MODES = frozenset(TransferMode)
+_END_REASONS = frozenset(EndReason)
+
+
+def log_decisions(
+    decisions: Collection[Decision],
+    partition: int,
+    metrics: Metrics,
+    now_ms: int,
+    traces: Mapping[str, str] = UNTRACED,
+) -> None:
+    """Log and count one commit's decisions; `now_ms` is Redis's time."""
+    for labels, count in Counter((one.event.name, one.step.outcome) for one in decisions).items():
+        metrics.events.labels(*labels).inc(count)
+    for decision in decisions:
+        event = decision.event
+        metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
+        with tracing.within(traces.get(event.entry_id, "")):
+            _log_results(decision, partition, metrics)
+
+
+def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count what a decision led to."""
+    step, event = decision.step, decision.event
+    if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
+        is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
+        metrics.lone_conferences_cleaned.inc(not is_redirected)
+    if step.reason == HOLD_LIMIT:
+        kind = "consult" if decision.before.phase is Phase.CONSULT else "hold"
+        metrics.hold_limits.labels(kind).inc()
+        log.info("hold_limit_reached", session_id=event.session_id, partition=partition, command=kind)
+    for conclusion in step.conclusions:
+        if conclusion.kind == "transfer":
+            _log_transfer(conclusion, partition, metrics)
+        elif conclusion.kind == "voicemail":
+            metrics.messages.inc()
+            log.info(
+                "message_recorded",
+                session_id=conclusion.session_id,
+                partition=partition,
+                duration_ms=1000 * conclusion.duration_s,
+            )
+        else:
+            # A later version may have stored a reason that this one does not know.
+            known = conclusion.reason in _END_REASONS
+            metrics.sessions_ended.labels(conclusion.reason if known else "other").inc()
+    _log_fallback(decision, partition, metrics)
+    is_notable = step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state
+    if is_notable or log.is_enabled_for(logging.DEBUG):
+        _log_decision(decision, partition)
+
+
+def _log_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
+    # A later version may have stored a mode that this one does not know.
+    mode = conclusion.mode if conclusion.mode in _MODES else "other"
+    metrics.transfers.labels(mode, conclusion.result).inc()
+    for attempt in conclusion.attempts:
+        metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
+    log.info(
+        "transfer_concluded",
+        session_id=conclusion.session_id,
+        partition=partition,
+        command=conclusion.mode,
+        outcome=conclusion.result,
+        reason=conclusion.reason,
+        code=conclusion.code,
+        attempt=len(conclusion.attempts),
+        duration_ms=conclusion.ended_at_ms - conclusion.started_at_ms,
+    )
+
+
+def _log_fallback(decision: Decision, partition: int, metrics: Metrics) -> None:
+    """Log and count the place of a fallback that a decision began."""
+    before, after = decision.before.transfer, decision.step.session.transfer
+    known = before.places_tried if before is not None and after is not None and before.number == after.number else 0
+    if after is not None and after.places_tried > known:
+        place = after.place if after.place in tuple(Place) else "url" if is_url(after.place) else "destination"
+        metrics.fallbacks.labels(place).inc()
+        log.info("fallback_begun", session_id=decision.event.session_id, partition=partition, place=place)
+
+
+def _log_decision(decision: Decision, partition: int) -> None:
+    step = decision.step
+    fields = {
+        "session_id": decision.event.session_id,
+        "partition": partition,
+        "entry_id": decision.event.entry_id,
+        "event_name": decision.event.name,
+        "state_from": decision.before.state.value,
+        "state_to": step.session.state.value,
+        "version": step.session.version,
+        "reason": step.reason,
+    }
+    if step.outcome is Outcome.UNEXPECTED:
+        log.warning("event_unexpected", **fields)
+    elif step.session.state is not decision.before.state:
+        calls = ((name, party.call_sid) for name, party in step.session.parties.items())
+        log.info("session_moved", **fields, call_sids=" ".join(f"{name}={sid}" for name, sid in calls if sid))
+    else:
+        log.debug("event_decided", **fields, outcome=step.outcome.value)

@@ -1,0 +1,56 @@
+"""A partition's live sessions, as last committed."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.worker.core import WorkerCore
+
+log = structlog.get_logger()
+
+
+class SessionCache:
+    """One partition's live sessions, and the state of each."""
+
+    def __init__(self, partition: int, core: WorkerCore) -> None:
+        #: By id, 5 KB each. One may be missing, or stale: the commit checks the version.
+        self.sessions: dict[str, Session] = {}
+        #: By id, of all; the takeover reads them once.
+        self.states: dict[str, str] = {}
+        self._partition = partition
+        self._core = core
+
+    async def load_states(self) -> None:
+        """Load the states of the live sessions."""
+        store = self._core.partition_store
+        found = await store.field_of(await store.live_sessions(self._partition), "state")
+        self.states.update((name, state) for name, state in found.items() if state)
+
+    async def load(self, session_ids: Iterable[str]) -> dict[str, Session]:
+        """Return sessions, new if unknown; log and leave out damaged ones."""
+        names = dict.fromkeys(session_ids)
+        sessions = {name: self.sessions[name] for name in names if name in self.sessions}
+        if missing := [name for name in names if name not in sessions]:
+            for session_id, loaded in (await self._core.commit_store.load(missing)).items():
+                if isinstance(loaded, CorruptHashError):
+                    self._core.metrics.damaged_sessions.labels("decision").inc()
+                    log.error(
+                        "session_hash_corrupt", session_id=session_id, partition=self._partition, reason=loaded.field
+                    )
+                else:
+                    sessions[session_id] = loaded
+        return sessions
+
+    def update(self, sessions: Iterable[Session]) -> None:
+        """Keep what was committed, as long as it is live."""
+        for session in sessions:
+            self.sessions[session.id], self.states[session.id] = session, session.state.value
+            if session.is_ended:  # only a few late callbacks follow
+                del self.sessions[session.id], self.states[session.id]
+
+    def forget(self, session_ids: Iterable[str]) -> None:
+        """Load sessions again before the next decision."""
+        for session_id in session_ids:
+            self.sessions.pop(session_id, None)
