@@ -112,7 +112,6 @@ class WorkerParts:
             commit_store=CommitStore(
                 reserved,
                 keys,
-                session_ttl_s=settings.session_ttl_s,
                 call_index=index,
                 dial_limits=limits,
                 outcomes_kept=settings.outcomes_kept,

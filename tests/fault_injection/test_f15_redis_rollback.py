@@ -8,7 +8,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.storage import coordinator as leases
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.partition.commit_store import Commit, CommitStore
+from conferral.storage.partition.commit_store import Commit
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import (
@@ -26,6 +26,7 @@ from tests.fault_injection.redis_rollback import (
 from tests.flows.flow_helpers import TARGET
 from tests.storage.test_commit import SESSION, opened
 from tests.support.redis_server import RedisServer
+from tests.support.stores import commit_store_of
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
@@ -42,7 +43,7 @@ async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[
     with server.client() as other:
         before, size = everything(other), server.append_only_file.stat().st_size
         commit = Commit(entry_ids=[entry_id], sessions=[opened()], outbox_set={"effect": b"{}"}, timers={"t|s": 5})
-        await CommitStore(client, keys, session_ttl_s=3600).commit(partition, lease, commit)
+        await commit_store_of(client, keys).commit(partition, lease, commit)
         after = everything(other)
     await client.aclose()
     assert after != before

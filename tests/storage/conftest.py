@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.call_index import CallIndex
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition.commit_store import CommitStore
 from conferral.storage.partition.partition_store import PartitionStore
@@ -18,6 +16,7 @@ from conferral.storage.webhook_store.store import WebhookStore
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
 from tests.support.redis_server import RedisServer, found_programs
+from tests.support.stores import commit_store_of, partition_store_of
 
 PROGRAMS = found_programs()
 
@@ -103,12 +102,12 @@ async def blocking(server) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def store(client, keys) -> CommitStore:
-    return CommitStore(client, keys, session_ttl_s=3600)
+    return commit_store_of(client, keys)
 
 
 @pytest.fixture
 def access(client, blocking, keys) -> PartitionStore:
-    return PartitionStore(client, BlockingReads(blocking), keys, call_index=CallIndex(keys, 60, 60))
+    return partition_store_of(client, keys, blocking=blocking)
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from conferral.storage.partition.commit_store import (
     CommitConflictError,
     CommitOutOfOrderError,
     CommitResult,
-    CommitStore,
     SessionChange,
 )
 from conferral.worker.partition_parts.log_entry import log_entry
 from tests.support.redis_clients import full
+from tests.support.stores import commit_store_of
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -362,7 +362,7 @@ async def limited(server, single, client, keys):
     user = single.client()
     user.execute_command("ACL", "SETUSER", "limited", "on", ">a-password", "~*", "&*", "+@all")
     own = make_client(f"unix://limited:a-password@{server.socket}")
-    yield CommitStore(own, keys, session_ttl_s=3600), partial(user.execute_command, "ACL", "SETUSER", "limited")
+    yield commit_store_of(own, keys), partial(user.execute_command, "ACL", "SETUSER", "limited")
     await own.aclose()
     user.execute_command("ACL", "DELUSER", "limited")
     user.close()

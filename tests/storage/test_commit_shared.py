@@ -26,9 +26,7 @@ def limits(client, keys) -> DialLimits:
 
 @pytest.fixture
 def store(client, keys, limits) -> CommitStore:
-    return CommitStore(
-        client, keys, session_ttl_s=3600, call_index=CallIndex(keys, 60, 60), dial_limits=limits, outcomes_kept=100
-    )
+    return CommitStore(client, keys, call_index=CallIndex(keys, 60, 60), dial_limits=limits, outcomes_kept=100)
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.call_index import CallIndex
 from conferral.storage.config import SchemaVersion
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
-from conferral.storage.partition.commit_store import CommitStore
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.core import WorkerCore
+from tests.support.stores import commit_store_of, partition_store_of
 
 
 def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any) -> WorkerCore:
@@ -19,8 +17,8 @@ def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any
         "store_clock": StoreClock(clock),
         "metrics": Metrics(),
         "schema": SchemaVersion(),
-        "partition_store": PartitionStore(client, BlockingReads(client), keys),
-        "commit_store": CommitStore(client, keys, session_ttl_s=60),
+        "partition_store": partition_store_of(client, keys),
+        "commit_store": commit_store_of(client, keys, session_ttl_s=60),
         "policy": Policy,
     } | more
     return WorkerCore(client, client, keys, name, clock, call_index=CallIndex(keys), **given)

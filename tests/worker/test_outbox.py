@@ -16,17 +16,15 @@ from conferral.statemachine.states import PartyStatus, State
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.partition.commit_store import CommitStore
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import DialStatus, OutboxWriter
 from conferral.worker.held_partitions import HeldPartitions
 from tests.support.entries import event_in
 from tests.support.redis_clients import AnyServer, client_of
+from tests.support.stores import commit_store_of, partition_store_of
 from tests.worker.executor_harness import announcement, find, gated, read, straight
 
 pytestmark = pytest.mark.redis
@@ -78,11 +76,11 @@ class Desk:
         self.keys = Keys("test", 1)
         self.held: HeldPartitions[Any] = HeldPartitions(SystemClock(), 2.0)
         self.held.partitions[0] = held
-        self.access = PartitionStore(client, BlockingReads(client), self.keys)
+        self.access = partition_store_of(client, self.keys)
 
     def recorder(self, *flaky: str) -> OutboxWriter:
         access: Any = Flaky(self.access, *flaky)
-        sessions: Any = Flaky(CommitStore(self.client, self.keys, session_ttl_s=60), *flaky)
+        sessions: Any = Flaky(commit_store_of(self.client, self.keys), *flaky)
         return OutboxWriter(access, sessions, self.keys, self.held, lambda: 7_000)
 
     async def order(self, effect: Effect) -> None:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conferral.runtime.metrics import Metrics
-from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.core import WorkerCore, no_checkpoint
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.ownership import Ownership
@@ -20,6 +18,7 @@ from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
+from tests.support.stores import partition_store_of
 from tests.worker.cores import core_of
 
 #: The world's Unix time at its beginning, milliseconds.
@@ -125,7 +124,7 @@ class WorkerCluster:
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         process.when_dead(client.kill)
-        store = PartitionStore(client, BlockingReads(blocking), self.keys)
+        store = partition_store_of(client, self.keys, blocking=blocking)
         core = core_of(client, self.keys, clock, name, metrics=metrics, partition_store=store, checkpoint=checkpoint)
         held: HeldPartitions[Partition] = HeldPartitions(clock, core.lifetime_s)
         nothing: Any = None  # it finds no lost session

@@ -1,4 +1,4 @@
-"""Sessions in Redis: loading them, and the single commit of a batch."""
+"""The commit of a batch of decisions, and what they start from."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -97,23 +97,21 @@ class CommitOutOfOrderError(StoreError):
 
 
 class CommitStore:
-    """Loads and commits the sessions of partitions that this process holds."""
+    """Commits decisions on partitions that this process holds."""
 
     def __init__(
         self,
         client: Client,
         keys: Keys,
         *,
-        session_ttl_s: int,
-        call_index: CallIndex | None = None,
-        dial_limits: DialLimits | None = None,
-        outcomes_kept: int = 100_000,
+        call_index: CallIndex,
+        dial_limits: DialLimits,
+        outcomes_kept: int,
     ) -> None:
         self._client = client
         self._keys = keys
-        self._session_ttl_s = session_ttl_s
-        self._calls_ttl_s = (call_index or CallIndex(keys)).ended_ttl_s
-        self._dial_limits = dial_limits or DialLimits(client, keys)
+        self._call_index = call_index
+        self._dial_limits = dial_limits
         self._outcomes_kept = outcomes_kept
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
@@ -155,7 +153,7 @@ class CommitStore:
             keys.outcomes,
             *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),
         ]
-        lifetimes_s = (self._session_ttl_s, self._calls_ttl_s, COMMAND_TTL_S)
+        lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
         numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
         encoded = orjson.dumps(_encode(commit) | self._encode_shared(commit, names))
         answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])

@@ -96,15 +96,15 @@ class PartitionStore:
         reads: BlockingReads,
         keys: Keys,
         *,
-        call_index: CallIndex | None = None,
-        dial_limits: DialLimits | None = None,
+        call_index: CallIndex,
+        dial_limits: DialLimits,
     ) -> None:
         #: Where dials make their reservations.
-        self.dial_limits = dial_limits or DialLimits(client, keys)
+        self.dial_limits = dial_limits
         self._client = client
         self._reads = reads
         self._keys = keys
-        self._call_index = call_index or CallIndex(keys)
+        self._call_index = call_index
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
