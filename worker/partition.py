@@ -138,7 +138,7 @@ class Partition:
         await self._lease_check.confirm_when_due()
         count = 1 if self._quarantine.is_suspecting else BATCH_MAX
         waited = self._first_reads.ready(count)
-        self._effects.start_withheld()
+        await self._effects.start_withheld()
         if waited:
             await self._process(waited)
         elif self._first_reads.is_full:

@@ -99,11 +99,11 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
     effects = (gated("d"), update("e"))
     outbox = {effect.effect_id: effect_codec.encode(OutboxEntry(effect, START_MS, 7, (1, 0))) for effect in effects}
     await one.restore(outbox)
-    one.start_withheld()
+    await one.start_withheld()
     assert len(jobs) == (0 if verifies else 2)
     unread.clear()
-    one.start_withheld()
-    one.start_withheld()
+    await one.start_withheld()
+    await one.start_withheld()
     assert {job.effect.effect_id for job in jobs} == {"d", "e"}
     for job in jobs:
         assert (job.mark_may_be_lost, job.sent_at_ms) == (verifies, 7)

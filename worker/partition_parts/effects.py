@@ -36,33 +36,38 @@ class OpenEffects:
         self._first_reads = first_reads
         #: In the outbox, by id.
         self.by_id: dict[str, Effect] = {}
-        #: Restored, and not started: their sessions must read Twilio first.
+        #: Restored, and not started yet, oldest first.
         self._withheld: list[Job] = []
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
-        """Start what a former holder left without a result, or withhold it."""
-        jobs = []
+        """Start what a former holder left, unless a session must read Twilio first.
+
+        What has killed workers becomes a dead letter instead.
+        """
         self._withheld.clear()
         for entry in await self._quarantine.decode(outbox):
-            effect, job = entry.effect, self._restored_job(entry)
+            effect = entry.effect
             self.by_id[effect.effect_id] = effect
-            if self._first_reads.is_unread(effect.session_id) and not isinstance(effect, ReadCalls):
-                self._withheld.append(job)
-            elif self._quarantine.has_killed(effect.effect_id):
+            if self._quarantine.has_killed(effect.effect_id):
                 await self._quarantine.dead_letter(effect, outbox[effect.effect_id])
             else:
-                jobs.append(job)
+                self._withheld.append(self._restored_job(entry))
+        await self.start_withheld()
+
+    async def start_withheld(self) -> None:
+        """Start restored effects, except of sessions that must still read Twilio."""
+        jobs = [job for job in self._withheld if not self._must_wait(job.effect)]
+        if not jobs:
+            return
         await self._quarantine.begin_tries([job.effect.effect_id for job in jobs])
         # No await from here on, so that no job is submitted twice.
+        self._withheld = [job for job in self._withheld if job not in jobs]
         for job in jobs:
-            self._executor.submit(job)
-
-    def start_withheld(self) -> None:
-        """Start what was withheld, of sessions that have read Twilio since."""
-        for job in [one for one in self._withheld if not self._first_reads.is_unread(one.effect.session_id)]:
-            self._withheld.remove(job)
             if job.effect.effect_id in self.by_id:
                 self._executor.submit(job)
+
+    def _must_wait(self, effect: Effect) -> bool:
+        return self._first_reads.is_unread(effect.session_id) and not isinstance(effect, ReadCalls)
 
     def start(self, batch: Batch) -> None:
         """Start the effects of a commit; forget and cancel what it removed."""
