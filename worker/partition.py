@@ -206,7 +206,7 @@ class Partition:
                 timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
                 current = {name: session_in_our_time(session, now_ms) for name, session in sessions.items()}
                 decisions = decide(timed, current, now_ms, core.policy())
-            logs = await core.commit_store.logs(needs_log(decisions))
+            logs = await core.commit_store.logs(names) if (names := needs_log(decisions)) else {}
             with _deciding():
                 batch = encode(decisions, sessions, now_ms, self._effects.by_id, logs, traceparents)
             await core.checkpoint("before_commit", self.number)

@@ -121,7 +121,7 @@ def ends(request, monkeypatch):
 def open_after(decided: batch.Batch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
     put = {*decided.commit.outbox_set}
-    assert put == {effect.effect_id for effect, *_ in decided.effects()}
+    assert put == {effect.effect_id for effect, *_ in decided.effects.values()}
     assert not put & set(decided.commit.outbox_remove)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
     return put | before - set(decided.commit.outbox_remove)
@@ -168,7 +168,7 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"calls": NOW_MS})
     event = CallsOverdue(session_id="CA1", token="calls:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
-    assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects())
+    assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects.values())
     assert found.commit.outbox_remove == ["overdue"]
 
 

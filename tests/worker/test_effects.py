@@ -113,7 +113,8 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
 async def test_effect_with_an_outcome_is_no_longer_open() -> None:
     one, session = open_effects([], verifies=False), Session("S1", created_at_ms=START_MS)
     decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
-    one.start(Batch([decision], Commit(sessions=[SessionChange(session)], outbox_set={"d": b"", "e": b""})))
+    effects = {name: (gated(name), READ) for name in "de"}
+    one.start(Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects))
     assert one.by_id.keys() == {"d", "e"}
     one.start(Batch([], Commit(outbox_remove=["d"])))
     assert one.by_id.keys() == {"e"}
@@ -124,8 +125,10 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None, 
     jobs = list[Job]()
     session = session or Session("S1", created_at_ms=START_MS)
     decision = Decision(event, Step(session, Outcome.MOVED, effects=(effect or gated("d"),)), session)
-    changed = Commit(sessions=[SessionChange(session)], outbox_set={"d": b""})
-    open_effects(jobs, verifies=verifies).start(Batch([decision], changed))
+    effects = {one.effect_id: (one, event) for one in decision.step.effects}
+    open_effects(jobs, verifies=verifies).start(
+        Batch([decision], Commit(sessions=[SessionChange(session)]), effects=effects)
+    )
     (job,) = jobs
     return job
 

@@ -52,13 +52,8 @@ class Batch:
     commit: Commit = field(default_factory=Commit)
     #: The decisions' spans, by entry id; empty unless traces are sent.
     traceparents: Mapping[str, str] = field(default_factory=dict)
-
-    def effects(self) -> Iterator[tuple[Effect, Event]]:
-        """Yield the effects that no later decision dropped, with their events."""
-        for decision in self.decisions:
-            for effect in decision.step.effects:
-                if effect.effect_id in self.commit.outbox_set:
-                    yield effect, decision.event
+    #: What no later decision dropped, by id, each with its event.
+    effects: dict[str, tuple[Effect, Event]] = field(default_factory=dict)
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
@@ -152,20 +147,22 @@ def _add_decision(batch: Batch, decision: Decision, now_ms: int) -> None:
         commit.outbox_remove.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may wait long for a slot.
-        _drop_effects(commit, {before.open_read_id})
+        _drop_effects(batch, {before.open_read_id})
     traceparent = batch.traceparents.get(event.entry_id, "")
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number), traceparent=traceparent)
         commit.outbox_set[effect.effect_id] = effect_codec.encode(entry)
+        batch.effects[effect.effect_id] = effect, event
     commit.reports += [(event.session_id, report) for report in result.reports]
     for timer in result.timers:
         commit.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
 
 
-def _drop_effects(commit: Commit, effect_ids: set[str]) -> None:
+def _drop_effects(batch: Batch, effect_ids: set[str]) -> None:
     for effect_id in effect_ids:
-        commit.outbox_set.pop(effect_id, None)
-        commit.outbox_remove.append(effect_id)
+        batch.effects.pop(effect_id, None)
+        batch.commit.outbox_set.pop(effect_id, None)
+        batch.commit.outbox_remove.append(effect_id)
 
 
 def _finish_session(batch: Batch, result: Step, open_effects: Mapping[str, Effect]) -> None:
@@ -176,7 +173,7 @@ def _finish_session(batch: Batch, result: Step, open_effects: Mapping[str, Effec
     session_id = result.session.id
     final_effect_ids = {effect.effect_id for effect in result.effects}
     ended_targets = {effect.target for effect in result.effects if effect.is_ending}
-    earlier = (*open_effects.values(), *(effect for effect, _ in batch.effects()))
+    earlier = (*open_effects.values(), *(effect for effect, _ in batch.effects.values()))
     dropped = {
         effect.effect_id
         for effect in earlier
@@ -184,6 +181,6 @@ def _finish_session(batch: Batch, result: Step, open_effects: Mapping[str, Effec
         and effect.effect_id not in final_effect_ids
         and (not effect.is_ending or effect.target in ended_targets)
     }
-    _drop_effects(batch.commit, dropped)
+    _drop_effects(batch, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
     batch.commit.calls_over[session_id] = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))

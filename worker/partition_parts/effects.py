@@ -40,7 +40,7 @@ class OpenEffects:
         self._withheld: list[Job] = []
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
-        """Start what a former holder left, unless a session must read Twilio first.
+        """Start what a former holder left, unless its session must read first.
 
         What has killed workers becomes a dead letter instead.
         """
@@ -75,7 +75,7 @@ class OpenEffects:
         for decision in batch.decisions:
             if decision.ends_session:
                 self._executor.cancel_session(decision.event.session_id)
-        for effect, event in batch.effects():
+        for effect, event in batch.effects.values():
             self.by_id[effect.effect_id] = effect
             traceparent = batch.traceparents.get(event.entry_id, "")
             self._executor.submit(self._decided_job(effect, event, sessions[effect.session_id], traceparent))
