@@ -305,7 +305,7 @@ NO_REPLICAS = b"-NOREPLICAS Not enough good replicas to write.\r\n"
     ScriptedServer(ROLE=CUT),
 ])  # fmt: skip
 async def test_after_a_refusal_another_sentinel_is_asked(monkeypatch: pytest.MonkeyPatch, a: ScriptedServer) -> None:
-    """The first one is cut off together with the former primary, and still names it; this process reaches both sides."""
+    """The first is cut off with the former primary, and still names it; this process reaches both sides."""
     for interval in ("ASK_EVERY_S", "REFRESH_EVERY_S"):
         monkeypatch.setattr(primary_module, interval, 0.0)
     b = ScriptedServer(GET=b"$2\r\nof\r\n", ROLE=role("master"))
