@@ -269,13 +269,13 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         partitions, schema_version = int(found), int(schema or 0)
     except ValueError:
         return fail("setup", f"{key} {FOREIGN}", "choose another CONFERRAL_PREFIX"), None
+    if schema_version < OLDEST_SCHEMA_VERSION:
+        return fail("setup", old_keys(key), OLD_KEYS_FIX), None
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
     if account not in (None, account_digest(settings.account_sid).encode()):
         return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
-    if schema_version < OLDEST_SCHEMA_VERSION:
-        return fail("setup", old_keys(key), OLD_KEYS_FIX), None
     if schema_version > SCHEMA_VERSION:
         return fail(
             "setup", f"Redis has schema version {schema_version}, this Conferral {SCHEMA_VERSION}", "update Conferral"

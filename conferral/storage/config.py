@@ -77,13 +77,13 @@ async def ensure(
     count, found_version = _parse_number(found), _parse_number(schema)
     if count is None or found_version is None:
         raise SettingsError((_foreign_values_message(key),))
+    if found_version < OLDEST_SCHEMA_VERSION:
+        raise SettingsError((f"CONFERRAL_PREFIX: {old_keys(key)}; {OLD_KEYS_FIX}",))
     if count != partitions:
         problem = f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that"
         raise SettingsError((problem,))
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
-    if found_version < OLDEST_SCHEMA_VERSION:
-        raise SettingsError((f"CONFERRAL_PREFIX: {old_keys(key)}; {OLD_KEYS_FIX}",))
     return found_version
 
 

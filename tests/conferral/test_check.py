@@ -282,6 +282,15 @@ def test_another_number_of_partitions_fails(checked, redis, alive):
     assert lines["setup"]["fix"] == "set CONFERRAL_PARTITIONS=16"
 
 
+def test_keys_of_an_older_release_are_named_before_their_other_settings(checked, redis, alive):
+    redis.hset(KEYS.config, "schema", OLDEST_SCHEMA_VERSION - 1)
+
+    code, lines = checked(CONFERRAL_PARTITIONS="8")
+
+    assert (code, lines["setup"]["status"]) == (1, "fail")
+    assert "is from an older release" in lines["setup"]["found"]
+
+
 def test_another_account_fails(checked, redis, alive):
     redis.hset(KEYS.config, "account", "another's")
 

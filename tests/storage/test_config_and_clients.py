@@ -52,10 +52,11 @@ async def test_half_of_the_configuration_is_completed(client, left):
     assert (await config.load(client, "test")).partitions == 8
 
 
-async def test_keys_of_an_older_release_are_refused(client):
-    await client.hset("test:config", mapping={"partitions": 8, "schema": OLDEST_SCHEMA_VERSION - 1})
+async def test_keys_of_an_older_release_are_refused_before_all_else(client):
+    old = {"partitions": 8, "schema": OLDEST_SCHEMA_VERSION - 1, "account": "another"}
+    await client.hset("test:config", mapping=old)
     with pytest.raises(SettingsError) as refused:
-        await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
+        await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems[0].startswith("CONFERRAL_PREFIX: test:config in Redis is from an older release")
     with pytest.raises(StoreError, match=r"^test:config in Redis is from an older release"):
         await config.load(client, "test")

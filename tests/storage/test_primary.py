@@ -159,14 +159,14 @@ async def test_server_is_left_at_most_twice_a_second() -> None:
 
 
 @in_virtual_time
-async def test_doubted_answer_is_asked_of_another_once() -> None:
+async def test_suspected_answer_is_asked_of_another_once() -> None:
     guide, others = Guide(takes_s=0.0), []
     primary = Primary(guide, Topology.SENTINEL, lambda: others.append(len(guide.asked_at_s)))
     await primary.find()
-    for doubted in (0, 0, -1):  # the last one is of a connection to a former server
-        primary.doubt(doubted)
+    for suspected in (0, 0, -1):  # the last one is of a connection to a former server
+        primary.suspect(suspected)
     for _ in range(3):
         await asyncio.sleep(ASK_EVERY_S)  # a delay: virtual time
         await primary.find()
-        primary.doubt(-1)
+        primary.suspect(-1)
     assert others == [1]

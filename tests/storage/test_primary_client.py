@@ -13,7 +13,12 @@ import pytest
 from conferral.runtime.errors import StoreError, StoreForbiddenError, StoreUnreachableError
 from conferral.storage.connection import primary as primary_module
 from conferral.storage.connection.client import Client, ask, make_client, run_all, run_or_raise
-from conferral.storage.connection.errors import SENTINEL_LOGIN_REFUSED, SENTINEL_SETTING_WRONG
+from conferral.storage.connection.errors import (
+    NAME_UNKNOWN,
+    NO_ANSWER,
+    SENTINEL_LOGIN_REFUSED,
+    SENTINEL_SETTING_WRONG,
+)
 from conferral.storage.connection.primary import Sentinels, primary_of
 from conferral.storage.connection.url import RedisUrl
 from tests.support.certificates import write_certificate
@@ -237,20 +242,23 @@ async def test_next_sentinel_is_asked_and_stays_the_first(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "answer, error, words",
+    "answer, error, words, state",
     [
-        (b"*-1\r\n", StoreUnreachableError, "no Sentinel knows a primary with the name main"),
-        (CUT, StoreUnreachableError, "no Sentinel answers"),
-        (b"-ERR unknown command 'SENTINEL', with args\r\n", StoreUnreachableError, SENTINEL_SETTING_WRONG),
-        (b"-NOAUTH Authentication required.\r\n", StoreForbiddenError, SENTINEL_LOGIN_REFUSED),
+        (b"*-1\r\n", StoreUnreachableError, "no Sentinel knows a primary with the name main", NAME_UNKNOWN),
+        (CUT, StoreUnreachableError, "no Sentinel answers", NO_ANSWER),
+        (b"-ERR unknown command 'SENTINEL', with args\r\n", StoreUnreachableError, SENTINEL_SETTING_WRONG, NO_ANSWER),
+        (b"-NOAUTH Authentication required.\r\n", StoreForbiddenError, SENTINEL_LOGIN_REFUSED, "password refused"),
     ],
 )
-async def test_what_is_wrong_with_sentinels_is_named(answer: bytes, error: type[StoreError], words: str) -> None:
+async def test_what_is_wrong_with_sentinels_is_named(
+    answer: bytes, error: type[StoreError], words: str, state: str
+) -> None:
     sentinel = ScriptedServer(SENTINEL=answer)
     async with serving(sentinel), client_of(sentinel_url(sentinel)) as client:
         with pytest.raises(error) as raised:
             await ask(client, "GET", "x")
         assert words in str(raised.value)
+        assert raised.value.state == state
         assert "of-app" not in f"{raised.value!r}{raised.value.state}"
 
 

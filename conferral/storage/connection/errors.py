@@ -31,10 +31,11 @@ STATES = {
     "WRONGPASS": "password refused",
 }
 NO_ANSWER = "no answer"
+NAME_UNKNOWN = "no Sentinel knows the name in REDIS_URL"
 #: Why no connection was opened, in the words of `unreachable_reason`.
 _NOT_CONNECTED = frozenset({"connection refused", "no such socket", "host name not found", "TLS failed"})
 #: States in which Redis said nothing, so a request that was sent before may have taken effect.
-SILENT_STATES = _NOT_CONNECTED | {NO_ANSWER}
+SILENT_STATES = _NOT_CONNECTED | {NO_ANSWER, NAME_UNKNOWN}
 TIMED_OUT = "did not answer in time"
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 #: What Redis says about our user, not about one key or command: it ends when a person changes the user's rules.
@@ -72,6 +73,10 @@ class NoPrimaryError(redis_errors.ConnectionError):
 
 class NoSentinelError(NoPrimaryError):
     """No Sentinel answered."""
+
+
+class UnknownNameError(NoPrimaryError):
+    """No Sentinel that answers knows the primary's name."""
 
 
 class WrongTopologyError(NoPrimaryError):
@@ -150,6 +155,8 @@ def error_word(error: object) -> str:
 
 def redis_state(error: Exception) -> str:
     """Return the state of Redis that an error shows, as in `STATES`."""
+    if isinstance(error, UnknownNameError):
+        return NAME_UNKNOWN
     word = error_word(error)
     if not word or (isinstance(error, NoPrimaryError) and word not in STATES):
         reason = unreachable_reason(error)

@@ -22,6 +22,7 @@ from conferral.storage.connection.errors import (
     SENTINEL_SETTING_WRONG,
     NoPrimaryError,
     NoSentinelError,
+    UnknownNameError,
     WrongTopologyError,
     as_connection_error,
 )
@@ -68,7 +69,7 @@ class Primary:
         self.generation = 0
         self._find, self._ask_another = find, ask_another
         #: The last answer was of no use: it may be of a Sentinel that is cut off from the others.
-        self._is_doubted = False
+        self._is_suspected = False
         self._question: asyncio.Future[None] | None = None
         self._asked_at_s = self._left_at_s = float("-inf")
 
@@ -95,7 +96,7 @@ class Primary:
         """
         if generation != self.generation:
             return  # another connection has reported it
-        self._is_doubted = True
+        self._is_suspected = True
         loop = asyncio.get_running_loop()
         follows = self.topology is Topology.CLUSTER
         if follows and isinstance(error, MovedError) and error.host not in _UNKNOWN_HOSTS:
@@ -107,13 +108,13 @@ class Primary:
         self._left_at_s = loop.time()
         self.generation += 1
 
-    def doubt(self, generation: int) -> None:
+    def suspect(self, generation: int) -> None:
         """Make the next question go to another Sentinel.
 
         The server that the last one named can't be reached, or takes no writes.
         """
         if generation == self.generation:  # otherwise another server has been named since
-            self._is_doubted = True
+            self._is_suspected = True
 
     def _ask(self, every_s: float) -> "asyncio.Future[None]":
         now_s = asyncio.get_running_loop().time()
@@ -125,15 +126,15 @@ class Primary:
         return self._question
 
     async def _find_and_note(self) -> None:
-        if self._is_doubted:
-            self._is_doubted = False
+        if self._is_suspected:
+            self._is_suspected = False
             self._ask_another()
         found = await self._find()
         if self._question is not asyncio.current_task():
             return  # MOVED is newer
         if self.address is not None and found != self.address:
             self.generation += 1
-            self._is_doubted = False  # what was refused meanwhile was refused by the former one
+            self._is_suspected = False  # what was refused meanwhile was refused by the former one
         self.address = found
 
 
@@ -198,7 +199,7 @@ class Sentinels:
                 is_unknown = True
             self.ask_another()
         if is_unknown:
-            raise NoPrimaryError(f"no Sentinel knows a primary with the name {self._url.name}")
+            raise UnknownNameError(f"no Sentinel knows a primary with the name {self._url.name}")
         if "unknown command" in str(failure):
             raise WrongTopologyError(SENTINEL_SETTING_WRONG) from failure
         raise NoSentinelError("no Sentinel answers") from failure

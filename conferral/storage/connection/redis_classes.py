@@ -55,7 +55,7 @@ class _ConnectionMixin:
                     self._generation = -1  # until the role is known, the connection is outdated
                     await self._check_role(generation)
             except (RedisError, OSError):
-                self._primary.doubt(generation)
+                self._primary.suspect(generation)
                 raise
             self._generation = generation
 
@@ -92,7 +92,7 @@ class _ConnectionMixin:
             if (word := error_word(error)) in NOT_PRIMARY_WORDS:
                 self._primary.leave(self._generation, error)
             elif word == "NOREPLICAS":
-                self._primary.doubt(self._generation)
+                self._primary.suspect(self._generation)
             if isinstance(error, MovedError) and self._primary.topology is Topology.CLUSTER:
                 raise MovedAwayError("the slot has moved", status_code="TRYAGAIN") from error
             raise
