@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conferral.check import run as check_run
+from conferral.storage.config import OLDEST_SCHEMA_VERSION
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
