@@ -3,8 +3,8 @@
 The partition's stream has its undecided entries. This file is the life of a partition and of each entry, top to bottom:
 take over, read, decide, commit, start effects, give back. `partition_parts/` has the details.
 
-If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects
-and timers are in Redis, where the next holder finds them.
+If the process dies before a commit, the next owner decides the entries again, with the same ids. After it, effects
+and timers are in Redis, where the next owner finds them.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Partition:
         *,
         is_after_death: bool,
     ) -> None:
-        """Hold it; `is_after_death`: its last holder has died, or failed."""
+        """Hold it; `is_after_death`: its last owner has died, or failed."""
         self.number = number
         self.lease = lease
         self.is_lost = False
@@ -117,7 +117,7 @@ class Partition:
             self._first_reads.load(),
             self._cache.load_states(),
             self.timers.fire(max_timer_lengths_ms(self._core.policy())),
-            # An entry may have killed the last holder.
+            # An entry may have killed the last owner.
             self._quarantine.begin(after_death=self._is_after_death, suspects=BATCH_MAX),
         )
         await self._effects.restore(outbox)
@@ -229,7 +229,7 @@ class Partition:
             except StoreUnreachableError as error:
                 self._metrics.commits.labels("unknown").inc()
                 if self.is_stopping:
-                    raise  # the next holder reads the entries again, if they are still there
+                    raise  # the next owner reads the entries again, if they are still there
                 log_unreachable(error, partition=self.number)
                 await asyncio.sleep(REDIS_PAUSE_S)
                 continue
@@ -284,7 +284,7 @@ class Partition:
         self._core.partition_store.stop_reading(self.number)
 
     async def give_back(self) -> None:
-        """Tell the next holder, once no job runs, that this one has not died.
+        """Tell the next owner, once no job runs, that this one has not died.
 
         Even if it is lost: if Redis was rolled back, the partition's key notes that.
         """

@@ -107,7 +107,7 @@ CASES = [
          [("ZADD", KEYS.dials, LATER_MS, "r0"), ("ZADD", KEYS.call_dials("CA1"), 5, "r1")]),
     Case("make_reservations", [KEYS.dials], [1, 9, LATER_MS, "r1"], [("ZADD", KEYS.dials, 5, "r1")]),
     Case("mark_sent", [KEYS.lease(0), KEYS.outbox(0)], [HOLDER, "e1", 5], [LEASE, EFFECT]),
-    Case("queue_outcomes", [*SENDING, KEYS.sending_state], ["5-1", SESSION, "6-1"],
+    Case("queue_outcomes", [*SENDING, KEYS.sending_state], ["5-1", 5, SESSION, "6-1"],
          [("HSET", KEYS.sending, "s0", "0 4-1"), ("ZADD", KEYS.sending_due, 5, "s0"),
           ("HSET", KEYS.sending_state, "position", "5-1")]),
     Case("reopen_command", [COMMAND], ["5-1", "dead", 1_000],

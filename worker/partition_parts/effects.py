@@ -40,7 +40,7 @@ class OpenEffects:
         self._withheld: list[Job] = []
 
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
-        """Start what a former holder left, unless its session must read first.
+        """Start what a former owner left, unless its session must read first.
 
         What has killed workers becomes a dead letter instead.
         """
@@ -116,7 +116,7 @@ class OpenEffects:
 
     @property
     def _sent_until_ms(self) -> int:
-        """When another holder could last send, this worker's Unix milliseconds."""
+        """When another owner could last send, this worker's Unix milliseconds."""
         return from_redis_time(self._lease.claimed_at_ms, self._clock)
 
     @property

@@ -66,7 +66,7 @@ class FirstReads:
         self._metrics = core.metrics
         #: By session that must read: when its read was last requested, monotonic seconds; None before.
         self._unread: dict[str, float | None] = {}
-        #: Sessions that have read under a former holder, which may not have dropped their outdated entries.
+        #: Sessions that have read under a former owner, which may not have dropped their outdated entries.
         self._verified: set[str] = set()
         #: Entries that had to wait, by id. Each stays until a commit has removed it from the stream.
         self._waiting: dict[str, tuple[Entry, Event]] = {}
@@ -251,7 +251,7 @@ class FirstReads:
         now_s = self._clock.monotonic_s()
         events = []
         for session_id in session_ids:
-            # A former holder's read may have died with it, so its request does not count; an answer that it got does.
+            # A former owner's read may have died with it, so its request does not count; an answer that it got does.
             token = f"{ROLLED_BACK}:{self._lease.holder}:{next(self._request_numbers)}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
             self._unread[session_id] = now_s

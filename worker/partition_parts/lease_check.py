@@ -52,7 +52,7 @@ class LeaseCheck:
             )
         except (LeaseLostError, RolledBackError):
             return
-        except StoreError as error:  # the next holder verifies more than it must
+        except StoreError as error:  # the next owner verifies more than it must
             log_unreachable(error, partition=self._partition)
         if not is_lost:
             log.info("lease_released", partition=self._partition, holder=lease.holder)

@@ -1,6 +1,6 @@
 """Quarantine: finds and dead-letters what kills workers, or can't be read.
 
-A poison pill (out of memory, a crash in C) would kill the next holder, too. Before a try, the number of deaths that it
+A poison pill (out of memory, a crash in C) would kill the next owner, too. Before a try, the number of deaths that it
 would make is stored; the third death dead-letters the entry or effect. After a worker's death, stream entries are tried
 one by one, because what else was read with them is innocent. Effects run together: those in flight at three deaths in a
 row share the fate of the one that killed. Once processed, an entry's or effect's count is removed; a clean stop clears
@@ -32,16 +32,16 @@ class Quarantine:
         self._partition = partition
         self._store = core.partition_store
         self._core = core
-        #: By entry or effect id, as the last holder left them.
+        #: By entry or effect id, as the last owner left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
-        #: Entries still to be decided one by one (count): any of them may have killed the last holder.
+        #: Entries still to be decided one by one (count): any of them may have killed the last owner.
         self._suspects_left = 0
 
     async def begin(self, *, after_death: bool, suspects: int) -> None:
-        """Load the last holder's counts; clear them if it stopped by itself.
+        """Load the last owner's counts; clear them if it stopped by itself.
 
-        `suspects` is how many entries the last holder may have read (count).
+        `suspects` is how many entries the last owner may have read (count).
         """
         self._is_after_death = after_death
         self._suspects_left = suspects if after_death else 0
