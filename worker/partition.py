@@ -135,7 +135,8 @@ class Partition:
 
     async def _process_next(self) -> None:
         """Process entries that waited and may be decided, or else the next ones."""
-        await self._lease_check.confirm_when_due()
+        if await self._lease_check.confirm_when_due(self._effects.has_all):
+            self.timers.fire_again()
         count = 1 if self._quarantine.is_suspecting else BATCH_MAX
         waited = self._first_reads.ready(count)
         await self._effects.start_withheld()

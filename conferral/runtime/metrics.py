@@ -111,6 +111,12 @@ class Metrics:
             "`expired`",
             ["outcome"],
         )
+        self.redis_changes = self._counter(
+            "conferral_redis_changes_total",
+            "Partitions whose owner found that Redis had changed: `proven` (restarted, and nothing of the partition is "
+            "lost), `unproven` (something is lost, or may be: what was sent before is verified)",
+            ["outcome"],
+        )
         self.lease_round_trip = self._gauge(
             "conferral_lease_round_trip_seconds",
             "How long Redis took to renew this worker's leases; leases last three times as long, 2 to 10 s",

@@ -1,11 +1,14 @@
 """The coordinator: scripts in Redis say who owns what, and who may dial.
 
 The owner of a partition then writes its epoch and name into the partition's own key, in the partition's slot, so that a
-former owner can't commit: every commit compares it. The key also shows that Redis lost something: its server's run id
-differs from what the owner stored, or it has fewer commits than the owner has made.
+former owner can't commit: every commit compares it. The key also shows that Redis may have lost something: its server's
+run id differs from what the owner stored, or it has fewer commits than the owner has made.
+
+A log and a replica lose only an end. So if the server has restarted, and the owner finds its newest commit, and each
+mark and result of its effects, all of its writes are there, and it goes on as if nothing had happened.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -27,6 +30,8 @@ ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
 TASKS = (ROUTER, SWEEP, OUTCOMES)
 #: How long everything is verified after Redis may have lost something, seconds.
 VERIFY_S = 60.0
+#: An answer of `hold_partition-2.lua`: the server has restarted, with all commits of this holder.
+_RESTARTED = 3
 #: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
 PERMIT_RETRY_MAX_S = 1.0
 
@@ -186,6 +191,10 @@ class Lease:
     newest_id: str = "0-0"
     #: Undecided entries, as last seen (count).
     waiting: int = 0
+    #: The key's `verify_until`, and when this holder last asked for the key and found the server that the key names,
+    #: monotonic seconds.
+    verify_until_ms: int = 0
+    seen_at_s: float = 0.0
 
     def is_verifying(self, clock: Clock) -> bool:
         """Whether Redis may lack what was sent before."""
@@ -195,7 +204,7 @@ class Lease:
 async def claim_partition(client: Client, keys: Keys, partition: int, holder: str, clock: Clock) -> Lease:
     """Make `holder` the partition's owner, or raise EpochUsedError."""
     requested_at_s = clock.monotonic_s()
-    answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0])
+    answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0, "", ""])
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
     commit, now_ms, verify_until_ms = map(int, answer[1:4])
@@ -210,6 +219,8 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
         rolled_back_at_ms=max(verify_until_ms - round(VERIFY_S * 1000), int(newest_id.partition("-")[0])),
         newest_id=newest_id,
         waiting=int(answer[5]),
+        verify_until_ms=verify_until_ms,
+        seen_at_s=requested_at_s,
     )
 
 
@@ -221,12 +232,43 @@ async def confirm_partition(
     Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later owners. `gives_back`:
     note that this worker has not died of anything in the partition.
     """
-    answer = await _hold(client, keys, partition, [lease.holder, lease.commit, round(VERIFY_S * 1000), int(gives_back)])
+    _confirmed(lease, await _confirm(client, keys, partition, lease, int(gives_back), "", ""))
+
+
+async def confirm_or_resume(
+    client: Client, keys: Keys, partition: int, lease: Lease, clock: Clock, has_all: Callable[[], Awaitable[bool]]
+) -> bool:
+    """Do the same, but go on after a restart of the server that lost nothing.
+
+    Return whether there was one. `has_all` tells whether Redis has the marks and results of all effects. Ask it only
+    once the server has answered: what the former one acknowledged has arrived by then.
+    """
+    requested_at_s = clock.monotonic_s()
+    unseen_ms = round((requested_at_s - lease.seen_at_s) * 1000)
+    answer = await _confirm(client, keys, partition, lease, 0, unseen_ms, "")
+    if is_restarted := int(answer[0]) == _RESTARTED:
+        proven = answer[1].decode() if await has_all() else ""
+        answer = await _confirm(client, keys, partition, lease, 0, unseen_ms if proven else "", proven)
+    _confirmed(lease, answer)
+    lease.seen_at_s = requested_at_s
+    return is_restarted
+
+
+def _confirmed(lease: Lease, answer: list[bytes]) -> None:
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
-    if int(answer[0]) != 1:
+    # The key may have been noted by a worker that has held the partition since, in what Redis lost.
+    if int(answer[0]) != 1 or int(answer[3]) > lease.verify_until_ms:
         raise RolledBackError
     lease.waiting = int(answer[5])
+
+
+async def _confirm(
+    client: Client, keys: Keys, partition: int, lease: Lease, gives_back: int, unseen_ms: int | str, compared: str
+) -> list[bytes]:
+    verify_ms = round(VERIFY_S * 1000)
+    arguments: list[scripts.Argument] = [lease.holder, lease.commit, verify_ms, gives_back, unseen_ms, compared]
+    return await _hold(client, keys, partition, arguments)
 
 
 async def _hold(client: Client, keys: Keys, partition: int, arguments: list[scripts.Argument]) -> list[bytes]:

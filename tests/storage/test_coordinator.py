@@ -9,6 +9,7 @@ from conferral.storage.coordinator import (
     TASKS,
     VERIFY_S,
     EpochUsedError,
+    Lease,
     OtherWorker,
     Owner,
     RolledBackError,
@@ -21,6 +22,7 @@ from conferral.storage.keys import Keys
 from tests.support.each import each
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import full
+from tests.worker.executor_harness import FakeTime
 
 KEYS = Keys("test", 8)
 
@@ -228,3 +230,156 @@ async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys, clock
     await client.hset(keys.lease(P), "server", "")
     await leases.confirm_partition(client, keys, P, lease)
     assert not (await leases.claim_partition(client, keys, P, "2:two", clock)).is_verifying(clock)
+
+
+# ---- a restart that lost nothing -------------------------------------------------------------------------------------
+
+
+class Restarted:
+    """A server in memory that has restarted since its partition's owner saw it."""
+
+    def __init__(self) -> None:
+        self.time = FakeTime()
+        self.server = MemoryServer(self.time.now_ms)
+        self.client = self.server.client()
+        self.compared = 0
+
+    async def claim(self) -> Lease:
+        """The owner has a partition, commits, and sees the server for the last time a second before it ends."""
+        lease = await leases.claim_partition(self.client, KEYS, P, "1:one", self.time)
+        await self.client.hset(KEYS.lease(P), "commit", 5)
+        lease.commit = 5
+        self.passes(100.0)
+        assert not await self.confirm(lease)
+        self.passes(1.0)
+        return lease
+
+    def restart(self, *, away_s: float = 3.0) -> None:
+        self.server.stop()
+        self.passes(away_s)
+        self.server.start()
+
+    def passes(self, time_s: float) -> None:
+        self.time.s += time_s
+
+    async def confirm(self, lease: Lease, *, has_all: bool = True) -> bool:
+        async def compare() -> bool:
+            self.compared += 1
+            return has_all
+
+        return await leases.confirm_or_resume(self.client, KEYS, P, lease, self.time, compare)
+
+    async def is_verified(self, lease: Lease) -> bool:
+        """Whether the owner takes it for a rollback, and all later ones do."""
+        with pytest.raises(RolledBackError):
+            await self.confirm(lease)
+        return (await leases.claim_partition(self.client, KEYS, P, "2:two", self.time)).is_verifying(self.time)
+
+
+@pytest.mark.parametrize("loads_s", [0.0, 30.0])
+async def test_owner_goes_on_after_a_restart_that_lost_nothing(loads_s: float) -> None:
+    system = Restarted()
+    lease = await system.claim()
+    system.restart()
+    system.passes(loads_s)
+    assert await system.confirm(lease)
+    assert system.compared == 1
+    assert (lease.holder, lease.is_verifying(system.time)) == ("1:one", False)
+    assert await system.client.hget(KEYS.lease(P), "holder") == b"1:one"
+    assert not await system.confirm(lease)
+    later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
+    assert not later.is_verifying(system.time), "the owner has proven it for all later ones"
+
+
+async def test_successor_verifies_after_a_restart() -> None:
+    """It can't know what the last owner has had acknowledged."""
+    system = Restarted()
+    await system.claim()
+    system.restart()
+    later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
+    assert later.is_verifying(system.time)
+
+
+async def test_restart_without_the_newest_commit_is_a_rollback() -> None:
+    system = Restarted()
+    lease = await system.claim()
+    lease.commit += 1
+    system.restart()
+    assert await system.is_verified(lease)
+    assert not system.compared
+
+
+async def test_restart_without_a_mark_or_a_result_is_a_rollback() -> None:
+    system = Restarted()
+    lease = await system.claim()
+    system.restart()
+    with pytest.raises(RolledBackError):
+        await system.confirm(lease, has_all=False)
+    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).is_verifying(system.time)
+
+
+async def test_replica_in_the_place_of_the_primary_is_a_rollback() -> None:
+    """It has run before the primary ended, which may go on behind it, with another owner."""
+    system = Restarted()
+    lease = await system.claim()
+    system.restart(away_s=0.0)
+    system.server.started_ms -= 5_000
+    assert await system.is_verified(lease)
+    assert not system.compared
+
+
+async def test_verification_goes_on_after_a_restart_that_lost_nothing() -> None:
+    system = Restarted()
+    lease = await system.claim()
+    lease.commit += 1
+    system.restart()
+    assert await system.is_verified(lease)
+    second = await leases.claim_partition(system.client, KEYS, P, "3:two", system.time)
+    system.passes(VERIFY_S - 10)
+    assert not await system.confirm(second)
+    system.restart()
+    assert await system.confirm(second)
+    assert second.is_verifying(system.time)
+    system.passes(10)
+    assert not second.is_verifying(system.time)
+
+
+async def test_restart_while_the_owner_compares_is_a_rollback() -> None:
+    system = Restarted()
+    lease = await system.claim()
+    system.restart()
+
+    async def compare() -> bool:
+        system.restart()
+        return True
+
+    with pytest.raises(RolledBackError):
+        await leases.confirm_or_resume(system.client, KEYS, P, lease, system.time, compare)
+    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).is_verifying(system.time)
+
+
+async def test_owner_verifies_if_another_has_had_the_partition_in_what_was_lost() -> None:
+    system = Restarted()
+    lease = await system.claim()
+    before = system.server.db.snapshot()
+    other = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
+    system.server.db.roll_back(before)
+    system.restart()
+    assert await system.confirm(lease)
+    with pytest.raises(RolledBackError):
+        await leases.confirm_partition(system.client, KEYS, P, other)
+    with pytest.raises(RolledBackError):
+        await system.confirm(lease)
+    assert (await leases.claim_partition(system.client, KEYS, P, "3:one", system.time)).is_verifying(system.time)
+
+
+async def test_restart_of_a_real_server_is_told_from_a_replica(client, keys, clock):
+    async def has_all() -> bool:
+        return True
+
+    info = await client.info("server")
+    lease = await leases.claim_partition(client, keys, P, "1:one", clock)
+    await client.hset(keys.lease(P), "server", "another")
+    lease.seen_at_s = clock.monotonic_s() - info["uptime_in_seconds"] - 1
+    assert await leases.confirm_or_resume(client, keys, P, lease, clock, has_all)
+    assert await client.hget(keys.lease(P), "server") == info["run_id"].encode()

@@ -110,6 +110,27 @@ async def test_restored_effects_are_verified_and_those_of_unread_sessions_wait(v
         assert job.sent_until_ms == START_MS + AHEAD_MS
 
 
+@pytest.mark.parametrize(
+    ("marked_there", "running", "withheld", "has_all"),
+    [
+        (False, {"d": False, "e": True}, False, True),
+        (True, {"d": True}, False, True),
+        (True, {"d": False}, False, True),  # the answer to the mark is on its way, or lost
+        (False, {"d": True}, False, False),  # its mark is lost
+        (False, {}, False, False),  # its result is lost
+        (True, {}, True, True),
+    ],
+)
+async def test_redis_has_all_if_what_it_lacks_a_result_of_runs_and_is_marked(
+    marked_there: bool, running: dict[str, bool], withheld: bool, has_all: bool
+) -> None:
+    outbox = {"d": effect_codec.encode(OutboxEntry(gated("d"), START_MS, 7 if marked_there else None, (1, 0)))}
+    one = open_effects([], verifies=withheld, unread=["S1"] if withheld else (), running=running, outbox=outbox)
+    if withheld:
+        await one.restore(outbox)
+    assert await one.has_all() is has_all
+
+
 async def test_effect_with_an_outcome_is_no_longer_open() -> None:
     one, session = open_effects([], verifies=False), Session("S1", created_at_ms=START_MS)
     decision = Decision(READ, Step(session, Outcome.MOVED, effects=(gated("d"), gated("e"))), session)
@@ -133,11 +154,24 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None, 
     return job
 
 
-def open_effects(jobs: list[Job], *, verifies: bool, unread: Collection[str] = ()) -> OpenEffects:
+def open_effects(
+    jobs: list[Job],
+    *,
+    verifies: bool,
+    unread: Collection[str] = (),
+    running: dict[str, bool] | None = None,
+    outbox: dict[str, bytes] | None = None,
+) -> OpenEffects:
     time = FakeTime()
-    executor: Any = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
+    executor: Any = SimpleNamespace(
+        submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None, marks=lambda _partition: running
+    )
 
-    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time))
+    async def stored(_partition: int) -> dict[str, bytes] | None:
+        return outbox
+
+    store: Any = SimpleNamespace(outbox=stored)
+    core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time), partition_store=store)
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
         core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0

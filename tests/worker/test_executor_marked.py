@@ -47,6 +47,28 @@ async def test_effect_is_marked_before_it_is_sent(effect: Effect) -> None:
 
 
 @each_kind
+async def test_effect_counts_as_marked_once_redis_has_acknowledged_it(
+    monkeypatch: pytest.MonkeyPatch, effect: Effect
+) -> None:
+    marks: list[dict[str, bool]] = []
+
+    async def checkpoint(_point: str, _effect: Effect) -> None:
+        marks.append(system.executor.marks(0))
+
+    system = ExecutorHarness(checkpoint=checkpoint)
+    mark_sent = system.records.mark_sent
+
+    async def mark(effect: Effect, sent_at_ms: int) -> bool:
+        marks.append(system.executor.marks(0))
+        return await mark_sent(effect, sent_at_ms)
+
+    monkeypatch.setattr(system.records, "mark_sent", mark)
+    await system.run(effect)
+    assert marks == [{"e": False}, {"e": True}, {"e": True}]
+    assert (system.executor.marks(1), system.executor.marks(0)) == ({}, {})
+
+
+@each_kind
 async def test_effect_is_not_sent_if_the_partition_was_lost_while_it_was_marked(
     monkeypatch: pytest.MonkeyPatch, effect: Effect
 ) -> None:

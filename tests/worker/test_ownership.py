@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import TASKS, claim_partition, read_owners
 from conferral.worker.process import find_problems
 from tests.support.each import each
 from tests.support.memory_redis import Fault
+from tests.worker.executor_harness import gated
 from tests.worker.virtual_setup import in_virtual_time_with
-from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
+from tests.worker.worker_cluster import EPOCH_MS, ClusterMember, Work, WorkerCluster, running_cluster
 
 #: How long a partition may be without anyone who may send for it after one death with a quick Redis, seconds.
 GUARANTEE_S = 7.0
@@ -209,13 +212,44 @@ async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch
 
 
 @with_4_partitions
-async def test_everything_is_verified_after_another_server_even_without_a_loss(team: WorkerCluster) -> None:
+async def test_owner_goes_on_after_a_restart_that_lost_nothing(team: WorkerCluster) -> None:
+    worker = team.join()
+    await team.until_fair(2.0)
+    before = {number: (held, held.lease.holder) for number, held in worker.ownership.consumers.items()}
+    await team.client.zadd(team.keys.timers(1), {"lone|s1": EPOCH_MS})  # it has fired, and is back
+    team.server.stop()
+    await team.passes(3.0)
+    team.server.start()
+    await team.passes(4.0)
+    assert {number: (held, held.lease.holder) for number, held in worker.ownership.consumers.items()} == before
+    assert not any(held.lease.is_verifying(worker.clock) for held, _ in before.values())
+    assert await team.client.zcard(team.keys.timers(1)) == 0
+    assert b'conferral_redis_changes_total{outcome="proven"} 4.0' in worker.metrics.exposition()
+
+
+@with_4_partitions
+async def test_everything_is_verified_after_a_restart_without_a_mark(team: WorkerCluster) -> None:
+    worker = team.join()
+    await team.until_fair(2.0)
+    await team.client.hset(team.keys.outbox(1), "e", effect_codec.encode(OutboxEntry(gated("e"), EPOCH_MS)))
+    worker.work.running["e"] = True
+    team.server.stop()
+    team.server.start()
+    await team.passes(4.0)
+    verified = {number for number, one in worker.ownership.consumers.items() if one.lease.is_verifying(worker.clock)}
+    assert verified == {1}
+    assert b'conferral_redis_changes_total{outcome="unproven"} 1.0' in worker.metrics.exposition()
+
+
+@with_4_partitions
+async def test_everything_is_verified_at_a_replica_even_without_a_loss(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
     assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.partitions.values())
     before = dict(worker.ownership.partitions)
     team.server.stop()
     team.server.start()
+    team.server.started_ms -= 60_000
     await team.passes(4.0)
     assert worker.ownership.partitions.keys() == before.keys()
     for number, held in worker.ownership.partitions.items():

@@ -44,6 +44,8 @@ class Work:
     """Stands in for the executor: what is under way at Twilio for a partition."""
 
     busy_partitions: set[int] = field(default_factory=set)
+    #: Effects that run, by id: whether Redis has acknowledged their mark.
+    running: dict[str, bool] = field(default_factory=dict)
     #: How long giving a partition back may wait for it, seconds.
     drains_s: set[float] = field(default_factory=set)
     drained: list[int] = field(default_factory=list)
@@ -55,6 +57,9 @@ class Work:
 
     def leave_partition(self, partition: int) -> None:
         self.left.append(partition)
+
+    def marks(self, _partition: int) -> dict[str, bool]:
+        return self.running
 
     def submit(self, _job: object) -> None:
         """Twilio does not answer."""

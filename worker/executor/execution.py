@@ -149,6 +149,8 @@ class Execution:
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
         self._sent_at_ms = job.sent_at_ms
+        #: Whether the outbox has it.
+        self.is_marked = job.sent_at_ms is not None
 
     @property
     def has_begun(self) -> bool:
@@ -293,6 +295,7 @@ class Execution:
             self._sent_at_ms = await self.context.fetch_twilio_now_ms()
             if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
                 return unknown(effect)
+            self.is_marked = True
         # Redis may have been slow, and the lease may be another worker's.
         await self._require_lease()
         return None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from conferral.statemachine.effects import Effect, ReadCalls, RedirectToVoicemail
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.session import Session
+from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.coordinator import Lease
 from conferral.worker.core import WorkerCore
@@ -30,6 +31,7 @@ class OpenEffects:
     ) -> None:
         self._partition = partition
         self._lease = lease
+        self._store = core.partition_store
         self._clock, self._monotonic_clock = core.store_clock, core.clock
         self._executor = executor
         self._quarantine = quarantine
@@ -82,6 +84,18 @@ class OpenEffects:
         self._executor.cancel_unwanted_dials(sessions)
         for effect_id in batch.commit.outbox_remove:
             self.by_id.pop(effect_id, None)
+
+    async def has_all(self) -> bool:
+        """Whether Redis has the marks and results of all effects.
+
+        The outbox then holds only what runs or waits here, and what is marked here is marked there.
+        """
+        withheld = {job.effect.effect_id: False for job in self._withheld}
+        marks = withheld | self._executor.marks(self._partition)
+        for name, body in (await self._store.outbox(self._partition)).items():
+            if name not in marks or (marks[name] and effect_codec.decode(body).sent_at_ms is None):
+                return False
+        return True
 
     def _restored_job(self, entry: OutboxEntry) -> Job:
         return Job(

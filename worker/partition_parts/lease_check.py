@@ -1,5 +1,7 @@
 """Compares a partition with its key: whether it is still this worker's."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError
@@ -28,20 +30,28 @@ class LeaseCheck:
         """Confirm next time: Redis may come back as another server."""
         self._confirmed_at_s = float("-inf")
 
-    async def confirm_when_due(self) -> None:
+    async def confirm_when_due(self, has_all: Callable[[], Awaitable[bool]]) -> bool:
         """Compare the partition with its key at times, or raise LeaseLostError.
 
-        The coordinator can't show that Redis lacks something: the key may be on another server.
+        Only the key shows that Redis lacks something. Return whether Redis has been restarted, and lost nothing of this
+        owner; then `has_all` has said that the effects are there.
         """
         core = self._core
         if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
-            return
+            return False
         try:
-            await coordinator.confirm_partition(core.reserved, core.keys, self._partition, self._lease)
+            is_restarted = await coordinator.confirm_or_resume(
+                core.reserved, core.keys, self._partition, self._lease, core.clock, has_all
+            )
         except RolledBackError:
+            core.metrics.redis_changes.labels("unproven").inc()
             log.error("redis_rollback_detected", partition=self._partition, holder=self._lease.holder)
-            raise LeaseLostError("Redis lacks something") from None
+            raise LeaseLostError("Redis may lack something") from None
+        if is_restarted:
+            core.metrics.redis_changes.labels("proven").inc()
+            log.warning("redis_restart_detected", partition=self._partition, holder=self._lease.holder)
         self._confirmed_at_s = core.clock.monotonic_s()
+        return is_restarted
 
     async def give_back(self, *, is_lost: bool) -> None:
         """Note in the key what ended the lease: a loss, a rollback, or no death."""
