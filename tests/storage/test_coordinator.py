@@ -373,7 +373,7 @@ async def test_owner_verifies_if_another_has_had_the_partition_in_what_was_lost(
     assert (await leases.claim_partition(system.client, KEYS, P, "3:one", system.time)).is_verifying(system.time)
 
 
-async def test_restart_of_a_real_server_is_told_from_a_replica(client, keys, clock):
+async def test_restart_of_a_real_server_is_no_rollback(client, keys, clock):
     async def has_all() -> bool:
         return True
 

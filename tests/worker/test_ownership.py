@@ -247,9 +247,7 @@ async def test_everything_is_verified_at_a_replica_even_without_a_loss(team: Wor
     await team.until_fair(2.0)
     assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.partitions.values())
     before = dict(worker.ownership.partitions)
-    team.server.stop()
-    team.server.start()
-    team.server.started_ms -= 60_000
+    team.fail_over()
     await team.passes(4.0)
     assert worker.ownership.partitions.keys() == before.keys()
     for number, held in worker.ownership.partitions.items():

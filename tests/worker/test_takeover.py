@@ -21,8 +21,7 @@ async def test_takeover_that_is_repeated_leaves_no_task_behind(team: WorkerClust
         refusals[name] = refusals.get(name, 0) - 1
         return Fault.UNREACHABLE if refusals[name] >= 0 else None
 
-    team.server.stop()
-    team.server.start()
+    team.fail_over()
     team.server.fault = refuse
     await team.passes(6.0)
     events = team.keys.events(0)
@@ -49,11 +48,10 @@ async def publish(team: WorkerCluster, *events: Event) -> None:
 async def test_entries_keep_their_order_though_a_load_fails_while_another_session_waits(
     team: WorkerCluster, member: ClusterMember
 ) -> None:
-    """Redis came back; one session waits for its read of Twilio, which does not answer."""
+    """Redis failed over; one session waits for its read of Twilio, which does not answer."""
     await publish(team, received("s1"))
     await team.passes(1.0)
-    team.server.stop()
-    team.server.start()
+    team.fail_over()
     await team.passes(6.0)
     failures = [Fault.UNREACHABLE]
     team.server.fault = lambda name: failures.pop() if failures and name == "HGETALL" else None

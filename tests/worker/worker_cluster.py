@@ -158,6 +158,12 @@ class WorkerCluster:
         """Someone sets Redis's clock."""
         self.server_set_ms += round(by_s * 1000)
 
+    def fail_over(self) -> None:
+        """A replica that has everything takes the server's place."""
+        self.server.stop()
+        self.server.start()
+        self.server.started_ms -= 60_000
+
     def assert_all_work(self) -> None:
         """Nothing of a worker alive has ended by itself."""
         for member in self.alive.values():

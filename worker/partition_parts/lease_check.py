@@ -49,7 +49,7 @@ class LeaseCheck:
             raise LeaseLostError("Redis may lack something") from None
         if is_restarted:
             core.metrics.redis_changes.labels("proven").inc()
-            log.warning("redis_restart_detected", partition=self._partition, holder=self._lease.holder)
+            log.info("redis_restart_detected", partition=self._partition, holder=self._lease.holder)
         self._confirmed_at_s = core.clock.monotonic_s()
         return is_restarted
 
