@@ -215,13 +215,13 @@ async def test_grant_that_was_lost_with_its_lease_comes_back_with_a_higher_epoch
 async def test_owner_goes_on_after_a_restart_that_lost_nothing(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    before = {number: (held, held.lease.holder) for number, held in worker.ownership.consumers.items()}
+    before = {number: (held, held.lease.holder) for number, held in worker.ownership.partitions.items()}
     await team.client.zadd(team.keys.timers(1), {"lone|s1": EPOCH_MS})  # it has fired, and is back
     team.server.stop()
     await team.passes(3.0)
     team.server.start()
     await team.passes(4.0)
-    assert {number: (held, held.lease.holder) for number, held in worker.ownership.consumers.items()} == before
+    assert {number: (held, held.lease.holder) for number, held in worker.ownership.partitions.items()} == before
     assert not any(held.lease.is_verifying(worker.clock) for held, _ in before.values())
     assert await team.client.zcard(team.keys.timers(1)) == 0
     assert b'conferral_redis_changes_total{outcome="proven"} 4.0' in worker.metrics.exposition()
@@ -236,7 +236,7 @@ async def test_everything_is_verified_after_a_restart_without_a_mark(team: Worke
     team.server.stop()
     team.server.start()
     await team.passes(4.0)
-    verified = {number for number, one in worker.ownership.consumers.items() if one.lease.is_verifying(worker.clock)}
+    verified = {number for number, one in worker.ownership.partitions.items() if one.lease.is_verifying(worker.clock)}
     assert verified == {1}
     assert b'conferral_redis_changes_total{outcome="unproven"} 1.0' in worker.metrics.exposition()
 
