@@ -43,11 +43,16 @@ class HeldPartitions(Generic[_Held]):
         self._clock = clock
         self._lifetime_min_s, self._lifetime_max_s = lifetime_s, lifetime_max_s
         self.partitions: dict[int, _Held] = {}
-        #: Live workers, which share the requests to Twilio, this one included (count).
+        #: Live workers, this one included (count).
         self.live_workers = 1
         #: How long a tick counts now, seconds; and until when the last one does, monotonic seconds.
         self.lifetime_s, self.valid_until_s = lifetime_s, float("-inf")
         self._renewed = asyncio.Event()
+
+    @property
+    def owned_count(self) -> int:
+        """Partitions that it has neither given back nor lost, count."""
+        return sum(not one.is_lost for one in self.partitions.values())
 
     @property
     def is_sending_allowed(self) -> bool:

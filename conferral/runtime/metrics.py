@@ -160,6 +160,12 @@ class Metrics:
             "conferral_rest_concurrency_limit",
             "Maximum number of concurrent Twilio requests of this worker, except hang-ups: fewer after a 429",
         )
+        self.rest_slot_wait = self._histogram(
+            "conferral_rest_slot_wait_seconds",
+            "How long requests to Twilio waited for one of this worker's slots, by priority (ending: hang-ups; change; "
+            "read: someone waits for it; background-read: no one does)",
+            ["priority"],
+        )
         self.worker_standby = self._gauge(
             "conferral_worker_standby",
             "1 while this worker takes no partitions: Twilio refuses its credentials, but not another worker's",

@@ -31,6 +31,8 @@ def describe(run: Run) -> str:
         _spread("in company, in silence for (s)", run.silent_s) + f"; {run.plan.silent_max_s:.0f} at most",
         _spread("partitions taken over after (s)", run.taken_over_s),
         _spread("and where something else went wrong meanwhile (s)", run.taken_over_disturbed_s),
+        "a slot within 1 s: "
+        + ", ".join(f"{one} {run.slots_in_time(one, 1.0):.1%}" for one in ("change", "read", "background-read")),
         f"nothing left {run.ending_s:.0f} s after the last caller hung up",
         f"rows of the table taken: {len(TABLE) - len(run.rows_never_taken)} of {len(TABLE)}",
     ]
@@ -44,7 +46,7 @@ def describe(run: Run) -> str:
 
 def figures(run: Run) -> list[str]:
     """What a run has shown, in a few lines."""
-    shown = describe(run).splitlines()[:9]
+    shown = describe(run).splitlines()[:10]
     faults = (
         "callbacks", "callbacks lost", "callbacks doubled", "rest GET", "rest POST", "workers killed", "workers paused",
         "webhooks killed", "Redis restarted", "Redis rolled back", "innocent entries put aside",

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from prometheus_client import Histogram
+
 from tests.simulation.durations import Measured
 from tests.simulation.invariants import Problem
 from tests.simulation.plan import Plan
@@ -36,3 +38,13 @@ class Run:
     stories: list[str] = field(default_factory=list)
     #: Rows of the transition table that no session took.
     rows_never_taken: list[str] = field(default_factory=list)
+    #: Each worker's waits for slots, also of those that died.
+    slot_waits: list[Histogram] = field(default_factory=list)
+
+    def slots_in_time(self, priority: str, time_s: float) -> float:
+        """Which share of a priority's requests had a slot within a time, which is a bucket's bound (seconds)."""
+        counts: Counter[str] = Counter()
+        for sample in (one for waits in self.slot_waits for family in waits.collect() for one in family.samples):
+            if sample.labels["priority"] == priority and "le" in sample.labels:
+                counts[sample.labels["le"]] += sample.value
+        return counts[str(float(time_s))] / counts["+Inf"] if counts["+Inf"] else 1.0

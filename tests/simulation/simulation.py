@@ -180,6 +180,7 @@ class Simulation:
             ),
         )
         worker = Worker(self.settings, environment=outside)
+        self.run.slot_waits.append(worker.metrics.rest_slot_wait)
         stop = asyncio.Event()
         task = process.start(worker.run(stop))
         entry = WorkerProcess(process, worker, stop, task)

@@ -391,7 +391,8 @@ async def test_each_request_leaves_one_debug_line_with_known_keys(twilio: Script
 async def test_unreadable_answers_with_200_open_the_circuit_breaker(
     twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, body: bytes
 ) -> None:
-    limit = RequestLimiter(10, worker_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=random.Random(1))
+    rng = random.Random(1)
+    limit = RequestLimiter(10, partitions=1, owned_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=rng)
     http.observe(limit.observe)
     twilio.script = [answered(200, body)]
     for _ in range(FAILURES_MAX):

@@ -320,7 +320,8 @@ class ExecutorHarness:
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
-        self.live_workers = 1
+        #: Of the single partition that there is.
+        self.owned_count = 1
         for name in more.keys() & {"wait_to_send", "may_send"}:
             setattr(self, name, more.pop(name))
         acquire_permit = more.pop("acquire_permit", None)

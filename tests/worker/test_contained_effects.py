@@ -103,7 +103,7 @@ class FailingOnce:
                     setattr(owner, name, self.around(method, system, fails_after=fails_after))
         watched = {name: self.around(getattr(tools, name), system) for name in ("sleep", "checkpoint")}
         held: Any = SimpleNamespace(
-            wait_to_send=self.around(system.wait_to_send, system), may_send=system.may_send, live_workers=1
+            wait_to_send=self.around(system.wait_to_send, system), may_send=system.may_send, owned_count=1
         )
         system.executor.context = replace(tools, **watched, held=held)
 

@@ -1,24 +1,30 @@
 """How much a worker sends Twilio: less after a 429, nothing ordinary for a moment when it is away or refuses."""
 
 import asyncio
+import math
 import random
+from collections import Counter, defaultdict
+from typing import ClassVar
 
 import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import Effect, FindMessage
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import request_limiter as limits
+from conferral.worker.executor.job import Job
 from conferral.worker.executor.request_limiter import BreakerReason, Priority, RequestLimiter
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.worker.executor_harness import (
-    FakeTime,
-)
+from tests.worker.executor_harness import START_MS, FakeTime, find, gated, hang_up, read, redirect, straight, update
 from tests.worker.worker_cluster import ClusterClock
+
+#: Of the installation.
+PARTITIONS = 16
 
 
 class Bounds:
@@ -27,10 +33,11 @@ class Bounds:
     def __init__(self, requests_max: int = 25, clock: Clock | None = None) -> None:
         self.time = FakeTime()
         self.metrics = Metrics()
-        self.workers = 1
+        self.owned = PARTITIONS
         self.limiter = RequestLimiter(
             requests_max,
-            worker_count=lambda: self.workers,
+            partitions=PARTITIONS,
+            owned_count=lambda: self.owned,
             clock=clock or self.time,
             metrics=self.metrics,
             rng=random.Random(7),
@@ -55,18 +62,15 @@ class Bounds:
 # ---- what all workers share --------------------------------------------------------------------------------------
 
 
-@each(
-    "workers, slots",
-    [(1, (48, 47)), (2, (24, 23)), (3, (16, 15)), (10, (4, 3)), (24, (2, 1)), (100, (2, 1))],
-)
-def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_for_endings(workers: int, slots: tuple[int, int]):
+@each("owned, slots", [(16, (48, 47)), (8, (24, 23)), (5, (15, 14)), (1, (3, 2)), (0, (2, 1))])
+def test_budget_follows_the_partitions_and_each_worker_keeps_a_slot_for_endings(owned: int, slots: tuple[int, int]):
     bounds = Bounds(48)
-    bounds.workers = workers
+    bounds.owned = owned
     assert (bounds.limiter.slots, bounds.slots) == slots
 
 
 @pytest.mark.redis
-async def test_live_workers_share_one_budget(redis_server: RedisServer) -> None:
+async def test_workers_share_one_budget_and_the_last_one_has_it_all(redis_server: RedisServer) -> None:
     async with LocalSystem(redis_server.url, workers=2) as system:
         limiters = [worker.executor.limiter for worker in system.workers]
         await system.eventually(lambda: asyncio.sleep(0, [one.slots for one in limiters]), "two share", equals=[24, 24])
@@ -197,33 +201,211 @@ def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
 
 
+# ---- who goes first ----------------------------------------------------------------------------------------------
+
+
+@each(
+    "effect, is_background, priority, keeps_its_place",
+    [
+        (hang_up("e"), False, Priority.ENDING, False),
+        *((make("c"), False, Priority.CHANGE, False) for make in (straight, gated, redirect, update)),
+        (find("r"), False, Priority.READ, False),
+        (read("r"), False, Priority.READ, True),
+        (read("b"), True, Priority.BACKGROUND_READ, True),
+        (FindMessage(session_id="S1", effect_id="b", party="customer", call_sid="CA1"), False,
+         Priority.BACKGROUND_READ, False),
+    ],
+)  # fmt: skip
+def test_what_someone_waits_for_goes_first(
+    effect: Effect, is_background: bool, priority: Priority, keeps_its_place: bool
+) -> None:
+    job = Job(effect=effect, partition=0, committed_at_ms=START_MS, is_background=is_background)
+    assert (job.priority, job.keeps_its_place) == (priority, keeps_its_place)
+
+
 # ---- slots -------------------------------------------------------------------------------------------------------
 
 
-async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
-    limiter = Bounds(3).limiter
-    holders: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+class Queue:
+    """Requests of one limiter, by name: its priority's first letter, and more."""
 
-    async def hold(priority: Priority, leaves: asyncio.Event) -> None:
-        async with limiter.slot(priority):
-            await leaves.wait()
+    KINDS: ClassVar = {
+        "e": Priority.ENDING,
+        "c": Priority.CHANGE,
+        "r": Priority.READ,
+        "b": Priority.BACKGROUND_READ,
+    }
 
-    for _ in range(1_000):
-        leaves = asyncio.Event()
-        priority = chance.choice((Priority.ENDING, Priority.CHANGE))
-        holders.append((asyncio.create_task(hold(priority, leaves)), leaves))
-        for task, leaves in chance.sample(holders, chance.randrange(min(4, len(holders)))):
-            if chance.random() < 0.5:
-                task.cancel()
-            else:
-                leaves.set()
-        for _ in range(chance.randrange(3)):
-            await asyncio.sleep(0)
-        assert limiter.in_use <= 3
-    for _, leaves in holders:
-        leaves.set()
-    await asyncio.gather(*(task for task, _ in holders), return_exceptions=True)
-    assert limiter.in_use == 0
+    def __init__(self, limiter: RequestLimiter) -> None:
+        self.limiter = limiter
+        self.granted: list[str] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, asyncio.Event] = {}
+
+    async def add(self, *names: str) -> None:
+        for name in names:
+            self._answers[name] = asyncio.Event()
+            self._tasks[name] = asyncio.create_task(self._hold(name))
+        await asyncio.sleep(0)
+
+    async def end(self, *names: str) -> None:
+        for name in names or [*self._tasks]:
+            self._answers[name].set()
+            await self._tasks.pop(name)
+
+    async def _hold(self, name: str) -> None:
+        async with self.limiter.slot(self.KINDS[name[0]]):
+            self.granted.append(name)
+            await self._answers[name].wait()
+
+
+@each(
+    "ordinary, held, waiting, granted",
+    [
+        # Reads leave a quarter of the slots, and those in the background half of them.
+        (8, "", "bbbbbbbb", "bbbb"),
+        (8, "bbbb", "rrrr", "rr"),
+        (8, "", "rrrrrrrr", "rrrrrr"),
+        (8, "rrrrrr", "cccc", "cc"),
+        (8, "", "cccccccc", "cccccccc"),
+        (8, "cccccccc", "rbc", ""),
+        # One slot is for endings alone.
+        (8, "cccccccc", "ee", "e"),
+        (8, "bbbbrrcc", "e", "e"),
+        (8, "eee", "cccccccc", "cccccc"),
+        # However few there are, there is one for each.
+        (2, "", "rr", "r"),
+        (2, "", "bb", "b"),
+        (2, "b", "r", ""),
+        (2, "b", "c", "c"),
+        (1, "", "b", "b"),
+        (1, "b", "c", ""),
+    ],
+)
+async def test_slots_of_each_priority(ordinary: int, held: str, waiting: str, granted: str) -> None:
+    queue = Queue(Bounds(ordinary + 1).limiter)
+    await queue.add(*(f"{one}-{number}" for number, one in enumerate(held)))
+    assert len(queue.granted) == len(held)
+    await queue.add(*(f"{one}+{number}" for number, one in enumerate(waiting)))
+    assert "".join(name[0] for name in queue.granted[len(held) :]) == granted
+    await queue.end()
+
+
+@each(
+    "ago_s, order",
+    [
+        ({"b": 3.0, "r": 2.0, "c": 1.5, "e": 0.0}, "ecrb"),
+        ({"b": 9.4, "r": 0.4, "c": 0.0}, "crb"),
+        ({"b": 9.4, "r": 0.6, "c": 0.0}, "rcb"),
+        ({"b": 10.1, "r": 0.4, "c": 0.0}, "bcr"),
+        ({"b": 60.0, "r": 60.0, "c": 45.0, "e": 0.0}, "erbc"),
+    ],
+)
+async def test_request_goes_before_less_urgent_ones_that_have_been_patient_for_less(
+    ago_s: dict[str, float], order: str
+) -> None:
+    bounds = Bounds(2)
+    queue, now_s = Queue(bounds.limiter), bounds.time.s
+    await queue.add("c-holds", "e-holds")
+    for name, ago in sorted(ago_s.items(), key=lambda one: -one[1]):
+        bounds.time.s = now_s + 100.0 - ago
+        await queue.add(name)
+    await queue.end("e-holds", "c-holds")
+    for place in range(len(order)):
+        await queue.end(queue.granted[2 + place])
+    assert "".join(queue.granted[2:]) == order
+
+
+class Crowd:
+    """Requests that come, are canceled, and are answered by chance; each grant is judged."""
+
+    def __init__(self, loop: VirtualLoop, chance: random.Random, slots: int) -> None:
+        self.loop, self.chance = loop, chance
+        self.bounds = Bounds(slots, ClusterClock(loop, 0.0))
+        self.waiting: dict[asyncio.Task[None], tuple[Priority, float]] = {}
+        self.held: Counter[Priority] = Counter()
+        self.waits_s: defaultdict[Priority, list[float]] = defaultdict(list)
+
+    def come(self, priority: Priority, answer_s: float, timeout_s: float = math.inf) -> None:
+        task = asyncio.create_task(self._send(priority, answer_s, self.loop.time() + timeout_s))
+        self.waiting[task] = priority, self.loop.time()
+
+    def cancel_one(self) -> None:
+        if self.waiting:
+            task = self.chance.choice([*self.waiting])
+            del self.waiting[task]
+            task.cancel()
+
+    async def _send(self, priority: Priority, answer_s: float, deadline_s: float) -> None:
+        since_s = self.loop.time()
+        async with self.bounds.limiter.slot(priority, deadline_s=deadline_s) as has_slot:
+            self.waiting.pop(asyncio.current_task(), None)  # type: ignore[arg-type]  # this is a task
+            if not has_slot:
+                return
+            self.held[priority] += 1
+            self.waits_s[priority].append(self.loop.time() - since_s)
+            try:
+                self.judge()
+                await asyncio.sleep(answer_s)  # a delay: of Twilio's answer, in virtual time
+            finally:
+                self.held[priority] -= 1
+
+    def judge(self) -> None:
+        limiter = self.bounds.limiter
+        assert self.held.total() <= limiter.slots
+        ordinary = self.held.total() - self.held[Priority.ENDING]
+        assert ordinary <= limiter.slots - 1
+        for priority, share in limits.SHARES.items():
+            held = sum(count for one, count in self.held.items() if one >= priority)
+            assert held <= max(1, share * (limiter.slots - 1)), f"{priority.name} and later"
+
+    async def ends(self) -> None:
+        while self.waiting or self.held.total():
+            await asyncio.sleep(1.0)  # a delay: in virtual time
+        assert self.bounds.limiter.in_use == 0
+
+
+@pytest.mark.parametrize("slots", [2, 3, 5, 13, 48])
+@in_virtual_time
+async def test_no_interleaving_exceeds_or_loses_a_slot(slots: int, chance: random.Random, loop: VirtualLoop) -> None:
+    crowd = Crowd(loop, chance, slots)
+    for _ in range(600):
+        match chance.randrange(8):
+            case 0:
+                crowd.cancel_one()
+            case 1:
+                await asyncio.sleep(chance.uniform(0.0, 1.0))  # a delay: in virtual time
+            case _:
+                timeout_s = chance.choice((math.inf, chance.uniform(0.0, 2.0)))
+                crowd.come(chance.choice([*Priority]), chance.uniform(0.0, 0.5), timeout_s)
+        await asyncio.sleep(0)
+    await crowd.ends()
+
+
+@each(
+    "flood, waits_max_s",
+    [
+        (Priority.CHANGE, {"ENDING": 0.0, "CHANGE": 4.0, "READ": 5.0, "BACKGROUND_READ": 14.5}),
+        (Priority.READ, {"ENDING": 0.0, "CHANGE": 0.5, "READ": 4.0, "BACKGROUND_READ": 14.0}),
+        (Priority.BACKGROUND_READ, {"ENDING": 0.0, "CHANGE": 0.5, "READ": 0.5, "BACKGROUND_READ": 4.0}),
+    ],
+)
+@in_virtual_time
+async def test_flood_keeps_nothing_waiting_for_more_than_its_patience(
+    flood: Priority, waits_max_s: dict[str, float], loop: VirtualLoop
+) -> None:
+    """Requests for twice the slots, given up after four seconds; each second, also one of each other priority."""
+    crowd = Crowd(loop, random.Random(1), 9)
+    for _ in range(40):
+        for priority in Priority:
+            crowd.come(priority, 0.1, math.inf if priority is not flood else 4.0)
+        for _ in range(32):
+            crowd.come(flood, 0.5, 4.0)
+        await asyncio.sleep(1.0)  # a delay: in virtual time
+    await crowd.ends()
+    assert {one.name for one in Priority if len(crowd.waits_s[one]) < 40} == set()
+    too_long = {one.name: max(waits) for one, waits in crowd.waits_s.items() if max(waits) > waits_max_s[one.name]}
+    assert not too_long
 
 
 # ---- slots in a pause --------------------------------------------------------------------------------------------

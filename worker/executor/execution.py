@@ -23,7 +23,6 @@ from conferral.statemachine.effects import (
     Dial,
     Effect,
     FindCall,
-    ReadCalls,
     RedirectCall,
     StartRecording,
     UpdateParticipant,
@@ -48,7 +47,7 @@ from conferral.worker.executor.job import (
     unknown,
 )
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.request_limiter import Priority, RequestLimiter
+from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification, verify
 from conferral.worker.held_partitions import HeldPartitions
 from conferral.worker.times import to_twilio_time
@@ -91,7 +90,8 @@ class ExecutionContext:
     def __post_init__(self) -> None:
         self.limiter = RequestLimiter(
             self.requests_max,
-            worker_count=lambda: self.held.live_workers,
+            partitions=self.core.keys.partitions,
+            owned_count=lambda: self.held.owned_count,
             clock=self.core.clock,
             metrics=self.core.metrics,
             rng=self.rng,
@@ -207,17 +207,14 @@ class Execution:
         effect, context = self.job.effect, self.context
         # Before taking a slot, so that waiting for Redis does not block other jobs.
         await self._require_lease()
-        is_read = isinstance(effect, ReadCalls)
-        priority = Priority.ENDING if effect.is_ending else Priority.READ if is_read else Priority.CHANGE
-        priority = Priority.BACKGROUND_READ if self.job.is_background else priority
-        # A read keeps its place: if it expired, it would be emitted again, behind all others. Until a canceled dial is
-        # known to have failed, someone may be on hold: it waits for no slot.
-        deadline_s = math.inf if is_read else -math.inf if self.is_cancelled else self._deadline_s
+        if self.is_cancelled:  # until it is known to have failed, someone may be on hold: it waits for no slot
+            return self._give_up()
         requested_at_s = context.core.clock.monotonic_s()
-        async with context.limiter.slot(priority, deadline_s=deadline_s) as has_slot:
-            if is_read:
+        deadline_s = math.inf if self.job.keeps_its_place else self._deadline_s
+        async with context.limiter.slot(self.job.priority, deadline_s=deadline_s) as has_slot:
+            if self.job.keeps_its_place:
                 self._deadline_s += context.core.clock.monotonic_s() - requested_at_s
-            if self.is_cancelled or not has_slot or self._remaining_s() <= 0:
+            if not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
             outcome = await self._check_before_send(effect)
@@ -327,7 +324,7 @@ class Execution:
         """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
-        async with context.limiter.slot(Priority.CHANGE, deadline_s=self._deadline_s) as has_slot:
+        async with context.limiter.slot(self.job.priority, deadline_s=self._deadline_s) as has_slot:
             if not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()

@@ -9,6 +9,7 @@ from conferral.runtime.errors import ConferralError, ProviderError, ProviderGone
 from conferral.statemachine import effects
 from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement, RedirectToVoicemail
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.worker.executor.request_limiter import Priority
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
@@ -87,6 +88,13 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement, RedirectToVoicemail)
 
+#: All other kinds change something. A message is looked for after the end of its session.
+_READS: Mapping[type[effects.Effect], Priority] = {
+    effects.ReadCalls: Priority.READ,
+    effects.FindCall: Priority.READ,
+    effects.FindMessage: Priority.BACKGROUND_READ,
+}
+
 JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
 
@@ -112,10 +120,25 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: A read that no one waits for yet: others go first.
+    #: A read that no one waits for yet.
     is_background: bool = False
     #: The span of its decision; empty without one.
     traceparent: str = ""
+
+    @property
+    def priority(self) -> Priority:
+        """Which requests go before its own."""
+        if self.effect.is_ending:
+            return Priority.ENDING
+        return Priority.BACKGROUND_READ if self.is_background else _READS.get(type(self.effect), Priority.CHANGE)
+
+    @property
+    def keeps_its_place(self) -> bool:
+        """Whether its time begins once it has a slot.
+
+        If a read expired before, it would be emitted again, behind all others.
+        """
+        return isinstance(self.effect, effects.ReadCalls)
 
     @property
     def may_be_found(self) -> bool:

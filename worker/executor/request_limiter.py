@@ -1,21 +1,20 @@
 """Limits of requests: how many a worker may have in flight; pace of dials.
 
-All workers share one budget: it is divided by the number of live workers. A 429 takes 30% of a worker's share; each
-round of successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio
-is unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have
-a slot of their own, and keep retrying. Reads go last. If there is a pace of dials (CPS), all workers share its permits.
+All workers share one budget, by the partitions that each owns. A 429 takes 30% of a worker's share; each round of
+successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio is
+unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have a
+slot of their own, and keep retrying. Changes go before reads, and reads that someone waits for before the others. If
+there is a pace of dials (CPS), all workers share its permits.
 """
 
 import asyncio
 import math
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum, StrEnum
 from functools import partial
-from heapq import heappop, heappush
-from itertools import count
 
 import structlog
 
@@ -47,20 +46,27 @@ AcquirePermit = Callable[[bool], Awaitable[float]]
 
 
 class Priority(IntEnum):
-    """Whose turn it is first."""
+    """Which request goes first."""
 
     #: A hang-up: its call costs money until then.
     ENDING = 0
     CHANGE = 1
-    #: After an outage, every session may want one.
+    #: A read that someone waits for: a session's own, or the search for a dial.
     READ = 2
-    #: A read that no one waits for yet: after a rollback of Redis, each live session makes one.
+    #: One that no one waits for: after a rollback of Redis, each live session makes one.
     BACKGROUND_READ = 3
 
 
-#: What of the ordinary slots requests of this priority and later ones may have: the answers of reads may be slow. So a
-#: dial never waits for reads, nor a read that someone waits for for the others.
-SHARES = {Priority.READ: 0.5, Priority.BACKGROUND_READ: 0.4}
+#: How long a request lets later ones of earlier priorities go first, seconds: however many come, none waits forever.
+PATIENCE_S = {
+    Priority.ENDING: -math.inf,
+    Priority.CHANGE: 0.0,
+    Priority.READ: 0.5,
+    Priority.BACKGROUND_READ: 10.0,
+}
+#: What of the ordinary slots this priority and later ones may have, at least one: the answers of reads may be slow. So
+#: a change finds a slot although every read hangs, and so does a read that someone waits for.
+SHARES = {Priority.READ: 0.75, Priority.BACKGROUND_READ: 0.5}
 
 
 class BreakerReason(StrEnum):
@@ -90,21 +96,21 @@ class RequestLimiter:
         self,
         requests_max: int,
         *,
-        worker_count: Callable[[], int],
+        partitions: int,
+        owned_count: Callable[[], int],
         clock: Clock,
         metrics: Metrics,
         rng: random.Random,
     ) -> None:
-        """Create it; all workers together may have `requests_max` in flight."""
-        self._requests_max = requests_max
-        self._worker_count = worker_count
+        """Create it; an owner of all partitions has `requests_max` slots."""
+        self._requests_max, self._partitions = requests_max, partitions
+        self._owned_count = owned_count
         self._clock = clock
         self._rng = rng
         #: Slots in use by priority, counts.
         self._held: Counter[Priority] = Counter()
-        #: Each with its number, and its slot; a heap.
-        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._numbers = count()
+        #: By priority, in order of arrival: until when each is patient, monotonic seconds, and its slot.
+        self._waiting: dict[Priority, deque[tuple[float, asyncio.Future[None]]]] = {one: deque() for one in Priority}
         #: What 429s have left for ordinary requests, count.
         self._window = math.inf
         self._reduced_at_s = float("-inf")
@@ -113,6 +119,7 @@ class RequestLimiter:
         self._paused_until_s = self._reason_seen_at_s = float("-inf")
         self._failures = 0
         self._end_of_pause: asyncio.TimerHandle | None = None
+        self._waits = {one: metrics.rest_slot_wait.labels(one.name.lower().replace("_", "-")) for one in Priority}
         metrics.rest_concurrency_limit.set_function(lambda: self.ordinary_slots)
         for reason in BreakerReason:
             metrics.rest_breaker_open.labels(reason.value).set_function(partial(self._is_open_for, reason))
@@ -120,7 +127,7 @@ class RequestLimiter:
     @property
     def slots(self) -> int:
         """All slots of this worker, count: one is for endings alone."""
-        return max(2, self._requests_max // self._worker_count())
+        return max(2, self._requests_max * self._owned_count() // self._partitions)
 
     @property
     def ordinary_slots(self) -> int:
@@ -137,19 +144,20 @@ class RequestLimiter:
 
     @asynccontextmanager
     async def slot(self, priority: Priority, *, deadline_s: float = math.inf) -> AsyncIterator[bool]:
-        """Wait for a slot, and hold it. FIFO within a priority.
+        """Wait for a slot, and hold it; FIFO within a priority.
 
         Yield False without one: `deadline_s` (monotonic) has passed.
         """
-        granted = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (priority, next(self._numbers), granted))
+        granted, asked_at_s = asyncio.get_running_loop().create_future(), self._clock.monotonic_s()
+        self._waiting[priority].append((asked_at_s + PATIENCE_S[priority], granted))
         self._grant()
         try:
             if not granted.done():
-                timeout_s = None if deadline_s == math.inf else deadline_s - self._clock.monotonic_s()
+                timeout_s = None if deadline_s == math.inf else deadline_s - asked_at_s
                 with suppress(TimeoutError):
                     async with asyncio.timeout(timeout_s):
                         await granted
+            self._waits[priority].observe(self._clock.monotonic_s() - asked_at_s)
             yield not granted.cancelled()
         finally:
             # It may have been granted in the iteration of the loop that ended the wait.
@@ -163,28 +171,36 @@ class RequestLimiter:
             self._end_of_pause.cancel()
 
     def _grant(self) -> None:
-        """Grant free slots to waiters, by priority."""
-        while self._waiting:
-            priority, _, granted = self._waiting[0]
-            if not granted.done():
-                if not self._has_slot(priority):
-                    break
-                granted.set_result(None)
-                self._held[priority] += 1
-            heappop(self._waiting)
+        """Grant free slots, each to the request whose patience ends first."""
+        while found := [one for one in Priority if self._is_next(one)]:
+            priority = min(found, key=lambda one: self._waiting[one][0][0])
+            _, granted = self._waiting[priority].popleft()
+            granted.set_result(None)
+            self._held[priority] += 1
         # With no slot in use, no release would wake the waiters.
-        if self._waiting and (pause_s := self.pause_s) > 0:
+        if any(self._waiting.values()) and (pause_s := self.pause_s) > 0:
             self.close()
             self._end_of_pause = asyncio.get_running_loop().call_later(pause_s, self._grant)
 
+    def _is_next(self, priority: Priority) -> bool:
+        """Whether one of this priority waits, and may have a free slot."""
+        queue = self._waiting[priority]
+        while queue and queue[0][1].done():  # canceled
+            queue.popleft()
+        return bool(queue) and self._has_slot(priority)
+
     def _has_slot(self, priority: Priority) -> bool:
         """Whether a slot is free for a request of this priority."""
-        ordinary = self.in_use - self._held[Priority.ENDING]
-        for limited, share in SHARES.items():
-            held = sum(count for one, count in self._held.items() if one >= limited)
-            if priority >= limited and held >= share * self.ordinary_slots:
-                return False
-        return self.in_use < self.slots and (priority is Priority.ENDING or ordinary < self.ordinary_slots)
+        if priority is Priority.ENDING:
+            return self.in_use < self.slots
+        most = self.ordinary_slots
+        if self.in_use >= self.slots or self.in_use - self._held[Priority.ENDING] >= most:
+            return False
+        return all(
+            sum(self._held[one] for one in Priority if one >= limited) < max(1, int(share * most))
+            for limited, share in SHARES.items()
+            if priority >= limited
+        )
 
     # ---- Twilio's answers
 
