@@ -81,21 +81,19 @@ async def test_workers_share_one_budget_and_the_last_one_has_it_all(redis_server
 # ---- 429 ---------------------------------------------------------------------------------------------------------
 
 
-def test_busy_takes_a_part_of_what_is_sent_and_it_grows_back_one_a_round():
-    bounds = Bounds()
+def test_busy_takes_a_part_of_what_is_sent_and_each_round_gives_a_sixteenth_back():
+    bounds = Bounds(33)
     bounds.answer(429, retry_after_s=30.0)
-    assert bounds.slots == 16
+    assert bounds.slots == 27
     assert bounds.limiter.pause_s == 0, "the effect that met it waits, and no other"
     bounds.time.s += 1
     bounds.answer(429)
-    assert bounds.slots == 11
-    bounds.answer(200, 12)
-    assert bounds.slots == 12
-    bounds.answer(200, 13)
-    assert bounds.slots == 13
+    assert bounds.slots == 23
+    bounds.answer(200, 24)
+    assert bounds.slots == 25
     bounds.answer(200, 1_000)
-    assert bounds.slots == 24
-    for _ in range(20):
+    assert bounds.slots == 32
+    for _ in range(30):
         bounds.time.s += 1
         bounds.answer(429)
     assert bounds.slots == 2, "some are sent, however often it is busy"
@@ -108,9 +106,9 @@ def test_requests_rejected_together_count_as_one_signal():
     bounds.time.s += 10
     bounds.answer(429)
     bounds.answer(429, 20, ago_s=0.5)
-    assert bounds.slots == 16
+    assert bounds.slots == 20
     bounds.answer(429)
-    assert bounds.slots == 11, "it was sent since"
+    assert bounds.slots == 17, "it was sent since"
 
 
 # ---- Twilio is away ----------------------------------------------------------------------------------------------

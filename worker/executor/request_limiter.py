@@ -1,7 +1,7 @@
 """Limits of requests: how many a worker may have in flight; pace of dials.
 
-All workers share one budget, by the partitions that each owns. A 429 takes 30% of a worker's share; each round of
-successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio is
+All workers share one budget, by the partitions that each owns. A 429 takes 15% of a worker's share; each round of
+successes adds a little (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio is
 unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have a
 slot of their own, and keep retrying. Changes go before reads, and reads that someone waits for before the others. If
 there is a pace of dials (CPS), all workers share its permits.
@@ -37,8 +37,11 @@ CREDENTIALS_PAUSE_S = 5.0
 BREAKER_REASON_TTL_S = 45.0
 #: Lower limit of the window, count: with one, a slow answer would block everything.
 WINDOW_MIN = 2
-#: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2% of chance 429s.
-KEPT_AFTER_429 = 0.7
+#: What a 429 leaves of the window. It is an explicit signal, so it takes less than a loss does (RFC 8511): with 0.7,
+#: chance 429s of 2% would leave 13 of 24 slots.
+KEPT_AFTER_429 = 0.85
+#: What of its slots a worker adds to the window in a round of answers: however many share the budget, all add 3 of 48.
+ADDED_PER_ROUND = 1 / 16
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
 #: Asks for a dial permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
@@ -235,7 +238,7 @@ class RequestLimiter:
             self._reason, self._paused_until_s = None, float("-inf")
             self._window = WINDOW_MIN  # a full window would release everything that waited together
         elif answer.status != 429 and self._window < self.slots - 1:
-            self._window += 1 / self._window  # adds one per round of answers
+            self._window += ADDED_PER_ROUND * self.slots / self._window  # as many answers as the window are a round
         if answer.status == 429:
             self._reduce_window(answer)
 
