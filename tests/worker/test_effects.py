@@ -170,7 +170,9 @@ def open_effects(
     async def stored(_partition: int) -> dict[str, bytes] | None:
         return outbox
 
-    store: Any = SimpleNamespace(outbox=stored)
+    async def keep(_partition: int, _deaths: Any) -> None: ...
+
+    store: Any = SimpleNamespace(outbox=stored, set_deaths=keep)
     core = core_of(None, Keys("test", 1), time, store_clock=StoreClock(time), partition_store=store)
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
         core.store_clock.observe(reading_ms)
