@@ -16,12 +16,13 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.conference import is_reconciled
+from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session
+from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import TABLE
@@ -180,14 +181,10 @@ def _close(draft: Draft, event: Event) -> None:
 
 
 def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) -> None:
-    draft.change(open_read_id="", unread_calls=())
-    if not isinstance(event, events.CallsRead):
-        return
-    # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
-    if event.unread and draft.session.facts_version <= event.read_version and not draft.session.reread_wanted:
-        draft.change(unread_calls=event.unread, reread_wanted=True)
-    for party in draft.session.parties.values():
-        if party.dial_check == "reading" and not draft.session.reread_wanted:
+    # Another read follows for the calls that this one left out.
+    draft.change(open_read_id="", unread_calls=getattr(event, "unread", ()))
+    for party in draft.session.parties.values() if isinstance(event, events.CallsRead) else ():
+        if party.dial_check == "reading":
             draft.change_party(party, dial_check="read")
 
 
@@ -215,6 +212,8 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
         draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     if before.version == 0 or isinstance(event, events.CallsRead):
         draft.change(verified_entry_id=event.entry_id)
+    if before.state is not State.ENDED and isinstance(event, events.CallsRead):
+        event = with_newer_facts(before, event)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (before.state, event.name)
@@ -327,9 +326,6 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     note_refusal(draft, event)
     after = draft.session
     moved = draft.state is not before.state
-    # The party that left may be unknown to the session: a read that began earlier would still show it.
-    reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
-    is_news = reports_leaving or _outdates_reads(before, after)
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     after = replace(
         after,
@@ -338,7 +334,6 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         ),
         version=version,
         updated_at_ms=draft.now_ms,
-        facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
     )
     after = without_oldest_parties(after)
@@ -353,16 +348,3 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         reports=tuple(draft.reports),
         conclusions=tuple(draft.conclusions),
     )
-
-
-def _outdates_reads(before: Session, after: Session) -> bool:
-    """Whether a change outdates a read that began before it."""
-    if after.open_redirects != before.open_redirects or after.parties.keys() != before.parties.keys():
-        return True
-    pairs = ((party, before.parties[name]) for name, party in after.parties.items())
-    return any(party is not earlier and _facts(party) != _facts(earlier) for party, earlier in pairs)
-
-
-def _facts(party: Party) -> Party:
-    """Return a party without its dial check and without an open hangup."""
-    return replace(party, dial_check_at_ms=0, dial_check="", hang_up_effect_id="")

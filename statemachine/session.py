@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import field
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
+from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     Attempt,
@@ -75,6 +75,8 @@ class Party(BaseRecord, frozen=True):
     in_conference: bool = False
     #: SequenceNumber of the newest conference event applied; older events change nothing.
     conference_sequence: int = -1
+    #: Version at which the newest fact of the leg's end or place began, or a request to change it: see `legs`.
+    known_version: int = 0
 
     #: Id of the effect that dials this party; empty for legs that came in or were dialed by TwiML.
     dial_id: str = ""
@@ -175,6 +177,10 @@ class Party(BaseRecord, frozen=True):
         """Whether the party supervises, so it is no one to talk to."""
         return bool(self.supervises)
 
+    def overtakes(self, read: CallsRead) -> bool:
+        """Whether a newer fact is known of the leg than this read can show."""
+        return self.known_version > read.read_version
+
 
 class Session(BaseRecord, frozen=True):
     """One conversation, as far as it is known. Times are as in `Party`."""
@@ -245,8 +251,6 @@ class Session(BaseRecord, frozen=True):
     #: Id of the unanswered read of Twilio; empty if none is open.
     open_read_id: str = ""
     open_read_since_ms: int = 0
-    #: Requested meanwhile; follows once the open read is answered.
-    reread_wanted: bool = False
     #: SIDs of calls that the last read left out; only these are read next.
     unread_calls: tuple[str, ...] = ()
     #: SIDs of conferences that ended or were left; events about them are late.
@@ -255,7 +259,7 @@ class Session(BaseRecord, frozen=True):
     verified_sequence: int = 0
     #: Id of the entry that opened the session, or of its newest read: what Redis lost before is made up for.
     verified_entry_id: str = ""
-    #: Version of the session at the newest read that was as new as the known facts.
+    #: Version of the session at which the newest read of this conference was requested.
     verified_version: int = 0
     #: Reads since the last conclusive one (count): those that show a lone party's conference as another, or a repair's.
     presence_reads: int = 0
@@ -271,8 +275,6 @@ class Session(BaseRecord, frozen=True):
     open_redirects: tuple[str, ...] = ()
     #: When a leg was last moving into the conference; while bridged, when a conversion of unknown outcome was given up.
     moved_at_ms: int = 0
-    #: Version at which a fact about a party last changed.
-    facts_version: int = 0
     #: Why the last transfer command was refused, and when; empty after one that was accepted.
     refused_transfer: str = ""
     refused_transfer_at_ms: int = 0

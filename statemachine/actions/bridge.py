@@ -6,11 +6,12 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
-from conferral.statemachine.actions.participants import read_calls, read_later, unhold_all
+from conferral.statemachine.actions.participants import read_again, read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, dial_reservation
+from conferral.statemachine.legs import overtake_reads
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, bridge_dial, first_label
@@ -130,7 +131,8 @@ def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
 def note_parent_live(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows the parent live, if the child's end was known."""
     goes_on = event.status_of(draft.session.parent.call_sid) not in ("", *FINAL_CALL_STATUSES)
-    if draft.session.child.is_gone and goes_on:
+    child = draft.session.child
+    if child.is_gone and not child.overtakes(event) and goes_on:
         draft.change(child_left_first=True)
 
 
@@ -238,6 +240,7 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         child_left_first=False,
         dial_call_status="",
     )
+    overtake_reads(draft, draft.session.agent)
     dials.note_child_rings(draft)
 
 
@@ -256,6 +259,7 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
     for party in draft.session.parties.values():
         draft.change_party(party, repair_moved_at_ms=0)
+    overtake_reads(draft, *draft.session.parties.values())
     draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
@@ -263,6 +267,7 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the child's move ended the parent's `<Dial>`."""
     draft.change(dial_call_status=event.dial_call_status or draft.session.dial_call_status, moved_at_ms=draft.now_ms)
+    overtake_reads(draft, draft.session.parent)
 
 
 def finish_conversion(draft: Draft, event: Event) -> None:
@@ -298,6 +303,7 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
         attributes=draft.session.attributes,
     )
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
+    overtake_reads(draft, party)
 
 
 def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
@@ -305,6 +311,7 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
     if isinstance(event, events.EffectSucceeded):
         draft.change(moved_at_ms=draft.now_ms)
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
+    overtake_reads(draft, *filter(None, (draft.session.parties.get(event.party),)))
     # The outcome does not say when it moved a party for a repair: now, at the latest.
     for party in draft.session.parties.values():
         if party.repair_moved_at_ms:
@@ -368,7 +375,7 @@ def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
     """Read Twilio until the waiting party joins."""
     found = guards.waiting_party(draft)
     is_missed = found is not None and guards.has_reached_conference(draft, found)
-    read_calls(draft, event)
+    read_again(draft, event)
     # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
     wait_ms = draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
     draft.set_timer(events.OpeningOverdue, wait_ms)

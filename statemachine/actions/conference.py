@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties
 from conferral.statemachine.actions.dials import note_attempt_answered
-from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
+from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.reasons import MOVED_OUT
 from conferral.statemachine.record import replace
@@ -51,7 +52,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     note_conference(draft, event)
     party = not_none(draft.session.subject_of(event))
     if event.sequence is not None:
-        draft.change_party(party, conference_sequence=event.sequence)
+        apply(draft, party, conference_sequence=event.sequence)
     if not is_known:  # else, what was requested or confirmed since stays
         _enter(draft, party, event.call_sid, starts=event.start_on_enter)
         draft.change(moved_at_ms=draft.now_ms)
@@ -66,7 +67,8 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
     if proves_answer:
         note_attempt_answered(draft, party)  # the call's own callback may come too late for the outcome
     takes_part = party.answered or proves_answer
-    draft.change_party(
+    apply(
+        draft,
         party,
         call_sid=call_sid,
         status=PartyStatus.CONNECTED if takes_part else party.status,
@@ -148,7 +150,7 @@ def leave_conference(draft: Draft, event: Event) -> None:
         note_conference(draft, event)
     _switch_conference(draft, "")
     for party in draft.session.parties.values():
-        draft.change_party(party, in_conference=False, waits_for_start=False, **_NOT_UPDATED)
+        apply(draft, party, in_conference=False, waits_for_start=False, **_NOT_UPDATED)
 
 
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
@@ -160,7 +162,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     session = draft.session
     is_former = draft.state is State.TRANSFERRING and session.is_former_conference(event.conference_sid)
     may_be_old = is_former and (session.open_redirects or draft.transfer.overdue_reads < _SHOWN_AGAIN)
-    if not event.conference_sid or may_be_old:
+    if not (event.conference_sid and event.participants) or may_be_old:
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
@@ -176,7 +178,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
         if seen in shown:
             _enter(draft, party, seen.call_sid, starts=has_started)
         else:
-            draft.change_party(party, call_sid=seen.call_sid)
+            apply(draft, party, call_sid=seen.call_sid)
     if has_started:
         mark_conference_started(draft)
 
@@ -187,28 +189,14 @@ def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
     return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 
 
-def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
-    """Record dialed parties that an outdated read shows for the first time."""
-    # The conference has reported nothing about them yet, so no later fact contradicts the read.
-    if event.conference_sid != draft.session.conference_sid:
-        return
-    joining = [(seen, draft.session.subject_of(seen)) for seen in event.participants if not seen.is_ringing]
-    shown = replace(event, participants=tuple(
-        seen for seen, party in joining
-        if party is not None and party.dial_id and party.conference_sequence < 0
-        and not (party.in_conference or party.is_leaving)
-    ))  # fmt: skip
-    apply_presence(draft, shown)
-    apply_participants(draft, shown)  # a supervisor joins muted
-
-
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read made up for missing events of this conference."""
     session, sid = draft.session, draft.session.conference_sid
     if event.conference_sid == sid:
-        is_current = session.facts_version <= event.read_version
-        version = session.version + 1 if is_current else session.verified_version
-        newest = max(session.seen.numbers.get(sid, ()), default=0)
+        # An event that is missing may be newer than the read. But this session dials, and so knows of, who joins later.
+        is_complete = guards.is_alone(draft) or not any(party.overtakes(event) for party in session.parties.values())
+        newest = max(session.seen.numbers.get(sid, ()), default=0) if is_complete else session.verified_sequence
+        version = max(session.verified_version, event.read_version)
         draft.change(verified_sequence=newest, verified_version=version, presence_reads=0)
     elif len(event.participants) < 2:
         draft.change(presence_reads=session.presence_reads + 1)
@@ -242,9 +230,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         # A call that a REST request completed was not moved.
         is_over = event.left_reason == MOVED_OUT and event.call_status in FINAL_CALL_STATUSES
         left_reason = event.call_status if is_over else event.left_reason
-        # The call's own end, which came first, gives the better reason.
-        reason = party.left_reason if party.is_gone else left_reason
-        draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
+        apply(draft, party, in_conference=False, conference_sequence=sequence, left_reason=left_reason)
         failed = event.left_reason == "participant_add_failed"
         is_busy = failed and event.call_status == CallStatus.BUSY
         if is_busy and party.dial_id and not (party.answered or party.is_leaving):
@@ -258,11 +244,10 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
             reason = event.call_status if failed else left_reason or event.call_status
-            if not party.is_gone:
-                draft.change_party(party, left_s=event.left_s)
+            apply(draft, party, left_s=event.left_s)
             parties.note_gone(draft, party.name, reason)
     else:
-        draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
+        apply(draft, party, in_conference=False, has_rejoined=event.dial == "conference")
         if event.party_is_gone:
             parties.note_dialing_party_gone(draft, party, event)
 
@@ -342,7 +327,7 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     _add(draft, event.conference_sid, (seen,), {})
     party = draft.session.subject_of(event)
     if party is not None and event.sequence is not None:
-        draft.change_party(party, conference_sequence=event.sequence)
+        apply(draft, party, conference_sequence=event.sequence)
 
 
 def add_unknown_participants(draft: Draft, event: CallsRead | ConferenceFound) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls, UpdateParticipant
 from conferral.statemachine.events import Event
+from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
@@ -120,6 +121,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
         coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
     )
     draft.change_party(party, pending_update=update.value, pending_since_ms=draft.now_ms, update_effect_id=effect_id)
+    overtake_reads(draft, party)
 
 
 def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
@@ -130,7 +132,7 @@ def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
-    read_calls(draft, event)
+    read_again(draft, event)
     draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
 
 
@@ -141,12 +143,15 @@ def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
         return
     code = event.code_text if isinstance(event, events.EffectFailed) else ""
     changes: dict[str, Any] = {"update_effect_id": "", "update_code": code}
+    shown: dict[str, Any] = {}
     if isinstance(event, events.EffectFailed) and party.supervises not in ("", SuperviseMode.MONITOR):
         # Such as for want of an agent to coach: from now on, the supervisor only listens.
         changes |= {"pending_update": "", "supervises": SuperviseMode.MONITOR.value}
     if isinstance(event, events.EffectSucceeded) and event.is_confirmed and party.pending_update in _VALUE_AFTER:
-        changes |= {"pending_update": ""} | dict([_VALUE_AFTER[party.pending_update]])
+        changes["pending_update"], shown = "", dict([_VALUE_AFTER[party.pending_update]])
     draft.change_party(party, **changes)
+    apply(draft, party, **shown)
+    overtake_reads(draft, party)
 
 
 def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
@@ -166,7 +171,7 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
     """Take participant states from a read; differences are requested again."""
     for seen in event.participants:
         party = draft.session.subject_of(seen)
-        if party is None or party.is_gone:
+        if party is None or party.is_gone or party.overtakes(event):
             continue
         _record_shown_attributes(draft, party, seen)
         # A request still in progress may not show yet.
@@ -176,7 +181,8 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
 def _record_shown_attributes(
     draft: Draft, party: Party, seen: events.ParticipantChanged | events.ParticipantSeen, sequence: int | None = None
 ) -> None:
-    draft.change_party(
+    apply(
+        draft,
         party,
         held=seen.held,
         muted=seen.muted,
@@ -217,12 +223,15 @@ def read_is_open(draft: Draft) -> bool:
     return bool(session.open_read_id) and is_recent
 
 
+def read_again(draft: Draft, event: Event) -> None:
+    """Read Twilio, unless a read is open: a timer repeats it."""
+    if not read_is_open(draft):
+        read_calls(draft, event)
+
+
 def read_calls(draft: Draft, _event: Event) -> None:
-    """Read the session's calls and conference, after any open read."""
+    """Read the session's calls and conference; an open read began too early."""
     session = draft.session
-    if read_is_open(draft):
-        draft.change(reread_wanted=True)
-        return
     bridged = draft.state in (State.BRIDGED, State.CONVERTING)
     parent = session.parent.call_sid if bridged else ""
     others = [
@@ -244,7 +253,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
         conference_sid=session.conference_sid,
         read_version=session.version + 1,
     )
-    draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
+    draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, unread_calls=())
 
 
 def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
@@ -280,8 +289,8 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
 
 
 def read_until_known(draft: Draft, event: Event) -> None:
-    """Read Twilio until a read is as new as the known facts."""
-    read_calls(draft, event)
+    """Read Twilio until a read succeeds."""
+    read_again(draft, event)
     read_later(draft, event)
 
 
@@ -289,7 +298,7 @@ def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
     """Return the action that reads Twilio until the timer's cause is gone."""
 
     def read_and_wait(draft: Draft, event: events.TimerExpired) -> None:
-        read_calls(draft, event)
+        read_again(draft, event)
         draft.set_timer(type(event), getattr(draft.policy, interval))
 
     read_and_wait.__name__ = read_every.__name__

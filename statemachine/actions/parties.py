@@ -7,6 +7,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.participants import restore_end_on_exit
 from conferral.statemachine.events import Event
+from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
@@ -93,9 +94,9 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
     if party.dial_id:
         reason = _leave_reason(party, reason)
     close_attempt(draft, party, reason)
-    draft.change_party(
-        party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason,
-        left_code=code or party.left_code,
+    apply(
+        draft, party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False,
+        left_reason=reason, left_code=code or party.left_code,
     )  # fmt: skip
     if name == AGENT:
         _unhold_parties_left_by_agent(draft)
@@ -122,9 +123,8 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
 def note_call_over(draft: Draft, name: str, event: events.CallsRead) -> None:
     """Record that a party's call is over, as a read shows."""
     party = draft.session.parties[name]
-    if not party.is_gone:
-        draft.change_party(party, left_s=event.end_of(party.call_sid))
-        note_gone(draft, name, event.status_of(party.call_sid) or CallStatus.COMPLETED)
+    apply(draft, party, left_s=event.end_of(party.call_sid))
+    note_gone(draft, name, event.status_of(party.call_sid) or CallStatus.COMPLETED)
 
 
 def note_dialing_party_gone(draft: Draft, party: Party, event: events.DialEnded) -> None:

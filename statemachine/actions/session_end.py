@@ -12,6 +12,7 @@ from conferral.statemachine.actions.dials import find_dialed_call
 from conferral.statemachine.actions.reports import code_of_end, conclude_session
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
+from conferral.statemachine.legs import overtake_reads
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -277,6 +278,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         left_reason = "released" if is_released else NOT_OURS
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
+    overtake_reads(draft, *draft.session.parties.values())
     parties.fail_commands(draft, end_reason, code_of_end(draft.session, end_reason))
     conclude_session(draft, end_reason)
     draft.change(

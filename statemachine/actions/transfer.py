@@ -12,6 +12,7 @@ from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
+from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions, Voicemail
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason, reported_reason
 from conferral.statemachine.record import replace
@@ -331,6 +332,7 @@ def begin_inbound_fallback(draft: Draft, event: Event) -> None:
         fallback=session.fallback,
     )
     draft.change_party(session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    overtake_reads(draft, session.customer)
     draft.cancel_timers(events.CallsOverdue)
 
 
@@ -359,12 +361,13 @@ def _change_voicemail(draft: Draft, **changes: Any) -> None:
 def note_moved_to_voicemail(draft: Draft, _event: events.EffectSucceeded) -> None:
     """Record that the customer hears the greeting."""
     _change_voicemail(draft, move_effect_id="")
-    draft.change_party(draft.session.customer, in_conference=False)
+    apply(draft, draft.session.customer, in_conference=False)
 
 
 def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFailed) -> None:
     """Read Twilio: the customer may be in the conference, or gone."""
     _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
+    overtake_reads(draft, draft.session.customer)
     draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
     read_calls(draft, event)
 

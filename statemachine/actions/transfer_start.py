@@ -6,10 +6,10 @@ from conferral.statemachine.actions.bridge import finish_conversion, redirect_le
 from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
 from conferral.statemachine.actions.participants import (
     apply_participants,
+    read_again,
     read_calls,
     read_is_open,
     read_later,
-    read_until_known,
     unhold_all,
     want_hold,
     want_unhold,
@@ -23,6 +23,7 @@ from conferral.statemachine.actions.parties import (
 )
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
+from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
@@ -136,33 +137,19 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
     draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
-    _note_calls_read(draft, event, is_outdated=False)
+    _note_calls_read(draft, event)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
 
 
-def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
-    """Apply what even an outdated read proves: ends, answers, and joins."""
-    _note_calls_read(draft, event, is_outdated=True)
-    conference.apply_first_joins(draft, event)
-    inside = {seen.call_sid for seen in event.participants}
-    if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
-        conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
-    if events.CallsOverdue.timer in draft.session.timers:
-        read_until_known(draft, event)  # a complete, current read is still owed
-
-
-def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool) -> None:
+def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
     """Record which calls a read shows as answered or over."""
     for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
-        # An outdated failure is no longer one if the party has answered since.
-        is_older = is_outdated and party.answered and status != CallStatus.COMPLETED
-        is_over = status in FINAL_CALL_STATUSES and not is_older
         # The gate itself reports that a call reached it.
         awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
-        if is_over:
+        if status in FINAL_CALL_STATUSES:
             note_call_over(draft, party.name, event)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
             dials.note_answered(draft, party, party.call_sid)
@@ -178,7 +165,7 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
         read_later(draft, event)  # the list may lag, but the callback may be lost, too
         missing = []
     for party in missing:
-        draft.change_party(party, in_conference=False)
+        apply(draft, party, in_conference=False)
     conference.note_verified(draft, event)
 
 
@@ -237,6 +224,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     phase, wait_audio = (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
     dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
+    overtake_reads(draft, customer)
     draft.change(phase=phase, repair_attempted=False)
     draft.cancel_timers(events.CallsOverdue)
     fail_queued_commands(draft, "agent-left", "")
@@ -258,7 +246,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
             wait_ms = policy.arrive_timeout_ms - policy.leave_timeout_ms
     elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
         return  # the missing party has left or joined by now
-    read_calls(draft, event)
+    read_again(draft, event)
     draft.change_transfer(overdue_reads=draft.transfer.overdue_reads + 1)
     draft.set_timer(events.StageOverdue, wait_ms)
 

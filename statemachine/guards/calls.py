@@ -254,9 +254,9 @@ def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
 
 def leg_may_be_moving(draft: Draft, _event: Event) -> bool:
     """Whether a redirect has no outcome yet, or a leg was moved just now."""
-    moved_at_ms = draft.session.moved_at_ms
-    was_moved = bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.settle_ms
-    return was_moved or bool(draft.session.open_redirects)
+    session = draft.session
+    was_moved = bool(session.moved_at_ms) and session.open_read_since_ms - session.moved_at_ms < draft.policy.settle_ms
+    return was_moved or bool(session.open_redirects)
 
 
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:

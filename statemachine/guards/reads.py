@@ -8,6 +8,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, split_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -103,14 +104,32 @@ def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------
 
 
-def is_outdated(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether facts changed after the read began, so it may be outdated."""
-    return draft.session.facts_version > event.read_version
+def with_newer_facts(session: Session, read: events.CallsRead) -> events.CallsRead:
+    """Return a read that shows legs with newer facts as they are known."""
+    newer = [party for party in session.participants if party.overtakes(read)]
+    found = ((seen, session.subject_of(seen)) for seen in read.participants)
+    shown = tuple(seen for seen, party in found if party is None or not party.overtakes(read))
+    if not newer or read.conference_sid not in ("", session.conference_sid):
+        return replace(read, participants=shown)
+    return replace(read, conference_sid=session.conference_sid, participants=(*shown, *map(_as_known, newer)))
 
 
-def reread_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether a read is wanted, and none is open."""
-    return draft.session.reread_wanted and not draft.session.open_read_id
+def _as_known(party: Party) -> events.ParticipantSeen:
+    return events.ParticipantSeen(
+        party.call_sid, party.label, party.held, party.muted, party.end_on_exit, party.coaches,
+        is_ringing=bool(party.dial_id) and not party.answered, start_on_enter=False,
+    )  # fmt: skip
+
+
+def leaves_leg_open(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a leg outside has newer facts, which don't say if it will join."""
+    legs = (draft.session.parent, draft.session.child)
+    return any(leg.overtakes(event) and not (leg.in_conference or leg.is_gone) for leg in legs)
+
+
+def calls_were_left_out(draft: Draft, _event: Event) -> bool:
+    """Whether the last read had no room for all calls, and none is open."""
+    return bool(draft.session.unread_calls) and not draft.session.open_read_id
 
 
 def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
@@ -124,7 +143,8 @@ def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     # While a timer runs, the end is news, and the action's answer may still be on its way.
     is_old = not any(timer.timer in session.timers for timer in (events.CallsOverdue, events.ConvertOverdue))
     goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
-    return has_ended and is_old and not session.reread_wanted and goes_on and not shows_parent_inside(draft, event)
+    is_known = is_old and not (session.child.overtakes(event) or session.parent.overtakes(event))
+    return has_ended and is_known and goes_on and not shows_parent_inside(draft, event)
 
 
 def shows_parent_inside(draft: Draft, event: events.CallsRead) -> bool:
@@ -161,7 +181,7 @@ def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     if draft.state is State.BRIDGED:
         return session.phase is Phase.RINGING and not session.child.call_sid and child_in_read(draft, event) is None
     is_waiting = session.opening is Opening.ARRIVING and not has_reached_conference(draft, caller)
-    return is_waiting and all(seen.call_sid != caller.call_sid for seen in event.participants)
+    return is_waiting and not (caller.overtakes(event) or shows_parent_inside(draft, event))
 
 
 def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
@@ -185,11 +205,11 @@ def shows_leg_left_alone(draft: Draft, event: events.CallsRead) -> bool:
 
     Its label shows that no other app has brought it there. Reads that began before the end don't count.
     """
-    if is_outdated(draft, event) or len(event.participants) != 1:
+    if len(event.participants) != 1:
         return False
     (seen,) = event.participants
     party = draft.session.subject_of(seen)
-    return party is not None and party.label == seen.label
+    return party is not None and party.label == seen.label and not party.overtakes(event)
 
 
 def shows_no_one_at_age_limit(draft: Draft, event: events.CallsRead) -> bool:
@@ -197,7 +217,7 @@ def shows_no_one_at_age_limit(draft: Draft, event: events.CallsRead) -> bool:
     session = draft.session
     is_due = draft.now_ms - session.created_at_ms >= draft.policy.age_max_ms
     goes_on = event.unread or event.participants or any(one.status not in FINAL_CALL_STATUSES for one in event.calls)
-    return is_due and not goes_on and not is_outdated(draft, event)
+    return is_due and not goes_on and not any(party.overtakes(event) for party in session.present.values())
 
 
 def child_in_read(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
@@ -206,6 +226,8 @@ def child_in_read(draft: Draft, event: events.CallsRead) -> events.CallSeen | No
     if child.call_sid:
         status = event.status_of(child.call_sid)
         return events.CallSeen(child.call_sid, status) if status else None
+    if child.overtakes(event):
+        return None  # the next agent, whom the read began too early to show
     # The newest child is listed first. One that is over may be an earlier visit's, even if that is not known.
     former, is_return = draft.session.former_calls, visit_number(draft.session.id) > 1
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in former)

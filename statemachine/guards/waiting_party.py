@@ -188,7 +188,7 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
         return True
     waits = waiting_party(draft)
     others = (party for party in session.parties.values() if not (party.is_supervisor or party is waits))
-    return session.facts_version > session.verified_version and any(map(may_be_back, others))
+    return any(may_be_back(party) and party.known_version > session.verified_version for party in others)
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
@@ -297,6 +297,7 @@ def _is_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
         # Such a leg may not be listed yet; a second move would take it out again.
         and not leg_may_be_moving(draft, event)
         and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
+        and not found.overtakes(event)
         and all(seen.call_sid != found.call_sid for seen in event.participants)
     )
 
@@ -329,9 +330,11 @@ def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
 def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party's conference ended without a callback."""
     found, session = waiting_party(draft), draft.session
-    is_there = found is not None and found.in_conference and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
+    if found is None or not found.in_conference or found.overtakes(event):
+        return False
     is_other = bool(session.conference_sid) and event.conference_sid != session.conference_sid
-    return is_there and is_other and not was_moved_lately(draft)
+    goes_on = event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
+    return goes_on and is_other and not was_moved_lately(draft)
 
 
 def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> bool:

@@ -80,7 +80,6 @@ READS: tuple[Row, ...] = (
     Row(LIVE,    ANY, on.CallsRead,       when.shows_no_one_at_age_limit,         E,                 do.end(EndReason.TOO_OLD)),
 
     # CallsRead, while bridged
-    Row(B,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_later),
     # A rollback of Redis lost the conversion.
     Row(B,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,       ANY, on.CallsRead,       when.shows_caller_joined_for_fallback,  S.MOVING_CUSTOMER, (do.note_bridge_read, do.begin_inbound_fallback, do.apply_read)),
@@ -92,10 +91,10 @@ READS: tuple[Row, ...] = (
     Row(B,       ANY, on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
 
     # CallsRead, while converting
-    Row(V,       ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
+    Row(V,       ANY, on.CallsRead,       when.leaves_leg_open,                   STAY,              do.read_again),
     Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.wait_for_move),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
@@ -103,7 +102,6 @@ READS: tuple[Row, ...] = (
     Row(V,       ANY, on.CallsRead,       None,                                   STAY,              do.log_only),
 
     # CallsRead, while conferenced or transferring
-    Row(C|T,     ANY, on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,       ANY, on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_moved),
     Row(T,       ANY, on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge),
     Row(T,       ANY, on.CallsRead,       when.voicemail_can_be_repeated,         STAY,              (do.apply_read, do.repeat_voicemail)),

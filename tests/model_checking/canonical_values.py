@@ -23,9 +23,9 @@ NOW_S = 1_000_000.0
 NOW_MS = 1_000_000_000
 #: What is longer ago than this differs in nothing from what is this long ago.
 LONG_AGO_MS = NOW_MS - 120_000
-#: The version of a session that exists, and the one at which its facts are taken to have changed last. A read that was
-#: ordered then is as new as they are; one that is older has `OLD`.
-VERSION, FRESH, OLD = 10, 5, 1
+#: The version of a session that exists; the one at which its open read was requested, the last answered one, and any
+#: that was replaced.
+VERSION, FRESH, VERIFIED, OLD = 10, 5, 3, 1
 
 #: Fields that hold a moment, by class.
 MOMENTS: dict[type, tuple[str, ...]] = {

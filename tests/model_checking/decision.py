@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from conferral.statemachine.effects import Dial
+from conferral.statemachine.effects import Dial, ReadCalls
 from conferral.statemachine.events import CallsRead, Event
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus, Outcome
 from conferral.worker.executor.outbox import DialStatus
 from tests.model_checking.canonical_values import OLD
 from tests.model_checking.configuration import CallbackInTransit, ModelInputs, Move, Place
-from tests.model_checking.jobs import Job, JobState, answered, new, settled_before, stray, with_old_read
+from tests.model_checking.jobs import Job, JobState, answered, new, settled_before, stray
 from tests.model_checking.twilio_states import WAIT_AUDIO
 
 _FINAL = frozenset({CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED})
@@ -44,8 +44,8 @@ def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool 
     line = [system.orders[number] for number in place.line]
     asides = [system.orders[number] for number in place.asides]
     stream = place.stream
-    if decision.outdates_reads:
-        asides = [with_old_read(order) for order in asides]
+    if decision.replaces_reads:  # an unsent one is dropped, and no one gets the answer of a sent one
+        asides = [order for order in asides if not isinstance(order.effect, ReadCalls)]
         stream = tuple(_with_old_read(system, number) for number in stream)
     if decision.ends:
         targets = {effect.target for effect in decision.effects if effect.is_ending}

@@ -1,6 +1,5 @@
 """Orders on their way to Twilio, as plain values, and their outcomes: what `worker.executor` does, step by step."""
 
-from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.outbox import DialStatus
 from conferral.worker.executor.verification import SETTLE_S, VERIFIABLE, Verdict, Verification
-from tests.model_checking.canonical_values import NOW_MS, OLD, since
+from tests.model_checking.canonical_values import NOW_MS, since
 
 #: After how long a read that shows nothing counts, milliseconds.
 SETTLE_MS = round(SETTLE_S * 1000)
@@ -216,12 +215,3 @@ def later(order: Job, effect: Effect, by_ms: int) -> Job:
 
 
 # ---- outcomes ----------------------------------------------------------------------------------------------------
-
-
-def with_old_read(order: Job) -> Job:
-    """The same order, now that facts have changed since its read was requested."""
-    if isinstance(order.effect, ReadCalls):
-        order = order._replace(effect=replace(order.effect, read_version=OLD))
-    if isinstance(order.outcome, CallsRead):
-        order = order._replace(outcome=replace(order.outcome, read_version=OLD))
-    return order

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.waiting_party import may_be_back
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -20,6 +21,7 @@ from tests.model_checking.canonical_values import (
     FRESH,
     LONG_AGO_MS,
     NOW_MS,
+    VERIFIED,
     VERSION,
     digest,
     flat,
@@ -50,8 +52,8 @@ class Decision:
     reports: tuple[CommandReport, ...]
     #: Whether it has ended by this.
     ends: bool
-    #: Whether facts have changed, so that reads that were requested before show something older.
-    outdates_reads: bool
+    #: Whether a read that was requested before shows something older than all that is known.
+    replaces_reads: bool
 
 
 class SessionStates:
@@ -70,9 +72,9 @@ class SessionStates:
         #: Events that were decided afresh (count).
         self.decided = 0
 
-    def number_of(self, session: Session, dials: int = 0) -> int:
+    def number_of(self, session: Session, dials: int = 0, *, requests_read: bool = False) -> int:
         """The number of a session, whatever of it decides nothing."""
-        usual = normal(session, counts_holds=self.policy.hold_limit_ms > 0)
+        usual = normal(session, counts_holds=self.policy.hold_limit_ms > 0, requests_read=requests_read)
         key = digest((flat(usual), dials))
         number = self._numbers.get(key)
         if number is None:
@@ -143,7 +145,9 @@ class SessionStates:
         names = _names(before, taken.effects, used, dials)
         effects = tuple(_fresh(renamed(effect, names)) for effect in taken.effects)
         after = self.number_of(
-            session_renamed(taken.session, names), dials + sum(isinstance(effect, Dial) for effect in effects)
+            session_renamed(taken.session, names),
+            dials + sum(isinstance(effect, Dial) for effect in effects),
+            requests_read=any(isinstance(effect, ReadCalls) for effect in effects),
         )
         return _decision(before, taken, after, effects)
 
@@ -156,7 +160,8 @@ def _decision(before: Session, taken: Step, after: int, effects: tuple[Effect, .
         effects=effects,
         reports=taken.reports,
         ends=taken.session.ended_at_ms > 0 and not before.ended_at_ms,
-        outdates_reads=before.version > 0 and taken.session.facts_version > before.facts_version,
+        replaces_reads=taken.session.is_ended
+        or (bool(before.open_read_id) and taken.session.open_read_id not in ("", before.open_read_id)),
     )
 
 
@@ -202,12 +207,13 @@ def _fresh(effect: Effect) -> Effect:
 # ---- what of a session counts ------------------------------------------------------------------------------------
 
 
-def normal(session: Session, *, counts_holds: bool) -> Session:
+def normal(session: Session, *, counts_holds: bool, requests_read: bool = False) -> Session:
     """The session without what has no effect: counters that only show how long it has run, old moments.
 
-    With `counts_holds`, it matters since when someone is held.
+    With `counts_holds`, it matters since when someone is held. With `requests_read`, it has just requested its read.
     """
     transfer = session.transfer
+    read_version = FRESH if session.open_read_id and not requests_read else session.version
     if transfer is not None:
         attempts = tuple(
             replace(
@@ -227,7 +233,7 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
     return replace(
         session,
         version=VERSION if session.version else 0,
-        facts_version=FRESH,
+        verified_version=VERIFIED,
         created_at_ms=merely(session.created_at_ms),
         began_at_ms=merely(session.began_at_ms),
         ended_at_ms=merely(session.ended_at_ms),
@@ -237,7 +243,10 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
-        parties={name: _normal_party(party, counts_holds) for name, party in session.parties.items()},
+        parties={
+            name: replace(_normal_party(party, counts_holds), known_version=_known(session, party, read_version))
+            for name, party in session.parties.items()
+        },
         pending_commands=tuple(
             replace(one, due_ms=_due(one.due_ms), requested_at_ms=merely(one.requested_at_ms))
             for one in session.pending_commands
@@ -248,6 +257,14 @@ def normal(session: Session, *, counts_holds: bool) -> Session:
         refused_transfer="",
         refused_transfer_at_ms=0,
     )
+
+
+def _known(session: Session, party: Party, read_version: int) -> int:
+    """How new what is known of a leg is, compared with the open read, and with the last one that was answered."""
+    if party.known_version > read_version and not session.is_ended:
+        return FRESH + 1
+    is_unverified = may_be_back(party) and party.known_version > session.verified_version
+    return VERIFIED + 1 if is_unverified or session.is_ended else VERIFIED - 1
 
 
 def _timers(timers: Mapping[str, int]) -> dict[str, int]:

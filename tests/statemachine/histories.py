@@ -21,7 +21,8 @@ from conferral.storage.codecs import event_codec, session_codec
 FILE = Path(__file__).with_name("histories.json.xz")
 #: Fields of effects and sessions that a line has already, or that change with each decision.
 _LEFT_OUT = {
-    "effect_id", "session_id", "read_version", "timers", "version", "facts_version", "updated_at", "seen", "call_token",
+    "effect_id", "session_id", "read_version", "timers", "version", "known_version", "verified_version", "updated_at",
+    "seen", "call_token",
 }  # fmt: skip
 #: An effect's id, which follows from the event's.
 _EFFECT_ID = re.compile(r"\b[0-9a-f]{20}\b")
@@ -64,7 +65,9 @@ def line_of(event: Event, taken: Step, before: Session, now_ms: int) -> str:
     reports = [f"{report.command_id} {report.status} {report.reason}".rstrip() for report in taken.reports]
     outcomes = [str(sorted(asdict(record).items())) for record in taken.conclusions]
     changed = session_codec.changes(after, before).stored if after.version != before.version else {}
-    fields_now = [f"{name}={text}" for name, text in sorted(changed.items()) if name not in _LEFT_OUT]
+    fields_now = [
+        f"{name}={text}" for name, text in sorted(changed.items()) if name.rpartition(".")[2] not in _LEFT_OUT
+    ]
     states = f"{event.name}: {before.state}/{before.phase} -> {after.state}/{after.phase}"
     first = f"{states} {taken.outcome} {taken.reason}".rstrip()
     return _EFFECT_ID.sub("ID", " | ".join([first, *effects, *dues, *reports, *outcomes, *fields_now]))

@@ -37,6 +37,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Conclusion, Step
@@ -336,6 +337,8 @@ class Scenario:
         ends: Mapping[str, int] = MappingProxyType({}), **statuses: str,
     ) -> "Scenario":  # fmt: skip
         """A read of Twilio shows these statuses, when calls ended, and those inside as Twilio has them."""
+        if not self.session.open_read_id:  # requested just now
+            self.session = replace(self.session, open_read_since_ms=self.now_ms)
         parent = "agent" if self.session.direction == "outbound" else "customer"
         calls = tuple(
             CallSeen(

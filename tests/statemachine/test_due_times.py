@@ -143,8 +143,8 @@ def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
 
 
 @each("begin, elapsed_ms, effects", [
-    # An open read is waited for; a list of Twilio's may lag behind what was just moved.
-    (lambda ms: swept(swept(conferenced(), after_ms=10_000), after_ms=ms), 30_000, ["look"]),
+    # A timer waits for an open read.
+    (lambda ms: converted().fires(ConfirmOverdue).later(ms).fires(ConfirmOverdue), 30_000, ["look"]),
 ])  # fmt: skip
 def test_what_is_recent_is_waited_for_to_the_millisecond(begin, elapsed_ms, effects):
     assert begin(elapsed_ms - 1).words() == []

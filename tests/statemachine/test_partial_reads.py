@@ -8,6 +8,7 @@ from conferral.statemachine.events import (
     CallSeen,
     CallsRead,
     ConferenceFound,
+    ParticipantChanged,
     ParticipantFound,
     ParticipantSeen,
 )
@@ -75,19 +76,26 @@ def test_calls_that_were_left_out_are_read_next() -> None:
     assert not story.session.unread_calls
 
 
-def test_all_calls_are_read_next_when_another_read_was_wanted_meanwhile() -> None:
-    story = swept(crowded())
-    reads(story, inside=40, over=SIDS[40:50], unread=SIDS[50:])
-    assert set(last_read(story).call_sids) == set(SIDS[:40]) | set(SIDS[50:])
-
-
-def test_outdated_read_contributes_only_ended_calls() -> None:
-    """A call that was over is over, whatever has changed since; who is missing may have come."""
+def test_all_calls_are_read_when_there_is_doubt_while_a_read_is_open() -> None:
     story = crowded()
-    reads(story, inside=1, over=SIDS[1:21], unread=SIDS[21:], version=0)
-    assert gone(story.session) == set(SIDS[1:21])
-    assert not story.session.unread_calls
-    assert set(last_read(swept(story)).call_sids) == {*SIDS} - {*SIDS[1:21]}
+    opened = story.session.open_read_id
+    assert set(last_read(swept(story)).call_sids) == {*SIDS}
+    assert story.session.open_read_id != opened
+    reads(story, inside=40, over=SIDS[40:50], unread=SIDS[50:])
+    assert set(last_read(story).call_sids) == {*SIDS[50:]}
+
+
+def test_read_says_nothing_of_one_who_was_held_since_it_began_but_shows_all_others() -> None:
+    story = crowded().later(20_000)
+    began = swept(story).session.version
+    common = story.common(CONFERENCE, 1)
+    story.take(ParticipantChanged(**common, conference_sid=CONFERENCE, call_sid=SIDS[5], held=True))
+    reads(story, inside=3, over=SIDS[10:21], unread=SIDS[21:], version=began)
+    session = story.session
+    assert gone(session) == {*SIDS[10:21]}
+    assert {one.call_sid for one in session.participants} == {*SIDS[:3], SIDS[5]}
+    assert [one.call_sid for one in session.participants if one.held] == [SIDS[5]]
+    assert set(last_read(story).call_sids) == {*SIDS[21:]}
 
 
 def test_ring_with_early_media_is_read_even_if_the_conference_shows_it() -> None:

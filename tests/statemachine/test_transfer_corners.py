@@ -90,8 +90,8 @@ def test_read_from_before_a_move_repeats_no_move():
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
     story.fires(StageOverdue).expect("transferring", "look")
     version = story.session.version
-    story.is_unknown("redirect_call", "customer", move.effect_id).later(3_000)
-    story.reads(customer="in-progress", agent="in-progress", version=version).expect("transferring", "look")
+    story.is_unknown("redirect_call", "customer", move.effect_id).expect("transferring", "look").later(3_000)
+    story.reads(customer="in-progress", agent="in-progress", version=version).expect("transferring")
 
 
 def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_of_it_is_done():

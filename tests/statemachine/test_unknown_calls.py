@@ -31,7 +31,7 @@ CALLBACKS: dict[str, Callable[[Scenario], Scenario]] = {
 
 def without_bookkeeping(session: Session) -> Session:
     """Return the session without what every event changes."""
-    return replace(session, version=0, facts_version=0, seen=SeenEvents())
+    return replace(session, version=0, seen=SeenEvents())
 
 
 @each("state, callback", [

@@ -82,7 +82,7 @@ async def test_sessions_can_be_asked_for_by_their_reference_also_ended_ones(api,
 
 
 async def test_session_is_typed_and_has_no_field_that_only_workers_read(api, store):
-    await put(store, session(timers={"age": 1_795_086_400_000}, facts_version=2))
+    await put(store, session(timers={"age": 1_795_086_400_000}, verified_version=2))
 
     for path in (f"/sessions/{CALLER}", "/sessions"):
         answer = (await get(api, path))[1]

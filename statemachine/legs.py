@@ -1,0 +1,46 @@
+"""What is known of a leg, and the one place that writes it.
+
+Callbacks, the actions of a `<Dial>`, outcomes, and reads come in any order, and each shows a part. For each leg:
+
+- What is final wins. A call that is over stays over; a SID, an answer, or a passed gate is never taken back.
+- Of one source, the higher number wins. Each conference numbers its own callbacks (`when.is_older_than_known`).
+- Of different sources, the one that began later wins. A read begins when it is requested, so it shows nothing of a leg
+  that has joined, left, changed, or been moved since, or whose move or update has been requested or answered since
+  (`Party.overtakes`). For such a leg, `when.with_newer_facts` has it show what is known. It still shows all others.
+- A read proves that a leg is absent only in our live conference, some time after anyone was moved into it.
+- Not being held or muted proves nothing while an update of ours has no outcome, unless Twilio reports just that.
+
+Decisions about a leg, such as `released`, are no facts: they are written where they are made.
+"""
+
+from typing import Any
+
+from conferral.statemachine.events import CallsRead
+from conferral.statemachine.session import Party
+from conferral.statemachine.states import PartyStatus
+from conferral.statemachine.step import Draft
+
+#: What is known of a leg's place in the conference.
+_PLACE = ("in_conference", "held", "muted", "end_on_exit", "coaches", "conference_sequence")
+#: What may still become known of a call that is over, or has left for good.
+_AFTER_END = ("call_sid", "conference_sequence")
+
+
+def apply(draft: Draft, party: Party, **fact: Any) -> None:
+    """Write what the event shows of a leg, as far as nothing better is known."""
+    party = draft.session.parties[party.name]
+    if party.is_gone and not fact.get("in_conference"):
+        fact = {name: value for name, value in fact.items() if name in _AFTER_END}
+    for name in {"call_sid", "answered", "has_passed_gate"} & fact.keys():
+        fact[name] = getattr(party, name) or fact[name]
+    has_moved = any(fact.get(name, getattr(party, name)) != getattr(party, name) for name in _PLACE)
+    if has_moved or fact.get("status") is PartyStatus.LEFT:
+        began = draft.event.read_version if isinstance(draft.event, CallsRead) else draft.session.version + 1
+        fact["known_version"] = max(party.known_version, began)
+    draft.change_party(party, **fact)
+
+
+def overtake_reads(draft: Draft, *parties: Party) -> None:
+    """Let no earlier read count for these legs: a request is to change them."""
+    for party in parties:
+        draft.change_party(party, known_version=draft.session.version + 1)
