@@ -22,16 +22,21 @@ from conferral.statemachine.step import Draft
 
 #: What is known of a leg's place in the conference.
 _PLACE = ("in_conference", "held", "muted", "end_on_exit", "coaches", "conference_sequence")
+#: What is never taken back.
+_KEPT = {"call_sid", "answered", "answered_at_ms", "has_passed_gate"}
 #: What may still become known of a call that is over, or has left for good.
 _AFTER_END = ("call_sid", "conference_sequence")
 
 
 def apply(draft: Draft, party: Party, **fact: Any) -> None:
-    """Write what the event shows of a leg, as far as nothing better is known."""
+    """Write what the event shows of a leg, as far as nothing better is known.
+
+    It says nothing of an attribute that is None.
+    """
     party = draft.session.parties[party.name]
-    if party.is_gone and not fact.get("in_conference"):
-        fact = {name: value for name, value in fact.items() if name in _AFTER_END}
-    for name in {"call_sid", "answered", "has_passed_gate"} & fact.keys():
+    is_final = party.is_gone and not fact.get("in_conference")
+    fact = {name: value for name, value in fact.items() if value is not None and (name in _AFTER_END or not is_final)}
+    for name in _KEPT & fact.keys():
         fact[name] = getattr(party, name) or fact[name]
     has_moved = any(fact.get(name, getattr(party, name)) != getattr(party, name) for name in _PLACE)
     if has_moved or fact.get("status") is PartyStatus.LEFT:

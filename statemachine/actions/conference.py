@@ -51,8 +51,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     is_known = guards.is_known_to_have_joined(draft, event)
     note_conference(draft, event)
     party = not_none(draft.session.subject_of(event))
-    if event.sequence is not None:
-        apply(draft, party, conference_sequence=event.sequence)
+    apply(draft, party, conference_sequence=event.sequence)
     if not is_known:  # else, what was requested or confirmed since stays
         _enter(draft, party, event.call_sid, starts=event.start_on_enter)
         draft.change(moved_at_ms=draft.now_ms)
@@ -226,11 +225,10 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
     """Record that a party left, as the conference or its `<Dial>` says."""
     party = not_none(draft.session.subject_of(event))
     if isinstance(event, events.ParticipantLeft):
-        sequence = event.sequence if event.sequence is not None else party.conference_sequence
         # A call that a REST request completed was not moved.
         is_over = event.left_reason == MOVED_OUT and event.call_status in FINAL_CALL_STATUSES
         left_reason = event.call_status if is_over else event.left_reason
-        apply(draft, party, in_conference=False, conference_sequence=sequence, left_reason=left_reason)
+        apply(draft, party, in_conference=False, conference_sequence=event.sequence, left_reason=left_reason)
         failed = event.left_reason == "participant_add_failed"
         is_busy = failed and event.call_status == CallStatus.BUSY
         if is_busy and party.dial_id and not (party.answered or party.is_leaving):
@@ -326,7 +324,7 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     seen = ParticipantSeen(event.call_sid, event.label, start_on_enter=event.start_on_enter)
     _add(draft, event.conference_sid, (seen,), {})
     party = draft.session.subject_of(event)
-    if party is not None and event.sequence is not None:
+    if party is not None:
         apply(draft, party, conference_sequence=event.sequence)
 
 

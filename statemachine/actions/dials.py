@@ -7,6 +7,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import DIAL_LIMIT, Event
+from conferral.statemachine.legs import apply
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
@@ -182,8 +183,7 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
-    sid = party.call_sid or event.call_sid
-    draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms)
+    apply(draft, party, call_sid=event.call_sid, dial_check="", dial_check_at_ms=due_ms)
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
@@ -229,7 +229,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
-        draft.change_party(party, call_sid=event.call_sid, left_s=event.ended_s)
+        apply(draft, party, call_sid=event.call_sid, left_s=event.ended_s)
         # In a conference, the leave usually comes first, and does not say how long the call was.
         reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
         note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)
@@ -246,7 +246,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
         if party.dial_id:
             changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
-        draft.change_party(party, call_sid=event.call_sid, **changes)
+        apply(draft, party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
 
 
@@ -256,7 +256,7 @@ def note_bridge_gate(draft: Draft, agent: Party, call_sid: str) -> None:
     if not agent.answered_at_ms:
         draft.change_attempt(draft.session.dial_of(agent), answered_at_ms=draft.at_ms)
         draft.change_party(agent, answered_at_ms=draft.now_ms)
-    draft.change_party(agent, call_sid=call_sid, status=status)
+    apply(draft, agent, call_sid=call_sid, status=status)
     draft.set_timer(events.CallsOverdue, draft.policy.gate_timeout_ms + _briefing_ms(agent))
 
 
@@ -272,12 +272,11 @@ def note_bridge_decision(draft: Draft, event: events.GateDecided) -> None:
 def note_talking(draft: Draft, child_call_sid: str) -> None:
     """Record that the child of a bridge answered: both parties talk."""
     draft.add_attempt(draft.session.child)  # no callback may have reported that it rings
-    draft.change_party(draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
+    apply(draft, draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = draft.session.parent
     # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
-    if not parent.is_gone:  # its end may be reported before the child's answer
-        draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
+    apply(draft, parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
     if not draft.session.dial_call_status:  # else, the end of both calls is awaited
         draft.cancel_timers(events.CallsOverdue)
@@ -294,15 +293,10 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
         wait_ms = draft.policy.gate_read_ms + _briefing_ms(party)
     else:  # joins immediately, and hears no one if the customer is on hold
         wait_ms = draft.policy.confirm_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
-    draft.change_party(
-        party,
-        call_sid=call_sid,
-        dial_check="",
-        answered=True,
-        answered_at_ms=party.answered_at_ms or draft.now_ms,
-        status=status,
-        dial_check_at_ms=draft.now_ms + wait_ms,
-    )
+    apply(
+        draft, party, call_sid=call_sid, answered=True, status=status, answered_at_ms=draft.now_ms,
+        dial_check="", dial_check_at_ms=draft.now_ms + wait_ms,
+    )  # fmt: skip
 
 
 def note_attempt_answered(draft: Draft, party: Party) -> None:
@@ -323,13 +317,10 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     note_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.options.confirm or party.ring_group else _briefing_ms(party)
-    draft.change_party(
-        party,
-        has_passed_gate=not briefing_ms,
-        dial_check_at_ms=draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms,
-    )
+    due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
+    apply(draft, party, has_passed_gate=not briefing_ms, dial_check_at_ms=due_ms)
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
-        draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
+        apply(draft, party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
         note_child_rings(draft)
 
 
@@ -356,7 +347,7 @@ def _briefing_ms(party: Party) -> int:
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate turned the call away and hangs up."""
     party = not_none(guards.party_of_dial(draft, event))
-    draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
+    apply(draft, party, call_sid=event.call_sid, hang_up_requested=True)
     # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
     note_gone(draft, party.name, "cancelled" if was_removed else event.decision)
@@ -402,7 +393,8 @@ def hang_up_late_dial(draft: Draft, event: events.DialedCallEvent | events.Effec
     if party is None:
         draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     else:
-        draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
+        apply(draft, party, call_sid=event.call_sid)
+        draft.change_party(party, hang_up_requested=True)
     draft.emit(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
     draft.reason = "its dial was abandoned"
 

@@ -162,7 +162,7 @@ def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
 def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> None:
     """Record a participant's confirmed hold, mute, and other attributes."""
     party = not_none(draft.session.subject_of(event))
-    _record_shown_attributes(draft, party, event, event.sequence)
+    apply(draft, party, conference_sequence=event.sequence, **_shown_by(event))
     shows_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)
 
@@ -173,23 +173,13 @@ def apply_participants(draft: Draft, event: events.CallsRead) -> None:
         party = draft.session.subject_of(seen)
         if party is None or party.is_gone or party.overtakes(event):
             continue
-        _record_shown_attributes(draft, party, seen)
+        apply(draft, party, **_shown_by(seen))
         # A request still in progress may not show yet.
         _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 
 
-def _record_shown_attributes(
-    draft: Draft, party: Party, seen: events.ParticipantChanged | events.ParticipantSeen, sequence: int | None = None
-) -> None:
-    apply(
-        draft,
-        party,
-        held=seen.held,
-        muted=seen.muted,
-        end_on_exit=seen.end_on_exit,
-        coaches=seen.coaches,
-        conference_sequence=party.conference_sequence if sequence is None else sequence,
-    )
+def _shown_by(seen: events.ParticipantChanged | events.ParticipantSeen) -> dict[str, Any]:
+    return {name: getattr(seen, name) for name in ("held", "muted", "end_on_exit", "coaches")}
 
 
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:

@@ -12,7 +12,7 @@ from conferral.statemachine.actions.dials import find_dialed_call
 from conferral.statemachine.actions.reports import code_of_end, conclude_session
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp
 from conferral.statemachine.events import Event
-from conferral.statemachine.legs import overtake_reads
+from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -118,7 +118,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
-        draft.change_party(session.child, call_sid=seen.call_sid)
+        apply(draft, session.child, call_sid=seen.call_sid)
     if guards.shows_ended(draft, event, session.parent):
         parties.note_call_over(draft, session.parent.name, event)
     child = draft.session.child
@@ -143,7 +143,7 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     apply_presence(draft, event)
     seen = guards.child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        draft.change_party(draft.session.child, call_sid=seen.call_sid)
+        apply(draft, draft.session.child, call_sid=seen.call_sid)
         parties.note_call_over(draft, draft.session.child.name, event)
     for party in (draft.session.parent, draft.session.child):
         if not (party.is_gone or may_be_moved_by_us(draft.session, party, draft.now_ms)):

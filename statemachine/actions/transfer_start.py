@@ -175,10 +175,10 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
         leave_conference(draft, event)
     agent, customer = draft.session.agent, draft.session.customer
     if AGENT in guards.shown_parties(draft.session, event):
-        draft.change_party(agent, status=PartyStatus.CONNECTED)
+        apply(draft, agent, status=PartyStatus.CONNECTED)
     else:
         note_call_over(draft, AGENT, event)
-    draft.change_party(customer, status=PartyStatus.CONNECTED)
+    apply(draft, customer, status=PartyStatus.CONNECTED)
     draft.change(phase=Phase.NONE)
     apply_settled_read(draft, event)
     finish_conversion(draft, event)
