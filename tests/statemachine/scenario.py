@@ -1,7 +1,6 @@
 """A story: one line is one event and what is expected of it."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from conferral.statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
@@ -334,24 +333,22 @@ class Scenario:
 
     def reads(
         self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None,
-        ends: Mapping[str, int] = MappingProxyType({}), **statuses: str,
+        ends: Mapping[str, int] | None = None, **statuses: str,
     ) -> "Scenario":  # fmt: skip
         """A read of Twilio shows these statuses, when calls ended, and those inside as Twilio has them."""
         if not self.session.open_read_id:  # requested just now
             self.session = replace(self.session, open_read_since_ms=self.now_ms)
         parent = "agent" if self.session.direction == "outbound" else "customer"
+        sids = {name: leg.call_sid for name, leg in self.legs.items()}
         calls = tuple(
-            CallSeen(
-                self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid,
-                ended_s=ends.get(name, 0),
-            ) for name, status in statuses.items()
-        )  # fmt: skip
-        event = CallsRead(
+            CallSeen(sids[name], status, "" if name == parent else sids[parent], ended_s=(ends or {}).get(name, 0))
+            for name, status in statuses.items()
+        )
+        return self.take(CallsRead(
             **self.common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,
             read_version=self.session.version if version is None else version,
             participants=tuple(_seen(self.legs[name]) for name in inside),
-        )  # fmt: skip
-        return self.take(event)
+        ))  # fmt: skip
 
     def rings_on(self, name: str) -> "Scenario":
         """A read shows that a dialed phone still rings, and the conference as it is known."""

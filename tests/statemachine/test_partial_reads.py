@@ -76,7 +76,7 @@ def test_calls_that_were_left_out_are_read_next() -> None:
     assert not story.session.unread_calls
 
 
-def test_all_calls_are_read_when_there_is_doubt_while_a_read_is_open() -> None:
+def test_all_calls_are_read_if_a_difference_is_found_while_a_read_is_open() -> None:
     story = crowded()
     opened = story.session.open_read_id
     assert set(last_read(swept(story)).call_sids) == {*SIDS}
