@@ -100,6 +100,12 @@ _LEFT_ALONE_REASONS = frozenset({
     EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT, EndReason.MOVED,
     EndReason.RETURNED,
 })  # fmt: skip
+#: End reasons of bridges that no one answered. A worker may have ended the session from the action's first request,
+#: before webhooks could read it; the repeated request then finds it ended.
+_UNANSWERED_REASONS = frozenset({
+    EndReason.AGENT_BUSY, EndReason.AGENT_NO_ANSWER, EndReason.AGENT_REJECTED, EndReason.AGENT_FAILED,
+    EndReason.CUSTOMER_BUSY, EndReason.CUSTOMER_NO_ANSWER, EndReason.CUSTOMER_REJECTED, EndReason.CUSTOMER_FAILED,
+})  # fmt: skip
 
 
 def party_of(outcome: DialOutcome, view: Session | None) -> str:
@@ -127,8 +133,11 @@ def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> D
     if view is None:
         return _decide_for_unknown_session(outcome, name)
     party = view.parties.get(name, Party("", ""))
-    if view.state == State.ENDED:
-        return decide_left_alone(outcome, view, view.attributes)  # final: no lost second can undo it
+    if view.state == State.ENDED:  # final: no lost second can undo it
+        is_bridge = outcome.event.dial == DialKind.BRIDGE
+        if is_bridge and view.end_reason in _UNANSWERED_REASONS and not outcome.was_answered:
+            return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]
+        return decide_left_alone(outcome, view, view.attributes)
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
     if outcome.event.dial == DialKind.CONFERENCE:

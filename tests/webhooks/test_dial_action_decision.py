@@ -209,6 +209,17 @@ def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, kn
     assert party_of(outcome(sid=sid, party=party), None) == party
 
 
+@each("reason, dial, status, expected", [
+    ("agent-busy", BRIDGE, "busy", BUSY), ("agent-no-answer", BRIDGE, "no-answer", SILENT),
+    ("customer-failed", BRIDGE, "failed", UNREACHABLE), ("agent-busy", CONF, "failed", HANG_UP),
+    ("command", BRIDGE, "busy", HANG_UP), ("moved", BRIDGE, "canceled", HANG_UP),
+])  # fmt: skip
+def test_repeated_action_still_says_why_no_one_answered_if_that_ended_the_session(reason, dial, status, expected):
+    given = facts("ended", end_reason=EndReason(reason))
+
+    assert decide(outcome(dial, status, asked=2), given, may_be_old=False) is expected
+
+
 @each("state, reason, dial, status, attempt, expected", [
     ("bridged", "", BRIDGE, "completed", 1, CONTINUE), ("bridged", "", BRIDGE, "answered", 1, CONTINUE),
     ("bridged", "", BRIDGE, "", 1, HANG_UP),  # no one has talked
