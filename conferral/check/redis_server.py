@@ -9,10 +9,12 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import (
+    NEWER_SCHEMA_FIX,
     OLD_KEYS_FIX,
     OLDEST_SCHEMA_VERSION,
     SCHEMA_VERSION,
     account_digest,
+    newer_schema,
     old_keys,
     other_account,
     read_stream_warnings,
@@ -271,15 +273,13 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         return fail("setup", f"{key} {FOREIGN}", "choose another CONFERRAL_PREFIX"), None
     if schema_version < OLDEST_SCHEMA_VERSION:
         return fail("setup", old_keys(key), OLD_KEYS_FIX), None
+    if schema_version > SCHEMA_VERSION:
+        return fail("setup", newer_schema(schema_version, SCHEMA_VERSION), NEWER_SCHEMA_FIX), None
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
     if account not in (None, account_digest(settings.account_sid).encode()):
         return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
-    if schema_version > SCHEMA_VERSION:
-        return fail(
-            "setup", f"Redis has schema version {schema_version}, this Conferral {SCHEMA_VERSION}", "update Conferral"
-        ), None
     found = f"prefix {settings.prefix}, {partitions} partitions, schema version {schema_version}"
     keys = Keys(settings.prefix, partitions)
     if schema_version < SCHEMA_VERSION:

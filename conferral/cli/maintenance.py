@@ -140,9 +140,6 @@ async def _upgrade(reader: "SessionReader", *, check: bool, force: bool) -> "tup
 
     client, keys = reader.client, reader.keys
     old_version = await config.read_schema_version(client, keys.prefix)
-    if old_version > SCHEMA_VERSION:
-        reason = f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
-        raise CommandNotDoneError(reason)
     processes = await process_registry.read_processes(client, keys, await reader.now_ms())
     outdated = [one for one in processes if one.is_running and one.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:

@@ -27,6 +27,10 @@ SCHEMA_VERSION = max(SCHEMA_VERSIONS)
 OLDEST_SCHEMA_VERSION = min(SCHEMA_VERSIONS)
 
 
+class NewerSchemaError(StoreError):
+    """A newer release wrote what Redis holds: this one can't read it."""
+
+
 class SchemaVersion:
     """The schema version that this process writes, as last read from Redis."""
 
@@ -50,7 +54,7 @@ class SchemaVersion:
         """Why this process is idle, for `/readyz`; empty if nothing is wrong."""
         if not self.is_too_new:
             return ""
-        return f"schema: Redis has version {self.written}, this release supports {self.supported}: update it"
+        return f"schema: {newer_schema(self.written, self.supported)}; {NEWER_SCHEMA_FIX}"
 
 
 async def ensure(
@@ -103,6 +107,14 @@ OLD_KEYS_FIX = "set another CONFERRAL_PREFIX, or delete all keys with this one w
 def old_keys(key: str) -> str:
     """Say that an older release has set up the configuration."""
     return f"{key} in Redis is from an older release, whose keys this one can't find"
+
+
+NEWER_SCHEMA_FIX = "update Conferral"
+
+
+def newer_schema(written: int, supported: int) -> str:
+    """Say that a newer release has raised the schema version."""
+    return f"Redis has schema version {written}, this release supports {supported}"
 
 
 @contextmanager
@@ -184,17 +196,21 @@ def _stream_problem(answer: Any) -> str:
 async def load(client: Client, prefix: str) -> Keys:
     """Return the keys as configured in Redis; for operator commands.
 
-    Raise StoreError if no process has used the prefix, or another program or an older release does.
+    Raise StoreError if no process has used the prefix, or another program or an older release does; NewerSchemaError if
+    a newer one does.
     """
     if not (partitions := await _read_number(client, prefix, "partitions")):
         raise StoreError(_foreign_values_message(config_key(prefix)))
-    if await read_schema_version(client, prefix) < OLDEST_SCHEMA_VERSION:
+    schema_version = await read_schema_version(client, prefix)
+    if schema_version < OLDEST_SCHEMA_VERSION:
         raise StoreError(f"{old_keys(config_key(prefix))}; {OLD_KEYS_FIX}")
+    if schema_version > SCHEMA_VERSION:
+        raise NewerSchemaError(f"{newer_schema(schema_version, SCHEMA_VERSION)}; {NEWER_SCHEMA_FIX}")
     return Keys(prefix, partitions)
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:
-    """Return the schema version that every process writes, or raise as `load`."""
+    """Return the schema version that every process writes; raise StoreError if there is none."""
     return await _read_number(client, prefix, "schema")
 
 

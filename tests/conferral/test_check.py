@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conferral.check import run as check_run
-from conferral.storage.config import OLDEST_SCHEMA_VERSION
+from conferral.storage import config
+from conferral.storage.config import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 from tests.support.owners import owned_by
 from tests.support.token_files import table, write_tokens
@@ -290,6 +291,15 @@ def test_keys_of_an_older_release_are_named_before_their_other_settings(checked,
 
     assert (code, lines["setup"]["status"]) == (1, "fail")
     assert "is from an older release" in lines["setup"]["found"]
+
+
+def test_keys_of_a_newer_release_are_named_before_their_other_settings(checked, redis, alive):
+    redis.hset(KEYS.config, "schema", SCHEMA_VERSION + 1)
+
+    code, lines = checked(CONFERRAL_PARTITIONS="8")
+
+    assert (code, lines["setup"]["fix"]) == (1, "update Conferral")
+    assert lines["setup"]["found"] == config.newer_schema(SCHEMA_VERSION + 1, SCHEMA_VERSION)
 
 
 def test_another_account_fails(checked, redis, alive):

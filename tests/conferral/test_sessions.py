@@ -9,6 +9,7 @@ from rich.console import Console
 from conferral import output
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
+from conferral.storage.config import SCHEMA_VERSION
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
@@ -24,6 +25,7 @@ from tests.conferral.cli_helpers import (
     set_up,
     stored_fields,
 )
+from tests.support.each import each
 
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
@@ -208,3 +210,16 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     assert shown[3] == "s" * 64 + "  conferenced"
     assert shown[4].startswith("(parked)  ")
     assert shown[-1] == "  until 08:05:00 UTC at the latest; recording in progress"
+
+
+@each("command", [
+    ["sessions"], ["sessions", "--all", "--json"], ["show", "23"], ["explain", "23"],
+    ["replay", "23"], ["report"], ["outcomes"], ["dead"], ["dead", "list"],
+    ["dead", "show", "1-0"], ["dead", "retry", "--all", "--yes"], ["forget", "23", "--dry-run"], ["upgrade", "--check"],
+    ["complete", "23"],
+])  # fmt: skip
+def test_commands_refuse_what_a_newer_release_wrote(run, redis, command):
+    redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": SCHEMA_VERSION + 1})
+    ran = run(*command)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"Redis has schema version {SCHEMA_VERSION + 1}, this release supports {SCHEMA_VERSION}" in ran.err

@@ -6,8 +6,10 @@ import pytest
 
 from conferral.console import diagram
 from conferral.console.access import COOKIE_LIFETIME_S
+from conferral.runtime.web import server
 from conferral.runtime.web.bearer import WRONG_MAX
 from conferral.runtime.web.pages import HEADERS
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.coordinator import OUTCOMES, SHOWN_DEAD_AFTER_MS
 from tests.conferral.cli_helpers import CALL, KEYS
 from tests.console.console_helpers import BEARER, TOKEN, Page, origin, sign_in
@@ -236,6 +238,15 @@ async def test_readyz_says_that_no_outcome_is_delivered(browser, redis):
     body = await (await browser.get("/readyz")).json()
     line = "outcomes: none delivered since 2027-01-15T08:00:00.000Z: HTTP 503"
     assert body == {"ready": True, "missing": [], "warnings": [line]}
+
+
+async def test_readyz_says_that_a_newer_release_raised_the_schema_version(browser, redis, monkeypatch):
+    monkeypatch.setattr(server, "TTL_S", 0.0)
+    assert (await browser.get("/readyz")).status == 200
+    redis.hset(KEYS.config, "schema", SCHEMA_VERSION + 1)
+    answer = await browser.get("/readyz")
+    line = f"schema: Redis has schema version {SCHEMA_VERSION + 1}, this release supports {SCHEMA_VERSION}"
+    assert (answer.status, (await answer.json())["missing"]) == (503, [f"{line}; update Conferral"])
 
 
 @pytest.mark.parametrize("view", ["sessions", "agents", "health", "dead"])

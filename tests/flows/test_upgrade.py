@@ -47,7 +47,7 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(s
     await config.raise_schema_version(system.client, system.keys.prefix, NEW)
 
     await system.eventually(lambda: owners(system), "the new version holds everything", equals={new.name})
-    assert old.schema.problem == f"schema: Redis has version {NEW}, this release supports {OLD}: update it"
+    assert old.schema.problem == f"schema: {config.newer_schema(NEW, OLD)}; {config.NEWER_SCHEMA_FIX}"
     assert new.schema.writes_at == NEW
     # The call that was converted before goes on.
     system.sandbox.phone(TARGET).script(answer_after_s=0.02)
@@ -84,7 +84,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
                 reported = await answer.json()
         except aiohttp.ClientConnectionError:
             return False
-        problem = f"schema: Redis has version {OLD}, this release supports {OLD - 1}: update it"
+        problem = f"schema: {config.newer_schema(OLD, OLD - 1)}; {config.NEWER_SCHEMA_FIX}"
         return answer.status == 503 and reported == {"ready": False, "missing": [problem], "warnings": []}
 
     await system.eventually(says_so, "it says that it is too old")

@@ -9,7 +9,13 @@ import pytest
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.config import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, SchemaVersion, read_warnings
+from conferral.storage.config import (
+    OLDEST_SCHEMA_VERSION,
+    SCHEMA_VERSION,
+    NewerSchemaError,
+    SchemaVersion,
+    read_warnings,
+)
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -47,8 +53,9 @@ async def test_schema_version_of_the_first_process_persists(client):
 
 @pytest.mark.parametrize("left", ["partitions", "schema"])
 async def test_half_of_the_configuration_is_completed(client, left):
-    await client.hset("test:config", left, 8)
-    assert await config.ensure(client, "test", 8, schema_version=8, account_sid=ACCOUNT_SID) == 8
+    present = {"partitions": 8, "schema": SCHEMA_VERSION}
+    await client.hset("test:config", left, present[left])
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
     assert (await config.load(client, "test")).partitions == 8
 
 
@@ -62,9 +69,13 @@ async def test_keys_of_an_older_release_are_refused_before_all_else(client):
         await config.load(client, "test")
 
 
-async def test_newer_schema_version_is_returned(client):
+async def test_newer_schema_version_is_returned_to_processes_and_refused_to_readers(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
     assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == 99
+    with pytest.raises(
+        NewerSchemaError, match=f"^Redis has schema version 99, this release supports {SCHEMA_VERSION}; "
+    ):
+        await config.load(client, "test")
 
 
 async def test_foreign_configuration_is_refused(client):
@@ -218,4 +229,4 @@ def test_version_that_is_written_bounds_what_a_process_writes():
     assert (schema.writes_at, schema.is_too_new, schema.problem) == (1, False, "")
     schema.written = 3
     assert (schema.writes_at, schema.is_too_new) == (2, True)
-    assert schema.problem == "schema: Redis has version 3, this release supports 2: update it"
+    assert schema.problem == "schema: Redis has schema version 3, this release supports 2; update Conferral"

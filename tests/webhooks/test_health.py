@@ -89,4 +89,4 @@ async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(webhoo
     schema.written = 2
     problems = await webhooks_server.Health(webhook_store, schema).problems()
 
-    assert problems == ["schema: Redis has version 2, this release supports 1: update it"]
+    assert problems == ["schema: Redis has schema version 2, this release supports 1; update Conferral"]
