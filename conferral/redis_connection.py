@@ -14,7 +14,7 @@ from conferral.storage import config
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.connection.primary import PrefixError, Primary, primary_of
-from conferral.storage.connection.url import RedisUrl, RedisUrlError
+from conferral.storage.connection.url import RedisUrl, RedisUrlError, example_of
 from conferral.storage.queries.session_reader import SessionReader
 
 T = TypeVar("T")
@@ -38,10 +38,14 @@ def find_primary(settings: StoreSettings) -> Primary:
         primary = primary_of(settings.redis_url, settings.prefix)
         make_client(settings.redis_url, primary)
     except RedisUrlError as error:
-        problem = setting_errors.describe_invalid("REDIS_URL", settings.redis_url, None, str(error))
+        problem = setting_errors.describe_invalid(
+            "REDIS_URL", settings.redis_url, None, str(error), example=example_of(settings.redis_url)
+        )
         raise SettingsError((problem,)) from None
     except PrefixError as error:
-        problem = setting_errors.describe_invalid("CONFERRAL_PREFIX", settings.prefix, None, str(error))
+        problem = setting_errors.describe_invalid(
+            "CONFERRAL_PREFIX", settings.prefix, None, str(error), example="{conferral}"
+        )
         raise SettingsError((problem,)) from None
     return primary
 

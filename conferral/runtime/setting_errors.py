@@ -92,15 +92,16 @@ def describe_missing(name: str, field: Any) -> str:
     return f"{name}: missing; {field.description or ''}{example}"
 
 
-def describe_invalid(name: str, value: object, field: Any, reason: str = "") -> str:
+def describe_invalid(name: str, value: object, field: Any, reason: str = "", *, example: str = "") -> str:
     """Return the line about a setting with an invalid value.
 
-    `field` is None if only the name is known; `reason` is the specific problem, if known.
+    `field` is None if only the name is known; `reason` is the specific problem, if known; `example` fits it better than
+    the setting's usual one.
     """
-    words, example = valid_values(name, field)
+    words, usual_example = valid_values(name, field)
     shown = show_value(value, masked=is_secret(field))
     problem = f"{reason}; given: {shown}" if reason else f"{shown} is not valid"
-    return f"{name}: {problem}; it must be {words}, for example {name}={example}"
+    return f"{name}: {problem}; it must be {words}, for example {name}={example or usual_example}"
 
 
 def valid_values(name: str, field: Any) -> tuple[str, str]:

@@ -47,12 +47,17 @@ def problem_of(url: str) -> str:
 
 NO_NAME = "a name must follow the Sentinels, such as redis+sentinel://H1:26379,H2:26379/NAME/0"
 NO_SOCKET = "the path of the socket must follow three slashes, such as unix:///run/redis.sock"
+NO_SCHEME = "the scheme is missing or not valid"
 BAD_HOST = "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
 
 
 @each(
     "url, reason",
     [
+        ("", NO_SCHEME),
+        ("h:6379", NO_SCHEME),
+        ("http://h:6379", NO_SCHEME),
+        ("rediss+cluster://h:6379", NO_SCHEME),
         ("redis://h:port/0", BAD_HOST),
         ("redis://h:99999/0", BAD_HOST),
         ("redis://[::1/0", BAD_HOST),
@@ -87,7 +92,36 @@ def test_problem_of_a_url_is_named(url: str, reason: str) -> None:
     line = problem_of(url.replace("***", "hidden"))
 
     assert line.startswith(f'REDIS_URL: {reason}; given: "{url}"; it must be ')
-    assert line.endswith(", for example REDIS_URL=redis://localhost:6379/0")
+    assert "\n" not in line
+
+
+SERVER = "redis://localhost:6379/0"
+SENTINELS = "redis+sentinel://H1:26379,H2:26379/NAME/0"
+CLUSTER = "redis://H1:6379,H2:6379/?cluster=true with CONFERRAL_PREFIX={conferral}"
+
+
+@each(
+    "url, example",
+    [
+        ("http://h:6379", SERVER),
+        ("redis://h/abc", SERVER),
+        ("redis://me:a,b@h/abc", SERVER),
+        ("unix://run/redis.sock", "unix:///run/redis.sock"),
+        ("redis+sentinel://h1,h2", SENTINELS),
+        ("redis+sentinel://h/main?cluster=true", SENTINELS),
+        ("redis://h1,h2/0", CLUSTER),
+        ("redis://h?cluster=yes", CLUSTER),
+        ("redis://h/1?cluster=true", CLUSTER),
+        ("unix:///run/redis.sock?cluster=true", CLUSTER),
+    ],
+)
+def test_example_is_of_the_kind_that_a_url_seems_to_be(url: str, example: str) -> None:
+    assert problem_of(url).endswith(f", for example REDIS_URL={example}")
+
+
+@each("example", ["unix:///run/redis.sock", SENTINELS, SERVER, CLUSTER.split(" ")[0]])
+def test_examples_are_valid(example: str) -> None:
+    assert RedisUrl.parse(example)
 
 
 @each(
@@ -108,7 +142,9 @@ def test_hosts_of_a_url(url: str, hosts: list[tuple[str, int]]) -> None:
 def test_prefix_of_a_cluster_must_have_braces(prefix: str) -> None:
     with pytest.raises(SettingsError) as wrong:
         find_primary(StoreSettings.model_construct(redis_url="redis://h/?cluster=true", prefix=prefix))
-    assert wrong.value.problems[0].startswith("CONFERRAL_PREFIX: must be in braces on a cluster, such as {conferral}")
+    (line,) = wrong.value.problems
+    assert line.startswith("CONFERRAL_PREFIX: must be in braces on a cluster, such as {conferral}")
+    assert line.endswith(", for example CONFERRAL_PREFIX={conferral}")
 
 
 @each("prefix, is_valid", [("{c}", True), ("a:{c.d}-e", True), ("a{b", False), ("a{}", False), ("{a}{b}", False)])

@@ -16,6 +16,7 @@ Address = tuple[str, int]
 
 _PARTS = re.compile(r"([a-z]*)(\+sentinel)?://([^/?#]*)(.*)", re.DOTALL)
 _BAD_HOST = "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
+_SCHEMES = frozenset({"redis", "rediss", "unix"})
 _SENTINEL_PORT, _SERVER_PORT = 26_379, 6_379
 
 
@@ -28,6 +29,20 @@ class Topology(Enum):
     SENTINEL = "Sentinel"
     #: It is the node of a cluster that has the prefix's slot.
     CLUSTER = "cluster"
+
+
+_CLUSTER_EXAMPLE = "redis://H1:6379,H2:6379/?cluster=true with CONFERRAL_PREFIX={conferral}"
+#: Examples for what a URL seems to mean; the first that matches it fits.
+_EXAMPLES = {
+    r"[a-z]*\+sentinel:": "redis+sentinel://H1:26379,H2:26379/NAME/0",
+    r"unix:(?!.*cluster=)": "unix:///run/redis.sock",
+    r".*[?&]cluster\b|[a-z]*://[^/?#]*,[^/?#@]*([/?#]|$)": _CLUSTER_EXAMPLE,
+}
+
+
+def example_of(url: str) -> str:
+    """Return a valid URL of the kind that an invalid one seems to be; or empty."""
+    return next((example for kind, example in _EXAMPLES.items() if re.match(kind, url, re.DOTALL)), "")
 
 
 class RedisUrlError(ValueError):
@@ -52,8 +67,10 @@ class RedisUrl:
     def parse(cls, url: str) -> "RedisUrl":
         """Return the parts; raise RedisUrlError if they make no sense."""
         if (found := _PARTS.fullmatch(url)) is None:
-            raise RedisUrlError("")
+            raise RedisUrlError("the scheme is missing or not valid")
         scheme, suffix, netloc, rest = found.groups()
+        if scheme not in _SCHEMES:
+            raise RedisUrlError("the scheme is missing or not valid")
         login, at, named = netloc.rpartition("@")
         first = named.partition(",")[0]
         parts, options = _split(f"{scheme}://{login}{at}{first}{rest}")
