@@ -53,6 +53,7 @@ PROSE = {
     r"chores?": "commit, or write",
     r"diall(ed|ing)": "dialed, dialing",
     r"in earnest": "in production",
+    r"(?:another|former|last|next) holders?": "owner",
     r"lets? go": "hang up, disconnect, or release",
     r"mend(s|ed|ing)?": "fix",
     r"(put|puts|was|were) aside": "dead-lettered",
