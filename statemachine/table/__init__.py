@@ -39,8 +39,8 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 What the table does not show:
 
 - Facts in any order: `legs.apply` alone writes what is known of a leg, and its module says what wins. A read shows nothing
-  of a leg with a newer fact, so no row asks whether a read is outdated. In doubt, such as after an unknown outcome,
-  `read_calls` replaces an open read; a timer leaves it (`read_again`).
+  of a leg with a newer fact, so no row asks whether a read is outdated. When Twilio's state is unknown, such as
+  after an unknown outcome, `read_calls` replaces an open read; a timer leaves it (`read_again`).
 - The next phase: no column has it, actions set it. `begin_pending_transfer` takes it from the transfer's mode;
   `continue_alone` continues without the agent, as `BLIND` or `PARK`.
 - Names of parties: guards and actions find a party by the name that it has now, and actions change names. The first of
