@@ -41,7 +41,7 @@ _EXAMPLES = {
 
 
 def example_of(url: str) -> str:
-    """Return a valid URL of the kind that an invalid one seems to be; or empty."""
+    """Return a URL of the kind that a wrong one seems to be; may be empty."""
     return next((example for kind, example in _EXAMPLES.items() if re.match(kind, url, re.DOTALL)), "")
 
 
