@@ -210,7 +210,7 @@ async def load(client: Client, prefix: str) -> Keys:
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:
-    """Return the schema version that every process writes; raise StoreError if there is none."""
+    """Return the schema version that processes write, or raise StoreError."""
     return await _read_number(client, prefix, "schema")
 
 
