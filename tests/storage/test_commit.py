@@ -163,6 +163,30 @@ async def test_key_of_a_wrong_type_changes_nothing(store, client, keys, partitio
     assert await everything(client, keys) == before
 
 
+async def test_session_whose_log_takes_no_more_entries_conflicts_and_nothing_is_written(
+    store, client, keys, partition, lease
+):
+    """Redis refuses an entry behind the highest id: found out halfway, the rest of the commit would be lost."""
+    other = next(name for n in range(100) if keys.partition_of(name := f"s{n}") == partition)
+    ids = await add(client, keys, partition)
+    for last in (f"{2**64 - 1}-{2**64 - 1}", f"{2**64 - 1}-{2**64 - 2}"):
+        await client.delete(keys.log(SESSION))
+        await client.xadd(keys.log(SESSION), {"event": "x"}, id=last)
+        before = await everything(client, keys)
+        change = opened()
+        change.log *= 2
+        with pytest.raises(CommitConflictError) as refused:
+            await store.commit(partition, lease, Commit(ids, sessions=[opened(other), change], outbox_set={"e": b"1"}))
+        assert refused.value.session_ids == (SESSION,)
+        assert await everything(client, keys) == before
+    # The id stays when its entry goes.
+    await client.xdel(keys.log(SESSION), last)
+    with pytest.raises(CommitConflictError):
+        await store.commit(partition, lease, Commit(ids, sessions=[change]))
+    await store.commit(partition, lease, Commit(ids, sessions=[opened(other)]))
+    assert not await client.xlen(keys.events(partition))
+
+
 async def test_commit_number_that_went_back_is_refused(store, client, keys, partition, lease):
     """Redis was restored from an older copy under a valid lease."""
     await store.commit(partition, lease, Commit(sessions=[opened()]))
