@@ -9,6 +9,7 @@ from conferral.storage import coordinator as leases
 from conferral.storage.call_index import CallIndex
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.partition.commit_store import Commit, CommitResult, CommitStore
+from conferral.storage.queries.dead_letters import DeadLetterStore
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
@@ -109,6 +110,42 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     ]
     assert not await client.xlen(keys.events(0))
     assert await client.hget(keys.command("c2"), "status") == b"done"
+
+
+async def test_outcomes_that_their_stream_refuses_are_dead_letters_and_can_be_put_back(store, client, keys, lease):
+    await client.set(keys.outcomes, "another program's")
+    more = {"id": "CA2:session", "kind": "session", "session": "CA2", "attempts": "é" * 40_000}
+    await store.commit(0, lease, Commit(outcomes=[OUTCOME, more]))
+    letters = DeadLetterStore(client, keys)
+    found = [one async for one in letters.newest_first()]
+    assert [(one.reason, one.stream, one.entry_id) for one in found] == [
+        ("Redis refuses the stream of outcomes", keys.outcomes, one["id"]) for one in (more, OUTCOME)
+    ]
+    assert "takes no entries" in await letters.put_back(found[1])
+    assert await letters.count() == 2
+    await client.delete(keys.outcomes)
+    for letter in reversed(found):
+        assert letters.retry_problem(letter) == await letters.put_back(letter) == ""
+    assert await outcomes_of(client, keys) == [OUTCOME, more]
+    assert await letters.count() == 0
+
+
+async def test_exhausted_stream_of_outcomes_loses_none(store, client, keys, lease):
+    await client.xadd(keys.outcomes, {"id": "x"}, id=f"{2**64 - 1}-{2**64 - 2}")
+    await store.commit(0, lease, Commit(outcomes=[OUTCOME, OUTCOME | {"id": "CA1:2"}]))
+    assert [one.entry_id async for one in DeadLetterStore(client, keys).newest_first()] == ["CA1:2"]
+
+
+async def test_outcomes_that_no_stream_takes_are_named_by_their_sessions(store, client, keys, lease):
+    for key in (keys.outcomes, keys.dead):
+        await client.set(key, "another program's")
+    outcomes = [OUTCOME | {"session": name, "customer": "+14155550123"} for name in ("CA1", "CA2")]
+    with capture_logs() as lines:
+        assert await store.commit(0, lease, Commit(outcomes=outcomes)) is CommitResult.PARTIAL
+    assert [line.get("session_id") for line in lines] == [None, "CA1", "CA2"]
+    assert {line["event"] for line in lines[1:]} == {"dead_letter_refused"}
+    assert lines[0]["names"] == sorted([keys.dead, keys.outcomes])
+    assert "0123" not in str(lines)
 
 
 async def test_full_redis_takes_outcomes_and_reports(store, client, keys, lease):

@@ -21,7 +21,7 @@ from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERS_MAX
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ class CommitResult(Enum):
     OUT_OF_ORDER = 3
     WRONG_TYPE = 4
     CONFLICT = 5
-    #: Stored, except for reports or outcomes: their keys are another program's.
+    #: Stored, except for reports, whose keys are another program's; refused outcomes are dead letters, or lost.
     PARTIAL = 6
 
 
@@ -151,14 +151,15 @@ class CommitStore:
             keys.suspects(partition),
             keys.new_log(partition),
             keys.outcomes,
+            keys.dead,
             *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
-        numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept)
+        numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, DEAD_LETTERS_MAX)
         encoded = orjson.dumps(_encode(commit) | self._encode_shared(commit, names))
         answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
-        code, *found = map(int, answer)
-        match result := CommitResult(code):
+        code, *found = answer
+        match result := CommitResult(int(code)):
             case CommitResult.LOST:
                 raise LeaseLostError("another worker owns the partition")
             case CommitResult.OUT_OF_ORDER:
@@ -166,9 +167,15 @@ class CommitStore:
             case CommitResult.WRONG_TYPE:
                 raise StoreError("a key of the partition is of the wrong type: another program writes here")
             case CommitResult.CONFLICT:
-                raise CommitConflictError(tuple(commit.sessions[number - 1].after.id for number in found))
+                raise CommitConflictError(tuple(commit.sessions[int(number) - 1].after.id for number in found))
             case CommitResult.PARTIAL:
-                log.error("writes_refused", partition=partition, names=sorted({names[number - 1] for number in found}))
+                refused, lost = found
+                names_refused = sorted({names[int(number) - 1] for number in refused})
+                log.error("writes_refused", partition=partition, names=names_refused)
+                for outcome in (commit.outcomes[int(number) - 1] for number in lost):
+                    session_id, outcome_id = outcome.get("session", ""), outcome.get("id", "")
+                    reason = "Redis refuses the stream of outcomes, too"
+                    log.error("dead_letter_refused", session_id=session_id, entry_id=outcome_id, reason=reason)
         lease.commit += 1
         return result
 

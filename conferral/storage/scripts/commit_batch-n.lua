@@ -11,7 +11,8 @@
   KEYS[7]  hash of suspected entries and effects
   KEYS[8]  stream that exists only while the script runs
   KEYS[9]  stream of outcomes
-  KEYS[10 ..]  for each session its hash and its log stream; then keys that the batch names by their numbers in KEYS
+  KEYS[10]  stream of dead letters
+  KEYS[11 ..]  for each session its hash and its log stream; then keys that the batch names by their numbers in KEYS
 
   ARGV[1]  lease holder            text, in full
   ARGV[2]  number of this commit   count, one higher than the lease's last
@@ -20,7 +21,8 @@
   ARGV[5]  lifetime of a command's status, seconds
   ARGV[6]  entries kept in a session's log, count
   ARGV[7]  outcomes kept, about, count
-  ARGV[8]  the batch as JSON. All values but keys are texts; empty lists and fields that do not apply may be missing:
+  ARGV[8]  dead letters kept, about, count
+  ARGV[9]  the batch as JSON. All values but keys are texts; empty lists and fields that do not apply may be missing:
     entries                ids of the entries to remove
     outbox_set             id, body, ... to put
     outbox_remove          ids to remove
@@ -46,17 +48,18 @@
            an error   our user may not run one of the commands, nothing written
            {5, n, ..} conflict: these sessions (counted from 1) have another version, a wrong type, or a log that takes no
                       more entries, nothing written
-           {6, n, ..} stored, except for what these KEYS would take: they are another program's
+           {6, {n, ..}, {m, ..}} stored, except for what these KEYS would take: they are another program's. Outcomes are
+                      dead letters then, except for these (counted from 1): they are lost
   Why one script: a crash between the parts would repeat a decision, or lose its effects, reports, or outcomes.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
   While the slot moves to another node of a cluster, no commit begins: KEYS[8] never exists before it, so Redis refuses
   the script (TRYAGAIN, ASK). Otherwise, it would fail at a key that it has emptied itself.
 ]]
-local events, lease, outbox, timers, live, ended, suspects, spare, outcomes =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local holder, number, ttl_s, calls_ttl_s, command_ttl_s, log_max, outcomes_max =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local batch = cjson.decode(ARGV[8])
+local events, lease, outbox, timers, live, ended, suspects, spare, outcomes, dead =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local holder, number, ttl_s, calls_ttl_s, command_ttl_s, log_max, outcomes_max, dead_max =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local batch = cjson.decode(ARGV[9])
 local call, try = redis.call, redis.pcall
 
 -- Lua's stack takes about 8,000 values at most; an even chunk size keeps fields and values together.
@@ -106,17 +109,17 @@ local function is_exhausted(log)
 end
 local conflicts, log_lengths = {5}, {}
 for i, session in ipairs(batch.sessions) do
-  local found = try('HGET', KEYS[8 + 2 * i], 'version')
-  log_lengths[i] = try('XLEN', KEYS[9 + 2 * i])
+  local found = try('HGET', KEYS[9 + 2 * i], 'version')
+  log_lengths[i] = try('XLEN', KEYS[10 + 2 * i])
   if type(found) == 'table' or (found or '0') ~= session.expected or type(log_lengths[i]) == 'table'
-    or is_exhausted(KEYS[9 + 2 * i]) then
+    or is_exhausted(KEYS[10 + 2 * i]) then
     conflicts[#conflicts + 1] = i
   end
 end
 if #conflicts > 1 then return conflicts end
 
 -- Of what all partitions share: a key of another type is another program's. Calls must not wait for it.
-local refused, rank, ranks = {6}, {accepted = 1, done = 2, rejected = 2, failed = 2}, {}
+local refused, rank, ranks = {}, {accepted = 1, done = 2, rejected = 2, failed = 2}, {}
 local reports, over = {}, {}
 for _, report in ipairs(batch.reports) do
   local key, status = unpack(report)
@@ -142,7 +145,7 @@ write('HDEL', suspects, batch.entries)
 write('HDEL', suspects, batch.outbox_remove)
 call('HSET', lease, 'commit', number)
 for i, session in ipairs(batch.sessions) do
-  local hash, log = KEYS[8 + 2 * i], KEYS[9 + 2 * i]
+  local hash, log = KEYS[9 + 2 * i], KEYS[10 + 2 * i]
   write('HSET', hash, session.set)
   write('HDEL', hash, session.remove)
   for _, entry in ipairs(session.log) do call('XADD', log, 'MAXLEN', log_max, '*', unpack(entry)) end
@@ -170,9 +173,26 @@ for _, report in ipairs(reports) do
   call('HSET', KEYS[key], 'status', status, 'reason', reason, 'session', session, 'code', code)
   call('EXPIRE', KEYS[key], command_ttl_s)
 end
-for _, fields in ipairs(batch.outcomes) do
-  local answer = try('XADD', outcomes, 'MAXLEN', '~', outcomes_max, '*', unpack(fields))
-  if type(answer) == 'table' and answer.err then refused[#refused + 1] = 9 end
+local function is_added(stream, most, fields)
+  local answer = try('XADD', stream, 'MAXLEN', '~', most, '*', unpack(fields))
+  return not (type(answer) == 'table' and answer.err)
+end
+local function letter_of(fields)
+  local letter, id, size = {}, '', 0
+  for at, text in ipairs(fields) do
+    letter[at], size = text, size + #text
+    if at % 2 == 1 and text == 'id' then id = fields[at + 1] end
+  end
+  for _, text in ipairs({'dead_reason', 'Redis refuses the stream of outcomes', 'dead_stream', outcomes, 'dead_entry', id,
+    'dead_size', size}) do letter[#letter + 1] = text end
+  return letter
+end
+local lost = {}
+for i, fields in ipairs(batch.outcomes) do
+  if not is_added(outcomes, outcomes_max, fields) then
+    refused[#refused + 1] = 9
+    if not is_added(dead, dead_max, letter_of(fields)) then refused[#refused + 1], lost[#lost + 1] = 10, i end
+  end
 end
 for _, key in ipairs(over) do call('EXPIRE', key, calls_ttl_s) end
 for _, release in ipairs(batch.released) do try('ZREM', KEYS[release[1]], unpack(release, 2)) end
@@ -186,4 +206,4 @@ if newest then
     try('XGROUP', 'CREATE', events, 'workers', newest, 'MKSTREAM')
   end
 end
-return #refused > 1 and refused or {1}
+return #refused > 0 and {6, refused, lost} or {1}
