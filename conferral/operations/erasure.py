@@ -170,7 +170,8 @@ class SessionErasure:
             async for one, entry in read_stream(self._client, keys.outcomes)
             if _names_session(entry, {session_id})
         }
-        numbers = _numbers_of(fields, outcomes.values())
+        known = [*outcomes.values(), *[one async for one in self._dead_outcomes_of(session_id)]]
+        numbers = _numbers_of(fields, known)
         legs = {*calls, *_sids_of(fields)}
         return ErasurePlan(
             session_id=session_id,
@@ -186,7 +187,7 @@ class SessionErasure:
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
             outcomes=tuple(outcomes),
             legs=tuple(sorted(legs)),
-            recordings=tuple(sorted(_recordings_of(fields, outcomes.values()))),
+            recordings=tuple(sorted(_recordings_of(fields, known))),
             dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
         )
 
@@ -255,6 +256,12 @@ class SessionErasure:
             session, reason = ((one or b"").decode(errors="replace") for one in found or (b"", b""))
             if session in names or names & set(_SID.findall(reason)):
                 yield key
+
+    async def _dead_outcomes_of(self, session_id: str) -> AsyncIterator[dict[str, str]]:
+        """Yield its outcomes that the stream of outcomes refused."""
+        async for letter in DeadLetterStore(self._client, self._keys).newest_first():
+            if letter.stream == self._keys.outcomes and _names_session(letter.fields, {session_id}):
+                yield letter.decoded_fields()
 
     async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():

@@ -119,6 +119,21 @@ def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothin
     assert everything_in(redis) == before
 
 
+def test_outcome_among_the_dead_letters_goes_with_the_number_and_the_recordings_that_it_names(run, redis, at_twilio):
+    """It is all that is left of the session: its hash has expired."""
+    put(redis, over(redis, OTHER))
+    recording = "RE" + "d" * 32
+    fields = {"id": f"{CALL}:session", "session": CALL, "customer": CUSTOMER, "recordings": f'["{recording}"]'}
+    redis.xadd(KEYS.dead, {**fields, "dead_reason": "odd", "dead_stream": KEYS.outcomes}, id="1-0")
+    dead_letter(redis, 2, From=CUSTOMER)
+    dead_letter(redis, 3, session=OTHER)
+    asked = at_twilio(1)
+    ran = run("forget", CALL, "--recordings", "--yes", "--json", **SERVICE)
+    assert (ran.code, ran.json["erased"]["dead_letters"]) == (0, 2)
+    assert asked[0][0].recordings == (recording,)
+    assert [letter_id for letter_id, _ in redis.xrange(KEYS.dead)] == ["3-0"]
+
+
 def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
     fill(redis)
     dead_letter(redis, 4, From=CUSTOMER)
