@@ -56,6 +56,7 @@ MEANINGS = {
     "Of `opentelemetry`, a line a minute: its endpoint takes no traces.",
     "outcome_abandoned": "An outcome could not be sent for three days and counts as undelivered; `reason` says why.",
     "outcome_refused": "CONFERRAL_OUTCOMES_URL did not take an outcome, which is sent again; `count` since then.",
+    "outcomes_restarted": "The stream of outcomes was replaced; all that it holds now is sent.",
     "outcomes_stopped": "CONFERRAL_OUTCOMES_URL responded with 410; nothing is sent until a resend or a restart.",
     "outcomes_trimmed": "An outcome left the stream before it could be sent; `count` since the last line.",
     "partition_abandoned": "A worker gave up a partition because Redis refused a key or lost writes.",
