@@ -63,8 +63,8 @@ _OUTCOMES = (
 _ATTEMPTS = "Each of its `attempts`:"
 _AGENTS = "Each of its `agents`:"
 _DEAD = (
-    "A dead letter has the first 64 KiB of the original entry's fields, plus `dead_reason`, `dead_stream`, "
-    "`dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
+    "A dead letter has the first 64 KiB of the original entry's fields (of an outcome, all), plus `dead_reason`, "
+    "`dead_stream`, `dead_entry`, and `dead_size`: the size of the whole entry, in bytes."
 )
 _SESSIONS = (
     "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"

@@ -44,8 +44,8 @@ class Metrics:
         )
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
-            "Entries that Redis refused for good, by kind (dead: the letter is lost; commit: outcomes or statuses of "
-            "commands are, because their keys are another program's)",
+            "Entries that Redis refused for good, by kind (dead: the letter is lost; commit: statuses of commands are, "
+            "and outcomes are dead letters, because their keys are another program's)",
             ["kind"],
         )
         self.redis_warnings = self._gauge(

@@ -86,7 +86,7 @@ class Keys:
         "sending:state",
         "Hash: up to where outcomes were queued; when a 410 stopped all; since when and why none was delivered.",
     )
-    dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or kept failing.")
+    dead = PrefixKey("dead", "Stream of dead letters: entries that could not be read or stored, or kept failing.")
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
     workers = PrefixKey("workers", "Sorted set of live workers, by last tick in ms.")
     processes = PrefixKey(
