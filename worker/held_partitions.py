@@ -22,7 +22,7 @@ class HeldPartition(Protocol):
 
     lease: Lease
     is_lost: bool
-    #: Its live sessions as last committed, by id.
+    #: Live sessions that are cached, as last committed, by id.
     sessions: dict[str, Session]
 
     @property

@@ -64,12 +64,13 @@ class Partition:
         """Hold it; `is_after_death`: its last owner has died, or failed."""
         self.number = number
         self.lease = lease
+        #: Whether it ended without being given back: see LeaseLostError.
         self.is_lost = False
         self.is_stopping = False
         #: Whether an unexpected error ended it.
         self.has_failed = False
         self._cache = SessionCache(number, core)
-        #: Live sessions as last committed, and their states, by id.
+        #: By id: live sessions that are cached, as last committed; the states of all live ones.
         self.sessions, self.states = self._cache.sessions, self._cache.states
         self.timers = PartitionTimers(number, lease, core.partition_store, core.store_clock)
         self._core = core
@@ -103,6 +104,26 @@ class Partition:
             self.is_lost = self.is_lost or not is_well
             for task in self._tasks:
                 task.cancel()
+
+    async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Run an action; wait if Redis is unreachable, abandon after other errors.
+
+        To abandon is to raise LeaseLostError: the partition is claimed and taken over again.
+        """
+        try:
+            await action()
+        except LeaseLostError:
+            raise
+        except StoreUnreachableError as error:
+            log_unreachable(error, partition=self.number)
+            self._lease_check.expire()
+            await asyncio.sleep(REDIS_PAUSE_S)
+        except StoreError as error:
+            # Another program writes under our prefix, or Redis rolled back.
+            log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
+            with suppress(StoreError):
+                await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
+            raise LeaseLostError(str(error)) from error
 
     # ---- take over ---------------------------------------------------------------------------------------------------
 
@@ -302,23 +323,6 @@ class Partition:
     def has_timed_nothing(self) -> bool:
         """Whether no session lives, and it decides nothing."""
         return self._has_taken_over and not self.states and not self._is_deciding
-
-    async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Wait after errors of Redis; raise LeaseLostError if it lacks something."""
-        try:
-            await action()
-        except LeaseLostError:
-            raise
-        except StoreUnreachableError as error:
-            log_unreachable(error, partition=self.number)
-            self._lease_check.expire()
-            await asyncio.sleep(REDIS_PAUSE_S)
-        except StoreError as error:
-            # Another program writes under our prefix, or Redis rolled back.
-            log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
-            with suppress(StoreError):
-                await self._core.partition_store.clear_deaths(self.number)  # no worker died of it
-            raise LeaseLostError(str(error)) from error
 
 
 @contextmanager

@@ -36,7 +36,10 @@ class StoreUnaskedError(StoreError):
 
 
 class LeaseLostError(StoreError):
-    """Another worker owns the partition: discard its state and stop."""
+    """The lease on a partition or task has ended here: discard its state and stop.
+
+    Another worker has it, Redis has rolled back, or an error ended it. A partition is then claimed again.
+    """
 
 
 class ProviderError(ConferralError):

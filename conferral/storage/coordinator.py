@@ -1,8 +1,8 @@
 """The coordinator: scripts in Redis say who owns what, and who may dial.
 
-The owner of a partition then writes its epoch and name into the partition's own key, in the partition's slot, so that a
-former owner can't commit: every commit compares it. The key also shows that Redis may have lost something: its server's
-run id differs from what the owner stored, or it has fewer commits than the owner has made.
+The owner of a partition then writes its epoch and name into the partition's lease key, so that a former owner can't
+commit: every commit compares it. The key also shows that Redis may have lost something: its server's run id differs
+from what the owner stored, or it has fewer commits than the owner has made.
 
 A log and a replica lose only an end. So if the server has restarted, and the owner finds its newest commit, and each
 mark and result of its effects, all of its writes are there, and it goes on as if nothing had happened.
@@ -164,7 +164,7 @@ class RolledBackError(ConferralError):
 
 
 class EpochUsedError(ConferralError):
-    """The partition's key has this epoch or a higher one."""
+    """The partition's lease key has this epoch or a higher one."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__("the epoch is used up")

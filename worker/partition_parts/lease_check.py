@@ -12,7 +12,7 @@ from conferral.worker.core import WorkerCore
 
 log = structlog.get_logger()
 
-#: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
+#: How often the lease is compared with its key, seconds: the key alone shows a rollback.
 CONFIRM_EVERY_S = 1.5
 
 

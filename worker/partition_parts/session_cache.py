@@ -1,4 +1,4 @@
-"""A partition's live sessions, as last committed."""
+"""A partition's live sessions: states of all, and what was committed here."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ class SessionCache:
     """One partition's live sessions, and the state of each."""
 
     def __init__(self, partition: int, core: WorkerCore) -> None:
-        #: By id, 5 KB each. One may be missing, or stale: the commit checks the version.
+        #: By id, 5 KB each: those committed since the takeover. One may be stale: the commit checks the version.
         self.sessions: dict[str, Session] = {}
         #: By id, of all; the takeover reads them once.
         self.states: dict[str, str] = {}

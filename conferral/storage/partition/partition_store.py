@@ -1,4 +1,4 @@
-"""A partition holder's operations in Redis, besides commits."""
+"""A partition owner's operations in Redis, besides commits."""
 
 import math
 import re
@@ -86,8 +86,8 @@ class MarkResult(Enum):
 class PartitionStore:
     """Reads and writes the partitions that this process holds.
 
-    Only a commit removes entries from the stream. So the stream holds exactly the unprocessed entries, and every read
-    starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
+    Only a commit removes entries from the stream. So the stream holds exactly the unprocessed entries. A read starts
+    at the oldest, or, while entries wait for their sessions to read Twilio, after the last one read.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PartitionStore:
         self._call_index = call_index
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
-        """Return the oldest unprocessed entries; wait about 2 s for the first."""
+        """Return the oldest entries after an id; wait about 2 s for the first."""
         with as_store_errors():
             entries = await self._reads.read(self._keys.events(partition), count, after_id)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
