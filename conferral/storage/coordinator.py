@@ -238,10 +238,11 @@ async def confirm_partition(
 async def confirm_or_resume(
     client: Client, keys: Keys, partition: int, lease: Lease, clock: Clock, has_all: Callable[[], Awaitable[bool]]
 ) -> bool:
-    """Do the same, but go on after a restart of the server that lost nothing.
+    """Compare a partition with its key; go on after a restart that lost nothing.
 
-    Return whether there was one. `has_all` tells whether Redis has the marks and results of all effects. Ask it only
-    once the server has answered: what the former one acknowledged has arrived by then.
+    Raise RolledBackError or LeaseLostError if they differ. Return whether Redis was restarted. `has_all` tells
+    whether Redis has the marks and results of all effects. Ask it only once the server has answered: what the former
+    one acknowledged has arrived by then.
     """
     requested_at_s = clock.monotonic_s()
     unseen_ms = round((requested_at_s - lease.seen_at_s) * 1000)

@@ -33,14 +33,12 @@ async def fail_partitions(
     access: Any = member.core.partition_store
     fire = access.fire_timers
 
-    async def fire_timers(
-        partition: int, lease: Lease, now_ms: int, longest_ms: dict[str, int]
-    ) -> tuple[int, int | None]:
+    async def fire_timers(partition: int, lease: Lease, now_ms: int, longest_ms: dict[str, int]) -> int | None:
         if partition in SILENT:
             asked.append(partition)
             await asyncio.sleep(SILENCE_S)  # a delay: virtual time
             raise next(errors)
-        answer: tuple[int, int | None] = await fire(partition, lease, now_ms, longest_ms)
+        answer: int | None = await fire(partition, lease, now_ms, longest_ms)
         return answer
 
     access.fire_timers = fire_timers
@@ -73,10 +71,10 @@ async def test_next_timer_is_the_earliest_of_those_in_redis_and_those_set_since(
     due_in_redis: list[int | None] = [None, 900, 500, 500]
     set_while_firing: list[int] = []
 
-    async def fire_timers(*_given: object) -> tuple[int, int | None]:
+    async def fire_timers(*_given: object) -> int | None:
         for due_ms in set_while_firing:
             timers.add_due({"lone|s": due_ms})
-        return 0, due_in_redis.pop(0)
+        return due_in_redis.pop(0)
 
     nothing: Any = None
     access: Any = SimpleNamespace(fire_timers=fire_timers)

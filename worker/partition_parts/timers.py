@@ -86,17 +86,19 @@ class PartitionTimers:
         """
         self._set_while_firing_ms = math.inf
         now_ms = self._clock.now_ms()
-        _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, max_lengths_ms or {})
+        next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, max_lengths_ms or {})
         # The script's answer misses timers that were committed after the script ran.
         self._next_ms = min(math.inf if next_due_ms is None else next_due_ms, self._set_while_firing_ms)
 
     def fire_again(self) -> None:
         """Fire now: timers that have fired may be back after a restart of Redis."""
-        self.add_due({"": 0})
+        self._set_due(0)
 
     def add_due(self, timers: Mapping[str, int | None]) -> None:
         """Add a commit's timers: when each is due, Unix milliseconds, or None."""
-        due_ms = min((due_ms for due_ms in timers.values() if due_ms is not None), default=math.inf)
+        self._set_due(min((due_ms for due_ms in timers.values() if due_ms is not None), default=math.inf))
+
+    def _set_due(self, due_ms: float) -> None:
         self._set_while_firing_ms = min(self._set_while_firing_ms, due_ms)
         if due_ms < self._next_ms:
             self._next_ms = due_ms

@@ -156,7 +156,9 @@ class CommitStore:
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
         numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, DEAD_LETTERS_MAX)
-        encoded = orjson.dumps(_encode(commit) | self._encode_shared(commit, names))
+        shared, shared_keys = self._encode_shared(commit, len(names))
+        names += shared_keys
+        encoded = orjson.dumps(_encode(commit) | shared)
         answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, encoded])
         code, *found = answer
         match result := CommitResult(int(code)):
@@ -179,18 +181,18 @@ class CommitStore:
         lease.commit += 1
         return result
 
-    def _encode_shared(self, commit: Commit, names: list[str]) -> dict[str, Any]:
-        """Return what goes to keys of all partitions; add these keys to `names`."""
+    def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:
+        """Return what goes to keys of all partitions, and these keys.
+
+        They are numbered from the one after `last_number`.
+        """
         numbers: dict[str, int] = {}
 
         def number(key: str) -> int:
-            if key not in numbers:
-                names.append(key)
-                numbers[key] = len(names)
-            return numbers[key]
+            return numbers.setdefault(key, last_number + len(numbers) + 1)
 
         final = [(name, one) for name, one in commit.reports if one.status is not CommandStatus.ACCEPTED]
-        return {
+        encoded = {
             "reports": [
                 (number(self._keys.command(one.command_id)), one.status.value, one.reason, name, one.code)
                 for name, one in commit.reports
@@ -207,6 +209,7 @@ class CommitStore:
                 for key, reservations in self._dial_limits.reservations_of(name, one.command_id)
             ],
         }
+        return encoded, numbers
 
 
 def _encode(commit: Commit) -> dict[str, Any]:

@@ -130,21 +130,19 @@ class PartitionStore:
         """Append the worker's own events to their sessions' streams."""
         await append_events(self._client, self._keys, events)
 
-    async def fire_timers(
-        self, partition: int, lease: Lease, now_ms: int, longest_ms: Mapping[str, int]
-    ) -> tuple[int, int | None]:
+    async def fire_timers(self, partition: int, lease: Lease, now_ms: int, longest_ms: Mapping[str, int]) -> int | None:
         """Move due timers onto the stream, or raise LeaseLostError.
 
-        One that is due in more than `longest_ms` of its kind counts as due. Return how many were moved, and when the
-        next one is due, Unix milliseconds; None without timers.
+        One that is due in more than `longest_ms` of its kind counts as due. Return when the next one is due, Unix
+        milliseconds; None without timers.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         kinds = [part for pair in longest_ms.items() for part in pair]
         answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_RUN_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        due_ms = float(answer[2] or "inf")
-        return int(answer[1]), None if due_ms == math.inf else int(max(due_ms, 0))
+        due_ms = float(answer[1] or "inf")
+        return None if due_ms == math.inf else int(max(due_ms, 0))
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects, by id."""

@@ -11,8 +11,8 @@
   ARGV[4 ..]  after a takeover, each kind of timer and its longest duration, ms: one that is due later counts as due,
               since someone has set Redis's clock back
 
-  Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
-           {0}                       lost: another owner, nothing written
+  Returns  {1, next_due_ms}   next_due_ms is "" when no timer is left
+           {0}                lost: another owner, nothing written
   Why one script: a crash between removing a timer and appending its entry would lose it.
 ]]
 local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
@@ -42,4 +42,4 @@ for i = 1, #due, 2 do
   redis.call('ZREM', timers, due[i])
 end
 local following = is_one_left and redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES') or {}
-return {1, #due / 2, following[2] or ''}
+return {1, following[2] or ''}
