@@ -156,7 +156,8 @@ class Partition:
 
     async def _process_next(self) -> None:
         """Process entries that waited and may be decided, or else the next ones."""
-        if await self._lease_check.confirm_when_due(self._effects.has_all):
+        was_restarted = await self._lease_check.confirm_when_due(self._effects.has_all)
+        if was_restarted:
             self.timers.fire_again()
         count = 1 if self._quarantine.is_suspecting else BATCH_MAX
         waited = self._first_reads.ready(count)
@@ -181,15 +182,16 @@ class Partition:
     async def _process(self, entries: Sequence[Entry]) -> None:
         """Decide what may be decided now: together, or if that fails, one by one."""
         events, sessions = await self._select(entries)
-        self._is_deciding = True
-        try:
-            await self._decide_and_commit(events, sessions)
-        except (CommitConflictError, DecisionFailedError):
-            await self._decide_each(events)
-        finally:
-            self._is_deciding = False
+        if events:  # else all wait, or are dead letters
+            self._is_deciding = True
+            try:
+                await self._decide_and_commit(events, sessions)
+            except (CommitConflictError, DecisionFailedError):
+                await self._decide_each(events)
+            finally:
+                self._is_deciding = False
         if self._quarantine.is_suspecting:
-            await self._quarantine.end_try(entries[0].entry_id, is_decided=not self._first_reads.keeps(entries[0]))
+            await self._quarantine.end_try(entries[0].entry_id, is_settled=not self._first_reads.is_waiting(entries[0]))
 
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
         """Return what may be decided now, oldest first, and its sessions.
@@ -265,7 +267,8 @@ class Partition:
             self._metrics.commits.labels(result.name.lower()).inc()
             if result is CommitResult.PARTIAL:
                 self._metrics.writes_refused.labels("commit").inc()
-            self._first_reads.forget(commit.entry_ids)
+            if self._first_reads.has_waiting:
+                self._first_reads.forget(commit.entry_ids)
             return
 
     # ---- what can't be decided ---------------------------------------------------------------------------------------
@@ -320,8 +323,8 @@ class Partition:
         return not self.is_lost and not self.is_stopping
 
     @property
-    def has_timed_nothing(self) -> bool:
-        """Whether no session lives, and it decides nothing."""
+    def is_empty(self) -> bool:
+        """Whether no session lives, and it decides none."""
         return self._has_taken_over and not self.states and not self._is_deciding
 
 

@@ -245,7 +245,7 @@ class Worker:
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(counts[state.value])
-            if all(one.has_timed_nothing for one in partitions.values()):
+            if all(one.is_empty for one in partitions.values()):
                 self._core.store_clock.resync()  # no session has a time from before a step of Redis's clock
             self.metrics.partition_lag.clear()
             for number, partition in partitions.items():

@@ -151,6 +151,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
     after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
     found = first_reads.end([decided(READ, after, before)])
     assert found == [entry for entry, command in waiting if not isinstance(command, Park)][:taken]
+    first_reads.forget(entry.entry_id for entry in found)
     assert first_reads.ready(9) == [entry for entry, _ in waiting if entry not in found]
 
 
@@ -165,11 +166,10 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
 async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, session: Session, goes_on: bool) -> None:
     first_reads = await begun(Store())
     await first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
-    first_reads.end([decided(event, session)])
+    outdated = first_reads.end([decided(event, session)])
     assert first_reads.is_unread("s") is not goes_on
-    outdated = [] if event is not READ else ["4-1"]
-    ids = [entry.entry_id for entry in first_reads.ready(9)]
-    assert ids == ([one for one in ("6-1", "6-2", "4-1") if one not in outdated] if goes_on else [])
+    assert [entry.entry_id for entry in outdated] == (["4-1"] if event is READ and goes_on else [])
+    assert [entry.entry_id for entry in first_reads.ready(9)] == (["6-1", "6-2", "4-1"] if goes_on else [])
 
 
 async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> None:
@@ -198,7 +198,9 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
     first_reads = await begun(Store())
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
     assert await first_reads.admit([left(*one) for one in callbacks]) == []
-    assert [entry.entry_id for entry in first_reads.end([decided(READ)])] == ["4-1", "4-2"]
+    outdated = [entry.entry_id for entry in first_reads.end([decided(READ)])]
+    assert outdated == ["4-1", "4-2"]
+    first_reads.forget(outdated)
     assert [entry.entry_id for entry in first_reads.ready(9)] == ["4-3", "5-1", "5-2"]
 
 

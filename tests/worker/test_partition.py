@@ -64,6 +64,23 @@ async def test_event_in_another_partitions_stream_is_dead_lettered(system):
     await system.ended_by_command(customer.sid)
 
 
+async def test_nothing_is_committed_where_nothing_was_decided(redis_server):
+    points = []
+
+    async def note(point: str, _partition: int) -> None:
+        points.append(point)
+
+    system = LocalSystem(redis_server.url)
+    system.worker_options = {"checkpoint": note}
+    async with system:
+        keys = system.keys
+        stream = keys.events((keys.partition_of("s") + 1) % keys.partitions)  # another partition's
+        for token in ("c1", "c2"):
+            await system.client.xadd(stream, event_codec.encode(Convert(session_id="s", token=token)))
+            await wait_for_outcome(system.client, keys, token, 10)
+    assert set(points) == {"after_read"}
+
+
 async def raise_version(system, session_id):
     """Commits a version that the worker does not know of."""
     key = system.keys.session(session_id)

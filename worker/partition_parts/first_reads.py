@@ -172,7 +172,7 @@ class FirstReads:
         """Whether an entry is from before the rollback was noticed."""
         return parse_entry_id(entry.entry_id) <= self._newest_id
 
-    def keeps(self, entry: Entry) -> bool:
+    def is_waiting(self, entry: Entry) -> bool:
         """Whether an entry had to wait, and is not decided yet."""
         return entry.entry_id in self._waiting
 
@@ -191,7 +191,6 @@ class FirstReads:
             if has_read and (found := self._outdated(waiting) + self._handed_over(waiting, decision)):
                 log.info("outdated_events_dropped", session_id=session.id, count=len(found))
                 outdated += [entry for entry, _ in found]
-        self.forget(entry.entry_id for entry in outdated)
         return outdated
 
     def _handed_over(self, events: Events, decision: Decision) -> Events:
