@@ -27,7 +27,7 @@ from conferral.storage.partition.commit_store import Commit, CommitConflictError
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
 from conferral.worker.executor.executor import Executor
-from conferral.worker.partition_parts.batch import decide, discard, encode, needs_log
+from conferral.worker.partition_parts.batch import decide, discard, encode
 from conferral.worker.partition_parts.decision_log import log_decisions
 from conferral.worker.partition_parts.effects import OpenEffects
 from conferral.worker.partition_parts.first_reads import Events, FirstReads
@@ -36,7 +36,7 @@ from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantin
 from conferral.worker.partition_parts.session_cache import SessionCache
 from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
 from conferral.worker.sweep.session_recovery import SessionRecovery
-from conferral.worker.times import event_in_our_time, session_in_our_time
+from conferral.worker.times import align
 
 log = structlog.get_logger()
 
@@ -227,12 +227,11 @@ class Partition:
         core, now_ms, twilio_now_ms = self._core, self._core.store_clock.now_ms(), self._core.twilio_now_ms()
         with tracing.consumer_spans(_decision_spans(events)) as traceparents:
             with _deciding():
-                timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
-                current = {name: session_in_our_time(session, now_ms) for name, session in sessions.items()}
-                decisions = decide(timed, current, now_ms, core.policy())
-            logs = await core.commit_store.logs(names) if (names := needs_log(decisions)) else {}
+                aligned = align((event for _, event in events), sessions, now_ms, twilio_now_ms)
+                decisions, timed_ids = decide(*aligned, now_ms, core.policy())
+            session_logs = await core.commit_store.logs(timed_ids) if timed_ids else {}
             with _deciding():
-                batch = encode(decisions, sessions, now_ms, self._effects.by_id, logs, traceparents)
+                batch = encode(decisions, sessions, now_ms, self._effects.by_id, session_logs, traceparents)
             await core.checkpoint("before_commit", self.number)
             await self._commit(batch.commit)
         await core.checkpoint("after_commit", self.number)

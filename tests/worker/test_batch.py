@@ -18,7 +18,7 @@ from conferral.storage.codecs.log_codec import LogEntry
 from conferral.storage.partition.commit_store import LOG_ENTRIES_MAX
 from conferral.worker.partition_parts import batch
 from conferral.worker.partition_parts.quarantine import Quarantine
-from conferral.worker.times import event_in_our_time
+from conferral.worker.times import align
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(
@@ -42,7 +42,7 @@ HOLD = UpdateParticipant(
 
 
 def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.Batch:
-    decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
+    decisions, _ = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
     return batch.encode(decisions, {"CA1": session}, NOW_MS, is_open or {}, {})
 
 
@@ -65,8 +65,8 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
     joined = {"party.agent.label": "agent-1", "party.agent.in_conference": "true"}
     stored = [LogEntry(version=one + 1, at_ms=NOW_MS - 5_000, changes=joined) for one in range(SESSION.version)]
     end = End(session_id="CA1", token="c1", entry_id="1-0")
-    decisions = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
-    assert batch.needs_log(decisions) == {"CA1"}
+    decisions, timed_ids = batch.decide([end], {"CA1": SESSION}, NOW_MS, Policy())
+    assert timed_ids == {"CA1"}
     for log, counted in ((stored, "5.0"), (stored[1:], "")):
         decided = batch.encode(decisions, {"CA1": SESSION}, NOW_MS, {}, {"CA1": log})
         assert [one["conference_s"] for one in decided.commit.outcomes] == [counted]
@@ -74,7 +74,8 @@ def test_outcome_counts_from_the_log_as_stored_and_the_batch_itself():
 
 def test_log_that_was_trimmed_is_not_read():
     end, long = End(session_id="CA1", token="c1", entry_id="1-0"), replace(SESSION, version=LOG_ENTRIES_MAX)
-    assert not batch.needs_log(batch.decide([end], {"CA1": long}, NOW_MS, Policy()))
+    _, timed_ids = batch.decide([end], {"CA1": long}, NOW_MS, Policy())
+    assert not timed_ids
 
 
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
@@ -185,5 +186,6 @@ def test_twilio_s_timestamp_becomes_the_partition_s_time_of_equal_age(twilio_now
         session_id="S1", source="CF1", sequence=1, conference_sid="CF1", call_sid="CA1", kind="participant-hold",
         occurred_at_ms=7_200_000 - 1_500,
     )  # fmt: skip
-    assert event_in_our_time(event, 5_000, twilio_now_ms) == replace(event, occurred_at_ms=at_ms)
-    assert event_in_our_time(replace(event, occurred_at_ms=0), 5_000, twilio_now_ms).occurred_at_ms == 0
+    given = [event, replace(event, occurred_at_ms=0), Convert(session_id="S1", token="c1", occurred_at_ms=4_000)]
+    events, _ = align(given, {}, 5_000, twilio_now_ms)
+    assert events == [replace(event, occurred_at_ms=at_ms), *given[1:]]

@@ -178,5 +178,5 @@ def open_effects(
         core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s, rolled_back_at_ms=START_MS)
-    first_reads: Any = SimpleNamespace(is_unread=lambda name: name in unread, is_background_read=lambda _effect: False)
+    first_reads: Any = SimpleNamespace(is_unread=lambda name: name in unread, is_background=lambda _name: False)
     return OpenEffects(0, lease, core, executor, Quarantine(0, core), first_reads)

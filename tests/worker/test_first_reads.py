@@ -247,13 +247,12 @@ async def test_many_sessions_read_within_the_time_for_it_and_each_once(loop: Vir
 
 async def test_read_is_expedited_when_an_entry_begins_to_wait_for_it() -> None:
     first_reads = await begun(store := Store())
-    effect = ReadCalls(effect_id="r", session_id="s", parent_call_sid="CA1", read_version=1)
-    assert first_reads.is_background_read(effect)
+    assert first_reads.is_background("s")
     await first_reads.admit([left("6-1"), left("6-2", sequence=8)])
     assert store.expedited == ["s"]
-    assert not first_reads.is_background_read(effect)
+    assert not first_reads.is_background("s")
     first_reads.end([decided(READ)])
-    assert not first_reads.is_background_read(effect), "a later one is like any other"
+    assert not first_reads.is_background("s"), "a later one is like any other"
 
 
 @in_virtual_time

@@ -56,16 +56,24 @@ class Batch:
     effects: dict[str, tuple[Effect, Event]] = field(default_factory=dict)
 
 
-def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Decide events in order, without I/O; `now_ms` is this worker's time."""
-    sessions, decisions = dict(sessions), []
+def decide(
+    events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy
+) -> tuple[list[Decision], set[str]]:
+    """Decide events in order, without I/O; `now_ms` is this worker's time.
+
+    Also return the ids of the sessions whose logs give the durations of their outcomes. A log that has been trimmed
+    does not: it can be long, and says too little.
+    """
+    sessions, decisions, timed_ids = dict(sessions), [], set[str]()
     for event in events:
         before = sessions[event.session_id]
         decision = Decision(event, step(before, event, now_ms, policy), before)
         decisions.append(decision)
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
-    return decisions
+        if decision.step.session.version <= LOG_ENTRIES_MAX:
+            timed_ids |= {one.session_id for one in decision.step.conclusions if one.kind != "voicemail"}
+    return decisions, timed_ids
 
 
 def encode(
@@ -73,12 +81,12 @@ def encode(
     sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Mapping[str, Effect],
-    logs: Mapping[str, Sequence[LogEntry]],
+    session_logs: Mapping[str, Sequence[LogEntry]],
     traceparents: Mapping[str, str] = UNTRACED,
 ) -> Batch:
     """Encode decisions for one commit; `sessions` are as stored in Redis.
 
-    `open_effects` are those in the outbox, by id. `logs` are those of sessions that get an outcome, as stored, too.
+    `open_effects` are those in the outbox, by id. `session_logs` are those of `decide`'s ids, as stored, too.
     """
     batch = Batch(decisions, traceparents=traceparents)
     changes: dict[str, SessionChange] = {}
@@ -93,32 +101,19 @@ def encode(
             if decision.ends_session:
                 _finish_session(batch, decision.step, open_effects)
     batch.commit.sessions += changes.values()
-    batch.commit.outcomes += _outcome_entries(decisions, changes, logs)
+    batch.commit.outcomes += _outcome_entries(decisions, changes, session_logs)
     return batch
 
 
-def needs_log(decisions: Iterable[Decision]) -> set[str]:
-    """Return the ids of the sessions whose outcomes count from their logs.
-
-    A log that has been trimmed is not read: it can be long, and says too little.
-    """
-    return {
-        record.session_id
-        for decision in decisions
-        for record in decision.step.conclusions
-        if record.kind != "voicemail" and decision.step.session.version <= LOG_ENTRIES_MAX
-    }
-
-
 def _outcome_entries(
-    decisions: Iterable[Decision], changes: Mapping[str, SessionChange], logs: Mapping[str, Sequence[LogEntry]]
+    decisions: Iterable[Decision], changes: Mapping[str, SessionChange], session_logs: Mapping[str, Sequence[LogEntry]]
 ) -> Iterator[dict[str, str]]:
     """Yield the entries of the outcomes that decisions write, oldest first."""
-    timelines = {name: timeline_of([*stored, *changes[name].log]) for name, stored in logs.items()}
+    timelines = {name: timeline_of([*stored, *changes[name].log]) for name, stored in session_logs.items()}
     for decision in decisions:
-        for record in decision.step.conclusions:
-            addresses = _addresses_of(changes[record.session_id].after)
-            yield encode_outcome(record, timelines.get(record.session_id), addresses)
+        for conclusion in decision.step.conclusions:
+            addresses = _addresses_of(changes[conclusion.session_id].after)
+            yield encode_outcome(conclusion, timelines.get(conclusion.session_id), addresses)
 
 
 def _addresses_of(session: Session) -> dict[str, str]:

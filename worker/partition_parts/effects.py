@@ -98,15 +98,16 @@ class OpenEffects:
         return True
 
     def _restored_job(self, entry: OutboxEntry) -> Job:
+        effect = entry.effect
         return Job(
-            effect=entry.effect,
+            effect=effect,
             partition=self._partition,
             # Later than now: Redis's clock has been set back since.
             committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=self._is_verifying,
-            is_background=self._first_reads.is_background_read(entry.effect),
+            is_background=isinstance(effect, ReadCalls) and self._first_reads.is_background(effect.session_id),
             traceparent=entry.traceparent,
         )
 
@@ -124,7 +125,7 @@ class OpenEffects:
             sent_since_ms=from_redis_time(requested_at_ms, self._clock),
             # The move to the voicemail follows a read, which showed that the caller was not there.
             mark_may_be_lost=may_repeat and not isinstance(effect, RedirectToVoicemail),
-            is_background=self._first_reads.is_background_read(effect),
+            is_background=isinstance(effect, ReadCalls) and self._first_reads.is_background(effect.session_id),
             traceparent=traceparent,
         )
 

@@ -16,7 +16,7 @@ import structlog
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.effects import Effect, ReadCalls
+from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
     Call,
@@ -97,10 +97,9 @@ class FirstReads:
         """Whether a session must still read."""
         return session_id in self._unread
 
-    def is_background_read(self, effect: Effect) -> bool:
-        """Whether it is a first read that no entry waits for."""
-        session_id = effect.session_id
-        return isinstance(effect, ReadCalls) and self.is_unread(session_id) and session_id not in self._awaited()
+    def is_background(self, session_id: str) -> bool:
+        """Whether a session must still read, and no entry waits for that."""
+        return session_id in self._unread and session_id not in self._awaited()
 
     def _awaited(self) -> set[str]:
         """Return the sessions of waiting entries."""
