@@ -105,7 +105,7 @@ class Ownership:
                 granted = await self._tick(Wants.NOTHING if self._core.must_take_nothing else Wants.SHARE)
                 if granted is not None and not stop.is_set():
                     self._start_and_stop(granted)
-                    self._give_back_surplus(granted.surplus)
+                    self._stop_surplus(granted.surplus)
                 await wait_at_most(self._wake, self._until_next_tick_s())
         finally:
             stopping.cancel()
@@ -127,7 +127,7 @@ class Ownership:
             lifetime_s=self.held.lifetime_s,
             wants=wants,
             tasks=self._core.tasks,
-            gives_back=self._gives_back,
+            ended_epochs=self._unreported_ends,
             is_accepted=bool(self._core.is_accepted),
             dead={
                 name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
@@ -178,8 +178,8 @@ class Ownership:
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
     @property
-    def _gives_back(self) -> dict[int, int]:
-        """What is granted to us though its epoch has ended here."""
+    def _unreported_ends(self) -> dict[int, int]:
+        """What the coordinator still grants us, though its epoch has ended here."""
         epochs = self._epochs
         return {number: ended for number, ended in self._ended.items() if ended >= epochs.get(str(number), math.inf)}
 
@@ -208,10 +208,10 @@ class Ownership:
             partition.mark_lost()
             self._executor.drop_partition(number)
 
-    def _give_back_surplus(self, surplus: int) -> None:
+    def _stop_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: only this rebalances live workers."""
         active = [partition for partition in self.partitions.values() if partition.is_active]
-        on_their_way = len(self._serving) - len(active) + len(self._gives_back)
+        on_their_way = len(self._serving) - len(active) + len(self._unreported_ends)
         busy = self._executor.busy_partitions
         idle = [partition for partition in active if partition.number not in busy]
         for partition in idle[: max(0, surplus - on_their_way)]:
@@ -286,7 +286,7 @@ class Ownership:
                 del self.partitions[number]
             if partition.has_failed:
                 self._failed.add(number)
-        await partition.give_back()
+        await partition.note_end()
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -298,7 +298,7 @@ class Ownership:
                     self._executor.leave_partition(number)
             await self._give_back(self.partitions.keys() - self._executor.busy_partitions)
             pause_s = IDLE_POLL_S
-            if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
+            if self._unreported_ends or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, partition in list(self.partitions.items()):
                 if partition.is_lost or str(number) not in self._epochs:
@@ -314,6 +314,6 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [self.partitions.pop(number) for number in numbers]
-        await asyncio.gather(*(partition.give_back() for partition in given))
+        await asyncio.gather(*(partition.note_end() for partition in given))
         for number in numbers:
             self._end_epoch(number, self._epochs.get(str(number), 0))

@@ -28,12 +28,12 @@ from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.worker.core import REDIS_PAUSE_S, WorkerCore, dead_letter
 from conferral.worker.executor.executor import Executor
 from conferral.worker.partition_parts.batch import decide, discard, encode
-from conferral.worker.partition_parts.decision_log import log_decisions
 from conferral.worker.partition_parts.effects import OpenEffects
 from conferral.worker.partition_parts.first_reads import Events, FirstReads
 from conferral.worker.partition_parts.lease_check import LeaseCheck
 from conferral.worker.partition_parts.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.partition_parts.session_cache import SessionCache
+from conferral.worker.partition_parts.telemetry import emit_telemetry
 from conferral.worker.partition_parts.timers import PartitionTimers, max_timer_lengths_ms
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.times import align
@@ -139,7 +139,7 @@ class Partition:
             self._cache.load_states(),
             self.timers.fire(max_timer_lengths_ms(self._core.policy())),
             # An entry may have killed the last owner.
-            self._quarantine.begin(after_death=self._is_after_death, suspects=BATCH_MAX),
+            self._quarantine.begin(after_death=self._is_after_death, one_by_one=BATCH_MAX),
         )
         await self._effects.restore(outbox)
         self._tasks = [asyncio.create_task(self._fire_timers()), asyncio.create_task(self._first_reads.request_all())]
@@ -159,7 +159,7 @@ class Partition:
         was_restarted = await self._lease_check.confirm_when_due(self._effects.has_all)
         if was_restarted:
             self.timers.fire_again()
-        count = 1 if self._quarantine.is_suspecting else BATCH_MAX
+        count = 1 if self._quarantine.is_one_by_one else BATCH_MAX
         waited = self._first_reads.ready(count)
         await self._effects.start_withheld()
         if waited:
@@ -170,7 +170,7 @@ class Partition:
             await self._process(entries)
             self._last_read_id = entries[-1].entry_id  # not before: after an error, they are read again
         elif not self._first_reads.has_waiting:
-            self._quarantine.end_suspicion()
+            self._quarantine.end_one_by_one()
 
     async def _read(self, count: int) -> list[Entry]:
         """Return the next entries; none once it stops, and then don't wait."""
@@ -190,7 +190,7 @@ class Partition:
                 await self._decide_each(events)
             finally:
                 self._is_deciding = False
-        if self._quarantine.is_suspecting:
+        if self._quarantine.is_one_by_one:
             await self._quarantine.end_try(entries[0].entry_id, is_settled=not self._first_reads.is_waiting(entries[0]))
 
     async def _select(self, entries: Sequence[Entry]) -> tuple[Events, dict[str, Session]]:
@@ -200,7 +200,7 @@ class Partition:
         dead letters; what waits until its session has read Twilio; and what a damaged session gets, as dead letters.
         """
         events: Events = []
-        if self._quarantine.is_suspecting and not await self._quarantine.begin_try(entries[0].entry_id):
+        if self._quarantine.is_one_by_one and not await self._quarantine.begin_try(entries[0].entry_id):
             await self._dead_letter(entries, KILLER_REASON)  # it is the only one
             return events, {}
         await self._core.checkpoint("after_read", self.number)
@@ -240,8 +240,8 @@ class Partition:
         self._session_recovery.queue_searches(decisions)
         self.timers.add_due(batch.commit.timers)
         self._cache.update(change.after for change in batch.commit.sessions)
-        log_decisions(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)
-        if outdated := self._first_reads.end(decisions):
+        emit_telemetry(decisions, self.number, self._metrics, core.store_clock.store_now_ms(), traceparents)
+        if outdated := self._first_reads.end_waits(decisions):
             await self._commit(discard(outdated, CommandStatus.DONE, ""))
 
     async def _commit(self, commit: Commit) -> None:
@@ -307,12 +307,12 @@ class Partition:
         self.is_lost = True
         self._core.partition_store.stop_reading(self.number)
 
-    async def give_back(self) -> None:
-        """Tell the next owner, once no job runs, that this one has not died.
+    async def note_end(self) -> None:
+        """Note in the lease key how this lease ended, once no job runs.
 
-        Even if it is lost: if Redis was rolled back, the partition's key notes that.
+        If it is given back: this owner has not died. If it is lost: whether Redis was rolled back.
         """
-        await self._lease_check.give_back(is_lost=self.is_lost)
+        await self._lease_check.note_end(is_lost=self.is_lost)
 
     # ---- whether it goes on ------------------------------------------------------------------------------------------
 

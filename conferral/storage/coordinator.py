@@ -58,7 +58,7 @@ class Tick:
     #: What it takes if it is free.
     tasks: Collection[str] = TASKS
     #: By partition: the highest epoch of it that has ended, also one that its own key has.
-    gives_back: Mapping[int, int] = field(default_factory=dict)
+    ended_epochs: Mapping[int, int] = field(default_factory=dict)
     #: By name, the number that has not changed for the worker's lifetime.
     dead: Mapping[str, int] = field(default_factory=dict)
     #: Whether Twilio accepts its credentials; False if that is unknown.
@@ -137,7 +137,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         tick.wants.value,
         keys.partitions,
         " ".join(tick.tasks),
-        " ".join(f"{number}={epoch}" for number, epoch in tick.gives_back.items()),
+        " ".join(f"{number}={epoch}" for number, epoch in tick.ended_epochs.items()),
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         int(tick.is_accepted),
         DEAD_LISTED_MS,
@@ -177,8 +177,8 @@ class Lease:
 
     #: Epoch and name of the worker: `7:host-81-4f1c`.
     holder: str
-    #: Number of the last commit.
-    commit: int
+    #: That of the last commit.
+    commit_number: int
     #: Redis's time when it was claimed, Unix milliseconds.
     claimed_at_ms: int
     #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
@@ -196,7 +196,7 @@ class Lease:
     verify_until_ms: int = 0
     seen_at_s: float = 0.0
 
-    def is_verifying(self, clock: Clock) -> bool:
+    def writes_may_be_lost(self, clock: Clock) -> bool:
         """Whether Redis may lack what was sent before."""
         return clock.monotonic_s() < self.verify_until_s
 
@@ -207,11 +207,11 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
     answer = await _hold(client, keys, partition, [holder, "", round(VERIFY_S * 1000), 0, "", ""])
     if int(answer[0]) == 0:
         raise EpochUsedError(int(answer[1]))
-    commit, now_ms, verify_until_ms = map(int, answer[1:4])
+    commit_number, now_ms, verify_until_ms = map(int, answer[1:4])
     newest_id = answer[6].decode()
     return Lease(
         holder,
-        commit,
+        commit_number,
         claimed_at_ms=now_ms,
         last_holder=answer[4].decode(errors="replace").partition(":")[2],
         verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
@@ -225,14 +225,14 @@ async def claim_partition(client: Client, keys: Keys, partition: int, holder: st
 
 
 async def confirm_partition(
-    client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False
+    client: Client, keys: Keys, partition: int, lease: Lease, *, is_release: bool = False
 ) -> None:
     """Compare a partition with its key.
 
-    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later owners. `gives_back`:
+    Raise RolledBackError or LeaseLostError if they differ. The key notes a rollback, for later owners. `is_release`:
     note that this worker has not died of anything in the partition.
     """
-    _confirmed(lease, await _confirm(client, keys, partition, lease, int(gives_back), "", ""))
+    _confirmed(lease, await _confirm(client, keys, partition, lease, int(is_release), "", ""))
 
 
 async def confirm_or_resume(
@@ -265,10 +265,10 @@ def _confirmed(lease: Lease, answer: list[bytes]) -> None:
 
 
 async def _confirm(
-    client: Client, keys: Keys, partition: int, lease: Lease, gives_back: int, unseen_ms: int | str, compared: str
+    client: Client, keys: Keys, partition: int, lease: Lease, is_release: int, unseen_ms: int | str, compared: str
 ) -> list[bytes]:
     verify_ms = round(VERIFY_S * 1000)
-    arguments: list[scripts.Argument] = [lease.holder, lease.commit, verify_ms, gives_back, unseen_ms, compared]
+    arguments: list[scripts.Argument] = [lease.holder, lease.commit_number, verify_ms, is_release, unseen_ms, compared]
     return await _hold(client, keys, partition, arguments)
 
 

@@ -72,7 +72,7 @@ def record_transfer(draft: Draft, result: str, landed_on: str) -> None:
     if transfer.is_recorded or draft.session.is_inbound_fallback:
         return
     draft.change_transfer(is_recorded=True)
-    add_record(
+    add_conclusion(
         draft,
         f"transfer-{transfer.number}",
         kind="transfer",
@@ -163,7 +163,7 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
             status = session.dial_call_status
             result = "answered" if status in ANSWERED_DIAL_STATUSES else reported_reason(status or "cancelled")
             draft.change_attempt(attempt.dial_id, result=result, ended_at_ms=draft.at_ms)
-    add_record(
+    add_conclusion(
         draft,
         "session",
         kind="session",
@@ -177,15 +177,14 @@ def _record_session(draft: Draft, reason: str, landed_on: str) -> None:
     )
 
 
-def add_record(draft: Draft, subject: str, **fields: Any) -> None:
-    """Write an outcome record; `subject` makes its id unique in the session."""
+def add_conclusion(draft: Draft, subject: str, **fields: Any) -> None:
+    """Add what the session concludes; `subject` makes its id unique there."""
     session = draft.session
     # A later session may have the id of an expired one, unless that is its call's. A lost session that is decided again
     # gives its outcomes the same ids.
     opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
-    record_id = f"{session.id}:{opened}{subject}"
-    record = Conclusion(
-        id=record_id,
+    conclusion = Conclusion(
+        id=f"{session.id}:{opened}{subject}",
         session_id=session.id,
         ref=session.ref,
         customer=session.customer.address,
@@ -194,4 +193,4 @@ def add_record(draft: Draft, subject: str, **fields: Any) -> None:
         ended_at_ms=draft.now_ms,
         **fields,
     )
-    draft.conclusions.append(record)
+    draft.conclusions.append(conclusion)

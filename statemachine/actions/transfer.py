@@ -393,7 +393,7 @@ def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSuc
     status = event.status if isinstance(event, events.RecordingChanged) else RecordingStatus.COMPLETED
     is_earlier = event.recording_sid in before.earlier_sids
     if status == RecordingStatus.COMPLETED and event.recording_sid not in ("", before.recording_sid):
-        reports.add_record(
+        reports.add_conclusion(
             draft,
             f"voicemail-{event.recording_sid}",
             kind="voicemail",

@@ -108,7 +108,7 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     assert await client.smembers(keys.live(partition)) == {SESSION.encode()}
     assert len(await client.xrange(keys.log(SESSION))) == 1
     assert await client.ttl(keys.session(SESSION)) == -1
-    assert lease.commit == 1
+    assert lease.commit_number == 1
 
 
 async def test_repeated_commit_is_answered_already_and_changes_nothing(store, client, keys, partition, lease):
@@ -116,9 +116,9 @@ async def test_repeated_commit_is_answered_already_and_changes_nothing(store, cl
     commit = Commit(entry_ids=ids, sessions=[opened()])
     await store.commit(partition, lease, commit)
     before = await everything(client, keys)
-    lease.commit -= 1  # as if the answer had been lost
+    lease.commit_number -= 1  # as if the answer had been lost
     assert await store.commit(partition, lease, commit) is CommitResult.ALREADY
-    assert lease.commit == 1
+    assert lease.commit_number == 1
     assert await everything(client, keys) == before
 
 
@@ -149,7 +149,7 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
         await store.commit(partition, lease, Commit(entry_ids=ids, sessions=[opened(other), opened()]))
     assert refused.value.session_ids == (SESSION,)
     assert await everything(client, keys) == before
-    assert lease.commit == 0
+    assert lease.commit_number == 0
 
 
 @pytest.mark.parametrize("key", ["session", "log", "events", "outbox", "timers", "live", "ended", "suspects"])
@@ -408,10 +408,10 @@ async def test_commit_that_a_rule_forbids_writes_nothing_and_can_be_repeated(lim
         set_rules(f"-{name.lower()}")
         with contextlib.suppress(StoreForbiddenError):
             await store.commit(partition, lease, commit)
-        if lease.commit == number:
+        if lease.commit_number == number:
             assert await everything(client, keys) == before, name
         set_rules("+@all")
-        if lease.commit == number:
+        if lease.commit_number == number:
             assert await store.commit(partition, lease, commit) is CommitResult.OK, name
         assert await client.hexists(keys.outbox(partition), name)
         assert await client.zscore(keys.timers(partition), f"ring|{session}") == number

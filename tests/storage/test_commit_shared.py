@@ -53,7 +53,7 @@ async def test_one_commit_reports_publishes_and_lets_calls_expire(store, client,
 async def test_repeated_commit_publishes_nothing_twice(store, client, keys, lease):
     await store.commit(0, lease, BATCH)
     await client.delete(keys.command("c1"))
-    lease.commit -= 1  # as if the answer had been lost
+    lease.commit_number -= 1  # as if the answer had been lost
     assert await store.commit(0, lease, BATCH) is CommitResult.ALREADY
     assert await outcomes_of(client, keys) == [OUTCOME]
     assert not await client.exists(keys.command("c1"))
@@ -104,7 +104,7 @@ async def test_keys_of_another_program_take_nothing_and_hold_up_nothing(store, c
     reports = [*BATCH.reports, *BATCH.reports, ("CA1", CommandReport("c2", DONE))]
     with capture_logs() as lines:
         result = await store.commit(0, lease, Commit([entry_id], reports=reports, outcomes=[OUTCOME, OUTCOME]))
-    assert (result, lease.commit) == (CommitResult.PARTIAL, 1)
+    assert (result, lease.commit_number) == (CommitResult.PARTIAL, 1)
     assert [(line["event"], line["names"]) for line in lines] == [
         ("writes_refused", [keys.command("c1"), keys.outcomes])
     ]

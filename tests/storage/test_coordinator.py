@@ -50,7 +50,7 @@ async def test_first_worker_gets_everything_and_a_second_what_the_first_gives_ba
     again = await send_tick(client, keys, tick("one", 2))
     assert again is not None
     assert (again.surplus, again.others) == (2, {"two": OtherWorker(1, 4.5)})
-    given = await send_tick(client, keys, tick("one", 3, gives_back={1: 1, 3: 1}))
+    given = await send_tick(client, keys, tick("one", 3, ended_epochs={1: 1, 3: 1}))
     assert given is not None
     assert (given.surplus, given.free) == (0, 2)
     assert await owned(client, keys, tick("two", 2)) == {"1": 2, "3": 2}
@@ -59,8 +59,8 @@ async def test_first_worker_gets_everything_and_a_second_what_the_first_gives_ba
 async def test_late_request_changes_nothing(client, keys):
     await send_tick(client, keys, tick("one", 7))
     before = await client.hgetall(keys.owners)
-    assert await send_tick(client, keys, tick("one", 6, gives_back={1: 1}, wants=Wants.TO_LEAVE)) is None
-    assert await send_tick(client, keys, tick("one", 7, gives_back={1: 1})) is None
+    assert await send_tick(client, keys, tick("one", 6, ended_epochs={1: 1}, wants=Wants.TO_LEAVE)) is None
+    assert await send_tick(client, keys, tick("one", 7, ended_epochs={1: 1})) is None
     assert await client.hgetall(keys.owners) == before
 
 
@@ -73,10 +73,10 @@ async def test_dead_worker_is_followed_unless_its_number_has_changed(client, key
 
 async def test_epoch_that_has_ended_is_skipped_for_its_owner_alone(client, keys):
     await send_tick(client, keys, tick("one", 1))
-    assert (await owned(client, keys, tick("one", 2, gives_back={1: 7, 2: 0, 9: 1})))["1"] == 8
-    assert (await owned(client, keys, tick("one", 3, gives_back={1: 7})))["1"] == 8, "its answer was lost"
+    assert (await owned(client, keys, tick("one", 2, ended_epochs={1: 7, 2: 0, 9: 1})))["1"] == 8
+    assert (await owned(client, keys, tick("one", 3, ended_epochs={1: 7})))["1"] == 8, "its answer was lost"
     assert (await owned(client, keys, tick("one", 4)))["2"] == 1
-    await send_tick(client, keys, tick("two", 1, gives_back={0: 50}))
+    await send_tick(client, keys, tick("two", 1, ended_epochs={0: 50}))
     assert (await owned(client, keys, tick("one", 5)))["0"] == 1
 
 
@@ -86,7 +86,7 @@ async def test_worker_that_wants_nothing_counts_for_no_share_and_may_keep_what_i
     assert standby is not None
     assert (standby.surplus, len(standby.epochs)) == (4, 4)
     assert await owned(client, keys, tick("two", 1)) == dict.fromkeys(TASKS, 2)
-    await send_tick(client, keys, tick("one", 3, wants=Wants.NOTHING, gives_back={0: 1, 1: 1, 2: 1}))
+    await send_tick(client, keys, tick("one", 3, wants=Wants.NOTHING, ended_epochs={0: 1, 1: 1, 2: 1}))
     assert (await owned(client, keys, tick("two", 2))).keys() == {"0", "1", "2", *TASKS}
 
 
@@ -146,7 +146,12 @@ P = 1
 
 async def test_owner_claims_with_a_higher_epoch_only(client, keys, clock):
     lease = await leases.claim_partition(client, keys, P, "3:one", clock)
-    assert (lease.holder, lease.commit, lease.last_holder, lease.is_verifying(clock)) == ("3:one", 0, "", False)
+    assert (lease.holder, lease.commit_number, lease.last_holder, lease.writes_may_be_lost(clock)) == (
+        "3:one",
+        0,
+        "",
+        False,
+    )
     assert await client.hget(keys.lease(P), "holder") == b"3:one"
     for holder in ("3:two", "2:two"):
         with pytest.raises(EpochUsedError) as refused:
@@ -160,29 +165,29 @@ async def test_owner_claims_with_a_higher_epoch_only(client, keys, clock):
 async def test_next_holder_learns_that_the_last_one_gave_it_back(client, keys, clock):
     first = await leases.claim_partition(client, keys, P, "1:one", clock)
     await client.hset(keys.lease(P), "commit", 5)
-    first.commit = 5
+    first.commit_number = 5
     await client.xadd(keys.events(P), {"type": "x"})
-    await leases.confirm_partition(client, keys, P, first, gives_back=True)
+    await leases.confirm_partition(client, keys, P, first, is_release=True)
     assert first.waiting == 1
     second = await leases.claim_partition(client, keys, P, "2:two", clock)
-    assert (second.commit, second.last_holder, second.waiting) == (5, "", 1)
+    assert (second.commit_number, second.last_holder, second.waiting) == (5, "", 1)
     assert (await leases.claim_partition(client, keys, P, "3:three", clock)).last_holder == "two"
 
 
 async def test_fewer_commits_than_were_made_are_a_rollback(client, keys, clock):
     lease = await leases.claim_partition(client, keys, P, "1:one", clock)
     await client.hset(keys.lease(P), "commit", 5)
-    lease.commit = 5
+    lease.commit_number = 5
     await leases.confirm_partition(client, keys, P, lease)
     await client.hset(keys.lease(P), "commit", 4)
     with pytest.raises(RolledBackError):
         await leases.confirm_partition(client, keys, P, lease)
     again = await leases.claim_partition(client, keys, P, "2:one", clock)
-    assert (again.commit, again.is_verifying(clock)) == (4, True)
+    assert (again.commit_number, again.writes_may_be_lost(clock)) == (4, True)
     await client.delete(keys.lease(P))
     with pytest.raises(RolledBackError):
         await leases.confirm_partition(client, keys, P, again)
-    assert (await leases.claim_partition(client, keys, P, "2:two", clock)).is_verifying(clock), "the key notes it"
+    assert (await leases.claim_partition(client, keys, P, "2:two", clock)).writes_may_be_lost(clock), "the key notes it"
 
 
 async def test_key_of_an_earlier_holder_is_a_rollback(client, keys, clock):
@@ -190,7 +195,7 @@ async def test_key_of_an_earlier_holder_is_a_rollback(client, keys, clock):
     await client.hset(keys.lease(P), "holder", "6:two")
     with pytest.raises(RolledBackError):
         await leases.confirm_partition(client, keys, P, lease)
-    assert (await leases.claim_partition(client, keys, P, "8:three", clock)).is_verifying(clock)
+    assert (await leases.claim_partition(client, keys, P, "8:three", clock)).writes_may_be_lost(clock)
 
 
 async def test_all_holders_verify_for_one_minute_after_another_server(client, keys, clock):
@@ -229,7 +234,7 @@ async def test_server_that_hides_its_run_id_is_judged_by_its_commits(keys, clock
     lease = await leases.claim_partition(client, keys, P, "1:one", clock)
     await client.hset(keys.lease(P), "server", "")
     await leases.confirm_partition(client, keys, P, lease)
-    assert not (await leases.claim_partition(client, keys, P, "2:two", clock)).is_verifying(clock)
+    assert not (await leases.claim_partition(client, keys, P, "2:two", clock)).writes_may_be_lost(clock)
 
 
 # ---- a restart that lost nothing -------------------------------------------------------------------------------------
@@ -248,7 +253,7 @@ class Restarted:
         """The owner has a partition, commits, and sees the server for the last time a second before it ends."""
         lease = await leases.claim_partition(self.client, KEYS, P, "1:one", self.time)
         await self.client.hset(KEYS.lease(P), "commit", 5)
-        lease.commit = 5
+        lease.commit_number = 5
         self.passes(100.0)
         assert not await self.confirm(lease)
         self.passes(1.0)
@@ -273,7 +278,7 @@ class Restarted:
         """Whether the owner takes it for a rollback, and all later ones do."""
         with pytest.raises(RolledBackError):
             await self.confirm(lease)
-        return (await leases.claim_partition(self.client, KEYS, P, "2:two", self.time)).is_verifying(self.time)
+        return (await leases.claim_partition(self.client, KEYS, P, "2:two", self.time)).writes_may_be_lost(self.time)
 
 
 @pytest.mark.parametrize("loads_s", [0.0, 30.0])
@@ -284,11 +289,11 @@ async def test_owner_goes_on_after_a_restart_that_lost_nothing(loads_s: float) -
     system.passes(loads_s)
     assert await system.confirm(lease)
     assert system.compared == 1
-    assert (lease.holder, lease.is_verifying(system.time)) == ("1:one", False)
+    assert (lease.holder, lease.writes_may_be_lost(system.time)) == ("1:one", False)
     assert await system.client.hget(KEYS.lease(P), "holder") == b"1:one"
     assert not await system.confirm(lease)
     later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
-    assert not later.is_verifying(system.time), "the owner has proven it for all later ones"
+    assert not later.writes_may_be_lost(system.time), "the owner has proven it for all later ones"
 
 
 async def test_successor_verifies_after_a_restart() -> None:
@@ -297,13 +302,13 @@ async def test_successor_verifies_after_a_restart() -> None:
     await system.claim()
     system.restart()
     later = await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)
-    assert later.is_verifying(system.time)
+    assert later.writes_may_be_lost(system.time)
 
 
 async def test_restart_without_the_newest_commit_is_a_rollback() -> None:
     system = Restarted()
     lease = await system.claim()
-    lease.commit += 1
+    lease.commit_number += 1
     system.restart()
     assert await system.is_verified(lease)
     assert not system.compared
@@ -315,7 +320,7 @@ async def test_restart_without_a_mark_or_a_result_is_a_rollback() -> None:
     system.restart()
     with pytest.raises(RolledBackError):
         await system.confirm(lease, has_all=False)
-    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).is_verifying(system.time)
+    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).writes_may_be_lost(system.time)
 
 
 async def test_replica_in_the_place_of_the_primary_is_a_rollback() -> None:
@@ -331,7 +336,7 @@ async def test_replica_in_the_place_of_the_primary_is_a_rollback() -> None:
 async def test_verification_goes_on_after_a_restart_that_lost_nothing() -> None:
     system = Restarted()
     lease = await system.claim()
-    lease.commit += 1
+    lease.commit_number += 1
     system.restart()
     assert await system.is_verified(lease)
     second = await leases.claim_partition(system.client, KEYS, P, "3:two", system.time)
@@ -339,9 +344,9 @@ async def test_verification_goes_on_after_a_restart_that_lost_nothing() -> None:
     assert not await system.confirm(second)
     system.restart()
     assert await system.confirm(second)
-    assert second.is_verifying(system.time)
+    assert second.writes_may_be_lost(system.time)
     system.passes(10)
-    assert not second.is_verifying(system.time)
+    assert not second.writes_may_be_lost(system.time)
 
 
 async def test_restart_while_the_owner_compares_is_a_rollback() -> None:
@@ -355,7 +360,7 @@ async def test_restart_while_the_owner_compares_is_a_rollback() -> None:
 
     with pytest.raises(RolledBackError):
         await leases.confirm_or_resume(system.client, KEYS, P, lease, system.time, compare)
-    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).is_verifying(system.time)
+    assert (await leases.claim_partition(system.client, KEYS, P, "2:two", system.time)).writes_may_be_lost(system.time)
 
 
 async def test_owner_verifies_if_another_has_had_the_partition_in_what_was_lost() -> None:
@@ -370,7 +375,7 @@ async def test_owner_verifies_if_another_has_had_the_partition_in_what_was_lost(
         await leases.confirm_partition(system.client, KEYS, P, other)
     with pytest.raises(RolledBackError):
         await system.confirm(lease)
-    assert (await leases.claim_partition(system.client, KEYS, P, "3:one", system.time)).is_verifying(system.time)
+    assert (await leases.claim_partition(system.client, KEYS, P, "3:one", system.time)).writes_may_be_lost(system.time)
 
 
 async def test_restart_of_a_real_server_is_no_rollback(client, keys, clock):

@@ -63,9 +63,11 @@ class Store:
 
 
 async def begun(
-    store: Store, clock: Clock | None = None, is_verifying: Callable[[Clock], bool] = lambda _clock: True
+    store: Store, clock: Clock | None = None, writes_may_be_lost: Callable[[Clock], bool] = lambda _clock: True
 ) -> FirstReads:
-    lease: Any = SimpleNamespace(newest_id="5-0", claimed_at_ms=1_000, holder="2:me", is_verifying=is_verifying)
+    lease: Any = SimpleNamespace(
+        newest_id="5-0", claimed_at_ms=1_000, holder="2:me", writes_may_be_lost=writes_may_be_lost
+    )
     core = core_of(None, Keys("test", 1), clock or SystemClock(), partition_store=store)
     executor: Any = SimpleNamespace(expedite_read=store.expedited.append)
     first_reads = FirstReads(0, lease, core, executor)
@@ -100,7 +102,7 @@ async def test_entry_from_before_the_rollback_waits_although_the_session_has_rea
     late = left(entry_id)
     assert (await first_reads.admit([late]) == []) is waits
     assert first_reads.is_unread("s") is waits
-    first_reads.end([decided(READ)])
+    first_reads.end_waits([decided(READ)])
     assert await first_reads.admit([late]) == [late]
 
 
@@ -149,7 +151,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
     address, label, call_sid = agent
     before = Session("s", parties={"agent": Party("agent", "agent-1", "CA1")})
     after = Session("s", version=3, parties={"agent": Party("agent", label, call_sid, address)})
-    found = first_reads.end([decided(READ, after, before)])
+    found = first_reads.end_waits([decided(READ, after, before)])
     assert found == [entry for entry, command in waiting if not isinstance(command, Park)][:taken]
     first_reads.forget(entry.entry_id for entry in found)
     assert first_reads.ready(9) == [entry for entry, _ in waiting if entry not in found]
@@ -166,7 +168,7 @@ async def test_commands_from_before_the_claim_that_led_to_a_hand_over_are_taken_
 async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, session: Session, goes_on: bool) -> None:
     first_reads = await begun(Store())
     await first_reads.admit([left("6-1"), left("6-2", sequence=8), left("4-1")])
-    outdated = first_reads.end([decided(event, session)])
+    outdated = first_reads.end_waits([decided(event, session)])
     assert first_reads.is_unread("s") is not goes_on
     assert [entry.entry_id for entry in outdated] == (["4-1"] if event is READ and goes_on else [])
     assert [entry.entry_id for entry in first_reads.ready(9)] == (["6-1", "6-2", "4-1"] if goes_on else [])
@@ -174,7 +176,7 @@ async def test_session_goes_on_once_it_has_read_or_need_not(event: Event, sessio
 
 async def test_session_goes_on_without_a_read_once_the_time_for_it_is_over() -> None:
     verifying = ["still"]
-    first_reads = await begun(Store(), is_verifying=lambda _clock: bool(verifying))
+    first_reads = await begun(Store(), writes_may_be_lost=lambda _clock: bool(verifying))
     await first_reads.admit([left("6-1")])
     assert first_reads.ready(9) == []
     verifying.clear()
@@ -186,7 +188,7 @@ async def test_entry_that_waited_is_kept_until_it_is_decided_and_never_twice() -
     first_reads = await begun(Store())
     for _ in range(2):  # after an error, it is read again
         await first_reads.admit([left("6-1"), left("6-2", sequence=8)])
-    first_reads.end([decided(READ)])
+    first_reads.end_waits([decided(READ)])
     for count, ids in [(1, ["6-1"]), (9, ["6-1", "6-2"])]:
         assert [entry.entry_id for entry in first_reads.ready(count)] == ids
     first_reads.forget(["6-1"])
@@ -198,7 +200,7 @@ async def test_read_outdates_old_callbacks_that_a_newer_one_of_their_source_foll
     first_reads = await begun(Store())
     callbacks = [("4-1", "CF1", 7), ("4-2", "CF1", 8), ("4-3", "CF2", 1), ("5-1", "CF1", 6), ("5-2", "CF1", 9)]
     assert await first_reads.admit([left(*one) for one in callbacks]) == []
-    outdated = [entry.entry_id for entry in first_reads.end([decided(READ)])]
+    outdated = [entry.entry_id for entry in first_reads.end_waits([decided(READ)])]
     assert outdated == ["4-1", "4-2"]
     first_reads.forget(outdated)
     assert [entry.entry_id for entry in first_reads.ready(9)] == ["4-3", "5-1", "5-2"]
@@ -213,7 +215,7 @@ async def test_sessions_read_eight_at_a_time_and_again_after_ten_seconds(loop: V
     await asyncio.sleep(9.5)  # a delay: virtual time
     assert "".join(store.asked) == "labcdefg"
     for name in "ab":
-        first_reads.end([decided(READ, Session(name, version=1))])
+        first_reads.end_waits([decided(READ, Session(name, version=1))])
     await asyncio.sleep(0.3)  # a delay: virtual time
     assert "".join(store.asked[8:]) == "hi"
     await asyncio.sleep(0.5)  # a delay: virtual time
@@ -221,7 +223,7 @@ async def test_sessions_read_eight_at_a_time_and_again_after_ten_seconds(loop: V
     refused = EffectFailed(session_id="l", entry_id="6-2", effect_id="r", kind=ReadCalls.kind)
     assert await first_reads.admit([(Entry("6-2", {}), refused)])
     for name in "cdefghijk":
-        first_reads.end([decided(READ, Session(name, version=1))])
+        first_reads.end_waits([decided(READ, Session(name, version=1))])
     await asyncio.sleep(0.3)  # a delay: virtual time
     assert "".join(store.asked[16:]) == "l", "its read failed"
     await first_reads.admit([(Entry("6-3", {}), Complete(session_id="a"))])
@@ -240,7 +242,7 @@ async def test_many_sessions_read_within_the_time_for_it_and_each_once(loop: Vir
         asked = [*store.asked]
         await asyncio.sleep(second + 1.1 - loop.time())  # a delay: virtual time
         for name in filter(first_reads.is_unread, asked):
-            first_reads.end([decided(READ, Session(name, version=1))])
+            first_reads.end_waits([decided(READ, Session(name, version=1))])
     assert store.asked == names
     requesting.cancel()
 
@@ -251,7 +253,7 @@ async def test_read_is_expedited_when_an_entry_begins_to_wait_for_it() -> None:
     await first_reads.admit([left("6-1"), left("6-2", sequence=8)])
     assert store.expedited == ["s"]
     assert not first_reads.is_background("s")
-    first_reads.end([decided(READ)])
+    first_reads.end_waits([decided(READ)])
     assert not first_reads.is_background("s"), "a later one is like any other"
 
 

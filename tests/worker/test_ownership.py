@@ -222,7 +222,7 @@ async def test_owner_goes_on_after_a_restart_that_lost_nothing(team: WorkerClust
     team.server.start()
     await team.passes(4.0)
     assert {number: (held, held.lease.holder) for number, held in worker.ownership.partitions.items()} == before
-    assert not any(held.lease.is_verifying(worker.clock) for held, _ in before.values())
+    assert not any(held.lease.writes_may_be_lost(worker.clock) for held, _ in before.values())
     assert await team.client.zcard(team.keys.timers(1)) == 0
     assert b'conferral_redis_changes_total{outcome="proven"} 4.0' in worker.metrics.exposition()
 
@@ -236,7 +236,9 @@ async def test_everything_is_verified_after_a_restart_without_a_mark(team: Worke
     team.server.stop()
     team.server.start()
     await team.passes(4.0)
-    verified = {number for number, one in worker.ownership.partitions.items() if one.lease.is_verifying(worker.clock)}
+    verified = {
+        number for number, one in worker.ownership.partitions.items() if one.lease.writes_may_be_lost(worker.clock)
+    }
     assert verified == {1}
     assert b'conferral_redis_changes_total{outcome="unproven"} 1.0' in worker.metrics.exposition()
 
@@ -245,21 +247,21 @@ async def test_everything_is_verified_after_a_restart_without_a_mark(team: Worke
 async def test_everything_is_verified_at_a_replica_even_without_a_loss(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    assert not any(held.lease.is_verifying(worker.clock) for held in worker.ownership.partitions.values())
+    assert not any(held.lease.writes_may_be_lost(worker.clock) for held in worker.ownership.partitions.values())
     before = dict(worker.ownership.partitions)
     team.fail_over()
     await team.passes(4.0)
     assert worker.ownership.partitions.keys() == before.keys()
     for number, held in worker.ownership.partitions.items():
         assert held is not before[number]
-        assert held.lease.is_verifying(worker.clock)
+        assert held.lease.writes_may_be_lost(worker.clock)
     team.kill(worker)
     successor = team.join()
     await team.until_fair(4.0)
     await team.passes(50.0)
-    assert all(held.lease.is_verifying(successor.clock) for held in successor.ownership.partitions.values())
+    assert all(held.lease.writes_may_be_lost(successor.clock) for held in successor.ownership.partitions.values())
     await team.passes(10.0)
-    assert not any(held.lease.is_verifying(successor.clock) for held in successor.ownership.partitions.values())
+    assert not any(held.lease.writes_may_be_lost(successor.clock) for held in successor.ownership.partitions.values())
 
 
 @each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])

@@ -106,7 +106,7 @@ class OpenEffects:
             committed_at_ms=min(entry.committed_at_ms, self._clock.now_ms()),
             sent_until_ms=self._sent_until_ms,
             sent_at_ms=entry.sent_at_ms,
-            mark_may_be_lost=self._is_verifying,
+            mark_may_be_lost=self._writes_may_be_lost,
             is_background=isinstance(effect, ReadCalls) and self._first_reads.is_background(effect.session_id),
             traceparent=entry.traceparent,
         )
@@ -115,7 +115,7 @@ class OpenEffects:
         published_at_ms = from_redis_time(event.occurred_at_ms, self._clock) if isinstance(event, Command) else 0
         requested_at_ms = event.occurred_at_ms if isinstance(event, Command) else session.requested_at_ms(effect)
         # What was requested since the rollback, no lost history has sent.
-        may_repeat = self._is_verifying and requested_at_ms <= self._lease.rolled_back_at_ms
+        may_repeat = self._writes_may_be_lost and requested_at_ms <= self._lease.rolled_back_at_ms
         return Job(
             effect=effect,
             partition=self._partition,
@@ -135,6 +135,6 @@ class OpenEffects:
         return from_redis_time(self._lease.claimed_at_ms, self._clock)
 
     @property
-    def _is_verifying(self) -> bool:
+    def _writes_may_be_lost(self) -> bool:
         """Whether a lost history may have sent what is sent now."""
-        return self._lease.is_verifying(self._monotonic_clock)
+        return self._lease.writes_may_be_lost(self._monotonic_clock)

@@ -67,12 +67,12 @@ class FirstReads:
         #: By session that must read: when its read was last requested, monotonic seconds; None before.
         self._unread: dict[str, float | None] = {}
         #: Sessions that have read under a former owner, which may not have dropped their outdated entries.
-        self._verified: set[str] = set()
+        self._have_read: set[str] = set()
         #: Entries that had to wait, by id. Each stays until a commit has removed it from the stream.
         self._waiting: dict[str, tuple[Entry, Event]] = {}
         self._newest_id = parse_entry_id(lease.newest_id)
-        #: Whether Redis may lack what came before the takeover.
-        self._is_verifying = False
+        #: Whether Redis might lack what came before the takeover, when that began.
+        self._began_after_rollback = False
         self._request_numbers = itertools.count()
 
     async def load(self) -> None:
@@ -80,16 +80,16 @@ class FirstReads:
 
         It may be repeated.
         """
-        self._is_verifying = self._lease.is_verifying(self._clock)
-        if not self._is_verifying:
+        self._began_after_rollback = self._lease.writes_may_be_lost(self._clock)
+        if not self._began_after_rollback:
             return
         read_at = await self._store.field_of(await self._store.live_sessions(self._partition), "verified_entry_id")
-        self._verified = {
+        self._have_read = {
             name
             for name, entry_id in read_at.items()
             if ENTRY_ID.fullmatch(entry_id) and parse_entry_id(entry_id) > self._newest_id
         }
-        self._unread = {name: None for name in read_at if name not in self._verified}
+        self._unread = {name: None for name in read_at if name not in self._have_read}
         if self._unread:
             log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
 
@@ -117,7 +117,7 @@ class FirstReads:
 
     def ready(self, count: int) -> list[Entry]:
         """Return entries that waited, and may be decided now."""
-        if self._unread and not self._lease.is_verifying(self._clock):
+        if self._unread and not self._lease.writes_may_be_lost(self._clock):
             self._unread.clear()
         ready = (entry for entry, event in self._waiting.values() if not self.is_unread(event.session_id))
         return [*itertools.islice(ready, count)]
@@ -129,7 +129,7 @@ class FirstReads:
 
     async def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits for reads."""
-        if not self._is_verifying:
+        if not self._began_after_rollback:
             return events
         admitted, awaited = [], self._awaited()
         for entry, event in events:
@@ -158,9 +158,9 @@ class FirstReads:
             if isinstance(event, _OPENING_EVENTS):
                 # Redis lacks the session's beginning, and may hold what followed.
                 self._unread[session_id] = None
-            if session_id not in self._verified:
+            if session_id not in self._have_read:
                 return True
-            self._verified.discard(session_id)
+            self._have_read.discard(session_id)
             self._unread[session_id] = None
         if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
             self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # request it again soon
@@ -175,7 +175,7 @@ class FirstReads:
         """Whether an entry had to wait, and is not decided yet."""
         return entry.entry_id in self._waiting
 
-    def end(self, decisions: Iterable[Decision]) -> list[Entry]:
+    def end_waits(self, decisions: Iterable[Decision]) -> list[Entry]:
         """Let sessions go on that have read Twilio, or need not.
 
         Return their entries that must not be decided anymore.
@@ -234,7 +234,7 @@ class FirstReads:
         Sessions with waiting entries come first, and a repetition after all that have not read at all.
         """
         with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
-            while self._lease.is_verifying(self._clock):
+            while self._lease.writes_may_be_lost(self._clock):
                 repeat_before_s = self._clock.monotonic_s() - REPEAT_S
                 requested_at_s = {name: -math.inf if at_s is None else at_s for name, at_s in self._unread.items()}
                 due = [name for name, at_s in requested_at_s.items() if at_s <= repeat_before_s]

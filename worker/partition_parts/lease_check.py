@@ -53,12 +53,12 @@ class LeaseCheck:
         self._confirmed_at_s = core.clock.monotonic_s()
         return is_restarted
 
-    async def give_back(self, *, is_lost: bool) -> None:
+    async def note_end(self, *, is_lost: bool) -> None:
         """Note in the key what ended the lease: a loss, a rollback, or no death."""
         core, lease = self._core, self._lease
         try:
             await coordinator.confirm_partition(
-                core.reserved, core.keys, self._partition, lease, gives_back=not is_lost
+                core.reserved, core.keys, self._partition, lease, is_release=not is_lost
             )
         except (LeaseLostError, RolledBackError):
             return

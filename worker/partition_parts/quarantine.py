@@ -35,16 +35,16 @@ class Quarantine:
         #: By entry or effect id, as the last owner left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
-        #: Entries still to be decided one by one (count): any of them may have killed the last owner.
-        self._suspects_left = 0
+        #: Entries still to be decided one by one (count).
+        self._one_by_one_left = 0
 
-    async def begin(self, *, after_death: bool, suspects: int) -> None:
+    async def begin(self, *, after_death: bool, one_by_one: int) -> None:
         """Load the last owner's counts; clear them if it stopped by itself.
 
-        `suspects` is how many entries the last owner may have read (count).
+        After a death, `one_by_one` entries are decided alone (count).
         """
         self._is_after_death = after_death
-        self._suspects_left = suspects if after_death else 0
+        self._one_by_one_left = one_by_one if after_death else 0
         try:
             if after_death:
                 self._deaths = await self._store.deaths(self._partition)
@@ -54,9 +54,9 @@ class Quarantine:
             log_unreachable(error, partition=self._partition)
 
     @property
-    def is_suspecting(self) -> bool:
+    def is_one_by_one(self) -> bool:
         """Whether entries must be decided one by one."""
-        return self._suspects_left > 0
+        return self._one_by_one_left > 0
 
     def has_killed(self, name: str) -> bool:
         """Whether an entry or effect must not be tried again."""
@@ -72,13 +72,13 @@ class Quarantine:
     async def end_try(self, entry_id: str, *, is_settled: bool) -> None:
         """End an entry's try; if it waits, unsettled, take its count back."""
         if is_settled:
-            self._suspects_left -= 1
+            self._one_by_one_left -= 1
         else:
             await self._save({entry_id: self._deaths.get(entry_id, 0)})
 
-    def end_suspicion(self) -> None:
-        """Decide entries together again: no suspect is left."""
-        self._suspects_left = 0
+    def end_one_by_one(self) -> None:
+        """Decide entries together again."""
+        self._one_by_one_left = 0
 
     async def begin_tries(self, effect_ids: Iterable[str]) -> None:
         """Count, in advance, the deaths that effects would make."""

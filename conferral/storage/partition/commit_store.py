@@ -155,7 +155,7 @@ class CommitStore:
             *(key(change.after.id) for change in commit.sessions for key in (keys.session, keys.log)),
         ]
         lifetimes_s = (self._call_index.session_ttl_s, self._call_index.ended_ttl_s, COMMAND_TTL_S)
-        numbers = (lease.commit + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, DEAD_LETTERS_MAX)
+        numbers = (lease.commit_number + 1, *lifetimes_s, LOG_ENTRIES_MAX, self._outcomes_kept, DEAD_LETTERS_MAX)
         shared, shared_keys = self._encode_shared(commit, len(names))
         names += shared_keys
         encoded = orjson.dumps(_encode(commit) | shared)
@@ -178,7 +178,7 @@ class CommitStore:
                     session_id, outcome_id = outcome.get("session", ""), outcome.get("id", "")
                     reason = "Redis refuses the stream of outcomes, too"
                     log.error("dead_letter_refused", session_id=session_id, entry_id=outcome_id, reason=reason)
-        lease.commit += 1
+        lease.commit_number += 1
         return result
 
     def _encode_shared(self, commit: Commit, last_number: int) -> tuple[dict[str, Any], Collection[str]]:

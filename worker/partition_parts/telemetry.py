@@ -1,4 +1,4 @@
-"""Logs and counts the decisions of a commit."""
+"""Telemetry of a commit's decisions: log lines and metrics."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ _MODES = frozenset(TransferMode)
 _END_REASONS = frozenset(EndReason)
 
 
-def log_decisions(
+def emit_telemetry(
     decisions: Collection[Decision],
     partition: int,
     metrics: Metrics,

@@ -15,9 +15,9 @@ from conferral.statemachine.reasons import HOLD_LIMIT
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome, Step
-from conferral.worker.partition_parts import decision_log
+from conferral.worker.partition_parts import telemetry
 from conferral.worker.partition_parts.batch import Decision
-from conferral.worker.partition_parts.decision_log import log_decisions
+from conferral.worker.partition_parts.telemetry import emit_telemetry
 from tests.support.each import each
 from tests.support.metric_values import value_of
 
@@ -28,7 +28,7 @@ def decided(step: Step, before: Session | None = None, event: Event = OVERDUE) -
     """What is counted and logged of a decision at 1.5 s."""
     metrics = Metrics()
     with capture_logs() as lines:
-        log_decisions([Decision(event, step, before or Session("s"))], 0, metrics, 1_500)
+        emit_telemetry([Decision(event, step, before or Session("s"))], 0, metrics, 1_500)
     return metrics, lines
 
 
@@ -45,7 +45,7 @@ def test_each_decision_of_a_commit_is_counted_under_its_event_and_outcome():
     metrics, session = Metrics(), Session("s")
     lone = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-1")
     steps = [(OVERDUE, Outcome.STAYED), (lone, Outcome.STALE), (OVERDUE, Outcome.STAYED), (OVERDUE, Outcome.STALE)]
-    log_decisions([Decision(event, Step(session, outcome), session) for event, outcome in steps], 0, metrics, 1_500)
+    emit_telemetry([Decision(event, Step(session, outcome), session) for event, outcome in steps], 0, metrics, 1_500)
     counted = [sample for sample in metrics.events.collect()[0].samples if sample.name.endswith("_total")]
     assert [(*sample.labels.values(), sample.value) for sample in counted] == [
         (OVERDUE.name, "stayed", 2), (lone.name, "stale", 1), (OVERDUE.name, "stale", 1)
@@ -86,7 +86,7 @@ def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s
 def test_decisions_are_counted_by_event_and_outcome():
     event, before, metrics = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Session("s"), Metrics()
     steps = [Step(before, outcome) for outcome in (Outcome.MOVED, Outcome.MOVED, Outcome.STALE)]
-    log_decisions([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
+    emit_telemetry([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
     for outcome, count in (("moved", 2), ("stale", 1)):
         labels = {"event_name": "lone_overdue", "outcome": outcome}
         assert metrics.registry.get_sample_value("conferral_events_total", labels) == count
@@ -117,7 +117,7 @@ def test_change_of_state_names_the_calls_of_all_parties():
 )
 def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    monkeypatch.setattr(decision_log, "log", log)
+    monkeypatch.setattr(telemetry, "log", log)
     _, lines = decided(Step(Session("s", state=State.CONFERENCED), outcome), Session("s", state=before))
     assert [line["event"] for line in lines] == ([event] if event else [])
 
