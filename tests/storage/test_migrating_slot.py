@@ -117,7 +117,7 @@ CASES = [
     Case("report_command", [COMMAND], ["done", "", SESSION, DAY_S, ""], [("HSET", COMMAND, "status", "accepted")]),
     Case("restart_commands", [KEYS.commands], [60_000],
          [("XADD", KEYS.commands, f"{LATER_MS}-1", "a", "b"), ("XDEL", KEYS.commands, f"{LATER_MS}-1")]),
-    Case("rewind_outcomes", [KEYS.outcomes, KEYS.sending_state], [],
+    Case("restart_outcomes", [KEYS.outcomes, KEYS.sending_state], [],
          [("XADD", KEYS.outcomes, "5-1", "id", "x"), ("HSET", KEYS.sending_state, "position", "6-1")]),
     Case("settle_outcome", SENDING, [SESSION, "6-1", 0, 9],
          [("HSET", KEYS.sending, SESSION, "0 6-1"), ("ZADD", KEYS.sending_due, 5, SESSION)]),

@@ -1,4 +1,4 @@
-"""Dead letters: what failed, or could not be read or stored; retry, remove.
+"""Dead letters: what failed, or can't be read or stored; retry, remove.
 
 A letter holds the entry's first 64 KiB (of an outcome, all), its size and origin, and the reason. A retry appends the
 entry to its stream, then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is
