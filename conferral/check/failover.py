@@ -68,7 +68,7 @@ def check_replicas(replicas: int, settings: dict[str, str], *, may_fail_over: bo
     least, lag = settings.get(MIN_REPLICAS, ""), settings.get(MAX_LAG, "")
     if not least:
         found = f"{replicas}; {MIN_REPLICAS} can't be read here"
-        return warn("replicas", found, _BOTH) if may_fail_over else ok("replicas", found)
+        return warn("replicas", found, f"make sure that all servers have {MIN_REPLICAS} 1 and {MAX_LAG} {_LAG_S}")
     if "0" in (least, lag):
         name = MIN_REPLICAS if least == "0" else MAX_LAG
         found = f"{replicas}, but {name} is 0: {_TWICE}"

@@ -29,7 +29,7 @@ def settings(least: str = "1", lag: str = "2") -> dict[str, str]:
     (1, settings(), True, "warn", "if one fails, Redis takes no writes"),
     (2, settings(), True, "ok", "2, min-replicas-to-write 1, min-replicas-max-lag 2"),
     (2, {}, True, "warn", "2; min-replicas-to-write can't be read"),
-    (2, {}, False, "ok", "2; min-replicas-to-write can't be read"),
+    (2, {}, False, "warn", "2; min-replicas-to-write can't be read"),
 ])  # fmt: skip
 def test_primary_that_is_cut_off_must_refuse_writes(replicas, given, may_fail_over, status, words):
     line = check_replicas(replicas, given, may_fail_over=may_fail_over)
