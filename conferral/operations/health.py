@@ -47,7 +47,7 @@ class Health:
     dead: int
     #: Unrouted commands (count).
     commands: int
-    #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
+    #: Processes that died in the last hour: they neither stopped nor registered again.
     died: tuple[Process, ...]
     outcomes: SendingState
     #: Why they don't arrive at the receiver; empty if they do, or none are sent.

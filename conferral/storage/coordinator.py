@@ -30,7 +30,7 @@ ROUTER, SWEEP, OUTCOMES = "commands", "sweep", "outcomes"
 TASKS = (ROUTER, SWEEP, OUTCOMES)
 #: How long everything is verified after Redis may have lost something, seconds.
 VERIFY_S = 60.0
-#: An answer of `hold_partition-2.lua`: the server has restarted, with all commits of this holder.
+#: An answer of `hold_partition-2.lua`: the server has restarted, with all commits of this owner.
 _RESTARTED = 3
 #: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
 PERMIT_RETRY_MAX_S = 1.0
@@ -191,7 +191,7 @@ class Lease:
     newest_id: str = "0-0"
     #: Undecided entries, as last seen (count).
     waiting: int = 0
-    #: The key's `verify_until`, and when this holder last asked for the key and found the server that the key names,
+    #: The key's `verify_until`, and when this owner last asked for the key and found the server that the key names,
     #: monotonic seconds.
     verify_until_ms: int = 0
     seen_at_s: float = 0.0

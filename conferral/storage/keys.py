@@ -90,7 +90,7 @@ class Keys:
     probe = PrefixKey("probe", "String written to check whether Redis accepts writes.")
     workers = PrefixKey("workers", "Sorted set of live workers, by last tick in ms.")
     processes = PrefixKey(
-        "processes", "Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."
+        "processes", "Hash: running processes by name: kind, schema version, version, statistics, last registration."
     )
     config = PrefixKey(
         "config", "Hash: partition count, a digest of the account's SID, schema version, key of console cookies."

@@ -347,7 +347,7 @@ def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive):
     assert lines["partitions"]["found"] == "no running worker holds: 3"
 
 
-def test_partitions_without_a_holder_are_named(checked, redis, alive):
+def test_partitions_without_a_owner_are_named(checked, redis, alive):
     redis.hdel(KEYS.owners, "3", "commands")
     own(redis, "", int(time.time() * 1000), 7)
 

@@ -122,7 +122,7 @@ async def test_repeated_commit_is_answered_already_and_changes_nothing(store, cl
     assert await everything(client, keys) == before
 
 
-async def test_former_holders_commit_changes_nothing(store, client, keys, partition, lease, clock):
+async def test_former_owners_commit_changes_nothing(store, client, keys, partition, lease, clock):
     ids = await add(client, keys, partition)
     other = await leases.claim_partition(client, keys, partition, "2:two", clock)
     before = await everything(client, keys)
@@ -132,7 +132,7 @@ async def test_former_holders_commit_changes_nothing(store, client, keys, partit
     assert await store.commit(partition, other, Commit(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
 
 
-async def test_same_epoch_under_another_name_is_another_holder(store, client, keys, partition, lease):
+async def test_same_epoch_under_another_name_is_another_owner(store, client, keys, partition, lease):
     """An epoch alone can be given out twice after a failover."""
     epoch = lease.holder.split(":")[0]
     await client.hset(keys.lease(partition), "holder", f"{epoch}:somebody-else")

@@ -59,7 +59,7 @@ async def test_repeated_commit_publishes_nothing_twice(store, client, keys, leas
     assert not await client.exists(keys.command("c1"))
 
 
-async def test_former_holder_reports_and_publishes_nothing(store, client, keys, lease, clock):
+async def test_former_owner_reports_and_publishes_nothing(store, client, keys, lease, clock):
     await leases.claim_partition(client, keys, 0, "2:two", clock)
     with pytest.raises(LeaseLostError):
         await store.commit(0, lease, BATCH)

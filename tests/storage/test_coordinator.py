@@ -162,7 +162,7 @@ async def test_owner_claims_with_a_higher_epoch_only(client, keys, clock):
     assert after.last_holder == "one", "it may have died"
 
 
-async def test_next_holder_learns_that_the_last_one_gave_it_back(client, keys, clock):
+async def test_next_owner_learns_that_the_last_one_gave_it_back(client, keys, clock):
     first = await leases.claim_partition(client, keys, P, "1:one", clock)
     await client.hset(keys.lease(P), "commit", 5)
     first.commit_number = 5
@@ -190,7 +190,7 @@ async def test_fewer_commits_than_were_made_are_a_rollback(client, keys, clock):
     assert (await leases.claim_partition(client, keys, P, "2:two", clock)).writes_may_be_lost(clock), "the key notes it"
 
 
-async def test_key_of_an_earlier_holder_is_a_rollback(client, keys, clock):
+async def test_key_of_an_earlier_owner_is_a_rollback(client, keys, clock):
     lease = await leases.claim_partition(client, keys, P, "7:one", clock)
     await client.hset(keys.lease(P), "holder", "6:two")
     with pytest.raises(RolledBackError):
@@ -198,7 +198,7 @@ async def test_key_of_an_earlier_holder_is_a_rollback(client, keys, clock):
     assert (await leases.claim_partition(client, keys, P, "8:three", clock)).writes_may_be_lost(clock)
 
 
-async def test_all_holders_verify_for_one_minute_after_another_server(client, keys, clock):
+async def test_all_owners_verify_for_one_minute_after_another_server(client, keys, clock):
     """What came after the rollback was noticed is new for each of them, such as the answer of a read."""
     first = await leases.claim_partition(client, keys, P, "1:one", clock)
     assert first.newest_id == "0-0"

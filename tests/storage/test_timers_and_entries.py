@@ -63,7 +63,7 @@ async def test_full_redis_still_fires_timers(access, client, keys, lease):
     assert await client.xlen(keys.events(P)) == 1
 
 
-async def test_former_holder_fires_nothing(access, client, keys, lease):
+async def test_former_owner_fires_nothing(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.hset(keys.lease(P), "holder", "9:other")
     with pytest.raises(LeaseLostError):

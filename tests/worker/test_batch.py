@@ -78,7 +78,7 @@ def test_log_that_was_trimmed_is_not_read():
     assert not timed_ids
 
 
-async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
+async def test_next_owner_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
     """A batch that stores much is committed in parts, all at the time of the batch."""
     after = replace(SESSION, version=5)
     other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", update="unhold")

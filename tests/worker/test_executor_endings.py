@@ -179,7 +179,7 @@ async def test_dropped_partition_forgets_what_is_not_under_way(system: ExecutorH
     assert system.counts == (3, 0, 0, 3)
 
 
-async def test_stopping_worker_leaves_only_what_the_next_holder_may_send(system: ExecutorHarness) -> None:
+async def test_stopping_worker_leaves_only_what_the_next_owner_may_send(system: ExecutorHarness) -> None:
     """An announcement is marked before its first request: after that, the next owner could not repeat it."""
     system.time.gate = asyncio.Event()
     accepted = asyncio.Event()

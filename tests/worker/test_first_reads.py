@@ -84,7 +84,7 @@ def decided(event: Event, after: Session | None = None, before: Session | None =
 
 
 @pytest.mark.parametrize("verified_entry_id, is_unread", [("", True), ("4-9", True), ("5-0", True), ("5-1", False)])
-async def test_only_who_has_not_read_since_the_rollback_reads_under_the_next_holder(
+async def test_only_who_has_not_read_since_the_rollback_reads_under_the_next_owner(
     verified_entry_id: str, is_unread: bool
 ) -> None:
     assert (await begun(Store(verified_entry_id))).is_unread("s") is is_unread

@@ -125,7 +125,7 @@ async def test_clean_stop_clears_the_counts_of_deaths(team: WorkerCluster) -> No
     assert (work.taken, await letters(team)) == (["e1"], [])
 
 
-async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are_out_of_reach() -> None:
+async def test_unreadable_entry_stays_for_the_next_owner_while_dead_letters_are_out_of_reach() -> None:
     async def unreachable(*_entry: object) -> str:
         raise StoreUnreachableError("no answer")
 

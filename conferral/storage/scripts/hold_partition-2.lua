@@ -12,8 +12,8 @@
   ARGV[2]  last commit that the owner knows    count; empty: it claims the partition
   ARGV[3]  how long to verify after a rollback ms
   ARGV[4]  whether it gives the partition back 1 or 0
-  ARGV[5]  since when the holder has not seen the server that the key names   ms; empty: it takes a restart for a loss
-  ARGV[6]  server that has everything that the holder knows of                run id; empty before the answer 3
+  ARGV[5]  since when the owner has not seen the server that the key names   ms; empty: it takes a restart for a loss
+  ARGV[6]  server that has everything that the owner knows of                 run id; empty before the answer 3
 
   Returns  {1, commit, now_ms, verify_until, last_holder, undecided entries, newest_id}   held; last_holder: empty if it
            gave the partition back, or there was none

@@ -10,7 +10,7 @@ import { health, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time, shortSpan } from "../shared/time.js";
 
-/** A process without a heartbeat for this long is late, in milliseconds; heartbeats come every second. */
+/** A process that has not registered for this long is late, in milliseconds; each registers every second. */
 const LATE_MS = 5000;
 /** More entries than this in a partition's stream count as a backlog. */
 const BACKLOG = 100;
