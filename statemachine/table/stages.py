@@ -165,7 +165,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # Reads that are due, and the step that an agent's leaving completes.
-    Row(LIVE,         ANY,       on.Automatic, when.calls_were_left_out,          STAY,                   do.read_calls),
+    Row(C | T,        ANY,       on.Automatic, when.calls_were_left_out,          STAY,                   do.read_calls),
     Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
 
     # Before the other commands, since the next one may reuse the name of a removed party.

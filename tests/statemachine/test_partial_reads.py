@@ -76,6 +76,20 @@ def test_calls_that_were_left_out_are_read_next() -> None:
     assert not story.session.unread_calls
 
 
+def test_calls_that_were_left_out_are_read_next_during_a_transfer() -> None:
+    story = swept(conferenced().transfer("consult").confirms("agent"))
+    customer, agent = (story.session.parties[name].call_sid for name in ("customer", "agent"))
+    shown = tuple(ParticipantSeen(call_sid=sid) for sid in (customer, agent))
+    read = last_read(story)
+    story.take(
+        CallsRead(
+            **story.common(), effect_id=read.effect_id, read_version=story.session.version,
+            calls=(), conference_sid=CONFERENCE, participants=shown, unread=(agent,),
+        )
+    )  # fmt: skip
+    assert set(last_read(story).call_sids) == {agent}
+
+
 def test_all_calls_are_read_if_a_difference_is_found_while_a_read_is_open() -> None:
     story = crowded()
     opened = story.session.open_read_id
