@@ -32,7 +32,6 @@ MEANINGS = {
     "credentials_refused": "Twilio refused the credentials; requests pause, except for hang-ups.",
     "dead_letter_refused": "Redis refuses the stream of dead letters, so an entry was dropped; `reason` says why.",
     "dead_letters_handled": "An operator handled dead letters or undelivered outcomes on the console.",
-    "debugger_entry_added": "The sandbox added an entry to its debugger, as Twilio would.",
     "destination_not_allowed": "The allow-list or a fixed rule forbids an address, so it was not dialed.",
     "dial_action_answered": "A `<Dial>` ended, and its action got TwiML; `outcome` says what the call does next.",
     "dials_refused": "A limit (`reason`: `session` or `minute`) refused `count` dials, a command's or Conferral's own.",

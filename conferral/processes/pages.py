@@ -145,7 +145,9 @@ async def _serve_sandbox(settings: SandboxSettings, host: str, port: int, stop: 
             sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
     try:
         await sandbox.start()
+        log.info("sandbox_started", host=host, port=sandbox.port)
         await stop.wait()
     finally:
         await sandbox.stop()
+    log.info("sandbox_stopped")
     return 0

@@ -16,7 +16,6 @@ import orjson
 from aiohttp import hdrs, web
 
 from conferral.runtime.web.pages import add_headers, is_loopback_header, is_same_origin, page, static_routes
-from conferral.runtime.web.server import close_in_time
 from conferral.sandbox import views
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.rest_routes import is_twilios
@@ -144,19 +143,19 @@ class PageSockets:
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
-        self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
+        self._sockets: set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Send changes to one page until it disconnects."""
         socket = web.WebSocketResponse(heartbeat=20.0, compress=False, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
-        self._sockets[socket] = request.transport
+        self._sockets.add(socket)
         sender = asyncio.create_task(self._send_changes(socket))
         try:
             async for _message in socket:
                 pass  # only reading notices a disconnect
         finally:
-            del self._sockets[socket]
+            self._sockets.discard(socket)
             sender.cancel()
             with suppress(asyncio.CancelledError):
                 await sender
@@ -164,8 +163,10 @@ class PageSockets:
 
     async def close(self, _app: web.Application) -> None:
         """Disconnect all pages; they reconnect automatically."""
-        close_code = aiohttp.WSCloseCode.GOING_AWAY
-        await asyncio.gather(*(close_in_time(*page, CLOSE_S, code=close_code) for page in self._sockets.items()))
+        code = aiohttp.WSCloseCode.GOING_AWAY
+        with suppress(TimeoutError):  # aiohttp would wait without limit for a page that no longer reads
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*(socket.close(code=code) for socket in self._sockets))
 
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
         page = PageState(self._sandbox)

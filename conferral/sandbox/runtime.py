@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-import structlog
-
 from conferral.sandbox.faults import Faults, Text
 from conferral.sandbox.model import messages
 from conferral.sandbox.model.behavior import Behavior
@@ -21,8 +19,6 @@ from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScript
 from conferral.sandbox.request_log import RequestLog, Retention
 from conferral.sandbox.webhook_delivery import WebhookSender
 from conferral.sandbox.webhook_rules import WebhookRules
-
-log = structlog.get_logger()
 
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
@@ -56,6 +52,7 @@ class SandboxRuntime:
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
     records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
+    clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
@@ -63,7 +60,7 @@ class SandboxRuntime:
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
         self.epoch_s = time.time()  #: The sandbox's time when it started.
-        self._started = time.monotonic()
+        self._started_s = self.clock()
         self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
         self.request_log = RequestLog()
         self.webhook_rules = WebhookRules()
@@ -105,7 +102,7 @@ class SandboxRuntime:
     @property
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
-        return self.epoch_s + (time.monotonic() - self._started) * self.speed
+        return self.epoch_s + (self.clock() - self._started_s) * self.speed
 
     def add_number(self, number: Text, *, voice_url: Text, **others: str) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields."""
@@ -272,4 +269,3 @@ class SandboxRuntime:
                 self._scripts.release(output.call_sid)
             case messages.DebuggerEntry():
                 self.request_log.debugger.append(output)
-                log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)

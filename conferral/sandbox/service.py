@@ -1,13 +1,10 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
-from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Self
 
-import structlog
 from aiohttp import hdrs, web
 
-from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import ControlError, control_routes
 from conferral.sandbox.model.rest_form import NOT_MODELED, error_answer
 from conferral.sandbox.model.twilio_model import UnknownNumberError
@@ -15,9 +12,8 @@ from conferral.sandbox.page import add_page_routes
 from conferral.sandbox.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
 from conferral.sandbox.runtime import SandboxRuntime
 
-log = structlog.get_logger()
-
 SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
+BACKLOG = 1024  #: Connections that wait to be accepted; the system may allow fewer.
 
 
 @web.middleware
@@ -54,7 +50,7 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
 class Sandbox(SandboxRuntime):
     """A local Twilio on loopback: `async with Sandbox(...) as sandbox`."""
 
-    _serving: AsyncExitStack | None = None
+    _runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -64,21 +60,23 @@ class Sandbox(SandboxRuntime):
         await self.stop()
 
     async def start(self) -> None:
-        """Listen, and set `port`; raise SettingsError if the port is taken.
+        """Listen, and set `port`; raise OSError if the port is taken.
 
         Raise ValueError for a host other than loopback: the control routes are unauthenticated.
         """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         self.webhook_sender.open()
-        self._serving = AsyncExitStack()
-        server = run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
-        self.port = await self._serving.enter_async_context(server)
-        log.info("sandbox_started", port=self.port)
+        # A request takes effect even if its client does not wait for the answer.
+        self._runner = web.AppRunner(
+            make_app(self), shutdown_timeout=SHUTDOWN_S, handler_cancellation=False, access_log=None
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop listening, and drop pending deliveries."""
         await self.close()
-        if self._serving is not None:
-            await self._serving.aclose()
-        log.info("sandbox_stopped", port=self.port)
+        if self._runner is not None:
+            await self._runner.cleanup()

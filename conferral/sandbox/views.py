@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from conferral.runtime.text import join_words
 from conferral.sandbox.model.formats import split_url
 from conferral.sandbox.model.messages import DebuggerEntry
 from conferral.sandbox.model.state import Call, Participant, Sound
@@ -27,7 +26,8 @@ def heard_words(heard: Sound, names: Sequence[str]) -> str:
     if heard.is_ringback:
         return "a phone ringing"
     if heard.kind == "parties":
-        return join_words([*names, *(["a phone ringing"] if heard.ringing else [])], "and")
+        *others, last = [*names, *(["a phone ringing"] if heard.ringing else [])]
+        return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
     return f"“{heard.content}”" if heard.kind == "speech" else heard.kind
 
 

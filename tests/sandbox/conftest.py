@@ -1,5 +1,6 @@
 """A sandbox on loopback, an application that it calls, and Twilio's own client to talk to it."""
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator
 
@@ -9,12 +10,10 @@ from aiohttp import web
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
-from conferral.runtime.web.server import run_server
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, ModelScenario
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.fair_time import LoopSandbox
 
 
 @pytest.fixture
@@ -28,9 +27,12 @@ async def app() -> AsyncIterator[WebhookApp]:
     it = WebhookApp()
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", it.handle)
-    async with run_server(application, "127.0.0.1", 0, shutdown_s=0.1) as port:
-        it.url = f"http://127.0.0.1:{port}"
-        yield it
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield it
+    await runner.cleanup()
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ def bridging(app: WebhookApp) -> WebhookApp:
 
 @pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
-    async with LoopSandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret")) as it:
+    clock = asyncio.get_running_loop().time
+    async with Sandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret"), clock=clock) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         yield it
 

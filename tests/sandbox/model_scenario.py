@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from conferral.sandbox.model import foreign_calls
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import (
     CallbackRequest,
@@ -24,12 +25,11 @@ from conferral.sandbox.model.messages import (
 )
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
-from tests.support import foreign_calls
-from tests.support.people import CUSTOMER as CUSTOMER
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32
 BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
 EVENTS = "initiated ringing answered completed"
 
 

@@ -16,8 +16,7 @@ from conferral.sandbox import ACCOUNT_SID, Sandbox
 from conferral.sandbox.model.formats import make_sid
 from conferral.sandbox.model.rest import account_routes
 from conferral.sandbox.model.state import Number, State
-from tests.sandbox.model_scenario import BUSINESS
-from tests.support.people import CUSTOMER
+from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 
 
 def properties_of(instance: type) -> set[str]:

@@ -5,7 +5,6 @@ import pytest
 from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from tests.sandbox.model_scenario import APP, ModelScenario
-from tests.support.each import each
 
 
 def test_say_takes_time_by_its_length_and_then_the_call_ends(story: ModelScenario) -> None:
@@ -45,7 +44,7 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
 
 
-@each(
+@pytest.mark.parametrize(
     "body, content_type, code",
     [
         ("<Response><Nonsense/></Response>", "text/xml", 12200),

@@ -8,7 +8,6 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, PhoneRefuses
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
-from tests.support.each import each
 
 CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
 
@@ -55,7 +54,7 @@ def test_participants_of_a_name_can_only_be_created(story: ModelScenario, method
     assert [it["call_sid"] for it in story.rest("GET", story.participants())[1]["participants"]] == [sid]
 
 
-@each(
+@pytest.mark.parametrize(
     "form, code",
     [
         (without("To"), 21201),

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.sandbox import Retention
+from conferral.sandbox import Retention, Sandbox
 from conferral.sandbox.model.messages import TwimlFetched
 from conferral.sandbox.page import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.fair_time import LoopSandbox
 
 HANG_UP = "<Response><Hangup/></Response>"
 STAYS = "<Response><Pause length='3600'/></Response>"
@@ -99,7 +98,7 @@ def test_entries_keep_their_numbers() -> None:
 
 async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: WebhookApp) -> None:
     app.on("/voice", STAYS, *(HANG_UP for _ in range(30)))
-    async with LoopSandbox(speed=20.0, retention=KEEPS) as sandbox:
+    async with Sandbox(speed=20.0, retention=KEEPS) as sandbox:
         sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         viewer = PageState(sandbox)
         live = await sandbox.call_in(CUSTOMER, BUSINESS)

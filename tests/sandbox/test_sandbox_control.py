@@ -10,7 +10,6 @@ from conferral.sandbox import Sandbox
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.phones import dialed
 
 
 async def test_call_is_placed_answered_and_hung_up_from_outside(
@@ -18,7 +17,8 @@ async def test_call_is_placed_answered_and_hung_up_from_outside(
 ) -> None:
     status, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     assert (status, caller["status"], caller["direction"]) == (201, "ringing", "inbound")
-    alice = (await dialed(sandbox, "client:alice")).sid
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    alice = sandbox.calls_of("client:alice")[0].sid
 
     _, answered = await control.post(f"/calls/{alice}/answer")
     assert (answered["status"], answered["hears"]) == ("in-progress", caller["sid"])

@@ -11,7 +11,6 @@ from twilio.request_validator import RequestValidator
 from conferral.sandbox import AUTH_TOKEN, Behavior, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.fair_time import LoopSandbox
 
 HANG_UP = "<Response><Hangup/></Response>"
 
@@ -153,7 +152,7 @@ async def test_query_may_arrive_sorted_though_the_signature_covers_the_order_giv
     app: WebhookApp, is_sorted: bool
 ) -> None:
     app.on("/voice", HANG_UP)
-    async with LoopSandbox(behavior=Behavior(sorted_queries=is_sorted)) as sandbox:
+    async with Sandbox(behavior=Behavior(sorted_queries=is_sorted)) as sandbox:
         sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice?b=2&a=1&c=%203#rc=1")
         await called(sandbox)
 

@@ -7,7 +7,6 @@ from conferral.sandbox.model.messages import RestRequest
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.phones import dialed
 
 
 async def test_script_for_one_call_gives_way_to_the_usual_one(bridging: WebhookApp, sandbox: Sandbox) -> None:
@@ -28,7 +27,8 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     sandbox.phone("+15550111").script(answer_after_s=0.1, digits="1")
 
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    callee = await dialed(sandbox, "+15550111")
+    await sandbox.wait_until(lambda: sandbox.calls_of("+15550111"))
+    (callee,) = sandbox.calls_of("+15550111")
     await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
@@ -85,7 +85,8 @@ async def test_machine_answers_by_itself_and_presses_no_keys(control: Control, k
 async def test_phone_that_is_answered_by_hand_keeps_its_kind(bridging: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.phone("client:alice").script(kind="silent-person")
     await sandbox.call_in(CUSTOMER, BUSINESS)
-    alice = await dialed(sandbox, "client:alice")
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    (alice,) = sandbox.calls_of("client:alice")
 
     alice.answer()
 

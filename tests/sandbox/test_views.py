@@ -5,10 +5,9 @@ import pytest
 from conferral.sandbox import PhoneScript, Sandbox, views
 from conferral.sandbox.model.state import Sound
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
-from tests.support.each import each
 
 
-@each(
+@pytest.mark.parametrize(
     "script, words, acts",
     [
         (PhoneScript(), "rings until you answer", False),
@@ -30,7 +29,7 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
     assert (str(script), script.has_actions) == (words, acts)
 
 
-@each(
+@pytest.mark.parametrize(
     "heard, kind, words, sentence",
     [
         (Sound("silence"), "silence", "nothing: silence", "ann hears silence"),

@@ -124,9 +124,7 @@ class LoopSandbox(Sandbox):
     """A sandbox with a loop's time."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._clock = LoopClock()
-        self._began_s = self._clock.monotonic_s()
+        super().__init__(clock=asyncio.get_running_loop().time, **options)
 
     def catch_up(self) -> None:
         """Sets its calendar to the machine's, if it is behind.
@@ -139,10 +137,6 @@ class LoopSandbox(Sandbox):
         """Lets that much time pass at once; what falls due in it happens in order."""
         self.epoch_s += seconds
         self.apply(TimePassed())
-
-    @property
-    def now_s(self) -> float:
-        return self.epoch_s + (self._clock.monotonic_s() - self._began_s) * self.speed
 
 
 class SteadyStoreClock(StoreClock):

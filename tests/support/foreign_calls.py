@@ -4,36 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model import callback_parameters, calls, conferences
-from conferral.sandbox.model.state import Call, JoinSettings
+from conferral.sandbox.model import callback_parameters, calls
+from conferral.sandbox.model.foreign_calls import add_calls, add_conference
 from conferral.sandbox.model.transaction import Transaction
-
-CALLER, CALLED = "+12025550190", "+12025550191"
-
-
-def add_calls(transaction: Transaction, count: int, age_s: float) -> list[str]:
-    """Add calls in progress and return their SIDs."""
-    return [_add_call(transaction, age_s).sid for _ in range(count)]
-
-
-def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
-    """Add a conference of calls, under a name that no live one has."""
-    assert transaction.live_conference(name) is None
-    settings = JoinSettings(name, wait_url="")
-    for _ in range(participant_count):
-        call = _add_call(transaction, age_s)
-        conference, _participant = conferences.reserve(transaction, call, settings)
-        conferences.enter(transaction, call)
-    conference.created_at_s = conference.updated_at_s = transaction.now_s - age_s
-    return conference.sid
-
-
-def _add_call(transaction: Transaction, age_s: float) -> Call:
-    call = calls.new_call(transaction, CALLER, CALLED, "inbound")
-    call.is_foreign = True
-    call.status = "in-progress"
-    call.created_at_s = call.updated_at_s = call.answered_at_s = transaction.now_s - age_s
-    return call
 
 
 def add_foreign_calls(sandbox: Sandbox, count: int, *, age_s: float = 0.0) -> list[CallHandle]:
