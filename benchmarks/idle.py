@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from benchmarks.support import calls
 from benchmarks.support.figures import Figures
 from benchmarks.support.programs import Program, conferral
-from conferral.sandbox import Sandbox
+from offhook import Sandbox
 
 #: With many sessions, no sweep comes: the local Twilio knows none of their calls.
 _NO_SWEEP = {"CONFERRAL_SWEEP_INTERVAL": "3600"}

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from benchmarks.support.figures import Figures
 from benchmarks.support.programs import AGENT, CUSTOMER, NUMBER, running_conferral
-from conferral.sandbox import CallHandle, Sandbox
+from offhook import CallHandle, Sandbox
 
 Convert = Callable[[CallHandle, CallHandle], Awaitable[object]]
 _JOIN = '<Dial><Conference beep="false" waitUrl="">room</Conference></Dial>'

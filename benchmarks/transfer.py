@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from benchmarks.support.calls import session_key
 from benchmarks.support.figures import Figures
 from benchmarks.support.programs import AGENT, CUSTOMER, NUMBER, POLL_S, TARGET, Program, peer, running_conferral
-from conferral.sandbox import CallHandle, Sandbox
+from offhook import CallHandle, Sandbox
 from tests.support.ports import free_port
 
 #: Calls that go on at the same time.

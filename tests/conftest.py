@@ -1,15 +1,13 @@
 """What all tests share: a real redis-server for each test process, emptied between tests."""
 
-import asyncio
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
 import redis.utils
 
-from tests.support.fair_time import FairLoop
 from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = (
@@ -18,6 +16,7 @@ pytest_plugins = (
     "tests.support.groups",
     "tests.support.leak_cleanup",
     "tests.support.left_to_soak",
+    "tests.support.loops",
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.shared_compiling",
@@ -28,11 +27,6 @@ pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in _SCENA
 
 # Each client asks for it, which reads the library's metadata: 0.6 ms that thousands of clients of tests need not take.
 redis.utils.get_lib_version = cache(redis.utils.get_lib_version)
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Every test has a loop whose time stands still while the machine does other work."""
-    return {"fair": FairLoop}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.test_tidy import PACKAGES, ROOT, report, tracked_files
+from tests.test_tidy import IN_PACKAGES, IN_TESTS, ROOT, report, tracked_files
 
 #: A part of a name (between underscores or capitals), and what to use in its place.
 REPLACEMENTS = {
@@ -89,9 +89,8 @@ def pattern_of(words: dict[str, str]) -> re.Pattern[str]:
 PRIVATE, PRIVATE_IN_TESTS = pattern_of(PROSE), pattern_of(PROSE_OF_TESTS)
 #: A private part of a name, wherever names have one.
 PRIVATE_NAME = re.compile("|".join(REPLACEMENTS), re.IGNORECASE)
-PYTHON = [ROOT / name for name in tracked_files() if name.endswith(".py")]
-OURS = [path for path in PYTHON if path.relative_to(ROOT).parts[0] in PACKAGES]
-TESTS = [path for path in PYTHON if path.is_relative_to(ROOT / "tests") and path != Path(__file__)]
+OURS = [ROOT / name for name in IN_PACKAGES]
+TESTS = [ROOT / name for name in IN_TESTS if ROOT / name != Path(__file__)]
 
 
 def parts_of(name: str) -> list[str]:
@@ -170,7 +169,7 @@ def test_prose_has_no_private_words() -> None:
         ROOT / name
         for name in tracked_files()
         if name.endswith((*WRITTEN, ".py"))
-        and not name.startswith("tests/")
+        and not name.startswith(("tests/", "sandbox/tests/"))
         and not any(part in name for part in NOT_PROSE)
         and not (ROOT / name).is_symlink()
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from benchmarks.support.programs import AGENT, CUSTOMER, NUMBER, POLL_S, Program, conferral
-from conferral.sandbox import Sandbox
+from offhook import Sandbox
 
 PARTITIONS = 16
 #: A backlog that takes longer is stuck, in seconds.

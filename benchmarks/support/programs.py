@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 
 from benchmarks.support.machine import MEASURED_CORE, REPOSITORY, pin
-from conferral.sandbox import Sandbox
+from offhook import Sandbox
 from tests.support.ports import free_port
 
 #: The environment of what Conferral is compared with; `make bench` creates it.

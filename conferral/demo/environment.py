@@ -26,11 +26,11 @@ from conferral.processes.common import require_free_port
 from conferral.runtime import log
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox import Retention, Sandbox
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
 from conferral.storage.queries.session_reader import SessionReader
+from offhook import Retention, Sandbox
 
 HOST = "127.0.0.1"
 WEBHOOKS_PORT, SANDBOX_PORT, CONSOLE_PORT = PORTS = (8080, 8081, 8082)

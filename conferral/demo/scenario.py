@@ -21,11 +21,11 @@ from conferral.demo.subprocesses import poll_until
 from conferral.operations import catalog
 from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.redaction import display_address, mask_address_numbers
-from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.views import UNKNOWN_PERSON, heard_words
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 from conferral.storage.coordinator import read_owners
+from offhook import CallHandle, Sandbox
+from offhook.views import UNKNOWN_PERSON, heard_words
 
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.

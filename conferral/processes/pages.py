@@ -28,10 +28,10 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
-from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 from conferral.storage.connection.client import make_client
 from conferral.telephony.directory import read_destinations
 from conferral.telephony.token_file import TokenFile
+from offhook import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 
 log = structlog.get_logger()
 

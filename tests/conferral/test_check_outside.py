@@ -12,8 +12,8 @@ from conferral.check.account import check_account, check_round_trip
 from conferral.check.result import CheckResult
 from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
-from conferral.sandbox.model.behavior import Behavior
+from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from offhook.model.behavior import Behavior
 from tests.conferral.cli_helpers import SERVICE
 from tests.support.foreign_calls import add_foreign_conference
 from tests.support.local_system import LocalSystem

@@ -8,9 +8,9 @@ from conferral.check.account import check_account, check_round_trip
 from conferral.check.webhook_rules import NAME, SIGNED_PATHS
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.sandbox import Sandbox
-from conferral.sandbox.webhook_rules import WebhookSetting
 from conferral.webhooks.app import make_app
+from offhook import Sandbox
+from offhook.webhook_rules import WebhookSetting
 from tests.conferral.test_check_outside import PUBLIC, settings_of
 from tests.support.local_system import LocalSystem
 from tests.webhooks.webhook_helpers import settings

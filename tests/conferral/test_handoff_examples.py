@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from werkzeug.serving import make_server
 
 from conferral.runtime.web.server import run_server
-from conferral.sandbox.runtime import AUTH_TOKEN
+from offhook.runtime import AUTH_TOKEN
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.people import BOB
 from tests.support.phones import answers, busy

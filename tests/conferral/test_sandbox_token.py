@@ -5,7 +5,7 @@ import pytest
 from conferral.processes.pages import run_sandbox
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
-from conferral.sandbox import AUTH_TOKEN
+from offhook import AUTH_TOKEN
 from tests.support.ports import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 
-from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from offhook import ACCOUNT_SID
 from tests.conferral.cli_helpers import Ran
 from tests.support.redis_server import RedisServer
 

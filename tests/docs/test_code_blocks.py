@@ -11,7 +11,7 @@ import yaml
 from aiohttp import web
 from dotenv import dotenv_values
 
-import conferral.sandbox as sandbox
+import offhook as sandbox
 from conferral import Client
 from conferral.commands.parser import own_fields, parse
 from conferral.runtime import setting_errors

@@ -25,7 +25,7 @@ USE = """
 import runtime, worker, streams, console
 from statemachine import StateMachine
 from conferral import Client
-from conferral.sandbox import Sandbox
+from offhook import Sandbox
 import conferral.worker.process, conferral.webhooks.app, conferral.console.app
 assert {runtime.OWNER, worker.OWNER, streams.OWNER, console.OWNER} == {"the neighbor"}
 print(Client.__name__, Sandbox.__name__, StateMachine.__module__)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from conferral.sandbox import CallHandle
 from conferral.storage.keys import Keys
+from offhook import CallHandle
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
 from tests.flows.flow_helpers import TARGET

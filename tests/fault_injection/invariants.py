@@ -13,8 +13,8 @@ from collections import defaultdict
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
-from conferral.sandbox.model.state import Call
 from conferral.storage.codecs import session_codec
+from offhook.model.state import Call
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.call_spans import alone
 from tests.support.dials import assert_one_dial_an_intent

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from twilio.request_validator import RequestValidator
 
-from conferral.sandbox.webhook_delivery import parse_target
+from offhook.webhook_delivery import parse_target
 from tests.conferral.cli_helpers import start
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.fair_time import forget_process, watch_process

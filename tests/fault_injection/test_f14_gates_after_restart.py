@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from conferral.sandbox import CallHandle, PhoneScript
+from offhook import CallHandle, PhoneScript
 from tests.fault_injection.calls import hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_before_transfer, copy_of, restore

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conferral.sandbox.runtime import RestHookEvent
 from conferral.statemachine.effects import CreateCall
+from offhook.runtime import RestHookEvent
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import copy_of, restore

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import SettingsError, StoreError
-from conferral.sandbox import CallHandle
-from conferral.sandbox.request_log import DeliveryEntry
-from conferral.sandbox.webhook_delivery import Target, WebhookResponse
 from conferral.storage import command_stream
 from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
+from offhook import CallHandle
+from offhook.request_log import DeliveryEntry
+from offhook.webhook_delivery import Target, WebhookResponse
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.readiness import readiness, talk, worker_lacks

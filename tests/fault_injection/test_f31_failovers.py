@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.sandbox import CallHandle
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
+from offhook import CallHandle
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import SHORT_LEASE_MS, FaultSystem
 from tests.support.failovers import Servers, hand_over, kill, move_slot

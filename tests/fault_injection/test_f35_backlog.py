@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.fault_injection.calls import many_talk, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import Program, program, until_ready

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.request_log import RestEntry
+from offhook import CallHandle
+from offhook.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET

@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 from twilio.request_validator import RequestValidator
 
-from conferral.sandbox import CallHandle, Faults
-from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.messages import CallbackRequest
-from conferral.sandbox.request_log import DeliveryEntry
-from conferral.sandbox.webhook_delivery import parse_target
+from offhook import CallHandle, Faults
+from offhook.faults import CallbackPlan
+from offhook.model.messages import CallbackRequest
+from offhook.request_log import DeliveryEntry
+from offhook.webhook_delivery import parse_target
 from tests.fault_injection.calls import all_hang_up, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 

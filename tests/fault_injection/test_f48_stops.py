@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.request_log import DeliveryEntry
+from offhook import CallHandle
+from offhook.request_log import DeliveryEntry
 from tests.fault_injection.calls import all_hang_up, many_talk, nothing_waits
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import program, signed, until_ready

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from conferral.sandbox import RestHookEvent
 from conferral.statemachine.events import AccountSwept
 from conferral.storage.codecs import event_codec
+from offhook import RestHookEvent
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.test_sweep import sweeps

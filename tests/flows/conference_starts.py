@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from conferral.commands.identity import session_id_of
-from conferral.sandbox import CallHandle
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
+from offhook import CallHandle
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 
 BROWSER = "bea"

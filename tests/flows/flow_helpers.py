@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.support.local_system import LocalSystem
 from tests.support.people import AGENT, CUSTOMER
 from tests.support.people import CAROL as CAROL

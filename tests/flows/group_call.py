@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conferral.sandbox import CallHandle, PhoneScript
-from conferral.sandbox.request_log import RestEntry
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
+from offhook import CallHandle, PhoneScript
+from offhook.request_log import RestEntry
 from tests.flows.conference_starts import in_conference
 from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem

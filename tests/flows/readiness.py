@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from conferral.sandbox.phones import CallHandle
+from offhook.phones import CallHandle
 from tests.support.local_system import LocalSystem
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import GroupCall, two
 from tests.support.local_system import LocalSystem

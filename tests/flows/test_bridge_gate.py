@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox import PhoneScript
+from offhook import PhoneScript
 from tests.flows.flow_helpers import TARGET, talking
 from tests.support.local_system import NUMBER, LocalSystem
 from tests.support.people import AGENT_PHONE, SECOND_AGENT_PHONE

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from conferral.runtime import log
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import TARGET, talks_and_ends
 from tests.support import plain_log
 from tests.support.command_line import CommandLine

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.flows.flow_helpers import talking
 from tests.support.entries import entry_of
 from tests.support.foreign_app import ForeignApp

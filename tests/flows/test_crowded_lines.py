@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.effects import Effect
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
 from tests.support.broken_effects import Death
 from tests.support.entries import entry_of

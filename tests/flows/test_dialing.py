@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, presses

@@ -5,9 +5,9 @@ import pytest
 from conferral.cli.recording_erasure import erase_recordings
 from conferral.operations import erasure
 from conferral.operations.erasure import ErasureRefused, SessionErasure
-from conferral.sandbox.model.messages import RestRequest
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.queries.session_reader import SessionReader
+from offhook.model.messages import RestRequest
 from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.test_fallbacks import until_tone
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem

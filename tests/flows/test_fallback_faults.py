@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, talking
 from tests.flows.test_fallbacks import GREETING, SORRY, WORDS, until_tone
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem

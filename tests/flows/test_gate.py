@@ -8,8 +8,8 @@ import pytest
 from twilio.request_validator import RequestValidator
 from yarl import URL
 
-from conferral.sandbox.webhook_delivery import parse_target
 from conferral.telephony.phrases import Phrase, sentence_in
+from offhook.webhook_delivery import parse_target
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
 from tests.support.phones import answers, presses, voicemail
 

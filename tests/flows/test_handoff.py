@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.model.messages import RestRequest
+from offhook import CallHandle
+from offhook.model.messages import RestRequest
 from tests.flows.flow_helpers import CAROL
 from tests.support.foreign_app import ForeignApp
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.support.local_system import CUSTOMER, NUMBER
 
 pytestmark = pytest.mark.redis

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import GroupCall
 from tests.flows.test_sweep import waits_for_nothing

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.model.behavior import Behavior
+from offhook import CallHandle
+from offhook.model.behavior import Behavior
 from tests.flows.test_moved_away import move
 from tests.flows.test_sweep import swept
 from tests.support.foreign_calls import add_foreign_calls

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.sandbox import CallHandle, PhoneScript
-from conferral.sandbox.model.rest import call_routes
+from offhook import CallHandle, PhoneScript
+from offhook.model.rest import call_routes
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_sweep import swept
 from tests.flows.test_visits import move, visit_of

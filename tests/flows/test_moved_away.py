@@ -2,9 +2,9 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import RestRequest
+from offhook import CallHandle
+from offhook.model.behavior import Behavior
+from offhook.model.messages import RestRequest
 from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.test_sweep import swept
 from tests.support.local_system import LocalSystem

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, Talk, talking
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers, busy, presses, refuses, rings, voicemail

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.flow_helpers import BOTH_DIRECTIONS, TARGET
 from tests.flows.test_park import is_parked, talking, transfers
 from tests.support.local_system import LocalSystem

@@ -2,9 +2,9 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.state import Recording
+from offhook import CallHandle
+from offhook.model.behavior import Behavior
+from offhook.model.state import Recording
 from tests.flows.flow_helpers import STARTS, TARGET, talking
 from tests.flows.three_party_call import joined_by_target, three, two
 from tests.support.local_system import LocalSystem

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from conferral.sandbox import CallHandle
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.coordinator import SWEEP, read_owners
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
+from offhook import CallHandle
 from tests.flows.conference_starts import WAYS, in_conference, opened
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import GroupCall

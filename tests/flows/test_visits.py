@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from conferral.sandbox import CallHandle
+from offhook import CallHandle
 from tests.flows.conference_starts import APP, BROWSER
 from tests.flows.test_gate import put
 from tests.flows.test_sweep import swept

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
+from offhook.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
 from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.phones import busy, presses, refuses, rings, unreachable, voicemail

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
-from conferral.sandbox.model.behavior import Behavior
+from offhook import CallHandle
+from offhook.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, ConferenceStart, by_way, opened, some
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy

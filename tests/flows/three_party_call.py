@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from conferral.sandbox import PhoneScript
+from offhook import PhoneScript
 from tests.flows import group_call
 from tests.flows.flow_helpers import TARGET
 from tests.flows.group_call import GroupCall

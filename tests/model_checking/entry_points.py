@@ -16,7 +16,6 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.messages import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session
@@ -28,6 +27,7 @@ from conferral.telephony.parameters import PlacedCall, RecordingFound
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api
+from offhook.model.messages import CallbackRequest, RestAnswer, RestRequest
 from tests.model_checking.twilio_states import Fetch, Visit
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 from tests.support.service_settings import ENVIRON

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.events import (
     Add,
     Announce,
@@ -30,6 +29,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import AGENT as AGENT_PARTY
 from conferral.statemachine.session import CUSTOMER as CUSTOMER_PARTY
+from offhook.model.behavior import Behavior
 from tests.support.people import AGENT, CAROL, CHIEF, CUSTOMER, LAWYER, TARGET
 
 Making = Callable[[str, str], Command]

@@ -5,7 +5,13 @@ from dataclasses import replace
 from functools import partial
 
 from conferral.runtime.errors import ConferralError
-from conferral.sandbox.model.messages import (
+from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome
+from conferral.worker.executor.job import JobOutcome as OrderOutcome
+from conferral.worker.executor.job import failed, unknown
+from conferral.worker.partition_parts.first_reads import ROLLED_BACK
+from offhook.model.messages import (
     CallbackRequest,
     Input,
     PhoneAnswers,
@@ -14,12 +20,6 @@ from conferral.sandbox.model.messages import (
     PhoneRefuses,
     TwimlFetched,
 )
-from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
-from conferral.statemachine.states import State
-from conferral.statemachine.step import Outcome
-from conferral.worker.executor.job import JobOutcome as OrderOutcome
-from conferral.worker.executor.job import failed, unknown
-from conferral.worker.partition_parts.first_reads import ROLLED_BACK
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import CallbackInTransit, Copy, ModelInputs, Move, Place

@@ -13,10 +13,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Self
 
-from conferral.sandbox.model.formats import make_sid
-from conferral.sandbox.model.messages import InboundCall, PhoneAnswers
 from conferral.statemachine.ids import visit_id
 from conferral.statemachine.session import Session
+from offhook.model.formats import make_sid
+from offhook.model.messages import InboundCall, PhoneAnswers
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table
 from tests.model_checking.decision import BrokenLawError, decided
 from tests.model_checking.entry_points import NUMBER

@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from conferral.sandbox.model.audibility import sound_heard_by
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import (
+from conferral.telephony.account_lists import AccountSnapshot
+from conferral.telephony.callback_events import FIELDS_READ
+from offhook.model.audibility import sound_heard_by
+from offhook.model.behavior import Behavior
+from offhook.model.messages import (
     CallbackRequest,
     DebuggerEntry,
     FetchRequest,
@@ -25,10 +27,8 @@ from conferral.sandbox.model.messages import (
     RingPhone,
     TimePassed,
 )
-from conferral.sandbox.model.state import FINAL, Call, Conference, Number, State, WaitAudio
-from conferral.sandbox.model.twilio_model import TwilioModel
-from conferral.telephony.account_lists import AccountSnapshot
-from conferral.telephony.callback_events import FIELDS_READ
+from offhook.model.state import FINAL, Call, Conference, Number, State, WaitAudio
+from offhook.model.twilio_model import TwilioModel
 from tests.model_checking.canonical_values import NOW_S, digest, flat
 
 _T = TypeVar("_T")

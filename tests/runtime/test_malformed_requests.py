@@ -13,12 +13,12 @@ from aiohttp import web
 from conferral.runtime import log
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import run_server
-from conferral.sandbox import Sandbox
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 from conferral.worker.process import serve_monitoring
+from offhook import Sandbox
 from tests.console import console_helpers as console_kit
 from tests.support import plain_log
 from tests.support.people import CUSTOMER

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from conferral.sandbox.model.state import Call, State
-from conferral.sandbox.phones import phone_address
 from conferral.storage.codecs.text_codec import decode_fields, from_iso
+from offhook.model.state import Call, State
+from offhook.phones import phone_address
 from tests.simulation.stored_values import entries_of
 
 Span = tuple[float, float]

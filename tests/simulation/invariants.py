@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from conferral.sandbox.model.audibility import Audibility
-from conferral.sandbox.model.state import Call, State
-from conferral.sandbox.phones import phone_address
 from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
+from offhook.model.audibility import Audibility
+from offhook.model.state import Call, State
+from offhook.phones import phone_address
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
 from tests.simulation.durations import Measured, Presences, Span, compared, without

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from conferral.sandbox.model.messages import PhoneHangsUp, PhoneSpeaks
-from conferral.sandbox.phones import PhoneScript
+from offhook.model.messages import PhoneHangsUp, PhoneSpeaks
+from offhook.phones import PhoneScript
 from tests.simulation.virtual_twilio import VirtualTwilio
 
 Fields = dict[str, str]

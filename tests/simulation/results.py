@@ -7,8 +7,8 @@ from math import inf
 
 import orjson
 
-from conferral.sandbox.model.state import FINAL, Call
-from conferral.sandbox.phones import phone_address
+from offhook.model.state import FINAL, Call
+from offhook.phones import phone_address
 
 #: What happens within this time is in either order, seconds.
 NEAR_S = 1.0

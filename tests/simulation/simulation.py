@@ -11,8 +11,6 @@ from urllib.parse import urlencode
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
@@ -22,6 +20,8 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twilio_requests import rest_client
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
+from offhook.model.behavior import Behavior
+from offhook.model.messages import InboundCall, Params, PhoneHangsUp
 from tests.simulation import random_people
 from tests.simulation.invariants import QUIETING, InvariantChecker
 from tests.simulation.plan import Plan, WrongClocks

@@ -2,7 +2,7 @@
 
 import json
 
-from conferral.sandbox.model.state import Call
+from offhook.model.state import Call
 from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.support.each import each
 from tests.support.people import ALICE

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from conferral.sandbox.model.messages import InboundCall
-from conferral.sandbox.phones import PhoneScript
+from offhook.model.messages import InboundCall
+from offhook.phones import PhoneScript
 from tests.simulation.plan import CALM, Plan, WrongClocks
 from tests.simulation.simulation import Simulation
 from tests.simulation.virtual_loop import VirtualLoop, run

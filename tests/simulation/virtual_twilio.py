@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
-from conferral.sandbox.faults import CallbackPlan, Faults
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.messages import (
+from conferral.telephony.http_client import TOTAL_TIMEOUT_S
+from offhook.faults import CallbackPlan, Faults
+from offhook.model.behavior import Behavior
+from offhook.model.messages import (
     CallbackRequest,
     FetchRequest,
     Input,
@@ -28,13 +29,12 @@ from conferral.sandbox.model.messages import (
     RestRequest,
     Result,
 )
-from conferral.sandbox.model.rest_form import error_answer
-from conferral.sandbox.phones import Phone, PhoneScript, phone_address
-from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
-from conferral.sandbox.rest_routes import ERRORS
-from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.webhook_delivery import Target, WebhookResponse, WebhookSender
-from conferral.telephony.http_client import TOTAL_TIMEOUT_S
+from offhook.model.rest_form import error_answer
+from offhook.phones import Phone, PhoneScript, phone_address
+from offhook.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
+from offhook.rest_routes import ERRORS
+from offhook.runtime import SandboxRuntime
+from offhook.webhook_delivery import Target, WebhookResponse, WebhookSender
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import KilledError, VirtualLoop
 from tests.support.in_memory_services import Answered

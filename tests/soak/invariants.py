@@ -18,11 +18,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from conferral.runtime.errors import StoreError
-from conferral.sandbox import Sandbox
-from conferral.sandbox.model.state import Call
 from conferral.storage.connection.client import Client, Command, as_store_errors, run_or_raise
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
+from offhook import Sandbox
+from offhook.model.state import Call
 from tests.soak.services import Services
 from tests.support.call_spans import alone
 from tests.support.dials import dialed_twice

@@ -9,11 +9,11 @@ from operator import ne
 from random import Random
 
 from conferral.runtime.errors import StoreError
-from conferral.sandbox import PhoneScript, Sandbox
-from conferral.sandbox.faults import Faults
 from conferral.storage.connection.client import Client, make_client, run_or_raise
 from conferral.storage.connection.primary import primary_of
 from conferral.storage.keys import Keys
+from offhook import PhoneScript, Sandbox
+from offhook.faults import Faults
 from tests.soak.invariants import LeaseWatch, broken_laws, until
 from tests.soak.services import Services
 from tests.soak.traffic import Traffic, talking

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.sandbox import CallHandle
 from conferral.storage import command_stream
+from offhook import CallHandle
 from tests.soak.invariants import until
 from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, soak_environment
 from tests.support.local_system import NUMBER

@@ -7,11 +7,11 @@ from contextlib import suppress
 from random import Random
 
 from conferral.runtime.errors import StoreError
-from conferral.sandbox import CallHandle, Sandbox
 from conferral.storage import command_stream
 from conferral.storage.command_stream import CommandOutcome
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from offhook import CallHandle, Sandbox
 from tests.support.local_system import NUMBER
 
 #: Whom is transferred to, and how often one is busy.

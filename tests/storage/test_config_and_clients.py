@@ -7,7 +7,6 @@ from unittest.mock import AsyncMock
 import pytest
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.config import (
     OLDEST_SCHEMA_VERSION,
@@ -20,6 +19,7 @@ from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.server import server_identity, server_time_ms
+from offhook import ACCOUNT_SID
 
 pytestmark = pytest.mark.redis
 

@@ -14,12 +14,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.check.redis_server import check_reachable
 from conferral.runtime.errors import SettingsError, StoreError, StoreForbiddenError, StoreUnreachableError
-from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import as_store_errors, make_client
 from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, to_store_error
 from conferral.storage.connection.primary import primary_of
+from offhook import ACCOUNT_SID
 from tests.support.each import each
 
 

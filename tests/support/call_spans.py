@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from conferral.sandbox.model.state import Call
+from offhook.model.state import Call
 
 #: Its two ends, seconds of the sandbox's clock.
 Span = tuple[float, float]

@@ -3,7 +3,7 @@
 from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
-from conferral.sandbox import Sandbox
+from offhook import Sandbox
 
 
 def assert_one_dial_an_intent(sandbox: Sandbox) -> None:

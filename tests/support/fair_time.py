@@ -14,9 +14,9 @@ from typing import Any
 from unittest.mock import patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
-from conferral.sandbox.model.messages import TimePassed
-from conferral.sandbox.service import Sandbox
 from conferral.worker import wiring
+from offhook.model.messages import TimePassed
+from offhook.service import Sandbox
 
 #: How often the kernel is asked, seconds at least.
 _EVERY_S = 0.003

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model import callback_parameters, calls
-from conferral.sandbox.model.foreign_calls import add_calls, add_conference
-from conferral.sandbox.model.transaction import Transaction
+from offhook import CallHandle, Sandbox
+from offhook.model import callback_parameters, calls
+from offhook.model.foreign_calls import add_calls, add_conference
+from offhook.model.transaction import Transaction
 
 
 def add_foreign_calls(sandbox: Sandbox, count: int, *, age_s: float = 0.0) -> list[CallHandle]:

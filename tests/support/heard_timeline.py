@@ -22,8 +22,8 @@ would, if the other one spoke.
 
 from typing import NamedTuple
 
-from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model.state import Sound, SoundInterval
+from offhook import CallHandle, Sandbox
+from offhook.model.state import Sound, SoundInterval
 
 #: The SIDs of the other legs that are heard, with the word `ringing` among them where someone who is being dialed is
 #: heard as well (early media); or one of the words below.

@@ -14,7 +14,6 @@ import orjson
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.messages import Params, RestAnswer, RestRequest
 from conferral.storage.webhook_store.store import ReplayedCallError, WebhookStore
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
@@ -25,6 +24,7 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.authentication import parse_form
 from conferral.webhooks.responses import Dependencies, RejectedError
+from offhook.model.messages import Params, RestAnswer, RestRequest
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"

@@ -13,10 +13,6 @@ from aiohttp import web
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.phones import CallHandle
-from conferral.sandbox.request_log import RestEntry
-from conferral.sandbox.service import Sandbox
 from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage import command_stream
 from conferral.storage.codecs.text_codec import decode_fields
@@ -34,6 +30,10 @@ from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.app import make_app
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.wiring import Environment
+from offhook.model.behavior import Behavior
+from offhook.phones import CallHandle
+from offhook.request_log import RestEntry
+from offhook.service import Sandbox
 from tests.support import phones, process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline

@@ -8,7 +8,7 @@ Times are seconds of the sandbox's clock, so they shrink with its speed. A phone
 Twilio gives up.
 """
 
-from conferral.sandbox import CallHandle, PhoneScript, Sandbox
+from offhook import CallHandle, PhoneScript, Sandbox
 
 #: From ringing to being picked up: quick, but long enough that both are seen.
 PICK_UP_S = 0.02

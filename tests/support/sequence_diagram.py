@@ -25,12 +25,12 @@ from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 from conferral.operations.session_summary import audibility
-from conferral.sandbox import CallHandle
-from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from conferral.storage import command_stream
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.telephony.account_lists import PAGE_SIZE
 from conferral.telephony.callback_urls import VOICEMAIL_PATH
+from offhook import CallHandle
+from offhook.request_log import DeliveryEntry, RestEntry
 from tests.support.local_system import NUMBER, LocalSystem
 
 #: The longest silence that moving a leg may cost, seconds: Twilio needs most of it, a busy machine the rest.

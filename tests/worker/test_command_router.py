@@ -12,7 +12,6 @@ from conferral.commands import identity
 from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
 from conferral.storage import command_stream, config
 from conferral.storage.connection.client import BlockingReads, Client
@@ -26,6 +25,7 @@ from conferral.worker.routing import router
 from conferral.worker.routing.addresses import CallerIdChecker, CommandAddresses
 from conferral.worker.routing.admission import CommandAdmission
 from conferral.worker.routing.router import CommandRouter
+from offhook import ACCOUNT_SID
 from tests.support.entries import event_in
 from tests.support.memory_redis import Fault, MemoryServer
 from tests.support.people import CUSTOMER, NUMBER

@@ -1,0 +1,238 @@
+"""`<Dial>` (Twilio docs: TwiML <Dial>): the first child to answer wins."""
+
+from offhook.model import callback_parameters, calls, conferences
+from offhook.model.formats import is_number, is_url, resolve
+from offhook.model.messages import Params
+from offhook.model.state import Call, Dial, JoinSettings, Source, Subscription
+from offhook.model.transaction import Transaction
+from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns
+
+NOUNS_MAX = 10
+RING_S = 30.0
+
+
+def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
+    """Start a call's `<Dial>`; it is over if no target can be reached.
+
+    Its action then says `failed`. Targets beyond `NOUNS_MAX` are ignored.
+    """
+    call.dial = Dial(verb, base_url)
+    call.activity = "dialing"
+    targets = nouns(verb)
+    if targets and targets[0].name == "Conference":
+        _enter_conference(transaction, call, targets[0])
+        return
+    if not verb.flag("answerOnBridge", default=False):
+        calls.answer(transaction, call)
+    children = [child for noun in targets[:NOUNS_MAX] if (child := _make_child(transaction, call, noun)) is not None]
+    if not children:
+        finish(transaction, call, "failed")
+        return
+    call.dial.children = [child.sid for child in children]
+    for child in children:
+        calls.initiate(transaction, child)
+
+
+def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | None:
+    """Create a noun's leg; None if its address or caller ID is invalid."""
+    assert parent.dial is not None  # set by start()
+    verb, base_url = parent.dial.verb, parent.dial.base_url
+    to = address(noun)
+    from_ = verb.get("callerId") or parent.from_
+    if noun.name == "Number" and (error := _dial_error(transaction, parent, verb, to)) is not None:
+        transaction.add_debugger_entry(*error, parent.sid)
+        parent.dial.error = error
+        return None
+    child = calls.new_call(transaction, from_, to, "outbound-dial")
+    child.parent_sid = parent.sid
+    child.ring_s = verb.number("timeout", RING_S)
+    child.custom += custom_parameters(noun)
+    child.subscription = subscription(noun, base_url, "statusCallback", "" if noun.name == "Client" else "completed")
+    if noun.get("url"):
+        child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
+    return child
+
+
+def _dial_error(transaction: Transaction, parent: Call, verb: Verb, to: str) -> tuple[int, str] | None:
+    """Return Twilio's code and message if a number can't be dialed, else None."""
+    from_ = verb.get("callerId") or parent.from_
+    known = (parent.from_, parent.to, *transaction.state.numbers)
+    if not is_number(to):
+        return 13223, "Dial: invalid phone number format"
+    if not verb.get("callerId") and not is_number(from_):
+        return 13214, "Dial: a callerId is needed to dial a number"
+    called = transaction.state.called(parent.to)
+    is_checked = transaction.behavior.verify_callers and not (called is not None and called.byoc_trunk_sid)
+    if is_checked and from_ not in known:
+        return 13214, "Dial: callerId is neither the caller's, the called, nor one of the account's"
+    return None
+
+
+def join_settings(noun: Verb, base_url: str) -> JoinSettings:
+    """Return the join settings of a `<Conference>` element."""
+    return JoinSettings(
+        name=noun.text,
+        label=noun.get("participantLabel"),
+        muted=noun.flag("muted", default=False),
+        coach_sid=noun.get("coach"),
+        start_on_enter=noun.flag("startConferenceOnEnter", default=True),
+        end_on_exit=noun.flag("endConferenceOnExit", default=False),
+        beep=noun.get("beep", "true"),
+        wait_url=(noun.get("waitUrl") and resolve(base_url, noun.get("waitUrl"))) if noun.has("waitUrl") else None,
+        wait_method=noun.get("waitMethod", "POST").upper(),
+        participants_max=int(noun.number("maxParticipants", 250)),
+        jitter_buffer=noun.get("jitterBufferSize", "large"),
+        record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
+        trim=noun.get("trim", "trim-silence"),
+        recording_subscription=subscription(noun, base_url, "recordingStatusCallback", "completed"),
+        subscription=subscription(noun, base_url, "statusCallback", ""),
+        region=noun.get("region"),
+    )
+
+
+def subscription(noun: Verb, base_url: str, attribute: str, default_events: str) -> Subscription | None:
+    """Return the subscription in an element's `attribute`, or None."""
+    if not noun.get(attribute):
+        return None
+    events = tuple(noun.get(f"{attribute}Event", default_events).split())
+    return Subscription(resolve(base_url, noun.get(attribute)), noun.get(f"{attribute}Method", "POST").upper(), events)
+
+
+def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
+    """Join the `<Conference>` of a `<Dial>`, or finish the `<Dial>` as failed."""
+    assert call.dial is not None  # set by start()
+    calls.answer(transaction, call)
+    settings = join_settings(noun, call.dial.base_url)
+    refused = conferences.join_error(transaction, settings)
+    if refused is not None:
+        transaction.add_debugger_entry(*refused, call.sid)
+        finish(transaction, call, "failed")
+        return
+    limit_s = call.dial.verb.number("timeLimit", 0)
+    if limit_s > 0:
+        transaction.set_timer(call.sid, "dial-limit", limit_s)
+    conferences.reserve(transaction, call, settings)
+    conferences.enter(transaction, call)
+
+
+def finish_ringing(transaction: Transaction, child: Call) -> None:
+    """Let the child that answered win: the others stop ringing.
+
+    TwiML of its noun plays before both are connected.
+    """
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or child.sid not in dial.children or dial.winner_sid:
+        calls.hang_up(transaction, child)
+        return
+    dial.winner_sid = child.sid
+    for sid in dial.children:
+        if sid != child.sid:
+            calls.end(transaction, transaction.call(sid), "canceled")
+    if child.start is not None:
+        child.activity = "fetching"
+        child.generation += 1
+        transaction.fetch(child, child.start, "whisper")
+    else:
+        bridge(transaction, child)
+
+
+def bridge(transaction: Transaction, child: Call) -> None:
+    """Bridge the child that answered with its parent; answer a ringing parent."""
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or dial.winner_sid != child.sid or child.is_final:
+        return
+    child.activity = "bridged"
+    child.program = None
+    dial.bridged_at_s = transaction.now_s
+    calls.answer(transaction, parent)
+    limit_s = dial.verb.number("timeLimit", 0)
+    if limit_s > 0:
+        transaction.set_timer(parent.sid, "dial-limit", limit_s)
+
+
+def cut_short(transaction: Transaction, call: Call) -> None:
+    """End the Dial at its timeLimit or on `*`."""
+    if call.dial is None:
+        return
+    if call.activity == "conference":
+        conferences.leave(transaction, call, "participant_hung_up")
+        finish(transaction, call, "answered")
+    elif call.dial.winner_sid:
+        calls.hang_up(transaction, transaction.call(call.dial.winner_sid))
+
+
+def on_child_left(transaction: Transaction, child: Call) -> None:
+    """Remove a leg that ended or was redirected; finish its Dial if it can."""
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or child.sid not in dial.children or parent.is_final:
+        return
+    dial.children.remove(child.sid)
+    if child.sid == dial.winner_sid:
+        finish(transaction, parent, "completed", child)
+    elif not dial.children and not dial.winner_sid:
+        if child.status == "failed" and is_number(child.to):
+            dial.error = 13224, "Dial: Twilio does not support calling this number or the number is invalid"
+        finish(transaction, parent, child.status, child)
+
+
+def on_caller_ended(transaction: Transaction, call: Call) -> None:
+    """End the Dial of a call that ended; the action's response isn't run."""
+    dial = call.dial
+    if dial is None:
+        return
+    child = hang_up_children(transaction, call)
+    if not transaction.behavior.action_after_hang_up:
+        call.dial = None
+        return
+    targets = nouns(dial.verb)
+    in_conference = bool(targets) and targets[0].name == "Conference"
+    abandoned = transaction.behavior.abandoned_child
+    status = "answered" if in_conference else "completed" if dial.winner_sid else abandoned
+    finish(transaction, call, status, child)
+
+
+def hang_up_children(transaction: Transaction, call: Call) -> Call | None:
+    """Hang up a Dial's children; return the one that answered, else the last."""
+    dial = call.dial
+    if dial is None or not dial.children:
+        return None
+    sids, dial.children = dial.children, []
+    for sid in sids:
+        child = transaction.call(sid)
+        was_answered = child.answered_at_s is not None
+        calls.end(transaction, child, "completed" if was_answered else transaction.behavior.abandoned_child)
+    return transaction.call(dial.winner_sid or sids[-1])
+
+
+def action_request(
+    transaction: Transaction, call: Call, status: str, child: Call | None
+) -> tuple[Source, Params] | None:
+    """Return the source and parameters of a Dial's action; None without one."""
+    dial = call.dial
+    if dial is None or not dial.verb.has("action"):
+        return None
+    url = resolve(dial.base_url, dial.verb.get("action"))
+    if not is_url(url):  # a relative URL in TwiML without a URL of its own
+        transaction.add_debugger_entry(11100, "Invalid URL format: Dial action", call.sid, url)
+        return None
+    lasted_s = bridged = None
+    if child is not None:
+        bridged = dial.bridged_at_s is not None
+        if child.answered_at_s is not None:
+            lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - child.answered_at_s
+    source = Source(url, dial.verb.get("method", "POST").upper())
+    error = dial.error if status == "failed" else None
+    return source, callback_parameters.dial_action(status, child, lasted_s, bridged, error)
+
+
+def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
+    """End the Dial: request its action, else continue with the next verb."""
+    action = action_request(transaction, call, status, child)
+    call.dial = None
+    transaction.stop_timer(call.sid, "dial-limit")
+    if action is not None and not call.is_final:
+        call.program = None  # verbs after a Dial with an action are never reached
+    transaction.request_action(call, action)

@@ -1,0 +1,134 @@
+"""Route REST requests to resources (Twilio's OpenAPI, 2010-04-01)."""
+
+import re
+
+from offhook.model import recordings
+from offhook.model.formats import CONFERENCE_SID
+from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.rest import account_routes, call_routes, conference_routes, resources
+from offhook.model.rest_form import NOT_MODELED, Form, RestError, error_answer, not_found
+from offhook.model.state import Conference
+from offhook.model.transaction import Transaction
+
+_ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
+_PATH = re.compile(
+    r"^/(?P<kind>Calls|Conferences)"
+    r"(/(?P<sid>[^/]+)(/(?P<part>Recordings|Participants)(/(?P<key>[^/]+))?)?)?\.json$"
+)
+
+
+def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
+    """Return the response; a rejected request changes nothing."""
+    try:
+        answer = _respond(transaction, request)
+    except RestError as error:
+        return error_answer(error.status, error.code, error.message, error.more_info)
+    return answer or error_answer(405, 20004, f"Method not allowed: {request.method}")
+
+
+def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
+    """Return the response; None if the resource does not have the method."""
+    if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
+        return account_routes.respond(transaction.state, request) if request.method == "GET" else None
+    if of_account := _ACCOUNT_RECORDINGS.match(request.path):
+        return _route_recordings(transaction, request, of_account["key"] or "")
+    match = _PATH.match(request.path)
+    if match is None:
+        raise not_found(request.path, NOT_MODELED)
+    sid, part, key = match["sid"] or "", match["part"] or "", match["key"] or ""
+    if match["kind"] == "Calls":
+        return _route_call(transaction, request, sid, part, key)
+    return _route_conference(transaction, request, sid, part, key)
+
+
+def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer | None:
+    """Route `/Calls[/sid[/part[/key]]]`; None if it lacks the method."""
+    form = Form(request.params)
+    if not sid:
+        if request.method == "POST":
+            return call_routes.create(transaction, form)
+        return call_routes.list_calls(transaction, request) if request.method == "GET" else None
+    if sid not in transaction.state.calls:
+        raise not_found(request.path)
+    call = transaction.call(sid)
+    if part == "Recordings":
+        if not key and request.method == "POST":
+            return call_routes.start_recording(transaction, call, form)
+        return _route_recordings(transaction, request, key, call.sid)
+    if part:
+        raise not_found(request.path, NOT_MODELED)
+    if request.method == "GET":
+        return RestAnswer(200, resources.call_resource(transaction.state, call))
+    return call_routes.update(transaction, call, form) if request.method == "POST" else None
+
+
+def _route_conference(
+    transaction: Transaction, request: RestRequest, sid: str, part: str, key: str
+) -> RestAnswer | None:
+    """Route `/Conferences[/sid[/part[/key]]]`; None if it lacks the method."""
+    form = Form(request.params)
+    if not sid:
+        return conference_routes.list_conferences(transaction, request) if request.method == "GET" else None
+    if part == "Participants" and not key and request.method == "POST":
+        return conference_routes.create_participant(transaction, sid, form)
+    if part == "Participants" and not key and not CONFERENCE_SID.match(sid):
+        return None  # a name takes a new participant, and nothing else
+    if sid not in transaction.state.conferences:
+        raise not_found(request.path)
+    conference = transaction.conference(sid)
+    if part == "Participants":
+        return _route_participant(transaction, request, conference, key)
+    if part == "Recordings":
+        return _route_recordings(transaction, request, key, conference.sid)
+    if request.method == "GET":
+        return RestAnswer(200, conference_routes.conference_resource(transaction, conference))
+    return conference_routes.update(transaction, conference, form) if request.method == "POST" else None
+
+
+def _route_participant(
+    transaction: Transaction, request: RestRequest, conference: Conference, key: str
+) -> RestAnswer | None:
+    """Route a conference's participants, or the one `key`; None: no method.
+
+    Args:
+        key: The participant's call SID or label; empty for the list.
+    """
+    if not key and request.method == "GET":
+        return conference_routes.list_participants(transaction, conference, request)
+    participant = conference_routes.find_participant(transaction, conference, key, request.path)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.participant_resource(transaction.state, conference, participant))
+        case "POST":
+            return conference_routes.update_participant(transaction, conference, participant, Form(request.params))
+        case "DELETE":
+            return conference_routes.delete_participant(transaction, conference, participant)
+    return None
+
+
+def _route_recordings(
+    transaction: Transaction, request: RestRequest, key: str, owner_sid: str = ""
+) -> RestAnswer | None:
+    """Route the recordings of a call or conference, or all, or the one `key`.
+
+    Source: Twilio docs, Recordings resource: list; fetch; delete.
+    """
+    state = transaction.state
+    known = [it for it in state.recordings.values() if owner_sid in ("", it.call_sid, it.leg_sid, it.conference_sid)]
+    if not key:
+        if request.method != "GET":  # a recording is started under its call's path
+            return None
+        return resources.list_page(state, request, "recordings", known[::-1], resources.recording_resource)
+    is_current = owner_sid and key == "Twilio.CURRENT"  # the newest unfinished one
+    found = next((it for it in reversed(known) if it.sid == key or (is_current and it.ended_at_s is None)), None)
+    if found is None:
+        raise not_found(request.path)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.recording_resource(state, found))
+        case "POST" if owner_sid:
+            return call_routes.update_recording(transaction, found, Form(request.params))
+        case "DELETE":
+            recordings.delete(transaction, found)
+            return RestAnswer(204)
+    return None

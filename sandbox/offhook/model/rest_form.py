@@ -1,0 +1,116 @@
+"""Parse and validate REST forms (Twilio docs: Error Dictionary)."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from offhook.model.formats import is_url
+from offhook.model.messages import Params, RestAnswer
+from offhook.model.state import Subscription
+from offhook.model.transaction import Transaction
+
+
+class RestError(Exception):
+    """The request is rejected; the client should not repeat it unchanged."""
+
+    def __init__(self, status: int, code: int, message: str, more_info: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.more_info = more_info
+
+
+NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what it models"
+"""The `more_info` that distinguishes a path that the sandbox doesn't model from a missing resource."""
+
+
+def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
+    """Return an error in Twilio's format."""
+    body: dict[str, Any] = {
+        "code": code,
+        "message": message,
+        "more_info": more_info or f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+    return RestAnswer(status, body)
+
+
+def not_found(path: str, more_info: str = "") -> RestError:
+    """Return Twilio's error for a resource that doesn't exist."""
+    return RestError(404, 20404, f"The requested resource {path} was not found", more_info)
+
+
+class Form:
+    """The parameters of one request."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return all values of a repeated field."""
+        return tuple(value for key, value in self._params if key == name)
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return the last value of a field."""
+        values = self.all(name)
+        return values[-1] if values else default
+
+    def has(self, name: str) -> bool:
+        """Whether the field was sent, even if empty."""
+        return bool(self.all(name))
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a boolean; a sent value other than `true` counts as false."""
+        return self.get(name).lower() == "true" if self.has(name) else default
+
+    def optional_flag(self, name: str) -> bool | None:
+        """Return a boolean, or None if the field wasn't sent."""
+        return self.flag(name, default=False) if self.has(name) else None
+
+    def method(self, name: str, default: str = "POST") -> str:
+        """Return the HTTP method in a field: GET or POST."""
+        value = self.get(name, default).upper()
+        if value not in {"GET", "POST"}:
+            raise RestError(400, 20001, f"{name} must be GET or POST")
+        return value
+
+    def url(self, name: str, code: int = 21205) -> str:
+        """Return a URL, empty if it wasn't sent; reject an invalid one."""
+        value = self.get(name)
+        if value and not is_url(value):
+            raise RestError(400, code, f"{name} is not a valid URL: {value}")
+        return value
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
+        """Return an allowed word, the first one if the field wasn't sent."""
+        word = self.get(name, allowed[0])
+        if word not in allowed:
+            raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
+        return word
+
+    def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """Return the field's integer; reject one out of bounds."""
+        text = self.get(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    def subscription(
+        self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool
+    ) -> Subscription | None:
+        """Return the subscription in `{prefix}` and its `Method` and `Event`.
+
+        TwiML's documentation suggests several events in one field, separated by spaces, which is wrong here: with
+        `lenient` they are accepted (participants); otherwise, the whole subscription is dropped with warning 21626.
+        """
+        url = self.url(prefix, 21609)
+        if not url:
+            return None
+        events = self.all(f"{prefix}Event") or default
+        if lenient:
+            events = tuple(word for value in events for word in value.split())
+        if any(event not in allowed for event in events):
+            transaction.add_debugger_entry(21626, f"Invalid {prefix}Event: no events will be sent", url=url)
+            return None
+        return Subscription(url, self.method(f"{prefix}Method"), events)

@@ -1,0 +1,413 @@
+"""The model's state as plain data. Times are in sandbox time."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from offhook.model.formats import is_number, sip_host
+from offhook.model.messages import FetchPurpose, Params, PhoneKind
+from offhook.model.twiml_parser import Verb
+
+SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
+STATUSES = FINAL | {"queued", "ringing", "in-progress"}
+
+Activity = Literal[
+    "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",
+    "relaying", "enqueued", "dialing", "bridged", "conference",
+]  # fmt: skip
+"""A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, SIP domain, or application, with its voice URLs."""
+
+    number: str
+    voice_url: str
+    voice_method: str = "POST"
+    voice_fallback_url: str = ""
+    voice_fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.
+    name: str = ""  #: Display name.
+    byoc_trunk_sid: str = ""  #: Of a SIP domain: calls come in over this BYOC trunk. Source: Twilio docs, SIP Domain.
+    origin: str = "twilio"  #: `verified` for another carrier's number that is a verified caller ID.
+
+    @property
+    def is_verified_only(self) -> bool:
+        """Whether it is a verified caller ID, and no number of the account."""
+        return self.origin == "verified"
+
+    @property
+    def is_sip_domain(self) -> bool:
+        """Whether it is a SIP domain, such as `acme.sip.twilio.com`."""
+        return self.number.endswith(SIP_DOMAINS)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where to send events, and which."""
+
+    url: str
+    method: str
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source of TwiML: a URL, or the document itself."""
+
+    url: str = ""
+    method: str = "POST"
+    twiml: str = ""
+
+
+@dataclass(slots=True)
+class TwimlProgram:
+    """A document that a call runs; `position` is the current verb."""
+
+    verbs: tuple[Verb, ...]
+    base_url: str
+    position: int = 0
+    whisper: bool = False  #: Whether it is a noun's `url`, after which the callee is bridged.
+
+
+@dataclass(slots=True)
+class Dial:
+    """A running `<Dial>`."""
+
+    verb: Verb
+    base_url: str
+    children: list[str] = field(default_factory=list)  #: Legs that ring, hear a whisper, or talk.
+    winner_sid: str = ""  #: The leg that answered first.
+    bridged_at_s: float | None = None
+    error: tuple[int, str] | None = None  #: Twilio's code and message of why it fails.
+
+
+@dataclass(slots=True)
+class Gather:
+    """A running `<Gather>`: prompts first, then the timeout."""
+
+    verb: Verb
+    base_url: str
+    prompt: int = 0  #: Index of the nested verb being played; after the last one, it only waits for keys.
+    digits: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """A running `<Record>`."""
+
+    verb: Verb
+    base_url: str
+    recording_sid: str
+    ends_at_s: float  #: Because of its `maxLength`.
+    spoken_from_s: float | None = None  #: When the caller first spoke; None: not yet.
+    spoken_until_s: float = 0.0  #: When the caller stops speaking; infinite if that is unknown.
+
+
+@dataclass(frozen=True, slots=True)
+class BotScript:
+    """What the bot behind a `<ConversationRelay>` says, and how it ends."""
+
+    says: tuple[str, ...] = ("Hello. One moment, please.",)
+    handoff_data: str = ""  #: Of its `end` message.
+    ends: Literal["handoff", "failed", "hangup"] = "handoff"  #: Or its WebSocket breaks, or the caller hangs up.
+
+
+@dataclass(slots=True)
+class Relay:
+    """A running `<Connect><ConversationRelay>`."""
+
+    verb: Verb
+    base_url: str
+    session_sid: str
+    since_s: float
+    script: BotScript
+    sentences: tuple[Verb, ...]  #: As `<Say>`s.
+    position: int = 0
+
+
+@dataclass(slots=True)
+class QueueStay:
+    """A running `<Enqueue>`."""
+
+    verb: Verb
+    program: TwimlProgram  #: The document that contains it, and goes on after a `<Leave>`.
+    queue_sid: str
+    since_s: float
+    requested_at_s: float = float("-inf")  #: When the `waitUrl` was last requested.
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSettings:
+    """How a call joins a conference, from a `<Conference>` or from REST."""
+
+    name: str
+    label: str = ""
+    muted: bool = False
+    coach_sid: str = ""
+    start_on_enter: bool = True
+    end_on_exit: bool = False
+    beep: str = "true"
+    wait_url: str | None = None  #: None: Twilio's music. Empty: silence.
+    wait_method: str = "POST"
+    participants_max: int = 250
+    early_media: bool = False
+    jitter_buffer: str = "large"
+    record: bool = False
+    trim: str = "trim-silence"
+    recording_subscription: Subscription | None = None
+    subscription: Subscription | None = None
+    region: str = ""  #: Empty: Twilio chooses.
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """How to record."""
+
+    source: str  #: `Conference`, `RecordVerb`, or `StartCallRecordingAPI`.
+    channels: int = 1
+    track: str = "both"
+    subscription: Subscription | None = None
+    trim: str = "do-not-trim"
+
+
+@dataclass(slots=True)
+class Call:
+    """One leg: what the REST API shows, and what drives it."""
+
+    sid: str
+    from_: str
+    to: str
+    direction: Literal["inbound", "outbound-api", "outbound-dial"]
+    status: str
+    created_at_s: float
+    updated_at_s: float
+    parent_sid: str = ""
+    answered_at_s: float | None = None
+    ended_at_s: float | None = None
+    sip_code: int = 0
+    ring_s: float = 60.0  #: Ring timeout.
+    start: Source | None = None  #: TwiML to run when a REST call is answered, or a dialed noun's whisper.
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    subscription: Subscription | None = None
+    callbacks_sent: int = 0
+    activity: Activity = "idle"
+    generation: int = 0  #: Increases with every new program, which invalidates responses for older ones.
+    program: TwimlProgram | None = None
+    dial: Dial | None = None
+    gather: Gather | None = None
+    record: Record | None = None
+    relay: Relay | None = None
+    queue_stay: QueueStay | None = None
+    conference_sid: str = ""  #: The conference that it is in or, while ringing, on its way to.
+    join_settings: JoinSettings | None = None  #: Of a leg created by the Participants API, until it joins.
+    redirect_target: Source | None = None  #: The new TwiML of a redirected call, while its old action delays it.
+    old_action: tuple[Source, Params] | None = None  #: Of a Dial that a redirect ended; its response is ignored.
+    custom: Params = ()  #: A browser's parameters or a SIP call's headers; those of an inbound call reach webhooks.
+    call_token: str = ""
+    send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
+    digits_sent: str = ""  #: The same, once they were pressed.
+    application_sid: str = ""  #: The application through which a browser called.
+    detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
+    answered_by: str = ""  #: The detection's result.
+    phone_kind: PhoneKind = "person"  #: What answered.
+    queue_ms: int = 0
+    number: int = 0  #: Creation number within the account; lists are sorted by it.
+    far_sid: str = ""  #: If the account dials its own number, the leg that comes in there, and of that the dialed one.
+    is_foreign: bool = False  #: Whether it belongs to another application in the same account.
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the call has ended."""
+        return self.status in FINAL
+
+
+@dataclass(slots=True)
+class WaitAudio:
+    """What participants hear while waiting or on hold, or as an announcement."""
+
+    kind: Literal["music", "silence", "document"]
+    source: Source | None = None
+    verbs: tuple[Verb, ...] = ()
+    position: int = 0
+    base_url: str = ""
+    requested_at_s: float = 0.0
+    generation: int = 0
+    requested_url: str = ""  #: The configured URL, before redirects.
+
+    @property
+    def verb(self) -> Verb | None:
+        """The current verb; None without a document, in a pause, and at the end."""
+        return self.verbs[self.position] if 0 <= self.position < len(self.verbs) else None
+
+
+@dataclass(slots=True)
+class Participant:
+    """A call in a conference, or (queued, connecting, ringing) on its way."""
+
+    call_sid: str
+    settings: JoinSettings
+    status: str
+    created_at_s: float
+    updated_at_s: float
+    label: str = ""
+    muted: bool = False
+    is_held: bool = False
+    coaching: bool = False
+    coach_sid: str = ""
+    end_on_exit: bool = False
+    is_speaking: bool = False
+    join_was_sent: bool = False
+    wait_audio: WaitAudio | None = None
+    hold_audio: WaitAudio | None = None
+    announcement: WaitAudio | None = None
+
+    @property
+    def is_in(self) -> bool:
+        """Whether the participant has joined, rather than being queued or ringing."""
+        return self.status == "connected"
+
+
+@dataclass(slots=True)
+class Conference:
+    """A conference. `sequence` counts the events sent."""
+
+    sid: str
+    name: str
+    created_at_s: float
+    updated_at_s: float
+    status: Literal["init", "in-progress", "completed"] = "init"
+    region: str = ""
+    participants: dict[str, Participant] = field(default_factory=dict)
+    subscription: Subscription | None = None
+    settings_applied: bool = False  #: Whether the first participant's settings have become the conference's.
+    sequence: int = 0
+    participants_max: int = 250
+    reason_ended: str = ""
+    call_sid_ending: str = ""
+    announcement: WaitAudio | None = None
+    recording_settings: JoinSettings | None = None  #: Of a recording from the start, until it begins.
+    number: int = 0  #: Creation number within the account; lists are sorted by it.
+
+    def joined(self) -> list[Participant]:
+        """Return the joined participants in order of joining."""
+        return [p for p in self.participants.values() if p.is_in]
+
+
+SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
+
+    kind: SoundKind
+    parties: frozenset[str] = frozenset()
+    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
+    ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
+
+    @property
+    def is_ringback(self) -> bool:
+        """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
+        return self.kind == "ringback" or (self.kind == "music" and "ringback" in self.content.rpartition("/")[2])
+
+    def __str__(self) -> str:
+        return "ringback" if self.is_ringback else ",".join(sorted(self.parties)) or self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInterval:
+    """What is heard, or recorded, from `since_s` to `until_s` (None: still)."""
+
+    since_s: float
+    until_s: float | None
+    sound: Sound
+
+
+@dataclass(slots=True)
+class Recording:
+    """A recording of a call or a conference: whose voices, but no audio."""
+
+    sid: str
+    call_sid: str  #: The call under which the API shows it; empty for a conference's recording.
+    leg_sid: str  #: The recorded leg; differs from the call only if a child's recording belongs to its parent.
+    conference_sid: str
+    settings: RecordSettings
+    status: str
+    started_at_s: float
+    updated_at_s: float
+    ended_at_s: float | None = None
+    paused_at_s: float | None = None
+    skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
+    skipped_s: float = 0.0  #: Total length of skipped pauses.
+    error_code: int = 0
+    is_silent: bool = False  #: Whether no one spoke during a `<Record>`.
+    text: str = ""  #: What the caller said during a `<Record>`.
+    spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """Where the recording's events go, and which; None if nowhere."""
+        return self.settings.subscription
+
+    @property
+    def owner_sid(self) -> str:
+        """SID of the leg or conference that is recorded."""
+        return self.leg_sid or self.conference_sid
+
+    def length_s(self, now_s: float) -> float:
+        """Return the file's length so far, in seconds, without skipped pauses."""
+        return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
+
+
+@dataclass(slots=True)
+class Fetch:
+    """A requested document that hasn't arrived."""
+
+    fetch_id: int
+    call_sid: str
+    purpose: FetchPurpose
+    generation: int
+    url: str
+    conference_sid: str = ""
+    is_fallback: bool = False
+
+
+TimerKey = tuple[str, str]  #: The SID of a call, conference, or recording, and the timer's name.
+
+
+@dataclass(slots=True)
+class State:
+    """The model's complete state: plain data to copy and compare."""
+
+    account_sid: str
+    seed: str
+    numbers: dict[str, Number] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs of calls not final, in order of creation.
+    conferences: dict[str, Conference] = field(default_factory=dict)
+    conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    fetches: dict[int, Fetch] = field(default_factory=dict)
+    timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
+    created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
+    fetch_count: int = 0
+    bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
+    next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
+
+    def is_own_number(self, to: str) -> bool:
+        """Whether a dialed number is the account's: its voice URL answers."""
+        number = self.numbers.get(to)
+        return number is not None and is_number(to) and not number.is_verified_only
+
+    def called(self, to: str) -> Number | None:
+        """Return the number, SIP domain, or application that `to` reaches."""
+        # A localized name, `acme.sip.ashburn.twilio.com`, is the same domain.
+        domain = re.sub(r"\.sip\.[a-z0-9-]+\.twilio\.com$", SIP_DOMAINS, sip_host(to))
+        number = self.numbers.get(to) or self.numbers.get(domain)
+        return None if number is not None and number.is_verified_only else number

@@ -1,0 +1,333 @@
+"""TwiML interpreter: runs a call's verbs once their document has arrived."""
+
+from offhook.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
+from offhook.model.formats import is_url, resolve
+from offhook.model.messages import AskForKeys, Params, TwimlFetched
+from offhook.model.queues import enqueue, leave_queue, request_wait_document
+from offhook.model.state import Call, Fetch, Gather, Source, TwimlProgram
+from offhook.model.transaction import Task, Transaction
+from offhook.model.twiml_parser import TwimlError, Verb
+
+
+def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
+    """Continue with a document, or without: TwiML, or participants' audio."""
+    fetch = transaction.state.fetches.pop(input_.fetch_id, None)
+    if fetch is None:
+        return
+    if not input_.status:
+        _fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
+        return
+    if not 200 <= input_.status < 300:
+        _fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
+        return
+    base_url = input_.url or fetch.url
+    if fetch.purpose in conferences.AUDIO_FIELDS:
+        participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
+    elif fetch.purpose != "ignored" and _is_current(transaction, fetch):
+        run_document(
+            transaction, transaction.call(fetch.call_sid), input_.content_type, input_.body, base_url,
+            whisper=fetch.purpose == "whisper", is_fallback=fetch.is_fallback,
+        )  # fmt: skip
+
+
+def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
+    if fetch.purpose in conferences.AUDIO_FIELDS:
+        transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
+        participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
+    elif fetch.purpose == "ignored" or not _is_current(transaction, fetch):
+        transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
+    else:
+        on_failure(
+            transaction, transaction.call(fetch.call_sid), code, message, fetch.url,
+            whisper=fetch.purpose == "whisper", is_fallback=fetch.is_fallback,
+        )  # fmt: skip
+
+
+def _is_current(transaction: Transaction, fetch: Fetch) -> bool:
+    call = transaction.state.calls[fetch.call_sid]
+    return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"
+
+
+APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."), Verb("Hangup"))
+"""What a caller hears if no TwiML could be fetched."""
+
+
+ANSWERED_BY = {
+    "person": "human",
+    "silent-person": "unknown",
+    "mailbox": "machine_start",
+    "mailbox-with-beep": "machine_start",
+    "fax": "fax",
+}
+"""The result of machine detection (Twilio docs: Answering Machine Detection, `MachineDetection=Enable`)."""
+
+
+def on_answered(transaction: Transaction, call: Call) -> None:
+    """Run a Calls API leg: its SendDigits or machine detection, its TwiML."""
+    behavior = transaction.behavior
+    if call.detects_machine:
+        lasts_s = {"person": behavior.detect_person_s, "silent-person": behavior.detect_silence_s}
+        call.activity = "detecting"
+        transaction.set_timer(call.sid, "verb", lasts_s.get(call.phone_kind, behavior.detect_machine_s))
+    elif call.send_digits:
+        call.activity = "sending-digits"
+        # `w` waits half a second, `W` one; a digit takes no time.
+        transaction.set_timer(call.sid, "digits", 0.5 * call.send_digits.count("w") + call.send_digits.count("W"))
+    elif call.start is not None:
+        begin(transaction, call, call.start)
+
+
+def _on_detected(transaction: Transaction, call: Call) -> None:
+    call.answered_by = ANSWERED_BY[call.phone_kind]
+    if call.start is not None:
+        begin(transaction, call, call.start, (("AnsweredBy", call.answered_by),))
+
+
+def begin(transaction: Transaction, call: Call, source: Source, extra: Params = ()) -> None:
+    """Start new TwiML on an unconnected call, replacing any that runs."""
+    call.generation += 1
+    call.program = None
+    call.gather = None
+    transaction.stop_timer(call.sid, "verb")
+    transaction.stop_timer(call.sid, "digits")
+    if source.url:
+        call.activity = "fetching"
+        transaction.fetch(call, source, "program", extra)
+    else:
+        run_document(transaction, call, "text/xml", source.twiml.encode(), "")
+
+
+def run_document(
+    transaction: Transaction,
+    call: Call,
+    content_type: str,
+    body: bytes,
+    url: str,
+    *,
+    whisper: bool = False,
+    is_fallback: bool = False,
+) -> None:
+    """Run TwiML, or play an audio file; an invalid one is a failed fetch."""
+    try:
+        allowed = twiml_parser.VERBS if call.queue_stay is None else twiml_parser.QUEUE_VERBS
+        is_audio = content_type.startswith("audio/")
+        verbs = (Verb("Play", (), url),) if is_audio else twiml_parser.parse_twiml(content_type, body, allowed)
+    except TwimlError as error:
+        on_failure(transaction, call, error.code, error.message, url, whisper=whisper, is_fallback=is_fallback)
+        return
+    call.program = TwimlProgram(verbs, url, whisper=whisper)
+    call.gather = None
+    run(transaction, call)
+
+
+def on_failure(
+    transaction: Transaction,
+    call: Call,
+    code: int,
+    message: str,
+    url: str,
+    *,
+    whisper: bool = False,
+    is_fallback: bool = False,
+) -> None:
+    """Request the fallback once, else say that it failed, and hang up.
+
+    A failed whisper (the TwiML of a noun's `url`) ends the call; a call in a queue leaves it.
+    """
+    transaction.add_debugger_entry(code, message, call.sid, url)
+    call.generation += 1
+    if whisper:
+        calls.hang_up(transaction, call)
+    elif call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "error")
+    elif call.fallback_url and not is_fallback:
+        call.activity = "fetching"
+        extra = (("ErrorCode", str(code)), ("ErrorUrl", url))
+        transaction.fetch(call, Source(call.fallback_url, call.fallback_method), "program", extra, is_fallback=True)
+    else:
+        call.program = TwimlProgram(APPLICATION_ERROR, "")
+        run(transaction, call)
+
+
+def run(transaction: Transaction, call: Call) -> None:
+    """Run the next verb, or end the program."""
+    program = call.program
+    if call.is_final:
+        return
+    if program is None or program.position >= len(program.verbs):
+        _on_program_over(transaction, call)
+        return
+    program.position += 1
+    _execute(transaction, call, program, program.verbs[program.position - 1])
+
+
+def _on_program_over(transaction: Transaction, call: Call) -> None:
+    """After the last verb: bridge a whispered call, wait on, or hang up."""
+    if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
+        transaction.tasks.append(Task("bridge", call.sid))
+        return
+    if call.queue_stay is not None:
+        request_wait_document(transaction, call, call.queue_stay)
+        return
+    calls.answer(transaction, call)  # an empty document answers and hangs up
+    calls.hang_up(transaction, call)
+
+
+def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
+    """Start one verb of a call's document."""
+    if verb.name in {"Say", "Play", "Pause"}:
+        _start_timed_verb(transaction, call, verb)
+    elif verb.name == "Dial" and program.whisper:
+        error = "Dial: Cannot Dial out from a Dial Call Segment"
+        on_failure(transaction, call, 13201, error, program.base_url, whisper=True)
+    elif verb.name == "Dial":
+        dialing.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Gather":
+        calls.answer(transaction, call)
+        call.gather = Gather(verb, program.base_url)
+        call.activity = "gathering"
+        transaction.outputs.append(AskForKeys(call.sid))
+        _prompt_or_wait(transaction, call, call.gather)
+    elif verb.name == "Record":
+        recorder.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Connect":
+        bots.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Enqueue":
+        enqueue(transaction, call, verb, program)
+    elif verb.name == "Leave" and call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "leave")
+    elif verb.name == "Leave":  # outside a queue, there is nothing to leave
+        run(transaction, call)
+    elif verb.name == "Redirect":
+        _follow_redirect(transaction, call, program, verb)
+    elif verb.name == "Reject" and call.status == "ringing":
+        busy = verb.get("reason", "rejected") == "busy"
+        calls.end(transaction, call, "busy", 486 if busy else 603)
+    else:  # Hangup, or a Reject that isn't the first verb
+        calls.answer(transaction, call)
+        calls.hang_up(transaction, call)
+
+
+def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
+    if verb.name != "Pause":  # a Pause at the start keeps the call ringing
+        calls.answer(transaction, call)
+    call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
+    transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(verb, transaction.behavior))
+
+
+def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
+    url = resolve(program.base_url, verb.text)
+    if not is_url(url):
+        on_failure(transaction, call, 11100, "Invalid URL format", url, whisper=program.whisper)
+        return
+    call.activity = "fetching"
+    purpose = "whisper" if program.whisper else "program"
+    transaction.fetch(call, Source(url, verb.get("method", "POST").upper()), purpose)  # type: ignore[arg-type]
+
+
+def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
+    prompts = gather.verb.children
+    if gather.prompt < len(prompts):
+        transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(prompts[gather.prompt], transaction.behavior))
+    else:
+        transaction.set_timer(call.sid, "verb", gather.verb.number("timeout", 5.0))
+
+
+def on_verb_over(transaction: Transaction, call: Call) -> None:
+    """Continue with the next verb, prompt, or sentence, or end the verb."""
+    gather = call.gather
+    if call.activity == "detecting":
+        _on_detected(transaction, call)
+    elif call.record is not None:
+        recorder.finish(transaction, call)
+    elif call.relay is not None:
+        bots.go_on(transaction, call, call.relay)
+    elif gather is None:
+        run(transaction, call)
+    elif gather.prompt < len(gather.verb.children):
+        gather.prompt += 1
+        _prompt_or_wait(transaction, call, gather)
+    else:
+        _finish_gather(transaction, call, gather)
+
+
+def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
+    """Pass pressed keys to a Gather or Record, or `*` to a Dial."""
+    for digit in digits:
+        gather = call.gather
+        if call.record is not None:
+            recorder.press(transaction, call, digit)
+            continue
+        if gather is None:
+            if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
+                dialing.cut_short(transaction, call)
+            continue
+        gather.prompt = len(gather.verb.children)  # typing stops the prompts
+        if digit == gather.verb.get("finishOnKey", "#"):
+            _finish_gather(transaction, call, gather, digit)
+            continue
+        gather.digits += digit
+        if len(gather.digits) >= gather.verb.number("numDigits", 10_000):
+            _finish_gather(transaction, call, gather)
+        else:
+            _prompt_or_wait(transaction, call, gather)
+
+
+def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finished_on: str = "") -> None:
+    """Send the keys to the Gather's action; without any, run the next verb."""
+    call.gather = None
+    transaction.stop_timer(call.sid, "verb")
+    if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
+        run(transaction, call)
+        return
+    extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
+    transaction.end_verb(call, gather.verb, gather.base_url, extra)
+
+
+def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
+    """Disconnect a live call from its peers, then run new TwiML.
+
+    A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action is
+    still requested, a moment later, and the new TwiML after that, so the new one wins. Source: Twilio changelog,
+    2021-05-24, "Changes to <Dial> behavior for Enhanced Programmable SIP Feature Accounts".
+    """
+    old_action = None
+    if call.activity == "conference" or call.conference_sid:
+        conferences.leave(transaction, call, "participant_updated_via_api")
+    elif call.dial is not None:
+        child = dialing.hang_up_children(transaction, call)
+        status = "completed" if call.dial.winner_sid else "canceled"
+        if transaction.behavior.old_action_on_redirect:
+            old_action = dialing.action_request(transaction, call, status, child) or _next_redirect(call)
+    elif call.parent_sid:
+        dialing.on_child_left(transaction, call)
+    call.dial = None
+    call.gather = call.relay = None
+    if call.queue_stay is not None:
+        leave_queue(transaction, call, call.queue_stay, "redirected")
+    if call.record is not None:
+        recorder.stop(transaction, call, call.record)
+    transaction.stop_timer(call.sid, "verb")
+    transaction.stop_timer(call.sid, "dial-limit")
+    if old_action is None:
+        transaction.stop_timer(call.sid, "redirect")
+        begin(transaction, call, source)
+        return
+    call.program = None
+    call.activity = "fetching"
+    call.generation += 1
+    call.old_action = old_action
+    call.redirect_target = source
+    transaction.set_timer(call.sid, "old-action", transaction.behavior.old_action_after_s)
+    transaction.set_timer(call.sid, "redirect", transaction.behavior.redirect_target_after_s)
+
+
+def _next_redirect(call: Call) -> tuple[Source, Params] | None:
+    """Return the Redirect after a Dial, which Twilio requests in vain."""
+    program = call.program
+    if program is None or program.position >= len(program.verbs):
+        return None
+    verb = program.verbs[program.position]
+    if verb.name != "Redirect":
+        return None
+    return Source(resolve(program.base_url, verb.text), verb.get("method", "POST").upper()), ()

@@ -1,0 +1,287 @@
+"""Phones, scripted or played by hand, and handles on their legs."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import count
+from typing import Any, Literal, Protocol
+
+from offhook.faults import Seconds, Text
+from offhook.model import messages
+from offhook.model.state import Call, Sound, SoundInterval
+from offhook.real_time import RealTimeModel
+from offhook.request_log import DialEntry
+
+Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
+MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
+MACHINE_ANSWERS_AFTER_S, MACHINE_HANGS_UP_AFTER_S = 12.0, 120.0  #: Unless its script says otherwise.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneScript:
+    """What a phone does automatically, in seconds of sandbox time.
+
+    Without `answer_after_s` and `outcome`, a person's phone rings until acted on, or until Twilio's timeout. A mailbox
+    or a fax answers, and hangs up late; it presses no keys.
+    """
+
+    kind: messages.PhoneKind = "person"
+    ring_after_s: Seconds = 0.0  #: From being dialed to ringing.
+    answer_after_s: Seconds | None = None  #: From ringing to being answered, rejected, or found busy.
+    outcome: Outcome | None = None
+    hang_up_after_s: Seconds | None = None  #: From the answer.
+    digits: str = ""  #: Keys pressed after the answer.
+    digits_after_s: Seconds = 0.5  #: From the answer.
+    keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
+    keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
+
+    def __post_init__(self) -> None:
+        if self.kind not in MACHINES:
+            return
+        if self.digits or any(self.keys):
+            raise ValueError(f"{MACHINES[self.kind]} presses no keys")
+        defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
+        for name, seconds in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, seconds)
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether it does more than ring."""
+        return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
+
+    def __str__(self) -> str:
+        if not self.has_actions:
+            return "rings until you answer"
+        if self.outcome not in {None, "answer"}:
+            return {"busy": "is busy", "reject": "declines", "fail": "is unreachable"}[str(self.outcome)]
+        what = f" as {MACHINES[self.kind]}" if self.kind in MACHINES else ""
+        does = [f"answers after {self.answer_after_s or 0:g} s{what}"]
+        if self.digits or any(self.keys):
+            does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
+        if self.hang_up_after_s is not None:
+            does.append(f"hangs up {self.hang_up_after_s:g} s later")
+        return ", ".join(does)
+
+    def steps_before_answer(self, call_sid: str) -> list[tuple[float, messages.Input]]:
+        """Return the steps from being dialed: seconds from now, and the input."""
+        outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
+        at_s = self.ring_after_s + (self.answer_after_s or 0.0)
+        rings: tuple[float, messages.Input] = (self.ring_after_s, messages.PhoneRings(call_sid))
+        match outcome:
+            case "answer":
+                return [rings, (at_s, messages.PhoneAnswers(call_sid, self.kind))]
+            case "reject":
+                return [rings, (at_s, messages.PhoneRefuses(call_sid, 603))]
+            case "busy" | "fail":
+                return [(at_s, messages.PhoneRefuses(call_sid, 486 if outcome == "busy" else 404))]
+            case "no-answer":
+                return [rings]
+
+    def steps_after_answer(self, call_sid: str, greeting_s: float) -> list[tuple[float, messages.Input]]:
+        """Return the steps after the answer: seconds from it, and the input."""
+        steps: list[tuple[float, messages.Input]] = []
+        if self.kind.startswith("mailbox"):
+            steps += [(0.0, messages.PhoneSpeaks(call_sid)), (greeting_s, messages.PhoneFallsSilent(call_sid))]
+        if self.digits:
+            steps.append((self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
+        if self.hang_up_after_s is not None:
+            steps.append((self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
+        return steps
+
+
+@dataclass(slots=True)
+class Phone:
+    """One address: its script, and its legs."""
+
+    address: str
+    default: PhoneScript = field(default_factory=PhoneScript)
+    name: str = ""  #: Display name; empty to show the address.
+    is_manual: bool = False  #: Whether a person plays it; its script is then ignored.
+    next_scripts: deque[PhoneScript] = field(default_factory=deque)
+    call_sids: list[str] = field(default_factory=list)  #: To it and from it, oldest first, including ended ones.
+
+    def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
+        """Set the script from the next call on, or for `times` calls only.
+
+        `keys` as text is for the first `<Gather>`; `does` are other fields of `PhoneScript`.
+        """
+        script = PhoneScript(keys=(keys,) if isinstance(keys, str) else tuple(keys), **does)
+        if times is None:
+            self.default = script
+        else:
+            self.next_scripts.extend([script] * times)
+        return self
+
+    def script_in_turn(self, *scripts: PhoneScript) -> "Phone":
+        """Set one script for each of its next calls; the last one stays."""
+        self.next_scripts = deque(scripts[:-1])
+        self.default = scripts[-1]
+        return self
+
+    def next_script(self) -> PhoneScript:
+        """Return the script of another call."""
+        if self.is_manual:
+            return PhoneScript()
+        return self.next_scripts.popleft() if self.next_scripts else self.default
+
+    def forget(self, call_sids: Set[str]) -> None:
+        """Remove these calls, which the model has pruned."""
+        self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
+
+
+def phone_address(to: str) -> str:
+    """Return an address without parameters or headers (`client:alice?x=1`)."""
+    return to.partition("?")[0]
+
+
+class SandboxWithPhones(RealTimeModel, Protocol):
+    """The sandbox that phones belong to."""
+
+    phones: dict[str, Phone]
+
+    def phone(self, address: str) -> Phone:
+        """Return the phone at an address; it may be new."""
+
+
+class PhoneScripts:
+    """The scripts that run, by leg."""
+
+    def __init__(self, sandbox: SandboxWithPhones) -> None:
+        self._sandbox = sandbox
+        self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self._scripts: dict[str, tuple[PhoneScript, Iterator[int]]] = {}  # of live legs, with the count of `<Gather>`s
+
+    def clear(self) -> None:
+        """Stop the scripts of all legs."""
+        for call_sid in list(self.timers):
+            self.stop(call_sid)
+        self._scripts.clear()
+
+    def ring(self, ring: messages.RingPhone) -> None:
+        """Log a dialed leg, and run its phone's script."""
+        call = self._sandbox.model.state.calls[ring.call_sid]
+        label = call.join_settings.label if call.join_settings else ""
+        entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
+        self._sandbox.request_log.dials.append(entry)
+        if call.far_sid:  # the number's voice URL answers, not a phone
+            self._scripts[ring.call_sid] = PhoneScript(), count()
+            return
+        phone = self._sandbox.phone(ring.to)
+        phone.call_sids.append(ring.call_sid)
+        script = phone.next_script()
+        self._scripts[ring.call_sid] = script, count()
+        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+
+    def stop(self, call_sid: str) -> bool:
+        """Stop a leg's script; return whether it was running."""
+        handles = self.timers.pop(call_sid, [])
+        for handle in handles:
+            handle.cancel()
+        return bool(handles)
+
+    def release(self, call_sid: str) -> None:
+        """Stop the script of a leg that has ended, and forget it."""
+        self.stop(call_sid)
+        self._scripts.pop(call_sid, None)
+
+    def on_gather(self, call_sid: str) -> None:
+        """Press the script's keys, if any, for a `<Gather>` on this leg."""
+        call = self._sandbox.model.state.calls[call_sid]
+        if call.direction == "inbound":  # inbound callers have no script
+            return
+        script, gathers = self._scripts[call_sid]
+        index = next(gathers)
+        keys = script.keys[index] if index < len(script.keys) else ""
+        if keys and not self._sandbox.phone(call.to).is_manual:
+            self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
+
+    def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
+        """Run each step after its seconds of sandbox time."""
+        loop = asyncio.get_running_loop()
+        handles = self.timers.setdefault(call_sid, [])
+        for after_s, step in steps:
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
+
+    def _run_script_step(self, call_sid: str, step: messages.Input) -> None:
+        self._sandbox.apply(step)
+        if isinstance(step, messages.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
+            greeting_s = self._sandbox.model.behavior.greeting_s
+            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid, greeting_s))
+
+
+class CallHandle:
+    """One leg of a sandbox; it stays usable after the leg has ended."""
+
+    def __init__(self, sandbox: SandboxWithPhones, sid: str) -> None:
+        self._sandbox = sandbox
+        self.sid = sid
+
+    def __repr__(self) -> str:
+        return f"<SandboxCall {self.sid[:10]} {self.status} hears {self.hears_now}>"
+
+    @property
+    def record(self) -> Call:
+        """The model's record of the leg."""
+        return self._sandbox.model.state.calls[self.sid]
+
+    @property
+    def status(self) -> str:
+        """Twilio's call status."""
+        return self.record.status
+
+    @property
+    def hears_now(self) -> Sound | None:
+        """What the leg hears now; None before its answer and after its end."""
+        return self._sandbox.model.audibility.current(self.sid)
+
+    @property
+    def sounds_heard(self) -> tuple[SoundInterval, ...]:
+        """Everything that the leg has heard, in order of time."""
+        return self._sandbox.model.audibility.intervals(self.sid)
+
+    def has_heard(self, other: "CallHandle") -> bool:
+        """Whether this leg ever heard the other one."""
+        return any(other.sid in it.sound.parties for it in self.sounds_heard)
+
+    def move(self, *, url: str = "", twiml: str = "") -> None:
+        """Move the leg to other TwiML, as another program does by REST.
+
+        Raise ValueError if Twilio would refuse it. The request log doesn't show it.
+        """
+        if bool(url) == bool(twiml):
+            raise ValueError("give either url or twiml")
+        params = (("Url", url),) if url else (("Twiml", twiml),)
+        answer = self._sandbox.apply(messages.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
+        if answer is not None and answer.status != HTTPStatus.OK:
+            raise ValueError((answer.body or {})["message"])
+
+    def answer(self) -> None:
+        """Answer; ignored unless it was dialed and is unanswered."""
+        phone = self._sandbox.phones.get(phone_address(self.record.to))
+        self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
+
+    def reject(self) -> None:
+        """Decline (SIP 603 or 600); ignored unless it was dialed and rings."""
+        self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
+
+    def hang_up(self) -> None:
+        """Hang up; ignored if the leg has ended."""
+        self._sandbox.apply(messages.PhoneHangsUp(self.sid))
+
+    def press(self, digits: Text) -> None:
+        """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
+        self._sandbox.apply(messages.PhonePresses(self.sid, digits))
+
+    def speak(self, text: str = "") -> None:
+        """Start speaking: conferences with the event `speaker` report it.
+
+        During a `<Record>`, `text` is what the recording has; it takes the time that a `<Say>` would take.
+        """
+        self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
+
+    def fall_silent(self) -> None:
+        """Stop speaking; reported like the start."""
+        self._sandbox.apply(messages.PhoneFallsSilent(self.sid))

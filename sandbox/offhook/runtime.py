@@ -1,0 +1,271 @@
+"""The sandbox runtime: the model in real time, with phones and faults."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from offhook.faults import Faults, Text
+from offhook.model import messages
+from offhook.model.behavior import Behavior
+from offhook.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
+from offhook.model.state import BotScript, Number, Recording
+from offhook.model.twilio_model import TwilioModel, UnknownNumberError
+from offhook.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
+from offhook.request_log import RequestLog, Retention
+from offhook.webhook_delivery import WebhookSender
+from offhook.webhook_rules import WebhookRules
+
+ACCOUNT_SID = "AC" + "5a" * 16
+AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
+
+
+@dataclass(frozen=True, slots=True)
+class RestHookEvent:
+    """A REST request right before or after it takes effect."""
+
+    step: Literal["before", "after"]
+    method: str
+    path: str
+    params: Params
+    answer: messages.RestAnswer | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class SandboxRuntime:
+    """Performs the model's outputs; use it on the event loop that opened it."""
+
+    account_sid: str = ACCOUNT_SID  #: Also the user name of Basic auth.
+    auth_token: str = AUTH_TOKEN  #: Also the key of the signatures.
+    port: int = 0  #: 0 picks a free one.
+    host: str = "127.0.0.1"  #: Loopback only: the control routes are unauthenticated.
+    api_key: tuple[str, str] | None = None  #: SID and secret of an API key to accept as well.
+    speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
+    seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
+    behavior: Behavior | None = None
+    faults: Faults = field(default_factory=Faults)
+    default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
+    console_url: str = ""  #: The application's own page, linked from the phones' page.
+    command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.
+    records_all_calls: bool = False  #: Whether the account has a default recording configuration; nothing is recorded.
+    clock: Callable[[], float] = time.monotonic  #: Real seconds, from any moment on.
+    retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
+
+    def __post_init__(self) -> None:
+        self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
+        self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
+        self.reset_count = 0  #: Log numbers restart at each.
+        self.epoch_s = time.time()  #: The sandbox's time when it started.
+        self._started_s = self.clock()
+        self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
+        self.request_log = RequestLog()
+        self.webhook_rules = WebhookRules()
+        self.phones: dict[str, Phone] = {}
+        self.webhook_sender = WebhookSender(self)
+        self._scripts = PhoneScripts(self)
+        self._wake: asyncio.TimerHandle | None = None
+        self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
+
+    async def close(self) -> None:
+        """Cancel timers, phone scripts, and deliveries; wait for their end."""
+        self._cancel_pending_work()
+        await self.webhook_sender.close()
+
+    def reset(self) -> None:
+        """Remove everything except the numbers."""
+        self._cancel_pending_work()
+        self.reset_count += 1
+        numbers = self.model.state.numbers
+        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self.reset_count}", behavior=self.behavior)
+        self.model.state.numbers.update(numbers)
+        self.request_log = RequestLog()
+        self.phones.clear()
+        self.faults.clear()
+        self.webhook_rules.clear()
+        self.notify()
+
+    def _cancel_pending_work(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._scripts.clear()
+        self.webhook_sender.clear()
+
+    @property
+    def url(self) -> str:
+        """The sandbox's URL: use it as a Twilio client's base URL."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def now_s(self) -> float:
+        """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
+        return self.epoch_s + (self.clock() - self._started_s) * self.speed
+
+    def add_number(self, number: Text, *, voice_url: Text, **others: str) -> Number:
+        """Add a number, SIP domain, or application; `others` are its fields."""
+        added = Number(number, voice_url, **others)
+        self.model.add_number(added)
+        return added
+
+    def phone(self, address: str) -> Phone:
+        """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
+        address = phone_address(address)
+        if address not in self.phones:
+            self.phones[address] = Phone(address, self.default_script)
+        return self.phones[address]
+
+    def script_bot(
+        self,
+        *,
+        says: Sequence[Text] = BotScript().says,
+        handoff_data: dict[str, Any] | str = "",
+        ends: Literal["handoff", "failed", "hangup"] = "handoff",
+    ) -> BotScript:
+        """Set what the bot of each `<ConversationRelay>` does from now on.
+
+        After its sentences, it hands over with `handoff_data`, its WebSocket breaks, or the caller hangs up.
+        """
+        text = handoff_data if isinstance(handoff_data, str) else json.dumps(handoff_data)
+        self.model.state.bot = BotScript(tuple(says), text, ends)
+        return self.model.state.bot
+
+    async def call_in(
+        self,
+        from_: str,
+        to: str,
+        custom: Params = (),
+        *,
+        url: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> CallHandle:
+        """Call a number, SIP URI, or application; UnknownNumberError if none.
+
+        `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
+        """
+        sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
+        self.phone(from_).call_sids.append(sid)
+        return CallHandle(self, sid)
+
+    def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
+        """Add a TwiML application (`AP…`), through which browsers call."""
+        return self.add_number(sid, voice_url=voice_url, application_sid=sid, **others)
+
+    async def call_from_browser(
+        self, identity: Text, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""
+    ) -> CallHandle:
+        """Call from a browser through a TwiML application.
+
+        `to` is the browser's `To` parameter (not sent if empty), `params` are its others; `url` replaces the voice URL.
+        Raise UnknownNumberError if `app` (a SID) is unknown, or empty with several applications.
+        """
+        apps = [number.number for number in self.model.state.numbers.values() if number.application_sid]
+        if not app and len(apps) != 1:
+            raise UnknownNumberError(f"which application? there are {', '.join(apps) or 'none'}")
+        sent = ({"To": to} if to else {}) | dict(params or {})
+        return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
+
+    def set_manual(self, address: str, *, is_manual: bool) -> Phone:
+        """Let a person play a phone, or return it to its script."""
+        phone = self.phone(address)
+        phone.is_manual = is_manual
+        for sid in phone.call_sids if is_manual else ():
+            if self._scripts.stop(sid):
+                self.apply(PhoneRings(sid))  # the script may not have got there yet; otherwise, no effect
+        self.notify()
+        return phone
+
+    def call(self, sid: str) -> CallHandle:
+        """Return a handle on a leg; raise KeyError for an unknown SID."""
+        if sid not in self.model.state.calls:
+            raise KeyError(f"no call {sid}")
+        return CallHandle(self, sid)
+
+    def calls_of(self, address: str) -> list[CallHandle]:
+        """Return the legs dialed to a phone, oldest first."""
+        phone, calls = self.phones.get(phone_address(address)), self.model.state.calls
+        dialed = (sid for sid in phone.call_sids if calls[sid].direction != "inbound") if phone else ()
+        return [CallHandle(self, sid) for sid in dialed]
+
+    def live_calls(self) -> list[CallHandle]:
+        """Return the live legs, oldest first, without other applications' calls."""
+        return [CallHandle(self, call.sid) for call in self.model.live_calls()]
+
+    def recordings(self) -> list[Recording]:
+        """Return all recordings, oldest first."""
+        return list(self.model.state.recordings.values())
+
+    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
+        """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            changed = self.changed
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await changed.wait()
+            except TimeoutError:
+                if not predicate():
+                    raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
+                return
+
+    async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
+        """Wait until no delivery is in progress, delayed, or held back."""
+        await self.wait_until(lambda: self.webhook_sender.is_idle, timeout_s)
+
+    def __repr__(self) -> str:
+        calls = self.model.live_calls()
+        shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
+        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.webhook_sender.tasks)}>"
+
+    def apply(self, input_: Input) -> messages.Result:
+        """Pass an input to the model, and perform its outputs."""
+        result = self.model.handle(input_, self.now_s)
+        for output in result.outputs:
+            self.perform(output)
+        self._schedule_next_timer()
+        if self.retention is not None:
+            self._prune(self.retention)
+        self.notify()
+        return result
+
+    def _prune(self, retention: Retention) -> None:
+        """Remove what exceeds the limits, except for calls whose scripts run."""
+        self.request_log.trim(retention.log_entries_max)
+        state, most = self.model.state, retention.finished_calls_max
+        finished = len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids)
+        if max(finished) > most * 1.1 + 1:  # not at every call, because it scans everything
+            removed = self.model.prune_finished(most, self._scripts.timers.keys())
+            for phone in self.phones.values():
+                phone.forget(removed)
+
+    def notify(self) -> None:
+        """Wake up all who wait for a change: tests and pages."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def _schedule_next_timer(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        due_s = self.model.next_due_s()
+        if due_s is not None:
+            wait_s = max(due_s - self.now_s, 0) / self.speed
+            self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
+
+    def perform(self, output: messages.Output) -> None:
+        """Perform one of the model's outputs."""
+        match output:
+            case messages.FetchRequest():
+                self.webhook_sender.fetch(output)
+            case messages.CallbackRequest():
+                self.webhook_sender.send_callback(output)
+            case messages.RingPhone():
+                self._scripts.ring(output)
+            case messages.AskForKeys():
+                self._scripts.on_gather(output.call_sid)
+            case messages.ReleasePhone():
+                self._scripts.release(output.call_sid)
+            case messages.DebuggerEntry():
+                self.request_log.debugger.append(output)

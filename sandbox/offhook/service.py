@@ -1,0 +1,82 @@
+"""The complete sandbox: a runtime with an HTTP application on loopback."""
+
+from ipaddress import ip_address
+from typing import Self
+
+from aiohttp import hdrs, web
+
+from offhook.control_routes import ControlError, control_routes
+from offhook.model.rest_form import NOT_MODELED, error_answer
+from offhook.model.twilio_model import UnknownNumberError
+from offhook.page import add_page_routes
+from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
+from offhook.runtime import SandboxRuntime
+
+SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
+BACKLOG = 1024  #: Connections that wait to be accepted; the system may allow fewer.
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Return a JSON error: for unknown routes in Twilio's format."""
+    try:
+        return await handler(request)
+    except ControlError as error:
+        return web.json_response({"error": error.reason}, status=error.status)
+    except UnknownNumberError as error:
+        return web.json_response({"error": str(error)}, status=404)
+    except web.HTTPRequestEntityTooLarge:
+        return web.json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, status=413)
+    except web.HTTPNotFound:
+        body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
+        return web.json_response(body, status=404)
+    except web.HTTPMethodNotAllowed as error:
+        answer = web.json_response(error_answer(405, 20004, f"Method not allowed: {request.method}").body, status=405)
+        answer.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+        return answer
+
+
+def make_app(sandbox: SandboxRuntime) -> web.Application:
+    """Create the application: Twilio's REST API, control routes, and page."""
+    app = web.Application(middlewares=[errors_as_json])
+    add_page_routes(app, sandbox)
+    app.router.add_routes(control_routes(sandbox))
+    app.router.add_route("*", VERSION + "{tail:.*}", rest_handler(sandbox))
+    for path in CONFIGURATION_PATHS:
+        app.router.add_get(path, configuration_handler(sandbox))
+    return app
+
+
+class Sandbox(SandboxRuntime):
+    """A local Twilio on loopback: `async with Sandbox(...) as sandbox`."""
+
+    _runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen, and set `port`; raise OSError if the port is taken.
+
+        Raise ValueError for a host other than loopback: the control routes are unauthenticated.
+        """
+        if self.host != "localhost" and not ip_address(self.host).is_loopback:
+            raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
+        self.webhook_sender.open()
+        # A request takes effect even if its client does not wait for the answer.
+        self._runner = web.AppRunner(
+            make_app(self), shutdown_timeout=SHUTDOWN_S, handler_cancellation=False, access_log=None
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening, and drop pending deliveries."""
+        await self.close()
+        if self._runner is not None:
+            await self._runner.cleanup()

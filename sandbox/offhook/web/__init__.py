@@ -1,0 +1,1 @@
+"""Web pages: documents, headers, and the files that they share."""

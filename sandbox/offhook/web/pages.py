@@ -1,0 +1,1 @@
+../../../conferral/runtime/web/pages.py

@@ -1,0 +1,307 @@
+"""Webhook delivery: signed, retried, with faults and a URL's overrides.
+
+Source: Twilio docs, Webhooks security; Webhooks connection overrides; Sign webhooks with shared keys.
+"""
+
+import asyncio
+import base64
+import hmac
+import ssl
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urldefrag, urlencode
+from uuid import NAMESPACE_URL, uuid5
+
+import aiohttp
+from yarl import URL
+
+from offhook.faults import CallbackPlan
+from offhook.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, Params, TwimlFetched
+from offhook.real_time import RealTimeModel
+from offhook.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
+from offhook.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
+
+RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL without its fragment, and the fragment's connection overrides."""
+
+    url: str
+    connect_ms: int = 5_000
+    read_ms: int = 15_000
+    total_ms: int = 15_000
+    retries: int = 1
+    retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read), or `all`.
+    fragment_error: str = ""
+    setting: WebhookSetting = NO_SETTING  #: Of the rule that applies to the URL.
+
+    def under(self, setting: WebhookSetting) -> "Target":
+        """Return it with a rule's setting, whose connection part wins."""
+        if setting.retries is None:
+            return replace(self, setting=setting)
+        limits_ms = (CONNECTION_MS, CONNECTION_MS, CONNECTION_MS)
+        return Target(self.url, *limits_ms, setting.retries, frozenset({"all"}), setting=setting)
+
+    def is_retried(self, failure: str) -> bool:
+        """Whether to retry a failure."""
+        return failure in self.retry_on or "all" in self.retry_on
+
+
+_RANGES = {
+    "ct": ("connect_ms", 100, 10_000),
+    "rt": ("read_ms", 100, 15_000),
+    "tt": ("total_ms", 100, 15_000),
+    "rc": ("retries", 0, 5),
+}
+
+
+def parse_target(url: str) -> Target:
+    """Split a webhook's URL into address and overrides, which are clamped."""
+    address, fragment = urldefrag(url)
+    target = Target(address)
+    for pair in filter(None, fragment.split("&")):
+        name, _, text = pair.partition("=")
+        if name == "rp" and RETRY_WORDS.issuperset(text.split(",")):  # the retry policy: which failures to retry
+            target = replace(target, retry_on=frozenset(text.split(",")))
+        elif name == "rp":
+            target = replace(target, fragment_error=f"Invalid retry policy: {text}", retry_on=frozenset({"ct"}))
+        elif name in _RANGES and text.isdecimal():
+            field, least, most = _RANGES[name]
+            target = replace(target, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
+    return target
+
+
+BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
+REDIRECTS_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """A webhook's response, or why there is none."""
+
+    status: int
+    content_type: str = ""
+    body: bytes = b""
+    url: str = ""  #: The final one, after redirects.
+    error_code: int = 0  #: Twilio's code of the failure; 0 for a response.
+    failure: str = ""  #: Its kind, in the connection overrides' terms.
+
+
+def _sorted(url: str) -> str:
+    """Return the URL with its query sorted by name, otherwise unchanged."""
+    base, mark, query = url.partition("?")
+    return base + mark + "&".join(sorted(query.split("&"), key=lambda pair: pair.partition("=")[0]))
+
+
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
+    (aiohttp.InvalidURL, 11100, "url"),
+    (aiohttp.ClientConnectorDNSError, 11210, "ct"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), 11220, "ct"),
+    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), 11205, "ct"),
+    (Exception, 11200, "rt"),
+)
+"""Twilio's code for each error, the first that matches, and the failure in the connection overrides' terms."""
+
+
+def signature_of(key: str, url: str, form: Params, algorithm: str) -> str:
+    """Sign a request, as Twilio does: each pair of the form counts once."""
+    signed = url + "".join(name + value for name, value in sorted(set(form)))
+    digest = hmac.digest(key.encode(), signed.encode(), algorithm.removeprefix("HMAC_").lower())
+    return base64.b64encode(digest).decode()
+
+
+HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
+
+
+class WebhookSender:
+    """Sends requests to webhooks: those under way, and those held back."""
+
+    def __init__(self, sandbox: RealTimeModel) -> None:
+        self._sandbox = sandbox
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._sent_count = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in progress, delayed, or held back."""
+        return not self.tasks and not self._held_back
+
+    def open(self) -> None:
+        """Open the HTTP client."""
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    def clear(self) -> None:
+        """Drop the requests held back or in progress."""
+        self._held_back.clear()
+        for task in self.tasks:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Wait until the dropped requests have ended, and close the HTTP client."""
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def fetch(self, request: FetchRequest) -> None:
+        """Request TwiML in the background, and pass the result to the model."""
+        self._spawn(self._fetch(request, self._log_delivery(request)))
+
+    async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
+        plan = self._sandbox.faults.plan_fetch(request)
+        if plan.delay_s:
+            await asyncio.sleep(plan.delay_s)
+        if not plan.fails:
+            answer = await self._send(request.url, entry)
+        else:
+            entry.fault = "failed"
+            error_code = 11200 if plan.status else 11205  # Twilio's: a wrong response, or no connection
+            answer = WebhookResponse(plan.status, error_code=error_code)
+            entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, plan.status, "", 0.0))
+        answered = answer.status, answer.content_type, answer.body, answer.url, answer.error_code
+        self._sandbox.apply(TwimlFetched(request.fetch_id, *answered))
+
+    def send_callback(self, request: CallbackRequest) -> None:
+        """Send a callback in the background, subject to faults."""
+        entry = self._log_delivery(request)
+        plan = self._sandbox.faults.plan_callback(request)
+        entry.fault = plan.fault
+        if plan.is_held_back:
+            self._held_back.append((request, entry))
+            asyncio.get_running_loop().call_later(HELD_BACK_S, self._release_held_back)
+        elif plan.copies:
+            self.deliver(request, entry, plan)
+
+    def _release_held_back(self) -> None:
+        held, self._held_back = self._held_back, []
+        for request, entry in held:
+            self.deliver(request, entry, CallbackPlan())
+
+    def deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        """Send a callback's copies in the background, one after another."""
+        self._spawn(self._send_copies(request, entry, plan))
+
+    async def _send_copies(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        if plan.delay_s:
+            await asyncio.sleep(plan.delay_s)
+        for _ in range(plan.copies):
+            answer = await self._send(request.url, entry)
+            if answer.failure:  # Twilio reports this in its debugger only
+                # Twilio's codes: 16010 for conferences, 15003 for a call's wrong response.
+                code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
+                self._sandbox.perform(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
+        if not plan.is_held_back:
+            self._release_held_back()
+
+    async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
+        target = parse_target(url)
+        if target.fragment_error:  # reported, but sent with the default
+            self._sandbox.perform(DebuggerEntry(11243, target.fragment_error, entry.call_sid, url))
+        return await self.send(target, entry)
+
+    async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        """Send, with the URL's retries and time limit; record each attempt.
+
+        All attempts have the same idempotency token. Returns the last one's response, or its failure.
+        """
+        self._sent_count += 1
+        entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
+        target = target.under(self._sandbox.webhook_rules.setting_for(target.url, self._sent_count))
+        until_s = asyncio.get_running_loop().time() + target.total_ms / 1000
+        answer = WebhookResponse(0, error_code=11205, failure="ct")  # no connection
+        for _ in range(1 + target.retries):
+            left_s = until_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            answer = await self.attempt(target, entry, left_s)
+            if not answer.failure or not target.is_retried(answer.failure):
+                break
+        return answer
+
+    async def attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
+        """Send once, and record it; without an answer, return its failure."""
+        began, at_s = time.monotonic(), self._sandbox.now_s
+        try:
+            async with asyncio.timeout(left_s):
+                answer = await self._request(target, entry)
+        except (aiohttp.ClientError, OSError) as error:
+            code, failure = next((code, failure) for kind, code, failure in _FAILURES if isinstance(error, kind))
+            answer = WebhookResponse(0, error_code=code, failure=failure)
+        entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
+        entry.answer_type = answer.content_type
+        entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
+        return answer
+
+    async def _request(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        url, connect_s, read_s = target.url, target.connect_ms / 1000, target.read_ms / 1000
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
+        if self._session is None:
+            raise RuntimeError("the sandbox was not started")
+        try:
+            # By default exactly as signed.
+            parsed = URL(_sorted(url) if self._sandbox.model.behavior.sorted_queries else url, encoded=True)
+        except ValueError:
+            raise aiohttp.InvalidURL(url) from None
+        async with self._session.request(
+            entry.method,
+            parsed,
+            data=urlencode(entry.params).encode() if entry.method == "POST" else None,
+            headers=self._sign(target, entry),
+            timeout=timeout,
+            max_redirects=REDIRECTS_MAX,
+        ) as response:
+            body = await response.content.read(BODY_MAX)
+            while not response.content.at_eof() and len(body) < BODY_MAX:
+                body += await response.content.read(BODY_MAX)
+            failure = {4: "4xx", 5: "5xx"}.get(response.status // 100, "")
+            return WebhookResponse(
+                response.status,
+                response.headers.get("Content-Type", ""),
+                body,
+                str(response.url) if response.history else "",
+                11200 if failure else 0,
+                failure,
+            )
+
+    def _sign(self, target: Target, entry: DeliveryEntry) -> dict[str, str]:
+        form, setting = entry.params if entry.method == "POST" else (), target.setting
+        key, algorithm = self._sandbox.auth_token, "HMAC_SHA1"
+        if setting.key_id:
+            key, algorithm = setting.secret, setting.algorithm
+        entry.signature = signature_of(key, target.url, form, algorithm)
+        entry.signed_by = f"key={setting.key_id},algorithm={algorithm}" if setting.key_id else ""
+        headers = {"X-Twilio-Webhooks-Signature-Settings": entry.signed_by} if entry.signed_by else {}
+        headers |= {
+            "User-Agent": "TwilioProxy/1.1",
+            "Accept": "*/*",
+            "X-Home-Region": "us1",
+            "I-Twilio-Idempotency-Token": entry.token,
+            "X-Twilio-Signature": entry.signature,
+        }
+        if entry.method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+        return headers
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        self._sandbox.notify()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a delivery failed", "exception": error})
+
+    def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
+        kind, event = ("voice", request.purpose) if isinstance(request, FetchRequest) else (request.kind, request.event)
+        now_s = self._sandbox.now_s
+        entry = DeliveryEntry(now_s, kind, event, request.url, request.method, request.params, request.call_sid)
+        self._sandbox.request_log.deliveries.append(entry)
+        return entry

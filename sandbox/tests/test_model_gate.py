@@ -1,0 +1,97 @@
+"""Calls made by the API that run a document before they join: keys, digits sent, callers' numbers, machines."""
+
+import pytest
+
+from model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
+from offhook.model.behavior import Behavior
+from offhook.model.messages import PhoneAnswers, PhoneKind
+
+
+def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+14155550199") -> str:
+    status, body = story.rest(
+        "POST", "/Calls.json", ("To", to), ("From", BUSINESS), ("Url", f"{APP}/gate"),
+        ("StatusCallback", f"{APP}/dial"), ("StatusCallbackEvent", "initiated"), ("StatusCallbackEvent", "ringing"),
+        ("StatusCallbackEvent", "answered"), ("StatusCallbackEvent", "completed"), *params,
+    )  # fmt: skip
+    assert (status, body["status"]) == (201, "queued")
+    return str(body["sid"])
+
+
+def test_finishing_key_is_reported(story: ModelScenario) -> None:
+    sid = dial_to_gate(story)
+    story.answers(sid)
+    story.serve("/gate", "<Response><Gather finishOnKey='#' action='/key'/></Response>")
+
+    story.presses(sid, "12#")
+
+    assert [story.sent_to("/key")[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
+
+
+@pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
+def test_digits_that_cannot_be_sent_are_refused(story: ModelScenario, digits: str) -> None:
+    assert story.refused(
+        "POST", "/Calls.json", ("To", CUSTOMER), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("SendDigits", digits)
+    ) == (400, 20001)
+    assert story.rings == []
+
+
+@pytest.mark.parametrize(("accepted", "status", "code"), [(True, 201, None), (False, 400, 21210)])
+@pytest.mark.parametrize("path", ["/Calls.json", "/Conferences/room/Participants.json"])
+def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
+    path: str, accepted: bool, status: int, code: int | None
+) -> None:
+    story = ModelScenario(Behavior(verify_callers=True, accept_call_tokens=accepted))
+    story.call_in()
+    token = story.sent_to("/voice")["CallToken"]
+    form = (("To", "+14155550199"), ("From", CUSTOMER), ("Url", f"{APP}/gate"))
+
+    without, refusal = story.rest("POST", path, *form)
+    answered, body = story.rest("POST", path, *form, ("CallToken", token))
+
+    assert (without, refusal["code"]) == (400, 21210)
+    assert (answered, body.get("code")) == (status, code)
+    assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
+
+
+# ---- machine detection ---------------------------------------------------------------------------------------------
+
+
+DETECTS = ("MachineDetection", "Enable")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answered_by", "after_s"),
+    [
+        ("person", "human", 3.0),
+        ("silent-person", "unknown", 5.0),
+        ("mailbox", "machine_start", 4.0),
+        ("mailbox-with-beep", "machine_start", 4.0),
+        ("fax", "fax", 4.0),
+    ],
+)
+def test_document_is_requested_once_it_is_known_what_answered(
+    story: ModelScenario, kind: PhoneKind, answered_by: str, after_s: float
+) -> None:
+    sid = dial_to_gate(story, DETECTS)
+    story.happens(PhoneAnswers(sid, kind))
+    story.passes(after_s - 0.1)
+    assert (story.asked_paths(), story.status(sid), story.hears(sid)) == ([], "in-progress", "silence")
+    story.passes(0.1)
+
+    assert story.sent_to("/gate")["AnsweredBy"] == answered_by
+    assert story.rest("GET", f"/Calls/{sid}.json")[1]["answered_by"] == answered_by
+    story.serve("/gate", "<Response><Gather action='/key'/></Response>")
+    story.presses(sid, "1#")
+    assert "AnsweredBy" not in story.sent_to("/key")
+    story.hangs_up(sid)
+    assert story.event("completed")["AnsweredBy"] == answered_by
+
+
+def test_detection_is_ignored_for_digits_and_browsers(story: ModelScenario) -> None:
+    story.answers(dial_to_gate(story, DETECTS, ("SendDigits", "1")))
+    story.answers(dial_to_gate(story, DETECTS, to="client:bob"))
+    story.passes(0.0)
+
+    assert story.asked_paths() == ["/gate", "/gate"]
+    form = (("To", "client:bob"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("MachineDetection", "Perhaps"))
+    assert story.refused("POST", "/Calls.json", *form) == (400, 20001)

@@ -1,0 +1,43 @@
+"""Who may use the REST API, and what is answered where there is nothing."""
+
+import aiohttp
+import pytest
+from twilio.rest import Client
+
+from offhook import ACCOUNT_SID, Sandbox
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, 20404),
+        ("GET", "/v1/Accounts", 404, 20404),
+        ("GET", "/2010-04-01/nothing.json", 404, 20404),
+        ("POST", "/sandbox/nothing", 404, 20404),
+        ("DELETE", "/sandbox/calls", 405, 20004),
+    ],
+)
+async def test_unrouted_request_is_answered_in_json(
+    sandbox: Sandbox, method: str, path: str, status: int, code: int
+) -> None:
+    async with aiohttp.ClientSession() as session, session.request(method, sandbox.url + path) as answer:
+        body = await answer.json()
+    assert (answer.status, body["status"], body["code"]) == (status, status, code)
+    assert ("does not model" in body["more_info"]) == (status == 404)
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [(ACCOUNT_SID, "wrong"), ("AC" + "9" * 32, "sandbox-auth-token"), ("", "")]
+)
+async def test_wrong_credentials_are_refused(api: aiohttp.ClientSession, user: str, password: str) -> None:
+    api.headers.clear()
+    login = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
+    async with api.get("Calls.json", headers=login) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, 20003)
+
+
+async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox, twilio: Client) -> None:
+    client = Client("SK" + "1" * 32, "key-secret", account_sid=ACCOUNT_SID, http_client=twilio.http_client)
+    client.api.base_url = sandbox.url
+
+    assert await client.calls.list_async() == []

@@ -1,0 +1,140 @@
+"""The sandbox's own routes, for people and other processes."""
+
+import io
+from typing import Any
+
+import aiohttp
+import pytest
+
+from control_client import Control
+from model_scenario import BUSINESS, CUSTOMER
+from offhook import Sandbox
+from webhook_app import WebhookApp
+
+
+async def test_call_is_placed_answered_and_hung_up_from_outside(
+    bridging: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    status, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    assert (status, caller["status"], caller["direction"]) == (201, "ringing", "inbound")
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    alice = sandbox.calls_of("client:alice")[0].sid
+
+    _, answered = await control.post(f"/calls/{alice}/answer")
+    assert (answered["status"], answered["hears"]) == ("in-progress", caller["sid"])
+    answered_s = sandbox.now_s
+    await sandbox.wait_until(lambda: sandbox.now_s > answered_s)  # hearing that lasts no time is not listed
+    await control.post(f"/calls/{alice}/hangup")
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+
+    assert (await control.get("/calls?live=true"))["calls"] == []
+    assert [it["sid"] for it in (await control.get("/calls"))["calls"]] == [caller["sid"], alice]
+    heard = (await control.get(f"/hearing?call={alice}"))["hearing"][alice]
+    assert heard[0]["parties"] == [caller["sid"]]
+
+
+async def test_numbers_and_phones_are_set_up_from_outside(
+    bridging: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    await control.post("/numbers", number="+15550199", voice_url=f"{bridging.url}/voice")
+    await control.post("/phones", address="client:alice", answer_after_s=0.1, hang_up_after_s=0.5)
+
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": "+15550199"})
+    await sandbox.wait_until(lambda: sandbox.call(caller["sid"]).status == "completed")
+
+    assert sandbox.calls_of("client:alice")[0].status == "completed"
+
+
+async def test_ledger_is_shown(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on("/voice", "<Response><Dial><Conference participantLabel='a'>room</Conference></Dial></Response>")
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.model.state.conferences)
+
+    ledger = await control.get("/ledger")
+
+    assert ledger["deliveries"][0]["url"] == f"{app.url}/voice"
+    assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
+
+
+async def test_bot_hands_over_as_its_script_says(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on(
+        "/voice", "<Response><Connect action='/over'><ConversationRelay url='wss://bot.example'/></Connect></Response>"
+    )
+    app.on("/over", "<Response><Hangup/></Response>")
+    await control.post("/bots", says=["Hello"], handoff_data={"to": "client:alice", "brief": "Ms. Doe"})
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.call(caller["sid"]).status == "completed")
+
+    assert app.at("/over")[0].params["HandoffData"] == '{"to": "client:alice", "brief": "Ms. Doe"}'
+
+
+async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+
+    _, body = await control.post("/reset")
+
+    assert body == {"numbers": [BUSINESS]}
+    assert (await control.get("/calls"))["calls"] == []
+    assert sandbox.request_log.deliveries == []
+    status, _ = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    assert status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "named"),
+    [
+        ("/calls", {"from": CUSTOMER}, 422, "to: Field required"),
+        ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
+        ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom: "),
+        ("/calls/CA1/answer", {}, 404, "CA1"),
+        ("/browser-calls", {"to": "client:b"}, 422, "identity: "),
+        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
+        ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
+        ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
+        ("/phones", {"address": "client:a", "kind": "parrot"}, 422, "kind: "),
+        ("/bots", {"ends": "never"}, 422, "ends: "),
+        ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
+        ("/faults", {"once": [5]}, 422, "once"),
+        ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
+        ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s: "),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "cut": "between"}]}, 422, "cut: "),
+        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "To": 5}]}, 422, "To: "),
+    ],
+)
+async def test_invalid_control_request_names_the_error(
+    control: Control, path: str, body: dict[str, Any], status: int, named: str
+) -> None:
+    got, answer = await control.post(path, **body)
+
+    assert got == status
+    assert named in answer["error"]
+
+
+async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
+        assert (answer.status, "Invalid JSON" in (await answer.json())["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/sandbox/calls", "/2010-04-01/Accounts/{}/Calls.json"])
+async def test_body_that_is_too_large_is_refused_in_json(
+    sandbox: Sandbox, api: aiohttp.ClientSession, path: str
+) -> None:
+    url = f"{sandbox.url}{path.format(sandbox.account_sid)}"
+    async with api.post(url, data=io.BytesIO(b"x" * 2**21)) as answer:
+        assert (answer.status, "1,048,576 bytes" in (await answer.json())["error"]) == (413, True)
+
+
+async def test_sandbox_listens_on_loopback_only() -> None:
+    with pytest.raises(ValueError, match="loopback only"):
+        await Sandbox(host="0.0.0.0").start()
+
+
+async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
+    async def first_sid(seed: str | None) -> str:
+        async with Sandbox(seed=seed) as sandbox:
+            sandbox.add_number(BUSINESS, voice_url="nonsense")
+            return (await sandbox.call_in(CUSTOMER, BUSINESS)).sid
+
+    assert await first_sid(None) != await first_sid(None)
+    assert await first_sid("a") == await first_sid("a")
