@@ -1,10 +1,12 @@
 """The commands that start processes."""
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from conferral.cli.options import complete_stories
+from conferral.operations.errors import CommandNotDoneError
 
 CommandLine = Annotated[
     str, typer.Option(metavar="TEXT", help="What the copyable commands on the page call this program.")
@@ -58,9 +60,14 @@ def worker(
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535)
+        int,
+        typer.Option(
+            metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535, envvar="SANDBOX_PORT"
+        ),
     ] = 8081,
-    host: Host = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on.", envvar="SANDBOX_HOST")
+    ] = "127.0.0.1",
 ) -> None:
     """Run the sandbox: a local Twilio that calls no real phones.
 
@@ -69,13 +76,15 @@ def sandbox(
       conferral sandbox
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
-    It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control.
+    It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control. It is the
+    package offhook, which conferral[sandbox] installs. SANDBOX_HOST and SANDBOX_PORT replace its options.
 
     Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
     TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's
     own, TWILIO_API_URL must be the sandbox's own URL: it never signs with the token of a real account.
     """
-    from conferral.processes.pages import run_sandbox
+    _require_sandbox()
+    from conferral.processes.sandbox import run_sandbox
 
     raise typer.Exit(run_sandbox(host, port))
 
@@ -111,7 +120,7 @@ def console(
     stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.console.app import ConsoleOptions
-    from conferral.processes.pages import run_console
+    from conferral.processes.console import run_console
     from conferral.runtime.web.pages import host_name
 
     if read_only and token_in_lines:
@@ -152,9 +161,11 @@ def demo(
     When a blind transfer fails, the agent is called back. Stories: warm, blind, outbound, several, hold, park,
     supervise, handoff, voicemail, killed.
 
-    Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
+    Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console. The
+    local Twilio is the package offhook, which conferral[sandbox] installs.
     Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.
     """
+    _require_sandbox()
     try:
         from conferral.demo.runner import DemoOptions, run
         from conferral.demo.stories import STORIES, TOUR
@@ -164,3 +175,11 @@ def demo(
         run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
     except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
         return
+
+
+def _require_sandbox() -> None:
+    """Raise CommandNotDoneError without the package of the local Twilio."""
+    if find_spec("offhook") is None:
+        raise CommandNotDoneError(
+            "install offhook first: `pip install 'conferral[sandbox]'`, or in a checkout `pip install ./sandbox`"
+        )

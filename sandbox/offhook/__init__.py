@@ -1,24 +1,48 @@
-"""Sandbox: a local Twilio with scripted phones and fault injection."""
+"""Offhook: a local Twilio for voice, with scripted phones and faults.
 
-from offhook.faults import Faults
-from offhook.model.behavior import Behavior
-from offhook.model.twilio_model import UnknownNumberError
-from offhook.phones import CallHandle, Phone, PhoneScript
-from offhook.request_log import Retention
-from offhook.runtime import ACCOUNT_SID, AUTH_TOKEN, RestHookEvent
-from offhook.service import Sandbox, make_app
+Imports are lazy, so that the command starts quickly.
+"""
 
-__all__ = [
-    "ACCOUNT_SID",
-    "AUTH_TOKEN",
-    "Behavior",
-    "CallHandle",
-    "Faults",
-    "Phone",
-    "PhoneScript",
-    "RestHookEvent",
-    "Retention",
-    "Sandbox",
-    "UnknownNumberError",
-    "make_app",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offhook.faults import Faults as Faults
+    from offhook.model.behavior import Behavior as Behavior
+    from offhook.model.twilio_model import UnknownNumberError as UnknownNumberError
+    from offhook.phones import CallHandle as CallHandle
+    from offhook.phones import Phone as Phone
+    from offhook.phones import PhoneScript as PhoneScript
+    from offhook.request_log import Retention as Retention
+    from offhook.runtime import ACCOUNT_SID as ACCOUNT_SID
+    from offhook.runtime import AUTH_TOKEN as AUTH_TOKEN
+    from offhook.runtime import RestHookEvent as RestHookEvent
+    from offhook.service import Sandbox as Sandbox
+    from offhook.service import make_app as make_app
+
+_MODULES = {
+    name: module
+    for module, names in {
+        "offhook.faults": "Faults",
+        "offhook.model.behavior": "Behavior",
+        "offhook.model.twilio_model": "UnknownNumberError",
+        "offhook.phones": "CallHandle Phone PhoneScript",
+        "offhook.request_log": "Retention",
+        "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN RestHookEvent",
+        "offhook.service": "Sandbox make_app",
+    }.items()
+    for name in names.split()
+}
+
+if not TYPE_CHECKING:  # type checkers can't evaluate it; they read the imports above
+    __all__ = tuple(sorted(_MODULES))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.processes.pages import run_sandbox
+from conferral.processes.sandbox import run_sandbox
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from offhook import AUTH_TOKEN

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.console.app import ConsoleOptions
-from conferral.processes import common, pages, services
+from conferral.processes import common, console, sandbox, services
 from conferral.runtime.log import KEYS
 from tests.conferral.cli_helpers import CALL, make_session, put
 from tests.support.log_lines import lines_of
@@ -13,8 +13,8 @@ from tests.webhooks.webhook_helpers import ENVIRON
 STARTS = {
     "webhooks": lambda port: services.serve_webhooks("127.0.0.1", port),
     "worker": lambda port: services.run_worker("127.0.0.1", port),
-    "console": lambda port: pages.run_console("127.0.0.1", port, ConsoleOptions()),
-    "sandbox": lambda port: pages.run_sandbox("127.0.0.1", port),
+    "console": lambda port: console.run_console("127.0.0.1", port, ConsoleOptions()),
+    "sandbox": lambda port: sandbox.run_sandbox("127.0.0.1", port),
 }
 
 
@@ -25,7 +25,7 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
     given = ENVIRON | {"CONFERRAL_API_TOKEN": "correct-horse-battery-staple", "TWILIO_AUTH_TOKEN": "sandbox"}
     for name, value in (given | {"CONFERRAL_RING_TMEOUT": "secret-value", "CONFERRAL_XYZ": "1"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(pages, "require_own_token", lambda *_given: None)
+    monkeypatch.setattr(sandbox, "require_own_token", lambda *_given: None)
     monkeypatch.setattr(services.lifecycle, "run", lambda _work, **_more: 0)
     monkeypatch.setattr(common.logging_setup, "configure", lambda _form, process: None)
 

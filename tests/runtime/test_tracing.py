@@ -25,7 +25,7 @@ import sys
 from conferral.main import main
 main(["--version"])
 from conferral.cli import submission
-from conferral.processes import pages, services
+from conferral.processes import console, services
 from conferral.runtime import log, tracing
 log.configure("json", process="test")
 with tracing.exporting("test"), tracing.span("a", {}):

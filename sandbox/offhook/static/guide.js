@@ -1,4 +1,4 @@
-// Guide: the five steps of a consult transfer, each with its clicks; the current step is marked.
+// Guide, if Conferral runs this: the five steps of a consult transfer, each with its clicks; the current step is marked.
 
 import { html } from "htm/preact";
 
@@ -118,12 +118,7 @@ export function Guide() {
         each other. From a terminal: <${Line} text=${order("complete", caller, "")} />
       <//>
     </ol>
-    ${
-      hello.value?.command_line &&
-      html`<p class="muted small">
-        Copied commands include the Redis address and run as is.
-      </p>`
-    }
+    <p class="muted small">Copied commands include the Redis address and run as is.</p>
     ${next === 6 && html`<p><b>Done.</b> Hang up on either phone to end the call.</p>`}
   </details>`;
 }
@@ -137,7 +132,7 @@ function order(name, caller, more) {
 }
 
 function Line({ text }) {
-  const whole = `${hello.value?.command_line || "conferral"} ${text}`;
+  const whole = `${hello.value?.command_line} ${text}`;
   // Shorter than the copied text: without paths and Redis URL, and with numbers masked as configured.
   return html`<button type="button" class="copyable mono" title=${hide(whole)} onClick=${() => copy(whole, "the command")}>
     ${hide(`conferral ${text}`)}<span class="unseen">: copy</span>

@@ -11,7 +11,7 @@ import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
 import { clock, now, span, Time } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { debug, sentences, link, messages, more, only, phones, rooms, whole } from "./store.js";
+import { debug, hello, sentences, link, messages, more, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { MaskedText } from "./masking.js";
 
@@ -39,7 +39,7 @@ export function Page() {
     <${Link} />
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
-        ${!isOne && html`<${Guide} />`}
+        ${!isOne && hello.value?.command_line && html`<${Guide} />`}
         <${AudibilityPanel} />
         <div class="phones">
           ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}

@@ -1,4 +1,4 @@
-"""Start the console and the sandbox."""
+"""Start the console."""
 
 import asyncio
 import sys
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -15,7 +14,6 @@ from conferral.console.app import ConsoleOptions, make_app
 from conferral.operations.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (
     READINESS_CHECKS_MAX,
-    SandboxSettings,
     configure_log,
     is_loopback,
     page_url,
@@ -31,7 +29,6 @@ from conferral.runtime.web.server import run_server
 from conferral.storage.connection.client import make_client
 from conferral.telephony.directory import read_destinations
 from conferral.telephony.token_file import TokenFile
-from offhook import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 
 log = structlog.get_logger()
 
@@ -93,61 +90,4 @@ async def _serve_console(
         await probing.aclose()
         await client.aclose()
     log.info("console_stopped", host=host, port=port)
-    return 0
-
-
-def run_sandbox(host: str, port: int) -> int:
-    """Run the sandbox; return the exit code, or raise SettingsError."""
-    settings = load(SandboxSettings)
-    if not is_loopback(host):  # the control routes are unauthenticated
-        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
-    require_free_port(host, port)
-    require_own_token(settings, host, port)
-    configure_log(settings, "sandbox")
-    return lifecycle.run(lambda stop: _serve_sandbox(settings, host, port, stop))
-
-
-def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
-    """Refuse a real account's token: its webhooks would accept ours."""
-    given = settings.auth_token
-    if given is None or given.get_secret_value() == AUTH_TOKEN:
-        return
-    url = urlsplit(settings.api_url or "https://api.twilio.com")
-    named = url.hostname or ""
-    is_its_host = named == host or (is_loopback(named) and is_loopback(host))
-    if url.scheme == "http" and is_its_host and port in (0, url.port or 80) and url.path in ("", "/"):
-        return
-    own = page_url(host, port).rstrip("/")
-    problem = (
-        "TWILIO_AUTH_TOKEN may be a real account's, and the sandbox signs requests with it: set TWILIO_API_URL to the "
-        f"sandbox's own URL, {own}, or start the sandbox without TWILIO_AUTH_TOKEN"
-    )
-    raise SettingsError((problem,))
-
-
-async def _serve_sandbox(settings: SandboxSettings, host: str, port: int, stop: asyncio.Event) -> int:
-    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
-    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
-    sandbox = Sandbox(
-        account_sid=settings.account_sid or ACCOUNT_SID,
-        auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
-        api_key=(settings.api_key, secret) if settings.api_key and secret else None,
-        host=host,
-        port=port,
-        command_line="conferral",
-        retention=Retention(),  # it may run for days
-    )
-    if base := settings.public_url:
-        urls = {"voice_fallback_url": f"{base}/voice/fallback", "status_callback": f"{base}/voice/status"}
-        if settings.number:
-            sandbox.add_number(settings.number, voice_url=f"{base}/voice/inbound", **urls)
-        if settings.twiml_app_sid:
-            sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
-    try:
-        await sandbox.start()
-        log.info("sandbox_started", host=host, port=sandbox.port)
-        await stop.wait()
-    finally:
-        await sandbox.stop()
-    log.info("sandbox_stopped")
     return 0
