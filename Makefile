@@ -5,7 +5,7 @@ BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A lock names every library. If pip resolved dependencies, an extra could make it look for a newer release.
 LOCKED   := -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --only-binary :all: -r
-PACKAGES := conferral statemachine webhooks worker
+PACKAGES := conferral sandbox statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
@@ -26,8 +26,9 @@ $(VENV)/libraries.done: requirements.lock $(VENV)/python.done
 	@$(BIN)/python $(LOCKED) requirements.lock || exit 2
 	@touch $@
 
-$(VENV)/runtime.done: pyproject.toml $(VENV)/libraries.done
-	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . || exit 2
+# The program and, for the demo and the tests, the sandbox: both from this checkout.
+$(VENV)/runtime.done: pyproject.toml sandbox/pyproject.toml $(VENV)/libraries.done
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . --editable ./sandbox || exit 2
 	@touch $@
 
 $(VENV)/redis.done: requirements-redis.lock scripts/bundled_redis.py $(VENV)/python.done
@@ -62,14 +63,14 @@ test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 test soak: export PIP_COMPILE = 0
 
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
-	@$(BIN)/python -m pytest -q -n 6 -m "not soak" tests
+	@$(BIN)/python -m pytest -q -n 6 -m "not soak" tests sandbox/tests
 
 # Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
 # lost. Source: github.com/python/cpython/issues/106905
 # The tests of two folders load the machine by themselves, and wait for many processes or a browser. One at a time.
 SOAK := $(BIN)/python -m pytest -q --tb=native -m soak
 soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about 90 minutes on two cores: more races, more steps at which workers are killed
-	@$(SOAK) -n 4 --ignore tests/soak --ignore tests/browser tests
+	@$(SOAK) -n 4 --ignore tests/soak --ignore tests/browser tests sandbox/tests
 	@$(SOAK) -n 0 tests/soak tests/browser
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
@@ -96,6 +97,7 @@ lint: $(VENV)/dev.done   ## check style, types, imports, unused code, and depend
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
 	@$(BIN)/deptry .
+	@cd sandbox && ../$(BIN)/deptry .
 
 format: $(VENV)/dev.done   ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
@@ -130,4 +132,4 @@ lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock
 
 clean:           ## remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info sandbox/build sandbox/*.egg-info

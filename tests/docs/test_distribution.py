@@ -1,9 +1,12 @@
-"""What pip installs: one import name, every file of the product, and nothing of anyone else's."""
+"""What pip installs: of each distribution one import name, each of its files, and nothing of anyone else's."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,39 +28,81 @@ USE = """
 import runtime, worker, streams, console
 from statemachine import StateMachine
 from conferral import Client
-from offhook import Sandbox
 import conferral.worker.process, conferral.webhooks.app, conferral.console.app
 assert {runtime.OWNER, worker.OWNER, streams.OWNER, console.OWNER} == {"the neighbor"}
-print(Client.__name__, Sandbox.__name__, StateMachine.__module__)
+print(Client.__name__, StateMachine.__module__)
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The distribution, built from what is copied into the image: that has to suffice."""
-    folder = tmp_path_factory.mktemp("distribution")
+@contextmanager
+def built(dockerfile: str, project: str, folder: Path) -> Iterator[zipfile.ZipFile]:
+    """A distribution, built from what is copied into its image: that has to suffice."""
     source = folder / "source"
     source.mkdir()
-    list_files = ["git", "ls-files", "-z", *copied_from_the_tree()]
+    list_files = ["git", "ls-files", "-z", *copied_from_the_tree(dockerfile)]
     listed = subprocess.run(list_files, cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(
         ["tar", "-c", "--null", "-T", "-", "-f", str(folder / "files.tar")], cwd=ROOT, input=listed, check=True
     )
     subprocess.run(["tar", "-x", "-f", str(folder / "files.tar"), "-C", str(source)], check=True)
-    with zipfile.ZipFile(build_wheel(source, folder)) as built:
-        yield built
+    with zipfile.ZipFile(build_wheel(source / project, folder)) as wheel:
+        yield wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    with built("Dockerfile", ".", tmp_path_factory.mktemp("distribution")) as wheel:
+        yield wheel
+
+
+@pytest.fixture(scope="module")
+def sandbox_wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    with built("sandbox/Dockerfile", "sandbox", tmp_path_factory.mktemp("sandbox")) as wheel:
+        yield wheel
+
+
+def tracked_files(*folders: str) -> list[str]:
+    listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in listed.stdout.split() if not (ROOT / name).is_dir()]  # links to packages
 
 
 def test_the_wheel_has_each_file_of_the_product_once(wheel: zipfile.ZipFile) -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
-    files = [name for name in tracked if not (ROOT / name).is_dir()]  # links to packages
+    files = tracked_files(*PACKAGES)
     expected = {name if name.startswith("conferral/") else f"conferral/{name}" for name in files}
     found = [name for name in wheel.namelist() if ".dist-info/" not in name]
     assert sorted(found) == sorted(expected)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
     assert wheel.read("conferral/tools.json") == (ROOT / "docs/reference/tools.json").read_bytes()
+
+
+def test_the_wheel_of_the_sandbox_has_each_of_its_files_and_those_that_pages_share(
+    sandbox_wheel: zipfile.ZipFile,
+) -> None:
+    shared = "conferral/runtime/web/static/"
+    files = {name.removeprefix("sandbox/") for name in tracked_files("sandbox/offhook")}
+    files |= {name.replace(shared, "offhook/web/static/") for name in tracked_files(shared)}
+    found = [name for name in sandbox_wheel.namelist() if ".dist-info/" not in name]
+    assert sorted(found) == sorted(files)
+    assert any(name.endswith("licenses/LICENSE") for name in sandbox_wheel.namelist())
+
+
+def test_both_have_one_version_and_the_extra_names_it() -> None:
+    ours, sandboxes = (
+        tomllib.loads((ROOT / name).read_text("utf-8")) for name in ("pyproject.toml", "sandbox/pyproject.toml")
+    )
+    version = sandboxes["project"]["version"]
+    assert ours["project"]["version"] == version
+    assert ours["project"]["optional-dependencies"]["sandbox"] == [f"offhook=={version}"]
+    assert ours["build-system"] == sandboxes["build-system"]
+
+
+def test_the_sandbox_is_tested_with_the_libraries_of_its_lock() -> None:
+    ours, sandboxes = (
+        dict(re.findall(r"^(\S+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+        for name in ("requirements-dev.lock", "sandbox/requirements.lock")
+    )
+    assert "setuptools" in sandboxes, "what builds is in the lock, too"
+    assert sandboxes.items() <= ours.items()
 
 
 def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
@@ -71,10 +116,14 @@ def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp
         [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(neighbor)!r}, {str(installed)!r}]\n{USE}"],
         cwd=tmp_path, check=False, capture_output=True, text=True,
     )  # fmt: skip
-    assert (ran.returncode, ran.stdout) == (0, "Client Sandbox statemachine\n"), ran.stderr
+    assert (ran.returncode, ran.stdout) == (0, "Client statemachine\n"), ran.stderr
 
 
-def test_the_command_runs_where_the_wheel_is_installed(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program, fixture", [("conferral", "wheel"), ("offhook", "sandbox_wheel")])
+def test_the_command_runs_where_the_wheel_is_installed(
+    program: str, fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    wheel = request.getfixturevalue(fixture)
     own = tmp_path / "own"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", own], check=True)
     install = [sys.executable, "-m", "pip", "--python", str(own / "bin" / "python"), "install", "--quiet"]
@@ -83,5 +132,5 @@ def test_the_command_runs_where_the_wheel_is_installed(wheel: zipfile.ZipFile, t
     (libraries,) = (path for path in sys.path if path.endswith("site-packages"))
     (site,) = (own / "lib").glob("python*/site-packages")
     (site / "libraries.pth").write_text(f"{libraries}\n")
-    ran = subprocess.run([own / "bin" / "conferral", "--version"], cwd=tmp_path, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout.startswith("conferral "), ran.stderr) == (0, True, "")
+    ran = subprocess.run([own / "bin" / program, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.startswith(f"{program} "), ran.stderr) == (0, True, "")

@@ -1,4 +1,4 @@
-"""The image and the composition, as far as they can be checked without an engine."""
+"""The images and the composition, as far as they can be checked without an engine."""
 
 import re
 import shutil
@@ -17,16 +17,20 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 
 
-def instructions():
-    """The Dockerfile's instructions in order: name and the rest, continued lines joined."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if not line.startswith("#")]
+#: Each Dockerfile, and what lists what its build may see.
+DOCKERFILES = {"Dockerfile": ".dockerignore", "sandbox/Dockerfile": "sandbox/Dockerfile.dockerignore"}
+
+
+def instructions(dockerfile):
+    """A Dockerfile's instructions in order: name and the rest, continued lines joined."""
+    lines = [line for line in (ROOT / dockerfile).read_text("utf-8").splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
-def rest_of(instruction):
+def rest_of(instruction, dockerfile="Dockerfile"):
     """What follows each instruction of this name."""
-    return [rest for name, rest in instructions() if name == instruction]
+    return [rest for name, rest in instructions(dockerfile) if name == instruction]
 
 
 def option(service, name):
@@ -35,21 +39,25 @@ def option(service, name):
     return arguments[arguments.index(name) + 1]
 
 
-def copied_from_the_tree():
-    return [source for rest in rest_of("COPY") if "--from=" not in rest for source in rest.split()[:-1]]
+def copied_from_the_tree(dockerfile="Dockerfile"):
+    return [source for rest in rest_of("COPY", dockerfile) if "--from=" not in rest for source in rest.split()[:-1]]
 
 
-# ---- the image ---------------------------------------------------------------------------------------------------
+# ---- the images --------------------------------------------------------------------------------------------------
 
 
-def test_everything_that_is_copied_exists_and_is_not_kept_out_of_the_build():
-    let_in = {
-        line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"
-    }
+@pytest.mark.parametrize("dockerfile, ignored", DOCKERFILES.items())
+def test_everything_that_is_copied_exists_and_is_not_kept_out_of_the_build(dockerfile, ignored):
+    let_in = {line[1:] for line in (ROOT / ignored).read_text("utf-8").splitlines() if line[:1] == "!"}
 
-    for source in copied_from_the_tree():
+    for source in copied_from_the_tree(dockerfile):
         assert (ROOT / source).exists(), source
-        assert source in let_in, source
+        assert any(source == one or source.startswith(f"{one}/") for one in let_in), source
+
+
+def test_the_image_of_a_server_has_no_sandbox_and_both_have_one_base():
+    assert not any(source.startswith("sandbox") for source in copied_from_the_tree())
+    assert {rest_of("FROM")[-1]} == {rest_of("FROM", "sandbox/Dockerfile")[-1]}
 
 
 def test_every_package_that_ships_is_copied():
@@ -61,8 +69,9 @@ def test_every_package_that_ships_is_copied():
     assert {"conferral", *folders} <= set(copied_from_the_tree())
 
 
-def test_secrets_never_get_into_the_build():
-    lines = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line and line[0] != "#"]
+@pytest.mark.parametrize("ignored", DOCKERFILES.values())
+def test_secrets_never_get_into_the_build(ignored):
+    lines = [line for line in (ROOT / ignored).read_text("utf-8").splitlines() if line and line[0] != "#"]
 
     assert lines[0] == "*"
     assert not any(line.startswith("!.") for line in lines)

@@ -63,3 +63,15 @@ def test_release_installs_from_a_lock_that_has_what_builds() -> None:
     requirements = (ROOT / lock).read_text("utf-8")
     (build,) = re.findall(r'requires = \["(setuptools==\S+)"\]', (ROOT / "pyproject.toml").read_text("utf-8"))
     assert f"\n{build} " in requirements
+
+
+def test_release_builds_and_publishes_both_distributions_and_both_images() -> None:
+    (commands,) = (one["run"] for one in JOBS["build"]["steps"] if "dist" in one.get("run", ""))
+    assert "for folder in . sandbox" in commands
+    assert {word for word in commands.split() if word.startswith(".venv/bin/")} >= {
+        ".venv/bin/conferral",
+        ".venv/bin/offhook",
+    }
+    images = {one["file"]: one["name"] for one in JOBS["image"]["strategy"]["matrix"]["include"]}
+    assert images.keys() == {"Dockerfile", "sandbox/Dockerfile"}
+    assert len({*images.values()}) == 2
