@@ -15,6 +15,7 @@ import pytest
 from conferral.commands.parser import parse
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.webhooks.api.routes import ROUTES
+from offhook.command_line import make_parser
 from tests.docs.generated import ROOT, load_script
 from tests.docs.markdown_files import BLOCK, each_page, run_blocks, typed
 
@@ -64,7 +65,7 @@ def test_a_block_is_read_or_says_why_not(markdown: Path) -> None:
 
 @each_page
 def test_programs_to_be_typed_are_known(markdown: Path) -> None:
-    assert {command[0] for command in typed(run_blocks, markdown)} <= PROGRAMS | {*OWN}
+    assert {command[0] for command in typed(run_blocks, markdown)} <= PROGRAMS | {*OWN, "offhook"}
 
 
 @each_page
@@ -72,6 +73,8 @@ def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
     for command in typed(run_blocks, markdown):
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
             parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
+        if command[0] == "offhook":
+            make_parser({}).parse_args(command[1:])
 
 
 @each_page

@@ -90,16 +90,16 @@ async def webhook_url():
 
 
 async def test_the_example_of_a_test_with_the_sandbox_runs(webhook_url):
-    example = next(text for text in blocks(ROOT / "docs" / "sandbox.md", "python") if "async def talk" in text)
+    example = next(text for text in blocks(ROOT / "sandbox" / "README.md", "python") if "async def talk" in text)
     names = {}
 
-    exec(compile(example.replace("http://127.0.0.1:8080", webhook_url), "docs/sandbox.md", "exec"), names)
+    exec(compile(example.replace("http://127.0.0.1:8080", webhook_url), "sandbox/README.md", "exec"), names)
 
     await names["talk"]()
 
 
 def test_the_faults_of_the_example_are_known_to_the_sandbox():
-    example = json.loads(blocks(ROOT / "docs" / "sandbox.md", "json")[0])
+    example = json.loads(blocks(ROOT / "sandbox" / "README.md", "json")[0])
     faults = sandbox.Faults()
 
     for wish in example.pop("once"):

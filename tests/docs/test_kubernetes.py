@@ -92,7 +92,8 @@ def test_selectors_find_the_pods_and_metrics_are_at_their_ports() -> None:
 
 def test_image_is_the_one_that_a_release_pushes() -> None:
     workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
-    assert "tags: ghcr.io/${{ github.repository }}:${{ needs.build.outputs.version }}" in workflow
+    assert "- name: ${{ github.repository }}\n            file: Dockerfile\n" in workflow
+    assert "tags: ghcr.io/${{ matrix.name }}:${{ needs.build.outputs.version }}" in workflow
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version
     images = {container_of(process)["image"] for process in PROCESSES}
