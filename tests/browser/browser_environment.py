@@ -86,6 +86,7 @@ class BrowserEnvironment(LocalSystem):
     def __init__(self, redis_url: str, *, read_only: bool = False) -> None:
         super().__init__(redis_url, policy=UNHURRIED, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2)
         self.console = Console(redis_url, read_only=read_only)
+        self.sandbox.command_line = "conferral"
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
