@@ -9,6 +9,7 @@ from conferral.processes.common import SandboxSettings, configure_log, is_loopba
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import load
+from conferral.runtime.web.server import port_unavailable
 from offhook import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 
 log = structlog.get_logger()
@@ -62,7 +63,10 @@ async def _serve_sandbox(settings: SandboxSettings, host: str, port: int, stop: 
         if settings.twiml_app_sid:
             sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
     try:
-        await sandbox.start()
+        try:
+            await sandbox.start()
+        except OSError as error:  # another program was quicker
+            raise port_unavailable(host, port, error) from None
         log.info("sandbox_started", host=host, port=sandbox.port)
         await stop.wait()
     finally:
