@@ -162,7 +162,7 @@ class PlayAnnouncement(Effect, frozen=True, kw_only=True):
     conference_sid: str
     #: Empty for the whole conference.
     call_sid: str = ""
-    #: Empty if Conferral's own document says the command's sentence.
+    #: Empty if Conferral's own document says the command's sentence, or plays its digits.
     url: Hidden[str] = ""
     command_id: str
 

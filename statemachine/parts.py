@@ -147,7 +147,7 @@ class PendingCommand(BaseRecord, frozen=True):
     requested_at_ms: int = 0
     #: `remove` only: the hangup went unconfirmed for a while, and a read was emitted.
     calls_were_read: bool = False
-    #: `announce` only: SIDs of the calls still playing it; empty if the whole conference hears it.
+    #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
     #: Ids of the effects without an outcome.
     effects: tuple[str, ...] = ()

@@ -54,6 +54,8 @@ class Policy:
     #: How long a party may be on hold; 0 for no limit (`CONFERRAL_HOLD_LIMIT`).
     hold_limit_ms: int = 1_800_000
     announce_timeout_ms: int = 60_000
+    #: The longest `digits` are 64 pauses of a second.
+    press_timeout_ms: int = 90_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000
     #: How to record a session that a command opens (`CONFERRAL_RECORD`).

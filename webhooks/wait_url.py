@@ -14,7 +14,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import SILENCE
-from conferral.statemachine.events import AccountSwept, Event
+from conferral.statemachine.events import AccountSwept, Event, Press
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
@@ -56,22 +56,35 @@ class AnnouncementRoutes(Routes):
     """Answers AnnounceUrl."""
 
     async def announcement(self, _form: Form, query: str) -> web.Response:
-        """Return the pending message; 404 if there is none, 503 without Redis."""
+        """Return the pending message or digits; 404 without, 503 without Redis.
+
+        Digits are returned once: if that answer is lost, or requested again, the announcement fails.
+        """
         announcement = Announcement.parse(query)
         try:
             async with store_deadline():
-                view = await self._store.read(announcement.session_id)
+                document = await self._document(announcement)
         except StoreError as error:  # answered with an error, so that Twilio reports the announcement as failed
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
-        commands = view.pending_commands if view else ()
-        sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
-        if sentence:
-            return twiml_response(self._documents.announcement(sentence))
+        if document:
+            return twiml_response(document)
         if announcement.session_id != CHECK_SESSION:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
         return web.Response(status=404)
+
+    async def _document(self, announcement: Announcement) -> str:
+        """Return what a pending command plays; empty if nothing."""
+        view = await self._store.read(announcement.session_id)
+        for command in view.pending_commands if view else ():
+            if command.command_id != announcement.command_id:
+                continue
+            if command.say:
+                return self._documents.announcement(command.say)
+            if command.name == Press.name and (digits := await self._store.take_digits(command.command_id)):
+                return self._documents.keys(digits)
+        return ""
 
 
 #: Timeout for reading the session, seconds; the caller hears nothing meanwhile.

@@ -21,6 +21,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "unmute": ("--party agent", "--party agent --no-wait"),
     "supervise": ("--to client:dave --mode monitor", "--to client:dave --mode whisper"),
     "announce": ('--say "This call is being recorded."', "--url https://media.example.com/closing.mp3"),
+    "press": ("--party target --digits 2", "--party bank --digits 1ww4711#"),
     "record": ("--action start", "--action pause"),
     "end": ("", "--yes"),
 }
@@ -45,6 +46,7 @@ _DONE: Mapping[str, str | Mapping[str, str]] = {
     "unmute": "unmuted",
     "supervise": {"monitor": "listening", "whisper": "whispering", "barge": "heard by everyone"},
     "announce": "announced",
+    "press": "pressed",
     "record": {
         "start": "recording",
         "pause": "recording paused",

@@ -213,6 +213,8 @@ RING_TIME = Value(
 )  # fmt: skip
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
+#: Source: Twilio docs, TwiML `<Play>`, `digits`, with the same characters. The limit is ours.
+PRESSED = _text(r"[0-9*#wW]{1,64}", "must be 1 to 64 of the characters 0-9 * # w W", metavar="DIGITS")
 #: A name, and a value of characters or percent-encoded bytes. Source: RFC 3986, section 3.4.
 #: Twilio's own headers have names that begin with `X-Twilio-`, such as the account's.
 _PARAM_NAME = "(?![Tt][Ww][Ii][Ll][Ii][Oo]-)[A-Za-z0-9_-]{1,64}"

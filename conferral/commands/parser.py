@@ -29,6 +29,7 @@ from conferral.statemachine.events.commands import (
     DialCommand,
     Park,
     PartyCommand,
+    Press,
     Record,
     Retrieve,
     Supervise,
@@ -97,6 +98,9 @@ _DESCRIPTIONS: Mapping[type[Command], Mapping[str, tuple[values.Value, str]]] = 
     Announce: {
         "say": (values.SPOKEN, "message to say to everyone"),
         "url": (values.URL, "URL of audio or TwiML to play to everyone"),
+    },
+    Press: {
+        "digits": (values.PRESSED, "DTMF digits that the party gets; w waits half a second, W one second"),
     },
     Record: {
         "action": (values.RECORD_ACTION, "what to do with the recording"),

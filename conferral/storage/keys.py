@@ -76,6 +76,9 @@ class Keys:
     commands = PrefixKey("commands", "Stream to which commands are published.")
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
     command = NamedKey("command", "Hash: a command's outcome, sender, stream entry, and request digest.")
+    digits = NamedKey(
+        "digits", "String: the digits of a `press`, by command id; empty once Twilio has requested them. Expires soon."
+    )
     outcomes = PrefixKey("outcomes", "Stream for other systems: finished transfers, ended sessions, recorded messages.")
     undelivered = PrefixKey(
         "undelivered", "Sorted set: ids of outcomes that could not be delivered, by their time in ms."

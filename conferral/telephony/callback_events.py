@@ -412,7 +412,7 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
 
 
 def _announcement_source(fields: Fields) -> dict[str, Any]:
-    """Return what was played: the `announce` command's id, or its own URL."""
+    """Return what was played: the id of `announce` or `press`, or its own URL."""
     url, query = fields.get("AnnounceUrl", "").partition("#")[0], ""
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")

@@ -225,12 +225,12 @@ class Wait(UrlFields):
 
 @dataclass(frozen=True, slots=True)
 class Announcement(UrlFields):
-    """Fields of the URL that serves an announcement's text."""
+    """Fields of the URL that serves an announcement's text, or digits."""
 
     path = ANNOUNCEMENT_PATH
 
     session_id: str = field(metadata=_SESSION)
-    #: Id of the `announce` command; the text itself never appears in a URL.
+    #: Id of the `announce` or `press` command; text and digits never appear in a URL.
     command_id: str = field(metadata=_query("command", ID_PATTERN))
 
 

@@ -145,6 +145,12 @@ class TwimlBuilder:
             response.pause(length=1)
         return str(response)
 
+    def keys(self, digits: str) -> str:
+        """Play DTMF digits. Source: Twilio docs, TwiML `<Play>`, `digits`."""
+        response = VoiceResponse()
+        response.play(digits=digits)
+        return str(response)
+
     def redirect(self, url: str) -> str:
         """Continue the call with your app's TwiML, requested by POST."""
         response = VoiceResponse()

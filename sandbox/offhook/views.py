@@ -28,7 +28,14 @@ def heard_words(heard: Sound, names: Sequence[str]) -> str:
     if heard.kind == "parties":
         *others, last = [*names, *(["a phone ringing"] if heard.ringing else [])]
         return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
+    if heard.kind == "digits":
+        return f"the digits {_spaced(heard)}"
     return f"“{heard.content}”" if heard.kind == "speech" else heard.kind
+
+
+def _spaced(digits: Sound) -> str:
+    """Return digits one by one: the page would mask a long number."""
+    return " ".join(digits.content)
 
 
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
@@ -43,6 +50,8 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
             return "voice", f"you hear {heard_words(heard, names)}"
         case "speech":
             return "speech", f"a voice says: {heard_words(heard, names)}"
+        case "digits":
+            return "speech", f"you get the digits {_spaced(heard)}"
         case "music":
             file_name = split_url(heard.content).path.rpartition("/")[2]
             return "music", f"♪ music ♪ ({file_name})" if heard.content else "♪ music ♪"

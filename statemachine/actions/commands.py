@@ -11,7 +11,7 @@ from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.parts import PendingCommand
-from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
+from conferral.statemachine.reasons import CANT_HEAR, LAST_UNHELD, NO_AGENT_TO_COACH, NO_ONE_HEARS
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -47,7 +47,7 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
 def _start_command(draft: Draft, command: PendingCommand) -> None:
     if command.name == events.Convert.name:
         finish_command(draft, command, CommandStatus.DONE)
-    elif command.name == events.Announce.name:
+    elif guards.is_played(command):
         _play_announcement(draft, command)
     elif command.name in (events.Add.name, events.Supervise.name):
         # Before anyone is dialed, no party's leaving may end the conference.
@@ -110,11 +110,14 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
 
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
-    hearers = guards.audience(draft.session)
+    hearers = guards.hearers(draft.session, command)
     if not hearers:
-        finish_command(draft, command, CommandStatus.FAILED, "no one is there to hear it")
+        if guards.command_result(draft, command) is None:  # else, finish_commands reports that the party has left
+            reason = CANT_HEAR if command.party else NO_ONE_HEARS
+            finish_command(draft, command, CommandStatus.FAILED, reason)
         return
-    plays_to_each = len(hearers) < len(draft.session.participants)  # else, once to the conference
+    timeout_ms = draft.policy.press_timeout_ms if command.party else draft.policy.announce_timeout_ms
+    plays_to_each = command.party or len(hearers) < len(draft.session.participants)  # else, once to the conference
     effects = tuple(
         draft.emit(
             PlayAnnouncement,
@@ -131,16 +134,17 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
         command,
         effects=effects,
         playing_to=tuple(party.call_sid for party in hearers) if plays_to_each else (),
-        due_ms=draft.now_ms + draft.policy.announce_timeout_ms,
+        due_ms=draft.now_ms + timeout_ms,
     )
 
 
 def note_announcement_ended(draft: Draft, event: events.AnnouncementEnded) -> None:
     """Record that an announcement ended or failed, for one call or for all."""
-    command = next(one for one in draft.session.pending_commands if one.name == events.Announce.name)
+    command = not_none(guards.playing_command(draft.session))
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
-        reason = f"the announcement could not be played ({event.reason})" if event.reason else "failed"
+        what = "digits" if command.name == events.Press.name else "announcement"
+        reason = f"the {what} could not be played ({event.reason})" if event.reason else "failed"
         finish_command(draft, command, CommandStatus.FAILED, reason)
     elif rest:
         change_command(draft, command, playing_to=rest)
@@ -159,7 +163,7 @@ def note_announcement_failed(draft: Draft, event: events.EffectOutcome) -> None:
     if event.gone and rest:
         change_command(draft, command, playing_to=rest)  # a party that has left need not hear it
     else:
-        reason = "no one is there to hear it" if event.gone else event.reason_text
+        reason = NO_ONE_HEARS if event.gone else event.reason_text
         finish_command(draft, command, CommandStatus.FAILED, reason, event.code_text)
 
 

@@ -212,6 +212,17 @@ class Announce(Command, frozen=True, kw_only=True):
     url: Hidden[str] = ""
 
 
+class Press(PartyCommand, frozen=True, kw_only=True):
+    """Send DTMF digits to one party.
+
+    Done when they were played. Only this party hears them; a party on hold can't get any. A bridged call is converted
+    first.
+    """
+
+    #: Empty in a session: they may be a PIN, so the router keeps them elsewhere (`storage.digits`).
+    digits: Hidden[str]
+
+
 class Record(Command, frozen=True, kw_only=True):
     """Start, pause, resume, or stop a recording.
 
@@ -232,6 +243,6 @@ class End(Command, frozen=True):
 #: All commands, in the order of the docs.
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
-    Supervise, Announce, Record, End,
+    Supervise, Announce, Press, Record, End,
 )  # fmt: skip
 COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}

@@ -277,7 +277,7 @@ class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
 
     #: SID of the participant's call that heard it; empty if the whole conference did.
     call_sid: str = ""
-    #: Id of the `announce` command whose text it says; empty for other audio.
+    #: Id of the `announce` or `press` command whose text or digits it plays; empty for other audio.
     command: str = ""
     #: URL of the audio; empty for a text, or if Twilio does not send it.
     url: Hidden[str] = ""

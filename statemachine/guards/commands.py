@@ -1,7 +1,7 @@
 """Guards on commands and on pending ones, and on the recording."""
 
 from conferral.statemachine import events
-from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
+from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Press, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording
@@ -147,18 +147,37 @@ def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
     return event.mode == SuperviseMode.WHISPER and is_held
 
 
-def is_announcing(draft: Draft, _event: Announce) -> bool:
-    """Whether an announcement is playing or queued."""
-    return any(command.name == Announce.name for command in draft.session.pending_commands)
+def is_played(command: PendingCommand) -> bool:
+    """Whether the command is an announcement, to all or of digits to one."""
+    return command.name in (Announce.name, Press.name)
+
+
+def playing_command(session: Session) -> PendingCommand | None:
+    """Return the announcement that is playing or queued, or None."""
+    return next(filter(is_played, session.pending_commands), None)
+
+
+def is_announcing(draft: Draft, _event: Announce | Press) -> bool:
+    """Whether an announcement is playing or queued, or digits are."""
+    return playing_command(draft.session) is not None
 
 
 def has_no_audience(draft: Draft, _event: Announce) -> bool:
     """Whether no one would hear it: everyone is on hold or waiting."""
-    return not audience(draft.session)
+    return not _audience(draft.session)
 
 
-def audience(session: Session) -> tuple[Party, ...]:
-    """Return the parties who hear an announcement."""
+def cannot_hear(draft: Draft, event: Press) -> bool:
+    """Whether the party would not hear the digits, such as on hold."""
+    return named_party(draft, event) not in _audience(draft.session)
+
+
+def hearers(session: Session, command: PendingCommand) -> tuple[Party, ...]:
+    """Return the parties to whom an announcement, or digits, are played."""
+    return tuple(one for one in _audience(session) if command.party in ("", one.name))
+
+
+def _audience(session: Session) -> tuple[Party, ...]:
     there = (one for one in session.participants if (one.answered or not one.dial_id) and not one.is_leaving)
     return tuple(one for one in there if not (one.held or one.desired_hold or one.waits_for_start))
 
@@ -201,7 +220,9 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
         return _supervise_result(draft, command, party)
     if command.name == Add.name:
         return _DONE if party.takes_part else None
-    return None if command.name == events.Remove.name else _hold_or_mute_result(command, party)
+    if command.name in (events.Remove.name, Press.name):
+        return None  # the callback of its end decides
+    return _hold_or_mute_result(command, party)
 
 
 def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult | None:
@@ -234,13 +255,13 @@ def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | N
 
 def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
     """Whether the event is about the announcement that is playing."""
-    for command in draft.session.pending_commands:
-        if command.name == Announce.name:
-            # The late end of an earlier announcement says nothing about this one.
-            url = command.url.partition("#")[0]  # as in callbacks: a fragment holds connection overrides
-            is_this = event.command == command.command_id if event.command else event.url in ("", url)
-            return is_this and (event.call_sid in command.playing_to if command.playing_to else not event.call_sid)
-    return False
+    command = playing_command(draft.session)
+    if command is None:
+        return False
+    # The late end of an earlier announcement says nothing about this one.
+    url = command.url.partition("#")[0]  # as in callbacks: a fragment holds connection overrides
+    is_this = event.command == command.command_id if event.command else event.url in ("", url)
+    return is_this and (event.call_sid in command.playing_to if command.playing_to else not event.call_sid)
 
 
 # ---- guards on the recording of a session --------------------------------------------------------------------------

@@ -11,14 +11,16 @@ from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING_STAGES, TO
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
 NOT_IN_VOICEMAIL = tuple(command for command in EVERY if command not in (on.End, on.Retrieve))
 HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
+#: Commands about one party who is in the conference.
+ABOUT_ONE = (*HOLDS_OR_MUTES, on.Press)
 #: Commands that a parked call refuses.
-NEEDS_AGENT = (on.Transfer, on.Park, on.Add, *HOLDS_OR_MUTES, on.Supervise)
+NEEDS_AGENT = (on.Transfer, on.Park, on.Add, *ABOUT_ONE, on.Supervise)
 #: Commands that need a started conference.
 NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
 #: Commands about parties; those that a bridge is converted for; and those that a transfer allows.
-ABOUT_PARTIES = (on.Add, *HOLDS_OR_MUTES, on.Supervise, on.Announce)
-CONVERTS_BRIDGE = (on.Convert, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce)
-DURING_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce)
+ABOUT_PARTIES = (on.Add, *ABOUT_ONE, on.Supervise, on.Announce)
+CONVERTS_BRIDGE = (on.Convert, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce, on.Press)
+DURING_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce, on.Press)
 #: Commands that need a caller and an agent who talk.
 NEEDS_ANSWER = (on.Transfer, on.Park, *CONVERTS_BRIDGE, on.Record)
 #: Commands for a running transfer; the agent is removed as by `complete`.
@@ -94,12 +96,12 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             STAY,                   refuse("a party with this name is already on the call")),
     Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
 
-    # hold, unhold, mute, unmute
-    Row(LIVE,                   ANY,           HOLDS_OR_MUTES,                      when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    # hold, unhold, mute, unmute, press
+    Row(LIVE,                   ANY,           ABOUT_ONE,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(B,                      ANY,           on.Unhold,                           None,                            STAY,                   refuse("the party is not on hold")),
     Row(B,                      ANY,           on.Unmute,                           None,                            STAY,                   refuse("no one is muted")),
     Row(C|T,                    ANY,           HOLDS_OR_MUTES,                      when.names_supervisor,           STAY,                   refuse("not for a supervisor: use the modes of supervise")),
-    Row(C|T,                    ANY,           HOLDS_OR_MUTES,                      when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
+    Row(C|T,                    ANY,           ABOUT_ONE,                           when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
     Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(reasons.LAST_UNHELD)),
     Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
@@ -111,9 +113,10 @@ COMMANDS: tuple[Row, ...] = (
     Row(C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
     Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse(reasons.CONFERENCE_FULL)),
 
-    # announce
-    Row(V|C|T,                  ANY,           on.Announce,                         when.is_announcing,              STAY,                   refuse("another announcement is playing")),
-    Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse("no one is there to hear it")),
+    # announce, press
+    Row(V|C|T,                  ANY,           (on.Announce, on.Press),             when.is_announcing,              STAY,                   refuse("another announcement is playing")),
+    Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse(reasons.NO_ONE_HEARS)),
+    Row(C|T,                    ANY,           on.Press,                            when.cannot_hear,                STAY,                   refuse(reasons.CANT_HEAR)),
 
     # What none of these refuses: a bridge is converted first
     Row(B,                      RINGING,       CONVERTS_BRIDGE,                     when.agent_is_confirming,        STAY,                   do.queue_command),

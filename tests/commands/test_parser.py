@@ -26,6 +26,7 @@ VALID = {
     **{name: {"party": CALL_SID} for name in ("remove", "hold", "unhold", "mute", "unmute")},
     "supervise": {"to": "client:boss", "mode": "whisper", "params": "name=Ada%20L."},
     "announce": {"say": "Hello"},
+    "press": {"party": CALL_SID, "digits": "1w2#"},
     "record": {"action": "pause"},
 }
 
@@ -55,7 +56,7 @@ INVISIBLE = (
     "\u00ad\u200b\ufeff\U000e0041\u115f\u3164\uffa0\u034f\ufe0f\U000e0100\u180e\u2063\u2800\u00a0\u3000\ue000\u2065"
 )
 NAMES = (
-    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
+    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, press, record, remove, retrieve, "
     "supervise, swap, transfer, unhold, unmute"
 )
 

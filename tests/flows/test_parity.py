@@ -138,6 +138,7 @@ WHOLE: dict[str, Fields] = {
     **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
     "supervise": {"to": DAVE, "mode": "whisper", **DIAL},
     "announce": {"url": "https://media.example.com/closing.mp3"},
+    "press": {"party": "customer", "digits": "1ww4711#"},
     "record": {"action": "pause"},
 }
 

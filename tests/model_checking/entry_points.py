@@ -88,6 +88,12 @@ class _WebhookStore:
     async def read(self, session_id: str) -> Session | None:
         return self.facts
 
+    async def take_digits(self, command_id: str) -> str:
+        """Each command's once, as the key does."""
+        is_first = f"digits:{command_id}" not in self.gates
+        self.gates[f"digits:{command_id}"] = "1"
+        return "4711#" if is_first else ""
+
     async def session_of(self, call_sid: str) -> str | None:
         return None
 

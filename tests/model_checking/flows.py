@@ -17,6 +17,7 @@ from conferral.statemachine.events import (
     Merge,
     Mute,
     Park,
+    Press,
     Record,
     Remove,
     Retrieve,
@@ -122,6 +123,7 @@ _OF_PARTIES = {
     for party in (CUSTOMER_PARTY, AGENT_PARTY)
 }
 _SUPERVISE = {mode: command(Supervise, to=CHIEF, mode=mode) for mode in ("monitor", "whisper", "barge")}
+_PRESS = {f"press {party}": command(Press, party=party, digits="") for party in (CUSTOMER_PARTY, AGENT_PARTY)}
 _RECORD = {f"record {action}": command(Record, action=action) for action in ("start", "pause", "resume", "stop")}
 _ADD = {"add": command(Add, to=LAWYER, party="lawyer"), "remove": command(Remove, party="lawyer")}
 
@@ -194,6 +196,7 @@ ALL: tuple[Flow, ...] = (
     _flow("supervised", "somebody helps the agent, who hands over", "room", "blind", {**_SUPERVISE, **_BLIND},
           then=("whisper", f"answer {CHIEF}"), phones={CHIEF: _ANSWERS, **_AGENT_TOO}),
     _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
+    _flow("press", "one party gets digits", "room", "press customer", {**_PRESS, **_OF_PARTIES}),
     _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
     Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_CONFERENCE, first="consult",
          commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_TARGET_MAY, settings={"CONFERRAL_RECORD": "true"}),

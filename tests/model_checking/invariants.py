@@ -37,7 +37,7 @@ def noted(system: ModelInputs, before: Place, after: Place) -> Place:
 
 
 def _is_lonely(system: ModelInputs, place: Place, leg: Leg) -> bool:
-    if leg.is_foreign or leg.hears in ("", "parties", "speech"):
+    if leg.is_foreign or leg.hears in ("", "parties", "speech", "digits"):
         return False
     session, legs = system.sessions.known[place.session], system.exchanges.legs[place.exchange]
     if any(other.status in ("queued", "ringing") for other in legs if other is not leg):

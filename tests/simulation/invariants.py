@@ -20,7 +20,7 @@ from tests.simulation.unsent_dials import unsent_dials
 from tests.simulation.virtual_twilio import VirtualTwilio
 
 #: Commands after which someone may rightly hear no one.
-QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
+QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce", "press"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
 

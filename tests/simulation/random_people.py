@@ -168,6 +168,10 @@ def _announce(chance: Random) -> Fields:
     return {"url": "https://media.example.com/notice.mp3"}
 
 
+def _press(chance: Random) -> Fields:
+    return {"digits": chance.choice(("1", "4711#", "ww0*")), **_named(chance)}
+
+
 def _call(chance: Random) -> Fields:
     agent, customer = chance.sample(DIALED, 2)
     mode = {"mode": chance.choice(("bridge", "conference"))} if chance.random() < 0.6 else {}
@@ -196,6 +200,7 @@ _ANY = {
     "unmute": _named,
     "supervise": _supervise,
     "announce": _announce,
+    "press": _press,
     "record": lambda chance: {"action": chance.choice(("start", "pause", "resume", "stop"))},
     "end": lambda _: {},
 }
@@ -275,6 +280,7 @@ _FLOWS = (
     _mute,
     _watch,
     lambda chance: _steps(("announce", _announce(chance))),
+    lambda chance: _steps(("press", _press(chance))),
     _recorded,
     lambda _: _steps(("end", {})),
 )

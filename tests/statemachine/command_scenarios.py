@@ -12,6 +12,7 @@ from conferral.statemachine.events import (
     EffectSucceeded,
     Hold,
     Mute,
+    Press,
     Record,
     RecordingChanged,
     Remove,
@@ -60,6 +61,9 @@ class Orders(Scenario):
 
     def announce(self, command_id: str = "announce-1", **what: str) -> "Orders":
         return cast("Orders", self.command(Announce, command_id, **(what or {"say": "Hello"})))
+
+    def press(self, party: str, command_id: str = "press-1") -> "Orders":
+        return cast("Orders", self.command(Press, command_id, party=party, digits=""))
 
     def record(self, action: str, command_id: str = "") -> "Orders":
         return cast("Orders", self.command(Record, command_id or f"record-{action}", action=action))

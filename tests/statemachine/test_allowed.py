@@ -14,9 +14,9 @@ from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, outbound, talking
 from tests.support.each import each
 
-BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
-CONVERTING = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
-SETTLED = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
+BRIDGED = "convert transfer park add remove hold mute supervise announce press record end"
+CONVERTING = "convert transfer park add remove hold unhold mute unmute supervise announce press record end"
+SETTLED = "convert transfer park add remove hold unhold mute unmute supervise announce press record end"
 SITUATIONS = {
     "ringing": (lambda: Scenario().comes_in(), "remove end"),
     "bridged": (lambda: Scenario().answered(), BRIDGED),
@@ -24,7 +24,7 @@ SITUATIONS = {
     "converting": (lambda: Scenario().answered().convert(), CONVERTING),
     "converting for a transfer": (
         lambda: Scenario().answered().transfer("warm"),
-        "convert complete cancel add remove hold unhold mute unmute supervise announce record end",
+        "convert complete cancel add remove hold unhold mute unmute supervise announce press record end",
     ),
     "waiting for the agent": (waiting, "convert remove end"),
     "conferenced": (conferenced, SETTLED),
@@ -34,30 +34,30 @@ SITUATIONS = {
         SETTLED,
     ),
     "supervised": (supervised, SETTLED),
-    "announcing": (lambda: ordering().announce(), SETTLED.replace(" announce", "")),
+    "announcing": (lambda: ordering().announce(), SETTLED.replace(" announce press", "")),
     "one has left": (
         lambda: conferenced().leaves("agent"),
-        "convert add remove unhold mute unmute supervise announce record end",
+        "convert add remove unhold mute unmute supervise announce press record end",
     ),
     "recording asked for": (lambda: ordering().record("start"), SETTLED.replace(" record", "")),
     "parked": (parked, "convert retrieve remove record end"),
     "clearing": (
         lambda: conferenced().transfer("warm"),
-        "convert complete cancel remove mute unmute supervise announce record end",
+        "convert complete cancel remove mute unmute supervise announce press record end",
     ),
     "target rings": (
         lambda: dialing("consult"),
-        "convert complete cancel remove mute unmute supervise announce record end",
+        "convert complete cancel remove mute unmute supervise announce press record end",
     ),
     "consult": (
         lambda: talking("consult"),
-        "convert complete cancel swap merge remove mute unmute supervise announce record end",
+        "convert complete cancel swap merge remove mute unmute supervise announce press record end",
     ),
     "recorded consult": (
         consulting_recorded,
-        "convert complete cancel swap merge remove mute unmute supervise announce record end",
+        "convert complete cancel swap merge remove mute unmute supervise announce press record end",
     ),
-    "warm": (lambda: talking("warm"), "convert complete cancel remove mute unmute supervise announce record end"),
+    "warm": (lambda: talking("warm"), "convert complete cancel remove mute unmute supervise announce press record end"),
     "blind": (blind_from_bridge, "remove mute unmute record end"),
     "ended": (lambda: conferenced().end(), ""),
     "unknown": (Scenario, ""),

@@ -333,7 +333,7 @@ def check_transfer(story: Scenario) -> None:
 FIELDS = {
     "call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"},
     "retrieve": {"to": BOB}, "add": {"to": BOB, "party": "lawyer"}, "supervise": {"to": BOB, "mode": "whisper"},
-    "announce": {"say": "Hello"}, "record": {"action": "start"},
+    "announce": {"say": "Hello"}, "press": {"party": "customer", "digits": ""}, "record": {"action": "start"},
     **{name: {"party": "customer"} for name in ("remove", "hold", "unhold", "mute", "unmute")},
 }  # fmt: skip
 SITUATIONS = {

@@ -204,6 +204,8 @@ def _what(heard: Sound) -> What:
             return "ringback" if "ringback" in heard.content.rpartition("/")[2] else "music"
         case "speech":
             return f"said {heard.content}"
+        case "digits":
+            return f"digits {heard.content}"
         case _:
             return SILENCE
 

@@ -98,6 +98,8 @@ class FakeWebhookStore:
         self.events = []
         self.indexed = []
         self.facts = None
+        #: Of each `press`, by command.
+        self.digits = {}
         #: Whose a call is.
         self.sessions = {}
         self.reads = 0
@@ -128,6 +130,10 @@ class FakeWebhookStore:
         await self._reach()
         self.reads += 1
         return self.facts
+
+    async def take_digits(self, command_id):
+        await self._reach()
+        return self.digits.pop(command_id, "")
 
     async def session_of(self, call_sid):
         await self._reach()

@@ -11,12 +11,12 @@ import structlog
 from conferral.commands import identity
 from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
-from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Supervise, Transfer
+from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Press, Supervise, Transfer
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
 from conferral.statemachine.session import SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
-from conferral.storage import command_stream, scripts
+from conferral.storage import command_stream, digits, scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.client import as_store_errors, ask, run_or_raise
@@ -77,6 +77,9 @@ class CommandAdmission:
             event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
             event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
+        if isinstance(event, Press):
+            await ask(self._client, *digits.keep(self._keys, command_id, event.digits))
+            event = replace(event, digits="")
         tracing.annotate({tracing.SESSION_ID: session_id, "conferral.command": event.name})
         with as_store_errors():
             stream = self._keys.events(self._keys.partition_of(session_id))

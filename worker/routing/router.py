@@ -12,6 +12,7 @@ from conferral.runtime.error_boundary import reason_of
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import wait_at_most
 from conferral.runtime.log import LogRateLimit, log_unreachable
+from conferral.statemachine.events import Press
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -126,4 +127,11 @@ class CommandRouter:
             await report_command(self._client, self._keys, "", report)
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
-        await dead_letter(self._core, self._keys.commands, entry, reason, task="router")
+        await dead_letter(self._core, self._keys.commands, _without_digits(entry), reason, task="router")
+
+
+def _without_digits(entry: Entry) -> Entry:
+    """Return an entry without the digits of a `press`, which may be a PIN."""
+    if entry.fields.get(b"type") != Press.name.encode():
+        return entry
+    return entry._replace(fields={name: value for name, value in entry.fields.items() if name != b"digits"})

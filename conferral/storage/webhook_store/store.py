@@ -19,7 +19,7 @@ from conferral.runtime.log import LogRateLimit, forbidden_state
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
-from conferral.storage import scripts
+from conferral.storage import digits, scripts
 from conferral.storage.call_index import CallIndex
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
@@ -130,6 +130,11 @@ class WebhookStore:
         """Return the current session; None if Redis does not know it."""
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
+
+    async def take_digits(self, command_id: str) -> str:
+        """Return the digits of a `press`, once; empty if there are none."""
+        (found,) = await self._queue.run(digits.take(self._keys, command_id))
+        return (found or b"").decode(errors="replace")
 
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""

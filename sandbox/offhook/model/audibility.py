@@ -41,6 +41,8 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
 def _verb_sound(verb: Verb, base_url: str) -> Sound:
     if verb.name == "Say":
         return Sound("speech", content=verb.text)
+    if verb.name == "Play" and (digits := verb.get("digits")):
+        return Sound("digits", content=digits)
     return Sound("music", content=resolve(base_url, verb.text)) if verb.name == "Play" else SILENCE
 
 

@@ -299,7 +299,7 @@ class Conference:
         return [p for p in self.participants.values() if p.is_in]
 
 
-SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
+SoundKind = Literal["parties", "ringback", "music", "silence", "speech", "digits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,8 @@ class Sound:
 
     kind: SoundKind
     parties: frozenset[str] = frozenset()
-    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
+    #: The sentence for `speech`, the tones for `digits`, the file's URL for `music`; empty for Twilio's own music.
+    content: str = ""
     ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
 
     @property

@@ -11,6 +11,8 @@ QUEUE_VERBS = frozenset({"Play", "Say", "Pause", "Hangup", "Redirect", "Leave", 
 VERBS = QUEUE_VERBS | {"Dial", "Reject", "Record", "Connect", "Enqueue"}
 WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
+_TONE_S = {"w": 0.5, "W": 1.0}  #: Duration of each of a Play's digits, by default `_DIGIT_S`.
+_DIGIT_S = 0.25
 
 
 class TwimlError(Exception):
@@ -124,4 +126,6 @@ def duration_s(verb: Verb, behavior: Behavior) -> float | None:
     loop = verb.number("loop", 1.0)
     if loop == 0:
         return None
+    if digits := verb.get("digits"):
+        return loop * sum(_TONE_S.get(one, _DIGIT_S) for one in digits)
     return loop * (len(verb.text) * behavior.say_s_per_character if verb.name == "Say" else behavior.play_s)

@@ -46,6 +46,7 @@ EXAMPLES = {
     "unmute": {"party": "agent"},
     "supervise": {"to": "client:carol", "mode": "monitor"},
     "announce": {"say": "One moment, please."},
+    "press": {"party": "agent", "digits": "4711#"},
     "record": {"action": "start"},
     "end": {},
 }

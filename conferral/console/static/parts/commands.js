@@ -14,7 +14,7 @@ import { showMoment } from "./timeline.js";
 /** Position of each button. Other commands of the server come at the end of the last group, before `end`. */
 const GROUPS = [
   ["Transfer", ["transfer", "complete", "cancel", "swap", "merge", "park", "retrieve"]],
-  ["Parties", ["add", "remove", "hold", "unhold", "mute", "unmute", "supervise"]],
+  ["Parties", ["add", "remove", "hold", "unhold", "mute", "unmute", "press", "supervise"]],
   ["Call", ["convert", "announce", "record"]],
 ];
 const LAST = "end";

@@ -1,0 +1,23 @@
+"""Digits that `press` sends: kept until Twilio has requested them once.
+
+They may be a PIN, so they are in no event, session, log, effect, or dead letter, only under a key that expires soon.
+"""
+
+from conferral.storage.connection.client import Command
+from conferral.storage.keys import Keys
+
+#: How long digits may wait to be played, seconds: for an agent who confirms by a key, then for a conversion.
+DIGITS_TTL_S = 120
+
+
+def keep(keys: Keys, command_id: str, digits: str) -> Command:
+    """Return the command that keeps digits, unless they were taken."""
+    return ("SET", keys.digits(command_id), digits, "NX", "EX", DIGITS_TTL_S)
+
+
+def take(keys: Keys, command_id: str) -> Command:
+    """Return the command that gets digits once; later, it gets an empty text.
+
+    The key stays, so that a router that repeats its last command does not keep them again.
+    """
+    return ("SET", keys.digits(command_id), "", "XX", "KEEPTTL", "GET")
