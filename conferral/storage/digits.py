@@ -15,9 +15,10 @@ def keep(keys: Keys, command_id: str, digits: str) -> Command:
     return ("SET", keys.digits(command_id), digits, "NX", "EX", DIGITS_TTL_S)
 
 
-def take(keys: Keys, command_id: str) -> Command:
-    """Return the command that gets digits once; later, it gets an empty text.
+def take(keys: Keys, command_id: str) -> tuple[Command, Command]:
+    """Return commands, of which the first gets the digits, once.
 
-    The key stays, so that a router that repeats its last command does not keep them again.
+    The second leaves an empty text, so that a router that repeats its last command does not keep them again.
     """
-    return ("SET", keys.digits(command_id), "", "XX", "KEEPTTL", "GET")
+    key = keys.digits(command_id)
+    return ("GETDEL", key), ("SET", key, "", "EX", DIGITS_TTL_S)

@@ -89,3 +89,16 @@ def test_announcement_to_all_continues_when_the_first_listener_leaves(story: Mod
     story.passes(1.0)
 
     assert story.sent_to("/more")["CallSid"] == second
+
+
+def test_digits_are_heard_by_one_participant_for_as_long_as_they_take(story: ModelScenario) -> None:
+    first, second = story.member("participantLabel='customer'"), story.member()
+    announce(story, to="customer")
+    began_s = story.now_s
+    story.serve("/announce", "<Response><Play digits='1wW#'/></Response>")
+    assert story.hears(second) == {first}
+    story.passes(5.0)
+
+    (tones,) = [it for it in story.exchange.audibility.intervals(first) if it.sound.kind == "digits"]
+    assert (tones.sound.content, tones.since_s - began_s, (tones.until_s or 0.0) - tones.since_s) == ("1wW#", 0.0, 2.0)
+    assert story.event("announcement-end")["CallSid"] == first

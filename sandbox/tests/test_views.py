@@ -43,6 +43,7 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
         (Sound("music"), "music", "♪ music ♪", "ann hears music"),
         (Sound("music", content="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
         (Sound("speech", content="Hello."), "speech", "a voice says: “Hello.”", "ann hears “Hello.”"),
+        (Sound("digits", content="1w2#"), "speech", "you get the digits 1 w 2 #", "ann hears the digits 1 w 2 #"),
         (Sound("parties", frozenset({"CA1"})), "voice", "you hear bob", "ann hears bob"),
         (
             Sound("parties", frozenset({"CA1"}), ringing=True),

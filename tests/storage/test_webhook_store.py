@@ -7,6 +7,7 @@ import pytest
 
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
+from conferral.storage import digits
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.webhook_store import command_queue
@@ -127,3 +128,10 @@ async def test_claim_and_count_are_repeated_though_their_answers_are_lost(single
         assert publisher.restarted_recently()
         await publisher.close()
         await client.aclose()
+
+
+async def test_digits_are_taken_once_and_a_repeated_router_step_does_not_bring_them_back(publisher, client, keys):
+    for expected in ("4711#", "", ""):
+        await client.execute_command(*digits.keep(keys, "c1", "4711#"))
+        assert await publisher.take_digits("c1") == expected
+    assert 0 < await client.ttl(keys.digits("c1")) <= digits.DIGITS_TTL_S

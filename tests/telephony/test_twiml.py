@@ -268,6 +268,11 @@ def test_words_that_no_document_could_hold_do_not_break_it():
     assert gather[0].text == "Smith & <Sons>   "
 
 
+def test_digits_are_played_by_a_verb_without_a_file():
+    (play,) = ET.fromstring(DOCUMENTS.keys("1ww4711#"))
+    assert (play.tag, play.attrib, play.text) == ("Play", {"digits": "1ww4711#"}, None)
+
+
 def test_an_announcement_is_said_and_nothing_else_and_one_of_nothing_is_a_moment_of_silence():
     (say,) = ET.fromstring(DOCUMENTS.announcement("We close at 6 & <soon>\x0b"))
     (pause,) = ET.fromstring(DOCUMENTS.announcement(""))

@@ -30,6 +30,28 @@ async def test_it_says_the_sentence_of_its_command(client, webhook_store):
     assert webhook_store.events == []
 
 
+PRESS = facts("conferenced", pending_commands=(PendingCommand("c1", "press", party="agent"),))
+
+
+async def test_digits_are_served_once(client, webhook_store, lines):
+    webhook_store.facts, webhook_store.digits = PRESS, {"c1": "1ww4711#"}
+
+    status, document = await post(client, TARGET, FORM)
+
+    assert status == 200
+    assert [(verb.tag, verb.attrib) for verb in ET.fromstring(document)] == [("Play", {"digits": "1ww4711#"})]
+    assert await post(client, TARGET, FORM) == (404, "")
+    assert "4711" not in str(lines)
+
+
+@pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", pending_commands=SAYS)])
+async def test_digits_are_served_only_while_their_command_is_pending(client, webhook_store, known):
+    webhook_store.facts, webhook_store.digits = known, {"c1": "4711#"}
+
+    assert "4711" not in (await post(client, TARGET, FORM))[1]
+    assert webhook_store.digits == {"c1": "4711#"}
+
+
 @pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", pending_commands=SAYS[1:])])
 async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_failure(
     client, webhook_store, lines, known

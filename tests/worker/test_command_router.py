@@ -13,7 +13,7 @@ from conferral.commands.parser import BadCommandError
 from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Call, Transfer
-from conferral.storage import command_stream, config
+from conferral.storage import command_stream, config, digits
 from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.dial_limits import DialLimits
 from conferral.storage.keys import Keys
@@ -404,3 +404,43 @@ async def test_foreign_type_at_the_sessions_stream_dead_letters_the_command_alon
     await routing.give(**TRANSFER, id="c1")
     (letter,) = await routing.client.xrange(routing.keys.dead)
     assert letter[1][b"dead_reason"] == b"Redis refuses one of its keys"
+
+
+PRESS = {"type": "press", "session": CALL_SID, "party": "agent", "digits": "1ww4711#", "id": "c1"}
+
+
+async def test_digits_to_press_go_to_their_own_key_and_nowhere_else(routing):
+    await routing.know(CALL_SID)
+
+    with capture_logs() as lines:
+        await routing.give(**PRESS)
+
+    (event,) = await routing.events()
+    assert (event.name, event.party, event.digits) == ("press", "agent", "")
+    assert await routing.client.get(routing.keys.digits("c1")) == b"1ww4711#"
+    assert 0 < await routing.client.ttl(routing.keys.digits("c1")) <= digits.DIGITS_TTL_S
+    outcome = await routing.client.hgetall(routing.keys.command("c1"))
+    assert "4711" not in str(outcome)
+    assert "4711" not in str(lines)
+    # All digits could be tried, so no digest covers them either.
+    assert identity.digest_of(PRESS) == identity.digest_of(PRESS | {"digits": "2"})
+
+
+async def test_digits_of_a_command_that_is_dead_lettered_are_not_kept(routing, monkeypatch):
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(CommandAdmission, "admit", fail)
+    with capture_logs() as lines:
+        await routing.give(**PRESS)
+
+    ((_, letter),) = await routing.client.xrange(routing.keys.dead)
+    assert (letter[b"type"], letter[b"party"], b"digits" in letter) == (b"press", b"agent", False)
+    assert "4711" not in str(lines)
+
+
+async def test_press_for_an_unknown_session_keeps_no_digits(routing):
+    await routing.give(**PRESS)
+
+    assert (await routing.outcome("c1"))[0] == "rejected"
+    assert not await routing.client.exists(routing.keys.digits("c1"))

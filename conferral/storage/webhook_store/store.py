@@ -133,7 +133,7 @@ class WebhookStore:
 
     async def take_digits(self, command_id: str) -> str:
         """Return the digits of a `press`, once; empty if there are none."""
-        (found,) = await self._queue.run(digits.take(self._keys, command_id))
+        found, _ = await self._queue.run(*digits.take(self._keys, command_id))
         return (found or b"").decode(errors="replace")
 
     async def session_of(self, call_sid: str) -> str | None:

@@ -111,6 +111,13 @@ def get(db: Keyspace, argv: list[bytes]) -> Reply:
     return db.string(argv[1])
 
 
+@command("GETDEL", writes=True)
+def get_and_delete(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.string(argv[1])
+    db.remove(argv[1])
+    return found
+
+
 @command("SET", grows=True)
 def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
     """SET key value [NX] [EX s | PX ms]"""
