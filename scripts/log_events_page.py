@@ -7,7 +7,8 @@ from conferral.runtime import log
 
 MEANINGS = {
     "account_swept": "A sweep compared Twilio's live calls and conferences with the sessions; `findings` differed.",
-    "announcement_unknown": "Twilio requested an announcement that is no longer pending; it got a 404.",
+    "announcement_unknown": "Twilio requested an announcement that is no longer pending, or digits that expired or "
+    "were served before; it got a 404.",
     "api_refused": "The control API refused `count` requests since the last line; `reason` is the error's type.",
     "api_token_refused": "An address sent a wrong API token, its first within a minute.",
     "api_token_weak": "`CONFERRAL_API_TOKEN` is easy to guess; `reason` says why.",

@@ -83,7 +83,7 @@ class AnnouncementRoutes(Routes):
             if command.say:
                 return self._documents.announcement(command.say)
             if command.name == Press.name and (digits := await self._store.take_digits(command.command_id)):
-                return self._documents.keys(digits)
+                return self._documents.announcement("", digits)
         return ""
 
 

@@ -136,19 +136,15 @@ class TwimlBuilder:
         response.redirect(self._urls.of(wait.after_greeting()), method="POST")
         return str(response)
 
-    def announcement(self, text: str) -> str:
-        """Say an announcement; if empty, pause: Twilio rejects empty documents."""
+    def announcement(self, text: str, digits: str = "") -> str:
+        """Say an announcement, or play digits; else pause (no empty documents)."""
         response = VoiceResponse()
-        if text:
+        if digits:
+            response.play(digits=digits)
+        elif text:
             self._say(response, text)
         else:
             response.pause(length=1)
-        return str(response)
-
-    def keys(self, digits: str) -> str:
-        """Play DTMF digits. Source: Twilio docs, TwiML `<Play>`, `digits`."""
-        response = VoiceResponse()
-        response.play(digits=digits)
         return str(response)
 
     def redirect(self, url: str) -> str:

@@ -83,6 +83,14 @@ async def announce(flow: Flow) -> None:
     await flow.command("announce", BOTH, say=SENTENCE)
 
 
+async def press(flow: Flow) -> None:
+    await flow.talking()
+    await flow.command("add", BOTH, [BOB], to=BOB, party="bank")
+    together = {"Customer": "Agent and Bank", "Agent": "Bank and Customer", "Bank": "Agent and Customer"}
+    await flow.answers(BOB, **together)
+    await flow.command("press", together, party="bank", digits="1ww4711")
+
+
 async def supervise(flow: Flow) -> None:
     await flow.talking_in_conference()
     await flow.command("supervise", BOTH, [DAVE], to=DAVE, mode="monitor")
@@ -125,6 +133,7 @@ CONFERENCE_FLOWS: dict[str, Drawn] = {
     "park-conferenced": Drawn(park_conferenced, THREE),
     "park-timeout": Drawn(park_timeout, TWO, speed=5, policy={"park_timeout_ms": 500}),
     "announce": Drawn(announce, TWO, speed=5),
+    "press": Drawn(press, {**TWO, BOB: "Bank"}, speed=5),
     "supervise": Drawn(supervise, {**TWO, DAVE: "Supervisor"}),
     "record": Drawn(record, TWO),
     "record-consult": Drawn(record_consult, THREE, directory="record = true"),

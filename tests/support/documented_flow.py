@@ -210,8 +210,8 @@ class Flow:
         async def has_come() -> bool:
             outcome = await command_stream.read_outcome(self.system.client, self.system.keys, given[0])
             assert outcome.status != "rejected", outcome
-            # An announcement changes nothing that could be waited for: it is over when it is done.
-            has_begun = outcome.is_final if kind == "announce" else bool(outcome.status)
+            # An announcement changes nothing that could be waited for: it is over when it is done. So do digits.
+            has_begun = outcome.is_final if kind in ("announce", "press") else bool(outcome.status)
             return has_begun and self._is_so(heard, rings)
 
         await self.recorder.scene(f"Operator->>Conferral: {self._shown(kind, fields)}", order, has_come, _silent(heard))

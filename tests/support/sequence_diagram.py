@@ -363,8 +363,10 @@ class SequenceRecorder:
         said = {}
         for sid in self.system.sandbox.model.state.calls:
             for from_s, _, what in self.system.listening.heard(sid):
-                if isinstance(what, str) and what.startswith("said ") and from_s >= began_s:
-                    said[f'Note over {_id(self._named(sid))}: hears "{what.removeprefix("said ").strip()}"'] = None
+                kind, _, words = what.partition(" ") if isinstance(what, str) and from_s >= began_s else ("", "", "")
+                if kind in ("said", "digits"):
+                    heard = f'hears "{words.strip()}"' if kind == "said" else f"gets the digits {words}"
+                    said[f"Note over {_id(self._named(sid))}: {heard}"] = None
         return sorted(said)
 
     def heard_now(self) -> dict[str, str]:

@@ -269,7 +269,7 @@ def test_words_that_no_document_could_hold_do_not_break_it():
 
 
 def test_digits_are_played_by_a_verb_without_a_file():
-    (play,) = ET.fromstring(DOCUMENTS.keys("1ww4711#"))
+    (play,) = ET.fromstring(DOCUMENTS.announcement("", "1ww4711#"))
     assert (play.tag, play.attrib, play.text) == ("Play", {"digits": "1ww4711#"}, None)
 
 
