@@ -52,6 +52,7 @@ def body_of(command):
     """A command with all fields that it needs, and no more."""
     fields = {name: value for name, value in VALUES.items() if name in command.__struct_fields__}
     fields |= {"mode": MODES[command.name]} if command.name in MODES else {}
+    fields |= {"digits": "1"} if command.name == "press" else {}
     return {"type": command.name, **fields} | ({"party": "guest"} if command.name == "add" else {})
 
 
