@@ -137,7 +137,7 @@ class TwimlBuilder:
         return str(response)
 
     def announcement(self, text: str, digits: str = "") -> str:
-        """Say an announcement, or play digits; else pause (no empty documents)."""
+        """Say a text or play digits; without, pause: Twilio needs a verb."""
         response = VoiceResponse()
         if digits:
             response.play(digits=digits)

@@ -102,6 +102,20 @@ async def test_fault_07_worker_killed_after_its_request(system, tmp_path, kind):
 
 
 @pytest.mark.soak
+async def test_fault_07_worker_killed_after_it_had_digits_played(system, tmp_path):
+    """They can't be verified: they are not sent again, and Twilio's callback says that they were played."""
+    with system.worker_process(tmp_path, "first", die_at="after_request", kind="play_announcement") as first:
+        await system.everything_is_held()
+        with system.worker_process(tmp_path, "second"):
+            customer, agent = await system.converted()
+            first.arm()
+            await system.done("press", customer.sid, party="agent", digits="1ww4711#")
+            await system.eventually(lambda: first.was_killed, "the first worker is dead")
+            assert system.listening.whats(agent).count("digits 1ww4711#") == 1
+            await all_hang_up(system, outage_s=1.0)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("passes", [False, True], ids=["unsent", "stored"])
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_fault_08_worker_killed_while_an_outcome_is_being_written(system, redis_server, tmp_path, passes, nth):

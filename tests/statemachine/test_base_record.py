@@ -8,7 +8,7 @@ import msgspec
 from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
-from conferral.statemachine.events import EVENTS, Call, CallReceived
+from conferral.statemachine.events import EVENTS, Call, CallReceived, Press
 from conferral.statemachine.parts import Attempt, DialOptions, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
@@ -47,6 +47,7 @@ def test_garbage_collection_looks_at_no_record(kind):
     TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
     PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
     Conclusion("o1", "transfer", "CA1", "completed", to="SECRET", our_number="SECRET"),
+    Press(session_id="CA1", party="agent", digits="SECRET"),
     Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
     CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
     CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),

@@ -210,7 +210,7 @@ class Flow:
         async def has_come() -> bool:
             outcome = await command_stream.read_outcome(self.system.client, self.system.keys, given[0])
             assert outcome.status != "rejected", outcome
-            # An announcement changes nothing that could be waited for: it is over when it is done. So do digits.
+            # Announcements and digits change nothing that could be waited for: they are over when they are done.
             has_begun = outcome.is_final if kind in ("announce", "press") else bool(outcome.status)
             return has_begun and self._is_so(heard, rings)
 
