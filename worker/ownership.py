@@ -239,7 +239,7 @@ class Ownership:
         self._ended[number] = max(epoch, self._ended.get(number, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
-        """Write our epoch into the lease key; return None if used up, or at a stop."""
+        """Write our epoch into the lease key; None if used up, or at a stop."""
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:

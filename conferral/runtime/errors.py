@@ -36,9 +36,9 @@ class StoreUnaskedError(StoreError):
 
 
 class LeaseLostError(StoreError):
-    """The lease on a partition or task has ended here: discard its state and stop.
+    """The lease has ended here: discard the partition's state and stop.
 
-    Another worker has it, Redis has rolled back, or an error ended it. A partition is then claimed again.
+    Another worker has it, Redis has rolled back, or an error ended it. The partition is then claimed again.
     """
 
 

@@ -238,7 +238,7 @@ async def confirm_partition(
 async def confirm_or_resume(
     client: Client, keys: Keys, partition: int, lease: Lease, clock: Clock, has_all: Callable[[], Awaitable[bool]]
 ) -> bool:
-    """Compare a partition with its key; go on after a restart that lost nothing.
+    """Compare a partition with its key; resume if a restart lost nothing.
 
     Raise RolledBackError or LeaseLostError if they differ. Return whether Redis was restarted. `has_all` tells
     whether Redis has the marks and results of all effects. Ask it only once the server has answered: what the former
