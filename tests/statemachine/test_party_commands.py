@@ -74,10 +74,10 @@ def test_supervisor_is_heard_according_to_the_mode(command, begin):
 
 
 @each("begin, commands, parties", [
-    (conferenced, "hold unhold mute unmute remove", "customer, agent"),
-    (lambda: Scenario().answered(), "hold mute remove", "customer, agent"),
-    (lambda: Scenario().answered().convert(), "hold unhold mute unmute remove", "customer, agent"),
-    (lambda: talking("warm"), "hold unhold mute unmute", "customer, agent, target"),
+    (conferenced, "hold unhold mute unmute press remove", "customer, agent"),
+    (lambda: Scenario().answered(), "hold mute press remove", "customer, agent"),
+    (lambda: Scenario().answered().convert(), "hold unhold mute unmute press remove", "customer, agent"),
+    (lambda: talking("warm"), "hold unhold mute unmute press", "customer, agent, target"),
 ])  # fmt: skip
 def test_command_about_an_unknown_party_is_refused_and_names_those_that_there_are(begin, commands, parties):
     for command in commands.split():
