@@ -78,4 +78,5 @@ PROMISES = (
             others=(("Twilio's sample", "sample.rest_requests"),)),
     Promise("Warm transfer: requests from Twilio", "transfer", "conferral.webhook_requests", "",
             others=(("Twilio's sample", "sample.webhook_requests"),)),
+    Promise("Local Twilio: from the command to its first answer", "start", "first_answer_s", "s", most=0.5),
 )  # fmt: skip

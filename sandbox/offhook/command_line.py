@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PORT_MAX = 65_535
 
@@ -16,6 +15,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line, without the usage."""
         self.exit(2, f"offhook: {message}; see offhook --help\n")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> NoReturn:
+        from importlib.metadata import version  # slow to import
+
+        parser.exit(0, f"offhook {version('offhook')}\n")
 
 
 def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -34,7 +40,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         default=environment.get("SANDBOX_HOST") or "127.0.0.1",
         help="address to listen on, of this machine alone; by default SANDBOX_HOST, or 127.0.0.1",
     )
-    parser.add_argument("--version", action="version", version=f"offhook {version('offhook')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     return parser
 
 

@@ -6,16 +6,16 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from annotated_types import Ge, Le, MinLen
 
 from offhook.model.messages import CallbackRequest, FetchRequest, Params
 
 FaultMoment = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
-_Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
-Text = Annotated[str, Field(min_length=1)]
-_Status = Annotated[int, Field(ge=0, le=599)]
+_Count = Annotated[int, Ge(0)]
+Seconds = Annotated[float, Ge(0)]
+Text = Annotated[str, MinLen(1)]
+_Status = Annotated[int, Ge(0), Le(599)]
 
 
 @dataclass(frozen=True, slots=True)

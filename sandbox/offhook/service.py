@@ -5,7 +5,8 @@ from typing import Self
 
 from aiohttp import hdrs, web
 
-from offhook.control_routes import ControlError, control_routes
+from offhook.control_error import ControlError
+from offhook.control_routes import control_routes
 from offhook.model.rest_form import NOT_MODELED, error_answer
 from offhook.model.twilio_model import UnknownNumberError
 from offhook.page import add_page_routes

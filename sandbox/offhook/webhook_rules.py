@@ -5,10 +5,8 @@ Source: Twilio docs, "Configure webhook rules", "Configure webhook settings", "S
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
-
-from pydantic import ConfigDict
 
 #: Of a rule whose setting has a connection part: to connect, and to read.
 CONNECTION_MS = 15_000
@@ -18,7 +16,7 @@ CONNECTION_MS = 15_000
 class WebhookSetting:
     """How requests are sent; by default, as without any rule."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     key_id: str = ""  #: The shared key that signs; empty for the auth token.
     secret: str = ""  #: The key's.

@@ -19,7 +19,7 @@ from tests.conferral.cli_helpers import until
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 #: The one that starts the fewest processes; `make soak` runs the others.
-SHORT = "idle"
+SHORT = "start"
 WITH_PEERS = {"worker", "transfer"}
 
 

@@ -1,0 +1,237 @@
+"""Handlers of the control API, and the JSON that they accept."""
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from inspect import isawaitable
+from typing import Annotated, Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, validate_call
+
+from offhook import views
+from offhook.control_error import ControlError
+from offhook.faults import RATES, Seconds
+from offhook.phones import CallHandle, PhoneScript
+from offhook.runtime import SandboxRuntime
+from offhook.views import pick
+from offhook.webhook_rules import WebhookSetting
+
+NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
+ONE_SHOT_FAULTS = (
+    "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
+    "next_rest", "fail_fetches", "delay_fetches",
+)  # fmt: skip
+"""Methods of `Faults`."""
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+_Text = Annotated[str, Field(min_length=1)]
+_Body = TypeVar("_Body")
+
+
+class _Strict(BaseModel):
+    model_config = _STRICT
+
+
+_PhoneBody = create_model(
+    "_PhoneBody",
+    __base__=_Strict,
+    address=(_Text, ...),
+    name=(str | None, None),
+    by_hand=(bool | None, None),
+    times=(Annotated[int, Field(ge=0)] | None, None),
+    **{it.name: (it.type, it.default) for it in fields(PhoneScript)},
+)  # type: ignore[call-overload]  # one field for each of the script
+
+
+class _CallBody(_Strict):
+    from_: _Text = Field(alias="from")
+    to: _Text
+    custom: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    url: str = ""
+
+
+_FaultsBody = create_model(
+    "_FaultsBody",
+    __base__=_Strict,
+    once=(list[dict[str, Any]], []),
+    clear=(bool, False),
+    forget=(int | None, None),
+    retry_after_s=(int, 1),
+    **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else Seconds, it.default) for it in RATES},
+)  # type: ignore[call-overload]  # one field for each rate
+
+
+class _RuleBody(_Strict):
+    url: str = ""
+    settings: list[WebhookSetting] = []
+
+
+async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
+    """Return a request's JSON; raise ControlError for wrong fields."""
+    try:
+        return TypeAdapter(kind).validate_json(await request.read() or b"{}")
+    except web.RequestPayloadError as error:
+        raise ControlError(400, "the body can't be decompressed") from error
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call with a body's fields; raise ControlError for wrong ones."""
+    try:
+        result = validate_call(config=_STRICT)(function)(**arguments)
+        return await result if isawaitable(result) else result
+    except ValidationError as error:
+        raise _invalid(error) from None
+    except (TypeError, ValueError) as error:
+        raise ControlError(422, str(error)) from error
+
+
+def _invalid(error: ValidationError) -> ControlError:
+    """Return what is wrong with each field; 400 for what is no JSON object."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    status = 422 if problems[0]["loc"] else 400
+    return ControlError(status, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in problems))
+
+
+def describe(call: CallHandle) -> dict[str, Any]:
+    """Return a leg as JSON for the control routes."""
+    shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
+    named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid, "custom": dict(call.record.custom)}
+    return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
+
+
+class ControlHandlers:
+    """The handlers, one per route."""
+
+    def __init__(self, sandbox: SandboxRuntime) -> None:
+        self._sandbox = sandbox
+
+    async def add_number(self, request: web.Request) -> web.Response:
+        """Add a number to the account."""
+        added = await _call(self._sandbox.add_number, await _read_body(request, dict))
+        return web.json_response(asdict(added), status=201)
+
+    async def script_phone(self, request: web.Request) -> web.Response:
+        """Script a phone, name it, or let a person play it (`by_hand`)."""
+        body = await _read_body(request, _PhoneBody)
+        phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
+        script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
+        if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
+            await _call(phone.script, script)
+        if body.name is not None:
+            phone.name = body.name[:NAME_LENGTH_MAX]
+        if body.by_hand is not None:
+            self._sandbox.set_manual(body.address, is_manual=body.by_hand)
+        self._sandbox.notify()
+        return web.json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, status=201)
+
+    async def script_bot(self, request: web.Request) -> web.Response:
+        """Set what the bot behind each `<ConversationRelay>` does."""
+        script = await _call(self._sandbox.script_bot, await _read_body(request, dict))
+        return web.json_response(asdict(script), status=201)
+
+    async def call_in(self, request: web.Request) -> web.Response:
+        """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
+        body = await _read_body(request, _CallBody)
+        custom = tuple(body.custom.items())
+        call = await self._sandbox.call_in(body.from_, body.to, custom, url=body.url, headers=body.headers)
+        return web.json_response(describe(call), status=201)
+
+    async def browser_calls(self, request: web.Request) -> web.Response:
+        """Call from a browser through the application `app`."""
+        call = await _call(self._sandbox.call_from_browser, await _read_body(request, dict))
+        return web.json_response(describe(call), status=201)
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """List all legs, or with `?live=true` those that haven't ended."""
+        live = request.query.get("live") == "true"
+        sids = self._sandbox.model.state.live_calls if live else self._sandbox.model.state.calls
+        return web.json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
+
+    async def call_action(self, request: web.Request) -> web.Response:
+        """Act on a leg: answer, press, move, hang up, and so on."""
+        sid, act = request.match_info["sid"], request.match_info["act"]
+        if sid not in self._sandbox.model.state.calls:
+            raise ControlError(404, f"no call {sid}")
+        call = self._sandbox.call(sid)
+        acts: dict[str, Callable[..., None]] = {
+            "answer": call.answer,
+            "hangup": call.hang_up,
+            "reject": call.reject,
+            "press": call.press,
+            "speak": call.speak,
+            "fall-silent": call.fall_silent,
+            "move": call.move,
+        }
+        if act not in acts:
+            raise ControlError(404, f"no such act: {act}; there are {', '.join(acts)}")
+        await _call(acts[act], await _read_body(request, dict))
+        return web.json_response(describe(call))
+
+    async def request_log(self, _request: web.Request) -> web.Response:
+        """List all requests received and sent."""
+        return web.json_response(asdict(self._sandbox.request_log))
+
+    async def audibility(self, request: web.Request) -> web.Response:
+        """List who heard what: all legs, or with `?call=CA…` one."""
+        history = self._sandbox.model.audibility.history
+        wanted = request.query.get("call")
+        if wanted is not None and wanted not in history:
+            raise ControlError(404, f"nothing was heard by {wanted}")
+        heard = {
+            sid: [
+                {
+                    **pick(it, "since_s", "until_s"),
+                    **pick(it.sound, "kind", "ringing"),
+                    "parties": sorted(it.sound.parties),
+                    "what": it.sound.content,
+                }
+                for it in intervals
+            ]
+            for sid, intervals in history.items()
+            if wanted in (None, sid)
+        }
+        return web.json_response({"hearing": heard, "now_s": self._sandbox.now_s})
+
+    async def recordings(self, _request: web.Request) -> web.Response:
+        """List the callers' messages, newest first."""
+        return web.json_response(views.message_view(self._sandbox))
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.
+
+        `clear` removes all earlier faults, `forget` the one-shot fault with this number.
+        """
+        faults, body = self._sandbox.faults, await _read_body(request, _FaultsBody)
+        given = body.model_dump(exclude_unset=True)
+        if given.pop("clear", False):
+            faults.clear()
+        if (number := given.pop("forget", None)) is not None and not faults.cancel(number):
+            raise ControlError(404, f"no fault {number} is to come")
+        for one_shot in given.pop("once", []):
+            what = one_shot.pop("what", "")
+            if what not in ONE_SHOT_FAULTS:
+                raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
+            await _call(getattr(faults, what), one_shot)
+        for name, value in given.items():
+            setattr(faults, name, value)
+        self._sandbox.notify()
+        return web.json_response(
+            {name: getattr(faults, name) for name in sorted({*(it.name for it in RATES), "retry_after_s"})}
+        )
+
+    async def pending_faults(self, _request: web.Request) -> web.Response:
+        """List the pending one-shot faults, and the rates that aren't zero."""
+        return web.json_response(views.fault_view(self._sandbox))
+
+    async def webhook_rule(self, request: web.Request) -> web.Response:
+        """Set the webhook rule of a `url`; without `settings`, remove it."""
+        body = await _read_body(request, _RuleBody)
+        await _call(self._sandbox.webhook_rules.put, {"url": body.url, "settings": body.settings})
+        return web.json_response(self._sandbox.webhook_rules.list_page("rules"), status=201)
+
+    async def reset(self, _request: web.Request) -> web.Response:
+        """Remove everything except the numbers."""
+        self._sandbox.reset()
+        return web.json_response({"numbers": sorted(self._sandbox.model.state.numbers)})
