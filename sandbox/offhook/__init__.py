@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from offhook.request_log import Retention as Retention
     from offhook.runtime import ACCOUNT_SID as ACCOUNT_SID
     from offhook.runtime import AUTH_TOKEN as AUTH_TOKEN
+    from offhook.runtime import NUMBER as NUMBER
     from offhook.runtime import RestHookEvent as RestHookEvent
     from offhook.service import Sandbox as Sandbox
     from offhook.service import make_app as make_app
@@ -28,7 +29,7 @@ _MODULES = {
         "offhook.model.twilio_model": "UnknownNumberError",
         "offhook.phones": "CallHandle Phone PhoneScript",
         "offhook.request_log": "Retention",
-        "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN RestHookEvent",
+        "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN NUMBER RestHookEvent",
         "offhook.service": "Sandbox make_app",
     }.items()
     for name in names.split()

@@ -6,7 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from offhook.service import Sandbox
 
 PORT_MAX = 65_535
 
@@ -38,9 +41,19 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--host",
         metavar="ADDRESS",
         default=environment.get("SANDBOX_HOST") or "127.0.0.1",
-        help="address to listen on, of this machine alone; by default SANDBOX_HOST, or 127.0.0.1",
+        help="address to listen on; by default SANDBOX_HOST, or 127.0.0.1. "
+        "One that others can reach needs --allow-host",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        help="host name that clients use, repeatable; by default SANDBOX_ALLOW_HOST, with blanks between several. "
+        "The page and the control routes then need a token: SANDBOX_TOKEN, or one that is printed",
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version, and exit"
+    )
     return parser
 
 
@@ -52,26 +65,35 @@ def _port(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, by default of `sys.argv`; return the exit code."""
-    given = make_parser(os.environ).parse_args(arguments)
-    return asyncio.run(_serve(given.host, given.port))
+    parser = make_parser(os.environ)
+    given = parser.parse_args(arguments)
+    from offhook import NUMBER, Retention, Sandbox
+
+    try:
+        sandbox = Sandbox(
+            host=given.host,
+            port=given.port,
+            allow_hosts=tuple(given.allow_host or os.environ.get("SANDBOX_ALLOW_HOST", "").split()),
+            control_token=os.environ.get("SANDBOX_TOKEN", ""),
+            retention=Retention(),  # it may run for days
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    sandbox.add_number(NUMBER)
+    return asyncio.run(_serve(sandbox))
 
 
-async def _serve(host: str, port: int) -> int:
-    from offhook.request_log import Retention
-    from offhook.service import Sandbox
-
+async def _serve(sandbox: "Sandbox") -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sandbox = Sandbox(host=host, port=port, retention=Retention())  # it may run for days
     try:
         await sandbox.start()
-        print(f"offhook: a local Twilio at {sandbox.url}, with a page of its phones; Ctrl-C stops it")
-        print(f"account: {sandbox.account_sid}\ntoken:   {sandbox.auth_token}", flush=True)
+        print(f"offhook: a local Twilio; Ctrl-C stops it\n{sandbox.introduce()}", flush=True)
         await stop.wait()
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
-        print(f"offhook: can't listen on {host}, port {port}: {reason}", file=sys.stderr)
+    except OSError as error:  # asyncio's has a long message
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        print(f"offhook: can't listen on {sandbox.host}, port {sandbox.port}: {reason.lower()}", file=sys.stderr)
         return 2
     finally:
         await sandbox.stop()

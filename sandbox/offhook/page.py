@@ -1,11 +1,7 @@
-"""The phones' page: files, WebSocket, and cross-origin protection.
-
-There are no credentials, because everything runs on this machine. But other sites' pages in a browser on this machine
-must not place calls here, neither through cross-site requests nor through DNS rebinding.
-"""
+"""The phones' page: its files and its WebSocket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,46 +12,29 @@ import orjson
 from aiohttp import hdrs, web
 
 from offhook import views
+from offhook.access import PAGE
 from offhook.request_log import DeliveryEntry, NumberedLog, RestEntry
 from offhook.rest_routes import is_twilios
 from offhook.runtime import SandboxRuntime
 from offhook.views import iso, pick
-from offhook.web.pages import add_headers, is_loopback_header, is_same_origin, page, static_routes
+from offhook.web.pages import add_headers, page, static_routes
 
 STATIC = Path(__file__).parent / "static"
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
-    """Serve the page, and reject other sites' requests."""
+    """Serve the page."""
     live = PageSockets(sandbox)
     document = page("Phones", styles=("shared/tokens.css", "phones.css"), modules=("main.js",))
 
     async def front(_request: web.Request) -> web.Response:
         return web.Response(text=document, content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-cache"})
 
-    app.router.add_get("/", front)
+    app.router.add_get(PAGE, front)
     app.router.add_get("/sandbox/live", live.serve)
     app.router.add_routes(static_routes(STATIC))
-    app.middlewares.append(reject_cross_origin)
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(live.close)
-
-
-@web.middleware
-async def reject_cross_origin(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Reject requests from other sites' pages.
-
-    Twilio's paths have credentials of their own, but the demo's are public: there, pages can't change anything.
-    """
-    reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
-    if is_twilios(request):
-        problem = "no page of a browser may ask for this" if hdrs.ORIGIN in request.headers else ""
-    elif not is_loopback_header(request.headers.get(hdrs.HOST, "localhost")):
-        problem = "open it at one of this machine's addresses, such as 127.0.0.1"
-    else:
-        problem = "" if reads_only or is_same_origin(request) else "this request comes from another site's page"
-    return web.json_response({"error": problem}, status=403) if problem else await handler(request)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

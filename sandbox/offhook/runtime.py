@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,11 +18,23 @@ from offhook.model.state import BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
+from offhook.web.pages import host_name
 from offhook.webhook_delivery import WebhookSender
 from offhook.webhook_rules import WebhookRules
 
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
+
+
+NUMBER = "+14155550100"  #: The number that the commands add, if they have no other; reserved for fiction.
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a host of this name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,11 @@ class SandboxRuntime:
     account_sid: str = ACCOUNT_SID  #: Also the user name of Basic auth.
     auth_token: str = AUTH_TOKEN  #: Also the key of the signatures.
     port: int = 0  #: 0 picks a free one.
-    host: str = "127.0.0.1"  #: Loopback only: the control routes are unauthenticated.
+    host: str = "127.0.0.1"  #: Any other than loopback requires `allow_hosts`.
+    allow_hosts: tuple[str, ...] = ()  #: Names of it that clients use, besides those of loopback.
+    control_token: str = (
+        ""  #: Of the page and the control routes; always needed with `allow_hosts`: by default, random.
+    )
     api_key: tuple[str, str] | None = None  #: SID and secret of an API key to accept as well.
     speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
     seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
@@ -56,6 +73,15 @@ class SandboxRuntime:
     retention: Retention | None = None  #: Limits on finished calls and log entries; None keeps all until a reset.
 
     def __post_init__(self) -> None:
+        self.allow_hosts = tuple(name.lower() for name in self.allow_hosts)
+        for name in self.allow_hosts:
+            # A URL's scheme would be taken for the name, and the real one refused.
+            if "/" in name or host_name(name) != name:
+                raise ValueError(f"{name!r} is no host name, such as sandbox.example.com, without scheme and port")
+        if not is_loopback(self.host) and not self.allow_hosts:
+            raise ValueError(f"others can reach host {self.host!r}: name the hosts that clients use (--allow-host)")
+        if self.allow_hosts and not self.control_token:
+            self.control_token = secrets.token_urlsafe(16)
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
@@ -97,15 +123,19 @@ class SandboxRuntime:
     @property
     def url(self) -> str:
         """The sandbox's URL: use it as a Twilio client's base URL."""
-        return f"http://{self.host}:{self.port}"
+        named = self.host if is_loopback(self.host) else self.allow_hosts[0]
+        return f"http://{f'[{named}]' if ':' in named else named}:{self.port}"
 
     @property
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
         return self.epoch_s + (self.clock() - self._started_s) * self.speed
 
-    def add_number(self, number: Text, *, voice_url: Text, **others: str) -> Number:
-        """Add a number, SIP domain, or application; `others` are its fields."""
+    def add_number(self, number: Text, *, voice_url: str = "", **others: str) -> Number:
+        """Add a number, SIP domain, or application; `others` are its fields.
+
+        Without `voice_url`, its program can call from it, and set the URL by REST.
+        """
         added = Number(number, voice_url, **others)
         self.model.add_number(added)
         return added

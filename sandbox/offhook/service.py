@@ -1,17 +1,17 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
-from ipaddress import ip_address
 from typing import Self
 
 from aiohttp import hdrs, web
 
+from offhook.access import access_middleware
 from offhook.control_error import ControlError
 from offhook.control_routes import control_routes
 from offhook.model.rest_form import NOT_MODELED, error_answer
 from offhook.model.twilio_model import UnknownNumberError
 from offhook.page import add_page_routes
 from offhook.rest_routes import CONFIGURATION_PATHS, VERSION, Handler, configuration_handler, rest_handler
-from offhook.runtime import SandboxRuntime
+from offhook.runtime import AUTH_TOKEN, SandboxRuntime
 
 SHUTDOWN_S = 1.0  #: For requests in progress at shutdown.
 BACKLOG = 1024  #: Connections that wait to be accepted; the system may allow fewer.
@@ -39,7 +39,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 def make_app(sandbox: SandboxRuntime) -> web.Application:
     """Create the application: Twilio's REST API, control routes, and page."""
-    app = web.Application(middlewares=[errors_as_json])
+    app = web.Application(middlewares=[errors_as_json, access_middleware(sandbox)])
     add_page_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))
     app.router.add_route("*", VERSION + "{tail:.*}", rest_handler(sandbox))
@@ -49,7 +49,7 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
 
 
 class Sandbox(SandboxRuntime):
-    """A local Twilio on loopback: `async with Sandbox(...) as sandbox`."""
+    """A local Twilio: `async with Sandbox(...) as sandbox`."""
 
     _runner: web.AppRunner | None = None
 
@@ -61,12 +61,7 @@ class Sandbox(SandboxRuntime):
         await self.stop()
 
     async def start(self) -> None:
-        """Listen, and set `port`; raise OSError if the port is taken.
-
-        Raise ValueError for a host other than loopback: the control routes are unauthenticated.
-        """
-        if self.host != "localhost" and not ip_address(self.host).is_loopback:
-            raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
+        """Listen, and set `port`; raise OSError if that is impossible."""
         self.webhook_sender.open()
         # A request takes effect even if its client does not wait for the answer.
         self._runner = web.AppRunner(
@@ -75,6 +70,31 @@ class Sandbox(SandboxRuntime):
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
         self.port = self._runner.addresses[0][1]
+
+    def introduce(self) -> str:
+        """Return what to paste into a program, for the person who started it."""
+        # A token that was given may be a secret; this goes to logs.
+        token = self.auth_token if self.auth_token == AUTH_TOKEN else "the token that you set"
+        sid, url = self.account_sid, self.url
+        page = f"{url}/?token={self.control_token}" if self.control_token else f"{url}/"
+        return "\n".join(
+            (
+                f"phones:  {page}",
+                f"URL:     {url}",
+                f"account: {sid}",
+                f"token:   {token}",
+                f"numbers: {', '.join(self.model.state.own_numbers()) or 'none'}",
+                "",
+                "Python:",
+                "  from twilio.rest import Client",
+                f'  client = Client("{sid}", "{token}")',
+                f'  client.api.base_url = "{url}"',
+                "Node.js:",
+                '  const twilio = require("twilio");',
+                f'  const client = twilio("{sid}", "{token}");',
+                f'  client.api.baseUrl = "{url}";',
+            )
+        )
 
     async def stop(self) -> None:
         """Stop listening, and drop pending deliveries."""

@@ -1,32 +1,70 @@
 """The command `offhook`, as a shell runs it."""
 
 import asyncio
+import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+from typing import Self
 
 import aiohttp
 import pytest
 
+from offhook import NUMBER
 from offhook.command_line import main, make_parser
 
 
+class Command:
+    """A process of the command, which may write no files."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        line = shlex.join([sys.executable, "-m", "offhook", "--port", "0", *arguments])
+        self._command = ["sh", "-c", f"ulimit -f 0; exec {line}"]
+        self._environment = {**os.environ, **environment, "HOME": "/nonexistent", "TMPDIR": "/nonexistent"}
+        self.printed: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=subprocess.PIPE, env=self._environment
+        )
+        assert self.process.stdout is not None
+        while line := (await self.process.stdout.readline()).decode():
+            name, _, value = line.partition(":")
+            self.printed[name.strip()] = value.strip()
+            if "baseUrl" in line:
+                break
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+
 async def test_command_serves_until_it_is_stopped() -> None:
-    command = [sys.executable, "-m", "offhook", "--port", "0"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        url = (await process.stdout.readline()).decode().partition(", ")[0].rpartition(" ")[2]
-        account, token = [(await process.stdout.readline()).split()[1].decode() for _ in range(2)]
+    async with Command() as command:
+        url, account, token = (command.printed[name] for name in ("URL", "account", "token"))
         login = {"Authorization": aiohttp.encode_basic_auth(account, token)}
-        async with aiohttp.request("GET", f"{url}/2010-04-01/Accounts/{account}/Calls.json", headers=login) as answer:
-            assert (answer.status, (await answer.json())["calls"]) == (200, [])
-        process.send_signal(signal.SIGTERM)
-        assert (await process.stdout.read(), await process.wait()) == (b"", 0)
-    finally:
-        if process.returncode is None:
-            process.kill()
+        form = {"From": command.printed["numbers"], "To": "client:alice", "Twiml": "<Response/>"}
+        resource = f"{url}/2010-04-01/Accounts/{account}/Calls.json"
+        async with aiohttp.request("POST", resource, data=form, headers=login) as answer:
+            assert (answer.status, (await answer.json())["from"]) == (201, NUMBER)
+        command.process.send_signal(signal.SIGTERM)
+        assert (await command.process.communicate(), command.process.returncode) == ((b"", None), 0)
+
+
+async def test_command_serves_other_machines_that_have_its_token() -> None:
+    names = "Offhook.test other.test"
+    async with Command(SANDBOX_HOST="0.0.0.0", SANDBOX_ALLOW_HOST=names, SANDBOX_TOKEN="a-token") as command:
+        assert command.printed["phones"].startswith("http://offhook.test:")
+        assert command.printed["phones"].endswith("/?token=a-token")
+        url = command.printed["URL"].replace("offhook.test", "127.0.0.1")
+        for host, token, status in (("other.test", "a-token", 200), ("offhook.test", "b", 401), ("x", "a-token", 403)):
+            headers = {"Host": host, "Authorization": f"Bearer {token}"}
+            async with aiohttp.request("GET", f"{url}/sandbox/calls", headers=headers) as answer:
+                assert answer.status == status
 
 
 @pytest.mark.parametrize(
@@ -37,6 +75,8 @@ async def test_command_serves_until_it_is_stopped() -> None:
         ["--port", "9" * 5_000],
         ["--pot", "1"],
         ["--host", "0.0.0.0"],
+        ["--allow-host", "http://offhook.test"],
+        ["--allow-host", "offhook.test:8081"],
         ["--host", "no host"],
         ["--host", ""],
     ],
@@ -59,8 +99,9 @@ def test_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_options_come_from_the_environment_unless_they_are_given() -> None:
     parser = make_parser({"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1"})
-    assert vars(parser.parse_args([])) == {"port": 9000, "host": "::1"}
-    assert vars(parser.parse_args(["--port", "1", "--host", "localhost"])) == {"port": 1, "host": "localhost"}
+    assert vars(parser.parse_args([])) == {"port": 9000, "host": "::1", "allow_host": None}
+    given = ["--port", "1", "--host", "localhost", "--allow-host", "c"]
+    assert vars(parser.parse_args(given)) == {"port": 1, "host": "localhost", "allow_host": ["c"]}
 
 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:

@@ -278,3 +278,22 @@ async def test_names_that_lead_here_read_nothing_either(sandbox: Sandbox, contro
     for path in ("/", "/sandbox/ledger", "/static/main.js"):
         async with control.session.get(sandbox.url + path, headers={"Host": "evil.example:8081"}) as answer:
             assert answer.status == 403, path
+
+
+async def test_page_takes_its_token_from_the_url_once() -> None:
+    async with Sandbox(allow_hosts=("offhook.test",), control_token="a-token") as sandbox:
+        async with aiohttp.ClientSession(sandbox.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            statuses = []
+            for path in ("/", "/sandbox/calls", "/?token=wrong", "/?token=a-token", "/", "/sandbox/calls"):
+                async with browser.get(path) as answer:
+                    statuses.append(answer.status)
+            async with browser.ws_connect("/sandbox/live") as socket:
+                assert b"tick" in (await socket.receive()).data.encode()
+        assert statuses == [401, 401, 401, 200, 200, 200]
+
+
+async def test_token_is_random_if_none_is_given() -> None:
+    assert Sandbox().control_token == ""
+    first, other = (Sandbox(host="0.0.0.0", allow_hosts=["A.test"]) for _ in range(2))
+    assert first.url == "http://a.test:0"
+    assert len({first.control_token, other.control_token, ""}) == 3

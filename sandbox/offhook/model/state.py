@@ -24,7 +24,7 @@ class Number:
     """A number, SIP domain, or application, with its voice URLs."""
 
     number: str
-    voice_url: str
+    voice_url: str = ""
     voice_method: str = "POST"
     voice_fallback_url: str = ""
     voice_fallback_method: str = "POST"
@@ -405,6 +405,10 @@ class State:
         """Whether a dialed number is the account's: its voice URL answers."""
         number = self.numbers.get(to)
         return number is not None and is_number(to) and not number.is_verified_only
+
+    def own_numbers(self) -> list[str]:
+        """Return the account's numbers, without SIP domains and applications."""
+        return [it for it in self.numbers if self.is_own_number(it)]
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""
