@@ -17,6 +17,7 @@ from offhook import ACCOUNT_SID, Sandbox
 from offhook.model.formats import make_sid
 from offhook.model.rest import account_routes
 from offhook.model.state import Number, State
+from webhook_app import WebhookApp
 
 
 def properties_of(instance: type) -> set[str]:
@@ -56,6 +57,29 @@ async def test_account_is_readable_only_with_its_credentials(sandbox: Sandbox, t
     with pytest.raises(TwilioRestException) as unchanged:
         await twilio.api.v2010.accounts(ACCOUNT_SID).update_async(status="closed")
     assert unchanged.value.status == 405
+
+
+async def test_number_gets_its_voice_url_by_rest(app: WebhookApp, sandbox: Sandbox, twilio: Client) -> None:
+    app.on("/voice", "<Response><Reject/></Response>")
+    sandbox.add_number(CUSTOMER)
+    (listed,) = await twilio.incoming_phone_numbers.list_async(phone_number=CUSTOMER)
+    without = await sandbox.call_in(BUSINESS, CUSTOMER)
+    await sandbox.wait_until(lambda: without.status == "completed")
+    assert [(it.code, it.message) for it in sandbox.request_log.debugger] == [(11100, f"{CUSTOMER} has no voice URL")]
+
+    await twilio.incoming_phone_numbers(listed.sid).update_async(voice_url=f"{app.url}/voice", friendly_name="Sales")
+    number = await twilio.incoming_phone_numbers(listed.sid).fetch_async()
+    assert (number.voice_url, number.friendly_name, number.voice_method) == (f"{app.url}/voice", "Sales", "POST")
+    call = await sandbox.call_in(BUSINESS, CUSTOMER)
+    await sandbox.wait_until(lambda: call.status == "busy")
+
+    for values, code in (({"voice_url": "nonsense"}, 21402), ({"voice_method": "PUT"}, 20001)):
+        with pytest.raises(TwilioRestException) as refused:
+            await twilio.incoming_phone_numbers(listed.sid).update_async(**values)
+        assert (refused.value.status, refused.value.code) == (400, code)
+    with pytest.raises(TwilioRestException) as unknown:
+        await twilio.incoming_phone_numbers("PN" + "f" * 32).fetch_async()
+    assert unknown.value.status == 404
 
 
 async def test_form_in_a_charset_that_no_one_knows_is_read_as_utf_8(api: aiohttp.ClientSession) -> None:

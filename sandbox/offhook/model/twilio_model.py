@@ -212,7 +212,10 @@ class TwilioModel:
             call.call_token = call_token(call.sid)
         if number.status_callback:
             call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
-        twiml_interpreter.begin(transaction, call, Source(url or number.voice_url, number.voice_method))
+        if url := url or number.voice_url:
+            twiml_interpreter.begin(transaction, call, Source(url, number.voice_method))
+        else:
+            twiml_interpreter.on_failure(transaction, call, 11100, f"{number.number} has no voice URL", url)
 
     def _arrive(self, transaction: Transaction, call: Call) -> None:
         """Let a leg dialed to the account's own number come in there."""

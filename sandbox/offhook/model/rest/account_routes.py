@@ -1,6 +1,10 @@
-"""REST API: the account and its numbers; read-only (Twilio's OpenAPI)."""
+"""REST API: the account and its numbers (Twilio's OpenAPI).
+
+Only the URLs and names of numbers can be changed.
+"""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from offhook.model.formats import make_sid, rfc2822
@@ -14,6 +18,7 @@ NUMBERS_PATH = "/IncomingPhoneNumbers.json"
 VERIFIED_PATH = "/OutgoingCallerIds.json"
 _DOMAIN = re.compile(r"/SIP/Domains/(SD[0-9a-f]{32})\.json")
 READ_ONLY_PATHS = (NUMBERS_PATH, VERIFIED_PATH, "/SIP/Domains/")
+NUMBER_PATH = re.compile(r"/IncomingPhoneNumbers/(PN[0-9a-f]{32})\.json")
 _WANTED = re.compile(r"\+?[0-9*]{1,20}")
 
 
@@ -36,6 +41,24 @@ def respond(state: State, request: RestRequest) -> RestAnswer:
     return resources.list_page(state, request, "incoming_phone_numbers", numbers, number_resource)
 
 
+def respond_number(state: State, request: RestRequest, sid: str) -> RestAnswer | None:
+    """Return a number, after an update by POST; None: no such method."""
+    found = next((it for it in map(state.numbers.get, state.own_numbers()) if it and number_sid(it) == sid), None)
+    if found is None:
+        raise not_found(request.path)
+    if request.method == "POST":
+        form = Form(request.params)
+        changed = {
+            **{field: form.url(name, BAD_URL) for name, field in _URLS.items() if form.has(name)},
+            **{field: form.method(name) for name, field in _METHODS.items() if form.has(name)},
+            **({"name": form.get("FriendlyName")} if form.has("FriendlyName") else {}),
+        }
+        found = state.numbers[found.number] = replace(found, **changed)
+    elif request.method != "GET":
+        return None
+    return RestAnswer(200, number_resource(state, found))
+
+
 def _respond_domain(state: State, path: str) -> RestAnswer:
     """Return a SIP domain; raise RestError if there is none of that SID."""
     found = _DOMAIN.fullmatch(path)
@@ -43,6 +66,19 @@ def _respond_domain(state: State, path: str) -> RestAnswer:
     if found is None or found[1] not in domains:
         raise not_found(path)
     return RestAnswer(200, domain_resource(state, domains[found[1]]))
+
+
+BAD_URL = 21402  #: Source: github.com/nash-md/twilio-contact-center/issues/17; Twilio docs, error 21402.
+_URLS = {
+    "VoiceUrl": "voice_url",
+    "VoiceFallbackUrl": "voice_fallback_url",
+    "StatusCallback": "status_callback",
+}
+_METHODS = {
+    "VoiceMethod": "voice_method",
+    "VoiceFallbackMethod": "voice_fallback_method",
+    "StatusCallbackMethod": "status_callback_method",
+}
 
 
 def account_resource(state: State) -> dict[str, Any]:
@@ -81,13 +117,18 @@ def domain_resource(state: State, it: Number) -> dict[str, Any]:
     }
 
 
+def number_sid(it: Number) -> str:
+    """Return the SID of a number."""
+    return make_sid("PN", it.number, 0)
+
+
 def number_resource(state: State, it: Number) -> dict[str, Any]:
     """Return what is known of an IncomingPhoneNumber."""
     return {
         "account_sid": state.account_sid,
         "friendly_name": it.name or it.number,
         "phone_number": it.number,
-        "sid": make_sid("PN", it.number, 0),
+        "sid": number_sid(it),
         "status_callback": it.status_callback,
         "status_callback_method": it.status_callback_method,
         "voice_application_sid": it.application_sid or None,

@@ -30,6 +30,8 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
     """Return the response; None if the resource does not have the method."""
     if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
+    if of_number := account_routes.NUMBER_PATH.fullmatch(request.path):
+        return account_routes.respond_number(transaction.state, request, of_number[1])
     if of_account := _ACCOUNT_RECORDINGS.match(request.path):
         return _route_recordings(transaction, request, of_account["key"] or "")
     match = _PATH.match(request.path)
