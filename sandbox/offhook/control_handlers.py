@@ -37,7 +37,7 @@ _PhoneBody = create_model(
     address=(_Text, ...),
     name=(str | None, None),
     by_hand=(bool | None, None),
-    times=(Annotated[int, Field(ge=0)] | None, None),
+    times=(Annotated[int, Field(ge=1)] | None, None),
     **{it.name: (it.type, it.default) for it in fields(PhoneScript)},
 )  # type: ignore[call-overload]  # one field for each of the script
 
@@ -96,8 +96,13 @@ def _invalid(error: ValidationError) -> ControlError:
 
 def describe(call: CallHandle) -> dict[str, Any]:
     """Return a leg as JSON for the control routes."""
-    shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
-    named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid, "custom": dict(call.record.custom)}
+    shown = pick(call.record, "sid", "to", "direction", "status", "conference_sid")
+    named = {
+        "activity": call.activity,
+        "from": call.record.from_,
+        "parent_call_sid": call.record.parent_sid,
+        "custom": dict(call.record.custom),
+    }
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
 
 
@@ -115,7 +120,7 @@ class ControlHandlers:
     async def script_phone(self, request: web.Request) -> web.Response:
         """Script a phone, name it, or let a person play it (`by_hand`)."""
         body = await _read_body(request, _PhoneBody)
-        phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
+        phone, of_phone = await _call(self._sandbox.phone, {"address": body.address}), {"name", "by_hand"}
         script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
         if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
             await _call(phone.script, script)

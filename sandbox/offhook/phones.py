@@ -1,16 +1,16 @@
 """Phones, scripted or played by hand, and handles on their legs."""
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import count
 from typing import Any, Literal, Protocol
 
 from offhook.faults import Seconds, Text
 from offhook.model import messages
-from offhook.model.state import Call, Sound, SoundInterval
+from offhook.model.state import Activity, Call, Sound, SoundInterval
 from offhook.real_time import RealTimeModel
 from offhook.request_log import DialEntry
 
@@ -24,7 +24,8 @@ class PhoneScript:
     """What a phone does automatically, in seconds of sandbox time.
 
     Without `answer_after_s` and `outcome`, a person's phone rings until acted on, or until Twilio's timeout. A mailbox
-    or a fax answers, and hangs up late; it presses no keys.
+    or a fax answers, and hangs up late; it presses no keys, and says nothing. What a phone does in a call it does
+    however the call was answered, and in calls that it places, too: they are answered when Twilio answers.
     """
 
     kind: messages.PhoneKind = "person"
@@ -36,12 +37,22 @@ class PhoneScript:
     digits_after_s: Seconds = 0.5  #: From the answer.
     keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
     keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
+    speaks: tuple[str, ...] = ()  #: Said at each `<Record>`, and each `<Gather>` of speech, in turn; empty for nothing.
+    speaks_after_s: Seconds = 0.5  #: From the start of the `<Record>` or `<Gather>`.
 
     def __post_init__(self) -> None:
-        if self.kind not in MACHINES:
+        for keys in (self.digits, *self.keys):
+            check_keys(keys)
+        is_machine = self.kind in MACHINES
+        if is_machine and (self.digits or any(self.keys) or any(self.speaks)):
+            raise ValueError(f"{MACHINES[self.kind]} presses no keys, and answers no question")
+        if self.outcome not in {None, "answer"}:
+            if self.acts_in_calls or is_machine:
+                raise ValueError(f"a phone with the outcome {self.outcome!r} is in no call, so it can't act in one")
+            if self.outcome == "no-answer" and self.answer_after_s is not None:
+                raise ValueError("a phone with the outcome 'no-answer' can't answer: leave out answer_after_s")
+        if not is_machine:
             return
-        if self.digits or any(self.keys):
-            raise ValueError(f"{MACHINES[self.kind]} presses no keys")
         defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
         for name, seconds in defaults.items():
             if getattr(self, name) is None:
@@ -52,15 +63,25 @@ class PhoneScript:
         """Whether it does more than ring."""
         return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
 
+    @property
+    def acts_in_calls(self) -> bool:
+        """Whether it does something once a call is answered."""
+        return bool(self.digits or any(self.keys) or any(self.speaks)) or self.hang_up_after_s is not None
+
     def __str__(self) -> str:
-        if not self.has_actions:
-            return "rings until you answer"
         if self.outcome not in {None, "answer"}:
-            return {"busy": "is busy", "reject": "declines", "fail": "is unreachable"}[str(self.outcome)]
+            return {
+                "busy": "is busy",
+                "reject": "declines",
+                "fail": "is unreachable",
+                "no-answer": "rings until you answer",
+            }[str(self.outcome)]
         what = f" as {MACHINES[self.kind]}" if self.kind in MACHINES else ""
-        does = [f"answers after {self.answer_after_s or 0:g} s{what}"]
+        does = [f"answers after {self.answer_after_s or 0:g} s{what}" if self.has_actions else "rings until you answer"]
         if self.digits or any(self.keys):
             does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
+        if any(self.speaks):
+            does.append(f"says {', '.join(f'“{text}”' for text in self.speaks if text)}")
         if self.hang_up_after_s is not None:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
@@ -103,12 +124,22 @@ class Phone:
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)  #: To it and from it, oldest first, including ended ones.
 
-    def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
+    def script(
+        self,
+        *,
+        keys: str | Sequence[str] = (),
+        speaks: str | Sequence[str] = (),
+        times: int | None = None,
+        **does: Any,
+    ) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
 
-        `keys` as text is for the first `<Gather>`; `does` are other fields of `PhoneScript`.
+        A single text in `keys` or `speaks` is for the first time; `does` are other fields of `PhoneScript`. Calls to
+        and from the phone count. Raise ValueError for a script that can't act.
         """
-        script = PhoneScript(keys=(keys,) if isinstance(keys, str) else tuple(keys), **does)
+        if times is not None and times < 1:
+            raise ValueError(f"a script for {times} calls can't act")
+        script = PhoneScript(keys=_in_turn(keys), speaks=_in_turn(speaks), **does)
         if times is None:
             self.default = script
         else:
@@ -132,9 +163,24 @@ class Phone:
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
 
 
+def _in_turn(texts: str | Sequence[str]) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def check_keys(keys: str) -> None:
+    """Raise ValueError for keys that no phone has."""
+    if wrong := re.sub(r"[0-9*#]", "", keys):
+        raise ValueError(f"no phone has the key {wrong[0]!r}: there are 0 to 9, *, and #")
+
+
 def phone_address(to: str) -> str:
     """Return an address without parameters or headers (`client:alice?x=1`)."""
     return to.partition("?")[0]
+
+
+def phone_of(call: Call) -> str:
+    """Return the address of a leg's phone: the caller's, or the dialed one."""
+    return phone_address(call.from_ if call.direction == "inbound" else call.to)
 
 
 class SandboxWithPhones(RealTimeModel, Protocol):
@@ -142,8 +188,17 @@ class SandboxWithPhones(RealTimeModel, Protocol):
 
     phones: dict[str, Phone]
 
-    def phone(self, address: str) -> Phone:
+    def phone_at(self, address: str) -> Phone:
         """Return the phone at an address; it may be new."""
+
+
+@dataclass(slots=True)
+class _RunningScript:
+    """The script of a live leg, and how many of its keys and sentences were due."""
+
+    script: PhoneScript
+    keys_count: int = 0
+    speaks_count: int = 0
 
 
 class PhoneScripts:
@@ -152,13 +207,13 @@ class PhoneScripts:
     def __init__(self, sandbox: SandboxWithPhones) -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
-        self._scripts: dict[str, tuple[PhoneScript, Iterator[int]]] = {}  # of live legs, with the count of `<Gather>`s
+        self._running: dict[str, _RunningScript] = {}
 
     def clear(self) -> None:
         """Stop the scripts of all legs."""
         for call_sid in list(self.timers):
             self.stop(call_sid)
-        self._scripts.clear()
+        self._running.clear()
 
     def ring(self, ring: messages.RingPhone) -> None:
         """Log a dialed leg, and run its phone's script."""
@@ -167,13 +222,21 @@ class PhoneScripts:
         entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
         self._sandbox.request_log.dials.append(entry)
         if call.far_sid:  # the number's voice URL answers, not a phone
-            self._scripts[ring.call_sid] = PhoneScript(), count()
             return
-        phone = self._sandbox.phone(ring.to)
-        phone.call_sids.append(ring.call_sid)
-        script = phone.next_script()
-        self._scripts[ring.call_sid] = script, count()
+        script = self._begin(call)
         self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+
+    def place(self, call_sid: str) -> None:
+        """Begin the script of a caller."""
+        self._begin(self._sandbox.model.state.calls[call_sid])
+
+    def _begin(self, call: Call) -> PhoneScript:
+        phone = self._sandbox.phone_at(phone_of(call))
+        phone.call_sids.append(call.sid)
+        script = phone.next_script()
+        if not call.is_final:
+            self._running[call.sid] = _RunningScript(script)
+        return script
 
     def stop(self, call_sid: str) -> bool:
         """Stop a leg's script; return whether it was running."""
@@ -185,31 +248,41 @@ class PhoneScripts:
     def release(self, call_sid: str) -> None:
         """Stop the script of a leg that has ended, and forget it."""
         self.stop(call_sid)
-        self._scripts.pop(call_sid, None)
+        self._running.pop(call_sid, None)
 
-    def on_gather(self, call_sid: str) -> None:
-        """Press the script's keys, if any, for a `<Gather>` on this leg."""
-        call = self._sandbox.model.state.calls[call_sid]
-        if call.direction == "inbound":  # inbound callers have no script
-            return
-        script, gathers = self._scripts[call_sid]
-        index = next(gathers)
-        keys = script.keys[index] if index < len(script.keys) else ""
-        if keys and not self._sandbox.phone(call.to).is_manual:
-            self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
+    def on_connected(self, call_sid: str) -> None:
+        """Go on with the script of a leg that was answered."""
+        if running := self._controlled(call_sid):
+            greeting_s = self._sandbox.model.behavior.greeting_s
+            self._schedule(call_sid, running.script.steps_after_answer(call_sid, greeting_s))
+
+    def press_next(self, call_sid: str) -> None:
+        """Press the script's next keys, if any, at a `<Gather>` of this leg."""
+        if running := self._controlled(call_sid):
+            script, running.keys_count = running.script, running.keys_count + 1
+            if keys := "".join(script.keys[running.keys_count - 1 : running.keys_count]):
+                self._schedule(call_sid, [(script.keys_after_s, messages.PhonePresses(call_sid, keys))])
+
+    def speak_next(self, call_sid: str) -> None:
+        """Say the script's next sentence, if any, on this leg."""
+        if running := self._controlled(call_sid):
+            script, running.speaks_count = running.script, running.speaks_count + 1
+            if text := "".join(script.speaks[running.speaks_count - 1 : running.speaks_count]):
+                self._schedule(call_sid, [(script.speaks_after_s, messages.PhoneSpeaks(call_sid, text))])
+
+    def _controlled(self, call_sid: str) -> _RunningScript | None:
+        """Return the leg's script, unless it has none or a person plays it."""
+        running = self._running.get(call_sid)
+        if running is None or self._sandbox.phone_at(phone_of(self._sandbox.model.state.calls[call_sid])).is_manual:
+            return None
+        return running
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
-
-    def _run_script_step(self, call_sid: str, step: messages.Input) -> None:
-        self._sandbox.apply(step)
-        if isinstance(step, messages.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
-            greeting_s = self._sandbox.model.behavior.greeting_s
-            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid, greeting_s))
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
 
 
 class CallHandle:
@@ -231,6 +304,11 @@ class CallHandle:
     def status(self) -> str:
         """Twilio's call status."""
         return self.record.status
+
+    @property
+    def activity(self) -> Activity:
+        """What Twilio does with it: `gathering`, `recording`, `conference`."""
+        return self.record.shown_activity
 
     @property
     def hears_now(self) -> Sound | None:
@@ -273,12 +351,14 @@ class CallHandle:
 
     def press(self, digits: Text) -> None:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
+        check_keys(digits)
         self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
     def speak(self, text: str = "") -> None:
         """Start speaking: conferences with the event `speaker` report it.
 
-        During a `<Record>`, `text` is what the recording has; it takes the time that a `<Say>` would take.
+        During a `<Record>`, `text` is what the recording has, and during a `<Gather>` of speech, its `SpeechResult`; it
+        takes the time that a `<Say>` would take.
         """
         self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
+from offhook.model.formats import is_address
 from offhook.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
 from offhook.model.state import BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
@@ -141,7 +142,18 @@ class SandboxRuntime:
         return added
 
     def phone(self, address: str) -> Phone:
-        """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
+        """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new.
+
+        Raise ValueError if there can be none.
+        """
+        if self.model.state.is_own_number(address):
+            raise ValueError(f"{address} is a number of the account: its voice URL answers, not a phone")
+        if phone_address(address) not in self.phones and not is_address(address):
+            raise ValueError(f"no phone has the address {address!r}: use +1…, client:NAME, or sip:NAME@HOST")
+        return self.phone_at(address)
+
+    def phone_at(self, address: str) -> Phone:
+        """Return the phone that Twilio dials or that calls; it may be new."""
         address = phone_address(address)
         if address not in self.phones:
             self.phones[address] = Phone(address, self.default_script)
@@ -176,7 +188,7 @@ class SandboxRuntime:
         `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
         """
         sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
-        self.phone(from_).call_sids.append(sid)
+        self._scripts.place(sid)
         return CallHandle(self, sid)
 
     def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
@@ -199,7 +211,7 @@ class SandboxRuntime:
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
         """Let a person play a phone, or return it to its script."""
-        phone = self.phone(address)
+        phone = self.phone_at(address)
         phone.is_manual = is_manual
         for sid in phone.call_sids if is_manual else ():
             if self._scripts.stop(sid):
@@ -293,8 +305,12 @@ class SandboxRuntime:
                 self.webhook_sender.send_callback(output)
             case messages.RingPhone():
                 self._scripts.ring(output)
+            case messages.PhoneConnected():
+                self._scripts.on_connected(output.call_sid)
             case messages.AskForKeys():
-                self._scripts.on_gather(output.call_sid)
+                self._scripts.press_next(output.call_sid)
+            case messages.AskForSpeech():
+                self._scripts.speak_next(output.call_sid)
             case messages.ReleasePhone():
                 self._scripts.release(output.call_sid)
             case messages.DebuggerEntry():

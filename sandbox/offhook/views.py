@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 from offhook.model.formats import split_url
 from offhook.model.messages import DebuggerEntry
-from offhook.model.state import Call, Participant, Sound
-from offhook.phones import Phone, phone_address
+from offhook.model.state import Activity, Call, Participant, Sound
+from offhook.phones import Phone, phone_address, phone_of
 from offhook.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from offhook.runtime import SandboxRuntime
 
@@ -156,11 +156,6 @@ def name_of(sandbox: SandboxRuntime, address: str) -> str:
     return address.removeprefix("client:") or UNKNOWN_PERSON
 
 
-def phone_of(call: Call) -> str:
-    """Return the address of a leg's phone: the caller's, or the dialed one."""
-    return phone_address(call.from_ if call.direction == "inbound" else call.to)
-
-
 def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
     """Return who hears whom, one sentence per party, oldest calls first."""
     said: list[str] = []
@@ -196,7 +191,7 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "by_hand": phone.is_manual,
         "kind": script.kind,
         "acts": not phone.is_manual and script.has_actions,
-        "does": str(script) if script.has_actions else "",  # unless a person plays it
+        "does": str(script) if script.has_actions or script.acts_in_calls else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
         "story": sorted(lines, key=lambda line: line["at"])[-LINES_MAX:],
     }
@@ -231,16 +226,36 @@ def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
         "other": other,
         "is_incoming": is_incoming,
         "status": call.status,
-        "activity": call.activity,
+        "activity": call.shown_activity,
+        "doing": ACTIVITY_WORDS[call.shown_activity] if call.status == "in-progress" else "",
         "sound": sound,  # `ring` for a ringing phone, else as in `sound_bubble`
         "words": words,
         "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
         "is_speaking": is_speaking,
-        "records": record is not None,
-        "wants_keys": call.activity == "gathering",
+        "wants_speech": call.takes_speech,
+        "wants_keys": call.gather is not None and call.gather.takes("dtmf"),
         "conference_state": ", ".join(state for state, applies in states.items() if applies),
         "cannot": _disabled_actions(call, me),
     }
+
+
+ACTIVITY_WORDS: dict[Activity, str] = {
+    "idle": "",
+    "sending-digits": "Twilio presses keys",
+    "detecting": "detecting a machine",
+    "fetching": "requesting TwiML",
+    "speaking": "<Say>",
+    "playing": "<Play>",
+    "pausing": "<Pause>",
+    "gathering": "<Gather>",
+    "recording": "<Record>",
+    "relaying": "<ConversationRelay>",
+    "enqueued": "<Enqueue>",
+    "dialing": "<Dial>",
+    "bridged": "bridged",
+    "conference": "in a conference",
+}
+"""How the page shows what Twilio does with an answered leg."""
 
 
 def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
@@ -250,6 +265,8 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
     if call.record is not None:
         silent = ""
+    elif call.takes_speech:
+        silent = "type what you say"
     elif me is None or not me.is_in:
         silent = "only detected in conferences"
     elif me.muted or me.is_held:

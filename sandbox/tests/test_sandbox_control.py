@@ -21,7 +21,7 @@ async def test_call_is_placed_answered_and_hung_up_from_outside(
     alice = sandbox.calls_of("client:alice")[0].sid
 
     _, answered = await control.post(f"/calls/{alice}/answer")
-    assert (answered["status"], answered["hears"]) == ("in-progress", caller["sid"])
+    assert (answered["status"], answered["hears"], answered["activity"]) == ("in-progress", caller["sid"], "bridged")
     answered_s = sandbox.now_s
     await sandbox.wait_until(lambda: sandbox.now_s > answered_s)  # hearing that lasts no time is not listed
     await control.post(f"/calls/{alice}/hangup")
@@ -92,6 +92,10 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
         ("/phones", {"address": "client:a", "kind": "parrot"}, 422, "kind: "),
+        ("/phones", {"address": "alice", "keys": ["1"]}, 422, "no phone has the address 'alice'"),
+        ("/phones", {"address": BUSINESS, "keys": ["1"]}, 422, f"{BUSINESS} is a number of the account"),
+        ("/phones", {"address": "client:a", "outcome": "busy", "digits": "1"}, 422, "can't act"),
+        ("/phones", {"address": "client:a", "times": 0}, 422, "times: "),
         ("/bots", {"ends": "never"}, 422, "ends: "),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
         ("/faults", {"once": [5]}, 422, "once"),

@@ -107,7 +107,7 @@ async def test_voicemail_takes_what_its_caller_says(
     app.on("/recorded", "<Response><Hangup/></Response>")
     await control.post("/phones", address=CUSTOMER, name="the customer", by_hand=True)
     call = await sandbox.call_in(CUSTOMER, BUSINESS)
-    await page.until(lambda it: it.leg(CUSTOMER)["records"])
+    await page.until(lambda it: it.leg(CUSTOMER)["wants_speech"])
     assert (page.leg(CUSTOMER)["cannot"]["speak"], page.leg(CUSTOMER)["is_speaking"]) == ("", False)
 
     call.speak()

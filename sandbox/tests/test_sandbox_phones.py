@@ -1,5 +1,7 @@
 """Phones with scripted behavior, and calls as a person on a phone sees them."""
 
+from typing import Any
+
 import pytest
 
 from control_client import Control
@@ -32,6 +34,74 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
+
+
+async def test_caller_goes_through_a_menu_by_script(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Gather numDigits='1' action='/pressed'><Say>Press one</Say></Gather></Response>")
+    app.on("/pressed", "<Response><Gather input='speech' speechTimeout='auto' action='/said'/></Response>")
+    app.on("/said", "<Response><Record action='/recorded' timeout='1'/></Response>")
+    app.on("/recorded", "<Response><Pause length='600'/></Response>")
+    sandbox.phone(CUSTOMER).script(keys="1", speaks=("Sales, please", "Call me back"), hang_up_after_s=30)
+
+    call = await sandbox.call_in(CUSTOMER, BUSINESS)
+    for activity in ("gathering", "recording", "pausing"):
+        await sandbox.wait_until(lambda activity=activity: call.activity == activity)  # type: ignore[misc]
+    await sandbox.wait_until(lambda: call.status == "completed")
+
+    assert app.at("/pressed")[0].params["Digits"] == "1"
+    said = app.at("/said")[0].params
+    assert (said["SpeechResult"], said["Confidence"], "Digits" in said) == ("Sales, please", "0.9", False)
+    assert [it.text for it in sandbox.recordings()] == ["Call me back"]
+    assert (call.activity, call.record.ended_at_s) == ("idle", pytest.approx(call.record.answered_at_s + 30, abs=5))  # type: ignore[operator]
+
+
+async def test_caller_presses_keys_after_the_answer(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Gather numDigits='2' action='/pressed'/></Response>")
+    sandbox.phone(CUSTOMER).script(digits="42", times=1)
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: app.at("/pressed"))
+    again = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: again.status == "completed")
+
+    assert [it.params["Digits"] for it in app.at("/pressed")] == ["42"]
+
+
+async def test_script_goes_on_however_its_phone_is_answered(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(hang_up_after_s=1)
+    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    (alice,) = sandbox.calls_of("client:alice")
+    alice.answer()
+    assert [caller.activity, alice.activity] == ["bridged", "bridged"]
+    await sandbox.wait_until(lambda: alice.status == "completed")
+
+
+async def test_script_of_a_phone_that_a_person_plays_does_nothing(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Gather numDigits='1' action='/pressed'/><Hangup/></Response>")
+    sandbox.phone(CUSTOMER).script(keys="1", keys_after_s=0)
+    sandbox.set_manual(CUSTOMER, is_manual=True)
+    call = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: call.status == "completed")
+    assert not app.at("/pressed")
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ({"keys": "a"}, "no phone has the key 'a'"),
+        ({"digits": "1w2"}, "no phone has the key 'w'"),
+        ({"kind": "fax", "speaks": "Hello"}, "a fax presses no keys, and answers no question"),
+        ({"outcome": "busy", "keys": "1"}, "outcome 'busy' is in no call"),
+        ({"outcome": "reject", "hang_up_after_s": 1}, "outcome 'reject' is in no call"),
+        ({"outcome": "fail", "kind": "mailbox"}, "outcome 'fail' is in no call"),
+        ({"outcome": "no-answer", "answer_after_s": 1}, "leave out answer_after_s"),
+        ({"times": 0}, "a script for 0 calls can't act"),
+    ],
+)
+def test_script_that_can_not_act_is_refused(sandbox: Sandbox, script: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        sandbox.phone("client:alice").script(**script)
 
 
 async def test_no_phone_rings_at_a_number_of_the_account(bridging: WebhookApp, sandbox: Sandbox) -> None:

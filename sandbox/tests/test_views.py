@@ -11,8 +11,8 @@ from offhook.request_log import DeliveryEntry, RestEntry
     "script, words, acts",
     [
         (PhoneScript(), "rings until you answer", False),
-        (PhoneScript(outcome="no-answer", answer_after_s=3), "rings until you answer", False),
         (PhoneScript(outcome="no-answer"), "rings until you answer", False),
+        (PhoneScript(keys=("1",), speaks=("", "Hi")), "rings until you answer, presses 1, says “Hi”", False),
         (PhoneScript(answer_after_s=1.5), "answers after 1.5 s", True),
         (PhoneScript(outcome="answer"), "answers after 0 s", True),
         (PhoneScript(outcome="busy"), "is busy", True),

@@ -118,12 +118,12 @@ class VirtualTwilio(SandboxRuntime):
             self.hung_up_s.setdefault(input_.call_sid, self.now_s)
         return super().apply(input_)
 
-    def phone(self, address: str) -> Phone:
+    def phone_at(self, address: str) -> Phone:
         """The phone of an address; what it does at each call is drawn again."""
         address = phone_address(address)
         if address not in self.phones and self.script_of is not None:
             self.phones[address] = _DrawingPhone(address, self.script_of)
-        return super().phone(address)
+        return super().phone_at(address)
 
     async def travel(self) -> None:
         """Waits as long as a request or an answer is under way."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from offhook.model import callback_parameters
 from offhook.model.formats import address_parameters, is_url, with_query
-from offhook.model.messages import CallbackKind, CallbackRequest, Params, ReleasePhone, RingPhone
+from offhook.model.messages import CallbackKind, CallbackRequest, Params, PhoneConnected, ReleasePhone, RingPhone
 from offhook.model.state import Call, Subscription
 from offhook.model.transaction import Task, Transaction
 
@@ -74,6 +74,7 @@ def answer(transaction: Transaction, call: Call) -> None:
     call.answered_at_s = transaction.now_s
     _set_status(transaction, call, "in-progress")
     transaction.set_timer(call.sid, "limit", LIMIT_S)
+    transaction.outputs.append(PhoneConnected(call.sid))
     send_call_event(transaction, call, "answered")
     if call.far_sid and call.direction == "inbound":
         transaction.tasks.append(Task("far-answered", call.far_sid))

@@ -135,8 +135,22 @@ class RingPhone:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneConnected:
+    """The leg is answered: by the dialed phone, or, of a caller, by TwiML."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskForKeys:
     """A `<Gather>` starts on this leg and waits for keys."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskForSpeech:
+    """A `<Record>` or a `<Gather>` starts on this leg and waits for speech."""
 
     call_sid: str
 
@@ -158,7 +172,16 @@ class DebuggerEntry:
     url: str = ""
 
 
-Output = FetchRequest | CallbackRequest | RingPhone | AskForKeys | ReleasePhone | DebuggerEntry
+Output = (
+    FetchRequest
+    | CallbackRequest
+    | RingPhone
+    | PhoneConnected
+    | AskForKeys
+    | AskForSpeech
+    | ReleasePhone
+    | DebuggerEntry
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ What a caller says is text; speech takes as long as that of a `<Say>`. The beep 
 from math import inf
 
 from offhook.model import callback_parameters, calls, dialing, recordings
+from offhook.model.messages import AskForSpeech
 from offhook.model.state import Call, Record, Recording, RecordSettings
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_parser import Verb
@@ -23,6 +24,7 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
     call.activity = "recording"
     ends_at_s = transaction.now_s + verb.number("maxLength", LENGTH_MAX_S)
     call.record = Record(verb, base_url, recording.sid, ends_at_s)
+    transaction.outputs.append(AskForSpeech(call.sid))
     _set_timer(transaction, call, call.record)
 
 

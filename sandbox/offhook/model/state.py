@@ -94,6 +94,11 @@ class Gather:
     base_url: str
     prompt: int = 0  #: Index of the nested verb being played; after the last one, it only waits for keys.
     digits: str = ""
+    speech: str = ""
+
+    def takes(self, kind: Literal["dtmf", "speech"]) -> bool:
+        """Whether it waits for keys, or for speech."""
+        return kind in self.verb.get("input", "dtmf").split()
 
 
 @dataclass(slots=True)
@@ -225,6 +230,16 @@ class Call:
     def is_final(self) -> bool:
         """Whether the call has ended."""
         return self.status in FINAL
+
+    @property
+    def shown_activity(self) -> Activity:
+        """Return its activity; both legs of a bridge are `bridged`."""
+        return "bridged" if self.dial is not None and self.dial.bridged_at_s is not None else self.activity
+
+    @property
+    def takes_speech(self) -> bool:
+        """Whether TwiML waits for what its user says."""
+        return self.record is not None or (self.gather is not None and self.gather.takes("speech"))
 
 
 @dataclass(slots=True)

@@ -172,7 +172,10 @@ class TwilioModel:
     def _on_speech(
         self, transaction: Transaction, call: Call, input_: messages.PhoneSpeaks | messages.PhoneFallsSilent
     ) -> None:
-        if call.record is None:
+        if call.gather is not None:
+            if isinstance(input_, messages.PhoneSpeaks) and input_.text and call.gather.takes("speech"):
+                twiml_interpreter.on_speech(transaction, call, call.gather, input_.text)
+        elif call.record is None:
             conferences.set_speaking(transaction, call, starts=isinstance(input_, messages.PhoneSpeaks))
         elif isinstance(input_, messages.PhoneSpeaks):
             recorder.speak(transaction, call, call.record, input_.text)

@@ -2,7 +2,7 @@
 
 from offhook.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
 from offhook.model.formats import is_url, resolve
-from offhook.model.messages import AskForKeys, Params, TwimlFetched
+from offhook.model.messages import AskForKeys, AskForSpeech, Params, TwimlFetched
 from offhook.model.queues import enqueue, leave_queue, request_wait_document
 from offhook.model.state import Call, Fetch, Gather, Source, TwimlProgram
 from offhook.model.transaction import Task, Transaction
@@ -51,6 +51,8 @@ def _is_current(transaction: Transaction, fetch: Fetch) -> bool:
 APPLICATION_ERROR = (Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."), Verb("Hangup"))
 """What a caller hears if no TwiML could be fetched."""
 
+
+SPEECH_CONFIDENCE = "0.9"  #: Of each speech recognition, from 0 to 1.
 
 ANSWERED_BY = {
     "person": "human",
@@ -183,11 +185,7 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
     elif verb.name == "Dial":
         dialing.start(transaction, call, verb, program.base_url)
     elif verb.name == "Gather":
-        calls.answer(transaction, call)
-        call.gather = Gather(verb, program.base_url)
-        call.activity = "gathering"
-        transaction.outputs.append(AskForKeys(call.sid))
-        _prompt_or_wait(transaction, call, call.gather)
+        _start_gather(transaction, call, Gather(verb, program.base_url))
     elif verb.name == "Record":
         recorder.start(transaction, call, verb, program.base_url)
     elif verb.name == "Connect":
@@ -223,6 +221,17 @@ def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram
     call.activity = "fetching"
     purpose = "whisper" if program.whisper else "program"
     transaction.fetch(call, Source(url, verb.get("method", "POST").upper()), purpose)  # type: ignore[arg-type]
+
+
+def _start_gather(transaction: Transaction, call: Call, gather: Gather) -> None:
+    calls.answer(transaction, call)
+    call.gather = gather
+    call.activity = "gathering"
+    if gather.takes("dtmf"):
+        transaction.outputs.append(AskForKeys(call.sid))
+    if gather.takes("speech"):
+        transaction.outputs.append(AskForSpeech(call.sid))
+    _prompt_or_wait(transaction, call, gather)
 
 
 def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
@@ -262,6 +271,8 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
             if digit == "*" and call.dial is not None and call.dial.verb.flag("hangupOnStar", default=False):
                 dialing.cut_short(transaction, call)
             continue
+        if not gather.takes("dtmf"):
+            continue
         gather.prompt = len(gather.verb.children)  # typing stops the prompts
         if digit == gather.verb.get("finishOnKey", "#"):
             _finish_gather(transaction, call, gather, digit)
@@ -273,10 +284,26 @@ def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
             _prompt_or_wait(transaction, call, gather)
 
 
+def on_speech(transaction: Transaction, call: Call, gather: Gather, text: str) -> None:
+    """Pass what the caller says to a Gather; a pause then ends it.
+
+    Source: Twilio docs, TwiML <Gather>, `speechTimeout`; with `auto`, the first pause ends it.
+    """
+    gather.prompt = len(gather.verb.children)  # speech stops the prompts
+    gather.speech = f"{gather.speech} {text}".strip()
+    is_auto = gather.verb.get("speechTimeout") == "auto"
+    pause_s = 0.0 if is_auto else gather.verb.number("speechTimeout", gather.verb.number("timeout", 5.0))
+    transaction.set_timer(call.sid, "verb", len(text) * transaction.behavior.say_s_per_character + pause_s)
+
+
 def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finished_on: str = "") -> None:
-    """Send the keys to the Gather's action; without any, run the next verb."""
+    """Send keys or speech to the Gather's action; without, run the next verb."""
     call.gather = None
     transaction.stop_timer(call.sid, "verb")
+    if gather.speech and not gather.digits:
+        heard = (("SpeechResult", gather.speech), ("Confidence", SPEECH_CONFIDENCE))
+        transaction.end_verb(call, gather.verb, gather.base_url, heard)
+        return
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
         run(transaction, call)
         return

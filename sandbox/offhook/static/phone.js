@@ -75,7 +75,7 @@ export function Phone({ phone, alone }) {
         <${Hand} phone=${phone} />
         <${Story} phone=${phone} open=${alone} />`
     }
-    ${leg?.records && html`<${Message} phone=${phone} leg=${leg} />`}
+    ${leg?.wants_speech && html`<${Message} phone=${phone} leg=${leg} />`}
   </section>`;
 }
 
@@ -112,6 +112,7 @@ function Screen({ phone, leg, alone }) {
     <p class="doing">
       ${leg ? html`${doing(leg)} <${MaskedText} value=${leg.other} />` : "Not in a call"}
       ${leg?.conference_state && html`<span class="tag">${hide(leg.conference_state)}</span>`}
+      ${leg?.doing && html`<span class="tag" title="What Twilio does with this call">${leg.doing}</span>`}
       ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>
@@ -146,7 +147,7 @@ function Buttons({ phone, leg }) {
   </div>`;
 }
 
-/** Form for what a caller says to voicemail. */
+/** Form for what a caller says to voicemail or a menu. */
 function Message({ phone, leg }) {
   const say = (event) => {
     event.preventDefault();
@@ -156,7 +157,7 @@ function Message({ phone, leg }) {
   return html`<form class="calling" onSubmit=${say}>
     <label>
       <span class="unseen">What ${hide(phone.name)} says</span>
-      <input name="said" required placeholder="leave a message" autocomplete="off" />
+      <input name="said" required placeholder="what you say" autocomplete="off" />
     </label>
     <button>Say</button>
   </form>`;
