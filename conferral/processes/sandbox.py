@@ -1,6 +1,7 @@
 """Start the sandbox: `offhook`, with this program's settings."""
 
 import asyncio
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -10,30 +11,44 @@ from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import load
 from conferral.runtime.web.server import port_unavailable
-from offhook import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
+from offhook import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Retention, Sandbox
 
 log = structlog.get_logger()
 
 
-def run_sandbox(host: str, port: int) -> int:
+def run_sandbox(host: str, port: int, allow_hosts: Sequence[str] = ()) -> int:
     """Run the sandbox; return the exit code, or raise SettingsError."""
     settings = load(SandboxSettings)
-    if not is_loopback(host):  # the control routes are unauthenticated
-        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
+    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
+    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
+    try:
+        sandbox = Sandbox(
+            account_sid=settings.account_sid or ACCOUNT_SID,
+            auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
+            api_key=(settings.api_key, secret) if settings.api_key and secret else None,
+            host=host,
+            port=port,
+            allow_hosts=tuple(allow_hosts),
+            control_token=settings.control_token.get_secret_value() if settings.control_token else "",
+            command_line="conferral",
+            retention=Retention(),  # it may run for days
+        )
+    except ValueError as error:
+        raise SettingsError((str(error),)) from None
     require_free_port(host, port)
-    require_own_token(settings, host, port)
+    require_own_token(settings, host, port, allow_hosts)
     configure_log(settings, "sandbox")
-    return lifecycle.run(lambda stop: _serve_sandbox(settings, host, port, stop))
+    return lifecycle.run(lambda stop: _serve_sandbox(settings, sandbox, stop))
 
 
-def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
+def require_own_token(settings: SandboxSettings, host: str, port: int, allow_hosts: Sequence[str] = ()) -> None:
     """Refuse a real account's token: its webhooks would accept ours."""
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:
         return
     url = urlsplit(settings.api_url or "https://api.twilio.com")
     named = url.hostname or ""
-    is_its_host = named == host or (is_loopback(named) and is_loopback(host))
+    is_its_host = named in {host, *allow_hosts} or (is_loopback(named) and is_loopback(host))
     if url.scheme == "http" and is_its_host and port in (0, url.port or 80) and url.path in ("", "/"):
         return
     own = page_url(host, port).rstrip("/")
@@ -44,30 +59,22 @@ def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
     raise SettingsError((problem,))
 
 
-async def _serve_sandbox(settings: SandboxSettings, host: str, port: int, stop: asyncio.Event) -> int:
-    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
-    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
-    sandbox = Sandbox(
-        account_sid=settings.account_sid or ACCOUNT_SID,
-        auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
-        api_key=(settings.api_key, secret) if settings.api_key and secret else None,
-        host=host,
-        port=port,
-        command_line="conferral",
-        retention=Retention(),  # it may run for days
-    )
+async def _serve_sandbox(settings: SandboxSettings, sandbox: Sandbox, stop: asyncio.Event) -> int:
     if base := settings.public_url:
         urls = {"voice_fallback_url": f"{base}/voice/fallback", "status_callback": f"{base}/voice/status"}
         if settings.number:
             sandbox.add_number(settings.number, voice_url=f"{base}/voice/inbound", **urls)
         if settings.twiml_app_sid:
             sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
+    if not sandbox.model.state.own_numbers():
+        sandbox.add_number(settings.number or NUMBER)
     try:
         try:
             await sandbox.start()
         except OSError as error:  # another program was quicker
-            raise port_unavailable(host, port, error) from None
-        log.info("sandbox_started", host=host, port=sandbox.port)
+            raise port_unavailable(sandbox.host, sandbox.port, error) from None
+        log.info("sandbox_started", host=sandbox.host, port=sandbox.port)
+        print(sandbox.introduce(), flush=True)
         await stop.wait()
     finally:
         await sandbox.stop()

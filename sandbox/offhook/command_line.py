@@ -24,7 +24,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> NoReturn:
         from importlib.metadata import version  # slow to import
 
-        parser.exit(0, f"offhook {version('offhook')}\n")
+        print(f"offhook {version('offhook')}")
+        parser.exit()
 
 
 def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

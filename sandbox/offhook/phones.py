@@ -194,7 +194,7 @@ class SandboxWithPhones(RealTimeModel, Protocol):
 
 @dataclass(slots=True)
 class _RunningScript:
-    """The script of a live leg, and how many of its keys and sentences were due."""
+    """The script of a live leg, and how far it has come."""
 
     script: PhoneScript
     keys_count: int = 0

@@ -61,7 +61,7 @@ def test_without_a_token_or_with_its_own_it_starts_as_it_is(starts, settings):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "sandbox.example"])
-def test_host_other_than_loopback_is_refused_in_one_line(run, host):
+def test_host_that_others_reach_is_refused_without_its_names(run, host):
     ran = run("sandbox", "--host", host, "--port", "0")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost\n"
+    assert ran.err == f"others can reach host {host!r}: name the hosts that clients use (--allow-host)\n"
