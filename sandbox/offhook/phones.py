@@ -46,11 +46,10 @@ class PhoneScript:
         is_machine = self.kind in MACHINES
         if is_machine and (self.digits or any(self.keys) or any(self.speaks)):
             raise ValueError(f"{MACHINES[self.kind]} presses no keys, and answers no question")
-        if self.outcome not in {None, "answer"}:
-            if self.acts_in_calls or is_machine:
-                raise ValueError(f"a phone with the outcome {self.outcome!r} is in no call, so it can't act in one")
-            if self.outcome == "no-answer" and self.answer_after_s is not None:
-                raise ValueError("a phone with the outcome 'no-answer' can't answer: leave out answer_after_s")
+        if self.outcome in {"busy", "reject", "fail"} and (self.acts_in_calls or is_machine):
+            raise ValueError(f"a phone with the outcome {self.outcome!r} is in no call, so it can't act in one")
+        if self.outcome == "no-answer" and (self.answer_after_s is not None or is_machine):
+            raise ValueError("a phone with the outcome 'no-answer' can't answer by itself")
         if not is_machine:
             return
         defaults = {"answer_after_s": MACHINE_ANSWERS_AFTER_S, "hang_up_after_s": MACHINE_HANGS_UP_AFTER_S}
@@ -134,8 +133,8 @@ class Phone:
     ) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
 
-        A single text in `keys` or `speaks` is for the first time; `does` are other fields of `PhoneScript`. Calls to
-        and from the phone count. Raise ValueError for a script that can't act.
+        A single text in `keys` or `speaks` is for the first time; `does` are other fields of `PhoneScript`. Calls from
+        the phone count if the script does something in them. Raise ValueError for a script that can't act.
         """
         if times is not None and times < 1:
             raise ValueError(f"a script for {times} calls can't act")
@@ -152,8 +151,13 @@ class Phone:
         self.default = scripts[-1]
         return self
 
+    def next_script_of_caller(self) -> PhoneScript:
+        """Return the script of a call from it; one for calls to it stays."""
+        script = self.next_scripts[0] if self.next_scripts else self.default
+        return self.next_script() if script.acts_in_calls else PhoneScript()
+
     def next_script(self) -> PhoneScript:
-        """Return the script of another call."""
+        """Return the script of a call to it."""
         if self.is_manual:
             return PhoneScript()
         return self.next_scripts.popleft() if self.next_scripts else self.default
@@ -233,7 +237,7 @@ class PhoneScripts:
     def _begin(self, call: Call) -> PhoneScript:
         phone = self._sandbox.phone_at(phone_of(call))
         phone.call_sids.append(call.sid)
-        script = phone.next_script()
+        script = phone.next_script_of_caller() if call.direction == "inbound" else phone.next_script()
         if not call.is_final:
             self._running[call.sid] = _RunningScript(script)
         return script

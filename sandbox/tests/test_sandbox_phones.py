@@ -67,6 +67,14 @@ async def test_caller_presses_keys_after_the_answer(app: WebhookApp, sandbox: Sa
     assert [it.params["Digits"] for it in app.at("/pressed")] == ["42"]
 
 
+async def test_call_from_a_phone_leaves_it_the_scripts_that_only_answer(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    bridging.on("/action", f"<Response><Dial><Number>{CUSTOMER}</Number></Dial></Response>")
+    sandbox.phone("client:alice").script(outcome="busy")
+    sandbox.phone(CUSTOMER).script_in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: [it.status for it in sandbox.calls_of(CUSTOMER)] == ["busy"])
+
+
 async def test_script_goes_on_however_its_phone_is_answered(bridging: WebhookApp, sandbox: Sandbox) -> None:
     sandbox.phone("client:alice").script(hang_up_after_s=1)
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
@@ -95,7 +103,8 @@ async def test_script_of_a_phone_that_a_person_plays_does_nothing(app: WebhookAp
         ({"outcome": "busy", "keys": "1"}, "outcome 'busy' is in no call"),
         ({"outcome": "reject", "hang_up_after_s": 1}, "outcome 'reject' is in no call"),
         ({"outcome": "fail", "kind": "mailbox"}, "outcome 'fail' is in no call"),
-        ({"outcome": "no-answer", "answer_after_s": 1}, "leave out answer_after_s"),
+        ({"outcome": "no-answer", "answer_after_s": 1}, "can't answer by itself"),
+        ({"outcome": "no-answer", "kind": "fax"}, "can't answer by itself"),
         ({"times": 0}, "a script for 0 calls can't act"),
     ],
 )
