@@ -11,6 +11,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
+import fidelity_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
 import redis_page  # noqa: E402
@@ -47,6 +48,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
     "docs/reference/tools.json": commands_page.tools,
+    fidelity_page.PAGE: fidelity_page.fidelity_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
 }
 for state in State:

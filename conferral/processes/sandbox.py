@@ -16,7 +16,7 @@ from offhook import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Retention, Sandbox
 log = structlog.get_logger()
 
 
-def run_sandbox(host: str, port: int, allow_hosts: Sequence[str] = ()) -> int:
+def run_sandbox(host: str, port: int, allow_hosts: Sequence[str] = (), *, strict: bool = False) -> int:
     """Run the sandbox; return the exit code, or raise SettingsError."""
     settings = load(SandboxSettings)
     # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
@@ -29,6 +29,7 @@ def run_sandbox(host: str, port: int, allow_hosts: Sequence[str] = ()) -> int:
             host=host,
             port=port,
             allow_hosts=tuple(allow_hosts),
+            strict=strict,
             control_token=settings.control_token.get_secret_value() if settings.control_token else "",
             command_line="conferral",
             retention=Retention(),  # it may run for days

@@ -53,6 +53,15 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "The page and the control routes then need a token: SANDBOX_TOKEN, or one that is printed",
     )
     parser.add_argument(
+        "--strict",
+        type=_flag,
+        nargs="?",
+        const=True,
+        metavar="BOOLEAN",
+        default=environment.get("SANDBOX_STRICT") or "false",
+        help="refuse what Twilio's documentation does not list; by default SANDBOX_STRICT",
+    )
+    parser.add_argument(
         "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version, and exit"
     )
     return parser
@@ -62,6 +71,12 @@ def _port(text: str) -> int:
     if text.isdecimal() and len(text) < 6 and int(text) <= PORT_MAX:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no port; choose one from 1 to {PORT_MAX}, or 0")
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in {"true", "1", "false", "0"}:
+        return text.lower() in {"true", "1"}
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sandbox = Sandbox(
             host=given.host,
             port=given.port,
+            strict=given.strict,
             allow_hosts=tuple(given.allow_host or os.environ.get("SANDBOX_ALLOW_HOST", "").split()),
             control_token=os.environ.get("SANDBOX_TOKEN", ""),
             retention=Retention(),  # it may run for days

@@ -178,6 +178,10 @@ class ControlHandlers:
         """List all requests received and sent."""
         return web.json_response(asdict(self._sandbox.request_log))
 
+    async def debugger(self, _request: web.Request) -> web.Response:
+        """List errors and warnings, oldest first."""
+        return web.json_response({"alerts": [views.alert_view(it) for it in self._sandbox.request_log.debugger]})
+
     async def audibility(self, request: web.Request) -> web.Response:
         """List who heard what: all legs, or with `?call=CA…` one."""
         history = self._sandbox.model.audibility.history

@@ -43,6 +43,7 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
         web.get("/sandbox/calls", lazy(lambda it: it.calls)),
         web.post("/sandbox/calls/{sid}/{act}", lazy(lambda it: it.call_action)),
         web.get("/sandbox/ledger", lazy(lambda it: it.request_log)),
+        web.get("/sandbox/debugger", lazy(lambda it: it.debugger)),
         web.get("/sandbox/hearing", lazy(lambda it: it.audibility)),
         web.get("/sandbox/recordings", lazy(lambda it: it.recordings)),
         web.get("/sandbox/faults", lazy(lambda it: it.pending_faults)),

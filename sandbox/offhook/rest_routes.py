@@ -10,7 +10,8 @@ import orjson
 from aiohttp import BasicAuth, web
 
 from offhook.faults import RestPlan
-from offhook.model.messages import RestAnswer, RestRequest
+from offhook.model.messages import DebuggerEntry, RestAnswer, RestRequest
+from offhook.model.rest import parameters
 from offhook.model.rest_form import error_answer
 from offhook.request_log import RestEntry
 from offhook.runtime import RestHookEvent, SandboxRuntime
@@ -69,6 +70,9 @@ def configuration_handler(sandbox: SandboxRuntime) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         if not _is_authenticated(sandbox, request, sandbox.account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
+        given = RestRequest("GET", request.path, tuple(request.query.items()))
+        for it in parameters.check(given, strict=sandbox.strict):
+            sandbox.perform(DebuggerEntry(it.code, it.message, level=it.level, at_s=sandbox.now_s))
         if request.path != RECORDING_DEFAULT:
             kind = request.path.rpartition("/")[2].lower()
             return _respond(sandbox, RestAnswer(200, sandbox.webhook_rules.list_page(kind)))

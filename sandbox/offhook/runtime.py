@@ -65,6 +65,7 @@ class SandboxRuntime:
     speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
     seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
     behavior: Behavior | None = None
+    strict: bool = False  #: Refuse what Twilio's documentation doesn't list, rather than warn.
     faults: Faults = field(default_factory=Faults)
     default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
     console_url: str = ""  #: The application's own page, linked from the phones' page.
@@ -88,7 +89,7 @@ class SandboxRuntime:
         self.reset_count = 0  #: Log numbers restart at each.
         self.epoch_s = time.time()  #: The sandbox's time when it started.
         self._started_s = self.clock()
-        self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
+        self.model = self._make_model(self._seed)
         self.request_log = RequestLog()
         self.webhook_rules = WebhookRules()
         self.phones: dict[str, Phone] = {}
@@ -96,6 +97,9 @@ class SandboxRuntime:
         self._scripts = PhoneScripts(self)
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
+
+    def _make_model(self, seed: str) -> TwilioModel:
+        return TwilioModel(self.account_sid, seed=seed, behavior=self.behavior, strict=self.strict)
 
     async def close(self) -> None:
         """Cancel timers, phone scripts, and deliveries; wait for their end."""
@@ -107,7 +111,7 @@ class SandboxRuntime:
         self._cancel_pending_work()
         self.reset_count += 1
         numbers = self.model.state.numbers
-        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self.reset_count}", behavior=self.behavior)
+        self.model = self._make_model(f"{self._seed}/{self.reset_count}")
         self.model.state.numbers.update(numbers)
         self.request_log = RequestLog()
         self.phones.clear()

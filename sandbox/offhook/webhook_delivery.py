@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from offhook.faults import CallbackPlan
-from offhook.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, Params, TwimlFetched
+from offhook.model.messages import WARNINGS, CallbackRequest, DebuggerEntry, FetchRequest, Level, Params, TwimlFetched
 from offhook.real_time import RealTimeModel
 from offhook.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 from offhook.webhook_rules import CONNECTION_MS, NO_SETTING, WebhookSetting
@@ -195,15 +195,19 @@ class WebhookSender:
             if answer.failure:  # Twilio reports this in its debugger only
                 # Twilio's codes: 16010 for conferences, 15003 for a call's wrong response.
                 code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
-                self._sandbox.perform(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
+                self._report(code, "Status callback failed", request.call_sid, request.url)
         if not plan.is_held_back:
             self._release_held_back()
 
     async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
         target = parse_target(url)
         if target.fragment_error:  # reported, but sent with the default
-            self._sandbox.perform(DebuggerEntry(11243, target.fragment_error, entry.call_sid, url))
+            self._report(11243, target.fragment_error, entry.call_sid, url)
         return await self.send(target, entry)
+
+    def _report(self, code: int, message: str, call_sid: str, url: str) -> None:
+        level: Level = "warning" if code in WARNINGS else "error"
+        self._sandbox.perform(DebuggerEntry(code, message, call_sid, url, level, self._sandbox.now_s))
 
     async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
         """Send, with the URL's retries and time limit; record each attempt.

@@ -44,8 +44,8 @@ def conference_twiml(attributes: str = "", name: str = "room", dial: str = f'act
 
 
 class ModelScenario:
-    def __init__(self, behavior: Behavior | None = None) -> None:
-        self.exchange = TwilioModel(ACCOUNT_SID, behavior=behavior)
+    def __init__(self, behavior: Behavior | None = None, *, strict: bool = False) -> None:
+        self.exchange = TwilioModel(ACCOUNT_SID, behavior=behavior, strict=strict)
         self.exchange.add_number(Number(BUSINESS, f"{APP}/voice", status_callback=f"{APP}/status"))
         self.now_s = 1_000.0
         self.fetches: list[FetchRequest] = []

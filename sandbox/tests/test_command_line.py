@@ -98,10 +98,11 @@ def test_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_options_come_from_the_environment_unless_they_are_given() -> None:
-    parser = make_parser({"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1"})
-    assert vars(parser.parse_args([])) == {"port": 9000, "host": "::1", "allow_host": None}
-    given = ["--port", "1", "--host", "localhost", "--allow-host", "c"]
-    assert vars(parser.parse_args(given)) == {"port": 1, "host": "localhost", "allow_host": ["c"]}
+    parser = make_parser({"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1", "SANDBOX_STRICT": "1"})
+    assert vars(parser.parse_args([])) == {"port": 9000, "host": "::1", "allow_host": None, "strict": True}
+    given = ["--port", "1", "--host", "localhost", "--allow-host", "c", "--strict", "false"]
+    assert vars(parser.parse_args(given)) == {"port": 1, "host": "localhost", "allow_host": ["c"], "strict": False}
+    assert make_parser({}).parse_args(["--strict"]).strict is True
 
 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:

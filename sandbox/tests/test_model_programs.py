@@ -57,7 +57,7 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     ],
 )
 def test_document_that_cannot_be_run_leads_to_an_application_error(body: str, content_type: str, code: int) -> None:
-    story = ModelScenario()
+    story = ModelScenario(strict=True)
     sid = story.call_in()
 
     story.serve("/voice", body, content_type=content_type)

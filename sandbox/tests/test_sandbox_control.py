@@ -56,6 +56,28 @@ async def test_ledger_is_shown(app: WebhookApp, sandbox: Sandbox, control: Contr
     assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
 
 
+async def test_debugger_lists_errors_and_warnings(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on("/voice", "<Response><Pay/><Say volume='3'>Hi</Say></Response>")
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: len(sandbox.request_log.debugger) == 2)
+
+    alerts = (await control.get("/debugger"))["alerts"]
+
+    assert [(it["level"], it["code"], it["call_sid"]) for it in alerts] == [
+        ("error", 0, caller["sid"]),
+        ("warning", 12200, caller["sid"]),
+    ]
+    assert set(alerts[0]) == {"at", "level", "code", "message", "call_sid"}
+    assert alerts[0]["at"].startswith("20")
+
+
+async def test_accounts_configuration_has_no_other_parameters(sandbox: Sandbox, api: aiohttp.ClientSession) -> None:
+    async with api.get(f"{sandbox.url}/v1/Webhooks/Rules?Nonsense=1&pageSize=5") as answer:
+        assert answer.status == 200
+    (entry,) = sandbox.request_log.debugger
+    assert entry.message.startswith("Nonsense of GET /v1/Webhooks/Rules is ignored")
+
+
 async def test_bot_hands_over_as_its_script_says(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     app.on(
         "/voice", "<Response><Connect action='/over'><ConversationRelay url='wss://bot.example'/></Connect></Response>"

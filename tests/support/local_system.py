@@ -116,7 +116,7 @@ class LocalSystem:
         """Args: `redis_url`, or for the webhooks `webhooks_url`, is how Redis is reached; others are settings."""
         self.redis_url = redis_url
         self._webhooks_url = webhooks_url or redis_url
-        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, behavior))
+        self.sandbox = LoopSandbox(strict=True, speed=speed, behavior=behavior_of(READING, behavior))
         self.clock = LoopClock()
         self.workers: list[Worker] = []
         self._worker_count = workers

@@ -5,6 +5,7 @@ from offhook.model.formats import is_number, is_url, resolve
 from offhook.model.messages import Params
 from offhook.model.state import Call, Dial, JoinSettings, Source, Subscription
 from offhook.model.transaction import Transaction
+from offhook.model.twiml_grammar import SCHEMA_WARNING
 from offhook.model.twiml_parser import Verb, address, custom_parameters, nouns
 
 NOUNS_MAX = 10
@@ -19,11 +20,17 @@ def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> No
     call.dial = Dial(verb, base_url)
     call.activity = "dialing"
     targets = nouns(verb)
+    if any(noun.name == "Conference" for noun in targets) and len(targets) > 1:
+        transaction.add_debugger_entry(13000, "Dial: Conference must stand alone; only the first noun counts", call.sid)
+        targets = targets[:1]
     if targets and targets[0].name == "Conference":
         _enter_conference(transaction, call, targets[0])
         return
     if not verb.flag("answerOnBridge", default=False):
         calls.answer(transaction, call)
+    if len(targets) > NOUNS_MAX:
+        said = f"Twilio dials {NOUNS_MAX} nouns at once; those after them are ignored"
+        transaction.add_debugger_entry(SCHEMA_WARNING, said, call.sid)
     children = [child for noun in targets[:NOUNS_MAX] if (child := _make_child(transaction, call, noun)) is not None]
     if not children:
         finish(transaction, call, "failed")

@@ -162,14 +162,21 @@ class ReleasePhone:
     call_sid: str
 
 
+Level = Literal["error", "warning"]
+#: Source: Twilio docs, Error and Warning Dictionary. All others that the sandbox uses are errors there.
+WARNINGS = frozenset({12200, 13000, 13214, 13223, 13236, 15003, 20001, 21626})
+
+
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
     """An error or warning in Twilio's debugger, which alone shows it."""
 
-    code: int
+    code: int  #: Twilio's; 0 if the sandbox ignores what Twilio wouldn't.
     message: str
     call_sid: str = ""
     url: str = ""
+    level: Level = "error"
+    at_s: float = 0.0
 
 
 Output = (

@@ -10,7 +10,8 @@ from offhook.model.messages import FetchPurpose
 from offhook.model.rest_form import Form
 from offhook.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from offhook.model.transaction import Transaction
-from offhook.model.twiml_parser import TwimlError, Verb
+from offhook.model.twiml_grammar import WAIT_VERBS
+from offhook.model.twiml_parser import Document, TwimlError, Verb
 
 
 def update(transaction: Transaction, conference: Conference, participant: Participant, form: Form) -> None:
@@ -87,26 +88,27 @@ def _hold_or_unhold(
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
     """Play a wait, hold, or announce document: TwiML, or audio that loops."""
     try:
-        verbs = _playable_verbs(content_type, body, base_url, loops=fetch.purpose != "announce")
+        document = _playable_document(transaction, fetch, content_type, body, base_url)
     except TwimlError as error:
-        transaction.add_debugger_entry(error.code, error.message, fetch.call_sid, base_url)
+        transaction.add_debugger_entry(error.code, error.message, fetch.call_sid, base_url, level="error")
         on_document_failed(transaction, fetch, error)
         return
     if found := _requested_by(transaction, fetch):
         channel, audio = found
-        audio.verbs, audio.position, audio.base_url = verbs, 0, base_url
+        transaction.add_remarks(document.remarks, fetch.call_sid, base_url)
+        audio.verbs, audio.position, audio.base_url = document.verbs, 0, base_url
         _play(transaction, channel, audio)
 
 
-def _playable_verbs(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple[Verb, ...]:
-    """Return a document's verbs, for an audio file one Play."""
+def _playable_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, url: str) -> Document:
+    """Return a document that only plays; an audio file is one Play."""
     if content_type.startswith("audio/"):
-        return (Verb("Play", (("loop", "0"),) if loops else (), url),)
-    verbs = twiml_parser.parse_twiml(content_type, body)
-    for verb in verbs:
-        if verb.name not in twiml_parser.WAIT_VERBS:
+        return Document((Verb("Play", () if fetch.purpose == "announce" else (("loop", "0"),), url),))
+    document = twiml_parser.parse_twiml(content_type, body, strict=transaction.strict)
+    for verb in document.verbs:
+        if verb.name not in WAIT_VERBS:
             raise TwimlError(13238, f"<{verb.name}> is not allowed in a wait, hold or announce document")
-    return verbs
+    return document
 
 
 def _requested_by(transaction: Transaction, fetch: Fetch) -> tuple[Channel, WaitAudio] | None:

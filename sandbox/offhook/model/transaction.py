@@ -5,13 +5,15 @@ its parent's Dial. Tasks also avoid circular imports.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from offhook.model import callback_parameters
 from offhook.model.behavior import Behavior
 from offhook.model.formats import make_sid, resolve, with_query
-from offhook.model.messages import DebuggerEntry, FetchPurpose, FetchRequest, Output, Params
+from offhook.model.messages import WARNINGS, DebuggerEntry, FetchPurpose, FetchRequest, Level, Output, Params
+from offhook.model.remarks import Remark
 from offhook.model.state import Call, Conference, Fetch, Source, State
 from offhook.model.twiml_parser import Verb
 
@@ -37,6 +39,7 @@ class Transaction:
     state: State
     behavior: Behavior
     now_s: float
+    strict: bool = False  #: Whether what Twilio doesn't document is refused.
     outputs: list[Output] = field(default_factory=list)
     tasks: deque[Task] = field(default_factory=deque)
     changed_sids: set[str] = field(default_factory=set)  #: Accessed calls and conferences: their audibility is updated.
@@ -70,9 +73,17 @@ class Transaction:
         self.state.created_counts[prefix] = count + 1
         return make_sid(prefix, self.state.seed, count)
 
-    def add_debugger_entry(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
-        """Report an error, by Twilio's code, as Twilio's debugger would."""
-        self.outputs.append(DebuggerEntry(code, message, call_sid, url))
+    def add_debugger_entry(
+        self, code: int, message: str, call_sid: str = "", url: str = "", *, level: Level | None = None
+    ) -> None:
+        """Report an error or a warning, by default as Twilio classifies the code."""
+        level = level or ("warning" if code in WARNINGS else "error")
+        self.outputs.append(DebuggerEntry(code, message, call_sid, url, level, self.now_s))
+
+    def add_remarks(self, remarks: Iterable[Remark], call_sid: str = "", url: str = "") -> None:
+        """Report what is ignored of a document or a request."""
+        for remark in remarks:
+            self.add_debugger_entry(remark.code, remark.message, call_sid, url, level=remark.level)
 
     def set_timer(self, sid: str, name: str, after_s: float | None) -> None:
         """Start or replace a timer; None (endless) starts none."""

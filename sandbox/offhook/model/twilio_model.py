@@ -37,13 +37,18 @@ class UnknownNumberError(LookupError):
 class TwilioModel:
     """A model of Twilio Voice for one account; `behavior` configures it.
 
+    `strict` refuses what Twilio doesn't document.
+
     `state` may be read at any time; `audibility` records who heard whom. Time never runs backwards: an earlier `now_s`
     counts as the latest one seen.
     """
 
-    def __init__(self, account_sid: str, *, seed: str = "0", behavior: Behavior | None = None) -> None:
+    def __init__(
+        self, account_sid: str, *, seed: str = "0", behavior: Behavior | None = None, strict: bool = False
+    ) -> None:
         self.state = State(account_sid, seed)
         self.behavior = behavior or Behavior()
+        self.strict = strict
         self.audibility = Audibility()
         self.now_s = 0.0
 
@@ -83,7 +88,7 @@ class TwilioModel:
     def changing(self, now_s: float) -> Iterator[Transaction]:
         """Yield a transaction for direct changes; its outputs are the caller's."""
         self.now_s = max(self.now_s, now_s)
-        transaction = Transaction(self.state, self.behavior, self.now_s)
+        transaction = Transaction(self.state, self.behavior, self.now_s, self.strict)
         yield transaction
         self._settle(transaction)
 
@@ -100,7 +105,7 @@ class TwilioModel:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
-        transaction = Transaction(self.state, self.behavior, self.now_s)
+        transaction = Transaction(self.state, self.behavior, self.now_s, self.strict)
         answer, call_sid = self._dispatch(transaction, input_)
         self._settle(transaction)
         transactions.append(transaction)
@@ -111,7 +116,7 @@ class TwilioModel:
         while (due_s := self.next_due_s()) is not None and due_s <= self.now_s:
             key = min(self.state.timers, key=self.state.timers.__getitem__)  # of equal times, the one set first
             del self.state.timers[key]
-            transaction = Transaction(self.state, self.behavior, due_s)
+            transaction = Transaction(self.state, self.behavior, due_s, self.strict)
             self._on_timer(transaction, *key)
             self._settle(transaction)
             transactions.append(transaction)

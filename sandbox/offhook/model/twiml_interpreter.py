@@ -1,12 +1,12 @@
 """TwiML interpreter: runs a call's verbs once their document has arrived."""
 
-from offhook.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_parser
+from offhook.model import bots, calls, conferences, dialing, participant_updates, recorder, twiml_grammar, twiml_parser
 from offhook.model.formats import is_url, resolve
 from offhook.model.messages import AskForKeys, AskForSpeech, Params, TwimlFetched
 from offhook.model.queues import enqueue, leave_queue, request_wait_document
 from offhook.model.state import Call, Fetch, Gather, Source, TwimlProgram
 from offhook.model.transaction import Task, Transaction
-from offhook.model.twiml_parser import TwimlError, Verb
+from offhook.model.twiml_parser import Document, TwimlError, Verb
 
 
 def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
@@ -111,13 +111,16 @@ def run_document(
 ) -> None:
     """Run TwiML, or play an audio file; an invalid one is a failed fetch."""
     try:
-        allowed = twiml_parser.VERBS if call.queue_stay is None else twiml_parser.QUEUE_VERBS
-        is_audio = content_type.startswith("audio/")
-        verbs = (Verb("Play", (), url),) if is_audio else twiml_parser.parse_twiml(content_type, body, allowed)
+        allowed = twiml_grammar.VERBS if call.queue_stay is None else twiml_grammar.QUEUE_VERBS
+        if content_type.startswith("audio/"):
+            document = Document((Verb("Play", (), url),))
+        else:
+            document = twiml_parser.parse_twiml(content_type, body, allowed, strict=transaction.strict)
     except TwimlError as error:
         on_failure(transaction, call, error.code, error.message, url, whisper=whisper, is_fallback=is_fallback)
         return
-    call.program = TwimlProgram(verbs, url, whisper=whisper)
+    transaction.add_remarks(document.remarks, call.sid, url)
+    call.program = TwimlProgram(document.verbs, url, whisper=whisper)
     call.gather = None
     run(transaction, call)
 
@@ -136,7 +139,7 @@ def on_failure(
 
     A failed whisper (the TwiML of a noun's `url`) ends the call; a call in a queue leaves it.
     """
-    transaction.add_debugger_entry(code, message, call.sid, url)
+    transaction.add_debugger_entry(code, message, call.sid, url, level="error")
     call.generation += 1
     if whisper:
         calls.hang_up(transaction, call)

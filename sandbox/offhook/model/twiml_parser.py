@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from offhook.model import twiml_grammar
 from offhook.model.behavior import Behavior
+from offhook.model.remarks import Remark, hint, not_modeled
+from offhook.model.twiml_grammar import GRAMMAR, SCHEMA_WARNING, Element, Support
 
 SIZE_MAX = 64 * 1024
-NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
-QUEUE_VERBS = frozenset({"Play", "Say", "Pause", "Hangup", "Redirect", "Leave", "Gather"})  #: Allowed while queued.
-VERBS = QUEUE_VERBS | {"Dial", "Reject", "Record", "Connect", "Enqueue"}
-WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})  #: Allowed in wait, hold, or announce documents (waitUrl).
-GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
+_SCHEMA = "Schema validation warning"
 _TONE_S = {"w": 0.5, "W": 1.0}  #: Duration of each of a Play's digits, by default `_DIGIT_S`.
 _DIGIT_S = 0.25
 
@@ -54,8 +53,21 @@ class Verb:
             return default
 
 
-def parse_twiml(content_type: str, body: bytes, allowed: frozenset[str] = VERBS) -> tuple[Verb, ...]:
-    """Return a document's verbs; raise TwimlError if it is invalid."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document's verbs, and what was ignored in it."""
+
+    verbs: tuple[Verb, ...]
+    remarks: tuple[Remark, ...] = ()
+
+
+def parse_twiml(
+    content_type: str, body: bytes, allowed: frozenset[str] = twiml_grammar.VERBS, *, strict: bool = False
+) -> Document:
+    """Return a document's verbs; raise TwimlError if it is invalid.
+
+    With `strict`, an element that Twilio doesn't have, or not there, makes it invalid.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", "text/plain", ""} and not media_type.endswith(
         "+xml"
@@ -71,29 +83,80 @@ def parse_twiml(content_type: str, body: bytes, allowed: frozenset[str] = VERBS)
         raise TwimlError(12100, f"Document parse failure: {error}") from error
     if root.tag != "Response":
         raise TwimlError(12100, f"Document parse failure: the root is <{root.tag}>, not <Response>")
-    return tuple(_parse_element(element, allowed) for element in root)
+    parser = _Parser(strict, [])
+    # A <Connect> whose noun was ignored has no one to connect to.
+    verbs = tuple(verb for verb in parser.parse(root).children if verb.children or verb.name != "Connect")
+    if other := next((verb.name for verb in verbs if verb.name not in allowed), ""):
+        raise TwimlError(SCHEMA_WARNING, f"Schema validation warning: Twilio does not allow <{other}> here")
+    return Document(verbs, tuple(parser.remarks))
 
 
-def _parse_element(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
-    if element.tag not in allowed:
-        raise TwimlError(12200, f"Schema validation warning: <{element.tag}> is not known here")
-    inner = {
-        "Dial": NOUNS,
-        "Gather": GATHER_VERBS,
-        "Connect": frozenset({"ConversationRelay"}),
-        "Enqueue": frozenset({"Task"}),
-        "ConversationRelay": frozenset({"Language", "Parameter"}),
-        "Client": frozenset({"Identity", "Parameter"}),
-        "Sip": frozenset({"Uri"}),
-    }.get(element.tag, frozenset())
-    if element.tag == "Say":  # SSML belongs to the sentence
-        return Verb("Say", tuple(element.attrib.items()), "".join(element.itertext()).strip())
-    return Verb(
-        element.tag,
-        tuple(element.attrib.items()),
-        (element.text or "").strip(),
-        tuple(_parse_element(child, inner) for child in element),
-    )
+@dataclass(frozen=True, slots=True)
+class _Parser:
+    """Applies the grammar to a document."""
+
+    strict: bool
+    remarks: list[Remark]
+
+    def parse(self, element: ElementTree.Element) -> Verb:
+        """Return an element with what is modeled of it."""
+        name, grammar = element.tag, GRAMMAR[element.tag]
+        attributes = tuple(it for it in element.attrib.items() if self._takes(name, grammar, *it))
+        if name == "Say":  # SSML belongs to the sentence
+            for inner in list(element.iter())[1:]:
+                self._has(name, grammar, inner)
+            return Verb(name, attributes, "".join(element.itertext()).strip())
+        children = tuple(self.parse(child) for child in element if self._has(name, grammar, child))
+        text = (element.text or "").strip()
+        if (text and not grammar.takes_text) or any((child.tail or "").strip() for child in element):
+            self.remarks.append(Remark(SCHEMA_WARNING, f"{_SCHEMA}: Twilio takes no text there in <{name}>"))
+        if name == "Connect" and not len(element):
+            self.remarks.append(Remark(SCHEMA_WARNING, f"{_SCHEMA}: Twilio needs an element in <Connect>"))
+        return Verb(name, attributes, text, children)
+
+    def _has(self, parent: str, grammar: Element, child: ElementTree.Element) -> bool:
+        """Whether a child is modeled; if not, remark it, or reject it."""
+        support = grammar.children.get(child.tag)
+        if support is None:
+            self._refuse(parent, grammar, child.tag)
+        elif support is Support.MISSING:
+            self.remarks.append(Remark(0, not_modeled(f"<{child.tag}> in <{parent}>"), "error"))
+        elif support is Support.LOGGED:
+            self.remarks.append(Remark(0, f"{not_modeled(f'<{child.tag}>')}; the call goes on, as at Twilio"))
+            for noun in child:
+                if noun.tag not in GRAMMAR[child.tag].children:
+                    self._refuse(child.tag, GRAMMAR[child.tag], noun.tag)
+        return support is Support.MODELED
+
+    def _refuse(self, parent: str, grammar: Element, name: str) -> None:
+        """Remark an element that Twilio doesn't have there; if strict, reject it."""
+        if name in twiml_grammar.NAMES:
+            said = f"Twilio does not allow <{name}> in <{parent}>"
+        else:
+            said = f"Twilio has no <{name}>{hint(name, twiml_grammar.NAMES)}"
+        code = grammar.child_code
+        message = f"{_SCHEMA if code == SCHEMA_WARNING else f'{parent}: invalid nested element'}: {said}"
+        if self.strict:
+            raise TwimlError(code, message)
+        self.remarks.append(Remark(code, f"{message}; it is ignored"))
+
+    def _takes(self, name: str, grammar: Element, attribute: str, value: str) -> bool:
+        """Whether an attribute counts; if not, remark why it is ignored."""
+        if attribute.startswith("{"):  # of another XML namespace, such as that of a schema
+            return False
+        known = grammar.attributes.get(attribute)
+        if known is None:
+            right = hint(attribute, grammar.attributes)
+            self.remarks.append(Remark(SCHEMA_WARNING, f"{_SCHEMA}: Twilio has no {attribute} of <{name}>{right}"))
+        elif not known.values.has(value):
+            said = f"{name}: invalid {attribute} value: Twilio takes {known.values.shown}, not {value[:40]!r}"
+            self.remarks.append(Remark(known.code, said))
+        elif known.support_of(value) is Support.MISSING:
+            shown = f'{attribute}="{value[:40]}"' if known.only else attribute  # others may be secrets
+            self.remarks.append(Remark(0, not_modeled(f"{shown} of <{name}>")))
+        else:
+            return True
+        return False
 
 
 def nouns(dial: Verb) -> tuple[Verb, ...]:

@@ -224,7 +224,7 @@ export function Debugger() {
             ${debug.value.map(
               (it) =>
                 html`<li key=${it.number}>
-                  <b>${it.code}</b> <${MaskedText} value=${it.message} /> ${" "}
+                  <b>${it.level}${it.code > 0 && ` ${it.code}`}</b> <${MaskedText} value=${it.message} /> ${" "}
                   <${MaskedText} class="muted mono small" value=${it.url || it.call_sid} />
                 </li>`,
             )}

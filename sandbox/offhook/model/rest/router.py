@@ -5,7 +5,7 @@ import re
 from offhook.model import recordings
 from offhook.model.formats import CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
-from offhook.model.rest import account_routes, call_routes, conference_routes, resources
+from offhook.model.rest import account_routes, call_routes, conference_routes, parameters, resources
 from offhook.model.rest_form import NOT_MODELED, Form, RestError, error_answer, not_found
 from offhook.model.state import Conference
 from offhook.model.transaction import Transaction
@@ -20,6 +20,7 @@ _PATH = re.compile(
 def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """Return the response; a rejected request changes nothing."""
     try:
+        transaction.add_remarks(parameters.check(request, strict=transaction.strict))
         answer = _respond(transaction, request)
     except RestError as error:
         return error_answer(error.status, error.code, error.message, error.more_info)

@@ -1,0 +1,114 @@
+"""The parameters of REST requests: Twilio's, and those modeled.
+
+`scripts/rest_parameters.py` makes `twilio_parameters.json` from Twilio's OpenAPI description, whose commit it names.
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from offhook.model.messages import RestRequest
+from offhook.model.remarks import Remark, hint, not_modeled
+from offhook.model.rest_form import RestError
+
+BAD_PARAMETER = 20001
+DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
+_ID = re.compile(r"/(Calls|Conferences|Participants|Recordings|Domains|IncomingPhoneNumbers)/[^/]+?(?=/|\.json$)")
+_PAGING = " PageSize Page PageToken"
+_STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
+_RECORDING_CALLBACK = " RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent"
+
+MODELED = {
+    "GET .json": "",
+    "GET /Calls.json": "To From ParentCallSid Status" + _PAGING,
+    "POST /Calls.json": "To From Url Twiml Method FallbackUrl FallbackMethod Timeout SendDigits CallToken "
+    "MachineDetection=Enable AsyncAmd=false Record=false" + _STATUS_CALLBACK,
+    "GET /Calls/{}.json": "",
+    "POST /Calls/{}.json": "Status Url Twiml Method FallbackUrl FallbackMethod",
+    "GET /Calls/{}/Recordings.json": _PAGING,
+    "POST /Calls/{}/Recordings.json": "RecordingChannels RecordingTrack Trim" + _RECORDING_CALLBACK,
+    "GET /Calls/{}/Recordings/{}.json": "",
+    "POST /Calls/{}/Recordings/{}.json": "Status PauseBehavior",
+    "DELETE /Calls/{}/Recordings/{}.json": "",
+    "GET /Recordings.json": _PAGING,
+    "GET /Recordings/{}.json": "",
+    "DELETE /Recordings/{}.json": "",
+    "GET /Conferences.json": "FriendlyName Status" + _PAGING,
+    "GET /Conferences/{}.json": "",
+    "POST /Conferences/{}.json": "Status AnnounceUrl AnnounceMethod",
+    "GET /Conferences/{}/Participants.json": "Muted Hold Coaching" + _PAGING,
+    "POST /Conferences/{}/Participants.json": "To From Timeout CallToken Label Muted Coaching CallSidToCoach Beep "
+    "StartConferenceOnEnter EndConferenceOnExit WaitUrl WaitMethod MaxParticipants EarlyMedia JitterBufferSize Region "
+    "ConferenceRecord ConferenceTrim ConferenceStatusCallback ConferenceStatusCallbackMethod "
+    "ConferenceStatusCallbackEvent ConferenceRecordingStatusCallback ConferenceRecordingStatusCallbackMethod "
+    "ConferenceRecordingStatusCallbackEvent Record=false" + _STATUS_CALLBACK,
+    "GET /Conferences/{}/Participants/{}.json": "",
+    "POST /Conferences/{}/Participants/{}.json": "Muted Hold HoldUrl HoldMethod Coaching CallSidToCoach AnnounceUrl "
+    "AnnounceMethod WaitUrl WaitMethod EndConferenceOnExit BeepOnExit",
+    "DELETE /Conferences/{}/Participants/{}.json": "",
+    "GET /Conferences/{}/Recordings.json": _PAGING,
+    "GET /Conferences/{}/Recordings/{}.json": "",
+    "POST /Conferences/{}/Recordings/{}.json": "Status PauseBehavior",
+    "DELETE /Conferences/{}/Recordings/{}.json": "",
+    "GET /IncomingPhoneNumbers.json": "PhoneNumber" + _PAGING,
+    "GET /IncomingPhoneNumbers/{}.json": "",
+    "POST /IncomingPhoneNumbers/{}.json": "FriendlyName VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod "
+    "StatusCallback StatusCallbackMethod",
+    "GET /OutgoingCallerIds.json": "PhoneNumber" + _PAGING,
+    "GET /SIP/Domains/{}.json": "",
+    "GET /v1/Webhooks/Rules": "pageSize",
+    "GET /v1/Webhooks/Settings": "pageSize",
+    "GET /v2/AccountDefaultConfiguration/Recording": "",
+}
+"""What each operation takes; after `=`, the one value that has an effect, or has none at Twilio, either."""
+
+
+@cache
+def description() -> dict[str, Any]:
+    """Return Twilio's operations with patterns of parameters, and the source."""
+    found: dict[str, Any] = json.loads(DESCRIPTION.read_text("utf-8"))
+    return found
+
+
+@cache
+def _modeled(operation: str) -> dict[str, str]:
+    """Return the modeled parameters, each with its one value, or empty."""
+    return {name: only for name, _, only in (word.partition("=") for word in MODELED[operation].split())}
+
+
+def check(request: RestRequest, *, strict: bool) -> list[Remark]:
+    """Return what will be ignored of a request.
+
+    With `strict`, raise RestError for what Twilio's description doesn't list. What is outside it is never strict.
+    """
+    operation = request.method + " " + _ID.sub(r"/\1/{}", request.path)
+    if operation not in MODELED:
+        return []
+    modeled, known = _modeled(operation), description()["operations"].get(operation)
+    remarks = []
+    for name, value in request.params:
+        # Only where the value matters: others may be secrets.
+        shown = f"{name}={value[:40]} of {operation}" if modeled.get(name) else f"{name} of {operation}"
+        if known is None and name not in modeled:
+            said = f"{shown} is ignored; the sandbox has no description of it: Twilio may have this parameter"
+            remarks.append(Remark(0, said))
+        elif known is not None and (problem := _problem(name, value, known, name in modeled)):
+            if strict:
+                raise RestError(400, BAD_PARAMETER, f"{operation}: {problem}")
+            remarks.append(Remark(BAD_PARAMETER, f"{operation}: {problem}"))
+        elif name not in modeled or (modeled[name] and modeled[name].lower() != value.lower()):
+            remarks.append(Remark(0, not_modeled(shown)))
+    return remarks
+
+
+def _problem(name: str, value: str, known: dict[str, str], is_modeled: bool) -> str:
+    """Return why Twilio's description doesn't have this parameter or value."""
+    if name not in known:
+        return f"Twilio has no parameter {name}{hint(name, known)}"
+    is_url = known[name].startswith("(https")
+    # The model refuses a wrong URL itself, by a code of its own.
+    if not known[name] or (is_url and is_modeled) or re.fullmatch(known[name], value):
+        return ""
+    return f"{name} must match {known[name]}, not {value[:40]!r}"

@@ -1,0 +1,122 @@
+"""Parameters of REST requests: what is ignored, and what strict mode refuses."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+import offhook.model
+from model_scenario import BUSINESS, ModelScenario
+from offhook.model.rest import parameters
+
+DIAL = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", "<Response/>"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("Nonsense", "1", "Twilio has no parameter Nonsense"),
+        ("timeout", "1", "Twilio has no parameter timeout, but Timeout: names are case-sensitive"),
+        ("TimeLimit", "soon", r"TimeLimit must match \d+, not 'soon'"),
+        ("Record", "perhaps", "Record must match (?i:true|false), not 'perhaps'"),
+        ("Byoc", "BY1", "Byoc must match ^BY[0-9a-fA-F]{32}$, not 'BY1'"),
+    ],
+)
+def test_what_twilio_does_not_list_is_a_warning_or_refused(name: str, value: str, problem: str) -> None:
+    story, strict = ModelScenario(), ModelScenario(strict=True)
+
+    assert story.rest("POST", "/Calls.json", *DIAL, (name, value))[0] == 201
+    status, body = strict.rest("POST", "/Calls.json", *DIAL, (name, value))
+
+    (entry,) = story.errors
+    assert (entry.code, entry.level, entry.message) == (20001, "warning", f"POST /Calls.json: {problem}")
+    assert (status, body["code"], body["message"]) == (400, 20001, entry.message)
+    assert strict.exchange.state.calls == {}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"), [("Record", "true"), ("AsyncAmd", "true"), ("MachineDetection", "DetectMessageEnd")]
+)
+def test_what_only_twilio_has_is_a_warning_in_both_modes(name: str, value: str, *, strict: bool) -> None:
+    story = ModelScenario(strict=strict)
+    assert story.rest("POST", "/Calls.json", *DIAL, (name, value))[0] == 201
+    (entry,) = story.errors
+    assert (entry.code, entry.level) == (0, "warning")
+    assert entry.message == (
+        f"Twilio has {name}={value} of POST /Calls.json; the sandbox does not model it, and ignores it"
+    )
+
+
+def test_value_that_may_be_a_secret_is_not_shown(story: ModelScenario) -> None:
+    story.rest("POST", "/Calls.json", *DIAL, ("SipAuthPassword", "secret"))
+    story.call_in("<Response><Dial><Sip password='secret'>sip:a@b.example</Sip></Dial></Response>")
+    assert [entry.message for entry in story.errors] == [
+        f"Twilio has {what}; the sandbox does not model it, and ignores it"
+        for what in ("SipAuthPassword of POST /Calls.json", "password of <Sip>")
+    ]
+
+
+def test_resource_that_is_not_described_is_never_strict() -> None:
+    story = ModelScenario(strict=True)
+    assert story.rest("GET", "/IncomingPhoneNumbers.json", ("Beta", "true"))[0] == 200
+    (entry,) = story.errors
+    assert (entry.code, entry.level) == (0, "warning")
+    assert "the sandbox has no description of it: Twilio may have this parameter" in entry.message
+
+
+def test_what_is_modeled_is_no_remark_and_keeps_its_own_errors() -> None:
+    story = ModelScenario(strict=True)
+    first = ("Record", "false"), ("AsyncAmd", "False"), ("MachineDetection", "Enable"), ("StatusCallback", "")
+    assert story.refused("POST", "/Calls.json", *DIAL, *first) == (201, None)
+    assert story.refused("POST", "/Calls.json", *DIAL, ("Url", "nonsense")) == (400, 21205)
+    assert story.refused("GET", "/Calls.json", ("Status", "busy"), ("PageSize", "5")) == (200, None)
+    assert story.refused("GET", "/Nothing.json", ("Nonsense", "5")) == (404, 20404)
+    assert story.errors == []
+
+
+@pytest.mark.parametrize("operation", sorted(parameters.MODELED))
+def test_modeled_parameters_are_twilios_and_are_read(operation: str) -> None:
+    names = {word.partition("=")[0] for word in parameters.MODELED[operation].split()}
+    known = parameters.description()["operations"].get(operation)
+    assert known is None or names <= set(known)
+    folder = Path(offhook.model.__file__).parent
+    code = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "parameters.py")
+    # The model does these anyway: it records nothing, beeps silently, and has one page of webhook rules.
+    unread = {name for name in names if f'"{name}"' not in code} - {"Record", "BeepOnExit", "pageSize"}
+    assert {name for name in unread if f'"{name.removesuffix("Method").removesuffix("Event")}"' not in code} == set()
+
+
+def test_description_names_its_source() -> None:
+    source = parameters.description()["source"]
+    assert source["repository"] == "https://github.com/twilio/twilio-oai"
+    assert len(source["commit"]) == 40
+
+
+def test_script_makes_the_description(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "scripts" / "rest_parameters.py"
+    form = {
+        "Muted": {"type": "boolean", "description": "Anything value other than `true` or `false` is interpreted as"},
+        "Status": {"$ref": "#/components/schemas/status"},
+        "Events": {"type": "array", "items": {"type": "string"}},
+        "Url": {"type": "string", "format": "uri"},
+    }
+    path = "/2010-04-01/Accounts/{AccountSid}/Calls/{Sid}.json"
+    given = {
+        "info": {"license": {"name": "Apache 2.0"}},
+        "paths": {
+            path: {"post": {"requestBody": {"content": {"form": {"schema": {"properties": form}}}}}},
+            "/2010-04-01/Accounts/{AccountSid}/Messages.json": {"post": {}},
+        },
+        "components": {"schemas": {"status": {"type": "string", "enum": ["canceled", "completed"]}}},
+    }
+    (tmp_path / "given.json").write_text(json.dumps(given))
+
+    runpy.run_path(str(script))["main"](tmp_path / "given.json", "c0ffee", tmp_path / "made.json")
+
+    made = json.loads((tmp_path / "made.json").read_text())
+    assert made["source"]["commit"] == "c0ffee"
+    assert made["operations"] == {
+        "POST /Calls/{}.json": {"Muted": "", "Status": "canceled|completed", "Events": "", "Url": "(https?://.+)?"}
+    }
