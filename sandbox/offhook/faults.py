@@ -117,6 +117,8 @@ class Faults:
         """
         self._add_one_shot(event, count, params, CallbackPlan(copies=0))
 
+    lose_callback = lose_callbacks  #: Reads better for one.
+
     def duplicate_callbacks(self, event: str, count: _Count = 1, *, copies: _Count = 2, **params: str) -> None:
         """Send the next callbacks of this event several times."""
         self._add_one_shot(event, count, params, CallbackPlan(copies=copies))

@@ -87,8 +87,7 @@ class SandboxRuntime:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
-        self.epoch_s = time.time()  #: The sandbox's time when it started.
-        self._started_s = self.clock()
+        self.restart_clock()
         self.model = self._make_model(self._seed)
         self.request_log = RequestLog()
         self.webhook_rules = WebhookRules()
@@ -135,6 +134,11 @@ class SandboxRuntime:
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
         return self.epoch_s + (self.clock() - self._started_s) * self.speed
+
+    def restart_clock(self) -> None:
+        """Let the sandbox's time start over, from the real time."""
+        self.epoch_s = time.time()  #: The sandbox's time when it started.
+        self._started_s = self.clock()
 
     def add_number(self, number: Text, *, voice_url: str = "", **others: str) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields.

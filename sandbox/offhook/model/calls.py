@@ -60,6 +60,7 @@ def start_ringing(transaction: Transaction, call: Call) -> bool:
     if call.status != "queued":
         return False
     _set_status(transaction, call, "ringing")
+    call.rang_at_s = transaction.now_s
     transaction.set_timer(call.sid, "ring", call.ring_s)
     send_call_event(transaction, call, "ringing")
     return True

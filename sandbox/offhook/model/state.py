@@ -192,6 +192,7 @@ class Call:
     created_at_s: float
     updated_at_s: float
     parent_sid: str = ""
+    rang_at_s: float | None = None  #: When a dialed phone began to ring.
     answered_at_s: float | None = None
     ended_at_s: float | None = None
     sip_code: int = 0

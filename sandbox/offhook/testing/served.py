@@ -1,0 +1,99 @@
+"""A sandbox that runs in a thread of its own, for the threads of tests."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from offhook.faults import Faults
+from offhook.model import messages
+from offhook.service import Sandbox
+
+T = TypeVar("T")
+
+ANSWER_S = 30.0  #: A longer time means that the thread is stuck.
+ACTS_MAX = 50
+SPEED = 20.0
+_OPTIONS = ("speed", "behavior", "strict", "records_all_calls")
+DEFAULTS = {it.name: it.default for it in fields(Sandbox) if it.name in _OPTIONS} | {"speed": SPEED}
+"""What a test may choose, with the defaults."""
+
+Act = (
+    messages.PhoneAnswers | messages.PhoneRefuses | messages.PhoneHangsUp | messages.PhonePresses | messages.PhoneSpeaks
+)
+
+
+class ServedSandbox(Sandbox):
+    """A sandbox that other threads observe."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.acts: deque[tuple[float, Act]] = deque(maxlen=ACTS_MAX)  #: What people did, and when.
+        self.changes = 0
+        self.has_changed = threading.Condition()
+
+    def empty(self, options: dict[str, Any]) -> None:
+        """Remove everything, and set the options; TypeError for an unknown one."""
+        if unknown := options.keys() - DEFAULTS.keys():
+            raise TypeError(f"the sandbox has no option {min(unknown)!r}: there are {', '.join(DEFAULTS)}")
+        for name, value in (DEFAULTS | options).items():
+            setattr(self, name, value)
+        self.faults = Faults()
+        self.on_rest = None
+        self.acts.clear()
+        self.reset()
+        self.model.state.numbers.clear()
+        self.restart_clock()
+
+    def apply(self, input_: messages.Input) -> messages.Result:
+        """Pass an input to the model; remember what people do."""
+        if isinstance(input_, Act):
+            self.acts.append((self.now_s, input_))
+        return super().apply(input_)
+
+    def notify(self) -> None:
+        """Wake up the other threads, too."""
+        super().notify()
+        with self.has_changed:
+            self.changes += 1
+            self.has_changed.notify_all()
+
+    def wait_for_change(self, known: int, timeout_s: float) -> None:
+        """Block another thread until there are more changes than it knows of."""
+        with self.has_changed:
+            self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
+
+
+class ServerThread:
+    """A thread whose event loop serves a sandbox on loopback."""
+
+    def __init__(self) -> None:
+        self.sandbox = ServedSandbox(speed=SPEED)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="offhook", daemon=True)
+
+    def start(self) -> None:
+        """Serve; return once it listens."""
+        self._thread.start()
+        self.wait(self.sandbox.start())
+
+    def stop(self) -> None:
+        """Stop serving, and end the thread."""
+        self.wait(self.sandbox.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, act: Callable[[], T]) -> T:
+        """Run this in the thread; return its result, or raise its error."""
+
+        async def run() -> T:
+            return act()
+
+        return act() if threading.current_thread() is self._thread else self.wait(run())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the thread; return its result, or raise its error."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_S)

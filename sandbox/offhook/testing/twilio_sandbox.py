@@ -1,0 +1,171 @@
+"""The sandbox of a test: what the fixture `twilio_sandbox` is."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+from offhook.faults import Faults
+from offhook.model.messages import DebuggerEntry
+from offhook.model.state import Number, Recording
+from offhook.request_log import RequestLog
+from offhook.service import Sandbox
+from offhook.testing.served import ServerThread
+from offhook.testing.story import alert_lines, story_lines
+from offhook.testing.views import Call, Conference, Phone
+
+T = TypeVar("T")
+RECHECK_S = 0.05  #: For what the sandbox doesn't notice, such as an application's own state.
+
+
+class Phones:
+    """The phones by address, `+1…`, `client:…`, or `sip:…`; any may be new."""
+
+    def __init__(self, server: ServerThread) -> None:
+        self._server = server
+
+    def __getitem__(self, address: str) -> Phone:
+        """Return the phone; raise ValueError if there can be none."""
+        return Phone(self._server, self._server.run(lambda: self._server.sandbox.phone(address).address))
+
+    def __iter__(self) -> Iterator[Phone]:
+        return iter([Phone(self._server, address) for address in list(self._server.sandbox.phones)])
+
+    def __len__(self) -> int:
+        return len(self._server.sandbox.phones)
+
+
+class _AlreadyMet(Awaitable[None]):
+    def __await__(self) -> Iterator[None]:  # type: ignore[override]
+        return iter(())
+
+
+class TwilioSandbox:
+    """A local Twilio for one test; started, and empty."""
+
+    def __init__(self, server: ServerThread) -> None:
+        self._server = server
+        self._sandbox = server.sandbox
+        self._expected_alerts: set[int] = set()
+        self.phones = Phones(server)  #: By address: `phones["+12025550123"]`; one may be new.
+
+    def __repr__(self) -> str:
+        return f"<TwilioSandbox {self.url}: {self.calls or 'no calls'}>"
+
+    @property
+    def url(self) -> str:
+        """Base URL of the REST API, instead of `https://api.twilio.com`."""
+        return self._sandbox.url
+
+    @property
+    def account_sid(self) -> str:
+        """The account's SID."""
+        return self._sandbox.account_sid
+
+    @property
+    def auth_token(self) -> str:
+        """The account's token, which also signs the webhooks."""
+        return self._sandbox.auth_token
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls, oldest first, with ended ones."""
+        return [Call(self._server, sid) for sid in self.run(lambda sandbox: list(sandbox.model.state.calls))]
+
+    @property
+    def conferences(self) -> list[Conference]:
+        """All conferences, oldest first, with ended ones."""
+        return [Conference(self._server, sid) for sid in self.run(lambda it: list(it.model.state.conferences))]
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """All recordings, oldest first; `text` is what a `<Record>` heard."""
+        return self.run(lambda sandbox: sandbox.recordings())
+
+    @property
+    def faults(self) -> Faults:
+        """Faults to inject."""
+        return self._sandbox.faults
+
+    @property
+    def requests(self) -> RequestLog:
+        """The requests to the REST API (`rest`) and to webhooks (`deliveries`)."""
+        return self._sandbox.request_log
+
+    @property
+    def alerts(self) -> list[DebuggerEntry]:
+        """Errors and warnings, as in Twilio's debugger."""
+        return list(self._sandbox.request_log.debugger)
+
+    def add_number(self, number: str, *, voice_url: str = "", **others: str) -> Number:
+        """Add a number or a SIP domain; `others` are such as `status_callback`."""
+        return self.run(lambda sandbox: sandbox.add_number(number, voice_url=voice_url, **others))
+
+    def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
+        """Add a TwiML application (`AP…`), which browsers call."""
+        return self.run(lambda sandbox: sandbox.add_application(sid, voice_url=voice_url, **others))
+
+    def conference(self, name: str) -> Conference:
+        """Return the newest conference of this name; LookupError without one."""
+        for conference in reversed(self.conferences):
+            if conference.name == name:
+                return conference
+        raise LookupError(f"no conference {name!r}: there are {self.conferences or 'none'}")
+
+    def expect_alerts(self, *codes: int) -> None:
+        """Expect alerts with these codes: then it fails the test if one lacks."""
+        self._expected_alerts.update(codes)
+
+    def run(self, act: Callable[[Sandbox], T]) -> T:
+        """Run this with the `offhook.Sandbox` itself, in its thread."""
+        return self._server.run(lambda: act(self._sandbox))
+
+    def wait_until(self, condition: Callable[[], object], timeout_s: float = 10.0) -> Awaitable[None]:
+        """Wait until it holds: `wait_until(…)`, in a coroutine with `await`.
+
+        Raise TimeoutError after `timeout_s` real seconds, with what happened last. It is checked at each change of the
+        sandbox, and every 50 ms.
+        """
+        __tracebackhide__ = True
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            return self._wait_in_loop(condition, time.monotonic() + timeout_s, timeout_s)
+        until_s = time.monotonic() + timeout_s
+        while not self._is_met(condition, until_s, timeout_s):
+            self._sandbox.wait_for_change(self._known_changes, RECHECK_S)
+        return _AlreadyMet()
+
+    async def _wait_in_loop(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> None:
+        __tracebackhide__ = True
+        while not self._is_met(condition, until_s, timeout_s):
+            await asyncio.to_thread(self._sandbox.wait_for_change, self._known_changes, RECHECK_S)
+
+    def wait_until_idle(self, timeout_s: float = 10.0) -> Awaitable[None]:
+        """Wait, in the same way, until no webhook request is under way."""
+        __tracebackhide__ = True
+        return self.wait_until(lambda: self._sandbox.webhook_sender.is_idle, timeout_s)
+
+    def _is_met(self, condition: Callable[[], object], until_s: float, timeout_s: float) -> bool:
+        __tracebackhide__ = True
+        self._known_changes = self._sandbox.changes
+        if condition():
+            return True
+        if time.monotonic() < until_s:
+            return False
+        raise TimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
+
+    def story(self) -> str:
+        """Return the last events, with TwiML and keys, and the live calls."""
+        return "\n".join(self._server.run(lambda: story_lines(self._sandbox)))
+
+    def unexpected_alerts(self) -> str:
+        """Return the errors that no one expects, and the expected that lack."""
+        return "\n".join(alert_lines(self.alerts, self._expected_alerts))
+
+    def empty(self, **options: Any) -> None:
+        """Remove everything, and set options: `speed`, `behavior`, `strict`."""
+        self._expected_alerts.clear()
+        self._server.run(lambda: self._sandbox.empty(options))

@@ -1,0 +1,194 @@
+"""The fixtures of the pytest plug-in, as a stranger's tests use them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twilio.rest import Client
+
+from offhook import UnknownNumberError
+from offhook.testing import Phone, TwilioSandbox
+
+pytest_plugins = ["pytester"]
+BUSINESS, CUSTOMER, ALICE = "+12025550100", "+12025550123", "client:alice"
+ON_AND_ON = "<Response><Say>Hello, Ann</Say><Play>https://example.com/waltz.mp3</Play><Pause length='9999'/></Response>"
+CONFERENCE = "<Response><Dial><Conference>support</Conference></Dial></Response>"
+
+
+@pytest.fixture
+def dialed(twilio_sandbox: TwilioSandbox, twilio_client: Client) -> Callable[[str, str], Phone]:
+    """A call of the program to a phone."""
+    twilio_sandbox.add_number(BUSINESS)
+
+    def dial(address: str, twiml: str) -> Phone:
+        twilio_client.calls.create(to=address, from_=BUSINESS, twiml=twiml)
+        return twilio_sandbox.phones[address]
+
+    return dial
+
+
+def test_call_is_asserted_as_a_story(twilio_sandbox: TwilioSandbox, dialed: Callable[[str, str], Phone]) -> None:
+    alice = dialed(ALICE, ON_AND_ON)
+    twilio_sandbox.wait_until(lambda: alice.rings)
+    assert [call.status for call in alice.calls] == ["ringing"]
+    call = alice.last_call
+    call.answer()
+    twilio_sandbox.wait_until(lambda: call.hears("waltz.mp3"))
+
+    assert call.was_told("Ann")
+    assert not call.was_told("Bob")
+    assert (call.hears("music"), call.hears("Hello"), call.has_heard("Hello")) == (True, False, True)
+    assert 0 < alice.rang_for_s < 600
+    assert call.heard == ["“Hello, Ann”", "music"]
+    assert repr(call) == f"<Call {BUSINESS} to {ALICE}: in-progress, playing, hears music>"
+    call.hang_up()
+    assert (call.status, call.is_live, alice.rings) == ("completed", False, False)
+
+
+def test_conference_has_the_calls_in_it(
+    twilio_sandbox: TwilioSandbox, twilio_client: Client, dialed: Callable[[str, str], Phone]
+) -> None:
+    for phone in (twilio_sandbox.phones[CUSTOMER], twilio_sandbox.phones[ALICE]):
+        phone.script(answer_after_s=1)
+    customer = dialed(CUSTOMER, CONFERENCE)
+    twilio_sandbox.wait_until(lambda: customer.last_call.hears("music"))
+    alice = dialed(ALICE, CONFERENCE)
+    twilio_sandbox.wait_until(lambda: customer.last_call.hears(alice))
+
+    conference = twilio_sandbox.conference("support")
+    assert conference.participants == [customer.last_call, alice.last_call]
+    assert alice.last_call.conference == conference
+    twilio_client.conferences(conference.sid).participants(alice.last_call.sid).update(hold=True)
+    assert (alice.last_call.is_held, alice.last_call.is_muted, alice.last_call.label) == (True, False, "")
+    assert alice.last_call.hears("music")
+    with pytest.raises(LookupError, match="no conference 'sales'"):
+        twilio_sandbox.conference("sales")
+
+
+def test_fault_is_one_line(twilio_sandbox: TwilioSandbox, dialed: Callable[[str, str], Phone]) -> None:
+    twilio_sandbox.faults.lose_callback("participant-leave")
+    assert [fault["count"] for fault in twilio_sandbox.faults.pending_faults()] == [1]
+    twilio_sandbox.faults.next_rest("POST", "/Calls.json", status=503)
+    with pytest.raises(Exception, match="503"):
+        dialed(ALICE, ON_AND_ON)
+    assert [entry.status for entry in twilio_sandbox.requests.rest] == [503]
+
+
+def test_phone_calls_what_exists(twilio_sandbox: TwilioSandbox) -> None:
+    with pytest.raises(UnknownNumberError):
+        twilio_sandbox.phones[CUSTOMER].call(BUSINESS)
+    with pytest.raises(ValueError, match="no phone has the address"):
+        twilio_sandbox.phones["alice"]
+    with pytest.raises(LookupError, match="no call from or to"):
+        assert twilio_sandbox.phones[ALICE].last_call
+
+
+def test_sandbox_of_a_test_is_empty(twilio_sandbox: TwilioSandbox, twilio_client: Client) -> None:
+    assert (twilio_sandbox.calls, twilio_sandbox.conferences, list(twilio_sandbox.phones)) == ([], [], [])
+    assert (twilio_client.incoming_phone_numbers.list(), twilio_client.calls.list()) == ([], [])
+    # Those two requests of this test alone.
+    assert len(twilio_sandbox.requests.rest) == 2
+
+
+@pytest.mark.parametrize("twilio_sandbox_options", [{"speed": 3.0}])
+def test_options_hold_for_one_test(twilio_sandbox: TwilioSandbox, twilio_sandbox_options: dict[str, Any]) -> None:
+    assert twilio_sandbox.run(lambda sandbox: sandbox.speed) == 3.0
+    with pytest.raises(TypeError, match="no option 'sped': there are speed"):
+        twilio_sandbox.empty(sped=1)
+    twilio_sandbox.empty()
+    assert twilio_sandbox.run(lambda sandbox: sandbox.speed) == 20.0
+
+
+async def test_coroutine_awaits_what_comes(twilio_sandbox: TwilioSandbox, dialed: Callable[[str, str], Phone]) -> None:
+    twilio_sandbox.phones[ALICE].script(answer_after_s=1)
+    alice = dialed(ALICE, ON_AND_ON)
+    # Meanwhile, the application that the test runs in its own loop goes on.
+    goes_on = asyncio.create_task(asyncio.sleep(0, "went on"))
+    await twilio_sandbox.wait_until(lambda: goes_on.done() and alice.last_call.was_told("Hello"))
+    with pytest.raises(TimeoutError, match=f"{ALICE} answers"):
+        await twilio_sandbox.wait_until(lambda: False, 0.01)
+
+
+#: Without other plug-ins, which take seconds to import.
+QUICK = ("-q", "-n", "0", *(f"-pno:{name}" for name in ("randomly", "schemathesis", "hypothesispytest", "anyio")))
+STRANGERS_TESTS = """
+import sys
+import pytest
+
+WRONG = "<Response><Redirect>http://127.0.0.1:9/gone</Redirect></Response>"
+
+@pytest.fixture
+def calls(twilio_sandbox, twilio_client):
+    twilio_sandbox.add_number("+12025550100")
+    twilio_sandbox.phones["client:alice"].script(answer_after_s=0, keys="12")
+    return lambda twiml: twilio_client.calls.create(to="client:alice", from_="+12025550100", twiml=twiml)
+
+def alerted(sandbox):
+    return lambda: sandbox.alerts
+
+def test_error_fails(calls, twilio_sandbox):
+    calls(WRONG)
+    twilio_sandbox.wait_until(alerted(twilio_sandbox))
+
+def test_expected_error(calls, twilio_sandbox):
+    calls(WRONG)
+    twilio_sandbox.expect_alerts(11205)
+    twilio_sandbox.wait_until(alerted(twilio_sandbox))
+
+def test_expected_error_that_lacks(twilio_sandbox):
+    twilio_sandbox.expect_alerts(11205)
+
+def test_time_out(calls, twilio_sandbox):
+    calls("<Response><Gather numDigits='3'><Say>Your number?</Say></Gather></Response>")
+    twilio_sandbox.wait_until(lambda: twilio_sandbox.calls[0].hears("Your number"))
+    twilio_sandbox.wait_until(lambda: False, 0.5)
+
+def test_nothing_left(twilio_sandbox):
+    assert not twilio_sandbox.calls and not twilio_sandbox.alerts
+
+@pytest.mark.parametrize("number", range(40))
+def test_quick(number, twilio_sandbox, calls):
+    assert calls("<Response><Pause length='600'/></Response>").sid == twilio_sandbox.calls[0].sid
+
+def test_without_library(monkeypatch, request):
+    monkeypatch.setitem(sys.modules, "twilio.rest", None)
+    request.getfixturevalue("twilio_client")
+
+def test_assertion(calls, twilio_sandbox):
+    calls("<Response><Pause length='600'/></Response>")
+    assert twilio_sandbox.calls[0].hears("music")
+"""
+
+
+def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_theirs=STRANGERS_TESTS)
+
+    ran = pytester.runpytest_subprocess(*QUICK, "--durations=0", "-vv")
+
+    ran.assert_outcomes(passed=42, failed=5)
+    ran.stdout.fnmatch_lines_random(
+        [
+            "*unexpected alert: error 11205*http://127.0.0.1:9/gone*twilio_sandbox.expect_alerts(11205)*",
+            "*expected alert 11205 did not come*",
+            "*client:alice presses 12*",
+            "*twilio_client needs Twilio's library*pip install twilio*",
+            "*where False = hears('music')*",
+            "*<Call +12025550100 to client:alice: in-progress, pausing, hears silence>*",
+            "*Twilio sandbox*",
+        ]
+    )
+
+
+def test_plug_in_costs_nothing_unused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_it():
+            plug_in = {"offhook", "offhook.pytest_plugin"}
+            assert plug_in == {name for name in sys.modules if name.startswith(("offhook", "aiohttp"))}
+        """
+    )
+
+    pytester.runpytest_subprocess(*QUICK).assert_outcomes(passed=1)
