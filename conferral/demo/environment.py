@@ -154,23 +154,26 @@ def process_variables(redis_url: str, webhooks_url: str, sandbox_url: str) -> di
     }
 
 
+def start_redis(children: Subprocesses) -> tuple[Subprocess, str]:
+    """Start Redis in the folder; return it and its URL."""
+    path = children.folder / "redis.sock"
+    command: list[str | Path] = [
+        find_redis_server(), "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", children.folder,
+        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
+    ]  # fmt: skip
+    return children.start("redis", command, {}), f"unix://{path}"
+
+
 async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvironment, Sandbox]:
     """Start everything; raise CommandNotDoneError if it isn't ready in time.
 
     Args:
         stack: Stops the sandbox; to be closed after the processes, which still use it.
     """
-    server = find_redis_server()
-    path = children.folder / "redis.sock"
-    url = f"unix://{path}"
     ports = choose_ports()
     webhooks_url, sandbox_url, console_url = (f"http://{HOST}:{port}" for port in ports)
     output.print_note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
-    redis_command: list[str | Path] = [
-        server, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", children.folder,
-        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
-    ]  # fmt: skip
-    redis = children.start("redis", redis_command, {})
+    redis, url = start_redis(children)
     reader = SessionReader(make_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     directory = children.folder / "directory.toml"

@@ -65,13 +65,13 @@ def serve_webhooks(host: str, port: int) -> int:
 
     with tracing.exporting("webhooks"):
         return lifecycle.run(
-            lambda stop: _serve(settings, directory, tokens, host, port, stop, draining),
+            lambda stop: run_webhooks(settings, directory, tokens, host, port, stop, draining),
             on_hangup=reload,
             draining=draining,
         )
 
 
-async def _serve(
+async def run_webhooks(
     settings: ServiceSettings,
     directory: DirectoryFile,
     tokens: TokenFile,

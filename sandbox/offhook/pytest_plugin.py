@@ -21,9 +21,8 @@ def _twilio_server() -> Iterator["ServerThread"]:
     from offhook.testing.served import ServerThread
 
     server = ServerThread()
-    server.start()
     yield server
-    server.stop()
+    server.end()
 
 
 @pytest.fixture

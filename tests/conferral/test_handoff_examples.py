@@ -3,20 +3,16 @@
 import importlib.util
 import json
 import socket
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from twilio.request_validator import RequestValidator
-from werkzeug.serving import make_server
 
 from conferral.runtime.web.server import run_server
 from offhook.runtime import AUTH_TOKEN
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
-from tests.support.people import BOB
-from tests.support.phones import answers, busy
+from tests.support.people import BOB, TARGET
 
 pytestmark = pytest.mark.redis
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -33,48 +29,27 @@ def load(name, monkeypatch, *, app_url, voice_url):
     return module
 
 
-@contextmanager
-def serving(app, listening):
-    """A Flask app that answers in a thread of its own."""
-    server = make_server("127.0.0.1", listening.getsockname()[1], app, threaded=True, fd=listening.fileno())
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+@pytest.fixture
+def flask_example(conferral_stack, monkeypatch):
+    urls = {"app_url": conferral_stack.app_url, "voice_url": conferral_stack.url}
+    example = load("flask_routing", monkeypatch, **urls)
+    conferral_stack.serve(example.app)
+    return example
 
 
-@pytest.mark.parametrize("is_answered", [True, False])
-async def test_flask_app_chooses_the_agent_and_offers_a_callback_if_they_are_busy(
-    redis_server, monkeypatch, is_answered
-):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RETURN_URLS=f"{url}/unanswered") as system:
-            system.sandbox.phone(BOB).script_in_turn(answers() if is_answered else busy())
-            example = load("flask_routing", monkeypatch, app_url=url, voice_url=system.public_url)
-            with serving(example.app, listening):
-                customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{url}/inbound")
-                bob = await system.dialed(BOB)
-                if is_answered:
-                    await system.until_talk(customer, bob)
-                    session = await system.until(customer.sid, state="conferenced", phase="connected")
-                    assert session["ref"] == f"call-{customer.sid[-6:]}"
-                    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-                else:
-                    await system.until(customer.sid, state="ended", end_reason="returned")
+def test_flask_app_chooses_the_agent(flask_example, conferral_stack):
+    bob = conferral_stack.sandbox.phones[BOB].script(answer_after_s=1)
+    caller = conferral_stack.call("/inbound", from_=next(iter(flask_example.AGENTS)))
+    conferral_stack.sandbox.wait_until(lambda: caller.hears(bob))
 
-                    async def is_asked():
-                        return customer.record.activity == "gathering"
 
-                    await system.eventually(is_asked, "the app asks whether to call back")
-                    customer.press("1")
-                    await system.eventually(lambda: example.callbacks, "the app notes the callback")
-                    assert example.callbacks == [(CUSTOMER, f"call-{customer.sid[-6:]}")]
-                    await system.settled()
+def test_flask_app_offers_a_callback_if_the_agent_is_busy(flask_example, conferral_stack):
+    conferral_stack.sandbox.phones[conferral_stack.agent].script(outcome="busy")
+    conferral_stack.sandbox.phones[TARGET].script(keys="1")
+    caller = conferral_stack.call("/inbound", from_=TARGET)
+    conferral_stack.sandbox.wait_until(lambda: caller.was_told("We will call you back"))
+
+    assert flask_example.callbacks == [(TARGET, f"call-{caller.sid[-6:]}")]
 
 
 def test_flask_app_refuses_what_twilio_did_not_sign(monkeypatch):

@@ -1,4 +1,4 @@
-"""A sandbox that runs in a thread of its own, for the threads of tests."""
+"""A sandbox that runs in a thread of its own, for other threads."""
 
 import asyncio
 import threading
@@ -66,25 +66,13 @@ class ServedSandbox(Sandbox):
             self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
 
 
-class ServerThread:
-    """A thread whose event loop serves a sandbox on loopback."""
+class LoopThread:
+    """A thread with an event loop, for other threads."""
 
-    def __init__(self) -> None:
-        self.sandbox = ServedSandbox(speed=SPEED)
+    def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="offhook", daemon=True)
-
-    def start(self) -> None:
-        """Serve; return once it listens."""
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
-        self.wait(self.sandbox.start())
-
-    def stop(self) -> None:
-        """Stop serving, and end the thread."""
-        self.wait(self.sandbox.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def run(self, act: Callable[[], T]) -> T:
         """Run this in the thread; return its result, or raise its error."""
@@ -94,6 +82,26 @@ class ServerThread:
 
         return act() if threading.current_thread() is self._thread else self.wait(run())
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_S) -> T:
         """Run a coroutine in the thread; return its result, or raise its error."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+
+    def end(self) -> None:
+        """End the thread; what runs in its loop has to have ended."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class ServerThread(LoopThread):
+    """A thread that serves a sandbox on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__("offhook")
+        self.sandbox = ServedSandbox(speed=SPEED)
+        self.wait(self.sandbox.start())
+
+    def end(self) -> None:
+        """Stop serving, and end the thread."""
+        self.wait(self.sandbox.stop())
+        super().end()

@@ -113,7 +113,7 @@ class TwilioSandbox:
         raise LookupError(f"no conference {name!r}: there are {self.conferences or 'none'}")
 
     def expect_alerts(self, *codes: int) -> None:
-        """Expect alerts with these codes: then it fails the test if one lacks."""
+        """Expect errors with these codes; the test fails if one lacks."""
         self._expected_alerts.update(codes)
 
     def run(self, act: Callable[[Sandbox], T]) -> T:

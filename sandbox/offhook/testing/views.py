@@ -20,7 +20,7 @@ class Call:
 
     def __init__(self, server: ServerThread, sid: str) -> None:
         self._server = server
-        self.sid = sid
+        self.sid = sid  #: Twilio's SID of it.
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and other.sid == self.sid
@@ -156,7 +156,7 @@ class Phone:
 
     def __init__(self, server: ServerThread, address: str) -> None:
         self._server = server
-        self.address = phone_address(address)
+        self.address = phone_address(address)  #: `+1…`, `client:…`, or `sip:…`.
 
     def __repr__(self) -> str:
         return f"<Phone {self.address}: {self.calls or 'no calls'}>"
@@ -232,7 +232,7 @@ class Conference:
 
     def __init__(self, server: ServerThread, sid: str) -> None:
         self._server = server
-        self.sid = sid
+        self.sid = sid  #: Twilio's SID of it.
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Conference) and other.sid == self.sid
