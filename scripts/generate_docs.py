@@ -17,6 +17,7 @@ import performance_page  # noqa: E402
 import redis_page  # noqa: E402
 import settings_page  # noqa: E402
 import statemachine_page  # noqa: E402
+import testing_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
 from conferral.console import diagram  # noqa: E402
@@ -45,6 +46,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/redis.md": redis_page.redis_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
+    "docs/reference/testing.md": testing_page.testing_page,
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
     "docs/reference/tools.json": commands_page.tools,

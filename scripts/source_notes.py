@@ -25,6 +25,22 @@ def notes_of(path: Path, class_name: str) -> dict[str, str]:
     return notes
 
 
+def inline_notes_of(path: Path, class_name: str) -> dict[str, str]:
+    """Return the `#:` comments after a class's public fields and attributes."""
+    text = path.read_text("utf-8")
+    lines = text.splitlines()
+    found = next(it for it in ast.parse(text).body if isinstance(it, ast.ClassDef) and it.name == class_name)
+    notes = {}
+    for node in ast.walk(found):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = target.id if isinstance(target, ast.Name) else getattr(target, "attr", "")
+            note = re.search(r"#: ?(.*)", lines[(node.end_lineno or node.lineno) - 1])
+            if note and not name.startswith("_"):
+                notes[name] = note[1]
+    return notes
+
+
 def _comment_above(lines: list[str], line_number: int) -> str:
     taken: list[str] = []
     for line in reversed(lines[: line_number - 1]):

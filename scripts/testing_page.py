@@ -1,0 +1,69 @@
+"""Generate docs/reference/testing.md: what tests have in Python."""
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from page_parts import ROOT
+from source_notes import inline_notes_of
+
+from conferral import pytest_plugin as conferral_plugin
+from conferral.testing import ConferralStack
+from offhook import Faults, PhoneScript, pytest_plugin
+from offhook.request_log import RequestLog
+from offhook.testing import Call, Conference, Phone, TwilioSandbox
+
+INTRODUCTION = """\
+# Test support
+
+Generated from the code by `make docs`. [Offhook](../../sandbox/README.md#in-tests) and
+[the sandbox](../sandbox.md#test-your-app) have examples.
+"""
+FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "twilio_sandbox_options"),)
+FIXTURES += ((conferral_plugin, "conferral_stack", "conferral_stack_settings"),)
+CLASSES = (TwilioSandbox, Call, Phone, Conference, Faults, RequestLog, PhoneScript, ConferralStack)
+_INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
+_INTERNAL |= {"steps_before_answer", "steps_after_answer"}
+
+
+def testing_page() -> str:
+    """Return the page."""
+    lines = [INTRODUCTION, "## Fixtures", "", "| Fixture | |", "| --- | --- |"]
+    for module, *names in FIXTURES:
+        lines += [f"| `{name}` | {_summary(getattr(module, name).__wrapped__)} |" for name in names]
+    for one in CLASSES:
+        lines += ["", f"## {one.__name__}", "", _summary(one), "", "| Member | |", "| --- | --- |"]
+        lines += [f"| `{shown}` | {meaning} |" for shown, meaning in _members(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(documented: object) -> str:
+    text = inspect.getdoc(documented) or ""
+    return text.partition("\n")[0].replace("|", "\\|")
+
+
+def _members(one: type) -> list[tuple[str, str]]:
+    path = Path(inspect.getsourcefile(one) or "")
+    notes = inline_notes_of(path if path.is_relative_to(ROOT) else ROOT / path, one.__name__)
+    of_fields = [it.name for it in fields(one)] if hasattr(one, "__dataclass_fields__") else []
+    found = [(name, notes.get(name, "")) for name in [*of_fields, *(notes.keys() - set(of_fields) - vars(one).keys())]]
+    for name, member in vars(one).items():
+        if isinstance(member, property):
+            found.append((name, _summary(member)))
+        elif inspect.isfunction(member) and name == member.__name__:
+            found.append((f"{name}({_parameters(member)})", _summary(member)))
+        elif inspect.isfunction(member):
+            found.append((name, f"the same as `{member.__name__}`"))
+    return [
+        (shown, text) for shown, text in found if not shown.startswith("_") and shown.partition("(")[0] not in _INTERNAL
+    ]
+
+
+def _parameters(function: object) -> str:
+    signature = inspect.signature(function)  # type: ignore[arg-type]
+    plain = [
+        it.replace(annotation=inspect.Parameter.empty) for it in signature.parameters.values() if it.name != "self"
+    ]
+    text = str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))[1:-1]
+    return re.sub(r"mappingproxy\(\{\}\)", "{}", text).replace("|", "\\|")
