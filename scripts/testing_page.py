@@ -2,10 +2,9 @@
 
 import inspect
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from page_parts import ROOT
 from source_notes import inline_notes_of
 
 from conferral import pytest_plugin as conferral_plugin
@@ -44,10 +43,12 @@ def _summary(documented: object) -> str:
 
 
 def _members(one: type) -> list[tuple[str, str]]:
-    path = Path(inspect.getsourcefile(one) or "")
-    notes = inline_notes_of(path if path.is_relative_to(ROOT) else ROOT / path, one.__name__)
-    of_fields = [it.name for it in fields(one)] if hasattr(one, "__dataclass_fields__") else []
-    found = [(name, notes.get(name, "")) for name in [*of_fields, *(notes.keys() - set(of_fields) - vars(one).keys())]]
+    notes: dict[str, str] = {}
+    for base in one.__mro__[:-1]:
+        notes |= inline_notes_of(Path(inspect.getsourcefile(base) or ""), base.__name__)
+    of_fields = [it.name for it in fields(one)] if is_dataclass(one) else []
+    others = [name for name in notes if name not in of_fields and name not in vars(one)]
+    found = [(name, notes.get(name, "")) for name in [*of_fields, *others]]
     for name, member in vars(one).items():
         if isinstance(member, property):
             found.append((name, _summary(member)))

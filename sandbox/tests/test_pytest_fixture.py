@@ -1,6 +1,5 @@
 """The fixtures of the pytest plug-in, as a stranger's tests use them."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ from twilio.rest import Client
 
 from offhook import UnknownNumberError
 from offhook.testing import Phone, TwilioSandbox
+from webhook_app import WebhookApp
 
 pytest_plugins = ["pytester"]
 BUSINESS, CUSTOMER, ALICE = "+12025550100", "+12025550123", "client:alice"
@@ -100,13 +100,13 @@ def test_options_hold_for_one_test(twilio_sandbox: TwilioSandbox, twilio_sandbox
     assert twilio_sandbox.run(lambda sandbox: sandbox.speed) == 20.0
 
 
-async def test_coroutine_awaits_what_comes(twilio_sandbox: TwilioSandbox, dialed: Callable[[str, str], Phone]) -> None:
-    twilio_sandbox.phones[ALICE].script(answer_after_s=1)
-    alice = dialed(ALICE, ON_AND_ON)
-    # Meanwhile, the application that the test runs in its own loop goes on.
-    goes_on = asyncio.create_task(asyncio.sleep(0, "went on"))
-    await twilio_sandbox.wait_until(lambda: goes_on.done() and alice.last_call.was_told("Hello"))
-    with pytest.raises(TimeoutError, match=f"{ALICE} answers"):
+async def test_application_in_the_loop_of_the_test_answers(app: WebhookApp, twilio_sandbox: TwilioSandbox) -> None:
+    app.on("/voice", ON_AND_ON)
+    twilio_sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice")
+    caller = twilio_sandbox.phones[CUSTOMER].call(BUSINESS)
+    await twilio_sandbox.wait_until(lambda: caller.was_told("Hello") and app.at("/voice"))
+    caller.press("7")
+    with pytest.raises(TimeoutError, match=r"(?s)/voice.*: 200.*waltz.* presses 7"):
         await twilio_sandbox.wait_until(lambda: False, 0.01)
 
 

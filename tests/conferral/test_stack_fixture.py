@@ -1,5 +1,8 @@
 """The fixture `conferral_stack`; its use with an app is in `test_handoff_examples.py`."""
 
+import subprocess
+import sys
+
 import pytest
 
 from conferral import Client
@@ -27,3 +30,9 @@ def test_settings_hold_for_a_test(conferral_stack: ConferralStack, conferral_sta
     bob = conferral_stack.sandbox.phones[conferral_stack_settings["CONFERRAL_AGENT"]]
     conferral_stack.sandbox.wait_until(lambda: bob.rings)
     assert caller.hears("ringback")
+
+
+def test_plug_in_costs_nothing_unused() -> None:
+    program = "import sys, conferral.pytest_plugin; print(*(it for it in sys.modules if it.startswith('conferral')))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["conferral", "conferral.pytest_plugin"]

@@ -15,18 +15,20 @@ from offhook.views import heard_words
 T = TypeVar("T")
 
 
-class Call:
-    """One leg: a call from a phone, or to one; equal to others with its SID."""
-
+class _WithSid:
     def __init__(self, server: ServerThread, sid: str) -> None:
         self._server = server
         self.sid = sid  #: Twilio's SID of it.
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Call) and other.sid == self.sid
+        return isinstance(other, _WithSid) and other.sid == self.sid
 
     def __hash__(self) -> int:
         return hash(self.sid)
+
+
+class Call(_WithSid):
+    """One leg: a call from a phone, or to one; equal to others with its SID."""
 
     def __repr__(self) -> str:
         return self._read(lambda it: describe(self._server.sandbox, it.record))
@@ -227,18 +229,8 @@ class Phone:
         return self._server.run(lambda: _rang_for_s(self._server.sandbox, self.address))
 
 
-class Conference:
+class Conference(_WithSid):
     """A conference, live or ended; equal to others with its SID."""
-
-    def __init__(self, server: ServerThread, sid: str) -> None:
-        self._server = server
-        self.sid = sid  #: Twilio's SID of it.
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Conference) and other.sid == self.sid
-
-    def __hash__(self) -> int:
-        return hash(self.sid)
 
     def __repr__(self) -> str:
         return f"<Conference {self.name} {self.status}: {self.participants or 'no participants'}>"
