@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from aiohttp import BasicAuth, web
+from aiohttp import BasicAuth, hdrs, web
 
 from offhook.faults import RestPlan
+from offhook.model.media import Media
 from offhook.model.messages import DebuggerEntry, RestAnswer, RestRequest
 from offhook.model.rest import parameters
+from offhook.model.rest.recording_routes import MEDIA_PATH
 from offhook.model.rest_form import error_answer
 from offhook.request_log import RestEntry
 from offhook.runtime import RestHookEvent, SandboxRuntime
@@ -41,9 +43,9 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
         if not slash:  # the account itself: a SID has 34 characters
             account_sid, slash, rest = account_sid.removesuffix(".json"), "", account_sid[34:]
-        if not _is_authenticated(sandbox, request, account_sid):
-            return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
         path = slash + "/".join(unquote(part) for part in rest.split("/"))
+        if not (_is_public(sandbox, request, account_sid, path) or _is_authenticated(sandbox, request, account_sid)):
+            return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
         # A form is UTF-8; the charset that it names may be unknown.
         text = (await request.read()).decode(errors="replace") if request.method == "POST" else request.query_string
         params = tuple(parse_qsl(text, keep_blank_values=True))
@@ -82,6 +84,16 @@ def configuration_handler(sandbox: SandboxRuntime) -> Handler:
         return _respond(sandbox, RestAnswer(200, {"account_sid": sandbox.account_sid, "configuration": configuration}))
 
     return handle
+
+
+def _is_public(sandbox: SandboxRuntime, request: web.Request, account_sid: str, path: str) -> bool:
+    """Whether it asks for a recording's file, without credentials.
+
+    Source: Twilio docs, Recordings resource: the URLs of files need HTTP authentication if the account enforces it.
+    """
+    is_file = request.method == "GET" and MEDIA_PATH.fullmatch(path) is not None
+    is_open = sandbox.model.behavior.recording_files == "public" and hdrs.AUTHORIZATION not in request.headers
+    return is_file and is_open and account_sid == sandbox.account_sid
 
 
 def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
@@ -156,6 +168,11 @@ async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResp
     return response
 
 
+async def _sent_in_parts(media: Media) -> AsyncIterator[bytes]:
+    for part in media.parts():
+        yield part
+
+
 def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
     number = sandbox.request_log.rest.total
     all_headers = {
@@ -164,6 +181,9 @@ def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str
         "Twilio-Concurrent-Requests": "1",
         **(headers or {}),
     }
+    if (media := answer.media) is not None:
+        all_headers |= {"Content-Length": str(media.size), "Content-Type": media.content_type}
+        return web.Response(body=_sent_in_parts(media), status=answer.status, headers=all_headers)
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)
     body = orjson.dumps(answer.body)

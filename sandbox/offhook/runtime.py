@@ -109,9 +109,10 @@ class SandboxRuntime:
         """Remove everything except the numbers."""
         self._cancel_pending_work()
         self.reset_count += 1
-        numbers = self.model.state.numbers
+        numbers, api_url = self.model.state.numbers, self.model.state.api_url
         self.model = self._make_model(f"{self._seed}/{self.reset_count}")
         self.model.state.numbers.update(numbers)
+        self.model.state.api_url = api_url
         self.request_log = RequestLog()
         self.phones.clear()
         self.faults.clear()

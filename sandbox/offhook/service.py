@@ -70,6 +70,7 @@ class Sandbox(SandboxRuntime):
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG).start()
         self.port = self._runner.addresses[0][1]
+        self.model.state.api_url = self.url
 
     def introduce(self) -> str:
         """Return what to paste into a program, for the person who started it."""

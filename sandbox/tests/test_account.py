@@ -15,7 +15,7 @@ from twilio.rest.api.v2010.account.sip.domain import DomainInstance
 from model_scenario import BUSINESS, CUSTOMER
 from offhook import ACCOUNT_SID, Sandbox
 from offhook.model.formats import make_sid
-from offhook.model.rest import account_routes
+from offhook.model.rest import account_routes, number_routes
 from offhook.model.state import Number, State
 from webhook_app import WebhookApp
 
@@ -29,7 +29,7 @@ def test_resources_have_only_properties_that_twilio_describes(sandbox: Sandbox) 
     state: State = sandbox.model.state
     number = Number(BUSINESS, "")
     assert account_routes.account_resource(state).keys() <= properties_of(AccountInstance)
-    assert account_routes.number_resource(state, number).keys() <= properties_of(IncomingPhoneNumberInstance)
+    assert number_routes.number_resource(state, number).keys() <= properties_of(IncomingPhoneNumberInstance)
     assert account_routes.caller_id_resource(state, number).keys() <= properties_of(OutgoingCallerIdInstance)
     assert account_routes.domain_resource(state, number).keys() <= properties_of(DomainInstance)
 

@@ -50,6 +50,8 @@ class Behavior:
     recording_min_s: float = 0.0  #: A recording no longer than this is `absent`, with error code 16101.
     #: A bridged child's recording belongs to its parent, to itself, or is refused with error 21220.
     recording_of_a_child: Literal["parents", "own", "refused"] = "parents"
+    #: Who may download the file of a recording: everyone, unless the account enforces HTTP authentication.
+    recording_files: Literal["public", "authenticated"] = "public"
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each immediately.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.

@@ -4,7 +4,7 @@ import math
 
 from offhook.model.formats import boolean, country, is_number, make_sid, rfc2822, sip_host
 from offhook.model.messages import Params
-from offhook.model.state import Call, Conference, Number, Participant, Recording
+from offhook.model.state import Call, Conference, Number, Participant, Recording, State
 
 API_VERSION = "2010-04-01"
 SIP_SOURCE = "203.0.113.10"  #: Where SIP calls come from: an address for documentation.
@@ -146,12 +146,12 @@ def conference_event(
     return tuple(out) + extra
 
 
-def recording_event(recording: Recording, account_sid: str) -> Params:
+def recording_event(recording: Recording, state: State) -> Params:
     """Return a callback's parameters (Recordings resource)."""
     out = [
-        ("AccountSid", account_sid),
+        ("AccountSid", state.account_sid),
         ("RecordingSid", recording.sid),
-        ("RecordingUrl", _recording_url(recording, account_sid)),
+        ("RecordingUrl", recording_url(recording, state)),
         ("RecordingStatus", recording.status),
         ("RecordingChannels", str(recording.settings.channels)),
         ("RecordingStartTime", rfc2822(recording.started_at_s) or ""),
@@ -167,15 +167,16 @@ def recording_event(recording: Recording, account_sid: str) -> Params:
     return tuple(out)
 
 
-def record_action(recording: Recording, account_sid: str, digits: str, now_s: float) -> Params:
+def record_action(recording: Recording, state: State, digits: str, now_s: float) -> Params:
     """Return the extra parameters of a `<Record>`'s action."""
     return (
-        ("RecordingUrl", _recording_url(recording, account_sid)),
+        ("RecordingUrl", recording_url(recording, state)),
         ("RecordingSid", recording.sid),
         ("RecordingDuration", str(int(recording.length_s(now_s)))),
         ("Digits", digits),
     )
 
 
-def _recording_url(recording: Recording, account_sid: str) -> str:
-    return f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
+def recording_url(recording: Recording, state: State) -> str:
+    """Return the URL of a recording's file, which `.wav` or `.mp3` may follow."""
+    return f"{state.api_url}/{API_VERSION}/Accounts/{state.account_sid}/Recordings/{recording.sid}"

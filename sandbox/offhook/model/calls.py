@@ -19,7 +19,6 @@ keys of `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, the wait for 
 left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
 HUNG_UP = "participant_hung_up"  #: ReasonParticipantLeft.
-LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
 
@@ -74,11 +73,18 @@ def answer(transaction: Transaction, call: Call) -> None:
     transaction.stop_timer(call.sid, "ring")
     call.answered_at_s = transaction.now_s
     _set_status(transaction, call, "in-progress")
-    transaction.set_timer(call.sid, "limit", LIMIT_S)
+    limit(transaction, call, call.limit_s)
     transaction.outputs.append(PhoneConnected(call.sid))
     send_call_event(transaction, call, "answered")
     if call.far_sid and call.direction == "inbound":
         transaction.tasks.append(Task("far-answered", call.far_sid))
+
+
+def limit(transaction: Transaction, call: Call, limit_s: float) -> None:
+    """Let the leg end so long after its answer."""
+    call.limit_s = limit_s
+    if call.answered_at_s is not None:
+        transaction.set_timer(call.sid, "limit", call.answered_at_s + limit_s - transaction.now_s)
 
 
 def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0, left_reason: str = HUNG_UP) -> None:

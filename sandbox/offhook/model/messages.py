@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from offhook.model.media import Media
+
 Params = tuple[tuple[str, str], ...]  #: Form parameters in sending order; a name may repeat.
 
 
@@ -193,10 +195,11 @@ Output = (
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """A response of the REST API; `body` is None for 204."""
+    """A response of the REST API: JSON, a file, or, with 204, nothing."""
 
     status: int
     body: dict[str, Any] | None = None
+    media: Media | None = None
 
 
 @dataclass(frozen=True, slots=True)

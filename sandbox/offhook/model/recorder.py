@@ -79,6 +79,5 @@ def finish(transaction: Transaction, call: Call, digits: str = "") -> None:
         return
     recording, extra = stop(transaction, call, record), None
     if recording is not None:
-        account_sid = transaction.state.account_sid
-        extra = callback_parameters.record_action(recording, account_sid, digits, transaction.now_s)
+        extra = callback_parameters.record_action(recording, transaction.state, digits, transaction.now_s)
     transaction.end_verb(call, record.verb, record.base_url, extra)

@@ -122,5 +122,5 @@ def _report_status(transaction: Transaction, recording: Recording) -> None:
     subscription = recording.subscription
     if subscription is None or recording.status not in subscription.events:
         return
-    form = callback_parameters.recording_event(recording, transaction.state.account_sid)
+    form = callback_parameters.recording_event(recording, transaction.state)
     calls.emit_callback(transaction, subscription, "recording", f"recording-{recording.status}", form)

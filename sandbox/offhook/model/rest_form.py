@@ -1,13 +1,16 @@
 """Parse and validate REST forms (Twilio docs: Error Dictionary)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from offhook.model.formats import is_url
 from offhook.model.messages import Params, RestAnswer
 from offhook.model.state import Subscription
 from offhook.model.transaction import Transaction
+
+DAY_S = 86_400
 
 
 class RestError(Exception):
@@ -95,6 +98,32 @@ class Form:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
         return int(text)
+
+    def period(self, name: str) -> Callable[[float | None], bool]:
+        """Return whether a time meets the filters `name`, `name<`, and `name>`.
+
+        A date means its midnight, but `name` the whole day, even of a time. Source: Twilio docs, Recordings resource.
+        """
+        on_s, before_s, after_s = (self._time_s(f"{name}{sign}") for sign in ("", "<", ">"))
+        is_any = on_s is None and before_s is None and after_s is None
+
+        def holds(at_s: float | None) -> bool:
+            if at_s is None:
+                return is_any
+            shown_s = int(at_s)  # resources show no fractions
+            is_on = on_s is None or on_s // DAY_S == shown_s // DAY_S
+            return is_on and (before_s is None or shown_s <= before_s) and (after_s is None or shown_s >= after_s)
+
+        return holds
+
+    def _time_s(self, name: str) -> float | None:
+        """Return a date's or a time's seconds since 1970; None if not sent."""
+        text = self.get(name)
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            raise RestError(400, 20001, f"{name} must be a date or a time, such as 2026-11-30T08:00:00Z") from None
+        return None if found is None else (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
     def subscription(
         self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool

@@ -10,6 +10,7 @@ from offhook.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
+LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
 STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
@@ -17,6 +18,15 @@ Activity = Literal[
     "relaying", "enqueued", "dialing", "bridged", "conference",
 ]  # fmt: skip
 """A call's activity; `bridged` is a child without TwiML of its own that talks to its parent, or is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where to send events, and which."""
+
+    url: str
+    method: str
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,15 @@ class Number:
     application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.
     name: str = ""  #: Display name.
     byoc_trunk_sid: str = ""  #: Of a SIP domain: calls come in over this BYOC trunk. Source: Twilio docs, SIP Domain.
+    voice_application_sid: str = ""  #: Of the application whose URLs a phone number has, instead of its own.
     origin: str = "twilio"  #: `verified` for another carrier's number that is a verified caller ID.
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """Where its calls' ends are reported; None if nowhere."""
+        if not self.status_callback:
+            return None
+        return Subscription(self.status_callback, self.status_callback_method, ("completed",))
 
     @property
     def is_verified_only(self) -> bool:
@@ -44,15 +62,6 @@ class Number:
     def is_sip_domain(self) -> bool:
         """Whether it is a SIP domain, such as `acme.sip.twilio.com`."""
         return self.number.endswith(SIP_DOMAINS)
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """Where to send events, and which."""
-
-    url: str
-    method: str
-    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,7 @@ class Call:
     ended_at_s: float | None = None
     sip_code: int = 0
     ring_s: float = 60.0  #: Ring timeout.
+    limit_s: float = LIMIT_S  #: When it ends, counted from its answer.
     start: Source | None = None  #: TwiML to run when a REST call is answered, or a dialed noun's whisper.
     fallback_url: str = ""
     fallback_method: str = "POST"
@@ -226,11 +236,17 @@ class Call:
     number: int = 0  #: Creation number within the account; lists are sorted by it.
     far_sid: str = ""  #: If the account dials its own number, the leg that comes in there, and of that the dialed one.
     is_foreign: bool = False  #: Whether it belongs to another application in the same account.
+    is_deleted: bool = False  #: Whether REST requests don't show it any more.
 
     @property
     def is_final(self) -> bool:
         """Whether the call has ended."""
         return self.status in FINAL
+
+    @property
+    def started_at_s(self) -> float | None:
+        """When it was answered or, without an answer, dialed; None: not yet."""
+        return self.answered_at_s or (None if self.status == "queued" else self.created_at_s)
 
     @property
     def shown_activity(self) -> Activity:
@@ -404,6 +420,7 @@ class State:
 
     account_sid: str
     seed: str
+    api_url: str = "https://api.twilio.com"  #: Where programs download recordings.
     numbers: dict[str, Number] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     live_calls: dict[str, None] = field(default_factory=dict)  #: SIDs of calls not final, in order of creation.
@@ -425,6 +442,11 @@ class State:
     def own_numbers(self) -> list[str]:
         """Return the account's numbers, without SIP domains and applications."""
         return [it for it in self.numbers if self.is_own_number(it)]
+
+    def application(self, sid: str) -> Number | None:
+        """Return the TwiML application with this SID."""
+        found = self.numbers.get(sid)
+        return found if found is not None and found.application_sid and not is_number(sid) else None
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""

@@ -23,7 +23,7 @@ from offhook.model.behavior import Behavior
 from offhook.model.formats import call_token, is_number
 from offhook.model.messages import FetchPurpose, Input, RestAnswer, Result
 from offhook.model.rest import router
-from offhook.model.state import Call, Number, Source, State, Subscription
+from offhook.model.state import Call, Number, Source, State
 from offhook.model.transaction import Task, Transaction
 
 BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.
@@ -214,12 +214,12 @@ class TwilioModel:
 
     def _begin_inbound(self, transaction: Transaction, call: Call, number: Number, url: str = "") -> None:
         """Request a number's voice URL, or another `url`, for a call to it."""
+        number = self.state.application(number.voice_application_sid) or number
         call.fallback_url = number.voice_fallback_url
         call.fallback_method = number.voice_fallback_method
         if is_number(call.from_):
             call.call_token = call_token(call.sid)
-        if number.status_callback:
-            call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
+        call.subscription = number.subscription
         if url := url or number.voice_url:
             twiml_interpreter.begin(transaction, call, Source(url, number.voice_method))
         else:

@@ -1,4 +1,4 @@
-"""REST API: Calls (create, fetch, list, update) and their recordings.
+"""REST API: Calls (create, fetch, list, update, delete), their recordings.
 
 Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warning Dictionary (21201, 21205, 21220 …).
 """
@@ -11,12 +11,13 @@ from offhook.model.formats import is_address, is_number
 from offhook.model.messages import RestAnswer, RestRequest
 from offhook.model.rest import resources
 from offhook.model.rest_form import Form, RestError
-from offhook.model.state import FINAL, Call, Recording, RecordSettings, Source
+from offhook.model.state import FINAL, LIMIT_S, Call, Number, Recording, RecordSettings, Source
 from offhook.model.transaction import Transaction
 
 RING_S = 60
 TWIML_MAX = 4000
 DIGITS_MAX = 32
+TIME_LIMIT_MAX_S = 86_400  #: Of calls for which Twilio raised the limit.
 SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
 FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}  #: Matched fields, besides the status.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
@@ -24,8 +25,9 @@ RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 def create(transaction: Transaction, form: Form) -> RestAnswer:
     """Dial a party, who then hears the TwiML of `Url` or `Twiml`."""
-    source = _twiml_source(form)
-    if source is None:
+    application = _application(transaction, form)
+    source = Source(application.voice_url, application.voice_method) if application else _twiml_source(form)
+    if source is None or not (source.url or source.twiml):
         raise RestError(400, 21205, "Url parameter is required.")
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
@@ -34,6 +36,9 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     detects_machine = mode == "Enable" and not form.flag("AsyncAmd", default=False)
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
     subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
+    if application is not None:
+        fallback_url, fallback_method = application.voice_fallback_url, application.voice_fallback_method
+        subscription = application.subscription
     call = build_call(transaction, form)
     call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
@@ -56,8 +61,10 @@ def build_call(transaction: Transaction, form: Form) -> Call:
     if is_number(to):
         _check_caller(transaction, form, from_)
     ring_s = form.integer("Timeout", RING_S, 1, 600)
+    limit_s = form.integer("TimeLimit", int(LIMIT_S), 1, TIME_LIMIT_MAX_S)
     call = calls.new_call(transaction, from_, to, "outbound-api")
     call.ring_s = ring_s + transaction.behavior.ring_buffer_s
+    call.limit_s = limit_s
     return call
 
 
@@ -72,6 +79,15 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
     token = unquote(form.get("CallToken"))
     if not any(call.sid in token and call.from_ == from_ for call in transaction.state.calls.values()):
         raise RestError(400, 21210, "'From' phone number provided is not yet verified for your account")
+
+
+def _application(transaction: Transaction, form: Form) -> Number | None:
+    """Return the application that handles a call: other URLs are ignored."""
+    sid = form.get("ApplicationSid")
+    found = transaction.state.application(sid)
+    if sid and found is None:
+        raise RestError(400, 21218, f"Invalid ApplicationSid: {sid}")
+    return found
 
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:
@@ -109,8 +125,14 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     if source is not None and not status and call.status != "in-progress":
         raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
     fallback_url, fallback_method = form.url("FallbackUrl"), form.method("FallbackMethod")
+    subscription = form.subscription(transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
+    limit_s = form.integer("TimeLimit", int(call.limit_s), 1, TIME_LIMIT_MAX_S)
     if fallback_url:  # from here on, the request can't be rejected
         call.fallback_url, call.fallback_method = fallback_url, fallback_method
+    if subscription is not None:
+        call.subscription = subscription
+    if form.has("TimeLimit"):
+        calls.limit(transaction, call, limit_s)
     if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
         is_update = transaction.behavior.completed_participant == "updated"
         calls.hang_up(transaction, call, "participant_updated_via_api" if is_update else calls.HUNG_UP)
@@ -119,11 +141,19 @@ def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     return RestAnswer(200, resources.call_resource(transaction.state, call))
 
 
+def delete(call: Call) -> RestAnswer:
+    """Delete the record of a call that has ended; its recordings stay."""
+    if not call.is_final:
+        raise RestError(409, 20009, "Cannot delete this resource before it is complete")
+    call.is_deleted = True
+    return RestAnswer(204)
+
+
 def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List calls, newest first, by status and addresses."""
+    """List calls, newest first, by status, addresses, and times."""
     form = Form(request.params)
     state = transaction.state
-    status = form.get("Status")
+    status, started, ended = form.get("Status"), form.period("StartTime"), form.period("EndTime")
     wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
     newest_s = transaction.now_s - transaction.behavior.list_delay_s
     # Most calls have ended: a query for live ones must not scan all of them.
@@ -133,6 +163,9 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
         for call in (state.calls[sid] for sid in reversed(scanned))
         if (not status or call.status == status)
         and call.created_at_s <= newest_s
+        and not call.is_deleted
+        and started(call.started_at_s)
+        and ended(call.ended_at_s)
         and all(getattr(call, name) == value for name, value in wanted)
     ]
     return resources.list_page(state, request, "calls", found, resources.call_resource, lambda it: it.number)

@@ -19,10 +19,11 @@ _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}  #: By the TwiML error 
 
 
 def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """List conferences, newest first, by name and status."""
+    """List conferences, newest first, by name, status, and dates."""
     form = Form(request.params)
     state, behavior = transaction.state, transaction.behavior
     name, status = form.get("FriendlyName"), form.get("Status")
+    created, updated = form.period("DateCreated"), form.period("DateUpdated")
     if not status and behavior.conference_list == "in-progress":
         status = "in-progress"
     if status == "init" and behavior.init_conference_list == "refused":
@@ -36,6 +37,8 @@ def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnsw
         and (not status or conferences.shown_status(transaction, conference) == status)
         and not (status == "init" and behavior.init_conference_list == "nothing")
         and conference.created_at_s <= newest_s
+        and created(conference.created_at_s)
+        and updated(conference.updated_at_s)
     ]
     return resources.list_page(
         state, request, "conferences", found, lambda _, it: conference_resource(transaction, it), lambda it: it.number

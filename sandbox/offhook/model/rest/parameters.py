@@ -15,47 +15,60 @@ from offhook.model.rest_form import RestError
 
 BAD_PARAMETER = 20001
 DESCRIPTION = Path(__file__).parent / "twilio_parameters.json"
-_ID = re.compile(r"/(Calls|Conferences|Participants|Recordings|Domains|IncomingPhoneNumbers)/[^/]+?(?=/|\.json$)")
+_ID = re.compile(
+    r"/(Calls|Conferences|Participants|Recordings|Domains|IncomingPhoneNumbers|Applications)/[^/]+?(?=/|\.json$)"
+)
 _PAGING = " PageSize Page PageToken"
 _STATUS_CALLBACK = " StatusCallback StatusCallbackMethod StatusCallbackEvent"
+_CREATED = " DateCreated DateCreated< DateCreated>"
+_NUMBER = "FriendlyName VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod StatusCallback StatusCallbackMethod"
 _RECORDING_CALLBACK = " RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent"
 
 MODELED = {
     "GET .json": "",
-    "GET /Calls.json": "To From ParentCallSid Status" + _PAGING,
-    "POST /Calls.json": "To From Url Twiml Method FallbackUrl FallbackMethod Timeout SendDigits CallToken "
-    "MachineDetection=Enable AsyncAmd=false Record=false" + _STATUS_CALLBACK,
+    "GET /Calls.json": "To From ParentCallSid Status StartTime StartTime< StartTime> EndTime EndTime< EndTime>"
+    + _PAGING,
+    "POST /Calls.json": "To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod Timeout TimeLimit "
+    "SendDigits CallToken MachineDetection=Enable AsyncAmd=false Record=false" + _STATUS_CALLBACK,
     "GET /Calls/{}.json": "",
-    "POST /Calls/{}.json": "Status Url Twiml Method FallbackUrl FallbackMethod",
-    "GET /Calls/{}/Recordings.json": _PAGING,
+    "POST /Calls/{}.json": "Status Url Twiml Method FallbackUrl FallbackMethod TimeLimit StatusCallback "
+    "StatusCallbackMethod",
+    "DELETE /Calls/{}.json": "",
+    "GET /Calls/{}/Recordings.json": _CREATED + _PAGING,
     "POST /Calls/{}/Recordings.json": "RecordingChannels RecordingTrack Trim" + _RECORDING_CALLBACK,
     "GET /Calls/{}/Recordings/{}.json": "",
     "POST /Calls/{}/Recordings/{}.json": "Status PauseBehavior",
     "DELETE /Calls/{}/Recordings/{}.json": "",
-    "GET /Recordings.json": _PAGING,
+    "GET /Recordings.json": "CallSid ConferenceSid" + _CREATED + _PAGING,
     "GET /Recordings/{}.json": "",
     "DELETE /Recordings/{}.json": "",
-    "GET /Conferences.json": "FriendlyName Status" + _PAGING,
+    "GET /Conferences.json": "FriendlyName Status DateUpdated DateUpdated< DateUpdated>" + _CREATED + _PAGING,
     "GET /Conferences/{}.json": "",
     "POST /Conferences/{}.json": "Status AnnounceUrl AnnounceMethod",
     "GET /Conferences/{}/Participants.json": "Muted Hold Coaching" + _PAGING,
-    "POST /Conferences/{}/Participants.json": "To From Timeout CallToken Label Muted Coaching CallSidToCoach Beep "
-    "StartConferenceOnEnter EndConferenceOnExit WaitUrl WaitMethod MaxParticipants EarlyMedia JitterBufferSize Region "
-    "ConferenceRecord ConferenceTrim ConferenceStatusCallback ConferenceStatusCallbackMethod "
+    "POST /Conferences/{}/Participants.json": "To From Timeout TimeLimit CallToken Label Muted Coaching CallSidToCoach "
+    "Beep StartConferenceOnEnter EndConferenceOnExit WaitUrl WaitMethod MaxParticipants EarlyMedia JitterBufferSize "
+    "Region ConferenceRecord ConferenceTrim ConferenceStatusCallback ConferenceStatusCallbackMethod "
     "ConferenceStatusCallbackEvent ConferenceRecordingStatusCallback ConferenceRecordingStatusCallbackMethod "
     "ConferenceRecordingStatusCallbackEvent Record=false" + _STATUS_CALLBACK,
     "GET /Conferences/{}/Participants/{}.json": "",
     "POST /Conferences/{}/Participants/{}.json": "Muted Hold HoldUrl HoldMethod Coaching CallSidToCoach AnnounceUrl "
     "AnnounceMethod WaitUrl WaitMethod EndConferenceOnExit BeepOnExit",
     "DELETE /Conferences/{}/Participants/{}.json": "",
-    "GET /Conferences/{}/Recordings.json": _PAGING,
+    "GET /Conferences/{}/Recordings.json": _CREATED + _PAGING,
     "GET /Conferences/{}/Recordings/{}.json": "",
     "POST /Conferences/{}/Recordings/{}.json": "Status PauseBehavior",
     "DELETE /Conferences/{}/Recordings/{}.json": "",
-    "GET /IncomingPhoneNumbers.json": "PhoneNumber" + _PAGING,
+    "GET /IncomingPhoneNumbers.json": "PhoneNumber FriendlyName" + _PAGING,
+    "POST /IncomingPhoneNumbers.json": "PhoneNumber AreaCode VoiceApplicationSid " + _NUMBER,
     "GET /IncomingPhoneNumbers/{}.json": "",
-    "POST /IncomingPhoneNumbers/{}.json": "FriendlyName VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod "
-    "StatusCallback StatusCallbackMethod",
+    "POST /IncomingPhoneNumbers/{}.json": "VoiceApplicationSid " + _NUMBER,
+    "DELETE /IncomingPhoneNumbers/{}.json": "",
+    "GET /Applications.json": "FriendlyName" + _PAGING,
+    "POST /Applications.json": _NUMBER,
+    "GET /Applications/{}.json": "",
+    "POST /Applications/{}.json": _NUMBER,
+    "DELETE /Applications/{}.json": "",
     "GET /OutgoingCallerIds.json": "PhoneNumber" + _PAGING,
     "GET /SIP/Domains/{}.json": "",
     "GET /v1/Webhooks/Rules": "pageSize",

@@ -18,6 +18,7 @@ CALL_PARTS = (
     "notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions",
     "user_defined_message_subscriptions", "user_defined_messages",
 )  # fmt: skip
+RECORDING_PARTS = ("add_on_results", "transcriptions")
 
 
 def account_uri(state: State) -> str:
@@ -43,7 +44,7 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
         "from_formatted": national(call.from_),
         "phone_number_sid": make_sid("PN", own, 0) if own in state.numbers and is_number(own) else None,
         "status": call.status,
-        "start_time": rfc2822(call.answered_at_s),
+        "start_time": rfc2822(call.started_at_s),
         "end_time": rfc2822(call.ended_at_s),
         "duration": str(callback_parameters.duration(call)) if call.is_final else None,
         "price_unit": "USD",
@@ -120,6 +121,18 @@ def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
     if not recording.conference_sid:
         shown["track"] = recording.settings.track
     return shown
+
+
+def account_recording_resource(state: State, recording: Recording) -> dict[str, Any]:
+    """Return a recording as the account's resource, which has its file's URL."""
+    shown = recording_resource(state, recording)
+    uri = f"{account_uri(state)}/Recordings/{recording.sid}"
+    shown.pop("track", None)
+    return shown | {
+        "media_url": callback_parameters.recording_url(recording, state),
+        "subresource_uris": {part: f"{uri}/{part.title().replace('_', '')}.json" for part in RECORDING_PARTS},
+        "uri": f"{uri}.json",
+    }
 
 
 def list_page(

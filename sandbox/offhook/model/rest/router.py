@@ -2,15 +2,21 @@
 
 import re
 
-from offhook.model import recordings
 from offhook.model.formats import CONFERENCE_SID
 from offhook.model.messages import RestAnswer, RestRequest
-from offhook.model.rest import account_routes, call_routes, conference_routes, parameters, resources
+from offhook.model.rest import (
+    account_routes,
+    call_routes,
+    conference_routes,
+    number_routes,
+    parameters,
+    recording_routes,
+    resources,
+)
 from offhook.model.rest_form import NOT_MODELED, Form, RestError, error_answer, not_found
 from offhook.model.state import Conference
 from offhook.model.transaction import Transaction
 
-_ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
 _PATH = re.compile(
     r"^/(?P<kind>Calls|Conferences)"
     r"(/(?P<sid>[^/]+)(/(?P<part>Recordings|Participants)(/(?P<key>[^/]+))?)?)?\.json$"
@@ -31,10 +37,12 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
     """Return the response; None if the resource does not have the method."""
     if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
-    if of_number := account_routes.NUMBER_PATH.fullmatch(request.path):
-        return account_routes.respond_number(transaction.state, request, of_number[1])
-    if of_account := _ACCOUNT_RECORDINGS.match(request.path):
-        return _route_recordings(transaction, request, of_account["key"] or "")
+    if of_number := number_routes.PATH.match(request.path):
+        return number_routes.respond(transaction, request, of_number["kind"], of_number["sid"] or "")
+    if of_account := recording_routes.ACCOUNT_PATH.match(request.path):
+        return recording_routes.respond(transaction, request, of_account["key"] or "")
+    if recording_routes.MEDIA_PATH.match(request.path):
+        return recording_routes.respond_media(transaction.state, request)
     match = _PATH.match(request.path)
     if match is None:
         raise not_found(request.path, NOT_MODELED)
@@ -51,15 +59,17 @@ def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: 
         if request.method == "POST":
             return call_routes.create(transaction, form)
         return call_routes.list_calls(transaction, request) if request.method == "GET" else None
-    if sid not in transaction.state.calls:
+    if sid not in transaction.state.calls or transaction.state.calls[sid].is_deleted:
         raise not_found(request.path)
     call = transaction.call(sid)
     if part == "Recordings":
         if not key and request.method == "POST":
             return call_routes.start_recording(transaction, call, form)
-        return _route_recordings(transaction, request, key, call.sid)
+        return recording_routes.respond(transaction, request, key, call.sid)
     if part:
         raise not_found(request.path, NOT_MODELED)
+    if request.method == "DELETE":
+        return call_routes.delete(call)
     if request.method == "GET":
         return RestAnswer(200, resources.call_resource(transaction.state, call))
     return call_routes.update(transaction, call, form) if request.method == "POST" else None
@@ -82,7 +92,7 @@ def _route_conference(
     if part == "Participants":
         return _route_participant(transaction, request, conference, key)
     if part == "Recordings":
-        return _route_recordings(transaction, request, key, conference.sid)
+        return recording_routes.respond(transaction, request, key, conference.sid)
     if request.method == "GET":
         return RestAnswer(200, conference_routes.conference_resource(transaction, conference))
     return conference_routes.update(transaction, conference, form) if request.method == "POST" else None
@@ -106,32 +116,4 @@ def _route_participant(
             return conference_routes.update_participant(transaction, conference, participant, Form(request.params))
         case "DELETE":
             return conference_routes.delete_participant(transaction, conference, participant)
-    return None
-
-
-def _route_recordings(
-    transaction: Transaction, request: RestRequest, key: str, owner_sid: str = ""
-) -> RestAnswer | None:
-    """Route the recordings of a call or conference, or all, or the one `key`.
-
-    Source: Twilio docs, Recordings resource: list; fetch; delete.
-    """
-    state = transaction.state
-    known = [it for it in state.recordings.values() if owner_sid in ("", it.call_sid, it.leg_sid, it.conference_sid)]
-    if not key:
-        if request.method != "GET":  # a recording is started under its call's path
-            return None
-        return resources.list_page(state, request, "recordings", known[::-1], resources.recording_resource)
-    is_current = owner_sid and key == "Twilio.CURRENT"  # the newest unfinished one
-    found = next((it for it in reversed(known) if it.sid == key or (is_current and it.ended_at_s is None)), None)
-    if found is None:
-        raise not_found(request.path)
-    match request.method:
-        case "GET":
-            return RestAnswer(200, resources.recording_resource(state, found))
-        case "POST" if owner_sid:
-            return call_routes.update_recording(transaction, found, Form(request.params))
-        case "DELETE":
-            recordings.delete(transaction, found)
-            return RestAnswer(204)
     return None
