@@ -93,7 +93,7 @@ lint: $(VENV)/dev.done   ## check style, types, imports, unused code, and depend
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
-	@$(BIN)/mypy --strict examples
+	@$(BIN)/mypy --strict examples sandbox/examples
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
 	@$(BIN)/deptry .

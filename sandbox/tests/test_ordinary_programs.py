@@ -82,9 +82,11 @@ async def test_pages_of_calls_follow_each_other(sandbox: Sandbox, twilio: Client
 async def test_conference_is_run_by_sid_and_label(sandbox: Sandbox, twilio: Client) -> None:
     sandbox.phone("client:alice").script(answer_after_s=0.1)
     sandbox.phone(CUSTOMER).script(answer_after_s=0.1)
-    room = twilio.conferences("support")
-    alice = await room.participants.create_async(to="client:alice", from_=BUSINESS, label="agent")
-    caller = await room.participants.create_async(to=CUSTOMER, from_=BUSINESS, label="caller", conference_record="true")
+    support = twilio.conferences("support")
+    alice = await support.participants.create_async(to="client:alice", from_=BUSINESS, label="agent")
+    caller = await support.participants.create_async(
+        to=CUSTOMER, from_=BUSINESS, label="caller", conference_record="true"
+    )
     sid = alice.conference_sid
     await sandbox.wait_until(lambda: len(sandbox.model.state.conferences[sid].joined()) == 2)
 
