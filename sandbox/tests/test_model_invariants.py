@@ -149,6 +149,10 @@ def test_no_order_of_events_breaks_it(seed: int) -> None:
         Behavior(
             old_action_on_redirect=random.random() < 0.5,
             early_media_counts_as_join=random.random() < 0.5,
+            early_media_starts=random.random() < 0.5,
+            ending_leave=random.choice(("first", "last")),
+            busy_rings=random.random() < 0.5,
+            second_recording=random.choice(("same", "another")),
             late_answer=random.choice(("hang-up", "new-conference")),
             calls_per_second=random.choice((0.0, 1.0)),
             orphaned_coach=random.choice(("heard", "unheard")),

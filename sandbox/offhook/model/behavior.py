@@ -45,6 +45,11 @@ class Behavior:
     #: A failed wait document reports `participant_add_failed`, or a leave; the call is in progress either way.
     failed_wait: Literal["add-failed", "hung-up"] = "add-failed"
     early_media_counts_as_join: bool = False  #: Whether ringing with early media already causes participant-join.
+    #: Whether a participant who rings with early media, or meets one, already starts the conference.
+    early_media_starts: bool = False
+    #: When the one whose exit ends the conference leaves: before or after the others.
+    ending_leave: Literal["first", "last"] = "first"
+    busy_rings: bool = False  #: Whether a busy phone rings first, as one observed mobile did.
     late_answer: Literal["hang-up", "new-conference"] = "hang-up"  #: Of a participant, after the conference's end.
     recording_processing_s: float = 0.0  #: From the end of a recording to its callback `completed`.
     recording_min_s: float = 0.0  #: A recording no longer than this is `absent`, with error code 16101.
@@ -52,12 +57,17 @@ class Behavior:
     recording_of_a_child: Literal["parents", "own", "refused"] = "parents"
     #: Who may download the file of a recording: everyone, unless the account enforces HTTP authentication.
     recording_files: Literal["public", "authenticated"] = "public"
+    #: What the request to record a call returns that is being recorded: that recording, or another one.
+    second_recording: Literal["same", "another"] = "same"
+    conference_recording_channels: Literal[1, 2] = 2
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each immediately.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.
     conference_list: Literal["in-progress", "all"] = "in-progress"
     #: What one with `Status=init` shows, a documented value, which no one has tried. `refused` is error 20001.
     init_conference_list: Literal["nothing", "all", "refused"] = "nothing"
+    #: What a browser's parameters named like Twilio's do: all are sent, too, or To and From override, the rest is lost.
+    browser_parameters: Literal["added", "override"] = "added"
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
     #: Whether webhook requests arrive with their query sorted by name. The signature covers the original order.
     sorted_queries: bool = False

@@ -20,8 +20,11 @@ _ORDER = (
 """The order seen on the wire, except for actions: neither alphabetical nor grouped."""
 
 
-def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
-    """Return what Twilio sends with every request about a call."""
+def voice_request(call: Call, account_sid: str, parent: Call | None, *, override: bool = False) -> Params:
+    """Return what Twilio sends with every request about a call.
+
+    `override`: a browser's parameters replace To and From, and nothing else of Twilio's (TwiML changelog, March 2024).
+    """
     values = {
         "Called": call.to,
         "To": call.to,
@@ -43,6 +46,12 @@ def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
         values["CallToken"] = call.call_token
     if call.application_sid:
         values["ApplicationSid"] = call.application_sid
+    if override and call.application_sid:
+        own = dict(call.custom)
+        values |= {name: own[name] for name in ("To", "From") if own.get(name)}
+        return tuple((name, values[name]) for name in _ORDER if name in values) + tuple(
+            pair for pair in call.custom if pair[0] not in values
+        )
     # A browser may use Twilio's names, too: both values arrive. Its `To` is the call's.
     custom = tuple(pair for pair in call.custom if pair not in values.items() and call.direction == "inbound")
     return tuple((name, values[name]) for name in _ORDER if name in values) + custom

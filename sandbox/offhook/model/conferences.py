@@ -142,6 +142,7 @@ def mark_ringing(transaction: Transaction, call: Call) -> None:
     if participant.settings.early_media and transaction.behavior.early_media_counts_as_join:
         _apply_settings(conference, participant)
         _send_join(transaction, conference, participant)
+    _start_if_possible(transaction, conference)
 
 
 def enter(transaction: Transaction, call: Call) -> None:
@@ -157,12 +158,20 @@ def enter(transaction: Transaction, call: Call) -> None:
     if participant.coaching and participant.coach_sid not in conference.participants:
         _clear_coach(transaction, participant)
     _send_join(transaction, conference, participant)
-    joined = conference.joined()
-    if conference.status == "init" and len(joined) >= 2 and any(p.settings.start_on_enter for p in joined):
-        _start(transaction, conference)
-    elif conference.status == "init":
+    _start_if_possible(transaction, conference)
+    if conference.status == "init":
         settings, channel = participant.settings, Channel(conference, participant, "wait")
         begin_audio(transaction, channel, settings.wait_url, settings.wait_method)
+
+
+def _start_if_possible(transaction: Transaction, conference: Conference) -> None:
+    """Start a conference of two, if one of them may (`early_media_starts`)."""
+    joined = conference.joined()
+    present = list(joined)
+    if transaction.behavior.early_media_starts:
+        present += [p for p in conference.participants.values() if p.status == "ringing" and p.settings.early_media]
+    if conference.status == "init" and joined and len(present) >= 2 and any(p.settings.start_on_enter for p in present):
+        _start(transaction, conference)
 
 
 def _apply_settings(conference: Conference, first: Participant) -> None:
@@ -226,12 +235,15 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
     conference, participant = found
     del conference.participants[call.sid]
     was_in = participant.is_in
+    ends_it = was_in and participant.end_on_exit
+    if ends_it and transaction.behavior.ending_leave == "last":
+        _remove_all(transaction, conference, "moderator_ended_conference")
     _after_removal(transaction, conference, participant, call, reason if was_in else "participant_add_failed")
     for other in conference.participants.values():
         if other.coaching and other.coach_sid == call.sid:
             _clear_coach(transaction, other)
     how = "kicked" if was_removed else "left"
-    if was_in and participant.end_on_exit:
+    if ends_it:
         finish(transaction, conference, f"participant-with-end-conference-on-exit-{how}", participant)
     elif not conference.joined() and (was_in or not conference.participants):
         finish(transaction, conference, f"last-participant-{how}", participant)
@@ -252,16 +264,8 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ended_
     """End the conference: joined legs go on with their TwiML, or are hung up."""
     if conference.status == "completed":
         return
-    for participant in list(conference.participants.values()):
-        if not participant.is_in:
-            continue
-        member = transaction.call(participant.call_sid)
-        del conference.participants[participant.call_sid]
-        member.conference_sid = ""
-        via_api = reason == "conference-ended-via-api"
-        why = "conference_ended_via_api" if via_api else "moderator_ended_conference"
-        _after_removal(transaction, conference, participant, member, why)
-        continue_after_conference(transaction, member)
+    via_api = reason == "conference-ended-via-api"
+    _remove_all(transaction, conference, "conference_ended_via_api" if via_api else "moderator_ended_conference")
     conference.participants.clear()
     conference.status = "completed"
     conference.updated_at_s = transaction.now_s
@@ -280,6 +284,16 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ended_
             extra.append(("ParticipantLabelEndingConference", ended_by.label))
     send_conference_event(transaction, conference, "conference-end", None, tuple(extra))
     recordings.stop_all_of(transaction, conference.sid)
+
+
+def _remove_all(transaction: Transaction, conference: Conference, reason: str) -> None:
+    """Let all joined participants leave a conference that ends."""
+    for participant in conference.joined():
+        member = transaction.call(participant.call_sid)
+        del conference.participants[participant.call_sid]
+        member.conference_sid = ""
+        _after_removal(transaction, conference, participant, member, reason)
+        continue_after_conference(transaction, member)
 
 
 def continue_after_conference(transaction: Transaction, call: Call) -> None:

@@ -164,6 +164,8 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
     """Play the current verb; at the end, request the document again."""
     verb, behavior = audio.verb, transaction.behavior
     if verb is not None and verb.name != "Redirect":
+        if channel.purpose == "announce" and channel.participant is not None:
+            transaction.call(channel.participant.call_sid).digits_sent += verb.get("digits")
         transaction.set_timer(channel.timer_owner, channel.purpose, twiml_parser.duration_s(verb, behavior))
         return
     if verb is not None:

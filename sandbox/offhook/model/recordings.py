@@ -17,7 +17,8 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
     Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
     """
-    asked = RecordSettings("Conference", 2, "both", settings.recording_subscription, settings.trim)
+    channels = transaction.behavior.conference_recording_channels
+    asked = RecordSettings("Conference", channels, "both", settings.recording_subscription, settings.trim)
     return _start(transaction, asked, call_sid="", leg_sid="", conference_sid=conference.sid)
 
 
@@ -87,6 +88,11 @@ def delete(transaction: Transaction, recording: Recording) -> None:
     """Delete a recording; no callback follows."""
     del transaction.state.recordings[recording.sid]
     transaction.stop_timer(recording.sid, "processed")
+
+
+def running_of(state: State, leg_sid: str) -> Recording | None:
+    """Return a leg's recording that hasn't ended; None without any."""
+    return next((it for it in _unfinished(state) if it.leg_sid == leg_sid), None)
 
 
 def _unfinished(state: State) -> list[Recording]:

@@ -182,7 +182,7 @@ class JoinSettings:
 class RecordSettings:
     """How to record."""
 
-    source: str  #: `Conference`, `RecordVerb`, or `StartCallRecordingAPI`.
+    source: str  #: `Conference`, `OutboundAPI`, `RecordVerb`, or `StartCallRecordingAPI`.
     channels: int = 1
     track: str = "both"
     subscription: Subscription | None = None
@@ -227,7 +227,8 @@ class Call:
     custom: Params = ()  #: A browser's parameters or a SIP call's headers; those of an inbound call reach webhooks.
     call_token: str = ""
     send_digits: str = ""  #: Keys that Twilio presses after the answer, before the TwiML.
-    digits_sent: str = ""  #: The same, once they were pressed.
+    digits_sent: str = ""  #: Keys that Twilio has pressed: these, and those of each `<Play digits>`.
+    record_from_answer: RecordSettings | None = None  #: Of a REST dial with `Record`.
     application_sid: str = ""  #: The application through which a browser called.
     detects_machine: bool = False  #: Whether machine detection precedes its TwiML.
     answered_by: str = ""  #: The detection's result.

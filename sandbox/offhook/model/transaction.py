@@ -98,7 +98,8 @@ class Transaction:
     def voice_params(self, call: Call) -> Params:
         """Return the parameters of a voice request for this call."""
         parent = self.state.calls.get(call.parent_sid) if call.parent_sid else None
-        return callback_parameters.voice_request(call, self.state.account_sid, parent)
+        override = self.behavior.browser_parameters == "override"
+        return callback_parameters.voice_request(call, self.state.account_sid, parent, override=override)
 
     def fetch(
         self,

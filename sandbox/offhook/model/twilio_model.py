@@ -27,6 +27,7 @@ from offhook.model.state import Call, Number, Source, State
 from offhook.model.transaction import Task, Transaction
 
 BROWSER_DECLINES = 600  #: SIP response; a phone declines with 603.
+BUSY = calls.SIP_CODES["busy"]
 _SID = re.compile(r"C[AF][0-9a-f]{32}")
 
 
@@ -166,6 +167,8 @@ class TwilioModel:
             case messages.PhoneRefuses():
                 is_browser = input_.sip_code == 603 and call.to.startswith("client:")
                 sip_code = BROWSER_DECLINES if is_browser else input_.sip_code
+                if sip_code == BUSY and self.behavior.busy_rings:
+                    self._on_ringing(transaction, call)
                 calls.end(transaction, call, "failed" if sip_code == 404 else "busy", sip_code)
             case _:
                 assert_never(input_)
@@ -197,6 +200,8 @@ class TwilioModel:
             else:
                 conferences.answer_late(transaction, call, call.join_settings)
         else:  # by the Calls API
+            if call.record_from_answer is not None:
+                recordings.start_for_call(transaction, call, call.record_from_answer)
             twiml_interpreter.on_answered(transaction, call)
 
     def _on_inbound_call(self, transaction: Transaction, input_: messages.InboundCall) -> str:

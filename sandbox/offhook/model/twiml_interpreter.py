@@ -212,6 +212,7 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
 def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
     if verb.name != "Pause":  # a Pause at the start keeps the call ringing
         calls.answer(transaction, call)
+    call.digits_sent += verb.get("digits")
     call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
     transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(verb, transaction.behavior))
 

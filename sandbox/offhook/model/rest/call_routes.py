@@ -39,7 +39,10 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
     if application is not None:
         fallback_url, fallback_method = application.voice_fallback_url, application.voice_fallback_method
         subscription = application.subscription
+    recorded = form.flag("Record", default=False)
+    record_settings = _record_settings(transaction, form, "OutboundAPI", "trim-silence") if recorded else None
     call = build_call(transaction, form)
+    call.record_from_answer = record_settings
     call.start = source  # from here on, the request can't be rejected
     call.send_digits = digits
     call.detects_machine = detects_machine and not digits and not call.to.startswith("client:")
@@ -174,17 +177,25 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
 def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     """Start recording a call in progress."""
     is_refused = call.activity == "bridged" and transaction.behavior.recording_of_a_child == "refused"
+    is_refused = is_refused or call.activity == "relaying"
     if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
-    settings = RecordSettings(
-        "StartCallRecordingAPI",
+    settings = _record_settings(transaction, form, "StartCallRecordingAPI", "do-not-trim")
+    running = recordings.running_of(transaction.state, call.sid)
+    if running is None or transaction.behavior.second_recording == "another":
+        running = recordings.start_for_call(transaction, call, settings)
+    return RestAnswer(201, resources.recording_resource(transaction.state, running))
+
+
+def _record_settings(transaction: Transaction, form: Form, source: str, trim: str) -> RecordSettings:
+    """Return how to record a call; `trim` is the default of `Trim`."""
+    return RecordSettings(
+        source,
         2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
         form.one_of("RecordingTrack", ("both", "inbound", "outbound")),
         form.subscription(transaction, "RecordingStatusCallback", RECORDING_EVENTS, ("completed",), lenient=True),
-        form.one_of("Trim", ("do-not-trim", "trim-silence")),
+        form.one_of("Trim", tuple(dict.fromkeys((trim, "do-not-trim", "trim-silence")))),
     )
-    recording = recordings.start_for_call(transaction, call, settings)
-    return RestAnswer(201, resources.recording_resource(transaction.state, recording))
 
 
 def update_recording(transaction: Transaction, recording: Recording, form: Form) -> RestAnswer:

@@ -147,6 +147,9 @@ def update_participant(
 ) -> RestAnswer:
     """Mute, hold, coach, announce to, or change one participant."""
     _check_is_in_progress(transaction, conference)
+    coaches = form.has("Coaching") or form.has("CallSidToCoach")
+    if sum((form.has("Hold"), coaches, bool(form.get("AnnounceUrl")))) > 1:
+        raise RestError(400, 20001, "Hold, coach, and announce in separate requests")
     coached = conference.participants.get(form.get("CallSidToCoach") or participant.coach_sid)
     if form.optional_flag("Coaching") or form.get("CallSidToCoach"):
         if coached is None or not coached.is_in or coached is participant:

@@ -29,7 +29,9 @@ MODELED = {
     "GET /Calls.json": "To From ParentCallSid Status StartTime StartTime< StartTime> EndTime EndTime< EndTime>"
     + _PAGING,
     "POST /Calls.json": "To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod Timeout TimeLimit "
-    "SendDigits CallToken MachineDetection=Enable AsyncAmd=false Record=false" + _STATUS_CALLBACK,
+    "SendDigits CallToken MachineDetection=Enable AsyncAmd=false Record RecordingChannels RecordingTrack Trim"
+    + _STATUS_CALLBACK
+    + _RECORDING_CALLBACK,
     "GET /Calls/{}.json": "",
     "POST /Calls/{}.json": "Status Url Twiml Method FallbackUrl FallbackMethod TimeLimit StatusCallback "
     "StatusCallbackMethod",
