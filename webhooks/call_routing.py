@@ -117,6 +117,9 @@ class CallRouting:
     def callee(self, form: Fields) -> Address:
         """Return whom a browser, app, or SIP phone calls, or raise AddressError."""
         caller, callee = caller_of(form), callee_of(form)
+        twin = form.get("Caller", "")
+        if twin.startswith(_CLIENT) and twin != form.get("From"):  # a browser's own `From` may replace Twilio's
+            raise AddressError("it is unclear who calls: From and Caller differ")
         if caller.startswith(_CLIENT):
             return self._named(callee)
         if not caller.startswith(_SIP):

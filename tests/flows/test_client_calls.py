@@ -2,6 +2,7 @@
 
 import pytest
 
+from offhook.model.behavior import Behavior
 from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
 from tests.support.local_system import CUSTOMER, LocalSystem
 from tests.support.phones import answers, rings
@@ -51,6 +52,13 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
     if not has_ended:
         await system.until_hears(customer, [opening.waiter])
         await opening.ended_by_command()
+
+
+@pytest.mark.system(behavior=Behavior(browser_parameters="override"))
+async def test_browser_that_pretends_to_be_another_one_is_refused(system):
+    """Where Twilio lets a browser's own `From` replace the real one."""
+    await refused(system, await calls(system, From="client:alice"))
+    assert system.dials_to(CUSTOMER) == 0
 
 
 # ---- without Redis ---------------------------------------------------------------------------------------------------

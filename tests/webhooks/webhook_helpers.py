@@ -34,7 +34,10 @@ def settings(**changes):
 
 def fields(moment, **changes):
     """The form of a moment, as Twilio would send it, with fields changed or (None) left out."""
-    form = dict(parse_qsl((BODIES / f"{moment}.txt").read_text(), keep_blank_values=True)) | changes
+    form = dict(parse_qsl((BODIES / f"{moment}.txt").read_text(), keep_blank_values=True))
+    if "Caller" in form and "From" in changes:  # Twilio sends one address twice
+        form["Caller"] = changes["From"]
+    form |= changes
     return {name: value for name, value in form.items() if value is not None}
 
 
