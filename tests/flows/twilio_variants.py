@@ -17,6 +17,8 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
     "start_shown_early": {"unstarted_conference": "in-progress", "completed_participant": "updated"},
     "all_listed": {"conference_list": "all", "init_conference_list": "all", "final_callback": "last"},
     "callee_first": {"final_callback": "last", "abandoned_child": "no-answer", "action_after_hang_up": False},
+    "start_while_ringing": {"early_media_starts": True, "busy_rings": True, "second_recording": "another"},
+    "moderator_last": {"ending_leave": "last", "busy_rings": True, "conference_recording_channels": 1},
 }
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"

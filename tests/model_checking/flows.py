@@ -252,4 +252,14 @@ ALL_LISTED = _variants(
     conference_list="all",
     init_conference_list="all",
 )
-FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED)}
+#: What others observed on real calls.
+OBSERVED = _variants(
+    "observed",
+    "where ringing starts a conference, and the one who ends it leaves last",
+    ("waiting", "call-room", "warm-room", "blind-room", "park-room", "consulting", "record"),
+    early_media_starts=True,
+    ending_leave="last",
+    busy_rings=True,
+    second_recording="another",
+)
+FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED, *OBSERVED)}

@@ -17,7 +17,7 @@ WHOLE = ("inbound",)
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = (
     "three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return", "moved",
-    "call-moved", "browser", "hold-limit", "consult-limit",
+    "call-moved", "browser", "hold-limit", "consult-limit", "waiting-observed", "blind-room-observed",
 )  # fmt: skip
 #: Places that are searched then (count): a second for each flow. `make soak` searches each for 30 s of processor time,
 #: and no fewer places.

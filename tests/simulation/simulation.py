@@ -72,12 +72,16 @@ class VirtualClock:
 
 
 def either_way(chance: Random) -> Behavior:
-    """What Twilio may do either way when calls end."""
+    """What Twilio may do either way when calls end, and when a phone rings."""
     return Behavior(
         final_callback=chance.choice(("first", "last")),
         abandoned_child=chance.choice(("canceled", "no-answer")),
         action_after_hang_up=chance.choice((True, False)),
         completed_participant=chance.choice(("hung-up", "updated")),
+        ending_leave=chance.choice(("first", "last")),
+        early_media_starts=chance.choice((True, False)),
+        busy_rings=chance.choice((True, False)),
+        second_recording=chance.choice(("same", "another")),
     )
 
 
