@@ -1,4 +1,4 @@
-"""Fill the marked blocks of docs/fidelity.md from the sandbox's tables.
+"""Fill the marked blocks of sandbox/docs/fidelity.md from the sandbox's tables.
 
 A block is what stands between `<!-- sandbox: NAME -->` and `<!-- /sandbox -->`.
 """
@@ -11,7 +11,7 @@ from page_parts import ROOT, table, words
 from offhook.model.rest import parameters
 from offhook.model.twiml_grammar import GRAMMAR, SCHEMA_WARNING, Element, Support
 
-PAGE = "docs/fidelity.md"
+PAGE = "sandbox/docs/fidelity.md"
 BLOCK = re.compile(r"(<!-- sandbox: (\w+) -->\n)(.*?)(<!-- /sandbox -->)", re.DOTALL)
 IGNORED = (Support.MISSING, Support.LOGGED)
 

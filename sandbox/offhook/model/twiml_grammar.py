@@ -296,7 +296,7 @@ GRAMMAR: dict[str, Element] = {
             "debug customerName applicationReconnect",
         ),
         _all(Support.NO_EFFECT, "Language Parameter"),
-        note="with a [scripted bot](../sandbox/README.md#bots)",
+        note="with a [scripted bot](../README.md#bots)",
     ),
     "Start": Element({}, _all(Support.LOGGED, "Recording Siprec Stream Transcription"), 14300),
     "Stop": Element({}, _all(Support.LOGGED, "Siprec Stream Transcription")),
