@@ -20,7 +20,6 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twilio_requests import rest_client
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
-from offhook.model.behavior import Behavior
 from offhook.model.messages import InboundCall, Params, PhoneHangsUp
 from tests.simulation import random_people
 from tests.simulation.invariants import QUIETING, InvariantChecker
@@ -33,7 +32,7 @@ from tests.simulation.unknown_responses import UnknownResponses
 from tests.simulation.virtual_loop import KilledError, Process, VirtualLoop
 from tests.simulation.virtual_twilio import VirtualTwilio, faults_of
 from tests.simulation.worker_deaths import WorkerDeaths
-from tests.simulation.world_settings import world_settings
+from tests.simulation.world_settings import either_way, world_settings
 from tests.support.decisions import keeping
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 from tests.support.local_system import NUMBER
@@ -69,20 +68,6 @@ class VirtualClock:
     def wall_ms(self) -> int:
         """Unix milliseconds, more or less."""
         return round((EPOCH_S + self._loop.time()) * 1000) + self._wrong_ms
-
-
-def either_way(chance: Random) -> Behavior:
-    """What Twilio may do either way when calls end, and when a phone rings."""
-    return Behavior(
-        final_callback=chance.choice(("first", "last")),
-        abandoned_child=chance.choice(("canceled", "no-answer")),
-        action_after_hang_up=chance.choice((True, False)),
-        completed_participant=chance.choice(("hung-up", "updated")),
-        ending_leave=chance.choice(("first", "last")),
-        early_media_starts=chance.choice((True, False)),
-        busy_rings=chance.choice((True, False)),
-        second_recording=chance.choice(("same", "another")),
-    )
 
 
 @dataclass(slots=True)

@@ -1,6 +1,9 @@
-"""The settings of all processes of a world."""
+"""The settings of a world: of all processes, and of Twilio."""
+
+from random import Random
 
 from conferral.runtime.settings import ServiceSettings
+from offhook.model.behavior import Behavior
 from tests.simulation import random_people
 from tests.simulation.plan import Plan
 from tests.support.local_system import settings_for
@@ -17,3 +20,17 @@ def world_settings(plan: Plan, public_url: str) -> ServiceSettings:
         CONFERRAL_RETURN_URLS=random_people.MENU, CONFERRAL_VOICEMAIL_LIMIT=25,
         CONFERRAL_INBOUND_FALLBACK=inbound_fallback,
     )  # fmt: skip
+
+
+def either_way(chance: Random) -> Behavior:
+    """What Twilio may do either way when calls end, and when a phone rings."""
+    return Behavior(
+        final_callback=chance.choice(("first", "last")),
+        abandoned_child=chance.choice(("canceled", "no-answer")),
+        action_after_hang_up=chance.choice((True, False)),
+        completed_participant=chance.choice(("hung-up", "updated")),
+        ending_leave=chance.choice(("first", "last")),
+        early_media_starts=chance.choice((True, False)),
+        busy_rings=chance.choice((True, False)),
+        second_recording=chance.choice(("same", "another")),
+    )

@@ -23,7 +23,7 @@ _ORDER = (
 def voice_request(call: Call, account_sid: str, parent: Call | None, *, override: bool = False) -> Params:
     """Return what Twilio sends with every request about a call.
 
-    `override`: a browser's parameters replace To and From, and nothing else of Twilio's (TwiML changelog, March 2024).
+    `override`: a browser's parameters replace To and From, and nothing else of Twilio's (TwiML changelog).
     """
     values = {
         "Called": call.to,
