@@ -18,7 +18,12 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
     "all_listed": {"conference_list": "all", "init_conference_list": "all", "final_callback": "last"},
     "callee_first": {"final_callback": "last", "abandoned_child": "no-answer", "action_after_hang_up": False},
     "start_while_ringing": {"early_media_starts": True, "busy_rings": True, "second_recording": "another"},
-    "moderator_last": {"ending_leave": "last", "busy_rings": True, "conference_recording_channels": 1},
+    "moderator_last": {
+        "ending_leave": "last",
+        "busy_rings": True,
+        "conference_recording_channels": 1,
+        "browser_parameters": "override",
+    },
 }
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"
