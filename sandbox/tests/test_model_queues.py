@@ -22,7 +22,7 @@ def queue_parameters(story: ModelScenario, path: str) -> dict[str, str]:
 
 def test_queued_caller_hears_the_wait_document_again_and_again(story: ModelScenario) -> None:
     sid = enqueue(story)
-    assert story.status(sid) == "in-progress"
+    assert story.sent_to("/wait")["CallStatus"] == "ringing"
     assert story.asked("/wait").method == "POST"
     first = queue_parameters(story, "/wait")
     assert first.pop("QueueSid").startswith("QU")
@@ -34,7 +34,7 @@ def test_queued_caller_hears_the_wait_document_again_and_again(story: ModelScena
         "MaxQueueSize": "1000",
     }
     story.serve("/wait", WAIT)
-    assert story.said(sid) == f"{APP}/hold.mp3"
+    assert (story.said(sid), story.status(sid)) == (f"{APP}/hold.mp3", "in-progress")
     story.passes(10.0)
     assert queue_parameters(story, "/wait")["QueueTime"] == "5"
 

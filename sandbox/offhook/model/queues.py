@@ -13,8 +13,12 @@ from offhook.model.twiml_parser import Verb
 
 
 def enqueue(transaction: Transaction, call: Call, verb: Verb, program: TwimlProgram) -> None:
-    """Let the call wait; it hears Twilio's music unless it has a `waitUrl`."""
-    calls.answer(transaction, call)
+    """Let the call wait; it hears Twilio's music unless it has a `waitUrl`.
+
+    The document of a `waitUrl` answers the call (TwiML changelog).
+    """
+    if not verb.get("waitUrl"):
+        calls.answer(transaction, call)
     queue_sid = make_sid("QU", verb.text or verb.get("workflowSid"), 0)
     call.queue_stay = QueueStay(verb, program, queue_sid, transaction.now_s)
     call.activity = "enqueued"
