@@ -15,7 +15,7 @@ class Policy:
     reread_interval_ms: int = 10_000
     #: How long one party of a conversion may wait for the other (`CONFERRAL_CONVERT_TIMEOUT`).
     convert_timeout_ms: int = 5_000
-    #: How long a moved leg may take to arrive before a read counts as showing it missing.
+    #: How long a moved leg may take to arrive before a read counts as showing it missing, or a call to be listed.
     settle_ms: int = 2_000
     repair_timeout_ms: int = 5_000
     lone_grace_ms: int = 2_000
@@ -25,7 +25,7 @@ class Policy:
     confirm_interval_ms: int = 2_000
     #: How long an update that a transfer needs may take before it fails, or a blind one goes on without its hold.
     hold_timeout_ms: int = 3_000
-    #: How long a party may take into the conference, or a dial of unknown outcome to show, before Twilio is read.
+    #: How long a party may take into the conference before Twilio is read, or a dial of unknown outcome to show.
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000
@@ -33,8 +33,8 @@ class Policy:
     leave_timeout_ms: int = 2_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
-    #: After how long a call in the gate is read, in case its end was not reported.
-    gate_read_ms: int = 30_000
+    #: After how long a call in the gate is read, in case its end was not reported; then every `reread_interval_ms`.
+    gate_read_ms: int = 5_000
     #: After how long a dial that no one has answered is read, in case its failure was not reported.
     ring_read_ms: int = 6_000
     #: Delay between the read of an overdue dial and giving it up.

@@ -101,8 +101,8 @@ class Party(BaseRecord, frozen=True):
     dialed_at_ms: int = 0
     #: When to check the dial if nothing was heard of it.
     dial_check_at_ms: int = 0
-    #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searched`); overdue and about to be read
-    #: (`reading`), or overdue although it was `read`.
+    #: Of the dial: outcome `unknown`, or lost with Redis; search emitted (`searching`), without a result (`unlisted`),
+    #: and emitted again (`searched`); overdue and about to be read (`reading`), or overdue although it was `read`.
     dial_check: str = ""
 
     #: Being removed: its calls' `<Dial>` actions are answered with `<Hangup/>`.

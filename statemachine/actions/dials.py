@@ -208,18 +208,20 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
     elif not party.is_leaving:
-        due_ms = draft.now_ms + draft.policy.arrive_timeout_ms
-        draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
+        draft.change_party(party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.settle_ms)
 
 
 def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record the call that a search found; without one, give up the dial."""
+    """Record the call that a search found; without one, search once more."""
     party = not_none(guards.searched_party(draft, event))
     if isinstance(event, events.EffectSucceeded) and event.call_sid:
         note_dial_placed(draft, event)
     elif party.is_connected:  # an agent who talks over the bridge
         due_ms = draft.now_ms + draft.policy.reread_interval_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
+    elif party.dial_check == "searching":
+        due_ms = draft.now_ms + draft.policy.arrive_timeout_ms - draft.policy.settle_ms
+        draft.change_party(party, dial_check="unlisted", dial_check_at_ms=due_ms)
     else:
         draft.change_party(party, dial_check_at_ms=0)
         note_gone(draft, party.name, "unknown")
@@ -381,7 +383,8 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         params=party.options.params,
     )
     due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
-    draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
+    is_first = party.dial_check in ("unknown", "searching") and not party.is_leaving
+    draft.change_party(party, dial_check="searching" if is_first else "searched", dial_check_at_ms=due_ms)
 
 
 # ---- abandoned calls ---------------------------------------------------------------------------------------------

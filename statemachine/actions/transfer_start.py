@@ -197,8 +197,9 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
             reads |= not (party.dial_check == "reading" and read_is_open(draft))
-            due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-            draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
+            is_in_gate = dials.may_still_join(draft, party) and party.is_gated and not party.has_passed_gate
+            wait_ms = draft.policy.reread_interval_ms if is_in_gate else draft.policy.dial_read_wait_ms
+            draft.change_party(party, dial_check="reading", dial_check_at_ms=draft.now_ms + wait_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"

@@ -22,8 +22,8 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import Draft
 
-#: Values of `dial_check` while a search for the call is due or open.
-UNKNOWN_DIAL = ("unknown", "searched")
+#: Values of `dial_check` while a search for the call is due or open, in order: there are two, since the list may lag.
+UNKNOWN_DIAL = ("unknown", "searching", "unlisted", "searched")
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
 

@@ -17,6 +17,7 @@ from conferral.statemachine.events import (
     ConferenceStarted,
     Convert,
     DialEnded,
+    DialOverdue,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
@@ -307,6 +308,19 @@ class Scenario:
         return self.take(
             EffectSucceeded(**self.common(), effect_id="found", kind="find_call", party=leg.party, call_sid=sid)
         )
+
+    def is_searched_in_vain(self, name: str, how: str = "nothing") -> "Scenario":
+        """Both searches for the call of a dial in doubt find nothing, are refused, or have an unknown outcome."""
+        for _ in range(2):
+            self.fires(DialOverdue)
+            assert f"find {name}" in self.words()
+            if how == "nothing":
+                self.found(name, call_sid="")
+            elif how == "refused":
+                self.fails("find_call", self.legs[name].party, status=401)
+            else:
+                self.is_unknown("find_call", self.legs[name].party)
+        return self
 
     def gate(self, name: str, decision: str = "") -> "Scenario":
         """A leg reaches our gate, or the gate has decided."""

@@ -8,7 +8,6 @@ from conferral.statemachine.events import (
     ConferenceStarted,
     ConfirmOverdue,
     ConvertOverdue,
-    DialOverdue,
     LoneOverdue,
 )
 from conferral.statemachine.parts import ConferenceAttributes, Recording
@@ -167,11 +166,7 @@ def test_flag_older_than_its_request_confirms_nothing():
 
 @pytest.mark.parametrize("answer", ["refused", "unknown"])
 def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
-    story = calling().unknown_outcome("agent").fires(DialOverdue).expect("conferenced", "find agent")
-    if answer == "refused":
-        story.fails("find_call", "agent", status=401)
-    else:
-        story.is_unknown("find_call", "agent")
+    story = calling().unknown_outcome("agent").is_searched_in_vain("agent", answer)
     story.expect("ended").expect_command("call-1", "accepted", "failed")
 
 

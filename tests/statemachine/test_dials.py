@@ -23,13 +23,7 @@ DAN = "+14155550199"
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_gated_dial_that_is_not_found_has_failed(how):
-    story = dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue)
-    if how == "nothing":
-        story.found("target", call_sid="")
-    elif how == "refused":
-        story.fails("find_call", "target", status=401)
-    else:
-        story.is_unknown("find_call", "target")
+    story = dialing("warm", confirm=True).unknown_outcome("target").is_searched_in_vain("target", how)
     story.expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
     story.gate("target").expect("conferenced", "hang up target")
 
@@ -53,6 +47,7 @@ def test_every_command_that_dials_passes_its_params_on_and_no_other_dial_has_the
     assert params_dialed(story) == ["name=Ada"]
     assert params_dialed(story.refused("target", code=16099)) == ["name=Ada"]  # dialed again, to the gate
     assert params_dialed(story.unknown_outcome("target").fires(DialOverdue)) == ["name=Ada"]
+    story.found("target", call_sid="").fires(DialOverdue)
     assert params_dialed(story.found("target", call_sid="")) == [""]  # the recall
 
 
@@ -125,13 +120,7 @@ def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
-    story = called().unknown_outcome("agent").fires(DialOverdue)
-    if how == "nothing":
-        story.found("agent", call_sid="")
-    elif how == "refused":
-        story.fails("find_call", "agent", status=401)
-    else:
-        story.is_unknown("find_call", "agent")
+    story = called().unknown_outcome("agent").is_searched_in_vain("agent", how)
     story.expect("ended", reason="agent-failed")
     assert [effect.kind for effect in story.effects].count("create_call") == 1
     story.call("agent", "ringing").expect("ended", "hang up a call")

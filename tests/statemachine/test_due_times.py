@@ -100,7 +100,9 @@ def at_gate(**options: object) -> Scenario:
     (lambda: dialing("warm").placed("target").fires(DialOverdue), "dial", 3_000),
     (lambda: dialing("warm").placed("target").call("target", "in-progress"), "dial", 5_000),
     (lambda: blind_from_bridge().placed("target").call("target", "in-progress"), "dial", 1_000),
-    (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 5_000),
+    (lambda: dialing("warm", confirm=True).unknown_outcome("target"), "dial", 2_000),
+    (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue).found("target", call_sid=""),
+     "dial", 3_000),
     (lambda: dialing("warm", confirm=True).unknown_outcome("target").fires(DialOverdue), "dial", 20_000),
     (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue), "dial", 3_000),
     (lambda: searched(Scenario(session_id=OUTBOUND).calls_out()).found("agent", call_sid=""), "dial", 10_000),
@@ -134,9 +136,10 @@ def at_gate(**options: object) -> Scenario:
     # The gate: a brief is heard before the key, or on the way in.
     (lambda: at_gate(brief=BRIEF).gate("target", "accepted"), "dial", 6_200),
     (lambda: at_gate(brief=BRIEF, confirm=True).gate("target", "accepted"), "dial", 5_000),
-    (lambda: at_gate(confirm=True), "dial", 30_000),
-    (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 31_200),
-    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 30_000),
+    (lambda: at_gate(confirm=True), "dial", 5_000),
+    (lambda: at_gate(confirm=True).fires(DialOverdue), "dial", 10_000),
+    (lambda: at_gate(brief=BRIEF, confirm=True), "dial", 6_200),
+    (lambda: Scenario(session_id=OUTBOUND).calls_out().placed("agent").gate("agent"), "dial", 5_000),
 ])  # fmt: skip
 def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
     assert due_in_ms(begin(), timer) == due_ms

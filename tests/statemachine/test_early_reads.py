@@ -58,10 +58,10 @@ def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
 
 @pytest.mark.parametrize("status", ["initiated", "ringing"])
 def test_dial_of_unknown_outcome_is_read_early_once_a_callback_shows_its_call(status):
-    story = dialing("warm", policy=Policy(), confirm=True).unknown_outcome("target").later(4_000)
+    story = dialing("warm", policy=Policy(), confirm=True).unknown_outcome("target").later(1_000)
     shown_ms = story.call("target", status).now_ms
     story.fires(DialOverdue).expect("transferring", "look")
-    assert story.now_ms - shown_ms == 2_000
+    assert story.now_ms - shown_ms == 5_000
     story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent")).expect_transfer("failed", "busy")
 
 
@@ -76,7 +76,7 @@ def test_dial_is_checked_again_if_its_timer_fired_late_and_its_phone_still_rings
 
 def test_answered_phone_and_a_bridged_one_are_not_read_early():
     story = dialing("blind", policy=Policy(), confirm=True).placed("target").gate("target")
-    assert story.session.timers["dial"] - story.now_ms == 30_000
+    assert story.session.timers["dial"] - story.now_ms == 5_000
     called = Scenario(Policy(), session_id="out").calls_out().placed("agent")
     assert called.session.timers["dial"] - called.now_ms == 40_000
 

@@ -218,5 +218,6 @@ def test_target_that_was_given_up_is_hung_up_when_it_rings_after_all():
     story = dialing("warm", confirm=True).unknown_outcome("target")
     for _ in range(2):  # the first search may take long
         story.fires(DialOverdue).expect("transferring", "find target")
-    story.found("target", call_sid="").call("target", "ringing")
+    story.found("target", call_sid="").expect("transferring")
+    story.fires(DialOverdue).found("target", call_sid="").call("target", "ringing")
     assert "hang up target" in story.words()
