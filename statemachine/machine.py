@@ -15,19 +15,20 @@ from conferral.statemachine.actions.parties import note_refusal, without_oldest_
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
-from conferral.statemachine.guards.conference import is_reconciled
 from conferral.statemachine.guards.reads import with_newer_facts
-from conferral.statemachine.guards.transfer import early_read_at_ms, hold_limits_ms
+from conferral.statemachine.guards.transfer import hold_limits_ms
+from conferral.statemachine.guards.unsettled import DOUBT
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
-from conferral.statemachine.states import Opening, Phase, State
+from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import TABLE
 from conferral.statemachine.table.row import Guard
 from conferral.statemachine.table.stages import enter_stage
+from conferral.statemachine.table.unsettled import unsettled
 
 DEFAULT_POLICY = Policy()
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
@@ -181,9 +182,14 @@ def _close(draft: Draft, event: Event) -> None:
 
 
 def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) -> None:
-    # Another read follows for the calls that this one left out.
-    draft.change(open_read_id="", unread_calls=getattr(event, "unread", ()))
-    for party in draft.session.parties.values() if isinstance(event, events.CallsRead) else ():
+    session, unread = draft.session, getattr(event, "unread", ())
+    draft.change(open_read_id="", unread_calls=unread)
+    if not isinstance(event, events.CallsRead):
+        draft.change(asked_ms=session.open_read_since_ms)
+    elif not (unread or any(party.overtakes(event) for party in session.present.values())):
+        rest = {key: since_ms for key, since_ms in session.unsettled.items() if key != DOUBT}
+        draft.change(asked_ms=session.open_read_since_ms, unsettled=rest)
+    for party in session.parties.values() if isinstance(event, events.CallsRead) else ():
         if party.dial_check == "reading":
             draft.change_party(party, dial_check="read")
 
@@ -209,7 +215,6 @@ def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
             began_at_ms=_began_at_ms(event),
             conference_name=event.conference_name or before.id,
         )
-        draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     if before.version == 0 or isinstance(event, events.CallsRead):
         draft.change(verified_entry_id=event.entry_id)
     if before.state is not State.ENDED and isinstance(event, events.CallsRead):
@@ -265,38 +270,36 @@ def _set_derived_timers(draft: Draft) -> None:
     _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
     _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
     _set_to_first(draft, events.HoldOverdue, hold_limits_ms(draft).values())
-    if events.ConfirmOverdue.timer in draft.session.timers and is_reconciled(draft.session):
-        draft.cancel_timers(events.ConfirmOverdue)
-        draft.change(confirmation_reads=0)
-    if draft.state is State.CONFERENCED:
-        _time_lone_party(draft)
-        _time_missing_party(draft)
-    else:
-        draft.cancel_timers(events.LoneOverdue, events.OpeningOverdue)
+    due_ms = draft.session.created_at_ms + draft.policy.age_max_ms
+    _set_to_first(draft, events.AgeOverdue, [due_ms] if draft.now_ms < due_ms else ())
+    _time_lone_party(draft)
     if draft.state is not State.CONVERTING:
-        draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+        draft.cancel_timers(events.ConvertOverdue)
     if draft.session.phase is not Phase.PARKED:
         draft.cancel_timers(events.ParkOverdue)
+    _time_read(draft)
 
 
 def _time_lone_party(draft: Draft) -> None:
     """Give others time to join a lone party (`CONFERRAL_LONE_GRACE`)."""
-    if not is_alone(draft):
+    if draft.state is not State.CONFERENCED or not is_alone(draft):
         draft.cancel_timers(events.LoneOverdue)
-    elif events.LoneOverdue.timer not in draft.session.timers:
-        draft.change(presence_reads=0)
+        draft.change(lone_until_ms=0)
+    elif not draft.session.lone_until_ms:
+        draft.change(presence_reads=0, lone_until_ms=draft.now_ms + draft.policy.lone_grace_ms)
         draft.set_timer(events.LoneOverdue, draft.policy.lone_grace_ms)
 
 
-def _time_missing_party(draft: Draft) -> None:
-    """Limit how long the waiting party may take, unless it is being dialed."""
-    waiting, is_timed = waiting_party(draft), events.OpeningOverdue.timer in draft.session.timers
-    if waiting is None or waiting.in_conference:
-        if is_timed:
-            draft.cancel_timers(events.OpeningOverdue)
-            draft.change(repair_attempted=False)
-    elif not is_timed and draft.session.opening is not Opening.CALLING:
-        draft.set_timer(events.OpeningOverdue, draft.policy.arrive_timeout_ms)
+def _time_read(draft: Draft) -> None:
+    """Note what is unsettled, and set the timer of the next read."""
+    waiting, session = waiting_party(draft), draft.session
+    if draft.state is State.CONFERENCED and (waiting is None or waiting.in_conference):
+        draft.change(repair_attempted=False)  # the next time that it is absent, it is redirected once more
+    found = list(unsettled(draft))
+    draft.change(unsettled={key: since_ms for key, since_ms, _ in found}, asked_ms=session.asked_ms if found else 0)
+    # A read that is never answered counts as lost.
+    lost_ms = session.open_read_since_ms + draft.policy.read_timeout_ms if session.open_read_id else 0
+    _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for *_, due_ms in found])
 
 
 def _dial_dues(draft: Draft) -> Iterable[int]:
@@ -308,7 +311,6 @@ def _dial_dues(draft: Draft) -> Iterable[int]:
         was_reached = party.takes_part or (party.answered and party.is_connected and not party.dial_check)
         if party.dial_id and not (party.is_gone or party.is_leaving or was_reached):
             yield party.dial_check_at_ms
-            yield early_read_at_ms(draft, party)
 
 
 def _set_to_first(draft: Draft, timer: type[events.TimerExpired], dues: Iterable[int]) -> None:

@@ -251,6 +251,10 @@ class Session(BaseRecord, frozen=True):
     #: Id of the unanswered read of Twilio; empty if none is open.
     open_read_id: str = ""
     open_read_since_ms: int = 0
+    #: What a read may settle, and since when: see `table.unsettled`.
+    unsettled: Mapping[str, int] = field(default_factory=dict)
+    #: When the newest read began that counts as asked; 0 if nothing is unsettled.
+    asked_ms: int = 0
     #: SIDs of calls that the last read left out; only these are read next.
     unread_calls: tuple[str, ...] = ()
     #: SIDs of conferences that ended or were left; events about them are late.
@@ -261,10 +265,10 @@ class Session(BaseRecord, frozen=True):
     verified_entry_id: str = ""
     #: Version of the session at which the newest read of this conference was requested.
     verified_version: int = 0
-    #: Reads since the last conclusive one (count): those that show a lone party's conference as another, or a repair's.
+    #: Reads since the last conclusive one that show a lone party's conference as another (count).
     presence_reads: int = 0
-    #: Reads emitted for unconfirmed participant updates since Twilio last confirmed one (count).
-    confirmation_reads: int = 0
+    #: When the grace of a lone party is over; 0 if no one is alone.
+    lone_until_ms: int = 0
     first_to_leave: str = ""
     #: A bridge's parent was live after its child's end: a read, or a request for the fallback URL, showed it.
     child_left_first: bool = False

@@ -31,7 +31,7 @@ _ALLOWED = re.compile(r"; allowed now: .*$")
 #: Statuses of a call that was never answered. `canceled` isn't one: Conferral itself cancels calls.
 _NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
 #: Timers that fire only when something has gone wrong. The others belong to normal operation, or only read Twilio.
-_TIMEOUT_EVENTS = frozenset({"convert_overdue", "repair_overdue", "opening_overdue", "park_overdue", "age_overdue"})
+_TIMEOUT_EVENTS = frozenset({"convert_overdue", "park_overdue", "age_overdue"})
 _DIALS = frozenset({"create_participant", "create_call"})
 #: Effects of a transfer step's timeout that only check on parties without news.
 _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})

@@ -6,7 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import dials, parties
 from conferral.statemachine.actions.commands import begin_queued_commands
 from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
-from conferral.statemachine.actions.participants import read_again, read_later, unhold_all
+from conferral.statemachine.actions.participants import read_later, unhold_all
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
@@ -142,8 +142,6 @@ def note_legs_ended(draft: Draft, event: events.CallsRead) -> None:
     for leg in (draft.session.parent, draft.session.child):
         if guards.shows_ended(draft, event, leg):
             parties.note_call_over(draft, leg.name, event)
-    if events.ConvertOverdue.timer not in draft.session.timers:
-        parties.await_parent(draft)
 
 
 def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
@@ -256,12 +254,12 @@ def begin_conversion(draft: Draft, event: Event) -> None:
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     """Continue a conversion that Redis lost or that another app began."""
-    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
+    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0)
     for party in draft.session.parties.values():
         draft.change_party(party, repair_moved_at_ms=0)
     overtake_reads(draft, *draft.session.parties.values())
     draft.cancel_timers(events.CallsOverdue)
-    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
+    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms + draft.policy.repair_timeout_ms)
 
 
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
@@ -282,8 +280,7 @@ def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     """Redirect a missing leg, once each; the child's first."""
     missing = not_none(guards.leg_to_repair(draft, event))
     apply_presence(draft, event)
-    draft.change(repair_attempted=True, presence_reads=0)
-    draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
+    draft.change(repair_attempted=True)
     redirect_leg(draft, draft.session.parties[missing.name])
     draft.change_party(draft.session.parties[missing.name], repair_moved_at_ms=draft.now_ms)
 
@@ -318,7 +315,7 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 
 
-def return_to_bridge(draft: Draft, event: events.EffectFailed | events.RepairOverdue | events.CallsRead) -> None:
+def return_to_bridge(draft: Draft, event: events.EffectFailed | events.ConvertOverdue | events.CallsRead) -> None:
     """Return to the bridge: Twilio refused to move anyone, or did not in time."""
     refusal, code = (event.reason_text, event.code_text) if isinstance(event, events.EffectFailed) else ("", "")
     fail_waiting_commands(draft, refusal or "Twilio did not move the parties in time", code)
@@ -331,15 +328,14 @@ def return_to_bridge(draft: Draft, event: events.EffectFailed | events.RepairOve
     draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
     draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
     if draft.session.child.is_gone:
-        parties.await_parent_of_bridge(draft)
+        parties.await_parent(draft)
     elif not refusal:
         draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
-def wait_for_move(draft: Draft, event: events.RepairOverdue | events.CallsRead) -> None:
-    """Give a party time to be moved, or to arrive."""
-    timer = events.RepairOverdue if isinstance(event, events.RepairOverdue) else events.ConvertOverdue
-    draft.set_timer(timer, draft.policy.settle_ms)
+def wait_for_move(draft: Draft, _event: events.ConvertOverdue) -> None:
+    """Give Twilio more time: it has not answered the redirect."""
+    draft.set_timer(events.ConvertOverdue, draft.policy.settle_ms)
 
 
 # ---- a conference in which a party waits alone on purpose -----------------------------------------------------------
@@ -371,23 +367,13 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
     dials.dial(draft, AGENT, address, options=dials.agent_options(draft, address))
 
 
-def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
-    """Read Twilio until the waiting party joins."""
-    found = guards.waiting_party(draft)
-    is_missed = found is not None and guards.has_reached_conference(draft, found)
-    read_again(draft, event)
-    # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
-    wait_ms = draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
-    draft.set_timer(events.OpeningOverdue, wait_ms)
-
-
 def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "") -> None:
     """Redirect the waiting party, once: the call is live but not joined."""
     found = not_none(guards.waiting_party(draft))
     draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio, left_conference)
-    timer = events.StageOverdue if draft.state is State.TRANSFERRING else events.OpeningOverdue
-    draft.set_timer(timer, draft.policy.repair_timeout_ms)
+    if draft.state is State.TRANSFERRING:
+        draft.set_timer(events.StageOverdue, draft.policy.repair_timeout_ms)
 
 
 def move_to_new_conference(draft: Draft, event: Event) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import clear_end_on_exit, read_calls, restore_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, doubt, restore_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
@@ -186,7 +186,7 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
     # The callback of a departure may be lost: verify that no one is alone.
-    read_calls(draft, event)
+    doubt(draft, event)
 
 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:

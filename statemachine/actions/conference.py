@@ -87,9 +87,6 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
             parties.change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
     if starts:
         mark_conference_started(draft)
-    if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
-        # If the answer's callback is lost, a read will show it.
-        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def mark_conference_started(draft: Draft) -> None:

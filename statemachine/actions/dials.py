@@ -404,9 +404,6 @@ def hang_up_late_dial(draft: Draft, event: events.DialedCallEvent | events.Effec
 
 def mark_leaving(draft: Draft, party: Party) -> None:
     """Mark a party as being removed."""
-    if not party.is_leaving:
-        # Earlier reads were for other updates than the supervisor's mute, for which `may_hang_up` counts them.
-        draft.change(confirmation_reads=0)
     draft.change_party(party, is_leaving=True)
 
 
@@ -424,7 +421,7 @@ def hang_up_party(draft: Draft, party: Party) -> None:
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
     """Hang up parties that are being removed, once their calls are known."""
     for party in draft.session.parties.values():
-        if guards.may_hang_up(draft.session, party):
+        if guards.may_hang_up(draft, party):
             hang_up(draft, party)
 
 

@@ -5,7 +5,6 @@ confirms it; Twilio's response also confirms a hold or a mute. If nothing does i
 is requested again if it did not happen.
 """
 
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -18,8 +17,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import ParticipantUpdate, Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import Draft, not_none
 
-#: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
-_END_ON_EXIT_READS_MAX = 3
 #: What an update changes about a participant: the attribute of the party, and its value afterwards. Others set a mode.
 _VALUE_AFTER: dict[str, tuple[str, bool]] = {
     ParticipantUpdate.HOLD: ("held", True),
@@ -105,9 +102,6 @@ def reconcile(draft: Draft, _event: Event) -> None:
         update = guards.next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)
-    known_ms = draft.session.timers.get(events.ConfirmOverdue.timer)
-    if known_ms is None or known_ms > draft.now_ms + draft.policy.confirm_ms:
-        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
@@ -124,16 +118,11 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
     overtake_reads(draft, party)
 
 
-def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
-    """Read Twilio because a callback is missing, until settled."""
-    reads = draft.session.confirmation_reads + 1
-    draft.change(confirmation_reads=reads)
-    for party in draft.session.parties.values() if reads > _END_ON_EXIT_READS_MAX else ():
-        is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
-        if is_due and party.desired_end_on_exit and not party.end_on_exit:
-            draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
-    read_again(draft, event)
-    draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
+def give_up_end_on_exit(draft: Draft, event: Event) -> None:
+    """Want no more `EndConferenceOnExit` that Twilio has not set in time."""
+    # It is only a safety net.
+    party = not_none(guards.unset_end_on_exit(draft, event))
+    draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:
@@ -203,24 +192,23 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         draft.change_party(party, pending_update="")
 
 
-# ---- reads of Twilio when something is overdue ----------------------------------------------------------------------
+# ---- reads of Twilio: `table.unsettled` says when -------------------------------------------------------------------
 
 
-def read_is_open(draft: Draft) -> bool:
-    """Whether a read has no answer yet, and is not taken as lost."""
-    session = draft.session
-    is_recent = draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms
-    return bool(session.open_read_id) and is_recent
+def doubt(draft: Draft, _event: Event) -> None:
+    """Doubt what is known: all calls are read, since an open read began too early."""
+    unsettled = {**draft.session.unsettled, guards.DOUBT: draft.now_ms}
+    draft.change(unsettled=unsettled, asked_ms=0, open_read_id="", unread_calls=())
 
 
-def read_again(draft: Draft, event: Event) -> None:
-    """Read Twilio, unless a read is open: a timer repeats it."""
-    if not read_is_open(draft):
-        read_calls(draft, event)
+def doubt_later(draft: Draft) -> None:
+    """Doubt what is known once Twilio's lists can't lag anymore."""
+    due_ms = draft.session.moved_at_ms + draft.policy.reread_interval_ms
+    draft.change(unsettled={**draft.session.unsettled, guards.DOUBT: due_ms})
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
-    """Read the session's calls and conference; an open read began too early."""
+    """Read the session's calls and conference."""
     session = draft.session
     bridged = draft.state in (State.BRIDGED, State.CONVERTING)
     parent = session.parent.call_sid if bridged else ""
@@ -260,10 +248,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    if was_rolled_back and draft.state in (State.CONFERENCED, State.TRANSFERRING):
-        read_until_known(draft, event)
-    else:
-        read_calls(draft, event)
+    doubt(draft, event)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
@@ -278,36 +263,6 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
     )
 
 
-def read_until_known(draft: Draft, event: Event) -> None:
-    """Read Twilio until a read succeeds."""
-    read_again(draft, event)
-    read_later(draft, event)
-
-
-def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
-    """Return the action that reads Twilio until the timer's cause is gone."""
-
-    def read_and_wait(draft: Draft, event: events.TimerExpired) -> None:
-        read_again(draft, event)
-        draft.set_timer(type(event), getattr(draft.policy, interval))
-
-    read_and_wait.__name__ = read_every.__name__
-    read_and_wait.__doc__ = f"Read Twilio, and again after `{interval}`."
-    return read_and_wait
-
-
-def count_presence_read(draft: Draft, _event: Event) -> None:
-    """Count a read that must show what became of a conversion."""
-    draft.change(presence_reads=draft.session.presence_reads + 1)
-
-
 def read_later(draft: Draft, _event: Event) -> None:
-    """Read again later: this read gave no result, or settled nothing."""
+    """Read a bridge again later: this read settled nothing."""
     draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
-
-
-def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:
-    """Read Twilio to find a conversion's missing leg, and time its repair."""
-    read_calls(draft, event)
-    if events.RepairOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

@@ -109,7 +109,7 @@ def note_gone(draft: Draft, name: str, reason: str, code: str = "") -> None:
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
         _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
     parent, child = draft.session.parent, draft.session.child
-    if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
+    if name == child.name and draft.session.is_in_bridge:
         # The end of the `<Dial>` has set the timer.
         if not draft.session.dial_call_status or events.CallsOverdue.timer not in draft.session.timers:
             await_parent(draft)
@@ -136,15 +136,6 @@ def note_dialing_party_gone(draft: Draft, party: Party, event: events.DialEnded)
 
 
 def await_parent(draft: Draft) -> None:
-    """Wait for the parent's end, or in a conversion its join; then read."""
-    parent = draft.session.parent
-    if draft.state is not State.CONVERTING:
-        await_parent_of_bridge(draft)
-    elif not (parent.is_gone or parent.in_conference):
-        draft.set_timer(events.ConvertOverdue, draft.policy.leave_timeout_ms)
-
-
-def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session, policy = draft.session, draft.policy
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ANSWERED_DIAL_STATUSES

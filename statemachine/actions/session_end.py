@@ -291,6 +291,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         open_redirects=(),
         ended_at_ms=draft.now_ms,
         timers={},
+        unsettled={},
     )
 
 
@@ -305,7 +306,7 @@ def end_no_one_reached(draft: Draft, _event: Event) -> None:
     end_with_sentence(draft, found, end_reason_of(missing, missing.left_reason))
 
 
-def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
+def end_lone_party(draft: Draft, _event: Event) -> None:
     """Hang up the lone party, which ends its billing."""
     for party in draft.session.parties.values():
         # No callback has reported it, but another app has moved the call, if it goes on.

@@ -6,10 +6,8 @@ from conferral.statemachine.actions.bridge import finish_conversion, redirect_le
 from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
 from conferral.statemachine.actions.participants import (
     apply_participants,
-    read_again,
-    read_calls,
-    read_is_open,
-    read_later,
+    doubt,
+    doubt_later,
     unhold_all,
     want_hold,
     want_unhold,
@@ -136,7 +134,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
-    draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
     _note_calls_read(draft, event)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
@@ -162,7 +159,7 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     inside = {seen.call_sid for seen in event.participants}
     missing = [party for party in draft.session.participants if is_ours and party.call_sid not in inside]
     if missing and guards.was_moved_lately(draft):
-        read_later(draft, event)  # the list may lag, but the callback may be lost, too
+        doubt_later(draft)  # the list may lag, but the callback may be lost, too
         missing = []
     for party in missing:
         apply(draft, party, in_conference=False)
@@ -192,11 +189,11 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             continue
         # The time starts with the first callback or outcome.
         if not 0 < party.dial_check_at_ms <= draft.now_ms:
-            reads |= 0 < guards.early_read_at_ms(draft, party) <= draft.now_ms
-        elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
+            continue
+        if party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
-            reads |= not (party.dial_check == "reading" and read_is_open(draft))
+            reads |= party.dial_check != "reading"
             is_in_gate = dials.may_still_join(draft, party) and party.is_gated and not party.has_passed_gate
             wait_ms = draft.policy.reread_interval_ms if is_in_gate else draft.policy.dial_read_wait_ms
             draft.change_party(party, dial_check="reading", dial_check_at_ms=draft.now_ms + wait_ms)
@@ -208,7 +205,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
-        read_calls(draft, event)
+        doubt(draft, event)
 
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
@@ -247,7 +244,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
             wait_ms = policy.arrive_timeout_ms - policy.leave_timeout_ms
     elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
         return  # the missing party has left or joined by now
-    read_again(draft, event)
+    doubt(draft, event)
     draft.change_transfer(overdue_reads=draft.transfer.overdue_reads + 1)
     draft.set_timer(events.StageOverdue, wait_ms)
 

@@ -17,8 +17,8 @@ OUTCOMES: tuple[type[Event], ...] = (
     EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound,
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
-    CallsOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
-    OpeningOverdue, PendingCommandOverdue, ParkOverdue, HoldOverdue, AgeOverdue,
+    CallsOverdue, ConvertOverdue, LoneOverdue, DialOverdue, ReadOverdue, StageOverdue, PendingCommandOverdue,
+    ParkOverdue, HoldOverdue, AgeOverdue, ConfirmOverdue, OpeningOverdue, RepairOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)

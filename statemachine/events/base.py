@@ -79,11 +79,11 @@ class CallsOverdue(TimerExpired, frozen=True):
 
 
 class ConvertOverdue(TimerExpired, frozen=True):
-    """A party has not joined within `CONFERRAL_CONVERT_TIMEOUT`."""
+    """Twilio has not moved anyone out of the bridge in time."""
 
 
-class RepairOverdue(TimerExpired, frozen=True):
-    """The repair of a conversion did not bring both parties in."""
+class ReadOverdue(TimerExpired, frozen=True):
+    """What is unsettled is due: see `table.unsettled`."""
 
 
 class LoneOverdue(TimerExpired, frozen=True):
@@ -94,16 +94,8 @@ class DialOverdue(TimerExpired, frozen=True):
     """No callback about a dialed party came for too long."""
 
 
-class ConfirmOverdue(TimerExpired, frozen=True):
-    """The callback of a participant update is missing."""
-
-
 class StageOverdue(TimerExpired, frozen=True):
     """What a transfer's stage waits for did not happen in time."""
-
-
-class OpeningOverdue(TimerExpired, frozen=True):
-    """The party that should wait in the conference has not joined."""
 
 
 class PendingCommandOverdue(TimerExpired, frozen=True):
@@ -120,3 +112,15 @@ class HoldOverdue(TimerExpired, frozen=True):
 
 class AgeOverdue(TimerExpired, frozen=True):
     """The session is older than a day."""
+
+
+class ConfirmOverdue(TimerExpired, frozen=True):
+    """An earlier version set it, as the next two: now one timer of reads does."""
+
+
+class OpeningOverdue(TimerExpired, frozen=True):
+    """An earlier version set it."""
+
+
+class RepairOverdue(TimerExpired, frozen=True):
+    """An earlier version set it."""

@@ -5,4 +5,5 @@ from conferral.statemachine.guards.commands import *
 from conferral.statemachine.guards.conference import *
 from conferral.statemachine.guards.reads import *
 from conferral.statemachine.guards.transfer import *
+from conferral.statemachine.guards.unsettled import *
 from conferral.statemachine.guards.waiting_party import *

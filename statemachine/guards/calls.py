@@ -294,7 +294,9 @@ def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
 def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
     """Whether the conference lacks a leg long after its second redirect."""
     # Without a conference, the read shows nothing: no list need have one that has not started.
-    return draft.session.presence_reads > 0 and bool(event.conference_sid)
+    session = draft.session
+    moved_ms = max(session.moved_at_ms, session.parent.repair_moved_at_ms, session.child.repair_moved_at_ms)
+    return bool(event.conference_sid) and draft.now_ms - moved_ms >= draft.policy.repair_timeout_ms
 
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:

@@ -7,6 +7,11 @@ from conferral.statemachine.session import AGENT, SUPERVISOR, Party, Session
 from conferral.statemachine.states import END_ON_EXIT_UPDATES, ParticipantUpdate, SuperviseMode
 from conferral.statemachine.step import Draft
 
+#: After how long a coached agent is disconnected although the supervisor's mute is unconfirmed, and an
+#: `EndConferenceOnExit` that Twilio does not set is given up, milliseconds.
+_MUTE_MAX_MS = 3_000
+_END_ON_EXIT_MAX_MS = 7_000
+
 
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
     """Whether the event is about a party that left or was given up."""
@@ -108,13 +113,9 @@ def both_have_joined(draft: Draft, _event: Event) -> bool:
 # ---- guards on the desired and the confirmed state of participants -------------------------------------------------
 
 
-#: Reads after which a coached agent is disconnected although the supervisor's mute is unconfirmed (count).
-_CONFIRMATION_READS_MAX = 2
-
-
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
     """Whether a party that is being removed can be disconnected now."""
-    return any(may_hang_up(draft.session, party) for party in draft.session.parties.values())
+    return any(may_hang_up(draft, party) for party in draft.session.parties.values())
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
@@ -155,12 +156,18 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     return None
 
 
-def is_reconciled(session: Session) -> bool:
-    """Whether Twilio has confirmed all participants as desired."""
-    return all(
-        not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id)
-        for party in session.participants
-    )
+def unsettled_ms(draft: Draft, key: str) -> int:
+    """Return for how long something is unsettled, milliseconds."""
+    return draft.now_ms - draft.session.unsettled.get(key, draft.now_ms)
+
+
+def unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:
+    """Return whose `EndConferenceOnExit` Twilio has not set in time, or None."""
+    for party in draft.session.participants:
+        key = f"open_updates {party.name} {ParticipantUpdate.SET_END_ON_EXIT}"
+        if party.desired_end_on_exit and unsettled_ms(draft, key) >= _END_ON_EXIT_MAX_MS:
+            return party
+    return None
 
 
 def confirmed_supervise_mode(session: Session, party: Party) -> str:
@@ -186,13 +193,14 @@ def agent_stays(session: Session) -> bool:
     return agent.in_conference and not (agent.is_leaving or agent.is_gone)
 
 
-def may_hang_up(session: Session, party: Party) -> bool:
+def may_hang_up(draft: Draft, party: Party) -> bool:
     """Whether a party that is being removed may be disconnected now.
 
     Not the agent while a supervisor whispers to them, nor a party whose leaving ends a conference that another joins.
 
     Source: Twilio docs, Participant resource, `CallSidToCoach` and `EndConferenceOnExit`.
     """
+    session = draft.session
     if not (party.is_leaving and party.call_sid) or party.hang_up_requested or party.is_gone:
         return False
     # Only for a while: if the flag can't be cleared, the command fails and dials no one.
@@ -205,4 +213,4 @@ def may_hang_up(session: Session, party: Party) -> bool:
         return True
     # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear them.
     coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
-    return session.confirmation_reads >= _CONFIRMATION_READS_MAX or not coaches
+    return not coaches or unsettled_ms(draft, f"open_updates {SUPERVISOR} {ParticipantUpdate.MONITOR}") >= _MUTE_MAX_MS

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.calls import leg_may_be_moving
 from conferral.statemachine.guards.commands import dials_to_come
+from conferral.statemachine.guards.conference import unsettled_ms
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
 from conferral.statemachine.record import replace
@@ -121,15 +123,11 @@ def _as_known(party: Party) -> events.ParticipantSeen:
     )  # fmt: skip
 
 
-def leaves_leg_open(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a leg outside has newer facts, which don't say if it will join."""
+def leg_may_still_join(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a leg outside may be moving, or has newer facts than the read."""
     legs = (draft.session.parent, draft.session.child)
-    return any(leg.overtakes(event) and not (leg.in_conference or leg.is_gone) for leg in legs)
-
-
-def calls_were_left_out(draft: Draft, _event: Event) -> bool:
-    """Whether the last read had no room for all calls, and none is open."""
-    return bool(draft.session.unread_calls) and not draft.session.open_read_id
+    is_open = any(leg.overtakes(event) and not (leg.in_conference or leg.is_gone) for leg in legs)
+    return is_open or leg_may_be_moving(draft, event)
 
 
 def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
@@ -140,8 +138,11 @@ def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     session = draft.session
     # In a conversion, the `<Dial>` ends because Conferral moved the child.
     has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
-    # While a timer runs, the end is news, and the action's answer may still be on its way.
-    is_old = not any(timer.timer in session.timers for timer in (events.CallsOverdue, events.ConvertOverdue))
+    # While the end is news, the action's answer may still be on its way.
+    age_ms = unsettled_ms(draft, f"parent_without_child {session.parent.name}")
+    is_old = age_ms >= draft.policy.leave_timeout_ms
+    if draft.state is State.BRIDGED:
+        is_old = events.CallsOverdue.timer not in session.timers
     goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
     is_known = is_old and not (session.child.overtakes(event) or session.parent.overtakes(event))
     return has_ended and is_known and goes_on and not shows_parent_inside(draft, event)

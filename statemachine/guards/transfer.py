@@ -19,7 +19,6 @@ from conferral.statemachine.states import (
     ParticipantUpdate,
     Phase,
     Place,
-    State,
     TransferMode,
     TransferStage,
     TransferStatus,
@@ -56,19 +55,6 @@ def others_are_present(draft: Draft) -> bool:
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     """Return the parties being dialed: the targets, or the recalled agent."""
     return (draft.session.agent,) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
-
-
-def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial that may still ring; 0 for never.
-
-    A failed call rings no one: without a read, its caller would wait for the whole ring time.
-    """
-    session = draft.session
-    # In a bridge, other callbacks show its failure.
-    rings = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not (party.answered or party.dial_check)
-    if not (rings and party.call_sid) or session.open_read_id:
-        return 0
-    return max(party.dialed_at_ms, session.open_read_since_ms) + draft.policy.ring_read_ms
 
 
 def answering_party(draft: Draft, _event: Event) -> Party | None:

@@ -191,6 +191,29 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
     return any(may_be_back(party) and party.known_version > session.verified_version for party in others)
 
 
+def park_is_over(draft: Draft) -> bool:
+    """Whether a parked call has waited for the park timeout."""
+    return draft.session.phase is Phase.PARKED and 0 < draft.session.parked_until_ms <= draft.now_ms
+
+
+def no_one_retrieves(draft: Draft, event: Event) -> bool:
+    """Whether the park is over, and no missing callback may show otherwise."""
+    return park_is_over(draft) and not presence_is_uncertain(draft, event)
+
+
+def stays_alone(draft: Draft, event: Event) -> bool:
+    """Whether a party is alone after the grace, and no missing callback may show otherwise."""
+    is_over = 0 < draft.session.lone_until_ms <= draft.now_ms and is_alone(draft)
+    return is_over and not presence_is_uncertain(draft, event)
+
+
+def customer_stays_alone(draft: Draft, event: Event) -> bool:
+    """Whether it is the customer who stays alone, and there is an `after` URL."""
+    remaining = present_parties(draft.session)
+    is_customer = len(remaining) == 1 and remaining[0].name == CUSTOMER
+    return bool(draft.session.attributes.after_url) and is_customer and stays_alone(draft, event)
+
+
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     """Whether an agent is with a parked customer: Redis lost the retrieval."""
     session = draft.session
@@ -203,12 +226,6 @@ def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
     comes_out = event.dial == "conference" and waiting_party(draft) is None
     return bool(draft.session.attributes.after_url) and is_customer and comes_out
-
-
-def has_after_url(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is left alone, and there is an `after` URL."""
-    remaining = present_parties(draft.session)
-    return bool(draft.session.attributes.after_url) and len(remaining) == 1 and remaining[0].name == CUSTOMER
 
 
 def waiting_party_has_left(draft: Draft, _event: Event) -> bool:

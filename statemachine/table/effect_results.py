@@ -12,11 +12,16 @@ from conferral.statemachine.table.stages import TIMEOUTS
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
-#: Timers that end a session by who is present.
-PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
-OF_PRESENCE = (*PRESENCE_TIMERS, on.OpeningOverdue)
-OF_CONVERSION = (on.ConvertOverdue, on.RepairOverdue)
-OF_CONFERENCE = (*OF_PRESENCE, on.ConfirmOverdue, on.StageOverdue, on.HoldOverdue)
+#: Timers that only wake the automatic rows; those of an earlier version, too.
+WAKES = (
+    on.ReadOverdue,
+    on.LoneOverdue,
+    on.ParkOverdue,
+    on.AgeOverdue,
+    on.ConfirmOverdue,
+    on.OpeningOverdue,
+    on.RepairOverdue,
+)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
@@ -37,7 +42,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                          B,              do.return_to_bridge),
     # A read shows who is where, or who hung up before the move (21220).
-    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.read_calls)),
+    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.doubt)),
 
     # RedirectToVoicemail. FindMessage, after the end: callbacks may be lost
     Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                            STAY,           do.note_moved_to_voicemail),
@@ -59,7 +64,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_done),
     Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording),        STAY,           do.note_recording_failed),
     Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                               STAY,           do.note_announcement_failed),
-    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                                      STAY,           do.read_later),
 
     # After the end: nothing of the session may go on
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                       STAY,           do.hang_up_after_end),
@@ -94,8 +98,7 @@ READS: tuple[Row, ...] = (
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
-    Row(V,       ANY, on.CallsRead,       when.leaves_leg_open,                   STAY,              do.read_again),
-    Row(V,       ANY, on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.wait_for_move),
+    Row(V,       ANY, on.CallsRead,       when.leg_may_still_join,                STAY,              do.log_only),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
@@ -125,7 +128,7 @@ READS: tuple[Row, ...] = (
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
     Row(B,       ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
-    Row(B,       ANY, on.ConferenceFound, None,                                   STAY,              do.read_calls),
+    Row(B,       ANY, on.ConferenceFound, None,                                   STAY,              do.doubt),
     Row(V|C|T|E, ANY, on.ConferenceFound, None,                                   STAY,              do.ignore_late),
 )
 
@@ -135,27 +138,16 @@ TIMERS: tuple[Row, ...] = (
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
-    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_calls),
-    Row(C|T,                ANY,  on.CallsOverdue,                   None,                        STAY,           do.read_until_known),
+    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.doubt),
     Row(B|C|T,              ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
 
-    # The conversion: ConvertOverdue, RepairOverdue
-    Row(V,                  ANY,  on.ConvertOverdue,                 None,                        STAY,           do.read_missing_leg),
-    # Twilio may be slow: while both are still bridged, they talk, and no one is disconnected.
-    Row(V,                  ANY,  on.RepairOverdue,                  when.awaits_redirect,        STAY,           do.wait_for_move),
-    Row(V,                  ANY,  on.RepairOverdue,                  when.both_are_still_bridged, B,              do.return_to_bridge),
-    # They may talk in the conference although no callback says so: only a read ends it.
-    Row(V,                  ANY,  on.RepairOverdue,                  None,                        STAY,           (do.count_presence_read, do.read_every("repair_timeout_ms"))),
+    # The conversion: while both are still bridged, they talk, and no one is disconnected. Later, only a read ends it.
+    Row(V,                  ANY,  on.ConvertOverdue,                 when.awaits_redirect,        STAY,           do.wait_for_move),
+    Row(V,                  ANY,  on.ConvertOverdue,                 when.both_are_still_bridged, B,              do.return_to_bridge),
+    Row(V,                  ANY,  on.ConvertOverdue,                 None,                        STAY,           do.log_only),
 
-    # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is disconnected: callbacks get lost.
-    Row(C,                  ANY,  PRESENCE_TIMERS,                   when.presence_is_uncertain,  STAY,           do.read_every("confirm_interval_ms")),
-    Row(C,                  ANY,  on.LoneOverdue,                    when.has_after_url,          E,              do.redirect_to_after_url),
-    Row(C,                  ANY,  on.LoneOverdue,                    None,                        E,              do.end_lone_party),
-    Row(C,                  ANY,  on.OpeningOverdue,                 None,                        STAY,           do.read_waiting_party),
-    Row(C|T,                ANY,  on.ConfirmOverdue,                 None,                        STAY,           do.read_participants),
-
-    # A parked call: ParkOverdue
-    Row(C,                  ANY,  on.ParkOverdue,                    None,                        S.FALLING_BACK, do.begin_park_fallback),
+    # What is unsettled, the grace of a lone party, the time of a parked call, and the session's age
+    Row(LIVE,               ANY,  WAKES,                             None,                        STAY,           do.log_only),
 
     # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
@@ -169,15 +161,13 @@ TIMERS: tuple[Row, ...] = (
 
     # Commands other than transfers and their steps, and the session itself
     Row(LIVE,               ANY,  on.PendingCommandOverdue,          None,                        STAY,           do.fail_overdue_commands),
-    # Twilio ends each call after at most 24 h; parties who came later may still talk.
-    Row(LIVE,               ANY,  on.AgeOverdue,                     None,                        STAY,           do.read_every("read_timeout_ms")),
 
     # Timers that no state of this kind has set, or that were canceled on the way to it
-    Row(B|V,                ANY,  OF_CONFERENCE,                     None,                        STAY,           do.ignore_late),
-    Row(B|C|T,              ANY,  OF_CONVERSION,                     None,                        STAY,           do.ignore_late),
-    Row(V,                  ANY,  (on.CallsOverdue, on.DialOverdue), None,                        STAY,           do.ignore_late),
+    Row(B|V,                ANY,  (on.StageOverdue, on.HoldOverdue), None,                        STAY,           do.ignore_late),
+    Row(B|C|T,              ANY,  on.ConvertOverdue,                 None,                        STAY,           do.ignore_late),
+    Row(V,                  ANY,  on.DialOverdue,                    None,                        STAY,           do.ignore_late),
+    Row(V|C|T,              ANY,  on.CallsOverdue,                   None,                        STAY,           do.ignore_late),
     Row(C,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.ignore_late),
-    Row(T,                  ANY,  OF_PRESENCE,                       None,                        STAY,           do.ignore_late),
     Row(E,                  ANY,  on.TIMERS,                         None,                        STAY,           do.ignore_late),
 )
 # fmt: on

@@ -16,6 +16,7 @@ from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
+from conferral.statemachine.table.unsettled import read_is_due
 
 #: Name of a timeout in `Policy`, or a function that returns one in milliseconds.
 Timeout = str | Callable[[Draft], int]
@@ -164,8 +165,12 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(T,            VOICEMAIL, on.Automatic, when.has_left_voicemail,           S.FALLING_BACK,         do.give_up_voicemail),
     Row(T,            ANY,       on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
-    # Reads that are due, and the step that an agent's leaving completes.
-    Row(C | T,        ANY,       on.Automatic, when.calls_were_left_out,          STAY,                   do.read_calls),
+    # The grace of a lone party is over, or the time of a parked call. Callbacks get lost, so a read may come first.
+    Row(C,            ANY,       on.Automatic, when.customer_stays_alone,         E,                      do.redirect_to_after_url),
+    Row(C,            ANY,       on.Automatic, when.stays_alone,                  E,                      do.end_lone_party),
+    Row(C,            PARKED,    on.Automatic, when.no_one_retrieves,             S.FALLING_BACK,         do.begin_park_fallback),
+
+    # The step that an agent's leaving completes.
     Row(T,            BLIND,     on.Automatic, when.agent_left_by_command,        STAY,                   do.finish_step),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
@@ -203,7 +208,11 @@ AUTOMATIC: tuple[Row, ...] = (
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
     Row(C|T,          ANY,       on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
     Row(C|T,          ANY,       on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
+    Row(C|T,          ANY,       on.Automatic, when.unset_end_on_exit,            STAY,                   do.give_up_end_on_exit),
     Row(C|T,          ANY,       on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
+
+    # What is unsettled is due: see `unsettled`.
+    Row(LIVE,         ANY,       on.Automatic, read_is_due,                       STAY,                   do.read_calls),
 )
 # fmt: on
 TIMED = tuple(one for one in STAGES if not isinstance(one, Row))

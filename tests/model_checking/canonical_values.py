@@ -36,6 +36,8 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "ended_at_ms",
         "parked_until_ms",
         "open_read_since_ms",
+        "asked_ms",
+        "lone_until_ms",
         "moved_at_ms",
         "refused_transfer_at_ms",
         "state_since_ms",
@@ -160,6 +162,7 @@ def session_earlier(session: Session, by_ms: int) -> Session:
         pending_commands=tuple(earlier(order, by_ms) for order in session.pending_commands),
         transfer=None if session.transfer is None else _transfer_earlier(session.transfer, by_ms),
         timers={name: due_ms - by_ms for name, due_ms in session.timers.items()},
+        unsettled={key: since_ms - by_ms for key, since_ms in session.unsettled.items()},
     )
 
 

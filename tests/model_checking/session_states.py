@@ -34,6 +34,8 @@ from tests.model_checking.canonical_values import (
 
 #: A moment long past the end of every run.
 AGE_MS = NOW_MS + 86_400_000
+#: What is unsettled for longer is read every ten seconds, even a voicemail.
+LONG_UNSETTLED_MS = NOW_MS - 240_000
 #: What an entry is called until it is known which names its effects are to have.
 _ENTRY = "entry"
 _NOT_COUNTING = {"version", "seen", "attempts", "updated_at_ms", "refused_transfer", "refused_transfer_at_ms"}
@@ -240,6 +242,10 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
         # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
         updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
         open_read_since_ms=since(session.open_read_since_ms),
+        # Of all slots since then, at least one is due by now, or the first is still to come.
+        asked_ms=session.asked_ms and max(session.asked_ms, NOW_MS - 20_000),
+        unsettled={key: _since_in_rhythm(session.unsettled[key]) for key in sorted(session.unsettled)},
+        lone_until_ms=_due(session.lone_until_ms),
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
@@ -282,6 +288,11 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
         pending_since_ms=since(party.pending_since_ms),
         repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
     )
+
+
+def _since_in_rhythm(since_ms: int) -> int:
+    """A since-time that can't be told apart: at last, a read is due every ten seconds."""
+    return since_ms if since_ms > LONG_UNSETTLED_MS else LONG_UNSETTLED_MS - (LONG_UNSETTLED_MS - since_ms) % 10_000
 
 
 def _due(moment_ms: int) -> int:

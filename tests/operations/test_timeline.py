@@ -155,7 +155,7 @@ def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> No
         ("announcement_ended", {"failed": True}, {}, True),
         ("recording_changed", {"status": "absent"}, {}, True),
         ("convert_overdue", {}, {}, True),
-        ("confirm_overdue", {}, {}, False),
+        ("read_overdue", {}, {}, False),
         ("calls_overdue", {}, {}, False),
         ("calls_read", {}, {"from": "bridged", "to": "ended", "reason": "agent-no-answer"}, True),
         ("calls_read", {}, {"from": "bridged", "to": "ended", "reason": "customer-left"}, False),

@@ -70,7 +70,7 @@ def as_conference(story: Scenario) -> ConferenceScenario:
 def called(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
     """A caller is to wait in a conference, and is on the way into it."""
     story = ConferenceScenario(policy).comes_in(mode="conference", **given).expect("conferenced", phase="ringing")
-    return as_conference(story.expect_timers("opening"))
+    return as_conference(story.expect_timers("read"))
 
 
 def waiting(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
@@ -102,7 +102,7 @@ def received_with_survey() -> ConferenceScenario:
 def browser(policy: Policy | None = None, **given: Any) -> ConferenceScenario:
     """A browser user waits in a conference with ring-back, and the customer has just been dialed."""
     story = ConferenceScenario(policy, session_id=CLIENT_SESSION).calls_from_browser(**given)
-    story.expect("conferenced", phase="ringing").expect_timers("opening").joins("agent")
+    story.expect("conferenced", phase="ringing").expect_timers("read").joins("agent")
     return as_conference(story.expect("conferenced", "dial customer", phase="ringing").expect_timers())
 
 

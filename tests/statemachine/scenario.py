@@ -31,6 +31,7 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
     ParticipantSeen,
+    ReadOverdue,
     Swap,
     TimerExpired,
     Transfer,
@@ -98,6 +99,7 @@ class Scenario:
         self.session = self.last.session
         self.steps.append((event, before, self.last, self.now_ms))
         self._check_hang_ups(before)
+        assert (ReadOverdue.timer in self.session.timers) == bool(self.session.unsettled)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.
             assert step(before, event, self.now_ms, self.policy) == self.last
@@ -456,8 +458,8 @@ class Scenario:
         return self
 
     def expect_timers(self, *timers: str) -> "Scenario":
-        # The limit of a hold, which most stories have, is named only where it is the subject.
-        left_out = {HoldOverdue.timer}.difference(timers)
+        # The limit of a hold, and the timer of reads, which most stories have, are named only where they matter.
+        left_out = {HoldOverdue.timer, ReadOverdue.timer}.difference(timers)
         assert set(self.session.timers) - left_out == {*timers, "age"}
         return self
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConvertOverdue, RepairOverdue
+from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConvertOverdue, ReadOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import ordering, recorded
 from tests.statemachine.conference_scenarios import as_conference
@@ -80,7 +80,7 @@ def test_read_some_time_after_the_repair_was_answered_changes_nothing():
     seen = {"conference": CONFERENCE, "inside": ("agent",), "customer": "in-progress", "agent": "in-progress"}
     story.reads(**seen).expect("converting", REDIRECT_CUSTOMER)
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
-    story.later(5_000).reads(**seen).expect("converting").expect_timers("repair")
+    story.later(4_999).reads(**seen).expect("converting").expect_timers("read")
 
 
 def test_leave_that_is_older_than_the_join_changes_nothing():
@@ -96,8 +96,8 @@ def story_redirect(story: Scenario) -> str:
 def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
     story = converting()
     redirect = story_redirect(story)
-    story.fires(ConvertOverdue).fails("read_calls", status=500).fires(RepairOverdue).expect("converting")
-    story.expect_timers("repair")
+    story.fires(ReadOverdue).expect("converting", "look").fails("read_calls", status=500)
+    story.fires(ConvertOverdue).expect("converting", "look").expect_timers("convert", "read")
     story.succeeds("redirect_call", "agent", redirect).joins("agent").joins("customer").expect("conferenced", *FLAGS)
 
 
@@ -113,21 +113,22 @@ def test_lost_conversion_continues_when_twilio_reports_the_agent_live():
 
 
 def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
-    story = converting().fires(ConvertOverdue).later(4_500)
-    story.succeeds("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("converting")
+    story = converting().fires(ReadOverdue).expect("converting", "look").later(500)
+    story.succeeds("redirect_call", "agent", story_redirect(story)).later(1_000)
     shown = {"conference": CONFERENCE, "inside": ("customer",), "customer": "in-progress", "agent": "in-progress"}
-    story.reads(**shown).expect("converting").fires(ConvertOverdue).expect("converting", "look")
+    story.reads(**shown).expect("converting").fires(ReadOverdue).expect("converting", "look")
+    story.reads(**shown).expect("converting").fires(ReadOverdue).expect("converting", "look")
     story.reads(**shown).expect("converting", REDIRECT_AGENT)
     story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).later(5_000)
-    story.fires(RepairOverdue).reads(**shown).expect("ended", "end room", "hang up agent")
+    story.fires(ReadOverdue).reads(**shown).expect("ended", "end room", "hang up agent")
 
 
 def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_its_own():
     story = converting()
     story.is_unknown("redirect_call", "agent", story_redirect(story))
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
-    story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("bridged")
-    story.joins("agent").expect("converting").fires(ConvertOverdue)
+    story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(ConvertOverdue).expect("bridged")
+    story.joins("agent").expect("converting").fires(ReadOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
 
@@ -219,9 +220,9 @@ def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():
 
 
 def test_lost_joins_are_found_by_the_conversion_read():
-    story = converting().fires(ConvertOverdue).expect("converting", "look").expect_timers("repair")
+    story = converting().fires(ReadOverdue).expect("converting", "look")
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
-    story.expect("conferenced", *FLAGS).expect_timers("confirm").expect_command("convert-1", "accepted", "done")
+    story.expect("conferenced", *FLAGS).expect_timers("read").expect_command("convert-1", "accepted", "done")
     assert story.session.conference_sid == CONFERENCE
 
 

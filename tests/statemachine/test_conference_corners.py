@@ -4,11 +4,10 @@ import pytest
 
 from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import (
-    CallsOverdue,
     ConferenceStarted,
-    ConfirmOverdue,
     ConvertOverdue,
     LoneOverdue,
+    ReadOverdue,
 )
 from conferral.statemachine.parts import ConferenceAttributes, Recording
 from conferral.statemachine.reasons import may_be_moved_by_us
@@ -109,13 +108,13 @@ def test_party_that_left_clearly_earlier_by_twilios_clock_left_first(customer_s,
 @pytest.mark.parametrize("ends, first", [({}, "customer"), ({"agent": 100, "customer": 110}, "agent")])
 def test_party_that_was_outside_left_first_if_its_call_ended_earlier(ends, first):
     """Else, the other's leaving ended the conference, which led the party out."""
-    story = conferenced().later(60_000).leaves("agent", status="in-progress", reason="").fires(LoneOverdue)
+    story = conferenced().later(60_000).leaves("agent", status="in-progress", reason="")
     story.expect("conferenced", "look").reads(customer="completed", agent="completed", ends=ends)
     story.expect("ended", reason=f"{first}-left")
 
 
 def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app():
-    story = conferenced().dial_ends("completed", dial="conference").fires(LoneOverdue)
+    story = conferenced().dial_ends("completed", dial="conference").expect("conferenced", "look")
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.fires(LoneOverdue).expect("ended", "end room", reason="moved")
 
@@ -123,9 +122,9 @@ def test_customer_who_is_elsewhere_without_a_callback_was_moved_by_another_app()
 def test_party_who_is_missing_just_after_the_move_is_read_again():
     """Twilio's list may lag, but the callback of the leave may be lost, too."""
     shown = {"conference": CONFERENCE, "inside": ("agent",), "customer": "in-progress", "agent": "in-progress"}
-    story = converted().confirms("agent").fires(ConfirmOverdue).reads(**shown).expect("conferenced")
+    story = converted().confirms("agent").fires(ReadOverdue).reads(**shown).expect("conferenced")
     assert story.session.customer.in_conference
-    story.fires(CallsOverdue).expect("conferenced", "look").reads(**shown).expect("conferenced")
+    story.later(9_000).fires(ReadOverdue).expect("conferenced", "look").reads(**shown).expect("conferenced")
     assert not story.session.customer.in_conference
     assert "lone" in story.session.timers
 
@@ -153,7 +152,7 @@ def test_late_join_does_not_bring_back_the_agent_who_has_left():
     story = conferenced()
     last = story.sequences[CONFERENCE]
     story.leaves("agent", sequence=last + 2).expect_timers("lone")
-    story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
+    story.joins("agent", sequence=last + 1).expect("conferenced", "look", outcome="stale").expect_timers("lone")
     assert not story.session.parties["agent"].in_conference
 
 
@@ -177,7 +176,7 @@ def test_customers_call_is_recorded_once_the_agent_has_answered():
 
 def test_hold_that_is_refused_before_the_start_is_requested_again_after_a_read():
     story = ordering(received).hold("agent").expect("conferenced", "hold agent")
-    story.update_refused("agent", code=16099).expect("conferenced").fires(ConfirmOverdue).expect("conferenced", "look")
+    story.update_refused("agent", code=16099).expect("conferenced").fires(ReadOverdue).expect("conferenced", "look")
     people = ("customer", "agent")
     story.reads(conference=CONFERENCE, inside=people, **dict.fromkeys(people, "in-progress"))
     story.expect("conferenced", "hold agent").confirms("agent").expect_held("agent")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, OpeningOverdue, StageOverdue
+from conferral.statemachine.events import LoneOverdue, ReadOverdue, StageOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added
@@ -94,13 +94,12 @@ def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
 def lost():
     """The conference in which the caller waited is over, and the caller has not come into another."""
     story = waiting().placed("agent").conference_ends().expect("conferenced", "hang up agent")
-    return story.call("agent", "canceled").expect("conferenced").expect_timers("opening")
+    return story.call("agent", "canceled").expect("conferenced").expect_timers("read")
 
 
 def moved():
-    story = lost().fires(OpeningOverdue).expect("conferenced", "look")
-    assert story.session.timers["opening"] == story.now_ms + 2_000
-    return story.reads(customer="in-progress").expect("conferenced", "move customer").expect_timers("opening")
+    story = lost().fires(ReadOverdue).expect("conferenced", "look")
+    return story.reads(customer="in-progress").expect("conferenced", "move customer").expect_timers("read")
 
 
 def test_move_that_has_come_to_nothing_ends_it():

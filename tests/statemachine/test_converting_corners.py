@@ -6,7 +6,7 @@ from conferral.statemachine.events import (
     ConferenceStarted,
     ConvertOverdue,
     LoneOverdue,
-    RepairOverdue,
+    ReadOverdue,
 )
 from tests.statemachine.command_scenarios import Orders, ordering
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
@@ -86,7 +86,7 @@ def test_redirects_are_numbered():
     """Twilio's request of the first one's action must not be taken for that of the second."""
     story = converting()
     first = story.last.effects[0]
-    story.succeeds("redirect_call", "agent", first.effect_id).fires(ConvertOverdue).later(2_000)
+    story.succeeds("redirect_call", "agent", first.effect_id).fires(ReadOverdue)
     story.reads(customer="in-progress", agent="in-progress").expect("converting", "move agent")
     assert (first.attempt, story.last.effects[0].attempt) == (1, 2)
 
@@ -117,7 +117,7 @@ def test_transfer_whose_conversion_fails_goes_on_only_with_the_customer(joined, 
         story.joins(name)
     shown = {"conference": CONFERENCE, "inside": joined, "customer": "in-progress", "agent": "in-progress"}
     for _ in range(4):  # each leg that is missing is moved again once
-        story.later(10_000).fires(RepairOverdue).expect("converting", "look").reads(**shown)
+        story.later(10_000).fires(ReadOverdue).expect("converting", "look").reads(**shown)
         for effect in [one for one in story.last.effects if one.kind == "redirect_call"]:
             story.succeeds("redirect_call", effect.party, effect.effect_id)
         if story.session.state != "converting":
@@ -128,7 +128,7 @@ def test_transfer_whose_conversion_fails_goes_on_only_with_the_customer(joined, 
 def test_guest_without_the_customer_is_no_conversation():
     story = converting().fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("guest",))
-    story.expect("converting").expect_timers("convert", "repair").fires(ConvertOverdue)
+    story.expect("converting").expect_timers("convert", "read").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("guest",))
     assert story.session.end_reason == "moved"
 
@@ -156,7 +156,7 @@ def given_up() -> ConferenceScenario:
     """No one knows whether the redirect moved the agent, and both are bridged as far as is known."""
     story = as_conference(Scenario().answered().convert())
     redirect = story.effects[-1].effect_id
-    story.fires(ConvertOverdue).is_unknown("redirect_call", "agent", redirect).fires(RepairOverdue).expect("bridged")
+    story.is_unknown("redirect_call", "agent", redirect).fires(ConvertOverdue).expect("bridged")
     return story
 
 
@@ -173,9 +173,9 @@ def test_agent_who_goes_on_after_a_given_up_conversion_is_hung_up_only_if_the_br
 def test_customer_whom_a_repair_moved_is_hung_up_when_the_agent_has_left():
     story = Scenario().answered().convert()
     story.joins("agent").succeeds("redirect_call", "agent", story.effects[-1].effect_id)
-    story.fires(ConvertOverdue).reads(conference=CONFERENCE, inside=("agent",), customer="in-progress")
+    story.fires(ReadOverdue).reads(conference=CONFERENCE, inside=("agent",), customer="in-progress")
     story.expect("converting", "move customer").succeeds("redirect_call", "customer")
-    story.leaves("agent").fires(ConvertOverdue).reads(customer="in-progress", agent="completed")
+    story.leaves("agent").fires(ReadOverdue).reads(customer="in-progress", agent="completed")
     story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
@@ -209,7 +209,7 @@ def test_agent_who_leaves_while_a_read_ends_the_conversion_left_first(inside, fl
 
 def test_late_join_of_the_conference_that_a_repair_moved_the_agent_out_of_disconnects_no_one():
     story = converting()
-    story.succeeds("redirect_call", "agent", *story.session.open_redirects).fires(ConvertOverdue).later(2_000)
+    story.succeeds("redirect_call", "agent", *story.session.open_redirects).fires(ReadOverdue)
     story.reads(customer="in-progress", agent="in-progress").expect("converting", "move agent")
     story.succeeds("redirect_call", "agent", *story.session.open_redirects).dial_ends("completed")
     story.joins("customer", conference=OTHER_CONFERENCE).joins("agent", conference=OTHER_CONFERENCE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import DialOverdue
+from conferral.statemachine.events import DialOverdue, ReadOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CONFERENCE, Scenario
@@ -11,18 +11,18 @@ from tests.statemachine.transfer_scenarios import dialing
 
 @pytest.mark.parametrize("options", [{}, {"confirm": True}])
 def test_failure_that_no_callback_reports_is_read_while_the_phone_should_still_ring(options):
-    story = dialing("warm", policy=Policy(), **options).placed("target").expect_timers("dial", "stage")
-    assert story.session.timers["dial"] - story.now_ms == 6_000
-    story.call("target", "ringing").fires(DialOverdue).expect("transferring", "look")
+    story = dialing("warm", policy=Policy(), **options).placed("target").expect_timers("dial", "stage", "read")
+    assert story.session.timers["read"] - story.now_ms == 6_000
+    story.call("target", "ringing").fires(ReadOverdue).expect("transferring", "look")
     story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent"))
     story.expect("conferenced", "flag agent").expect_transfer("failed", "busy").expect_attempts((BOB, "busy"))
 
 
-def test_ringing_phone_is_read_every_six_seconds_and_given_up_after_its_ring_time():
+def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_time():
     story = dialing("warm", policy=Policy(), confirm=True).placed("target")
     dialed_ms = story.now_ms
-    for after_ms in range(6_000, 40_000, 6_000):
-        story.fires(DialOverdue).expect("transferring", "look")
+    for after_ms in (6_000, 10_000, 18_000, 28_000, 38_000):
+        story.fires(ReadOverdue).expect("transferring", "look")
         assert story.now_ms - dialed_ms == after_ms
         story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).expect("transferring")
     story.fires(DialOverdue).expect("transferring", "look")
@@ -36,22 +36,22 @@ def test_target_is_not_given_up_while_the_read_is_open_or_fails():
     story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
     story.fires(DialOverdue).expect("transferring").expect_timers("dial", "stage")
     for _ in range(2):
-        story.is_unknown("read_calls").fires(DialOverdue).expect("transferring", "look")
+        story.is_unknown("read_calls").fires(ReadOverdue).expect("transferring", "look")
     story.legs["target"].in_conference = True
     story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target"))
     story.expect_transfer("merged")
 
 
-def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
+def test_phone_of_one_whom_a_held_customer_awaits_is_read_while_it_rings():
     """If no callback reports the answer, the target hears no one until a read shows it."""
     story = dialing("blind", policy=Policy()).leaves("agent").placed("target")
     dialed_ms = story.now_ms
-    for after_ms in (6_000, 12_000, 18_000):
-        story.fires(DialOverdue).expect("transferring", "look")
+    for after_ms in (6_000, 10_000, 18_000):
+        story.fires(ReadOverdue).expect("transferring", "look")
         assert story.now_ms - dialed_ms == after_ms
         story.reads(target="ringing", conference=CONFERENCE, inside=("customer",)).expect("transferring")
-    story.fires(DialOverdue).expect("transferring", "look")
-    assert story.now_ms - dialed_ms == 24_000
+    story.fires(ReadOverdue).expect("transferring", "look")
+    assert story.now_ms - dialed_ms == 28_000
     story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "target"))
     story.expect("transferring", "unhold customer")
 
@@ -60,8 +60,8 @@ def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
 def test_dial_of_unknown_outcome_is_read_early_once_a_callback_shows_its_call(status):
     story = dialing("warm", policy=Policy(), confirm=True).unknown_outcome("target").later(1_000)
     shown_ms = story.call("target", status).now_ms
-    story.fires(DialOverdue).expect("transferring", "look")
-    assert story.now_ms - shown_ms == 5_000
+    story.fires(ReadOverdue).expect("transferring", "look")
+    assert story.now_ms - shown_ms == 6_000
     story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent")).expect_transfer("failed", "busy")
 
 
@@ -70,8 +70,8 @@ def test_dial_is_checked_again_if_its_timer_fired_late_and_its_phone_still_rings
     story.expect("transferring", "look")
     story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).later(100)
     story.call("target", "ringing")
-    assert story.session.timers["dial"] - story.now_ms == 5_900
-    story.fires(DialOverdue).expect("transferring", "look")
+    assert story.session.timers["read"] - story.now_ms == 6_000
+    story.fires(ReadOverdue).expect("transferring", "look")
 
 
 def test_answered_phone_and_a_bridged_one_are_not_read_early():

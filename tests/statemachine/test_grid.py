@@ -254,7 +254,7 @@ def check(before: Session, story: Scenario) -> None:
         # A live session always waits for something that will come by itself.
         assert after.timers
     if after.state is State.CONVERTING:
-        assert {"convert", "repair"} & set(after.timers)
+        assert after.unsettled
     if after.state is State.TRANSFERRING or (after.state is State.CONFERENCED and after.opening is not Opening.OVER):
         assert after.phase is not Phase.NONE
     if after.state is State.CONFERENCED:
@@ -283,19 +283,20 @@ def check_company(session: Session) -> None:
     """No one is alone beyond the grace, except while someone is dialed; a party due to wait there is read for."""
     waits = session.opening is not Opening.OVER or session.phase is Phase.PARKED
     if not waits:
-        assert len(present_parties(session)) >= 2 or "lone" in session.timers or someone_is_being_dialed(session)
+        assert len(present_parties(session)) >= 2 or session.lone_until_ms or someone_is_being_dialed(session)
     elif session.opening is Opening.CALLING:
         assert someone_is_being_dialed(session) or session.parties["agent"].is_leaving
     else:
         by_caller = session.phase is Phase.PARKED or session.direction == "inbound"
         waiter = session.parties["customer" if by_caller else "agent"]
-        assert waiter.in_conference or "opening" in session.timers
+        assert waiter.in_conference or session.unsettled
     if session.opening is Opening.DIALING:
         # A removed party is waited for until the call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
         assert someone_is_being_dialed(session) or is_removed or answered, "no one is dialed for the party that waits"
-    assert ("park" in session.timers) == (session.phase is Phase.PARKED)
+    if session.phase is Phase.PARKED:  # then it is over, but a read comes first
+        assert "park" in session.timers or session.unsettled
 
 
 def check_answers(story: Scenario) -> None:

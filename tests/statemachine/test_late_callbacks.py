@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue
+from conferral.statemachine.events import ReadOverdue
 from tests.statemachine.command_scenarios import supervised
 from tests.statemachine.conference_scenarios import waiting
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -84,14 +84,14 @@ def test_late_change_of_the_target_before_does_not_hold_the_target_now():
     story.changes("former target").expect("transferring", outcome="stale").expect_held()
 
 
-def test_flag_that_is_never_confirmed_is_read_for_three_times_whatever_was_read_before():
-    story = converted().fires(ConfirmOverdue).is_unknown("read_calls").confirms("customer", "agent")
+def test_flag_that_is_never_confirmed_is_given_up_after_seven_seconds_whatever_was_read_before():
+    story = converted().fires(ReadOverdue).is_unknown("read_calls").confirms("customer", "agent")
     story.leaves("agent", status="in-progress").joins("agent", sequence=None, token="back")
     story.expect("conferenced", "flag agent")
     for _ in range(3):
-        story.fires(ConfirmOverdue).expect("conferenced", "look").is_unknown("read_calls")
+        story.fires(ReadOverdue).expect("conferenced", "look").is_unknown("read_calls")
         assert story.session.parties["agent"].desired_end_on_exit
-    story.fires(ConfirmOverdue).expect("conferenced", "look")
+    story.fires(ReadOverdue).expect("conferenced")
     assert not story.session.parties["agent"].desired_end_on_exit
 
 

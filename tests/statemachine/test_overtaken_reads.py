@@ -1,6 +1,6 @@
 """A read shows nothing of a leg with a newer fact, but still everything else."""
 
-from conferral.statemachine.events import CallsOverdue, ConfirmOverdue, ConvertOverdue
+from conferral.statemachine.events import CallsOverdue, ConvertOverdue, ReadOverdue
 from tests.statemachine.conference_scenarios import as_conference, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import converted
@@ -33,7 +33,7 @@ def test_leg_that_was_moved_since_a_read_began_is_not_moved_again_but_read_at_on
 
 
 def test_hold_that_was_answered_since_a_read_began_stays_and_the_read_confirms_the_other_partys_flag():
-    story = converted().fires(ConfirmOverdue).expect("conferenced", "look")
+    story = converted().fires(ReadOverdue).expect("conferenced", "look")
     began, flagged = story.session.version, story.does("customer")
     assert flagged.end_on_exit
     story.does("agent").end_on_exit = False

@@ -25,7 +25,7 @@ def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_m
     story.reads(customer="in-progress", conference=OTHER_CONFERENCE, inside=("customer",))
     story.expect("conferenced", "hold customer", phase="parked")
     story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[0].effect_id)
-    story.expect("conferenced", "move customer", phase="parked").expect_timers("park", "opening")
+    story.expect("conferenced", "move customer", phase="parked").expect_timers("park", "read")
     (move,) = story.last.effects
     assert move.wait_audio == "music"
     story.succeeds("redirect_call", "customer", move.effect_id)

@@ -4,11 +4,11 @@ import pytest
 
 from conferral.statemachine.events import (
     CallReceived,
-    ConfirmOverdue,
     DialOverdue,
     Park,
     ParkOverdue,
     PendingCommandOverdue,
+    ReadOverdue,
 )
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
@@ -241,7 +241,7 @@ def test_end_of_another_announcement_ends_none(names):
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_lost_callback_is_recovered_by_a_read(command):
-    story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")
+    story = getattr(ordering(), command)("customer").fires(ReadOverdue).expect("conferenced", "look")
     story.does("customer")
     story.reads(conference=CONFERENCE, inside=BOTH).expect("conferenced")
     story.expect_command(f"{command}-1", "accepted", "done").expect_timers()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CallsOverdue, ConferenceFound, ParkOverdue, ParticipantFound
+from conferral.statemachine.events import ConferenceFound, ParkOverdue, ParticipantFound, ReadOverdue
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (
@@ -105,7 +105,7 @@ def test_two_parties_still_joining_are_in_a_transfer():
 def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
-    story.expect_command("convert-1", "accepted", "done").expect_timers("confirm")
+    story.expect_command("convert-1", "accepted", "done").expect_timers("read")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
 
 
@@ -199,5 +199,4 @@ def test_failed_read_is_repeated(situation, way):
     story.sweep_finds("call-missing", "customer").expect(state, "look")
     getattr(story, way)("read_calls")
     story.expect(state)
-    assert "calls" in story.session.timers
-    story.fires(CallsOverdue).expect(state, "look")
+    story.fires(ReadOverdue).expect(state, "look")

@@ -17,6 +17,7 @@ from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import ROWS, STAGES, TABLE, TIMED, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
+from conferral.statemachine.table.unsettled import UNSETTLED, read_is_due
 from tests.docs.generated import ROOT, generated_page
 from tests.support.each import each
 
@@ -143,7 +144,7 @@ def used_beside(module):
 
 
 @pytest.mark.parametrize("package, taken", [
-    (guards, {guard.__name__ for guard in GUARDS}),
+    (guards, {guard.__name__ for guard in (*GUARDS, *(row.what for row in UNSETTLED))} - {read_is_due.__name__}),
     (actions, {action.__name__ for row in TABLE for action in row.actions} - {"refuse"}),
 ], ids=["guards", "actions"])  # fmt: skip
 def test_every_guard_and_action_is_used(package, taken):

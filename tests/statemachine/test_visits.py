@@ -1,6 +1,6 @@
 """Sessions of a call that has come back: its earlier legs, and voice requests that were sent again."""
 
-from conferral.statemachine.events import CallProgressed, CallsOverdue, OpeningOverdue
+from conferral.statemachine.events import CallProgressed, CallsOverdue, ReadOverdue
 from tests.statemachine.conference_scenarios import ConferenceScenario
 from tests.statemachine.scenario import AGENT_CALL, Scenario
 
@@ -34,10 +34,9 @@ def test_caller_whom_the_dial_never_rang_for_is_elsewhere_and_is_left_alone():
 
 def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone():
     story = visits(mode="conference").expect("conferenced", phase="ringing")
-    story.fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
-    assert story.session.timers["opening"] == story.now_ms + 10_000
+    story.fires(ReadOverdue).expect("conferenced", "look", phase="ringing")
     story.reads(customer="in-progress").expect("conferenced", phase="ringing")
-    story.later(60_000).fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
+    story.later(60_000).fires(ReadOverdue).expect("conferenced", "look", phase="ringing")
     story.reads(customer="in-progress").expect("ended", reason="moved")
     story.sweep_finds("call-live", "customer").expect("ended", "look")
     story.reads(customer="in-progress").expect("ended")

@@ -15,7 +15,7 @@ def converted(policy: Policy | None = None, **given: Any) -> Scenario:
     for status in ("initiated", "ringing", "in-progress"):
         story.call("agent", status)
     story.convert().joins("agent").conference_starts().joins("customer")
-    return story.expect("conferenced", *FLAGS).expect_timers("confirm")
+    return story.expect("conferenced", *FLAGS).expect_timers("read")
 
 
 def conferenced(policy: Policy | None = None, **given: Any) -> Scenario:

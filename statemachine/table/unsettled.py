@@ -1,0 +1,97 @@
+"""When Twilio is asked: what is unsettled, since when, and how often it is read.
+
+Callbacks get lost, and requests have unknown outcomes. Only a read of Twilio's API then shows what became of a thing. A
+row is `in, phase, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields the names of
+things that something should have settled. Nothing else asks for a read.
+
+- *Since*: the session keeps, for each name, when it was first yielded (`Session.unsettled`), and forgets names that are
+  no longer yielded. A name contains what was last requested about the thing, so a new request begins a new wait.
+- *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
+  Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
+  who is alone, or hears nothing, may wait for.
+- *Asked*: a due time counts as asked if a read began then or later that had an answer, or failed. A read that is older
+  than a fact about a present leg, or had no room for all calls, has not asked: if something was due, another read
+  follows at once.
+- *One read at a time*, of everything; its answer settles what it can. Only a doubt replaces a read that is open. It is
+  raised by what contradicts the known facts, such as a refusal or a finding of the sweep, and ends with a read that
+  began later.
+- *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
+  the last emits the read. Limits have timers of their own: they decide, and don't ask.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from conferral.statemachine import guards as when
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.unsettled import read_is_open
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Draft
+from conferral.statemachine.table.row import *
+
+#: Pauses between reads after the first, milliseconds.
+ALONE = (2_000, 2_000, 2_000, 4_000, 8_000)
+OTHERS = (4_000, 8_000)
+#: Due as soon as it is yielded.
+AT_ONCE = ""
+
+
+class Unsettled(NamedTuple):
+    """What a read of Twilio may settle, and when it is due."""
+
+    source: frozenset[State]
+    phases: Phases | None
+    what: Callable[[Draft], Iterable[str]]
+    #: Name of a timeout in `Policy`.
+    due: str
+    again: tuple[int, ...]
+    why: str
+
+
+# fmt: off
+UNSETTLED: tuple[Unsettled, ...] = (
+    #         in    phase what                        due                  again    why
+    Unsettled(LIVE, ANY,  when.doubts,                AT_ONCE,             OTHERS,  "a request was refused, its outcome is unknown, or the sweep found a difference"),
+    Unsettled(LIVE, ANY,  when.calls_left_out,        AT_ONCE,             OTHERS,  "the last read had no room for these calls"),
+    Unsettled(LIVE, ANY,  when.session_too_old,       AT_ONCE,             OTHERS,  "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
+
+    # The conversion. The child is moved first, and the action of its parent's `<Dial>` follows.
+    Unsettled(V,    ANY,  when.legs_outside,          "convert_timeout_ms", ALONE,   "a leg has not moved, or the callback of its join is lost"),
+    Unsettled(V,    ANY,  when.parent_without_child,  "leave_timeout_ms",  ALONE,   "the parent has hung up, too, or is on its way"),
+
+    # The conference.
+    Unsettled(C|T,  ANY,  when.open_updates,          "confirm_ms",        ALONE,   "the callback of a hold, mute, or flag is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,  when.unproven_answers,      "confirm_ms",        ALONE,   "the callback of an answer is lost: a join with early media proves none"),
+    Unsettled(C|T,  ANY,  when.ringing_dials,         "ring_read_ms",      OTHERS,  "the callback of a failure or an answer is lost, and the caller hears ringing"),
+    Unsettled(C,    ANY,  when.absent_waiting_party,  "arrive_timeout_ms", ALONE,   "the party that is to wait has not joined, or the callback of the join is lost"),
+    Unsettled(C,    ANY,  when.doubtful_loneliness,   AT_ONCE,             ALONE,   "a party seems to be alone, but a callback is missing: another may be there"),
+)
+# fmt: on
+
+
+def read_is_due(draft: Draft, _event: Event) -> bool:
+    """Whether something unsettled is due, and no read is open."""
+    return not read_is_open(draft) and any(due_ms <= draft.now_ms for _, _, due_ms in unsettled(draft))
+
+
+def unsettled(draft: Draft) -> Iterator[tuple[str, int, int]]:
+    """Yield what is unsettled: its key, since when, and when it is read next."""
+    session = draft.session
+    for row in UNSETTLED:
+        if session.state not in row.source or (row.phases and session.phase not in row.phases):
+            continue
+        for name in row.what(draft):
+            key = f"{row.what.__name__} {name}"
+            since_ms = session.unsettled.get(key, draft.now_ms)
+            yield key, since_ms, _next_ms(draft, row, since_ms)
+
+
+def _next_ms(draft: Draft, row: Unsettled, since_ms: int) -> int:
+    """Return the first due time that is later than the last read."""
+    asked_ms, at_ms = draft.session.asked_ms, since_ms + (getattr(draft.policy, row.due) if row.due else 0)
+    for pause_ms in row.again:
+        if at_ms > asked_ms:
+            return at_ms
+        at_ms += pause_ms
+    interval_ms = draft.policy.reread_interval_ms
+    return at_ms + interval_ms * max(0, (asked_ms - at_ms) // interval_ms + 1)
