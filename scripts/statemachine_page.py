@@ -3,17 +3,17 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import TypeVar
 
 from conferral.statemachine import table
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
-from conferral.statemachine.table import TABLE, TIMED, Transition
+from conferral.statemachine.table import LIMITS, TABLE, UNSETTLED, Transition, unsettled
 from conferral.statemachine.table.row import Stage
-from conferral.statemachine.table.stages import Limit, Read
+from conferral.statemachine.table.stages import Limit
+from conferral.statemachine.table.unsettled import ALONE, OTHERS, Unsettled
 
-Timed = TypeVar("Timed", Limit, Read)
+_PAUSES = {"alone": ALONE, "others": OTHERS}
 _GENERATED = "<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->"
 _HEAD = f"""\
 {_GENERATED}
@@ -36,10 +36,19 @@ _STAGES = """\
 ## Stages
 
 Stages divide `transferring`. Each names what the transfer waits for. After its limit, the last column follows. A stage
-without a limit lasts until what it waits for has happened. Meanwhile, Conferral reads Twilio repeatedly, and hangs up
-lingering parties once more.
+without a limit lasts until what it waits for has happened.
 
-| Stage | Waits until | Read after | Limit | Then |
+| Stage | Waits until | Limit | Then |
+| --- | --- | --- | --- |
+"""
+_UNSETTLED = """\
+## When Twilio is asked
+
+{theory}
+
+`alone` pauses are {alone} s, then {last} s; the others {others} s, then {last} s.
+
+| In | What | Due | Again | Why |
 | --- | --- | --- | --- | --- |
 """
 _ROWS = """\
@@ -55,6 +64,7 @@ def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) 
     states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
     parts = [
         _HEAD, f"## Terms\n\n{_paragraph('Terms')}", f"{_STATES}{states}", _ROWS + _STAGES + "".join(_stages(stages)),
+        _unsettled(),
         f"## What the table does not show\n\n{_paragraph('What the table does not show')}",
     ]  # fmt: skip
     return "\n".join(parts)
@@ -119,14 +129,31 @@ def _name(stage: Stage) -> str:
 
 def _stages(meanings: Mapping[str, str]) -> Iterable[str]:
     for stage in TransferStage:
-        limits = [one for one in TIMED if one.stage is stage and isinstance(one, Limit)]
-        reads = [one for one in TIMED if one.stage is stage and isinstance(one, Read)]
-        if limits or reads or stage is TransferStage.TALKING:
-            columns = (_each(reads, _time), _each(limits, _time), _each(limits, _actions))
-            yield f"| {' | '.join((f'`{stage}`', _cell(meanings[stage.name].rstrip('.')), *columns))} |\n"
+        limits = [one for one in LIMITS if one.stage is stage]
+        columns = (_each(limits, lambda one: _time(one.timeout)), _each(limits, _actions))
+        yield f"| {' | '.join((f'`{stage}`', _cell(meanings[stage.name].rstrip('.')), *columns))} |\n"
 
 
-def _each(rows: Sequence[Timed], words: Callable[[Timed], str]) -> str:
+def _unsettled() -> str:
+    """Return what a read of Twilio may settle, and the theory above it."""
+    policy = Policy()
+    pauses = {
+        name: ", ".join(f"{one * policy.read_pause_ms / 1000:g}" for one in units) for name, units in _PAUSES.items()
+    }
+    theory = (unsettled.__doc__ or "").partition("\n\n")[2].rstrip("\n")
+    head = _UNSETTLED.format(theory=theory, last=f"{policy.reread_interval_ms / 1000:g}", **pauses)
+    return head + "".join(f"| {' | '.join(_unsettled_cells(row))} |\n" for row in UNSETTLED)
+
+
+def _unsettled_cells(row: Unsettled) -> Iterable[str]:
+    yield ", ".join((*(f"`{state}`" for state in State if state in row.source), *sorted(row.phases or ())))
+    yield f"`{row.what.__name__}`"
+    yield _time(row.due) if row.due else "at once"
+    yield "`alone`" if row.again is ALONE else "others"
+    yield _cell(row.why)
+
+
+def _each(rows: Sequence[Limit], words: Callable[[Limit], str]) -> str:
     """Return what all of a stage share, or each with its phases."""
     found = [words(one) for one in rows]
     if len({*found}) <= 1:
@@ -139,9 +166,8 @@ def _actions(limit: Limit) -> str:
     return " ".join(_cell(_summary(one)) for one in actions)
 
 
-def _time(timed: Limit | Read) -> str:
-    text = _summary(timed.timeout) if callable(timed.timeout) else f"`{timed.timeout}`"
-    return re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", text).rstrip(".")
+def _time(timeout: str) -> str:
+    return f"{getattr(Policy(), timeout) / 1000:g} s"
 
 
 def _summary(thing: object) -> str:

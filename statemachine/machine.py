@@ -17,7 +17,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
-from conferral.statemachine.guards.unsettled import DOUBT
+from conferral.statemachine.guards.unsettled import DOUBT, has_asked
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -186,9 +186,11 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     draft.change(open_read_id="", unread_calls=unread)
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
-    elif not (unread or any(party.overtakes(event) for party in session.present.values())):
+    elif not unread:
         rest = {key: since_ms for key, since_ms in session.unsettled.items() if key != DOUBT}
-        draft.change(asked_ms=session.open_read_since_ms, unsettled=rest)
+        draft.change(
+            unsettled=rest, asked_ms=session.open_read_since_ms if has_asked(session, event) else session.asked_ms
+        )
     for party in session.parties.values() if isinstance(event, events.CallsRead) else ():
         if party.dial_check == "reading":
             draft.change_party(party, dial_check="read")
@@ -296,7 +298,9 @@ def _time_read(draft: Draft) -> None:
     if draft.state is State.CONFERENCED and (waiting is None or waiting.in_conference):
         draft.change(repair_attempted=False)  # the next time that it is absent, it is redirected once more
     found = list(unsettled(draft))
-    draft.change(unsettled={key: since_ms for key, since_ms, _ in found}, asked_ms=session.asked_ms if found else 0)
+    since = {key: since_ms for key, since_ms, _ in found}
+    if since != session.unsettled or not since:
+        draft.change(unsettled=since, asked_ms=session.asked_ms if since else 0)
     # A read that is never answered counts as lost.
     lost_ms = session.open_read_since_ms + draft.policy.read_timeout_ms if session.open_read_id else 0
     _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for *_, due_ms in found])
@@ -337,6 +341,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         version=version,
         updated_at_ms=draft.now_ms,
         seen=_seen_with(after, event),
+        timers=after.timers if changed_timers else before.timers,  # a log tells changes of content, not of order
     )
     after = without_oldest_parties(after)
     assert not after.timers or after.state is not State.ENDED

@@ -85,8 +85,8 @@ class TransferState(BaseRecord, frozen=True):
     #: The first one.
     code: Annotated[str, about(CODE)] = ""
     stage: TransferStage = TransferStage.CONVERTING
-    #: Reads since the stage has lasted too long (count).
-    overdue_reads: int = 0
+    #: SID of a former conference that a read of this stage has shown.
+    former_shown: str = ""
     options: DialOptions = DialOptions()
     #: Id of the `transfer` command; empty once its outcome was reported.
     command_id: str = ""
@@ -145,8 +145,6 @@ class PendingCommand(BaseRecord, frozen=True):
     due_ms: int = 0
     #: When it was published, by Redis's clock, Unix milliseconds; 0 if unknown.
     requested_at_ms: int = 0
-    #: `remove` only: the hangup went unconfirmed for a while, and a read was emitted.
-    calls_were_read: bool = False
     #: `announce`, `press`: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
     #: Ids of the effects without an outcome.

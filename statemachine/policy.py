@@ -11,7 +11,7 @@ class Policy:
     ring_timeout_ms: int = 30_000
     #: Slack after the ring timeout before Twilio is read: covers a late callback, and Twilio's own buffer or queue.
     ring_slack_ms: int = 10_000
-    #: Delay between two reads of a thing that earlier ones did not settle.
+    #: The longest such pause.
     reread_interval_ms: int = 10_000
     #: How long one party of a conversion may wait for the other (`CONFERRAL_CONVERT_TIMEOUT`).
     convert_timeout_ms: int = 5_000
@@ -21,8 +21,8 @@ class Policy:
     lone_grace_ms: int = 2_000
     #: How long a callback may take before Twilio is read: of an update, or of the join of one for whom another is held.
     confirm_ms: int = 1_000
-    #: Delay between two reads in a stage.
-    confirm_interval_ms: int = 2_000
+    #: The shortest pause between two reads of a thing that the first did not settle.
+    read_pause_ms: int = 2_000
     #: How long an update that a transfer needs may take before it fails, or a blind one goes on without its hold.
     hold_timeout_ms: int = 3_000
     #: How long a party may take into the conference before Twilio is read, or a dial of unknown outcome to show.
@@ -56,6 +56,8 @@ class Policy:
     announce_timeout_ms: int = 60_000
     #: The longest `digits` are 64 pauses of a second.
     press_timeout_ms: int = 90_000
+    #: How long the end of a removed party may take: the hangup, its callback or else a read.
+    remove_timeout_ms: int = 12_000
     #: How long Twilio may take to confirm a command.
     command_timeout_ms: int = 10_000
     #: How to record a session that a command opens (`CONFERRAL_RECORD`).

@@ -349,7 +349,7 @@ def timer_effect(timer: str, session: Session) -> str:
     """Describe what happens when a timer fires."""
     if timer == "stage" and session.transfer_stage == TransferStage.WAITING_TO_RECALL:
         return "Conferral calls the agent back"
-    if timer == "stage" and session.transfer_stage == TransferStage.LEAVING_MESSAGE:
+    if timer == "read" and session.transfer_stage == TransferStage.LEAVING_MESSAGE:
         return "Conferral asks Twilio whether the message is over"
     if timer == "stage" and session.is_inbound_fallback:
         return "Conferral checks on the fallback"

@@ -23,7 +23,6 @@ from conferral.statemachine.states import (
     PartyStatus,
     Phase,
     SessionMode,
-    State,
     WaitAudio,
 )
 from conferral.statemachine.step import Draft, Outcome, not_none
@@ -372,8 +371,6 @@ def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "
     found = not_none(guards.waiting_party(draft))
     draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio, left_conference)
-    if draft.state is State.TRANSFERRING:
-        draft.set_timer(events.StageOverdue, draft.policy.repair_timeout_ms)
 
 
 def move_to_new_conference(draft: Draft, event: Event) -> None:
@@ -399,8 +396,6 @@ def await_rejoin(draft: Draft, event: Event) -> None:
         if party.dial_id and not (party.is_gated or party.is_gone):
             dials.mark_leaving(draft, party)
     dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
-    if draft.state is State.TRANSFERRING and events.StageOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
 
 
 def note_redirected_away(draft: Draft, _event: events.DialEnded) -> None:

@@ -100,7 +100,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
         draft.report(event.command_id, CommandStatus.DONE)
         restore_end_on_exit(draft)
         return
-    accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.leave_timeout_ms)
+    accept_command(draft, event, party=party.name, due_ms=draft.now_ms + draft.policy.remove_timeout_ms)
     if party.name == AGENT and not draft.session.first_to_leave:
         draft.change(first_to_leave=AGENT)
     # Twilio may have refused an earlier hangup, which then is requested again.
@@ -176,15 +176,10 @@ def finish_commands(draft: Draft, event: Event) -> None:
 def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> None:
     """Fail commands that Twilio has not confirmed in time."""
     for command in draft.session.pending_commands:
-        if not 0 < command.due_ms <= draft.now_ms:
-            continue
-        if command.name != events.Remove.name or command.calls_were_read:
+        if 0 < command.due_ms <= draft.now_ms:
             party = draft.session.parties.get(command.party)
             code = party.update_code if party is not None else ""
             finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command), code)
-        else:  # the read below may show that the party has left
-            due_ms = draft.now_ms + draft.policy.command_timeout_ms
-            change_command(draft, command, calls_were_read=True, due_ms=due_ms)
     # The callback of a departure may be lost: verify that no one is alone.
     doubt(draft, event)
 

@@ -40,8 +40,6 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.step import Draft, not_none
 
-#: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
-_SHOWN_AGAIN = 2
 #: What a join resets: the participant is not held, and its leaving does not end the conference.
 _NOT_UPDATED = {"held": False, "end_on_exit": False, "pending_update": "", "update_effect_id": ""}
 
@@ -157,8 +155,10 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     """
     session = draft.session
     is_former = draft.state is State.TRANSFERRING and session.is_former_conference(event.conference_sid)
-    may_be_old = is_former and (session.open_redirects or draft.transfer.overdue_reads < _SHOWN_AGAIN)
-    if not (event.conference_sid and event.participants) or may_be_old:
+    if not (event.conference_sid and event.participants) or (is_former and session.open_redirects):
+        return
+    if is_former and draft.transfer.former_shown != event.conference_sid:
+        draft.change_transfer(former_shown=event.conference_sid)
         return
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)

@@ -368,7 +368,6 @@ def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFa
     """Read Twilio: the customer may be in the conference, or gone."""
     _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
     overtake_reads(draft, draft.session.customer)
-    draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
     doubt(draft, event)
 
 

@@ -23,14 +23,13 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.ids import dial_reservation
 from conferral.statemachine.legs import apply, overtake_reads
 from conferral.statemachine.parts import DialOptions
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
     PartyStatus,
     Phase,
     TransferMode,
-    TransferStage,
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft
@@ -150,6 +149,8 @@ def _note_calls_read(draft: Draft, event: events.CallsRead) -> None:
             note_call_over(draft, party.name, event)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
             dials.note_answered(draft, party, party.call_sid)
+        elif status and guards.stays_after_hang_up(draft, event, party):
+            draft.change_party(party, hang_up_requested=False)
 
 
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
@@ -226,31 +227,3 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     draft.change(phase=phase, repair_attempted=False)
     draft.cancel_timers(events.CallsOverdue)
     fail_queued_commands(draft, "agent-left", "")
-
-
-# ---- overdue stages ----------------------------------------------------------------------------------------------
-
-
-def read_at_stage_timeout(draft: Draft, event: Event) -> None:
-    """Read Twilio repeatedly, and hang up lingering parties once more."""
-    stage, policy = draft.transfer.stage, draft.policy
-    if stage in (TransferStage.CANCELLING, TransferStage.UNHOLDING_CUSTOMER):
-        _hang_up_again(draft, *draft.session.targets)
-    wait_ms = policy.confirm_interval_ms
-    is_bridged = draft.session.open_redirects or guards.outbound_is_still_bridged(draft, event)
-    if guards.agent_lingers(draft) and not is_bridged:
-        _hang_up_again(draft, draft.session.agent)
-        if stage is TransferStage.MOVING_CUSTOMER:
-            wait_ms = policy.arrive_timeout_ms - policy.leave_timeout_ms
-    elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
-        return  # the missing party has left or joined by now
-    doubt(draft, event)
-    draft.change_transfer(overdue_reads=draft.transfer.overdue_reads + 1)
-    draft.set_timer(events.StageOverdue, wait_ms)
-
-
-def _hang_up_again(draft: Draft, *parties: Party) -> None:
-    """Let lingering parties be disconnected again, unless a hang-up is queued."""
-    for party in parties:
-        if not (party.is_gone or party.hang_up_effect_id):
-            draft.change_party(party, hang_up_requested=False)

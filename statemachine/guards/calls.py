@@ -259,6 +259,13 @@ def leg_may_be_moving(draft: Draft, _event: Event) -> bool:
     return was_moved or bool(session.open_redirects)
 
 
+def leg_may_still_join(draft: Draft, event: CallsRead) -> bool:
+    """Whether a leg outside may be moving, or has newer facts than the read."""
+    legs = (draft.session.parent, draft.session.child)
+    is_open = any(leg.overtakes(event) and not (leg.in_conference or leg.is_gone) for leg in legs)
+    return is_open or leg_may_be_moving(draft, event)
+
+
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
     """Whether no leg is known to have left the bridge: both still talk."""
     session = draft.session
@@ -288,7 +295,7 @@ def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     # Moving the parent ends the child's call, unless the child has been moved before.
     legs = (session.parent, session.child) if session.dial_call_status else (session.child, session.parent)
     missing = (leg for leg in legs if not (leg.call_sid in inside or leg.repair_moved_at_ms))
-    return next(missing, None)
+    return None if leg_may_still_join(draft, event) else next(missing, None)
 
 
 def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
@@ -296,7 +303,8 @@ def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
     # Without a conference, the read shows nothing: no list need have one that has not started.
     session = draft.session
     moved_ms = max(session.moved_at_ms, session.parent.repair_moved_at_ms, session.child.repair_moved_at_ms)
-    return bool(event.conference_sid) and draft.now_ms - moved_ms >= draft.policy.repair_timeout_ms
+    is_late = draft.now_ms - moved_ms >= draft.policy.repair_timeout_ms and not leg_may_still_join(draft, event)
+    return is_late and bool(event.conference_sid)
 
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import leg_may_be_moving
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.conference import unsettled_ms
 from conferral.statemachine.guards.waiting_party import has_reached_conference
@@ -121,13 +120,6 @@ def _as_known(party: Party) -> events.ParticipantSeen:
         party.call_sid, party.label, party.held, party.muted, party.end_on_exit, party.coaches,
         is_ringing=bool(party.dial_id) and not party.answered, start_on_enter=False,
     )  # fmt: skip
-
-
-def leg_may_still_join(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether a leg outside may be moving, or has newer facts than the read."""
-    legs = (draft.session.parent, draft.session.child)
-    is_open = any(leg.overtakes(event) and not (leg.in_conference or leg.is_gone) for leg in legs)
-    return is_open or leg_may_be_moving(draft, event)
 
 
 def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:

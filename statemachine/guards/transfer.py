@@ -2,7 +2,13 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import agent_is_confirming, is_connected, transfer_awaits_conversion
+from conferral.statemachine.guards.calls import (
+    agent_is_confirming,
+    is_connected,
+    leg_may_be_moving,
+    outbound_is_still_bridged,
+    transfer_awaits_conversion,
+)
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_held_by_command, named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_inside
@@ -19,6 +25,7 @@ from conferral.statemachine.states import (
     ParticipantUpdate,
     Phase,
     Place,
+    State,
     TransferMode,
     TransferStage,
     TransferStatus,
@@ -210,17 +217,12 @@ def talking_are_unheld(draft: Draft, _event: Event) -> bool:
 # ---- when a timer expires ----------------------------------------------------------------------------------------
 
 
-def a_party_is_missing(draft: Draft) -> bool:
-    """Whether a removed party has not left, or the customer has not joined."""
-    parties = (draft.session.agent, *draft.session.targets)
-    lingers = any(party.is_leaving and not party.is_gone for party in parties)
-    return lingers or not (draft.session.customer.in_conference or draft.session.is_in_voicemail)
-
-
-def agent_lingers(draft: Draft) -> bool:
-    """Whether the agent should be disconnected by now, but is not known to be."""
-    agent = draft.session.agent
-    return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
+def stays_after_hang_up(draft: Draft, event: events.CallsRead, party: Party) -> bool:
+    """Whether a party of the transfer goes on after its hangup."""
+    # An outbound agent's call holds the bridge until the customer has left it; then their `<Dial>` action hangs it up.
+    is_bridged = party.name == AGENT and (leg_may_be_moving(draft, event) or outbound_is_still_bridged(draft, event))
+    is_due = party.is_leaving and party.hang_up_has_outcome and not is_bridged
+    return is_due and draft.state is State.TRANSFERRING and (party.name == AGENT or party.is_target)
 
 
 def hold_limits_ms(draft: Draft) -> dict[str, int]:

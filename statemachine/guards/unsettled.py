@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 
+from conferral.statemachine.events import CallsRead
 from conferral.statemachine.guards.conference import next_update
 from conferral.statemachine.guards.waiting_party import is_alone, park_is_over, presence_is_uncertain, waiting_party
-from conferral.statemachine.states import Opening
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
 #: The key of a doubt: it has no other place than the session's mapping.
 DOUBT = "doubts calls"
+#: What a name has in place of a party.
+ANYONE = "anyone"
 
 
 def read_is_open(draft: Draft) -> bool:
@@ -16,6 +20,13 @@ def read_is_open(draft: Draft) -> bool:
     session = draft.session
     is_recent = draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms
     return bool(session.open_read_id) and is_recent
+
+
+def has_asked(session: Session, read: CallsRead) -> bool:
+    """Whether a read could show each leg of which something is unsettled."""
+    about = {key.split(" ")[1] for key in session.unsettled}
+    overtaken = (party.name for party in session.present.values() if party.overtakes(read))
+    return not any(name in about or ANYONE in about for name in overtaken)
 
 
 def doubts(draft: Draft) -> Iterator[str]:
@@ -52,20 +63,35 @@ def ringing_dials(draft: Draft) -> Iterator[str]:
     for party in draft.session.parties.values():
         is_over = party.is_gone or party.is_leaving or party.answered or party.dial_check
         if party.dial_id and party.call_sid and not (is_over or party.in_conference):
-            yield party.label
+            yield party.name
 
 
-def absent_waiting_party(draft: Draft) -> Iterator[str]:
-    """Yield the party that is to wait in the conference, and has not joined."""
-    party = waiting_party(draft)
-    if party is not None and not party.in_conference and draft.session.opening is not Opening.CALLING:
-        yield f"{party.name} {'redirected' if draft.session.repair_attempted else ''}".strip()
+def absent_party(draft: Draft) -> Iterator[str]:
+    """Yield who is to wait in the conference, or be transferred, and is outside."""
+    session, party = draft.session, waiting_party(draft)
+    if draft.state is State.TRANSFERRING and not session.is_in_voicemail:
+        party = session.customer
+    if party is not None and not (party.in_conference or party.is_gone or session.opening is Opening.CALLING):
+        yield f"{party.name} {'redirected' if session.repair_attempted else ''}".strip()
+
+
+def lingering_parties(draft: Draft) -> Iterator[str]:
+    """Yield the parties that are being hung up, and not known to be gone."""
+    for party in draft.session.present.values():
+        if party.is_leaving and party.hang_up_requested:
+            yield f"{party.name} {'' if party.hang_up_effect_id else 'answered'}".strip()
+
+
+def message_to_come(draft: Draft) -> Iterator[str]:
+    """Yield whether the customer is in the voicemail."""
+    if draft.session.is_in_voicemail:
+        yield "message"
 
 
 def doubtful_loneliness(draft: Draft) -> Iterator[str]:
     """Yield whether a party's loneliness decides, and a callback is missing."""
     if (is_alone(draft) or park_is_over(draft)) and presence_is_uncertain(draft, draft.event):
-        yield "presence"
+        yield ANYONE
 
 
 # ---- a conversion: the child is moved first, and the action of its parent's `<Dial>` follows ------------------------

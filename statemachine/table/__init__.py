@@ -1,6 +1,6 @@
 """Transition table: what follows from each event.
 
-Read this first, then `commands` and `stages`.
+Read this first, then `commands`, `stages`, and `unsettled`, which says when Twilio is asked.
 
 Terms:
 
@@ -39,8 +39,8 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 What the table does not show:
 
 - Facts in any order: `legs.apply` alone writes what is known of a leg, and its module says what wins. A read shows nothing
-  of a leg with a newer fact, so no row asks whether a read is outdated. When Twilio's state is unknown, such as
-  after an unknown outcome, `read_calls` replaces an open read; a timer leaves it (`read_again`).
+  of a leg with a newer fact, so no row asks whether a read is outdated.
+- What is unsettled, and when Twilio is asked about it: `unsettled`. The rows of `CallsRead` say what follows.
 - The next phase: no column has it, actions set it. `begin_pending_transfer` takes it from the transfer's mode;
   `continue_alone` continues without the agent, as `BLIND` or `PARK`.
 - Names of parties: guards and actions find a party by the name that it has now, and actions change names. The first of
@@ -48,9 +48,9 @@ What the table does not show:
   and the former agent gets a number: `agent-1` (`complete_transfer`).
 - The ring time: it starts with the dial's first callback or result, since the request may wait in the rate limiter.
   When it is over, `DialOverdue` reads Twilio before the dial counts as failed (`check_dials`).
-- Derived timers: after each event, `machine` sets `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`, and `LoneOverdue`
-  as the dials, pending commands, holds, and parties then require, and cancels timers of states that are over. A row
-  that leads to a stage sets `StageOverdue`.
+- Derived timers: after each event, `machine` sets `ReadOverdue`, `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`,
+  and `LoneOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
+  timers of states that are over. A row that leads to a stage with a limit sets `StageOverdue`.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets
 the phase `CONSULT`. The rest is in `stages`, top to bottom; the other commands are in `commands`:
@@ -76,9 +76,10 @@ from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS, TIMERS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
 from conferral.statemachine.table.row import Row, Transition, expand
-from conferral.statemachine.table.stages import AUTOMATIC, STAGES, TIMED
+from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
+from conferral.statemachine.table.unsettled import UNSETTLED
 
-__all__ = ["ROWS", "STAGES", "TABLE", "TIMED", "Row", "Transition"]
+__all__ = ["LIMITS", "ROWS", "STAGES", "TABLE", "UNSETTLED", "Row", "Transition"]
 
 ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,

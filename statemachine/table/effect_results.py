@@ -12,16 +12,11 @@ from conferral.statemachine.table.stages import TIMEOUTS
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
-#: Timers that only wake the automatic rows; those of an earlier version, too.
+#: Timers that only wake the automatic rows, if no row above is taken; the last three are of an earlier version.
 WAKES = (
-    on.ReadOverdue,
-    on.LoneOverdue,
-    on.ParkOverdue,
-    on.AgeOverdue,
-    on.ConfirmOverdue,
-    on.OpeningOverdue,
-    on.RepairOverdue,
-)
+    on.ReadOverdue, on.LoneOverdue, on.ParkOverdue, on.AgeOverdue, on.ConvertOverdue, on.StageOverdue,
+    on.ConfirmOverdue, on.OpeningOverdue, on.RepairOverdue,
+)  # fmt: skip
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
@@ -56,7 +51,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                                 STAY,           do.move_to_new_conference),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                              STAY,           do.note_update_result),
 
-    # HangUpCall: timers read Twilio if no callback follows. `read_at_stage_timeout` repeats one that failed.
+    # HangUpCall: Twilio is read if no callback follows. A transfer repeats one that a read shows to have failed.
     Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            S.TALKING,      (do.keep_agent, do.undo_complete)),
     Row(LIVE,              ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                            STAY,           do.keep_agent),
 
@@ -98,7 +93,6 @@ READS: tuple[Row, ...] = (
     Row(V,       ANY, on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,       ANY, on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_ended,                   STAY,              do.note_legs_ended),
-    Row(V,       ANY, on.CallsRead,       when.leg_may_still_join,                STAY,              do.log_only),
     Row(V,       ANY, on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,       ANY, on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
     Row(V,       ANY, on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
@@ -138,36 +132,26 @@ TIMERS: tuple[Row, ...] = (
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
-    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.doubt),
-    Row(B|C|T,              ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
+    Row(LIVE,               ANY,  on.CallsOverdue,                   None,                        STAY,           do.doubt),
+    Row(LIVE,               ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
 
     # The conversion: while both are still bridged, they talk, and no one is disconnected. Later, only a read ends it.
     Row(V,                  ANY,  on.ConvertOverdue,                 when.awaits_redirect,        STAY,           do.wait_for_move),
     Row(V,                  ANY,  on.ConvertOverdue,                 when.both_are_still_bridged, B,              do.return_to_bridge),
-    Row(V,                  ANY,  on.ConvertOverdue,                 None,                        STAY,           do.log_only),
-
-    # What is unsettled, the grace of a lone party, the time of a parked call, and the session's age
-    Row(LIVE,               ANY,  WAKES,                             None,                        STAY,           do.log_only),
 
     # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
-    Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
+    Row(LIVE,               ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
 
-    # A transfer: StageOverdue, with the limits and the reads of `stages`
+    # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
     Row(S.HOLDING_CUSTOMER, PARK, on.StageOverdue,                   when.agent_is_leaving,       S.PARKING,      do.mark_agent_leaving),
     *TIMEOUTS,
-    Row(T,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.read_at_stage_timeout),
 
-    # Commands other than transfers and their steps, and the session itself
+    # Commands other than transfers and their steps
     Row(LIVE,               ANY,  on.PendingCommandOverdue,          None,                        STAY,           do.fail_overdue_commands),
 
-    # Timers that no state of this kind has set, or that were canceled on the way to it
-    Row(B|V,                ANY,  (on.StageOverdue, on.HoldOverdue), None,                        STAY,           do.ignore_late),
-    Row(B|C|T,              ANY,  on.ConvertOverdue,                 None,                        STAY,           do.ignore_late),
-    Row(V,                  ANY,  on.DialOverdue,                    None,                        STAY,           do.ignore_late),
-    Row(V|C|T,              ANY,  on.CallsOverdue,                   None,                        STAY,           do.ignore_late),
-    Row(C,                  ANY,  on.StageOverdue,                   None,                        STAY,           do.ignore_late),
+    Row(LIVE,               ANY,  WAKES,                             None,                        STAY,           do.log_only),
     Row(E,                  ANY,  on.TIMERS,                         None,                        STAY,           do.ignore_late),
 )
 # fmt: on

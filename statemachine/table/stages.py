@@ -1,25 +1,20 @@
 """Rows without an event; the stages of a transfer, and how long they last.
 
 Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is. Some have a
-limit. In the others, Twilio is read: what they wait for may have happened, and its callback was lost.
+limit. In all, what they wait for may have happened, and its callback was lost: `unsettled` says when Twilio is read.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.events import Event, StageOverdue
-from conferral.statemachine.guards.transfer import agent_lingers
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.unsettled import read_is_due
-
-#: Name of a timeout in `Policy`, or a function that returns one in milliseconds.
-Timeout = str | Callable[[Draft], int]
 
 
 class Limit(NamedTuple):
@@ -27,22 +22,10 @@ class Limit(NamedTuple):
 
     stage: S
     phases: Phases | None
-    timeout: Timeout
+    #: Its name in `Policy`.
+    timeout: str
     target: Target
     actions: Actions
-
-
-class Read(NamedTuple):
-    """After how long in a stage Twilio is read; then it is read repeatedly."""
-
-    stage: S
-    phases: Phases | None
-    timeout: Timeout
-
-
-def leave_or_arrive_timeout(draft: Draft) -> int:
-    """`leave_timeout_ms` if the agent lingers, else `arrive_timeout_ms`."""
-    return draft.policy.leave_timeout_ms if agent_lingers(draft) else draft.policy.arrive_timeout_ms
 
 
 #: Stages of an opening before the other party is dialed.
@@ -61,8 +44,8 @@ LATER_DIALS = RECALL | RETRIEVE | FALLBACK
 ENDING_STAGES = (S.RELEASING_AGENT, *RETURNING)
 
 # fmt: off
-STAGES: tuple[Row | Limit | Read, ...] = (
-    #     stages                     phase           event         until, limit, or read after  to                    do
+STAGES: tuple[Row | Limit, ...] = (
+    #     stages                     phase           event         until, or limit  to                    do
 
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
@@ -87,18 +70,15 @@ STAGES: tuple[Row | Limit | Read, ...] = (
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         FALLBACK,       on.Automatic, when.customer_has_arrived,    S.FALLING_BACK,       ()),
     Row(  S.MOVING_CUSTOMER,         ANY,            on.Automatic, when.customer_has_arrived,    S.HOLDING_CUSTOMER,   do.hold_customer),
-    Read( S.MOVING_CUSTOMER,         ANY,                          leave_or_arrive_timeout),
 
     # The agent who parks the call leaves.
     Row(  S.PARKING,                 ANY,            on.Automatic, when.customer_is_parked,      C,                    do.note_parked),
-    Read( S.PARKING,                 ANY,                          "leave_timeout_ms"),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.answering_party,         S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,          on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.mark_agent_leaving)),
     Row(  S.DIALING,                 LATER_DIALS,    on.Automatic, when.answering_party,         S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,     on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.fail_and_return),
-    Read( S.DIALING,                 ANY,                          "leave_timeout_ms"),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`. If both have left, the fallback comes first.
@@ -110,23 +90,17 @@ STAGES: tuple[Row | Limit | Read, ...] = (
     Row(  S.HOLDING_FOR_SWAP,        ANY,            on.Automatic, when.previous_party_is_held,  S.UNHOLDING,          do.unhold_next_party),
     Limit(S.HOLDING_FOR_SWAP,        ANY,                          "hold_timeout_ms",            S.UNHOLDING,          do.undo_swap),
     Row(  S.UNHOLDING,               ANY,            on.Automatic, when.talking_are_unheld,      S.TALKING,            do.finish_swap_or_merge),
-    Read( S.UNHOLDING,               ANY,                          "hold_timeout_ms"),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
     Row(  S.COMPLETING,              ANY,            on.Automatic, when.talking_are_unheld,      S.RELEASING_AGENT,    do.mark_agent_leaving),
-    Read( S.COMPLETING,              ANY,                          "hold_timeout_ms"),
     Row(  S.RELEASING_AGENT,         ANY,            on.Automatic, when.agent_is_gone,           C,                    (do.complete_transfer, do.settle_conference)),
-    Read( S.RELEASING_AGENT,         ANY,                          "leave_timeout_ms"),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
     Row(  S.UNHOLDING_CUSTOMER,      ANY,            on.Automatic, when.customer_was_taken_over, C,                    (do.complete_transfer, do.settle_conference)),
-    Read( S.UNHOLDING_CUSTOMER,      ANY,                          "leave_timeout_ms"),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
     Row(  S.CANCELLING,              ANY,            on.Automatic, when.targets_are_gone,        S.RETURNING_CUSTOMER, do.unhold_all),
-    Read( S.CANCELLING,              ANY,                          "leave_timeout_ms"),
     Row(  S.RETURNING_CUSTOMER,      ANY,            on.Automatic, when.customer_is_unheld,      C,                    (do.return_to_agent, do.settle_conference)),
-    Read( S.RETURNING_CUSTOMER,      ANY,                          "hold_timeout_ms"),
 
     # The next place of the fallback follows immediately. A recall waits if the agent was rung before.
     Row(  S.FALLING_BACK,            RECALL,         on.Automatic, when.recall_is_next,          S.WAITING_TO_RECALL,  ()),
@@ -137,8 +111,6 @@ STAGES: tuple[Row | Limit | Read, ...] = (
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.url_is_next,             E,                    do.return_to_url),
     Row(  S.FALLING_BACK,            ANY,            on.Automatic, when.no_place_is_left,        E,                    do.end_transfer_failed),
     Limit(S.WAITING_TO_RECALL,       ANY,                          "recall_pause_ms",            S.DIALING,            do.ring_agent),
-    # The customer leaves a message. Its callbacks may be lost.
-    Read( S.LEAVING_MESSAGE,         ANY,                          "voicemail_timeout_ms"),
 )
 # fmt: on
 ENDS = tuple(one for one in STAGES if isinstance(one, Row))
@@ -215,11 +187,8 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(LIVE,         ANY,       on.Automatic, read_is_due,                       STAY,                   do.read_calls),
 )
 # fmt: on
-TIMED = tuple(one for one in STAGES if not isinstance(one, Row))
-TIMEOUTS = tuple(
-    Row(one.stage, one.phases, StageOverdue, None, one.target, one.actions)
-    for one in STAGES if isinstance(one, Limit)
-)  # fmt: skip
+LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))
+TIMEOUTS = tuple(Row(one.stage, one.phases, StageOverdue, None, one.target, one.actions) for one in LIMITS)
 
 
 def enter_stage(stage: Stage) -> Action:
@@ -229,19 +198,12 @@ def enter_stage(stage: Stage) -> Action:
         if isinstance(stage, Opening):
             draft.change(opening=stage)
             return
-        draft.change_transfer(stage=stage, overdue_reads=0)
-        timeout_ms = _timeout_ms(draft)
-        if timeout_ms is None:
+        draft.change_transfer(stage=stage, former_shown="")
+        limits = (one for one in LIMITS if one.stage is stage and (not one.phases or draft.session.phase in one.phases))
+        limit = next(limits, None)
+        if limit is None:
             draft.cancel_timers(StageOverdue)
         else:
-            draft.set_timer(StageOverdue, timeout_ms)
+            draft.set_timer(StageOverdue, getattr(draft.policy, limit.timeout))
 
     return enter
-
-
-def _timeout_ms(draft: Draft) -> int | None:
-    """Return the time until the stage's limit or read, in ms, or None."""
-    for timed in TIMED:
-        if timed.stage is draft.transfer.stage and (not timed.phases or draft.session.phase in timed.phases):
-            return getattr(draft.policy, timed.timeout) if isinstance(timed.timeout, str) else timed.timeout(draft)
-    return None

@@ -5,13 +5,14 @@ row is `in, phase, what, due, again, why`: in this state or stage, and this phas
 things that something should have settled. Nothing else asks for a read.
 
 - *Since*: the session keeps, for each name, when it was first yielded (`Session.unsettled`), and forgets names that are
-  no longer yielded. A name contains what was last requested about the thing, so a new request begins a new wait.
+  no longer yielded. A name begins with the party, and contains what was last requested, so a new request begins a new
+  wait.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
   who is alone, or hears nothing, may wait for.
 - *Asked*: a due time counts as asked if a read began then or later that had an answer, or failed. A read that is older
-  than a fact about a present leg, or had no room for all calls, has not asked: if something was due, another read
-  follows at once.
+  than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
+  another read follows at once.
 - *One read at a time*, of everything; its answer settles what it can. Only a doubt replaces a read that is open. It is
   raised by what contradicts the known facts, such as a refusal or a finding of the sweep, and ends with a read that
   began later.
@@ -29,9 +30,9 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import *
 
-#: Pauses between reads after the first, milliseconds.
-ALONE = (2_000, 2_000, 2_000, 4_000, 8_000)
-OTHERS = (4_000, 8_000)
+#: Pauses between reads after the first, in units of `read_pause_ms`.
+ALONE = (1, 1, 1, 2, 4)
+OTHERS = (2, 4)
 #: Due as soon as it is yielded.
 AT_ONCE = ""
 
@@ -50,21 +51,23 @@ class Unsettled(NamedTuple):
 
 # fmt: off
 UNSETTLED: tuple[Unsettled, ...] = (
-    #         in    phase what                        due                  again    why
-    Unsettled(LIVE, ANY,  when.doubts,                AT_ONCE,             OTHERS,  "a request was refused, its outcome is unknown, or the sweep found a difference"),
-    Unsettled(LIVE, ANY,  when.calls_left_out,        AT_ONCE,             OTHERS,  "the last read had no room for these calls"),
-    Unsettled(LIVE, ANY,  when.session_too_old,       AT_ONCE,             OTHERS,  "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
+    #         in    phase      what                       due                     again   why
+    Unsettled(LIVE, ANY,       when.doubts,               AT_ONCE,                OTHERS, "a request was refused, its outcome is unknown, or the sweep found a difference"),
+    Unsettled(LIVE, ANY,       when.calls_left_out,       AT_ONCE,                OTHERS, "the last read had no room for these calls"),
+    Unsettled(LIVE, ANY,       when.lingering_parties,    "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
+    Unsettled(LIVE, ANY,       when.session_too_old,      AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
 
     # The conversion. The child is moved first, and the action of its parent's `<Dial>` follows.
-    Unsettled(V,    ANY,  when.legs_outside,          "convert_timeout_ms", ALONE,   "a leg has not moved, or the callback of its join is lost"),
-    Unsettled(V,    ANY,  when.parent_without_child,  "leave_timeout_ms",  ALONE,   "the parent has hung up, too, or is on its way"),
+    Unsettled(V,    ANY,       when.legs_outside,         "convert_timeout_ms",   ALONE,  "a leg has not moved, or the callback of its join is lost"),
+    Unsettled(V,    ANY,       when.parent_without_child, "leave_timeout_ms",     ALONE,  "the parent has hung up, too, or is on its way"),
 
-    # The conference.
-    Unsettled(C|T,  ANY,  when.open_updates,          "confirm_ms",        ALONE,   "the callback of a hold, mute, or flag is lost, or Twilio has not done it"),
-    Unsettled(C|T,  ANY,  when.unproven_answers,      "confirm_ms",        ALONE,   "the callback of an answer is lost: a join with early media proves none"),
-    Unsettled(C|T,  ANY,  when.ringing_dials,         "ring_read_ms",      OTHERS,  "the callback of a failure or an answer is lost, and the caller hears ringing"),
-    Unsettled(C,    ANY,  when.absent_waiting_party,  "arrive_timeout_ms", ALONE,   "the party that is to wait has not joined, or the callback of the join is lost"),
-    Unsettled(C,    ANY,  when.doubtful_loneliness,   AT_ONCE,             ALONE,   "a party seems to be alone, but a callback is missing: another may be there"),
+    # The conference
+    Unsettled(C|T,  ANY,       when.absent_party,         "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
+    Unsettled(C|T,  ANY,       when.open_updates,         "confirm_ms",           ALONE,  "the callback of a hold, mute, or flag is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,       when.unproven_answers,     "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
+    Unsettled(C|T,  ANY,       when.ringing_dials,        "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
+    Unsettled(C,    ANY,       when.doubtful_loneliness,  AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
+    Unsettled(T,    VOICEMAIL, when.message_to_come,      "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),
 )
 # fmt: on
 
@@ -89,9 +92,9 @@ def unsettled(draft: Draft) -> Iterator[tuple[str, int, int]]:
 def _next_ms(draft: Draft, row: Unsettled, since_ms: int) -> int:
     """Return the first due time that is later than the last read."""
     asked_ms, at_ms = draft.session.asked_ms, since_ms + (getattr(draft.policy, row.due) if row.due else 0)
-    for pause_ms in row.again:
+    for pauses in row.again:
         if at_ms > asked_ms:
             return at_ms
-        at_ms += pause_ms
+        at_ms += pauses * draft.policy.read_pause_ms
     interval_ms = draft.policy.reread_interval_ms
     return at_ms + interval_ms * max(0, (asked_ms - at_ms) // interval_ms + 1)

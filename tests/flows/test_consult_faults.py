@@ -6,7 +6,7 @@ from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import held, three, two
 
 #: Twilio is asked early for what it has not confirmed, and given up early.
-HASTY = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
+HASTY = {"confirm_ms": 100, "read_pause_ms": 100, "hold_timeout_ms": 400}
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy=HASTY)]
 
 HOLDS = "/Conferences/*/Participants/*"

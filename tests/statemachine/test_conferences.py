@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, ReadOverdue, StageOverdue
+from conferral.statemachine.events import LoneOverdue, ReadOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added
@@ -63,7 +63,7 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
 def test_customer_whom_reads_show_in_a_conference_that_ended_is_there_from_the_second_read_on():
     story = blind_from_bridge().placed("target").conference_ends().expect("transferring", "hang up target")
     for effects in ([], ["hold customer"]):
-        story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
+        story.fires(ReadOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
         story.expect("transferring", *effects)
 
 

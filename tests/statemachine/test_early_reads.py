@@ -11,7 +11,7 @@ from tests.statemachine.transfer_scenarios import dialing
 
 @pytest.mark.parametrize("options", [{}, {"confirm": True}])
 def test_failure_that_no_callback_reports_is_read_while_the_phone_should_still_ring(options):
-    story = dialing("warm", policy=Policy(), **options).placed("target").expect_timers("dial", "stage", "read")
+    story = dialing("warm", policy=Policy(), **options).placed("target").expect_timers("dial", "read")
     assert story.session.timers["read"] - story.now_ms == 6_000
     story.call("target", "ringing").fires(ReadOverdue).expect("transferring", "look")
     story.reads(target="busy", conference=CONFERENCE, inside=("customer", "agent"))
@@ -34,7 +34,7 @@ def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_t
 
 def test_target_is_not_given_up_while_the_read_is_open_or_fails():
     story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
-    story.fires(DialOverdue).expect("transferring").expect_timers("dial", "stage")
+    story.fires(DialOverdue).expect("transferring").expect_timers("dial")
     for _ in range(2):
         story.is_unknown("read_calls").fires(ReadOverdue).expect("transferring", "look")
     story.legs["target"].in_conference = True

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from conferral.statemachine.events import CallsOverdue, RecordingChanged, Remove, Retrieve, StageOverdue
+from conferral.statemachine.events import CallsOverdue, ReadOverdue, RecordingChanged, Remove, Retrieve
 from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
@@ -129,7 +129,7 @@ def test_an_action_that_comes_after_the_message_is_reported_changes_nothing():
 
 
 def test_a_message_whose_callbacks_are_lost_is_found_and_reported_once():
-    story = in_voicemail(unreached("voicemail")).fires(StageOverdue).expect("transferring", "look")
+    story = in_voicemail(unreached("voicemail")).fires(ReadOverdue).expect("transferring", "look")
     story.reads(customer="completed").expect("ended", "find message of customer")
     story.succeeds("find_message", "customer", recording_sid=MESSAGE, duration_s=9).expect("ended")
     message(story, "completed", 9).expect("ended")

@@ -79,7 +79,7 @@ def test_swap_restarts_the_count():
 def test_limit_during_a_swap_counts_once_the_swap_is_undone():
     story = talking("consult").later(LIMIT_MS - 1).swap()
     expect_unlimited(story)
-    story.fires(StageOverdue).expect("transferring", "unhold target").expect_timers("hold", "stage", "read")
+    story.fires(StageOverdue).expect("transferring", "unhold target").expect_timers("hold", "read")
     story.fires(HoldOverdue).expect("transferring", "hang up target")
 
 

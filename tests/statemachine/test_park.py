@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, ParkOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, ParkOverdue, ReadOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
 from tests.statemachine.scenario import OTHER_CONFERENCE
@@ -44,11 +44,11 @@ def test_fallback_of_a_parked_call_is_not_by_who_failed_to_retrieve_it():
 
 @BOTH
 def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin):
-    story = retrieving(begin).placed("agent").conference_ends().fires(StageOverdue).expect("transferring", "look")
+    story = retrieving(begin).placed("agent").conference_ends().fires(ReadOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer").expect_timers(
-        "dial", "stage"
+        "dial", "read"
     )
-    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(ReadOverdue)
     story.reads(customer="in-progress", agent="ringing").expect("transferring")
-    story.fires(StageOverdue).reads(customer="in-progress", agent="ringing", conference=OTHER_CONFERENCE)
+    story.fires(ReadOverdue).reads(customer="in-progress", agent="ringing", conference=OTHER_CONFERENCE)
     story.expect("ended", "hang up customer", "hang up agent", reason="convert-failed")

@@ -110,8 +110,9 @@ def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over()
 def test_hang_up_without_callbacks_is_verified_where_there_is_no_conference(begin):
     story = ordering(begin).remove("agent")
     state = story.session.state.value
-    story.fires(PendingCommandOverdue).expect(state, "look").expect_command("remove-1", "accepted")
-    assert "pending_command" in story.session.timers
+    story.fires(ReadOverdue).expect(state, "look").expect_command("remove-1", "accepted")
+    story.reads(customer="in-progress", agent="in-progress").fires(PendingCommandOverdue)
+    story.expect_command("remove-1", "accepted", "failed")
 
 
 def test_agent_removed_before_the_target_is_dialed_hands_over_blind():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConvertOverdue, DialOverdue, ReadOverdue, StageOverdue
+from conferral.statemachine.events import ConvertOverdue, DialOverdue, ReadOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -21,7 +21,7 @@ def test_moving_customer_is_not_moved_again_after_an_early_read():
     """A second move would take the customer out of the conference that they just entered."""
     story = outbound().transfer("blind")
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
-    story.fires(StageOverdue).later(500).succeeds("redirect_call", "customer", move.effect_id)
+    story.fires(ReadOverdue).later(500).succeeds("redirect_call", "customer", move.effect_id)
     story.later(100).reads(customer="in-progress", agent="in-progress").expect("transferring")
     story.joins("customer", starts=False).expect("transferring", "dial target")
 
@@ -29,7 +29,7 @@ def test_moving_customer_is_not_moved_again_after_an_early_read():
 @pytest.mark.parametrize(("elapsed_ms", "is_gone"), [(0, False), (9_999, False), (10_000, True)])
 def test_customer_leaving_within_ten_seconds_of_our_second_move_is_waited_for(elapsed_ms, is_gone):
     """The customer's action had let them in late, just when they were moved once more."""
-    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(ReadOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer")
     (move,) = story.last.effects
     story.joins("customer", starts=False).expect("transferring", "dial target")
@@ -86,7 +86,7 @@ def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent(
 def test_read_from_before_a_move_repeats_no_move():
     story = outbound().transfer("blind")
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
-    story.fires(StageOverdue).expect("transferring", "look")
+    story.fires(ReadOverdue).expect("transferring", "look")
     version = story.session.version
     story.is_unknown("redirect_call", "customer", move.effect_id).expect("transferring", "look").later(3_000)
     story.reads(customer="in-progress", agent="in-progress", version=version).expect("transferring", "look")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.events import ReadOverdue, StageOverdue
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -31,9 +31,9 @@ def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
         story.leaves("target")
     if expected:
         story.confirms(expected)
-    story.fires(StageOverdue)
+    story.fires(ReadOverdue)
     assert "look" in story.words()
-    story.expect_timers("stage")
+    story.expect_timers("read")
     story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     assert story.session.end_reason == "customer-left"
 
@@ -41,14 +41,14 @@ def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
 def moved_again():
     """The customer of an outbound call was redirected twice: the first redirect had an unknown outcome."""
     story = outbound().transfer("blind")
-    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).expect("transferring", "look")
     return story.reads(agent="in-progress", customer="in-progress").expect("transferring", "move customer")
 
 
 def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking():
     why = "Twilio did not move the parties in time"
     story = moved_again()
-    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).expect("transferring", "look")
     story.reads(agent="in-progress", customer="in-progress").expect("bridged", phase="connected").expect_timers("calls")
     story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))
     assert not story.session.parties["agent"].is_leaving

@@ -18,7 +18,7 @@ APP = "AP" + "1" * 32
 #: Waits of the machine that no flow depends on, so long that a busy machine does not draw another picture.
 PATIENT = dict.fromkeys(
     ("repair_timeout_ms", "settle_ms", "reread_interval_ms", "ring_slack_ms", "confirm_ms",
-     "confirm_interval_ms", "hold_timeout_ms", "arrive_timeout_ms", "leave_timeout_ms",
+     "read_pause_ms", "hold_timeout_ms", "arrive_timeout_ms", "leave_timeout_ms",
      "dial_read_wait_ms", "lone_grace_ms", "convert_timeout_ms",
      "command_timeout_ms",
      "announce_timeout_ms"),

@@ -49,7 +49,7 @@ FAST = {
     "reread_interval_ms": 300,
     "ring_slack_ms": 500,
     "confirm_ms": 300,
-    "confirm_interval_ms": 300,
+    "read_pause_ms": 300,
     "hold_timeout_ms": 1_000,
     "arrive_timeout_ms": 1_000,
     "leave_timeout_ms": 300,
