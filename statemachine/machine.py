@@ -17,7 +17,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.reads import with_newer_facts
 from conferral.statemachine.guards.transfer import hold_limits_ms
-from conferral.statemachine.guards.unsettled import DOUBT, has_asked
+from conferral.statemachine.guards.unsettled import SUSPICION, has_asked
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
@@ -187,7 +187,7 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
     elif not unread:
-        rest = {key: since_ms for key, since_ms in session.unsettled.items() if key != DOUBT}
+        rest = {key: since_ms for key, since_ms in session.unsettled.items() if key != SUSPICION}
         draft.change(
             unsettled=rest, asked_ms=session.open_read_since_ms if has_asked(session, event) else session.asked_ms
         )

@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import vacate_name
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import clear_end_on_exit, doubt, restore_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, restore_end_on_exit, suspect
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
@@ -181,7 +181,7 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
             code = party.update_code if party is not None else ""
             finish_command(draft, command, CommandStatus.FAILED, _undo_overdue(draft, command), code)
     # The callback of a departure may be lost: verify that no one is alone.
-    doubt(draft, event)
+    suspect(draft, event)
 
 
 def _undo_overdue(draft: Draft, command: PendingCommand) -> str:

@@ -195,16 +195,16 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
 # ---- reads of Twilio: `table.unsettled` says when -------------------------------------------------------------------
 
 
-def doubt(draft: Draft, _event: Event) -> None:
-    """Doubt what is known: all calls are read, since an open read began too early."""
-    unsettled = {**draft.session.unsettled, guards.DOUBT: draft.now_ms}
+def suspect(draft: Draft, _event: Event) -> None:
+    """Read all calls at once; an open read began too early."""
+    unsettled = {**draft.session.unsettled, guards.SUSPICION: draft.now_ms}
     draft.change(unsettled=unsettled, asked_ms=0, open_read_id="", unread_calls=())
 
 
-def doubt_later(draft: Draft) -> None:
-    """Doubt what is known once Twilio's lists can't lag anymore."""
+def suspect_later(draft: Draft) -> None:
+    """Read all calls once Twilio's lists can't lag anymore."""
     due_ms = draft.session.moved_at_ms + draft.policy.reread_interval_ms
-    draft.change(unsettled={**draft.session.unsettled, guards.DOUBT: due_ms})
+    draft.change(unsettled={**draft.session.unsettled, guards.SUSPICION: due_ms})
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
@@ -248,7 +248,7 @@ def read_after_finding(draft: Draft, event: events.AccountSwept) -> None:
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    doubt(draft, event)
+    suspect(draft, event)
 
 
 def read_live_call(draft: Draft, event: events.AccountSwept) -> None:

@@ -6,7 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions import parties, reports
 from conferral.statemachine.actions.bridge import fail_waiting_commands, redirect_leg
 from conferral.statemachine.actions.dials import agent_options, dial, dial_options, hang_up_party
-from conferral.statemachine.actions.participants import doubt, unhold_all, want_hold, want_unhold
+from conferral.statemachine.actions.participants import suspect, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.session_end import end_session, reason_of_leaving
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.effects import FindMessage, RedirectToVoicemail
@@ -368,7 +368,7 @@ def verify_voicemail(draft: Draft, event: events.EffectUnknown | events.EffectFa
     """Read Twilio: the customer may be in the conference, or gone."""
     _change_voicemail(draft, move_effect_id="", may_not_have_moved=True)
     overtake_reads(draft, draft.session.customer)
-    doubt(draft, event)
+    suspect(draft, event)
 
 
 def repeat_voicemail(draft: Draft, _event: events.CallsRead) -> None:
@@ -383,7 +383,7 @@ def give_up_voicemail(draft: Draft, event: Event) -> None:
     code = event.code_text if isinstance(event, events.EffectFailed) else ""
     reports.fail_transfer(draft, f"{draft.transfer.reason}, voicemail failed", code)
     if isinstance(event, events.EffectFailed):
-        doubt(draft, event)
+        suspect(draft, event)
 
 
 def note_message(draft: Draft, event: events.RecordingChanged | events.EffectSucceeded) -> None:

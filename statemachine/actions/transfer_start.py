@@ -6,8 +6,8 @@ from conferral.statemachine.actions.bridge import finish_conversion, redirect_le
 from conferral.statemachine.actions.conference import add_unknown_participants, leave_conference
 from conferral.statemachine.actions.participants import (
     apply_participants,
-    doubt,
-    doubt_later,
+    suspect,
+    suspect_later,
     unhold_all,
     want_hold,
     want_unhold,
@@ -160,7 +160,7 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     inside = {seen.call_sid for seen in event.participants}
     missing = [party for party in draft.session.participants if is_ours and party.call_sid not in inside]
     if missing and guards.was_moved_lately(draft):
-        doubt_later(draft)  # the list may lag, but the callback may be lost, too
+        suspect_later(draft)  # the list may lag, but the callback may be lost, too
         missing = []
     for party in missing:
         apply(draft, party, in_conference=False)
@@ -206,7 +206,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
-        doubt(draft, event)
+        suspect(draft, event)
 
 
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:

@@ -1,4 +1,4 @@
-"""Guards on what is unsettled: they yield names, each with its last request."""
+"""Guards on what is unsettled: they yield names, of parties if possible."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import Draft
 
-#: The key of a doubt: it has no other place than the session's mapping.
-DOUBT = "doubts calls"
+#: The key of a suspicion: it has no other place than the session's mapping.
+SUSPICION = "suspicions calls"
 #: What a name has in place of a party.
 ANYONE = "anyone"
 
@@ -29,9 +29,9 @@ def has_asked(session: Session, read: CallsRead) -> bool:
     return not any(name in about or ANYONE in about for name in overtaken)
 
 
-def doubts(draft: Draft) -> Iterator[str]:
+def suspicions(draft: Draft) -> Iterator[str]:
     """Yield whether all calls are to be read."""
-    if DOUBT in draft.session.unsettled:
+    if SUSPICION in draft.session.unsettled:
         yield "calls"
 
 
@@ -59,7 +59,7 @@ def unproven_answers(draft: Draft) -> Iterator[str]:
 
 
 def ringing_dials(draft: Draft) -> Iterator[str]:
-    """Yield the dialed parties that may still ring; in a bridge, other callbacks show a failure."""
+    """Yield the dialed parties that may still ring."""
     for party in draft.session.parties.values():
         is_over = party.is_gone or party.is_leaving or party.answered or party.dial_check
         if party.dial_id and party.call_sid and not (is_over or party.in_conference):
@@ -67,7 +67,7 @@ def ringing_dials(draft: Draft) -> Iterator[str]:
 
 
 def absent_party(draft: Draft) -> Iterator[str]:
-    """Yield who is to wait in the conference, or be transferred, and is outside."""
+    """Yield who is to wait, or is transferred, and has not joined."""
     session, party = draft.session, waiting_party(draft)
     if draft.state is State.TRANSFERRING and not session.is_in_voicemail:
         party = session.customer
@@ -88,9 +88,9 @@ def message_to_come(draft: Draft) -> Iterator[str]:
         yield "message"
 
 
-def doubtful_loneliness(draft: Draft) -> Iterator[str]:
+def uncertain_loneliness(draft: Draft) -> Iterator[str]:
     """Yield whether a party's loneliness decides, and a callback is missing."""
-    if (is_alone(draft) or park_is_over(draft)) and presence_is_uncertain(draft, draft.event):
+    if (is_alone(draft) or park_is_over(draft)) and presence_is_uncertain(draft):
         yield ANYONE
 
 

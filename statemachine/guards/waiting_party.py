@@ -175,16 +175,17 @@ def is_alone(draft: Draft) -> bool:
     return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
 
 
-def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
+def presence_is_uncertain(draft: Draft) -> bool:
     """Whether an event may be missing, and no read made up for it.
 
     Callbacks get lost, and a rolled-back Redis does not know later joins. Missing numbers only trigger a read, because
-    Twilio does not promise gapless ones. The newest event leaves no gap: it may be the join of a party that left.
+    Twilio does not promise gapless ones.
     """
-    session = draft.session
+    session, newest = draft.session, draft.event
+    seen = session.seen.with_event(newest.source, newest.sequence, newest.token)
     if session.presence_reads >= _PRESENCE_READS_MAX:
         return False
-    if session.seen.has_gap(session.conference_sid, session.verified_sequence):
+    if seen.has_gap(session.conference_sid, session.verified_sequence):
         return True
     waits = waiting_party(draft)
     others = (party for party in session.parties.values() if not (party.is_supervisor or party is waits))
@@ -196,15 +197,15 @@ def park_is_over(draft: Draft) -> bool:
     return draft.session.phase is Phase.PARKED and 0 < draft.session.parked_until_ms <= draft.now_ms
 
 
-def no_one_retrieves(draft: Draft, event: Event) -> bool:
+def no_one_retrieves(draft: Draft, _event: Event) -> bool:
     """Whether the park is over, and no missing callback may show otherwise."""
-    return park_is_over(draft) and not presence_is_uncertain(draft, event)
+    return park_is_over(draft) and not presence_is_uncertain(draft)
 
 
-def stays_alone(draft: Draft, event: Event) -> bool:
-    """Whether a party is alone after the grace, and no missing callback may show otherwise."""
+def stays_alone(draft: Draft, _event: Event) -> bool:
+    """Whether a party is alone after the grace, as far as callbacks show."""
     is_over = 0 < draft.session.lone_until_ms <= draft.now_ms and is_alone(draft)
-    return is_over and not presence_is_uncertain(draft, event)
+    return is_over and not presence_is_uncertain(draft)
 
 
 def customer_stays_alone(draft: Draft, event: Event) -> bool:

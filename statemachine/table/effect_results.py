@@ -37,7 +37,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                          B,              do.return_to_bridge),
     # A read shows who is where, or who hung up before the move (21220).
-    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.doubt)),
+    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                                   STAY,           (do.note_redirect_ended, do.suspect)),
 
     # RedirectToVoicemail. FindMessage, after the end: callbacks may be lost
     Row(S.LEAVING_MESSAGE, ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectToVoicemail),                            STAY,           do.note_moved_to_voicemail),
@@ -122,7 +122,7 @@ READS: tuple[Row, ...] = (
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
     Row(B,       ANY, on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
-    Row(B,       ANY, on.ConferenceFound, None,                                   STAY,              do.doubt),
+    Row(B,       ANY, on.ConferenceFound, None,                                   STAY,              do.suspect),
     Row(V|C|T|E, ANY, on.ConferenceFound, None,                                   STAY,              do.ignore_late),
 )
 
@@ -132,7 +132,7 @@ TIMERS: tuple[Row, ...] = (
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
-    Row(LIVE,               ANY,  on.CallsOverdue,                   None,                        STAY,           do.doubt),
+    Row(LIVE,               ANY,  on.CallsOverdue,                   None,                        STAY,           do.suspect),
     Row(LIVE,               ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
 
     # The conversion: while both are still bridged, they talk, and no one is disconnected. Later, only a read ends it.

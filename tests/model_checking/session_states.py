@@ -291,7 +291,7 @@ def _normal_party(party: Party, counts_holds: bool) -> Party:
 
 
 def _since_in_rhythm(since_ms: int) -> int:
-    """A since-time that can't be told apart: at last, a read is due every ten seconds."""
+    """A since-time that leads to the same: at last, a read is due every ten seconds."""
     return since_ms if since_ms > LONG_UNSETTLED_MS else LONG_UNSETTLED_MS - (LONG_UNSETTLED_MS - since_ms) % 10_000
 
 

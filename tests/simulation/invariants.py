@@ -13,7 +13,7 @@ from offhook.phones import phone_address
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
 from tests.simulation.durations import Measured, Presences, Span, compared, without
-from tests.simulation.reads import READS_MAX, most_reads_a_minute, wrong_read_timer
+from tests.simulation.reads import too_many_reads, wrong_read_timer
 from tests.simulation.replay import Replays
 from tests.simulation.results import Seen, wrong_attempts, wrong_reason
 from tests.simulation.stored_values import entries_of, size_of
@@ -311,8 +311,8 @@ class InvariantChecker:
         state, version = b"", 0
         entries = entries_of(log)
         self.unsent += sum(1 for dial_id in unsent_dials(entries, self._restarts) if not self._was_requested(dial_id))
-        if (reads := most_reads_a_minute(entries)) > READS_MAX:
-            self.blame(session.session_id, f"{reads} reads within a minute")
+        if wrong := too_many_reads(entries):
+            self.blame(session.session_id, wrong)
         for fields in entries:
             if int(fields[b"version"]) != version + 1:
                 self.blame(session.session_id, f"version {fields[b'version'].decode()} follows {version} in its log")

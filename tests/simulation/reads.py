@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import ReadOverdue
+from conferral.statemachine.events import COMMANDS, ReadOverdue
 from conferral.storage.codecs.text_codec import from_iso
 
-#: Most reads that one session requests in a minute (count).
+#: Most reads that one session requests in a minute; each command of that minute may lead to one more (count).
 READS_MAX = 12
 _MINUTE_S = 60.0
+_COMMANDS = frozenset(command.name.encode() for command in COMMANDS)
 
 
 def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
@@ -20,13 +21,15 @@ def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
     return "" if is_set == bool(unsettled) else f"timer of reads {is_set}, unsettled {unsettled}"
 
 
-def most_reads_a_minute(entries: Iterable[Mapping[bytes, bytes]]) -> int:
-    """How many reads a log has requested within a minute at most."""
-    requested: list[float] = []
-    most = 0
+def too_many_reads(entries: Iterable[Mapping[bytes, bytes]]) -> str:
+    """What is wrong with how often a session, by its log, has asked Twilio."""
+    reads: list[float] = []
+    commands: list[float] = []
     for fields in entries:
         at_s = from_iso(fields[b"at"].decode()) / 1000
         kinds = [effect["kind"] for effect in orjson.loads(fields.get(b"effects", b"[]"))]
-        requested = [one for one in requested if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
-        most = max(most, len(requested))
-    return most
+        reads = [one for one in reads if at_s - one < _MINUTE_S] + [at_s] * kinds.count(ReadCalls.kind)
+        commands = [one for one in commands if at_s - one < _MINUTE_S] + [at_s] * (fields[b"event"] in _COMMANDS)
+        if len(reads) > READS_MAX + len(commands):
+            return f"{len(reads)} reads, but {len(commands)} commands, within a minute"
+    return ""

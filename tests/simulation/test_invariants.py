@@ -8,7 +8,9 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.text_codec import to_iso
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
+from tests.simulation.reads import too_many_reads, wrong_read_timer
 from tests.simulation.replay import Replays
 from tests.support.decisions import Kept
 
@@ -103,3 +105,24 @@ def test_log_that_comes_to_something_else_is_complained_about() -> None:
     assert "updated_at" in complaint(stored | {b"updated_at": b"later"}, entry)
     assert "nobody has decided" in complaint(stored, entry | {b"at": b"another time"})
     assert Replays(0).complaint("s1", [entry], {}) == ""
+
+
+# ---- when Twilio is asked --------------------------------------------------------------------------------------------
+
+
+def entry(at_s: int, event: str, reads: int = 0) -> dict[bytes, bytes]:
+    effects = orjson.dumps([{"kind": "read_calls"}] * reads)
+    return {b"at": to_iso(at_s * 1000).encode(), b"event": event.encode(), b"effects": effects}
+
+
+def test_reads_of_a_minute_are_counted_and_each_command_allows_one_more() -> None:
+    often = [entry(at_s, "read_overdue", 1) for at_s in range(0, 65, 5)]
+    assert not too_many_reads(often)
+    assert too_many_reads([*often[:12], entry(59, "read_overdue", 1)]) == "13 reads, but 0 commands, within a minute"
+    assert not too_many_reads([entry(1, "hold"), *often[:12], entry(59, "read_overdue", 1)])
+
+
+@pytest.mark.parametrize("timers, is_wrong", [(b'{"age":1,"read":2}', False), (b'{"age":1}', True)])
+def test_timer_of_reads_is_set_while_something_is_unsettled(timers: bytes, is_wrong: bool) -> None:
+    assert bool(wrong_read_timer({b"timers": timers, b"unsettled": b'{"suspicions calls":1}'})) is is_wrong
+    assert bool(wrong_read_timer({b"timers": timers})) is not is_wrong

@@ -17,7 +17,6 @@ from conferral.statemachine.events import (
     ConferenceStarted,
     Convert,
     DialEnded,
-    DialOverdue,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
@@ -282,7 +281,6 @@ class Scenario:
         return self.take(event)
 
     # ---- those who are dialed by REST ---------------------------------------------------------------------------
-
     def placed(self, name: str, *, queue_ms: int = 0) -> "Scenario":
         """Twilio has taken the dial."""
         leg = self.legs[name]
@@ -310,19 +308,6 @@ class Scenario:
         return self.take(
             EffectSucceeded(**self.common(), effect_id="found", kind="find_call", party=leg.party, call_sid=sid)
         )
-
-    def is_searched_in_vain(self, name: str, how: str = "nothing") -> "Scenario":
-        """Both searches for the call of a dial in doubt find nothing, are refused, or have an unknown outcome."""
-        for _ in range(2):
-            self.fires(DialOverdue)
-            assert f"find {name}" in self.words()
-            if how == "nothing":
-                self.found(name, call_sid="")
-            elif how == "refused":
-                self.fails("find_call", self.legs[name].party, status=401)
-            else:
-                self.is_unknown("find_call", self.legs[name].party)
-        return self
 
     def gate(self, name: str, decision: str = "") -> "Scenario":
         """A leg reaches our gate, or the gate has decided."""
@@ -458,9 +443,8 @@ class Scenario:
         return self
 
     def expect_timers(self, *timers: str) -> "Scenario":
-        # The limit of a hold, and the timer of reads, which most stories have, are named only where they matter.
-        left_out = {HoldOverdue.timer, ReadOverdue.timer}.difference(timers)
-        assert set(self.session.timers) - left_out == {*timers, "age"}
+        """Those that are set; the limit of a hold, and the timer of reads, only if they are named."""
+        assert set(self.session.timers) - ({HoldOverdue.timer, ReadOverdue.timer} - {*timers}) == {*timers, "age"}
         return self
 
     def expect_command(self, command_id: str, *statuses: str, reason: str | None = None) -> "Scenario":

@@ -17,7 +17,7 @@ from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
 from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, searched_in_vain
 
 
 @pytest.mark.parametrize(("status", "reason"), [("completed", "customer-left"), ("in-progress", "moved")])
@@ -151,8 +151,8 @@ def test_start_of_another_conference_does_not_move_the_session_there():
 def test_late_join_does_not_bring_back_the_agent_who_has_left():
     story = conferenced()
     last = story.sequences[CONFERENCE]
-    story.leaves("agent", sequence=last + 2).expect_timers("lone")
-    story.joins("agent", sequence=last + 1).expect("conferenced", "look", outcome="stale").expect_timers("lone")
+    story.leaves("agent", sequence=last + 2).expect("conferenced", "look").expect_timers("lone")
+    story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
     assert not story.session.parties["agent"].in_conference
 
 
@@ -165,7 +165,7 @@ def test_flag_older_than_its_request_confirms_nothing():
 
 @pytest.mark.parametrize("answer", ["refused", "unknown"])
 def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
-    story = calling().unknown_outcome("agent").is_searched_in_vain("agent", answer)
+    story = searched_in_vain(calling().unknown_outcome("agent"), "agent", answer)
     story.expect("ended").expect_command("call-1", "accepted", "failed")
 
 

@@ -15,7 +15,7 @@ from tests.statemachine.conference_scenarios import (
     waiting,
 )
 from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
+from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing, searched_in_vain
 from tests.support.people import AGENT_PHONE
 
 DAN = "+14155550199"
@@ -23,7 +23,7 @@ DAN = "+14155550199"
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_gated_dial_that_is_not_found_has_failed(how):
-    story = dialing("warm", confirm=True).unknown_outcome("target").is_searched_in_vain("target", how)
+    story = searched_in_vain(dialing("warm", confirm=True).unknown_outcome("target"), "target", how)
     story.expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
     story.gate("target").expect("conferenced", "hang up target")
 
@@ -120,7 +120,7 @@ def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
 def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
-    story = called().unknown_outcome("agent").is_searched_in_vain("agent", how)
+    story = searched_in_vain(called().unknown_outcome("agent"), "agent", how)
     story.expect("ended", reason="agent-failed")
     assert [effect.kind for effect in story.effects].count("create_call") == 1
     story.call("agent", "ringing").expect("ended", "hang up a call")

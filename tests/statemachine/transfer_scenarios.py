@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from conferral.statemachine.events import DialOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.scenario import OUTBOUND, Scenario
 
@@ -62,3 +63,17 @@ def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) ->
     story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)
     story.expect("transferring", "hang up agent", phase="blind").dial_ends("completed").call("agent", "completed")
     return story.joins("customer", starts=False)
+
+
+def searched_in_vain(story: Scenario, name: str, how: str = "nothing") -> Scenario:
+    """Both searches for the call of a dial with an unknown outcome find nothing, are refused, or have none either."""
+    for _ in range(2):
+        story.fires(DialOverdue)
+        assert f"find {name}" in story.words()
+        if how == "nothing":
+            story.found(name, call_sid="")
+        elif how == "refused":
+            story.fails("find_call", story.legs[name].party, status=401)
+        else:
+            story.is_unknown("find_call", story.legs[name].party)
+    return story
