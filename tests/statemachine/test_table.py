@@ -16,7 +16,7 @@ from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIM
 from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import LIMITS, ROWS, STAGES, TABLE, UNSETTLED, Transition
-from conferral.statemachine.table.stages import ENDS, TIMEOUTS
+from conferral.statemachine.table.stages import AUTOMATIC, ENDS, TIMEOUTS
 from conferral.statemachine.table.unsettled import read_is_due
 from tests.docs.generated import ROOT, generated_page
 from tests.support.each import each
@@ -57,6 +57,13 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 def test_automatic_rows_always_have_a_guard(state):
     """Without one it would be taken for ever."""
     assert all(row.guards for row in ALL_ROWS.get((state, Automatic), ()))
+
+
+def test_only_the_last_automatic_row_asks_twilio_about_a_live_session():
+    asking = {(row.source, row.event) for row in TABLE if actions.read_calls in row.actions}
+
+    assert asking == {(state, Automatic) for state in State if state is not State.ENDED}
+    assert AUTOMATIC[-1].actions is actions.read_calls
 
 
 def test_nothing_is_requested_for_an_ended_session():
