@@ -8,7 +8,7 @@ import pytest
 
 from conferral.outcomes.outcome import encode_outcome
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from conferral.statemachine.events import CallsOverdue, Convert, End, Event, ParticipantChanged
+from conferral.statemachine.events import Convert, End, Event, ParticipantChanged, ReadOverdue
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
@@ -166,8 +166,12 @@ def test_log_records_command_results_but_not_acceptance(monkeypatch):
 def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     """So of reads that can't be sent for long, a session has one."""
     old_ms = NOW_MS - Policy().read_timeout_ms
-    session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"calls": NOW_MS})
-    event = CallsOverdue(session_id="CA1", token="calls:1", entry_id="1-0", due_ms=NOW_MS)
+    inside = {name: replace(party, in_conference=True) for name, party in SESSION.parties.items()}
+    session = replace(
+        SESSION, parties=inside, open_read_id="overdue", open_read_since_ms=old_ms, timers={"read": NOW_MS},
+        unsettled={"suspicions calls": old_ms},
+    )  # fmt: skip
+    event = ReadOverdue(session_id="CA1", token="read:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
     assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects.values())
     assert found.commit.outbox_remove == ["overdue"]
