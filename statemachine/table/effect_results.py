@@ -132,8 +132,8 @@ TIMERS: tuple[Row, ...] = (
     # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.CallsOverdue,                   when.dial_reached_no_one,    E,              do.end_bridge),
-    Row(LIVE,               ANY,  on.CallsOverdue,                   None,                        STAY,           do.suspect),
-    Row(LIVE,               ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
+    Row(B,                  ANY,  on.CallsOverdue,                   None,                        STAY,           do.suspect),
+    Row(B|C|T,              ANY,  on.DialOverdue,                    None,                        STAY,           do.check_dials),
 
     # The conversion: while both are still bridged, they talk, and no one is disconnected. Later, only a read ends it.
     Row(V,                  ANY,  on.ConvertOverdue,                 when.awaits_redirect,        STAY,           do.wait_for_move),
@@ -141,7 +141,7 @@ TIMERS: tuple[Row, ...] = (
 
     # A hold, also in a consult: HoldOverdue
     Row(T,                  ANY,  on.HoldOverdue,                    when.overdue_holds,          S.CANCELLING,   do.fail_at_hold_limit),
-    Row(LIVE,               ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
+    Row(C|T,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.end_overdue_holds),
 
     # A transfer: StageOverdue, with the limits of `stages`
     # An agent who has left, or is leaving, does not hear the customer who is off hold.
@@ -152,6 +152,11 @@ TIMERS: tuple[Row, ...] = (
     Row(LIVE,               ANY,  on.PendingCommandOverdue,          None,                        STAY,           do.fail_overdue_commands),
 
     Row(LIVE,               ANY,  WAKES,                             None,                        STAY,           do.log_only),
+
+    # Timers that no state of this kind has set, or that were canceled on the way to it
+    Row(V|C|T,              ANY,  on.CallsOverdue,                   None,                        STAY,           do.ignore_late),
+    Row(V,                  ANY,  on.DialOverdue,                    None,                        STAY,           do.ignore_late),
+    Row(B|V,                ANY,  on.HoldOverdue,                    None,                        STAY,           do.ignore_late),
     Row(E,                  ANY,  on.TIMERS,                         None,                        STAY,           do.ignore_late),
 )
 # fmt: on

@@ -53,7 +53,7 @@ class Unsettled(NamedTuple):
 UNSETTLED: tuple[Unsettled, ...] = (
     #         in    phase      what                       due                     again   why
     Unsettled(LIVE, ANY,       when.suspicions,               AT_ONCE,                OTHERS, "a request was refused, its outcome is unknown, or the sweep found a difference"),
-    Unsettled(LIVE, ANY,       when.calls_left_out,       AT_ONCE,                OTHERS, "the last read had no room for these calls"),
+    Unsettled(LIVE, ANY,       when.calls_left_out,           AT_ONCE,                OTHERS, "the last read had no room for these calls"),
     Unsettled(LIVE, ANY,       when.lingering_parties,    "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
     Unsettled(LIVE, ANY,       when.session_too_old,      AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
 
@@ -66,7 +66,7 @@ UNSETTLED: tuple[Unsettled, ...] = (
     Unsettled(C|T,  ANY,       when.open_updates,         "confirm_ms",           ALONE,  "the callback of a hold, mute, or flag is lost, or Twilio has not done it"),
     Unsettled(C|T,  ANY,       when.unproven_answers,     "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
     Unsettled(C|T,  ANY,       when.ringing_dials,        "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
-    Unsettled(C,    ANY,       when.uncertain_loneliness,  AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
+    Unsettled(C,    ANY,       when.uncertain_loneliness,     AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
     Unsettled(T,    VOICEMAIL, when.message_to_come,      "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),
 )
 # fmt: on

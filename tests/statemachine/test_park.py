@@ -52,3 +52,9 @@ def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin)
     story.reads(customer="in-progress", agent="ringing").expect("transferring")
     story.fires(ReadOverdue).reads(customer="in-progress", agent="ringing", conference=OTHER_CONFERENCE)
     story.expect("ended", "hang up customer", "hang up agent", reason="convert-failed")
+
+
+def test_refused_move_of_a_waiting_customer_leads_to_a_read():
+    story = retrieving().placed("agent").conference_ends().fires(ReadOverdue)
+    story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer")
+    story.fails("redirect_call", "customer", effect_id=story.last.effects[0].effect_id).expect("transferring", "look")

@@ -67,7 +67,7 @@ BOTH = ("customer", "agent")
 
 
 @pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
-@pytest.mark.parametrize("command", ["mute", "unmute"])
+@pytest.mark.parametrize("command", ["mute", "unmute", "hold", "unhold"])
 def test_supervisor_is_heard_according_to_the_mode(command, begin):
     story = getattr(supervised("monitor", begin), command)("supervisor", "late")
     story.expect_refused("late", "not for a supervisor: use the modes of supervise")

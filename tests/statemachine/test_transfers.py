@@ -104,3 +104,16 @@ def test_park_holds_a_customer_who_arrives_next_to_a_guest_and_goes_on_without(i
     story.expect("transferring", "hold customer", phase="park")
     story = story.confirms("customer") if is_confirmed else story.fires(StageOverdue)
     story.call("agent", "completed").expect("conferenced", "hold guest-1", phase="parked")
+
+
+def test_blind_transfer_goes_on_without_a_hold_that_twilio_does_not_confirm():
+    story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
+    story.fires(StageOverdue).expect("transferring", "hang up agent", "dial target", "look", phase="blind")
+
+
+def test_limit_in_a_stage_without_one_changes_nothing():
+    story = talking("warm")
+    before = story.session
+    story.session = replace(before, timers={**before.timers, StageOverdue.timer: story.now_ms})
+    story.fires(StageOverdue).expect("transferring", phase="warm")
+    assert (story.session.transfer, story.session.timers) == (before.transfer, before.timers)
