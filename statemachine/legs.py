@@ -4,9 +4,11 @@ Callbacks, the actions of a `<Dial>`, outcomes, and reads come in any order, and
 
 - What is final wins. A call that is over stays over; a SID, an answer, or a passed gate is never taken back.
 - Of one source, the higher number wins. Each conference numbers its own callbacks (`when.is_older_than_known`).
-- Of different sources, the one that began later wins. A read begins when it is requested, so it shows nothing of a leg
-  that has joined, left, changed, or been moved since, or whose move or update has been requested or answered since
-  (`Party.overtakes`). For such a leg, `when.with_newer_facts` has it show what is known. It still shows all others.
+- Of different sources, the one that began later wins. A callback begins when it is applied, and beats all reads before
+  it; `when.precedes_update` drops one that is older than a request of ours. A read begins when it is requested, so it
+  shows nothing of a leg that has joined, left, changed, or been moved since, or whose move or update has been requested
+  or answered since (`Party.overtakes`). For such a leg, `when.with_newer_facts` has it show what is known. It still
+  shows all others.
 - A read proves that a leg is absent only in our live conference, some time after anyone was moved into it.
 - Not being held or muted proves nothing while an update of ours has no outcome, unless Twilio reports just that.
 

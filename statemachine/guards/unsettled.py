@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from conferral.statemachine.events import CallsRead
-from conferral.statemachine.guards.conference import next_update
 from conferral.statemachine.guards.waiting_party import is_alone, park_is_over, presence_is_uncertain, waiting_party
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, State
@@ -49,8 +48,8 @@ def session_too_old(draft: Draft) -> Iterator[str]:
 def open_updates(draft: Draft) -> Iterator[str]:
     """Yield the updates of participants that Twilio has not confirmed."""
     for party in draft.session.participants:
-        if update := party.pending_update or next_update(draft.session, party):
-            yield f"{party.name} {update}"
+        if party.pending_update:
+            yield f"{party.name} {party.pending_update}"
 
 
 def unproven_answers(draft: Draft) -> Iterator[str]:

@@ -49,7 +49,7 @@ What the table does not show:
 - The ring time: it starts with the dial's first callback or result, since the request may wait in the rate limiter.
   When it is over, `DialOverdue` reads Twilio before the dial counts as failed (`check_dials`).
 - Derived timers: after each event, `machine` sets `ReadOverdue`, `DialOverdue`, `PendingCommandOverdue`, `HoldOverdue`,
-  and `LoneOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
+  `LoneOverdue`, and `AgeOverdue` as what is unsettled, the dials, pending commands, holds, and parties then require, and cancels
   timers of states that are over. A row that leads to a stage with a limit sets `StageOverdue`.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, and its action sets

@@ -2,22 +2,24 @@
 
 Callbacks get lost, and requests have unknown outcomes. Only a read of Twilio's API then shows what became of a thing. A
 row is `in, phase, what, due, again, why`: in this state or stage, and this phase, the guard `what` yields the names of
-things that something should have settled. Nothing else asks for a read.
+things that something should have settled. In a live session, nothing else asks for a read.
 
-- *Since*: the session keeps, for each name, when it was first yielded (`Session.unsettled`), and forgets names that are
-  no longer yielded. A name begins with the party, and contains what was last requested, so a new request begins a new
-  wait.
+- *Since*: the session keeps, for each row's name, when it was first yielded (`Session.unsettled`), and forgets names that
+  are no longer yielded. A name begins with the party, and contains what was last requested: a request for something else
+  begins a new wait, and a repeated one continues the old one.
 - *Due*: the first read is due so long after that: about as long as the callback takes, or as a list of Twilio's may lag.
   Then, after each of the pauses in `again`, and at last every `reread_interval_ms`. `ALONE` is for things that someone
   who is alone, or hears nothing, may wait for.
 - *Asked*: a due time counts as asked if a read began then or later that had an answer, or failed. A read that is older
   than a fact about a leg with something unsettled, or had no room for all calls, has not asked: if something was due,
   another read follows at once.
-- *One read at a time*, of everything; its answer settles what it can. Only a suspicion replaces a read that is open. It is
-  raised by what contradicts the known facts, such as a refusal or a finding of the sweep, and by a limit that needs
-  proof, as those of a bridge and a dial do. It ends with a read that began later.
+- *One read at a time*, of everything; its answer settles what it can. One without an answer for `read_timeout_ms` counts
+  as lost, and only a suspicion replaces one that is open. It is raised by a redirect that was refused or whose outcome is
+  unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a bridge and a dial
+  do. It ends with a read that began later.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
-  the last emits the read. Limits have timers of their own: they decide, and don't ask.
+  the last emits the read. The limits of stages have timers of their own: they
+  decide, and don't ask.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +54,7 @@ class Unsettled(NamedTuple):
 # fmt: off
 UNSETTLED: tuple[Unsettled, ...] = (
     #         in    phase      what                       due                     again   why
-    Unsettled(LIVE, ANY,       when.suspicions,               AT_ONCE,                OTHERS, "a request was refused, its outcome is unknown, or the sweep found a difference"),
+    Unsettled(LIVE, ANY,       when.suspicions,               AT_ONCE,                OTHERS, "a redirect was refused or is unknown, a command is overdue, or the sweep found a difference"),
     Unsettled(LIVE, ANY,       when.calls_left_out,           AT_ONCE,                OTHERS, "the last read had no room for these calls"),
     Unsettled(LIVE, ANY,       when.lingering_parties,    "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
     Unsettled(LIVE, ANY,       when.session_too_old,      AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
@@ -63,7 +65,7 @@ UNSETTLED: tuple[Unsettled, ...] = (
 
     # The conference
     Unsettled(C|T,  ANY,       when.absent_party,         "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
-    Unsettled(C|T,  ANY,       when.open_updates,         "confirm_ms",           ALONE,  "the callback of a hold, mute, or flag is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,       when.open_updates,         "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
     Unsettled(C|T,  ANY,       when.unproven_answers,     "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
     Unsettled(C|T,  ANY,       when.ringing_dials,        "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
     Unsettled(C,    ANY,       when.uncertain_loneliness,     AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
