@@ -277,9 +277,10 @@ def _set_derived_timers(draft: Draft) -> None:
     _time_lone_party(draft)
     if draft.state is not State.CONVERTING:
         draft.cancel_timers(events.ConvertOverdue)
-    # One that fires early, as after Redis's clock was set back, is set again.
-    until_ms = draft.session.parked_until_ms if draft.session.phase is Phase.PARKED else 0
-    _set_to_first(draft, events.ParkOverdue, [until_ms] if draft.now_ms < until_ms else ())
+    if draft.session.phase is not Phase.PARKED:
+        draft.cancel_timers(events.ParkOverdue)
+    elif draft.now_ms < draft.session.parked_until_ms:  # one that fires early, as after a step of a clock, is set again
+        _set_to_first(draft, events.ParkOverdue, [draft.session.parked_until_ms])
     _time_read(draft)
 
 
@@ -288,11 +289,11 @@ def _time_lone_party(draft: Draft) -> None:
     if draft.state is not State.CONFERENCED or not is_alone(draft):
         draft.cancel_timers(events.LoneOverdue)
         draft.change(lone_until_ms=0)
-        return
-    if not draft.session.lone_until_ms:
+    elif not draft.session.lone_until_ms:
         draft.change(presence_reads=0, lone_until_ms=draft.now_ms + draft.policy.lone_grace_ms)
-    until_ms = draft.session.lone_until_ms
-    _set_to_first(draft, events.LoneOverdue, [until_ms] if draft.now_ms < until_ms else ())
+        draft.set_timer(events.LoneOverdue, draft.policy.lone_grace_ms)
+    elif draft.now_ms < draft.session.lone_until_ms:
+        _set_to_first(draft, events.LoneOverdue, [draft.session.lone_until_ms])
 
 
 def _time_read(draft: Draft) -> None:

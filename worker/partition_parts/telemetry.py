@@ -9,10 +9,10 @@ import structlog
 from conferral.runtime import tracing
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import RedirectToUrl
-from conferral.statemachine.events import LoneOverdue
+from conferral.statemachine.events import Command
 from conferral.statemachine.parts import is_url
 from conferral.statemachine.reasons import HOLD_LIMIT, EndReason
-from conferral.statemachine.states import Phase, Place, TransferMode
+from conferral.statemachine.states import Phase, Place, State, TransferMode
 from conferral.statemachine.step import Conclusion, Outcome
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.partition_parts.batch import UNTRACED, Decision
@@ -43,7 +43,9 @@ def emit_telemetry(
 def _log_results(decision: Decision, partition: int, metrics: Metrics) -> None:
     """Log and count what a decision led to."""
     step, event = decision.step, decision.event
-    if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
+    was_alone = 0 < decision.before.lone_until_ms <= step.session.updated_at_ms
+    has_ended = step.outcome is Outcome.MOVED and step.session.state is State.ENDED
+    if was_alone and has_ended and not isinstance(event, Command):
         is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
         metrics.lone_conferences_cleaned.inc(not is_redirected)
     if step.reason == HOLD_LIMIT:
