@@ -4,9 +4,9 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from offhook.faults import Seconds, Text
 from offhook.model import messages
@@ -41,8 +41,7 @@ class PhoneScript:
     speaks_after_s: Seconds = 0.5  #: From the start of the `<Record>` or `<Gather>`.
 
     def __post_init__(self) -> None:
-        for keys in (self.digits, *self.keys):
-            check_keys(keys)
+        self._check_values()
         is_machine = self.kind in MACHINES
         if is_machine and (self.digits or any(self.keys) or any(self.speaks)):
             raise ValueError(f"{MACHINES[self.kind]} presses no keys, and answers no question")
@@ -56,6 +55,22 @@ class PhoneScript:
         for name, seconds in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, seconds)
+
+    def _check_values(self) -> None:
+        """Raise ValueError for a field that no phone can have."""
+        for keys in (self.digits, *self.keys):
+            check_keys(keys)
+        for name, value, allowed in (
+            ("kind", self.kind, get_args(messages.PhoneKind)),
+            ("outcome", self.outcome, (None, *get_args(Outcome))),
+        ):
+            if value not in allowed:
+                raise ValueError(f"no phone has the {name} {value!r}: there are {', '.join(filter(None, allowed))}")
+        for name in _TIMES:
+            if not (getattr(self, name) or 0) >= 0:  # nor is NaN a time
+                raise ValueError(f"{name} is {getattr(self, name)!r}: a time is at least 0 s")
+        if self.digits and self.hang_up_after_s is not None and self.digits_after_s >= self.hang_up_after_s:
+            raise ValueError("a phone can't press digits after it hangs up: digits_after_s must be less")
 
     @property
     def has_actions(self) -> bool:
@@ -112,6 +127,9 @@ class PhoneScript:
         return steps
 
 
+_TIMES = tuple(it.name for it in fields(PhoneScript) if it.name.endswith("_s"))
+
+
 @dataclass(slots=True)
 class Phone:
     """One address: its script, and its legs."""
@@ -146,7 +164,9 @@ class Phone:
         return self
 
     def script_in_turn(self, *scripts: PhoneScript) -> "Phone":
-        """Set one script for each of its next calls; the last one stays."""
+        """Set one script for each of its next calls; the last one stays; ValueError for none."""
+        if not scripts:
+            raise ValueError("give at least one script")
         self.next_scripts = deque(scripts[:-1])
         self.default = scripts[-1]
         return self

@@ -106,11 +106,21 @@ async def test_script_of_a_phone_that_a_person_plays_does_nothing(app: WebhookAp
         ({"outcome": "no-answer", "answer_after_s": 1}, "can't answer by itself"),
         ({"outcome": "no-answer", "kind": "fax"}, "can't answer by itself"),
         ({"times": 0}, "a script for 0 calls can't act"),
+        ({"outcome": "sings"}, "no phone has the outcome 'sings': there are answer, busy"),
+        ({"kind": "parrot"}, "no phone has the kind 'parrot': there are person"),
+        ({"answer_after_s": -1}, "answer_after_s is -1: a time is at least 0 s"),
+        ({"keys_after_s": float("nan")}, "keys_after_s is nan"),
+        ({"digits": "1", "digits_after_s": 2, "hang_up_after_s": 2}, "can't press digits after it hangs up"),
     ],
 )
 def test_script_that_can_not_act_is_refused(sandbox: Sandbox, script: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         sandbox.phone("client:alice").script(**script)
+
+
+def test_no_script_in_turn_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="give at least one script"):
+        sandbox.phone("client:alice").script_in_turn()
 
 
 async def test_no_phone_rings_at_a_number_of_the_account(bridging: WebhookApp, sandbox: Sandbox) -> None:
