@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from offhook import views
 from offhook.control_error import ControlError
+from offhook.control_openapi import describe_routes
 from offhook.faults import RATES, Seconds
 from offhook.phones import CallHandle, PhoneScript
 from offhook.runtime import SandboxRuntime
@@ -54,7 +56,6 @@ _FaultsBody = create_model(
     "_FaultsBody",
     __base__=_Strict,
     once=(list[dict[str, Any]], []),
-    clear=(bool, False),
     forget=(int | None, None),
     retry_after_s=(int, 1),
     **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else Seconds, it.default) for it in RATES},
@@ -104,6 +105,17 @@ def describe(call: CallHandle) -> dict[str, Any]:
         "custom": dict(call.record.custom),
     }
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
+
+
+_ACTS: dict[str, Callable[..., None]] = {
+    "answer": CallHandle.answer,
+    "hangup": CallHandle.hang_up,
+    "reject": CallHandle.reject,
+    "press": CallHandle.press,
+    "speak": CallHandle.speak,
+    "fall-silent": CallHandle.fall_silent,
+    "move": CallHandle.move,
+}
 
 
 class ControlHandlers:
@@ -160,18 +172,9 @@ class ControlHandlers:
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
         call = self._sandbox.call(sid)
-        acts: dict[str, Callable[..., None]] = {
-            "answer": call.answer,
-            "hangup": call.hang_up,
-            "reject": call.reject,
-            "press": call.press,
-            "speak": call.speak,
-            "fall-silent": call.fall_silent,
-            "move": call.move,
-        }
-        if act not in acts:
-            raise ControlError(404, f"no such act: {act}; there are {', '.join(acts)}")
-        await _call(acts[act], await _read_body(request, dict))
+        if act not in _ACTS:
+            raise ControlError(404, f"no such act: {act}; there are {', '.join(_ACTS)}")
+        await _call(partial(_ACTS[act], call), await _read_body(request, dict))
         return web.json_response(describe(call))
 
     async def request_log(self, _request: web.Request) -> web.Response:
@@ -210,12 +213,10 @@ class ControlHandlers:
     async def faults(self, request: web.Request) -> web.Response:
         """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.
 
-        `clear` removes all earlier faults, `forget` the one-shot fault with this number.
+        `forget` removes the one-shot fault with this number.
         """
         faults, body = self._sandbox.faults, await _read_body(request, _FaultsBody)
         given = body.model_dump(exclude_unset=True)
-        if given.pop("clear", False):
-            faults.clear()
         if (number := given.pop("forget", None)) is not None and not faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
         for one_shot in given.pop("once", []):
@@ -229,6 +230,12 @@ class ControlHandlers:
         return web.json_response(
             {name: getattr(faults, name) for name in sorted({*(it.name for it in RATES), "retry_after_s"})}
         )
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        """Remove all faults."""
+        self._sandbox.faults.clear()
+        self._sandbox.notify()
+        return await self.pending_faults(request)
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the pending one-shot faults, and the rates that aren't zero."""
@@ -244,3 +251,23 @@ class ControlHandlers:
         """Remove everything except the numbers."""
         self._sandbox.reset()
         return web.json_response({"numbers": sorted(self._sandbox.model.state.numbers)})
+
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """Describe these routes."""
+        sandbox = self._sandbox
+        bodies = {
+            "add_number": _arguments(sandbox.add_number),
+            "script_phone": TypeAdapter(_PhoneBody),
+            "script_bot": _arguments(sandbox.script_bot),
+            "call_in": TypeAdapter(_CallBody),
+            "browser_calls": _arguments(sandbox.call_from_browser),
+            "faults": TypeAdapter(_FaultsBody),
+            "webhook_rule": TypeAdapter(_RuleBody),
+        }
+        acts = {name: _arguments(partial(act, None)) for name, act in _ACTS.items()}  # of no call
+        return web.json_response(describe_routes(ControlHandlers, bodies, acts))
+
+
+def _arguments(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    """Return the schema of a body that `_call` passes on."""
+    return TypeAdapter(function, config=_STRICT)  # type: ignore[arg-type]  # which takes functions, too

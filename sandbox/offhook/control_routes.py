@@ -19,6 +19,28 @@ if TYPE_CHECKING:
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+ROUTES = (
+    ("POST", "/sandbox/numbers", "add_number"),
+    ("POST", "/sandbox/phones", "script_phone"),
+    ("POST", "/sandbox/bots", "script_bot"),
+    ("POST", "/sandbox/calls", "call_in"),
+    ("POST", "/sandbox/browser-calls", "browser_calls"),
+    ("GET", "/sandbox/calls", "calls"),
+    ("POST", "/sandbox/calls/{sid}/{act}", "call_action"),
+    ("GET", "/sandbox/requests", "request_log"),
+    ("GET", "/sandbox/debugger", "debugger"),
+    ("GET", "/sandbox/hearing", "audibility"),
+    ("GET", "/sandbox/recordings", "recordings"),
+    ("GET", "/sandbox/faults", "pending_faults"),
+    ("POST", "/sandbox/faults", "faults"),
+    ("DELETE", "/sandbox/faults", "clear_faults"),
+    ("POST", "/sandbox/webhook-rules", "webhook_rule"),
+    ("POST", "/sandbox/reset", "reset"),
+    ("GET", "/sandbox/openapi.json", "openapi"),
+)
+"""Method, path, and the handler's name in `ControlHandlers`."""
+
+
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
     """Return all routes under `/sandbox`."""
 
@@ -28,26 +50,11 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 
         return ControlHandlers(sandbox)
 
-    def lazy(choose: Callable[[ControlHandlers], _Handler]) -> _Handler:
+    def lazy(name: str) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await choose(handlers())(request)
+            handler: _Handler = getattr(handlers(), name)
+            return await handler(request)
 
         return handle
 
-    return [
-        web.post("/sandbox/numbers", lazy(lambda it: it.add_number)),
-        web.post("/sandbox/phones", lazy(lambda it: it.script_phone)),
-        web.post("/sandbox/bots", lazy(lambda it: it.script_bot)),
-        web.post("/sandbox/calls", lazy(lambda it: it.call_in)),
-        web.post("/sandbox/browser-calls", lazy(lambda it: it.browser_calls)),
-        web.get("/sandbox/calls", lazy(lambda it: it.calls)),
-        web.post("/sandbox/calls/{sid}/{act}", lazy(lambda it: it.call_action)),
-        web.get("/sandbox/ledger", lazy(lambda it: it.request_log)),
-        web.get("/sandbox/debugger", lazy(lambda it: it.debugger)),
-        web.get("/sandbox/hearing", lazy(lambda it: it.audibility)),
-        web.get("/sandbox/recordings", lazy(lambda it: it.recordings)),
-        web.get("/sandbox/faults", lazy(lambda it: it.pending_faults)),
-        web.post("/sandbox/faults", lazy(lambda it: it.faults)),
-        web.post("/sandbox/webhook-rules", lazy(lambda it: it.webhook_rule)),
-        web.post("/sandbox/reset", lazy(lambda it: it.reset)),
-    ]
+    return [web.route(method, path, lazy(name)) for method, path, name in ROUTES]

@@ -16,6 +16,10 @@ class Control:
         async with self.session.post(f"{self.url}/sandbox{path}", json=body) as answer:
             return answer.status, await answer.json()
 
+    async def delete(self, path: str) -> dict[str, Any]:
+        async with self.session.delete(f"{self.url}/sandbox{path}") as answer:
+            return await answer.json()
+
     async def get(self, path: str) -> dict[str, Any]:
         async with self.session.get(f"{self.url}/sandbox{path}") as answer:
             return await answer.json()

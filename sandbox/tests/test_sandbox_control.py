@@ -45,15 +45,15 @@ async def test_numbers_and_phones_are_set_up_from_outside(
     assert sandbox.calls_of("client:alice")[0].status == "completed"
 
 
-async def test_ledger_is_shown(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+async def test_request_log_is_shown(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     app.on("/voice", "<Response><Dial><Conference participantLabel='a'>room</Conference></Dial></Response>")
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await sandbox.wait_until(lambda: sandbox.model.state.conferences)
 
-    ledger = await control.get("/ledger")
+    log = await control.get("/requests")
 
-    assert ledger["deliveries"][0]["url"] == f"{app.url}/voice"
-    assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
+    assert log["deliveries"][0]["url"] == f"{app.url}/voice"
+    assert log["deliveries"][0]["attempts"][0]["status"] == 200
 
 
 async def test_debugger_lists_errors_and_warnings(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
@@ -120,6 +120,7 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "times": 0}, 422, "times: "),
         ("/bots", {"ends": "never"}, 422, "ends: "),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
+        ("/faults", {"clear": True}, 422, "clear: "),
         ("/faults", {"once": [5]}, 422, "once"),
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
@@ -135,6 +136,24 @@ async def test_invalid_control_request_names_the_error(
 
     assert got == status
     assert named in answer["error"]
+
+
+async def test_openapi_describes_the_routes_and_their_bodies(sandbox: Sandbox, control: Control) -> None:
+    described = await control.get("/openapi.json")
+
+    paths, schemas = described["paths"], described["components"]["schemas"]
+    assert {"get", "post", "delete"} == set(paths["/sandbox/faults"])
+    assert {"/sandbox/requests", "/sandbox/openapi.json", "/sandbox/calls/{sid}/press"} <= set(paths)
+
+    def body(path: str) -> dict[str, Any]:
+        return paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+    assert set(body("/sandbox/calls")["required"]) == {"from", "to"}
+    assert body("/sandbox/calls/{sid}/press")["required"] == ["digits"]
+    assert "busy" in str(body("/sandbox/phones")["properties"]["outcome"])
+    assert body("/sandbox/bots")["additionalProperties"] is False
+    assert body("/sandbox/webhook-rules")["properties"]["settings"]["items"]["$ref"].rpartition("/")[2] in schemas
+    assert "requestBody" not in paths["/sandbox/reset"]["post"]
 
 
 async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:

@@ -35,7 +35,7 @@ def status(url):
 
 def asked_by(url):
     """The URLs that a sandbox has asked, oldest first."""
-    with urllib.request.urlopen(f"{url}/sandbox/ledger", timeout=5) as answer:
+    with urllib.request.urlopen(f"{url}/sandbox/requests", timeout=5) as answer:
         return [entry["url"] for entry in json.load(answer)["deliveries"]]
 
 

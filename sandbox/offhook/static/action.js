@@ -31,12 +31,13 @@ outcome.subscribe((said) => {
  * @param {string} path The part after `/sandbox`.
  * @param {object} body
  * @param {string} [done] Message on success; none if the page shows the result anyway.
+ * @param {string} [method]
  * @returns {Promise<object | null>} The response; null on failure.
  */
-export async function ask(path, body = {}, done = "") {
+export async function ask(path, body = {}, done = "", method = "POST") {
   try {
     const response = await fetch(`./sandbox${path}`, {
-      method: "POST",
+      method,
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });

@@ -128,7 +128,7 @@ function PendingFaults() {
       )}
       ${names.map(([name, value]) => html`<li key=${name}><code>${name}</code> ${JSON.stringify(value)}</li>`)}
     </ul>
-    <button type="button" onClick=${() => ask("/faults", { clear: true }, "all faults removed")}>
+    <button type="button" onClick=${() => ask("/faults", {}, "all faults removed", "DELETE")}>
       Remove all faults
     </button>
   </div>`;

@@ -27,7 +27,7 @@ const PANELS = {
 const LINKS = {
   calls: "calls",
   hearing: "who heard whom",
-  ledger: "request log",
+  requests: "request log",
 };
 const panel = signal("deliveries");
 /** The whole page. */
