@@ -1,6 +1,7 @@
 """The complete sandbox: a runtime with an HTTP application on loopback."""
 
 from typing import Self
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
@@ -77,7 +78,7 @@ class Sandbox(SandboxRuntime):
         # A token that was given may be a secret; this goes to logs.
         token = self.auth_token if self.auth_token == AUTH_TOKEN else "the token that you set"
         sid, url = self.account_sid, self.url
-        page = f"{url}/?token={self.control_token}" if self.control_token else f"{url}/"
+        page = f"{url}/?token={quote(self.control_token, safe='')}" if self.control_token else f"{url}/"
         return "\n".join(
             (
                 f"phones:  {page}",

@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from yarl import URL
 
 from control_client import Control
 from model_scenario import BUSINESS, CUSTOMER
@@ -278,6 +279,13 @@ async def test_names_that_lead_here_read_nothing_either(sandbox: Sandbox, contro
     for path in ("/", "/sandbox/requests", "/static/main.js"):
         async with control.session.get(sandbox.url + path, headers={"Host": "evil.example:8081"}) as answer:
             assert answer.status == 403, path
+
+
+async def test_printed_link_opens_the_page_with_any_token() -> None:
+    async with Sandbox(allow_hosts=("offhook.test",), control_token="a&b=c#+ /%") as sandbox:
+        link = sandbox.introduce().splitlines()[0].partition(":")[2].strip()
+        async with aiohttp.request("GET", URL(link, encoded=True)) as answer:
+            assert (answer.status, "#" in link, " " in link) == (200, False, False)
 
 
 async def test_page_takes_its_token_from_the_url_once() -> None:
