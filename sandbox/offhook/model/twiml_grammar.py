@@ -159,7 +159,7 @@ GRAMMAR: dict[str, Element] = {
     ),
     "Number": Element(
         _noun(13221)
-        | {"sendDigits": _missing(Values("keys, `w`, and `W`", "[0-9A-D*#w]*"), 13222), "byoc": _missing(TEXT)}
+        | {"sendDigits": _missing(Values("keys and `w`", "[0-9A-D*#w]*"), 13222), "byoc": _missing(TEXT)}
         | _MACHINE_DETECTION,
         takes_text=True,
         note="a `<Dial>` in the `url`'s document is error 13201",
