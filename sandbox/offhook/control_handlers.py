@@ -25,6 +25,7 @@ ONE_SHOT_FAULTS = (
 )  # fmt: skip
 """Methods of `Faults`."""
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+_Rate = Annotated[float, Field(ge=0, le=1)]
 _Text = Annotated[str, Field(min_length=1)]
 _Body = TypeVar("_Body")
 
@@ -58,7 +59,7 @@ _FaultsBody = create_model(
     once=(list[dict[str, Any]], []),
     forget=(int | None, None),
     retry_after_s=(int, 1),
-    **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else Seconds, it.default) for it in RATES},
+    **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else _Rate, it.default) for it in RATES},
 )  # type: ignore[call-overload]  # one field for each rate
 
 

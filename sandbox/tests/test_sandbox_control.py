@@ -120,6 +120,8 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "times": 0}, 422, "times: "),
         ("/bots", {"ends": "never"}, 422, "ends: "),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
+        ("/faults", {"rate_429": 1.5}, 422, "rate_429: "),
+        ("/faults", {"cut_after": -0.1}, 422, "cut_after: "),
         ("/faults", {"clear": True}, 422, "clear: "),
         ("/faults", {"once": [5]}, 422, "once"),
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
@@ -136,6 +138,11 @@ async def test_invalid_control_request_names_the_error(
 
     assert got == status
     assert named in answer["error"]
+
+
+async def test_rate_may_be_one_and_a_delay_longer(sandbox: Sandbox, control: Control) -> None:
+    status, _ = await control.post("/faults", rate_429=1, latency_s=[1.5, 2])
+    assert (status, sandbox.faults.rates()) == (200, {"latency_s": (1.5, 2.0), "rate_429": 1.0})
 
 
 async def test_openapi_describes_the_routes_and_their_bodies(sandbox: Sandbox, control: Control) -> None:
