@@ -1,5 +1,6 @@
 """The fixtures of the pytest plug-in, as a stranger's tests use them."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,26 @@ def test_options_hold_for_one_test(twilio_sandbox: TwilioSandbox, twilio_sandbox
         twilio_sandbox.empty(sped=1)
     twilio_sandbox.empty()
     assert twilio_sandbox.run(lambda sandbox: sandbox.speed) == 20.0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "why"),
+    [
+        ({"speed": 0}, ValueError, "speed takes a number above 0, not 0"),
+        ({"speed": float("inf")}, ValueError, "speed takes a number above 0, not inf"),
+        ({"speed": "20"}, TypeError, "speed takes int or float, not '20'"),
+        ({"speed": True}, TypeError, "speed takes int or float, not True"),
+        ({"behavior": {"greeting_s": 1}}, TypeError, "behavior takes Behavior or None, not {'greeting_s': 1}"),
+        ({"strict": "yes"}, TypeError, "strict takes bool, not 'yes'"),
+        ({"strict": True, "records_all_calls": 1}, TypeError, "records_all_calls takes bool, not 1"),
+    ],
+)
+def test_wrong_option_is_named_and_none_is_set(
+    twilio_sandbox: TwilioSandbox, options: dict[str, Any], error: type[Exception], why: str
+) -> None:
+    with pytest.raises(error, match=re.escape(why)):
+        twilio_sandbox.empty(**options)
+    assert twilio_sandbox.run(lambda sandbox: (sandbox.speed, sandbox.strict)) == (20.0, False)
 
 
 async def test_application_in_the_loop_of_the_test_answers(app: WebhookApp, twilio_sandbox: TwilioSandbox) -> None:

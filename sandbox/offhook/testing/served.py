@@ -5,10 +5,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import fields
+from math import isfinite
+from types import NoneType
 from typing import Any, TypeVar
 
 from offhook.faults import Faults
 from offhook.model import messages
+from offhook.model.behavior import Behavior
 from offhook.service import Sandbox
 
 T = TypeVar("T")
@@ -19,6 +22,12 @@ SPEED = 20.0
 _OPTIONS = ("speed", "behavior", "strict", "records_all_calls")
 DEFAULTS = {it.name: it.default for it in fields(Sandbox) if it.name in _OPTIONS} | {"speed": SPEED}
 """What a test may choose, with the defaults."""
+_KINDS: dict[str, tuple[type, ...]] = {
+    "speed": (int, float),
+    "behavior": (Behavior, NoneType),
+    "strict": (bool,),
+    "records_all_calls": (bool,),
+}
 
 Act = (
     messages.PhoneAnswers | messages.PhoneRefuses | messages.PhoneHangsUp | messages.PhonePresses | messages.PhoneSpeaks
@@ -35,9 +44,8 @@ class ServedSandbox(Sandbox):
         self.has_changed = threading.Condition()
 
     def empty(self, options: dict[str, Any]) -> None:
-        """Remove everything, and set the options; TypeError for an unknown one."""
-        if unknown := options.keys() - DEFAULTS.keys():
-            raise TypeError(f"the sandbox has no option {min(unknown)!r}: there are {', '.join(DEFAULTS)}")
+        """Remove everything, and set the options, if they are possible."""
+        _check_options(options)
         for name, value in (DEFAULTS | options).items():
             setattr(self, name, value)
         self.faults = Faults()
@@ -64,6 +72,20 @@ class ServedSandbox(Sandbox):
         """Block another thread until there are more changes than it knows of."""
         with self.has_changed:
             self.has_changed.wait_for(lambda: self.changes != known, timeout_s)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raise TypeError for an unknown option or kind, ValueError for a speed."""
+    if unknown := options.keys() - DEFAULTS.keys():
+        raise TypeError(f"the sandbox has no option {min(unknown)!r}: there are {', '.join(DEFAULTS)}")
+    for name, value in options.items():
+        kinds = _KINDS[name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            allowed = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+            raise TypeError(f"the option {name} takes {allowed}, not {value!r}")
+    speed = options.get("speed", SPEED)
+    if not isfinite(speed) or speed <= 0:
+        raise ValueError(f"the option speed takes a number above 0, not {speed!r}")
 
 
 class LoopThread:
