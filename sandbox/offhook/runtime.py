@@ -180,8 +180,8 @@ class SandboxRuntime:
         After its sentences, it hands over with `handoff_data`, its WebSocket breaks, or the caller hangs up.
         """
         text = handoff_data if isinstance(handoff_data, str) else json.dumps(handoff_data)
-        self.model.state.bot = BotScript(tuple(says), text, ends)
-        return self.model.state.bot
+        self.model.state.bot = script = BotScript(tuple(says), text, ends)
+        return script
 
     async def call_in(
         self,

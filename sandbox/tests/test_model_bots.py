@@ -41,6 +41,22 @@ def test_bot_says_its_sentences_and_hands_over_with_its_data(story: ModelScenari
     assert story.said(sid) == "Please wait"
 
 
+def test_bot_that_no_one_scripted_is_in_the_debugger_once(story: ModelScenario) -> None:
+    sid = story.call_in(BOT)
+    story.passes(60.0)
+
+    (entry,) = story.errors
+    assert (entry.code, entry.level, entry.call_sid) == (0, "warning", sid)
+    assert "plays the bot of <ConversationRelay>, and doesn't connect to wss://bot.example/talk" in entry.message
+
+
+def test_scripted_bot_is_no_warning(story: ModelScenario) -> None:
+    talk(story, BotScript())
+    story.passes(60.0)
+
+    assert story.errors == []
+
+
 def test_broken_websocket_fails_the_session_and_not_the_call(story: ModelScenario) -> None:
     talk(story, BotScript(ends="failed", handoff_data="lost"))
     story.passes(5.0)

@@ -4,7 +4,7 @@ Source: Twilio docs: TwiML <Connect>; TwiML <ConversationRelay>; ConversationRel
 """
 
 from offhook.model import calls, twiml_parser
-from offhook.model.state import Call, Relay
+from offhook.model.state import BotScript, Call, Relay
 from offhook.model.transaction import Transaction
 from offhook.model.twiml_parser import Verb
 
@@ -14,13 +14,22 @@ WEBSOCKET_ERROR = (("ErrorCode", "64105"), ("ErrorMessage", "Websocket ended"))
 def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
     """Connect the caller to the bot, which says the `welcomeGreeting` first."""
     calls.answer(transaction, call)
-    script = transaction.state.bot
+    if transaction.state.bot is None:
+        _warn_of_url(transaction, call, verb)
+    script = transaction.state.bot or BotScript()
     greetings = [noun.get("welcomeGreeting") for noun in verb.children]
     sentences = tuple(Verb("Say", (), text) for text in (*greetings, *script.says) if text)
     session_sid = transaction.new_sid("VX")
     call.activity = "relaying"
     call.relay = Relay(verb, base_url, session_sid, transaction.now_s, script, sentences, position=-1)
     go_on(transaction, call, call.relay)
+
+
+def _warn_of_url(transaction: Transaction, call: Call, verb: Verb) -> None:
+    """Say that the application's own bot isn't asked."""
+    if url := next(filter(None, (noun.get("url") for noun in verb.children)), ""):
+        message = f"the sandbox plays the bot of <ConversationRelay>, and doesn't connect to {url}"
+        transaction.add_debugger_entry(0, message, call.sid, level="warning")
 
 
 def go_on(transaction: Transaction, call: Call, relay: Relay) -> None:

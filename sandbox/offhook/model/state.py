@@ -432,7 +432,7 @@ class State:
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
-    bot: BotScript = field(default_factory=BotScript)  #: Of each `<ConversationRelay>` from now on.
+    bot: BotScript | None = None  #: Of each `<ConversationRelay>` from now on; None until one is scripted.
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
 
     def is_own_number(self, to: str) -> bool:
