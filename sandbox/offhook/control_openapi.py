@@ -1,4 +1,4 @@
-"""The OpenAPI description of the control API, from what its handlers check."""
+"""The control API in OpenAPI, from what its handlers check."""
 
 import inspect
 import re

@@ -164,7 +164,10 @@ class Phone:
         return self
 
     def script_in_turn(self, *scripts: PhoneScript) -> "Phone":
-        """Set one script for each of its next calls; the last one stays; ValueError for none."""
+        """Set one script for each of its next calls; the last one stays.
+
+        Raise ValueError for none.
+        """
         if not scripts:
             raise ValueError("give at least one script")
         self.next_scripts = deque(scripts[:-1])
