@@ -56,7 +56,10 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
             return await _respond_with_faults(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
             entry.duration_ms = (time.monotonic() - started_s) * 1000
-            sandbox.notify()
+            if request.method == "GET":
+                sandbox.notify_of_read()
+            else:
+                sandbox.notify()
 
     return handle
 

@@ -278,7 +278,11 @@ class SandboxRuntime:
         self._schedule_next_timer()
         if self.retention is not None:
             self._prune(self.retention)
-        self.notify()
+        is_read = isinstance(input_, messages.RestRequest) and input_.method == "GET"
+        if is_read and not result.outputs:
+            self.notify_of_read()
+        else:
+            self.notify()
         return result
 
     def _prune(self, retention: Retention) -> None:
@@ -295,6 +299,10 @@ class SandboxRuntime:
         """Wake up all who wait for a change: tests and pages."""
         self.changed.set()
         self.changed = asyncio.Event()
+
+    def notify_of_read(self) -> None:
+        """Wake up the pages, which show REST requests that only read, too."""
+        self.notify()
 
     def _schedule_next_timer(self) -> None:
         if self._wake is not None:

@@ -131,6 +131,43 @@ async def test_application_in_the_loop_of_the_test_answers(app: WebhookApp, twil
         await twilio_sandbox.wait_until(lambda: False, 0.01)
 
 
+def test_polling_by_rest_is_no_busy_loop(
+    twilio_sandbox: TwilioSandbox, twilio_client: Client, dialed: Callable[[str, str], Phone]
+) -> None:
+    sid = dialed(ALICE, ON_AND_ON).last_call.sid
+    checks = 0
+
+    def is_completed() -> bool:
+        nonlocal checks
+        checks += 1
+        return twilio_client.calls(sid).fetch().status == "completed"
+
+    with pytest.raises(TimeoutError) as raised:
+        twilio_sandbox.wait_until(is_completed, 0.5)
+
+    assert 2 <= checks <= 20  # every 50 ms, and at the few changes of a call that rings
+    story = str(raised.value)
+    assert story.count(f"REST GET /Calls/{sid}.json: 200") <= 4  # once more after each other event
+    assert f"REST GET /Calls/{sid}.json: 200 (" in story
+    assert "REST POST /Calls.json: 201" in story
+    assert f"Twilio dials {ALICE}" in story
+
+
+def test_equal_reads_are_counted_until_something_else_happens(
+    twilio_sandbox: TwilioSandbox, twilio_client: Client
+) -> None:
+    for _ in range(30):
+        twilio_client.calls.list()
+    twilio_client.conferences.list()
+    twilio_client.calls.list()
+    lines = [line.strip().split("  ", 1)[-1] for line in twilio_sandbox.story().splitlines()]
+    assert lines[1:4] == [
+        "REST GET /Calls.json: 200 (30 times)",
+        "REST GET /Conferences.json: 200",
+        "REST GET /Calls.json: 200",
+    ]
+
+
 #: Without other plug-ins, which take seconds to import.
 QUICK = ("-q", "-n", "0", *(f"-pno:{name}" for name in ("randomly", "schemathesis", "hypothesispytest", "anyio")))
 STRANGERS_TESTS = """

@@ -68,6 +68,10 @@ class ServedSandbox(Sandbox):
             self.changes += 1
             self.has_changed.notify_all()
 
+    def notify_of_read(self) -> None:
+        """Wake up no other threads: a condition may read by REST itself."""
+        super().notify()
+
     def wait_for_change(self, known: int, timeout_s: float) -> None:
         """Block another thread until there are more changes than it knows of."""
         with self.has_changed:

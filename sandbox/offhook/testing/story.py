@@ -1,6 +1,7 @@
 """What happened in a sandbox, in lines, for a test that fails."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from offhook.model import messages
 from offhook.model.formats import split_url
@@ -11,6 +12,7 @@ from offhook.testing.served import Act, ServedSandbox
 from offhook.testing.views import describe
 
 EVENTS_MAX = 20
+READ = "REST GET "
 TWIML_LENGTH_MAX = 400
 SHOWN = ("Digits", "SpeechResult", "CallStatus", "DialCallStatus", "StatusCallbackEvent", "ReasonParticipantLeft")
 
@@ -24,12 +26,22 @@ def story_lines(sandbox: ServedSandbox) -> Iterator[str]:
     events += [(it.at_s, _delivery_words(it)) for it in log.deliveries]
     events.sort(key=lambda event: event[0])
     yield f"Last events, in Twilio's seconds{'' if events else ': none'}"
-    for at_s, words in events[-EVENTS_MAX:]:
+    for at_s, words in list(_with_reads_counted(events))[-EVENTS_MAX:]:
         yield f"  {at_s - sandbox.epoch_s:8.2f}  {words}"
     yield from (f"Alert: {line}" for line in map(_alert_words, log.debugger))
     live = sandbox.model.live_calls()
     yield f"Live calls{'' if live else ': none'}"
     yield from (f"  {describe(sandbox, call)}" for call in live)
+
+
+def _with_reads_counted(events: Iterable[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+    """Yield the events, consecutive equal reads as one: a test that polls."""
+    for words, group in groupby(events, key=lambda event: event[1]):
+        equal = list(group)
+        if words.startswith(READ) and len(equal) > 1:
+            yield equal[0][0], f"{words} ({len(equal)} times)"
+        else:
+            yield from equal
 
 
 def alert_lines(alerts: Iterable[DebuggerEntry], expected: set[int]) -> Iterator[str]:
