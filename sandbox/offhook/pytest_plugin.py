@@ -74,7 +74,13 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what happened in the sandbox of a test that fails."""
     report = yield
-    is_shown = call.excinfo is not None and call.excinfo.errisinstance(TimeoutError)  # its message has it
-    if report.failed and not is_shown and (sandbox := item.stash.get(_IN_USE, None)):
+    if report.failed and (sandbox := item.stash.get(_IN_USE, None)) and not _tells_story(call):
         report.sections.append(("Twilio sandbox", sandbox.story()))
     return report
+
+
+def _tells_story(call: pytest.CallInfo[None]) -> bool:
+    """Whether the error's message is the story."""
+    from offhook.testing import ConditionTimeoutError
+
+    return call.excinfo is not None and call.excinfo.errisinstance(ConditionTimeoutError)

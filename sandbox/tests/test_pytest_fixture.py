@@ -172,6 +172,10 @@ def test_equal_reads_are_counted_until_something_else_happens(
 QUICK = ("-q", "-n", "0", *(f"-pno:{name}" for name in ("randomly", "schemathesis", "hypothesispytest", "anyio")))
 STRANGERS_TESTS = """
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 WRONG = "<Response><Redirect>http://127.0.0.1:9/gone</Redirect></Response>"
@@ -181,6 +185,19 @@ def calls(twilio_sandbox, twilio_client):
     twilio_sandbox.add_number("+12025550100")
     twilio_sandbox.phones["client:alice"].script(answer_after_s=0, keys="12")
     return lambda twiml: twilio_client.calls.create(to="client:alice", from_="+12025550100", twiml=twiml)
+
+class Slow(BaseHTTPRequestHandler):
+    def do_POST(self):
+        time.sleep(10 if self.path == "/never" else 0.02)  # and no response
+
+@pytest.fixture
+def slow_url():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.block_on_close = False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
 
 def alerted(sandbox):
     return lambda: sandbox.alerts
@@ -202,6 +219,23 @@ def test_time_out(calls, twilio_sandbox):
     twilio_sandbox.wait_until(lambda: twilio_sandbox.calls[0].hears("Your number"))
     twilio_sandbox.wait_until(lambda: False, 0.5)
 
+def test_own_time_out(calls, twilio_sandbox):
+    calls("<Response><Pause length='600'/></Response>")
+    raise TimeoutError("the test's own")
+
+def test_last_callback_fails(twilio_sandbox, twilio_client, slow_url, monkeypatch):
+    monkeypatch.setattr("offhook.testing.twilio_sandbox.SETTLE_S", 9)  # the machine may be busy
+    call_with_callback(twilio_sandbox, twilio_client, slow_url)
+
+def test_callback_without_end_is_not_awaited(twilio_sandbox, twilio_client, slow_url):
+    call_with_callback(twilio_sandbox, twilio_client, slow_url + "never")
+
+def call_with_callback(twilio_sandbox, twilio_client, url):
+    twilio_sandbox.add_number("+12025550100")
+    twilio_client.calls.create(
+        to="client:alice", from_="+12025550100", twiml="<Response/>", status_callback=url,
+        status_callback_event=["initiated"],
+    )
 def test_nothing_left(twilio_sandbox):
     assert not twilio_sandbox.calls and not twilio_sandbox.alerts
 
@@ -224,7 +258,7 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
 
     ran = pytester.runpytest_subprocess(*QUICK, "--durations=0", "-vv")
 
-    ran.assert_outcomes(passed=42, failed=5)
+    ran.assert_outcomes(passed=43, failed=7)
     ran.stdout.fnmatch_lines_random(
         [
             "*unexpected alert: error 11205*http://127.0.0.1:9/gone*twilio_sandbox.expect_alerts(11205)*",
@@ -234,8 +268,10 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
             "*where False = hears('music')*",
             "*<Call +12025550100 to client:alice: in-progress, pausing, hears silence>*",
             "*Twilio sandbox*",
+            "*unexpected alert: error *Status callback failed*",
         ]
     )
+    assert ran.stdout.str().count("- Twilio sandbox -") == 6  # not after the time-out that tells it itself
 
 
 def test_plug_in_costs_nothing_unused(pytester: pytest.Pytester) -> None:

@@ -16,6 +16,11 @@ from offhook.testing.views import Call, Conference, Phone
 
 T = TypeVar("T")
 RECHECK_S = 0.05  #: For what the sandbox doesn't notice, such as an application's own state.
+SETTLE_S = 0.05  #: For webhook requests under way when a test ends: they may fail.
+
+
+class ConditionTimeoutError(TimeoutError):
+    """A condition didn't hold in time; the message has the story."""
 
 
 class Phones:
@@ -155,14 +160,20 @@ class TwilioSandbox:
             return True
         if time.monotonic() < until_s:
             return False
-        raise TimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
+        raise ConditionTimeoutError(f"not within {timeout_s:g} s\n{self.story()}")
 
     def story(self) -> str:
         """Return the last events, with TwiML and keys, and the live calls."""
         return "\n".join(self._server.run(lambda: story_lines(self._sandbox)))
 
     def unexpected_alerts(self) -> str:
-        """Return the errors that no one expects, and the expected that lack."""
+        """Return the errors that no one expects, and the expected that lack.
+
+        Wait a moment for webhook requests under way first.
+        """
+        until_s = time.monotonic() + SETTLE_S
+        while not self._sandbox.webhook_sender.is_idle and (left_s := until_s - time.monotonic()) > 0:
+            self._sandbox.wait_for_change(self._sandbox.changes, min(left_s, RECHECK_S / 10))
         return "\n".join(alert_lines(self.alerts, self._expected_alerts))
 
     def empty(self, **options: Any) -> None:
