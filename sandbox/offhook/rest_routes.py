@@ -1,13 +1,15 @@
 """Twilio's REST API over HTTP (Twilio docs: API requests, API responses)."""
 
 import asyncio
+import base64
+import binascii
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from aiohttp import BasicAuth, hdrs, web
+from aiohttp import hdrs, web
 
 from offhook.faults import RestPlan
 from offhook.model.media import Media
@@ -101,12 +103,24 @@ def _is_public(sandbox: SandboxRuntime, request: web.Request, account_sid: str, 
 
 def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
     """Whether Basic auth has the token or API key of the path's account."""
-    try:
-        given = BasicAuth.decode(request.headers.get("Authorization", ""), encoding="utf-8")
-    except ValueError:
-        return False
     accepted = ((sandbox.account_sid, sandbox.auth_token), sandbox.api_key)
-    return account_sid == sandbox.account_sid and (given.login, given.password) in accepted
+    given = _credentials(request.headers.get(hdrs.AUTHORIZATION, ""))
+    return account_sid == sandbox.account_sid and given is not None and given in accepted
+
+
+def _credentials(header: str) -> tuple[str, str] | None:
+    """Return user and password of Basic auth; None for any other header.
+
+    Source: RFC 7617, section 2: the password may have colons.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):  # no base64, or no UTF-8
+        return None
+    return (user, password) if colon else None
 
 
 async def _respond_with_faults(

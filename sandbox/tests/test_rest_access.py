@@ -1,10 +1,14 @@
 """Who may use the REST API, and what is answered where there is nothing."""
 
+from base64 import b64encode
+
 import aiohttp
 import pytest
 from twilio.rest import Client
 
-from offhook import ACCOUNT_SID, Sandbox
+from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+
+RIGHT = b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,29 @@ async def test_wrong_credentials_are_refused(api: aiohttp.ClientSession, user: s
     login = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
     async with api.get("Calls.json", headers=login) as answer:
         assert (answer.status, (await answer.json())["code"]) == (401, 20003)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Basic " + RIGHT, 200),
+        ("basic   " + RIGHT, 200),  # RFC 9110, section 11.1: case-insensitive, and then blanks
+        ("", 401),
+        ("Basic", 401),
+        ("Bearer " + RIGHT, 401),
+        ("Basic !" + RIGHT, 401),
+        ("Basic " + RIGHT[:-1], 401),
+        ("Basic é", 401),
+        ("Basic " + b64encode(ACCOUNT_SID.encode()).decode(), 401),
+        ("Basic " + b64encode(b"\xff:\xff").decode(), 401),
+        ("Basic " + b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}:".encode()).decode(), 401),
+    ],
+)
+async def test_only_right_basic_auth_is_accepted(api: aiohttp.ClientSession, header: str, status: int) -> None:
+    api.headers.clear()
+    async with api.get("Calls.json", headers={"Authorization": header}) as answer:
+        body = await answer.json()
+    assert (answer.status, body.get("code")) == (status, 20003 if status == 401 else None)
 
 
 async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox, twilio: Client) -> None:
