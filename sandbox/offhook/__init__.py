@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offhook.runtime import RestHookEvent as RestHookEvent
     from offhook.service import Sandbox as Sandbox
     from offhook.service import make_app as make_app
+    from offhook.webhook_rules import WebhookSetting as WebhookSetting
 
 _MODULES = {
     name: module
@@ -31,6 +32,7 @@ _MODULES = {
         "offhook.request_log": "Retention",
         "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN NUMBER RestHookEvent",
         "offhook.service": "Sandbox make_app",
+        "offhook.webhook_rules": "WebhookSetting",
     }.items()
     for name in names.split()
 }

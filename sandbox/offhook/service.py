@@ -82,6 +82,7 @@ class Sandbox(SandboxRuntime):
         return "\n".join(
             (
                 f"phones:  {page}",
+                f"errors:  on that page, and GET {url}/sandbox/debugger",
                 f"URL:     {url}",
                 f"account: {sid}",
                 f"token:   {token}",

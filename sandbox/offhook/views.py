@@ -336,12 +336,12 @@ def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[st
 
 def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -> dict[str, Any]:
     """Return the view of one Twilio debugger entry."""
-    return {"number": number, **alert_view(entry), "url": entry.url}
+    return {"number": number, **alert_view(entry)}
 
 
 def alert_view(entry: DebuggerEntry) -> dict[str, Any]:
     """Return an error or warning for `GET /sandbox/debugger`."""
-    return {"at": iso(entry.at_s), **pick(entry, "level", "code", "message", "call_sid")}
+    return {"at": iso(entry.at_s), **pick(entry, "level", "code", "message", "call_sid", "url")}
 
 
 def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:

@@ -67,7 +67,7 @@ async def test_debugger_lists_errors_and_warnings(app: WebhookApp, sandbox: Sand
         ("error", 0, caller["sid"]),
         ("warning", 12200, caller["sid"]),
     ]
-    assert set(alerts[0]) == {"at", "level", "code", "message", "call_sid"}
+    assert set(alerts[0]) == {"at", "level", "code", "message", "call_sid", "url"}
     assert alerts[0]["at"].startswith("20")
 
 

@@ -24,7 +24,8 @@ class RestError(Exception):
         self.more_info = more_info
 
 
-NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what it models"
+FIDELITY = "https://github.com/conferral/conferral/blob/main/sandbox/docs/fidelity.md"
+NOT_MODELED = f"the sandbox does not model this path; {FIDELITY} lists what it models"
 """The `more_info` that distinguishes a path that the sandbox doesn't model from a missing resource."""
 
 
