@@ -74,12 +74,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what happened in the sandbox of a test that fails."""
     report = yield
-    if report.failed and (sandbox := item.stash.get(_IN_USE, None)) and not _tells_story(call):
+    if report.failed and (sandbox := item.stash.get(_IN_USE, None)) and not _reports_story(call):
         report.sections.append(("Twilio sandbox", sandbox.story()))
     return report
 
 
-def _tells_story(call: pytest.CallInfo[None]) -> bool:
+def _reports_story(call: pytest.CallInfo[None]) -> bool:
     """Whether the error's message is the story."""
     from offhook.testing import ConditionTimeoutError
 

@@ -271,7 +271,7 @@ def test_strangers_tests_fail_with_what_happened(pytester: pytest.Pytester) -> N
             "*unexpected alert: error *Status callback failed*",
         ]
     )
-    assert ran.stdout.str().count("- Twilio sandbox -") == 6  # not after the time-out that tells it itself
+    assert ran.stdout.str().count("- Twilio sandbox -") == 6  # not after the time-out that shows it itself
 
 
 def test_plug_in_costs_nothing_unused(pytester: pytest.Pytester) -> None:
