@@ -84,8 +84,9 @@ def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s
 
 
 def test_decisions_are_counted_by_event_and_outcome():
-    event, before, metrics = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Session("s"), Metrics()
-    steps = [Step(before, outcome) for outcome in (Outcome.MOVED, Outcome.MOVED, Outcome.STALE)]
+    event, metrics = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Metrics()
+    before, after = Session("s", lone_until_ms=1), Session("s", State.ENDED, updated_at_ms=1)
+    steps = [Step(after, outcome) for outcome in (Outcome.MOVED, Outcome.MOVED, Outcome.STALE)]
     emit_telemetry([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
     for outcome, count in (("moved", 2), ("stale", 1)):
         labels = {"event_name": "lone_overdue", "outcome": outcome}
