@@ -11,34 +11,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from offhook.control_paths import ROUTES
 from offhook.runtime import SandboxRuntime
 
 if TYPE_CHECKING:
     from offhook.control_handlers import ControlHandlers
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-ROUTES = (
-    ("POST", "/sandbox/numbers", "add_number"),
-    ("POST", "/sandbox/phones", "script_phone"),
-    ("POST", "/sandbox/bots", "script_bot"),
-    ("POST", "/sandbox/calls", "call_in"),
-    ("POST", "/sandbox/browser-calls", "browser_calls"),
-    ("GET", "/sandbox/calls", "calls"),
-    ("POST", "/sandbox/calls/{sid}/{act}", "call_action"),
-    ("GET", "/sandbox/requests", "request_log"),
-    ("GET", "/sandbox/debugger", "debugger"),
-    ("GET", "/sandbox/hearing", "audibility"),
-    ("GET", "/sandbox/recordings", "recordings"),
-    ("GET", "/sandbox/faults", "pending_faults"),
-    ("POST", "/sandbox/faults", "faults"),
-    ("DELETE", "/sandbox/faults", "clear_faults"),
-    ("POST", "/sandbox/webhook-rules", "webhook_rule"),
-    ("POST", "/sandbox/reset", "reset"),
-    ("GET", "/sandbox/openapi.json", "openapi"),
-)
-"""Method, path, and the handler's name in `ControlHandlers`."""
 
 
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
