@@ -177,8 +177,9 @@ class DeadLetters(DeadLetterStore):
         )
 
     def _source_of(self, stream: str) -> str:
-        if stream in (self._keys.commands, self._keys.outcomes):
-            return "commands" if stream == self._keys.commands else "outcomes"
+        shared = {self._keys.commands: "commands", self._keys.outcomes: "outcomes"}
+        if stream in shared:
+            return shared[stream]
         streams = (number for number in range(self._keys.partitions) if self._keys.events(number) == stream)
         number = next(streams, None)
         return stream if number is None else f"partition {number}"

@@ -357,7 +357,7 @@ def _is_ours(parameter: str) -> bool:
     return _OUR_NAMES.fullmatch(unquote_plus(parameter.partition("=")[0])) is not None
 
 
-def redirect_to_after_url(draft: Draft, _event: events.LoneOverdue) -> None:
+def redirect_to_after_url(draft: Draft, _event: Event) -> None:
     """Redirect the customer to the `after` URL: the others have left."""
     _redirect_customer(draft, EndReason.AGENT_LEFT)
 

@@ -271,7 +271,6 @@ def note_parked(draft: Draft, _event: Event) -> None:
         repair_attempted=False,
         first_to_leave="",
     )
-    draft.set_timer(events.ParkOverdue, draft.policy.park_timeout_ms)
 
 
 def retrieve(draft: Draft, event: events.Retrieve) -> None:
@@ -291,10 +290,9 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     reports.conclude_transfer(draft, "failed")
     want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
     draft.change(phase=Phase.PARKED, first_to_leave="")
-    draft.set_timer(events.ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 
 
-def begin_park_fallback(draft: Draft, _event: events.ParkOverdue) -> None:
+def begin_park_fallback(draft: Draft, _event: Event) -> None:
     """Begin the fallback: no one retrieved the parked call in time."""
     before = draft.session.transfer
     draft.change(phase=Phase.FALLBACK, parked_until_ms=0)

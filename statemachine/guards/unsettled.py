@@ -10,7 +10,7 @@ from conferral.statemachine.step import Draft
 
 #: The key of a suspicion: it has no other place than the session's mapping.
 SUSPICION = "suspicions calls"
-#: What a name has in place of a party.
+#: What a name begins with if it is about no party in particular.
 ANYONE = "anyone"
 
 

@@ -18,8 +18,7 @@ things that something should have settled. In a live session, nothing else asks 
   unknown, a finding of the sweep, an overdue command, and a time limit that needs proof, as those of a bridge and a dial
   do. It ends with a read that began later.
 - *One timer*: `ReadOverdue` is set exactly while something is unsettled, and only wakes the automatic rows. Of these,
-  the last emits the read. The limits of stages have timers of their own: they
-  decide, and don't ask.
+  the last emits the read. The limits of stages have timers of their own: they decide, and don't ask.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,23 +52,23 @@ class Unsettled(NamedTuple):
 
 # fmt: off
 UNSETTLED: tuple[Unsettled, ...] = (
-    #         in    phase      what                       due                     again   why
-    Unsettled(LIVE, ANY,       when.suspicions,               AT_ONCE,                OTHERS, "a redirect was refused or is unknown, a command is overdue, or the sweep found a difference"),
-    Unsettled(LIVE, ANY,       when.calls_left_out,           AT_ONCE,                OTHERS, "the last read had no room for these calls"),
-    Unsettled(LIVE, ANY,       when.lingering_parties,    "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
-    Unsettled(LIVE, ANY,       when.session_too_old,      AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
+    #         in    phase      what                            due                     again   why
+    Unsettled(LIVE, ANY,       when.suspicions,                AT_ONCE,                OTHERS, "a redirect was refused or is unknown, a command is overdue, or the sweep found a difference"),
+    Unsettled(LIVE, ANY,       when.calls_left_out,            AT_ONCE,                OTHERS, "the last read had no room for these calls"),
+    Unsettled(LIVE, ANY,       when.lingering_parties,         "leave_timeout_ms",     ALONE,  "the callbacks of a party's end are lost, or Twilio has not hung it up"),
+    Unsettled(LIVE, ANY,       when.session_too_old,           AT_ONCE,                OTHERS, "Twilio ends each call after at most 24 h, but parties who came later may still talk"),
 
     # The conversion. The child is moved first, and the action of its parent's `<Dial>` follows.
-    Unsettled(V,    ANY,       when.legs_outside,         "convert_timeout_ms",   ALONE,  "a leg has not moved, or the callback of its join is lost"),
-    Unsettled(V,    ANY,       when.parent_without_child, "leave_timeout_ms",     ALONE,  "the parent has hung up, too, or is on its way"),
+    Unsettled(V,    ANY,       when.legs_outside,              "convert_timeout_ms",   ALONE,  "a leg has not moved, or the callback of its join is lost"),
+    Unsettled(V,    ANY,       when.parent_without_child,      "leave_timeout_ms",     ALONE,  "the parent has hung up, too, or is on its way"),
 
     # The conference
-    Unsettled(C|T,  ANY,       when.absent_party,         "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
-    Unsettled(C|T,  ANY,       when.open_updates,         "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
-    Unsettled(C|T,  ANY,       when.unproven_answers,     "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
-    Unsettled(C|T,  ANY,       when.ringing_dials,        "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
-    Unsettled(C,    ANY,       when.uncertain_loneliness,     AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
-    Unsettled(T,    VOICEMAIL, when.message_to_come,      "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),
+    Unsettled(C|T,  ANY,       when.absent_party,              "arrive_timeout_ms",    ALONE,  "a caller who waits or is transferred has not joined, or the callback of the join is lost"),
+    Unsettled(C|T,  ANY,       when.open_updates,              "confirm_ms",           ALONE,  "nothing shows a hold, mute, or flag yet: its response or callback is lost, or Twilio has not done it"),
+    Unsettled(C|T,  ANY,       when.unproven_answers,          "confirm_ms",           ALONE,  "the callback of an answer is lost: a join with early media proves none"),
+    Unsettled(C|T,  ANY,       when.ringing_dials,             "ring_read_ms",         OTHERS, "the callback of a failure or an answer is lost, and the caller hears ringing"),
+    Unsettled(C,    ANY,       when.uncertain_loneliness,      AT_ONCE,                ALONE,  "a party seems to be alone, but a callback is missing: another may be there"),
+    Unsettled(T,    VOICEMAIL, when.message_to_come,           "voicemail_timeout_ms", OTHERS, "the callbacks of a message are lost"),
 )
 # fmt: on
 
