@@ -187,9 +187,10 @@ def _close_read(draft: Draft, event: events.CallsRead | events.EffectOutcome) ->
     if not isinstance(event, events.CallsRead):
         draft.change(asked_ms=session.open_read_since_ms)
     elif not unread:
-        rest = {key: since_ms for key, since_ms in session.unsettled.items() if key != SUSPICION}
+        rest = {key: since_ms for key, since_ms in session.unsettled_since_ms.items() if key != SUSPICION}
         draft.change(
-            unsettled=rest, asked_ms=session.open_read_since_ms if has_asked(session, event) else session.asked_ms
+            unsettled_since_ms=rest,
+            asked_ms=session.open_read_since_ms if has_asked(session, event) else session.asked_ms,
         )
     for party in session.parties.values() if isinstance(event, events.CallsRead) else ():
         if party.dial_check == "reading":
@@ -303,8 +304,8 @@ def _time_read(draft: Draft) -> None:
         draft.change(repair_attempted=False)  # the next time that it is absent, it is redirected once more
     found = list(unsettled(draft))
     since = {key: since_ms for key, since_ms, _ in found}
-    if since != session.unsettled or not since:
-        draft.change(unsettled=since, asked_ms=session.asked_ms if since else 0)
+    if since != session.unsettled_since_ms or not since:
+        draft.change(unsettled_since_ms=since, asked_ms=session.asked_ms if since else 0)
     # A read that is never answered counts as lost.
     lost_ms = session.open_read_since_ms + draft.policy.read_timeout_ms if session.open_read_id else 0
     _set_to_first(draft, events.ReadOverdue, [max(due_ms, lost_ms) for *_, due_ms in found])

@@ -63,13 +63,15 @@ def _fields_of(kind: type[BaseRecord]) -> dict[str, "Field[Any]"]:
 def moved_back(record: _Record, by_ms: int) -> _Record:
     """Return a record with all points in time earlier, also nested ones.
 
-    They are the numbers whose names end with `_ms`; 0 means never. A dictionary of numbers stays as it is.
+    They are what has a name that ends with `_ms`: numbers, of which 0 means never, and dictionaries of numbers. A
+    dictionary of another name, as that of the timers' due times, stays as it is.
     """
     changes: dict[str, Any] = {}
     for name in record.__struct_fields__:
         value = getattr(record, name)
         if name.endswith("_ms") and value:
-            changes[name] = value - by_ms
+            is_dictionary = isinstance(value, dict)
+            changes[name] = {key: at_ms - by_ms for key, at_ms in value.items()} if is_dictionary else value - by_ms
         elif isinstance(value, BaseRecord):
             changes[name] = moved_back(value, by_ms)
         elif isinstance(value, dict) and any(isinstance(one, BaseRecord) for one in value.values()):

@@ -252,7 +252,7 @@ class Session(BaseRecord, frozen=True):
     open_read_id: str = ""
     open_read_since_ms: int = 0
     #: What a read may settle, and since when: see `table.unsettled`.
-    unsettled: Mapping[str, int] = field(default_factory=dict)
+    unsettled_since_ms: Mapping[str, int] = field(default_factory=dict)
     #: When the newest read began that counts as asked; 0 if nothing is unsettled.
     asked_ms: int = 0
     #: SIDs of calls that the last read left out; only these are read next.

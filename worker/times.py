@@ -31,13 +31,8 @@ def align(
         aligned_events.append(event if at_ms == event.occurred_at_ms else replace(event, occurred_at_ms=at_ms))
     for name, session in sessions.items():
         ahead_ms = session.updated_at_ms - now_ms
-        aligned_sessions[name] = session if ahead_ms < CLOCK_JUMP_MS else _moved_back(session, ahead_ms)
+        aligned_sessions[name] = session if ahead_ms < CLOCK_JUMP_MS else moved_back(session, ahead_ms)
     return aligned_events, aligned_sessions
-
-
-def _moved_back(session: Session, by_ms: int) -> Session:
-    unsettled = {name: since_ms - by_ms for name, since_ms in session.unsettled.items()}
-    return replace(moved_back(session, by_ms), unsettled=unsettled)
 
 
 def from_redis_time(at_ms: int, clock: StoreClock) -> int:

@@ -121,8 +121,6 @@ EVENTS = {
     "calls_overdue": "no callback about the calls has arrived; asking Twilio",
     "convert_overdue": "conversion timed out",
     "read_overdue": "something should have been reported by now; asking Twilio",
-    # Of an earlier version.
-    **dict.fromkeys(("confirm_overdue", "opening_overdue", "repair_overdue"), "no callback has arrived; asking Twilio"),
     "lone_overdue": "one party was left alone for too long",
     "dial_overdue": "no callback for a dialed call arrived in time",
     "age_overdue": "session reached its maximum age",

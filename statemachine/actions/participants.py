@@ -197,14 +197,14 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
 
 def suspect(draft: Draft, _event: Event) -> None:
     """Read all calls at once; an open read began too early."""
-    unsettled = {**draft.session.unsettled, guards.SUSPICION: draft.now_ms}
-    draft.change(unsettled=unsettled, asked_ms=0, open_read_id="", unread_calls=())
+    unsettled = {**draft.session.unsettled_since_ms, guards.SUSPICION: draft.now_ms}
+    draft.change(unsettled_since_ms=unsettled, asked_ms=0, open_read_id="", unread_calls=())
 
 
 def suspect_later(draft: Draft) -> None:
     """Read all calls once Twilio's lists can't lag anymore."""
     due_ms = draft.session.moved_at_ms + draft.policy.reread_interval_ms
-    draft.change(unsettled={**draft.session.unsettled, guards.SUSPICION: due_ms})
+    draft.change(unsettled_since_ms={**draft.session.unsettled_since_ms, guards.SUSPICION: due_ms})
 
 
 def read_calls(draft: Draft, _event: Event) -> None:

@@ -291,7 +291,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         open_redirects=(),
         ended_at_ms=draft.now_ms,
         timers={},
-        unsettled={},
+        unsettled_since_ms={},
     )
 
 

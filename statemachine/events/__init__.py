@@ -18,7 +18,7 @@ OUTCOMES: tuple[type[Event], ...] = (
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     CallsOverdue, ConvertOverdue, LoneOverdue, DialOverdue, ReadOverdue, StageOverdue, PendingCommandOverdue,
-    ParkOverdue, HoldOverdue, AgeOverdue, ConfirmOverdue, OpeningOverdue, RepairOverdue,
+    ParkOverdue, HoldOverdue, AgeOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)

@@ -112,15 +112,3 @@ class HoldOverdue(TimerExpired, frozen=True):
 
 class AgeOverdue(TimerExpired, frozen=True):
     """The session is older than a day."""
-
-
-class ConfirmOverdue(TimerExpired, frozen=True):
-    """An earlier version set it, as the next two: now one timer of reads does."""
-
-
-class OpeningOverdue(TimerExpired, frozen=True):
-    """An earlier version set it."""
-
-
-class RepairOverdue(TimerExpired, frozen=True):
-    """An earlier version set it."""

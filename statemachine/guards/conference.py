@@ -158,7 +158,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
 def unsettled_ms(draft: Draft, key: str) -> int:
     """Return for how long something is unsettled, milliseconds."""
-    return draft.now_ms - draft.session.unsettled.get(key, draft.now_ms)
+    return draft.now_ms - draft.session.unsettled_since_ms.get(key, draft.now_ms)
 
 
 def unset_end_on_exit(draft: Draft, _event: Event) -> Party | None:

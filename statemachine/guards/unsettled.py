@@ -23,14 +23,14 @@ def read_is_open(draft: Draft) -> bool:
 
 def has_asked(session: Session, read: CallsRead) -> bool:
     """Whether a read could show each leg of which something is unsettled."""
-    about = {key.split(" ")[1] for key in session.unsettled}
+    about = {key.split(" ")[1] for key in session.unsettled_since_ms}
     overtaken = (party.name for party in session.present.values() if party.overtakes(read))
     return not any(name in about or ANYONE in about for name in overtaken)
 
 
 def suspicions(draft: Draft) -> Iterator[str]:
     """Yield whether all calls are to be read."""
-    if SUSPICION in draft.session.unsettled:
+    if SUSPICION in draft.session.unsettled_since_ms:
         yield "calls"
 
 

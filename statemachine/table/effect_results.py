@@ -12,11 +12,8 @@ from conferral.statemachine.table.stages import TIMEOUTS
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
 ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
-#: Timers that only wake the automatic rows, if no row above is taken; the last three are of an earlier version.
-WAKES = (
-    on.ReadOverdue, on.LoneOverdue, on.ParkOverdue, on.AgeOverdue, on.ConvertOverdue, on.StageOverdue,
-    on.ConfirmOverdue, on.OpeningOverdue, on.RepairOverdue,
-)  # fmt: skip
+#: Timers that only wake the automatic rows, if no row above is taken.
+WAKES = (on.ReadOverdue, on.LoneOverdue, on.ParkOverdue, on.AgeOverdue, on.ConvertOverdue, on.StageOverdue)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (

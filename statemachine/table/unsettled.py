@@ -86,7 +86,7 @@ def unsettled(draft: Draft) -> Iterator[tuple[str, int, int]]:
             continue
         for name in row.what(draft):
             key = f"{row.what.__name__} {name}"
-            since_ms = session.unsettled.get(key, draft.now_ms)
+            since_ms = session.unsettled_since_ms.get(key, draft.now_ms)
             yield key, since_ms, _next_ms(draft, row, since_ms)
 
 

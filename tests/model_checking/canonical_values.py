@@ -37,6 +37,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "parked_until_ms",
         "open_read_since_ms",
         "asked_ms",
+        "unsettled_since_ms",
         "lone_until_ms",
         "moved_at_ms",
         "refused_transfer_at_ms",
@@ -150,8 +151,12 @@ def session_renamed(session: Session, names: Mapping[str, str]) -> Session:
 def earlier(value: _T, by_ms: int) -> _T:
     """An effect or a part of a session with all its moments moved back; a moment of 0 is none."""
     names = MOMENTS.get(type(value), ())
-    changes = {name: moment - by_ms for name in names if (moment := getattr(value, name))}
+    changes = {name: _earlier(moment, by_ms) for name in names if (moment := getattr(value, name))}
     return replace(value, **changes) if changes else value  # type: ignore[type-var]
+
+
+def _earlier(moment: Any, by_ms: int) -> Any:
+    return {key: one - by_ms for key, one in moment.items()} if isinstance(moment, Mapping) else moment - by_ms
 
 
 def session_earlier(session: Session, by_ms: int) -> Session:
@@ -162,7 +167,6 @@ def session_earlier(session: Session, by_ms: int) -> Session:
         pending_commands=tuple(earlier(order, by_ms) for order in session.pending_commands),
         transfer=None if session.transfer is None else _transfer_earlier(session.transfer, by_ms),
         timers={name: due_ms - by_ms for name, due_ms in session.timers.items()},
-        unsettled={key: since_ms - by_ms for key, since_ms in session.unsettled.items()},
     )
 
 

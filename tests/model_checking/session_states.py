@@ -244,7 +244,9 @@ def normal(session: Session, *, counts_holds: bool, requests_read: bool = False)
         open_read_since_ms=since(session.open_read_since_ms),
         # Of all slots since then, at least one is due by now, or the first is still to come.
         asked_ms=session.asked_ms and max(session.asked_ms, NOW_MS - 20_000),
-        unsettled={key: _since_in_rhythm(session.unsettled[key]) for key in sorted(session.unsettled)},
+        unsettled_since_ms={
+            key: _since_in_rhythm(session.unsettled_since_ms[key]) for key in sorted(session.unsettled_since_ms)
+        },
         lone_until_ms=_due(session.lone_until_ms),
         state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),

@@ -16,7 +16,7 @@ _COMMANDS = frozenset(command.name.encode() for command in COMMANDS)
 
 def wrong_read_timer(record: Mapping[bytes, bytes]) -> str:
     """What is wrong with the timer of reads: it is set exactly while something is unsettled."""
-    unsettled = list(orjson.loads(record.get(b"unsettled", b"{}")))
+    unsettled = list(orjson.loads(record.get(b"unsettled_since_ms", b"{}")))
     is_set = ReadOverdue.timer in orjson.loads(record.get(b"timers", b"{}"))
     return "" if is_set == bool(unsettled) else f"timer of reads {is_set}, unsettled {unsettled}"
 

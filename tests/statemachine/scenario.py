@@ -98,7 +98,7 @@ class Scenario:
         self.session = self.last.session
         self.steps.append((event, before, self.last, self.now_ms))
         self._check_hang_ups(before)
-        assert (ReadOverdue.timer in self.session.timers) == bool(self.session.unsettled)
+        assert (ReadOverdue.timer in self.session.timers) == bool(self.session.unsettled_since_ms)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.
             assert step(before, event, self.now_ms, self.policy) == self.last

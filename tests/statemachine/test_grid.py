@@ -254,7 +254,7 @@ def check(before: Session, story: Scenario) -> None:
         # A live session always waits for something that will come by itself.
         assert after.timers
     if after.state is State.CONVERTING:
-        assert after.unsettled
+        assert after.unsettled_since_ms
     if after.state is State.TRANSFERRING or (after.state is State.CONFERENCED and after.opening is not Opening.OVER):
         assert after.phase is not Phase.NONE
     if after.state is State.CONFERENCED:
@@ -289,14 +289,14 @@ def check_company(session: Session) -> None:
     else:
         by_caller = session.phase is Phase.PARKED or session.direction == "inbound"
         waiter = session.parties["customer" if by_caller else "agent"]
-        assert waiter.in_conference or session.unsettled
+        assert waiter.in_conference or session.unsettled_since_ms
     if session.opening is Opening.DIALING:
         # A removed party is waited for until the call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
         assert someone_is_being_dialed(session) or is_removed or answered, "no one is dialed for the party that waits"
     if session.phase is Phase.PARKED:  # then it is over, but a read comes first
-        assert "park" in session.timers or session.unsettled
+        assert "park" in session.timers or session.unsettled_since_ms
 
 
 def check_answers(story: Scenario) -> None:

@@ -73,7 +73,7 @@ def built(kind, **given):
     """Any of a record class, made from the types of its fields, so that none that is added to it is forgotten here."""
     hints = get_type_hints(kind)
     fields = {
-        field.name: MS if field.name.endswith("_ms") else BY_TYPE[hints[field.name]]
+        field.name: MS if field.name.endswith("_ms") and hints[field.name] is int else BY_TYPE[hints[field.name]]
         for field in dataclasses.fields(kind)
         if field.name not in given
     }
