@@ -16,7 +16,8 @@ _PLOTTED_MAX, _LABEL_MAX = 10, 18
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE = (_STATIC / "report.html").read_text(encoding="utf-8")
-_STYLE = "".join(path.read_text(encoding="utf-8") for path in (SHARED_FOLDER / "tokens.css", _STATIC / "report.css"))
+_STYLES = (SHARED_FOLDER / "colors.css", SHARED_FOLDER / "tokens.css", _STATIC / "report.css")
+_STYLE = "".join(path.read_text(encoding="utf-8") for path in _STYLES)
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 #: The page's Content Security Policy: nothing but its own style sheet.
 CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"

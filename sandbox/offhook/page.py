@@ -25,7 +25,7 @@ STATIC = Path(__file__).parent / "static"
 def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
     """Serve the page."""
     live = PageSockets(sandbox)
-    document = page("Phones", styles=("shared/tokens.css", "phones.css"), modules=("main.js",))
+    document = page("Phones", styles=("shared/colors.css", "shared/tokens.css", "phones.css"), modules=("main.js",))
 
     async def front(_request: web.Request) -> web.Response:
         return web.Response(text=document, content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-cache"})

@@ -1,6 +1,6 @@
 // External text (names, addresses, reasons): escaped so that readers see all of it and it can't affect the page.
 
-import { html } from "htm/preact";
+import { html } from "./html.js";
 
 // Control and format characters, surrogates, unassigned code points, and line and paragraph separators:
 // they reverse text, hide it, or end a line. Of the spaces, only the plain one is kept.

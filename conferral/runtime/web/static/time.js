@@ -1,7 +1,7 @@
 // Times for display: local time of day and age. Input is ISO 8601, UTC.
 
-import { signal } from "@preact/signals";
-import { html } from "htm/preact";
+import { signal } from "./vendor/preact-signals-core.mjs";
+import { html } from "./html.js";
 
 import { Text, printable } from "./text.js";
 
