@@ -95,6 +95,9 @@ class Keys:
     processes = PrefixKey(
         "processes", "Hash: running processes by name: kind, schema version, version, statistics, last registration."
     )
+    agents = PrefixKey(
+        "agents", "Hash: presence of each agent with a desk, by identity, as JSON. Expires with the last of them."
+    )
     config = PrefixKey(
         "config", "Hash: partition count, a digest of the account's SID, schema version, key of console cookies."
     )

@@ -56,6 +56,7 @@ LOGGED: Command = ("XADD", KEYS.log(SESSION), "5-1", "event", "x")
 OWNER = '{"holder":"two","epoch":3,"renewed_at":1}'
 OTHER = '{"holder":"two","tick":7,"lifetime_ms":2000,"takes":true,"renewed_at":1,"accepted":true}'
 OWNERS = [KEYS.owners, KEYS.workers]
+AGENT = '{"name":"","status":"ready","since_ms":5,"renewed_ms":5,"registered":"","desks":{}}'
 LISTED: Command = ("ZADD", KEYS.workers, 5, "one")
 COMMAND = KEYS.command("c1")
 SENDING = [KEYS.sending, KEYS.sending_due]
@@ -103,6 +104,7 @@ CASES = [
     Case("hold_partition", [KEYS.lease(0), KEYS.events(0)], ["2:two", "", 60_000, 0, "", ""], [LEASE, EVENT]),
     Case("hold_partition", [KEYS.lease(0), KEYS.events(0)], ["2:two", "", 60_000, 0, "", ""],
          [("HSET", KEYS.lease(0), "released", 1), EVENT]),
+    Case("list_agents", [KEYS.agents], [1_000], [("HSET", KEYS.agents, "alice", AGENT, "dave", AGENT)]),
     Case("make_reservations", [KEYS.dials, KEYS.call_dials("CA1")], [1, 9, 60_000, 9, 60_000, "r1"],
          [("ZADD", KEYS.dials, LATER_MS, "r0"), ("ZADD", KEYS.call_dials("CA1"), 5, "r1")]),
     Case("make_reservations", [KEYS.dials], [1, 9, LATER_MS, "r1"], [("ZADD", KEYS.dials, 5, "r1")]),
@@ -110,6 +112,8 @@ CASES = [
     Case("queue_outcomes", [*SENDING, KEYS.sending_state], ["5-1", 5, SESSION, "6-1"],
          [("HSET", KEYS.sending, "s0", "0 4-1"), ("ZADD", KEYS.sending_due, 5, "s0"),
           ("HSET", KEYS.sending_state, "position", "5-1")]),
+    Case("renew_agent", [KEYS.agents], ["alice", "Alice", "away", "d1", 0, 1_000, 8],
+         [("HSET", KEYS.agents, "alice", AGENT)]),
     Case("reopen_command", [COMMAND], ["5-1", "dead", 1_000],
          [("HSET", COMMAND, "status", "failed", "reason", "dead-lettered", "entry", "5-1")]),
     Case("reopen_command", [COMMAND], ["", "dead", 1_000],

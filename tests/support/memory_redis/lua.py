@@ -148,10 +148,15 @@ class Scripts:
         return value.encode() if isinstance(value, str) else value
 
     def _encode(self, table: Any) -> bytes:
-        """`cjson.encode`, of an object of texts and numbers."""
-        values = {bytes(name).decode(): value for name, value in table.items()}
-        texts = {name: value.decode() if isinstance(value, bytes) else int(value) for name, value in values.items()}
-        return json.dumps(texts, separators=(",", ":")).encode()
+        """`cjson.encode`, of an object of texts, numbers, and such objects."""
+        return json.dumps(self._to_json(table), separators=(",", ":")).encode()
+
+    def _to_json(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode()
+        if lua_type(value) == "table":
+            return {bytes(name).decode(): self._to_json(one) for name, one in value.items()}
+        return int(value)
 
     def _lua_of(self, reply: Reply) -> Any:
         if reply is None:

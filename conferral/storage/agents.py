@@ -1,0 +1,89 @@
+"""Agents with a desk: their presence, and which desk may be registered.
+
+A desk renews its agent's presence every 10 s. An agent is gone 30 s after the last renewal, by Redis's clock. Twilio
+rings every browser that is registered for an identity, so only one of an agent's desks may be: the newest that is
+ready, or, while the agent has a call, the one that was registered before it.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from conferral.statemachine.record import BaseRecord, Hidden, replace
+from conferral.storage import scripts
+from conferral.storage.connection.client import Client, Command, run_or_raise
+from conferral.storage.keys import Keys
+
+#: How long a renewal counts, milliseconds.
+LIFETIME_MS = 30_000
+#: How many desks of one agent may be ready (count).
+DESKS_MAX = 8
+
+
+class AgentStatus(StrEnum):
+    """Whether an agent takes calls; `busy` is never stored: sessions tell."""
+
+    READY = "ready"
+    BUSY = "busy"
+    AWAY = "away"
+
+
+class Agent(BaseRecord, frozen=True):
+    """An agent with a desk."""
+
+    name: Hidden[str]
+    status: AgentStatus
+    #: Since when the status is so.
+    since_ms: int
+    renewed_ms: int
+    #: Id of the desk that may be registered at Twilio; empty without one.
+    registered: str = ""
+    identity: Hidden[str] = ""
+
+
+_DECODER = msgspec.json.Decoder(Agent)
+
+
+class Agents:
+    """The agents of all processes. Methods may raise StoreError."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def renew(self, identity: str, name: str, desk: str, *, is_ready: bool, is_busy: bool) -> Agent:
+        """Renew the presence of one desk's agent.
+
+        `desk` is the id of the desk; `is_ready`, whether it takes calls; `is_busy`, whether the agent has a call.
+        """
+        status = AgentStatus.READY if is_ready else AgentStatus.AWAY
+        arguments: list[scripts.Argument] = [identity, name, status, desk, int(is_busy), LIFETIME_MS, DESKS_MAX]
+        return _agent(identity, await scripts.renew_agent(self._client, [self._keys.agents], arguments))
+
+    async def list(self) -> list[Agent]:
+        """Return all agents, by identity; remove those that are gone."""
+        found = await scripts.list_agents(self._client, [self._keys.agents], [LIFETIME_MS])
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [_agent(identity.decode(), stored) for identity, stored in sorted(pairs)]
+
+    async def has_desk(self, identity: str) -> bool:
+        """Whether an agent has a desk, ready or away."""
+        return has_desk(await run_or_raise(self._client, *desk_queries(self._keys, identity)))
+
+
+def desk_queries(keys: Keys, identity: str) -> tuple[Command, ...]:
+    """Return commands whose answers tell `has_desk`, for a pipeline."""
+    return scripts.identify_server.command([keys.agents], []), ("HGET", keys.agents, identity)
+
+
+def has_desk(answers: Sequence[Any]) -> bool:
+    """Whether the answers to `desk_queries` name an agent with a desk."""
+    (_, _, now_ms), stored = answers
+    # A time in the future was left when the clock was set back.
+    return stored is not None and abs(int(now_ms) - _DECODER.decode(stored).renewed_ms) < LIFETIME_MS
+
+
+def _agent(identity: str, stored: bytes) -> Agent:
+    return replace(_DECODER.decode(stored), identity=identity)

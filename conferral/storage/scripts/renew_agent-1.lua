@@ -1,0 +1,55 @@
+--[[
+  Renews an agent's presence, and decides which of the agent's desks may be registered at Twilio.
+
+  KEYS[1]  agents hash, all values JSON: `name`, `status` (`ready` or `away`), `since_ms`, `renewed_ms`; the `desks` that
+           are ready, by id, each with its own two times; and `registered`, the id of the one that may be registered
+
+  ARGV[1]  identity                            text
+  ARGV[2]  name of the agent                   text
+  ARGV[3]  what the desk is                    `ready` or `away`
+  ARGV[4]  id of the desk                      text
+  ARGV[5]  whether the agent has a call        1 or 0: then the desk that is registered stays so
+  ARGV[6]  how long a renewal counts           ms
+  ARGV[7]  how many desks of an agent may be ready   count; further ones wait until one of these is not
+
+  Returns  the agent, JSON
+  Why one script: two desks that become ready at the same moment must not both be registered.
+]]
+local agents, identity, desk, lifetime_ms = KEYS[1], ARGV[1], ARGV[4], tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- A time in the future was left when the clock was set back.
+local function is_current(one) return math.abs(now_ms - one.renewed_ms) < lifetime_ms end
+
+local stored = redis.call('HGET', agents, identity)
+local old = stored and cjson.decode(stored)
+if not (old and is_current(old)) then old = {desks = {}} end
+local desks, count = {}, 0
+for id, one in pairs(old.desks) do
+  if is_current(one) and id ~= desk then desks[id], count = one, count + 1 end
+end
+if ARGV[3] == 'ready' and count < tonumber(ARGV[7]) then
+  local since_ms = old.desks[desk] and is_current(old.desks[desk]) and old.desks[desk].since_ms or now_ms
+  desks[desk] = {since_ms = since_ms, renewed_ms = now_ms}
+end
+
+-- The newest one may be registered.
+local registered = ARGV[5] == '1' and desks[old.registered or ''] and old.registered
+if not registered then
+  for id, one in pairs(desks) do
+    local newest = registered and desks[registered]
+    if not newest or one.since_ms > newest.since_ms or (one.since_ms == newest.since_ms and id > registered) then
+      registered = id
+    end
+  end
+end
+local status = registered and 'ready' or 'away'
+local agent = cjson.encode({
+  name = ARGV[2], status = status, since_ms = old.status == status and old.since_ms or now_ms, renewed_ms = now_ms,
+  desks = desks, registered = registered or '',
+})
+-- A full Redis accepts a script whose first write needs no memory.
+redis.call('HDEL', agents, '')
+redis.call('HSET', agents, identity, agent)
+redis.call('PEXPIRE', agents, lifetime_ms)
+return agent
