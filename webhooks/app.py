@@ -207,6 +207,7 @@ class _Answers:
 
     def __init__(self, dependencies: Dependencies, rescue: Rescue, clock: Clock) -> None:
         self._authenticator = RequestAuthenticator(dependencies.settings)
+        self._region = dependencies.settings.region
         self._documents = dependencies.documents
         self._metrics = dependencies.metrics
         self._rescue = rescue
@@ -259,7 +260,10 @@ class _Answers:
         if count and is_unknown_key:
             log.warning("webhook_key_unknown", key_id=key_id, setting="TWILIO_WEBHOOK_KEYS", count=count)
         elif count:
-            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
+            cause = {}
+            if self._region and reason is Rejection.WRONG_SIGNATURE:
+                cause["possible_cause"] = f"TWILIO_AUTH_TOKEN is not that of TWILIO_REGION {self._region}"
+            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count, **cause)
         if status == 200:
             return _end_of_call(self._documents, path)
         response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)

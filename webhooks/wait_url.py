@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.runtime.settings import SILENCE
+from conferral.runtime.setting_values import SILENCE
 from conferral.statemachine.events import AccountSwept, Event, Press
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session

@@ -149,7 +149,8 @@ async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) 
     except ProviderError as error:
         if error.http_status == 401:
             why = "Twilio rejects TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
-            return fail("account", why, "copy both from the Twilio Console home page; the token may have been rotated")
+            fix = "copy both from the Twilio Console home page; the token may have been rotated"
+            return fail("account", why, f"{fix}, or be another region's" if settings.region else fix)
         return _failed_query("account", error)
     if found.status != "active":
         return fail("account", f"{found.status}: it can't place or receive calls", "see the Twilio Console")

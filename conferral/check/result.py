@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-TWILIO_URL = "https://api.twilio.com"
-
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:

@@ -4,11 +4,13 @@ from urllib.parse import urlsplit
 
 import aiohttp.http_parser
 
-from conferral.check.result import TWILIO_URL, CheckResult, fail, ok, warn
+from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_settings
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import without_login
-from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
+from conferral.runtime.setting_values import SILENCE, token_weakness
+from conferral.runtime.settings import ServiceSettings, read_sources
+from conferral.runtime.urls import is_twilio_url
 from conferral.statemachine.parts import is_url, split_places
 from conferral.statemachine.states import Place
 from conferral.telephony.addresses import parse_address
@@ -99,7 +101,7 @@ def _check_audio(settings: ServiceSettings) -> CheckResult:
     local = [
         name
         for name, url in named.items()
-        if url and url != SILENCE and is_loopback(urlsplit(url).hostname) and settings.api_url == TWILIO_URL
+        if url and url != SILENCE and is_loopback(urlsplit(url).hostname) and is_twilio_url(settings.api_url)
     ]
     if local:
         found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
@@ -130,8 +132,9 @@ def _check_public_url(settings: ServiceSettings) -> CheckResult:
 def _check_rest_api(settings: ServiceSettings) -> CheckResult:
     how = "an API key" if settings.api_key else "the auth token"
     url = without_login(settings.api_url)
-    if settings.api_url == TWILIO_URL:
-        return ok("REST API", f"Twilio's, with {how}")
+    if is_twilio_url(settings.api_url):
+        region = f" in region {settings.region}" if settings.region else ""
+        return ok("REST API", f"Twilio's{region}, {url}, with {how}")
     if urlsplit(settings.api_url).scheme == "https" or is_loopback(urlsplit(settings.api_url).hostname):
         return ok("REST API", f"{url}, with {how}")
     return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")
@@ -177,7 +180,7 @@ def _check_urls(settings: ServiceSettings, directory: Directory) -> CheckResult:
         return ok("directory", "none: every number uses CONFERRAL_AGENT, and there are no names")
     attributes = [route.attributes for route in directory.numbers.values()]
     urls = [url for one in attributes for url in (one.wait_url, one.after_url) if url]
-    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(url).hostname) for url in urls):
+    if is_twilio_url(settings.api_url) and any(is_loopback(urlsplit(url).hostname) for url in urls):
         found = "wait_url or after: a loopback URL, which Twilio can't reach"
         return fail("directory", found, "use a URL that Twilio can reach")
     counts = f"names: {len(directory.destinations)}, numbers: {len(directory.numbers)}"
@@ -210,7 +213,7 @@ def _check_return_urls(settings: ServiceSettings) -> CheckResult:
     if not settings.return_urls:
         return ok("return URLs", "none: CONFERRAL_RETURN_URLS is not set")
     found = f"callers may return to: {', '.join(settings.return_urls)}"
-    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(one).hostname) for one in settings.return_urls):
+    if is_twilio_url(settings.api_url) and any(is_loopback(urlsplit(one).hostname) for one in settings.return_urls):
         why = f"{found}; CONFERRAL_RETURN_URLS has a loopback URL, which Twilio can't reach"
         return warn("return URLs", why, "use a URL that Twilio can reach")
     return ok("return URLs", found)

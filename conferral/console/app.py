@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
-from yarl import URL
 
 from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
@@ -27,6 +26,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreac
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
+from conferral.runtime.urls import is_twilio_url
 from conferral.runtime.web.json_requests import RequestError, internal_error, json_response
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
@@ -100,7 +100,7 @@ def make_app(
             public_command=options.command_line,
             public_url=without_login(settings.public_url or ""),
             shown_token=shown_token if token.name == API_NAME and not options.read_only else "",
-            has_twilio_pages=f".{URL(settings.api_url).host}".endswith(".twilio.com"),
+            has_twilio_pages=is_twilio_url(settings.api_url),
         )
 
     commands = CommandRoutes(redis, access)

@@ -8,14 +8,13 @@ from pydantic import SecretStr
 
 from conferral.runtime import log as logging_setup
 from conferral.runtime.limits import NUMBER
+from conferral.runtime.setting_values import HttpUrl, token_weakness
 from conferral.runtime.settings import (
     ConsoleSettings,
-    HttpUrl,
     ServiceSettings,
     StoreSettings,
     read_sources,
     setting,
-    token_weakness,
 )
 from conferral.runtime.urls import is_loopback as is_loopback
 from conferral.runtime.web.server import LISTEN_ERRORS, port_unavailable

@@ -39,7 +39,7 @@ KEYS = REDACTED_KEYS | frozenset(
         "status", "code", "request_id", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
         "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library", "option", "place",
-        "token_name", "key_id", "names",
+        "token_name", "key_id", "names", "possible_cause",
     }
 )  # fmt: skip
 _KNOWN_KEYS = KEYS | {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}

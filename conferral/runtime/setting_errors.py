@@ -38,6 +38,8 @@ _VALID = {
         "an http:// or https:// URL in ASCII, with a host, without user, password, braces, and query",
         "https://api.twilio.com",
     ),
+    "TWILIO_REGION": ("us1, ie1, au1, jp1, or an older one: us2, de1, sg1, br1", "us1"),
+    "TWILIO_EDGE": ("the name of an edge, in lower case", "ashburn"),
     "TWILIO_NUMBER": ("+, country code, and number: 7 to 15 digits without spaces", EXAMPLE),
     "CONFERRAL_PUBLIC_URL": (_URL, "https://voice.example.com"),
     "CONFERRAL_AGENT": ("+ and a number, client:NAME, sip:URI, or a name from the directory", "client:alice"),

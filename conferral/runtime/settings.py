@@ -4,95 +4,25 @@ Names, meanings, and defaults are public: `docs/reference/settings.md` is genera
 carry the unit that the environment variable's name lacks.
 """
 
-import re
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from conferral.runtime import limits, setting_errors
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.setting_values import ApiUrl, AudioUrl, BearerToken, Greeting, HttpUrl, Secret, UrlPrefixes
 from conferral.runtime.urls import (
-    is_http_url,
+    REGION_EDGES,
     is_plain_beyond_loopback,
-    replaced_host,
     valid_header,
     valid_outcomes_url,
     valid_signing_secrets,
 )
 from conferral.runtime.webhook_keys import valid_webhook_keys
-
-#: Instead of a URL: play nothing.
-SILENCE = "none"
-#: Minimum length of an API token without a warning (characters).
-API_TOKEN_LENGTH_MIN = 20
-#: Minimum distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
-API_TOKEN_CHARACTERS_MIN = 6
-_NOT_SPOKEN = re.compile(f"[{limits.NO_TEXT}{limits.NOT_IN_XML}{limits.SURROGATES}]")
-#: Excluded from a base URL, besides what a URL needs to be: TwiML would escape an ampersand.
-_NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|&]""")
-#: Longest base URL (characters): it occurs five times in the TwiML that moves a call, of which Twilio takes 4,000.
-#: Source: Twilio docs, Call resource, `Twiml`.
-BASE_URL_MAX = 400
-
-
-def _valid_http_url(value: str) -> str:
-    # aiohttp reads a brace in a route as the start of a pattern.
-    if not is_http_url(value) or _NOT_IN_BASE_URL.search(value) or len(value) > BASE_URL_MAX:
-        raise ValueError("must be an http:// or https:// URL without query")
-    return value.rstrip("/")
-
-
-def _valid_url_prefixes(value: object) -> tuple[str, ...]:
-    prefixes = tuple(part.strip() for part in str(value).split(",")) if isinstance(value, str) else ()
-    for position, prefix in enumerate(prefixes, start=1):
-        if not is_http_url(prefix) or re.search(r"[?#@\\]", prefix):
-            raise ValueError(f"entry {position} must be an http:// or https:// URL without user, query, and fragment")
-    return prefixes
-
-
-def _valid_api_url(value: str) -> str:
-    # A login would need the header that carries the account's credentials.
-    if "@" in urlsplit(value).netloc:
-        raise ValueError("must be without user and password")
-    if host := replaced_host(value):
-        raise setting_errors.ExplainedError(f"Twilio has switched this host off: use https://{host}")
-    return value
-
-
-def _valid_audio_url(value: str) -> str:
-    if value != SILENCE and (not is_http_url(value) or "#" in value):
-        raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
-    return value
-
-
-def spoken_greeting(value: str) -> str:
-    """Return a text to be spoken; raise ValueError if it can't be."""
-    if not value.strip():
-        raise ValueError("must say something")
-    if len(value) > limits.SPOKEN_MAX or _NOT_SPOKEN.search(value):
-        raise ValueError(limits.SPOKEN_RULE)
-    return value
-
-
-def _check_secret(pattern: str, value: SecretStr) -> SecretStr:
-    if not re.fullmatch(pattern, value.get_secret_value()):
-        raise ValueError("must have another form")  # `setting_errors` says which
-    return value
-
-
-def token_weakness(token: SecretStr) -> str:
-    """Return why an API token can be guessed, in words; empty if it can't."""
-    value = token.get_secret_value()
-    if len(value) < API_TOKEN_LENGTH_MIN:
-        return f"a token of {len(value)} characters can be guessed"
-    if len(set(value)) < API_TOKEN_CHARACTERS_MIN:
-        return f"a token of {len(set(value))} different characters can be guessed"
-    return ""
 
 
 def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
@@ -100,12 +30,6 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=meaning, **limits)
 
 
-HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
-ApiUrl = Annotated[HttpUrl, AfterValidator(_valid_api_url)]
-# A trailing newline, or a blank value, would become the key of signatures.
-Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]
-# Source: RFC 6750, section 2.1: the header allows nothing else.
-BearerToken = Annotated[SecretStr, AfterValidator(partial(_check_secret, r"[A-Za-z0-9._~+/-]+=*"))]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
 )
@@ -202,6 +126,18 @@ class TwilioSettings(StoreSettings):
         "TWILIO_API_URL",
         "base URL of the REST API: the sandbox, a proxy, a compatible provider",
         "https://api.twilio.com",
+    )
+    region: Literal["us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"] | None = setting(
+        "TWILIO_REGION",
+        "Twilio's region: of the REST API, unless `TWILIO_API_URL` is set, and of browser agents. Each region has its "
+        "own auth token and API keys",
+        None,
+    )
+    edge: str | None = setting(
+        "TWILIO_EDGE",
+        "the edge of the REST API; a region other than `us1` needs its own, such as `dublin` for `ie1`",
+        None,
+        pattern="^[a-z]+(-[a-z]+)*$",
     )
 
 
@@ -377,13 +313,13 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "which it can only narrow; names of the directory are always allowed",
         "client:",
     )
-    voicemail_greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
+    voicemail_greeting: Greeting | None = setting(
         "CONFERRAL_VOICEMAIL_GREETING", "what a caller hears before the tone; by default a short message", None
     )
     voicemail_limit_s: int = setting(
         "CONFERRAL_VOICEMAIL_LIMIT", "length of the longest message in seconds", 120, ge=2, le=14_400
     )
-    return_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)] = setting(
+    return_urls: UrlPrefixes = setting(
         "CONFERRAL_RETURN_URLS",
         "comma-separated prefixes of URLs to which a caller may be sent; a URL matches if scheme, host, and port are "
         "equal, and its path starts with the prefix's at a `/`; one with user, fragment, or dot segments never matches",
@@ -395,15 +331,13 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses it)",
         "business",
     )
-    music: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
-        "CONFERRAL_MUSIC", "the hold music; by default a short built-in file", None
-    )
-    ringback: Annotated[str, AfterValidator(_valid_audio_url)] | None = setting(
+    music: AudioUrl | None = setting("CONFERRAL_MUSIC", "the hold music; by default a short built-in file", None)
+    ringback: AudioUrl | None = setting(
         "CONFERRAL_RINGBACK",
         "the ringback tone for a waiting party while another phone rings; by default built in",
         None,
     )
-    greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
+    greeting: Greeting | None = setting(
         "CONFERRAL_GREETING", "message that callers hear first when they wait in a conference", None
     )
     record: Literal["false", "true", "customer"] = setting(
@@ -449,6 +383,8 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
         raise SettingsError((f".env: can't be read ({reason})",)) from None
     if isinstance(settings, TwilioSettings):
         _require_pair(TWILIO_API_KEY=settings.api_key, TWILIO_API_SECRET=settings.api_secret)
+        if (settings.region or settings.edge) and "api_url" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"api_url": _regional_url(settings.region or "us1", settings.edge)})
     if isinstance(settings, ServiceSettings):
         pair = {"CONFERRAL_OUTCOMES_URL": settings.outcomes_url, "CONFERRAL_OUTCOMES_SECRET": settings.outcomes_secret}
         _require_pair(**pair)
@@ -459,6 +395,15 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
         why = "the console needs it or CONFERRAL_TOKENS; `openssl rand -hex 32` creates one"
         raise SettingsError((f"CONFERRAL_API_TOKEN: missing; {why}",))
     return settings
+
+
+def _regional_url(region: str, edge: str | None) -> str:
+    """Return the REST API's URL; raise SettingsError without the region's edge."""
+    needed = REGION_EDGES.get(region)
+    if needed and edge != needed:
+        found = f'"{edge}" is not the edge of region {region}' if edge else f"missing; region {region} needs its edge"
+        raise SettingsError((f"TWILIO_EDGE: {found}: TWILIO_EDGE={needed}; or set TWILIO_API_URL",))
+    return f"https://{'.'.join(filter(None, ('api', edge, region, 'twilio.com')))}"
 
 
 def _require_pair(**values: object) -> None:

@@ -52,18 +52,23 @@ def may_receive_plain(address: str, *, private: bool) -> bool:
     return found.is_loopback or (private and any(found in network for network in _PRIVATE))
 
 
-#: Hosts that Twilio switched off on April 28, 2026, by region: the edge that the name now needs.
+#: By region: the edge that the name of its host needs since April 28, 2026, when Twilio switched the shorter names off.
 #: Source: Twilio changelog, February 4, 2026; Twilio docs, "Edge locations".
-_EDGES = {
+REGION_EDGES = {
     "ie1": "dublin", "au1": "sydney", "br1": "sao-paulo", "de1": "frankfurt", "jp1": "tokyo", "sg1": "singapore",
     "us2": "umatilla",
 }  # fmt: skip
 
 
+def is_twilio_url(url: str) -> bool:
+    """Whether Twilio itself serves a URL, not the sandbox or a proxy."""
+    return f".{urlsplit(url).hostname}".endswith(".twilio.com")
+
+
 def replaced_host(url: str) -> str:
     """Return the host that replaces one that Twilio has switched off."""
     found = re.fullmatch(r"(\w+)\.(\w+)\.twilio\.com", urlsplit(url).hostname or "")
-    return f"{found[1]}.{_EDGES[found[2]]}.{found[2]}.twilio.com" if found and found[2] in _EDGES else ""
+    return f"{found[1]}.{REGION_EDGES[found[2]]}.{found[2]}.twilio.com" if found and found[2] in REGION_EDGES else ""
 
 
 def valid_outcomes_url(value: str) -> str:

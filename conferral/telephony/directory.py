@@ -20,7 +20,8 @@ from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.limits import NUMBER, URL_MAX
 from conferral.runtime.redaction import redact
-from conferral.runtime.settings import ServiceSettings, spoken_greeting
+from conferral.runtime.setting_values import spoken_greeting
+from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.text import join_words
 from conferral.runtime.urls import is_http_url
 from conferral.statemachine.parts import (

@@ -23,6 +23,7 @@ from conferral.runtime.clock import Clock, RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import TwilioSettings
+from conferral.runtime.urls import is_twilio_url
 from conferral.telephony import errors
 from conferral.telephony.request_context import (
     SendCancelledError,
@@ -50,9 +51,8 @@ BODY_MAX_BYTES, PAGE_MAX_BYTES = 256 * 1024, 4 * 1024 * 1024
 #: Twilio's error codes have five digits. Source: Twilio docs, Error and Warning Dictionary.
 _TWILIO_CODES = range(10_000, 100_000)
 
-_API_HOST = "api.twilio.com"
-#: Other products that are asked, too. Behind another `TWILIO_API_URL`, all are at the same host.
-_HOSTS = frozenset({_API_HOST, "webhooks.twilio.com", "voice.twilio.com"})
+#: The products that are asked. Each has a host of its own, unless `TWILIO_API_URL` is not Twilio's.
+_HOSTS = frozenset({"api.twilio.com", "webhooks.twilio.com", "voice.twilio.com"})
 
 
 class _GuardedRequest(aiohttp.ClientRequest):
@@ -180,7 +180,9 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         parts = urlsplit(uri)
         if parts.hostname not in _HOSTS:
             raise OutcomeUnknownError  # a paging link, for instance; credentials must not go there
-        base = f"https://{parts.hostname}" if self._api_url == f"https://{_API_HOST}" else self._api_url
+        base = self._api_url
+        if is_twilio_url(base):  # in a region, too: api.dublin.ie1.twilio.com
+            base = base.replace("//api.", f"//{parts.hostname.partition('.')[0]}.", 1)
         return f"{base}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
     async def exchange(

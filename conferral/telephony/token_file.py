@@ -15,7 +15,7 @@ import structlog
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import API_TOKEN_LENGTH_MIN
+from conferral.runtime.setting_values import API_TOKEN_LENGTH_MIN
 from conferral.runtime.web.tokens import API_NAME, NAME_RULE, Permission, Token, Tokens, digest_of, is_token_name
 from conferral.statemachine.events import COMMANDS
 from conferral.telephony.addresses import AllowList, resolve_address

@@ -59,6 +59,8 @@ def test_console_without_a_token_explains_how_to_create_one():
     ("TWILIO_NUMBER", "+1\uff14155550100"),
     ("TWILIO_API_KEY", "SK1"),
     ("TWILIO_API_URL", "ftp://x"),
+    ("TWILIO_REGION", "Ireland"),
+    ("TWILIO_EDGE", "dublin."),
     ("TWILIO_API_URL", "https://me:secret@api.example"),
     ("CONFERRAL_PUBLIC_URL", "voice.example.com"),
     ("CONFERRAL_PUBLIC_URL", "https://x.example/?a=1"),
@@ -205,6 +207,22 @@ def test_host_that_twilio_has_switched_off_is_refused_with_the_one_that_works(re
             assert line.startswith(begin), line
         for url in (f"https://{host}", "https://api.twilio.com", f"https://api.{region}.twilio.com.example"):
             assert load(kind, {**GOOD, **more, "TWILIO_API_URL": url}).api_url == url
+
+
+@each("given, host", [
+    ({"TWILIO_REGION": "us1"}, "api.us1.twilio.com"),
+    ({"TWILIO_REGION": "ie1", "TWILIO_EDGE": "dublin"}, "api.dublin.ie1.twilio.com"),
+    ({"TWILIO_EDGE": "sao-paulo"}, "api.sao-paulo.us1.twilio.com"),
+    ({"TWILIO_REGION": "ie1", "TWILIO_API_URL": "https://proxy.example"}, "proxy.example"),
+])  # fmt: skip
+def test_region_and_edge_make_the_rest_apis_url_unless_one_is_set(given, host):
+    assert load(ServiceSettings, GOOD | given).api_url == f"https://{host}"
+
+
+@each("edge, why", [("", "missing; region au1 needs its edge"), ("dublin", '"dublin" is not the edge of region au1')])
+def test_region_needs_its_edge(edge, why):
+    given = problems(TWILIO_REGION="au1", TWILIO_EDGE=edge)
+    assert given == (f"TWILIO_EDGE: {why}: TWILIO_EDGE=sydney; or set TWILIO_API_URL",)
 
 
 def test_api_key_and_secret_go_together():

@@ -29,6 +29,7 @@ from conferral.telephony.request_context import label_requests, send_guard, unob
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_requests import rest_client
 from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
+from tests.support.each import each
 from tests.support.people import CUSTOMER
 from tests.support.service_settings import ENVIRON, settings_with
 from tests.telephony.scripted_http import SETUP
@@ -72,9 +73,16 @@ async def test_base_url_is_replaced_and_path_query_and_form_are_kept(twilio: Scr
     assert parse_qsl(request.body) == [("Twiml", "a+b &%41;=é"), ("Event", "x"), ("Event", "y"), ("Muted", "True")]
 
 
-@pytest.mark.parametrize("api_url", ["https://api.twilio.com", "https://proxy.example/twilio"])
+@each(
+    "api_url, others",
+    [
+        ("https://api.twilio.com", "https://{}.twilio.com"),
+        ("https://api.dublin.ie1.twilio.com", "https://{}.dublin.ie1.twilio.com"),
+        ("https://proxy.example/twilio", "https://proxy.example/twilio"),
+    ],
+)
 async def test_twilios_other_products_have_hosts_of_their_own_unless_the_base_url_is_another(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, api_url: str
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, api_url: str, others: str
 ) -> None:
     client, asked = PooledHttpClient(api_url=api_url, clock=SystemClock(), metrics=metrics), []
 
@@ -86,9 +94,7 @@ async def test_twilios_other_products_have_hosts_of_their_own_unless_the_base_ur
     for host in ("api", "webhooks", "voice"):
         await client.request("GET", f"https://{host}.twilio.com/v1/x?y=1")
 
-    hosts = [f"https://{host}.twilio.com" for host in ("api", "webhooks", "voice")]
-    expected = hosts if api_url == hosts[0] else [api_url] * 3
-    assert asked == [f"{one}/v1/x?y=1" for one in expected]
+    assert asked == [f"{others.format(host)}/v1/x?y=1" for host in ("api", "webhooks", "voice")]
 
 
 async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:

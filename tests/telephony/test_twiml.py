@@ -3,7 +3,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.runtime.settings import BASE_URL_MAX
+from conferral.runtime.setting_values import BASE_URL_MAX
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.addresses import parse_address

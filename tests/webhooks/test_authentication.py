@@ -89,6 +89,16 @@ async def test_a_wrongly_signed_request_gets_403(client, webhook_store, lines, t
     assert rejections(lines) == [(403, "wrong-signature")]
 
 
+async def test_in_a_region_the_log_names_another_regions_token_as_a_possible_cause(open_client, lines):
+    for region, cause in (("", None), ("ie1", "TWILIO_AUTH_TOKEN is not that of TWILIO_REGION ie1")):
+        client = await open_client(TWILIO_REGION=region, TWILIO_EDGE="dublin")
+        lines.clear()
+        await post(client, WAIT, fields("call_arrives"), token="another")
+        await post(client, WAIT, fields("call_arrives", AccountSid="AC" + "9" * 32))
+
+        assert [line.get("possible_cause") for line in lines] == [cause, None]
+
+
 @each("target", ROUTES)
 async def test_another_accounts_request_gets_403_though_it_is_signed(client, webhook_store, lines, target):
     lines.clear()

@@ -61,6 +61,7 @@ def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) 
         settings.api_secret.get_secret_value(),
         grants=[grant],
         identity=request.identity,
+        region=settings.region,
         nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
         valid_until=expires_at_s,
     )

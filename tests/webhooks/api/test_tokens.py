@@ -32,6 +32,13 @@ async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
     assert "nbf" not in held
 
 
+async def test_token_names_the_region_whose_key_signed_it(open_api):
+    for region in ("", "ie1"):
+        client = await open_api(TWILIO_REGION=region, TWILIO_API_URL="http://127.0.0.1:9")
+        _, answer = await ask(client, "POST", "/tokens", json={"identity": "alice"})
+        assert jwt.get_unverified_header(answer["token"]).get("twr", "") == region
+
+
 RULE = "an access token takes one field, identity: 1 to 256 letters, digits, or _"
 
 
