@@ -398,7 +398,7 @@ def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> A
 
 
 def _regional_url(region: str, edge: str | None) -> str:
-    """Return the REST API's URL; raise SettingsError without the region's edge."""
+    """Return the URL of the REST API; raise SettingsError for a wrong edge."""
     needed = REGION_EDGES.get(region)
     if needed and edge != needed:
         found = f'"{edge}" is not the edge of region {region}' if edge else f"missing; region {region} needs its edge"

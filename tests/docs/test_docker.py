@@ -103,10 +103,13 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
 #: The code of each process, and the settings that it reads at its start in `conferral/processes/`. `check` also runs
 #: next to the worker, and compares the keys.
 READ_FROM = {
-    "webhooks": (("webhooks", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "drain_s"}),
+    "webhooks": (
+        ("webhooks", "conferral/telephony"),
+        {"session_ttl_s", "replay_window_s", "partitions", "drain_s", "region", "edge"},
+    ),
     "worker": (
         ("worker", "conferral/telephony", "conferral/outcomes"),
-        {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys"},
+        {"session_ttl_s", "replay_window_s", "partitions", "webhook_keys", "region", "edge"},
     ),
     "console": (("conferral/console",), {*ConsoleSettings.model_fields}),
 }
