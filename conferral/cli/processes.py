@@ -60,26 +60,19 @@ def worker(
 
 def sandbox(
     port: Annotated[
-        int,
-        typer.Option(
-            metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535, envvar="SANDBOX_PORT"
-        ),
-    ] = 8081,
+        str | None, typer.Option(metavar="PORT", help="Port to listen on, by default 8081; 0 picks a free one.")
+    ] = None,
     host: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Address to listen on; one that others can reach needs --allow-host.",
-            envvar="SANDBOX_HOST",
+            help="Address to listen on, by default 127.0.0.1; one that others can reach needs --allow-host.",
         ),
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Host name that clients use; repeatable.", envvar="SANDBOX_ALLOW_HOST"),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse what Twilio's documentation doesn't list.", envvar="SANDBOX_STRICT")
-    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Host name that clients use; repeatable.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what Twilio's documentation doesn't list.")] = False,
 ) -> None:
     """Run the sandbox: a local Twilio that calls no real phones.
 
@@ -100,7 +93,7 @@ def sandbox(
     _require_sandbox()
     from conferral.processes.sandbox import run_sandbox
 
-    raise typer.Exit(run_sandbox(host, port, allow_host or (), strict=strict))
+    raise typer.Exit(run_sandbox(port=port, host=host, allow_host=allow_host, strict=strict))
 
 
 def console(

@@ -35,9 +35,6 @@ class SandboxSettings(StoreSettings):
         "TWILIO_TWIML_APP_SID", "the TwiML app of browser agents", None, pattern=r"^AP[0-9a-fA-F]{32}$"
     )
     api_url: HttpUrl | None = setting("TWILIO_API_URL", "the sandbox's URL; required with a `TWILIO_AUTH_TOKEN`", None)
-    control_token: SecretStr | None = setting(
-        "SANDBOX_TOKEN", "the token of the sandbox's page and control routes, with `--allow-host`", None
-    )
 
 
 KNOWN_SETTINGS = frozenset(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -9,35 +10,36 @@ import structlog
 from conferral.processes.common import SandboxSettings, configure_log, is_loopback, page_url, require_free_port
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import load
+from conferral.runtime.settings import load, read_sources
 from conferral.runtime.web.server import port_unavailable
 from offhook import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Retention, Sandbox
+from offhook.options import read_options
 
 log = structlog.get_logger()
 
 
-def run_sandbox(host: str, port: int, allow_hosts: Sequence[str] = (), *, strict: bool = False) -> int:
-    """Run the sandbox; return the exit code, or raise SettingsError."""
+def run_sandbox(**given: Any) -> int:
+    """Run the sandbox with the options that were given, and settings.
+
+    Return the exit code, or raise SettingsError.
+    """
     settings = load(SandboxSettings)
     # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
+    environment, file = read_sources()
     try:
         sandbox = Sandbox(
+            **read_options(file | environment, **given),
             account_sid=settings.account_sid or ACCOUNT_SID,
             auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
             api_key=(settings.api_key, secret) if settings.api_key and secret else None,
-            host=host,
-            port=port,
-            allow_hosts=tuple(allow_hosts),
-            strict=strict,
-            control_token=settings.control_token.get_secret_value() if settings.control_token else "",
             command_line="conferral",
             retention=Retention(),  # it may run for days
         )
     except ValueError as error:
         raise SettingsError((str(error),)) from None
-    require_free_port(host, port)
-    require_own_token(settings, host, port, allow_hosts)
+    require_free_port(sandbox.host, sandbox.port)
+    require_own_token(settings, sandbox.host, sandbox.port, sandbox.allow_hosts)
     configure_log(settings, "sandbox")
     return lifecycle.run(lambda stop: _serve_sandbox(settings, sandbox, stop))
 

@@ -5,13 +5,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from offhook.options import read_options
 
 if TYPE_CHECKING:
     from offhook.service import Sandbox
-
-PORT_MAX = 65_535
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,20 +28,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """Return the parser; the environment has defaults, for containers."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; `read_options` checks what it returns."""
     parser = _Parser(prog="offhook", description="Run a local Twilio for voice, which calls no real phones.")
     parser.add_argument(
-        "--port",
-        metavar="PORT",
-        type=_port,
-        default=environment.get("SANDBOX_PORT") or "8081",
-        help="port to listen on, 0 for a free one; by default SANDBOX_PORT, or 8081",
+        "--port", metavar="PORT", help="port to listen on, 0 for a free one; by default SANDBOX_PORT, or 8081"
     )
     parser.add_argument(
         "--host",
         metavar="ADDRESS",
-        default=environment.get("SANDBOX_HOST") or "127.0.0.1",
         help="address to listen on; by default SANDBOX_HOST, or 127.0.0.1. "
         "One that others can reach needs --allow-host",
     )
@@ -54,11 +49,7 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--strict",
-        type=_flag,
-        nargs="?",
-        const=True,
-        metavar="BOOLEAN",
-        default=environment.get("SANDBOX_STRICT") or "false",
+        action="store_true",
         help="refuse what Twilio's documentation does not list; by default SANDBOX_STRICT",
     )
     parser.add_argument(
@@ -67,33 +58,15 @@ def make_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
-    if text.isdecimal() and len(text) < 6 and int(text) <= PORT_MAX:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port; choose one from 1 to {PORT_MAX}, or 0")
-
-
-def _flag(text: str) -> bool:
-    if text.lower() in {"true", "1", "false", "0"}:
-        return text.lower() in {"true", "1"}
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, by default of `sys.argv`; return the exit code."""
-    parser = make_parser(os.environ)
-    given = parser.parse_args(arguments)
+    parser = make_parser()
+    given = vars(parser.parse_args(arguments))
     from offhook import NUMBER, Retention, Sandbox
 
     try:
-        sandbox = Sandbox(
-            host=given.host,
-            port=given.port,
-            strict=given.strict,
-            allow_hosts=tuple(given.allow_host or os.environ.get("SANDBOX_ALLOW_HOST", "").split()),
-            control_token=os.environ.get("SANDBOX_TOKEN", ""),
-            retention=Retention(),  # it may run for days
-        )
+        # It may run for days.
+        sandbox = Sandbox(**read_options(os.environ, **given), retention=Retention())
     except ValueError as error:
         parser.error(str(error))
     sandbox.add_number(NUMBER)

@@ -14,6 +14,7 @@ import pytest
 
 from offhook import NUMBER
 from offhook.command_line import main, make_parser
+from offhook.options import read_options
 
 
 class Command:
@@ -98,11 +99,20 @@ def test_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_options_come_from_the_environment_unless_they_are_given() -> None:
-    parser = make_parser({"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1", "SANDBOX_STRICT": "1"})
-    assert vars(parser.parse_args([])) == {"port": 9000, "host": "::1", "allow_host": None, "strict": True}
-    given = ["--port", "1", "--host", "localhost", "--allow-host", "c", "--strict", "false"]
-    assert vars(parser.parse_args(given)) == {"port": 1, "host": "localhost", "allow_host": ["c"], "strict": False}
-    assert make_parser({}).parse_args(["--strict"]).strict is True
+    variables = {"SANDBOX_PORT": "9000", "SANDBOX_HOST": "::1", "SANDBOX_ALLOW_HOST": "a b", "SANDBOX_STRICT": "yes"}
+    found = read_options(variables, **vars(make_parser().parse_args([])))
+    expected = {"port": 9000, "host": "::1", "allow_hosts": ("a", "b"), "strict": True, "control_token": ""}
+    assert found == expected
+    given = ["--port", "1", "--host", "localhost", "--allow-host", "c"]
+    found = read_options(variables, **vars(make_parser().parse_args(given)))
+    assert found == expected | {"port": 1, "host": "localhost", "allow_hosts": ("c",)}
+    assert read_options({"SANDBOX_STRICT": "off"}, strict=True)["strict"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("SANDBOX_PORT", "http"), ("SANDBOX_STRICT", "maybe")])
+def test_wrong_variable_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: '{value}' is "):
+        read_options({name: value})
 
 
 def test_nothing_of_conferral_nor_twilios_library_is_imported() -> None:

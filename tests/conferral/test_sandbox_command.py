@@ -5,20 +5,36 @@ import sys
 import pytest
 import typer
 
+from conferral.cli.processes import sandbox
 from conferral.main import app, main
 from offhook.command_line import make_parser
 
 
 def test_both_commands_have_the_same_options_and_defaults() -> None:
     ours = {one.name: one for one in typer.main.get_command(app).commands["sandbox"].params}  # type: ignore[attr-defined]
-    named = {name: f"SANDBOX_{name.upper()}" for name in ours}
-    parser = make_parser({})
-    theirs = vars(parser.parse_args([]))
+    parser = make_parser()
 
-    assert {name: one.default for name, one in ours.items()} == theirs
-    assert {name: one.envvar for name, one in ours.items()} == named
-    shown = " ".join(parser.format_help().split())
-    assert all(variable in shown for variable in named.values())
+    assert {name: one.default for name, one in ours.items()} == vars(parser.parse_args([]))
+    for shown in (parser.format_help(), sandbox.__doc__ or ""):
+        assert all(f"SANDBOX_{name.upper()}" in shown for name in (*ours, "token"))
+
+
+@pytest.mark.parametrize(
+    ("given", "env_file", "message"),
+    [
+        ([], "SANDBOX_PORT=http", "SANDBOX_PORT: 'http' is no port"),
+        (["--port", "99999"], "SANDBOX_PORT=1", "--port: '99999' is no port"),
+        ([], "SANDBOX_STRICT=maybe", "SANDBOX_STRICT: 'maybe' is neither true nor false"),
+        ([], "SANDBOX_HOST=0.0.0.0", "others can reach host '0.0.0.0'"),
+        ([], "SANDBOX_ALLOW_HOST=http://x", "'http://x' is no host name"),
+    ],
+)
+def test_wrong_option_is_named_as_its_user_wrote_it(given, env_file, message, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(env_file)
+
+    assert main(["sandbox", *given]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])

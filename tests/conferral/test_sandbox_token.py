@@ -24,7 +24,7 @@ def starts(monkeypatch, tmp_path):
         lines = [f"{name}={value}" for name, value in settings.items()]
         (tmp_path / ".env").write_text("\n".join(lines))
         try:
-            return "" if run_sandbox(host, port or free_port()) == 0 else "?"
+            return "" if run_sandbox(host=host, port=str(port or free_port())) == 0 else "?"
         except SettingsError as error:
             return str(error)
 

@@ -14,7 +14,7 @@ STARTS = {
     "webhooks": lambda port: services.serve_webhooks("127.0.0.1", port),
     "worker": lambda port: services.run_worker("127.0.0.1", port),
     "console": lambda port: console.run_console("127.0.0.1", port, ConsoleOptions()),
-    "sandbox": lambda port: sandbox.run_sandbox("127.0.0.1", port),
+    "sandbox": lambda port: sandbox.run_sandbox(port=str(port)),
 }
 
 

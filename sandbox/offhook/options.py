@@ -1,0 +1,45 @@
+"""The options of a sandbox's command, and the variables that replace them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PORT, HOST, PORT_MAX = "8081", "127.0.0.1", 65_535
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off", ""), False),
+}
+
+
+def read_options(
+    environment: Mapping[str, str],
+    *,
+    port: str | None = None,
+    host: str | None = None,
+    allow_host: Sequence[str] | None = None,
+    strict: bool = False,
+) -> dict[str, Any]:
+    """Return fields of `Sandbox`: the options given, else the variables.
+
+    Raise ValueError for a wrong one; it has the name that its user wrote.
+    """
+    return {
+        "port": _port("SANDBOX_PORT", environment.get("SANDBOX_PORT") or PORT)
+        if port is None
+        else _port("--port", port),
+        "host": (environment.get("SANDBOX_HOST") or HOST) if host is None else host,
+        "allow_hosts": tuple(allow_host or environment.get("SANDBOX_ALLOW_HOST", "").split()),
+        "strict": strict or _flag("SANDBOX_STRICT", environment.get("SANDBOX_STRICT", "")),
+        "control_token": environment.get("SANDBOX_TOKEN", ""),
+    }
+
+
+def _port(name: str, text: str) -> int:
+    if text.isdecimal() and len(text) < 6 and int(text) <= PORT_MAX:
+        return int(text)
+    raise ValueError(f"{name}: {text[:20]!r} is no port; choose one from 1 to {PORT_MAX}, or 0")
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in _FLAGS:
+        raise ValueError(f"{name}: {text[:20]!r} is neither true nor false")
+    return _FLAGS[text.lower()]
