@@ -98,7 +98,8 @@ async def _conversion(sandbox: Sandbox, convert: Convert) -> float:
     now_s, silences = sandbox.now_s, [it for it in customer.sounds_heard if it.sound.kind == "silence"]
     silence_s = sum(max(0.0, (it.until_s or now_s) - max(it.since_s, since_s)) for it in silences)
     customer.hang_up()
-    agent.hang_up()
+    if not agent.record.is_final:
+        agent.hang_up()
     await sandbox.wait_until(lambda: not sandbox.live_calls())
     await sandbox.wait_until_idle()
     return silence_s

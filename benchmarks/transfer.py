@@ -52,7 +52,8 @@ async def _call(sandbox: Sandbox, transfer: Transfer) -> None:
     agent.hang_up()
     await sandbox.wait_until(lambda: _hears(customer, 1))
     target.hang_up()
-    customer.hang_up()
+    if not customer.record.is_final:
+        customer.hang_up()
 
 
 async def _measure(

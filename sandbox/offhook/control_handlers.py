@@ -152,8 +152,8 @@ class ControlHandlers:
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
         body = await _read_body(request, _CallBody)
-        custom = tuple(body.custom.items())
-        call = await self._sandbox.call_in(body.from_, body.to, custom, url=body.url, headers=body.headers)
+        given = body.model_dump() | {"custom": tuple(body.custom.items())}
+        call = await _call(self._sandbox.call_in, given)
         return web.json_response(describe(call), status=201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:

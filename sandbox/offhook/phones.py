@@ -127,7 +127,8 @@ class PhoneScript:
         return steps
 
 
-_TIMES = tuple(it.name for it in fields(PhoneScript) if it.name.endswith("_s"))
+_FIELDS = dict.fromkeys(it.name for it in fields(PhoneScript))
+_TIMES = tuple(name for name in _FIELDS if name.endswith("_s"))
 
 
 @dataclass(slots=True)
@@ -156,6 +157,8 @@ class Phone:
         """
         if times is not None and times < 1:
             raise ValueError(f"a script for {times} calls can't act")
+        if unknown := does.keys() - _FIELDS.keys():
+            raise TypeError(f"a script has no field {min(unknown)!r}: there are {', '.join(_FIELDS)}")
         script = PhoneScript(keys=_in_turn(keys), speaks=_in_turn(speaks), **does)
         if times is None:
             self.default = script
@@ -320,7 +323,7 @@ class CallHandle:
         self.sid = sid
 
     def __repr__(self) -> str:
-        return f"<SandboxCall {self.sid[:10]} {self.status} hears {self.hears_now}>"
+        return f"<CallHandle {self.sid[:10]} {self.status} hears {self.hears_now}>"
 
     @property
     def record(self) -> Call:
@@ -364,21 +367,28 @@ class CallHandle:
             raise ValueError((answer.body or {})["message"])
 
     def answer(self) -> None:
-        """Answer; ignored unless it was dialed and is unanswered."""
+        """Answer; raise ValueError unless it was dialed and is unanswered."""
+        self._require("answer", *_UNANSWERED)
         phone = self._sandbox.phones.get(phone_address(self.record.to))
         self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
 
     def reject(self) -> None:
-        """Decline (SIP 603 or 600); ignored unless it was dialed and rings."""
+        """Decline (SIP 603 or 600); raise ValueError as `answer` does."""
+        self._require("decline", *_UNANSWERED)
         self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
 
     def hang_up(self) -> None:
-        """Hang up; ignored if the leg has ended."""
+        """Hang up; raise ValueError if it has ended."""
+        self._require("hang up", *_UNANSWERED, _ANSWERED)
         self._sandbox.apply(messages.PhoneHangsUp(self.sid))
 
     def press(self, digits: Text) -> None:
-        """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
+        """Press these keys (`0` to `9`, `*`, `#`) one after the other.
+
+        Raise ValueError unless it was answered, as `speak` and `fall_silent` do.
+        """
         check_keys(digits)
+        self._require("press keys", _ANSWERED)
         self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
     def speak(self, text: str = "") -> None:
@@ -387,8 +397,20 @@ class CallHandle:
         During a `<Record>`, `text` is what the recording has, and during a `<Gather>` of speech, its `SpeechResult`; it
         takes the time that a `<Say>` would take.
         """
+        self._require("speak", _ANSWERED)
         self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
 
     def fall_silent(self) -> None:
         """Stop speaking; reported like the start."""
+        self._require("fall silent", _ANSWERED)
         self._sandbox.apply(messages.PhoneFallsSilent(self.sid))
+
+    def _require(self, act: str, *statuses: str) -> None:
+        """Raise ValueError for an act that has no effect."""
+        if self.status not in statuses:
+            raise ValueError(f"can't {act}: the call is {self.status}")
+        if statuses == _UNANSWERED and self.record.direction == "inbound":
+            raise ValueError(f"can't {act}: the call comes from this phone")
+
+
+_UNANSWERED, _ANSWERED = ("queued", "ringing"), "in-progress"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,9 +14,9 @@ from typing import Any, Literal
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
-from offhook.model.formats import is_address
+from offhook.model.formats import check_url, is_address, is_number
 from offhook.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
-from offhook.model.state import BotScript, Number, Recording
+from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
 from offhook.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
@@ -144,9 +145,13 @@ class SandboxRuntime:
     def add_number(self, number: Text, *, voice_url: str = "", **others: str) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields.
 
-        Without `voice_url`, its program can call from it, and set the URL by REST.
+        Without `voice_url`, its program can call from it, and set the URL by REST. Raise ValueError for what is none.
         """
         added = Number(number, voice_url, **others)
+        if not (is_number(number) or added.is_sip_domain or added.application_sid):
+            raise ValueError(f"{number!r} is neither a number, such as {NUMBER}, nor a SIP domain, NAME{SIP_DOMAINS}")
+        for name in ("voice_url", "voice_fallback_url", "status_callback"):
+            check_url(name, getattr(added, name))
         self.model.add_number(added)
         return added
 
@@ -196,6 +201,9 @@ class SandboxRuntime:
 
         `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
         """
+        if re.fullmatch(r"[\d().\s-]+", from_):
+            raise ValueError(f"the caller's number {from_!r} lacks its country: write +1…")
+        check_url("url", url)
         sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
         self._scripts.place(sid)
         return CallHandle(self, sid)

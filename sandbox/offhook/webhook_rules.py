@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
 
+from offhook.model.formats import check_url
+
 #: Of a rule whose setting has a connection part: to connect, and to read.
 CONNECTION_MS = 15_000
 
@@ -79,6 +81,7 @@ class WebhookRules:
 
         The URL is a prefix if it ends with a slash, or empty for the default rule. Two settings share its requests.
         """
+        check_url("url", url)
         if settings and (len(settings) > 2 or sum(it.percentage for it in settings) != 100):
             raise ValueError("a rule has one setting, or two whose percentages sum to 100")
         self._rules.pop(url, None)

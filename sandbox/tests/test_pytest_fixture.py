@@ -35,11 +35,13 @@ def test_call_is_asserted_as_a_story(twilio_sandbox: TwilioSandbox, dialed: Call
     assert [call.status for call in alice.calls] == ["ringing"]
     call = alice.last_call
     call.answer()
-    twilio_sandbox.wait_until(lambda: call.hears("waltz.mp3"))
+    twilio_sandbox.wait_until(lambda: call.hears("music", "waltz.mp3"))
 
     assert call.was_told("Ann")
     assert not call.was_told("Bob")
-    assert (call.hears("music"), call.hears("Hello"), call.has_heard("Hello")) == (True, False, True)
+    assert (call.hears("music"), call.hears("speech"), call.was_told("Hello")) == (True, False, True)
+    with pytest.raises(ValueError, match="no sound is 'musik': there are ringback, music"):
+        call.hears("musik")  # type: ignore[arg-type]
     assert 0 < alice.rang_for_s < 600
     assert call.heard == ["“Hello, Ann”", "music"]
     assert repr(call) == f"<Call {BUSINESS} to {ALICE}: in-progress, playing, hears music>"
@@ -216,7 +218,7 @@ def test_expected_error_that_lacks(twilio_sandbox):
 
 def test_time_out(calls, twilio_sandbox):
     calls("<Response><Gather numDigits='3'><Say>Your number?</Say></Gather></Response>")
-    twilio_sandbox.wait_until(lambda: twilio_sandbox.calls[0].hears("Your number"))
+    twilio_sandbox.wait_until(lambda: twilio_sandbox.calls[0].hears("speech", "Your number"))
     twilio_sandbox.wait_until(lambda: False, 0.5)
 
 def test_own_time_out(calls, twilio_sandbox):

@@ -33,6 +33,22 @@ async def test_call_is_placed_answered_and_hung_up_from_outside(
     assert heard[0]["parties"] == [caller["sid"]]
 
 
+async def test_act_without_effect_is_refused(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    callee = sandbox.calls_of("client:alice")[0].sid
+
+    async def refusal(sid: str, act: str, **body: str) -> tuple[int, str]:
+        status, answer = await control.post(f"/calls/{sid}/{act}", **body)
+        return status, answer["error"]
+
+    assert await refusal(callee, "press", digits="1") == (422, "can't press keys: the call is ringing")
+    assert await refusal(caller["sid"], "answer") == (422, "can't answer: the call comes from this phone")
+    await control.post(f"/calls/{callee}/hangup")
+    for act, named in (("hangup", "hang up"), ("speak", "speak"), ("reject", "decline")):
+        assert await refusal(callee, act) == (422, f"can't {named}: the call is no-answer")
+
+
 async def test_numbers_and_phones_are_set_up_from_outside(
     bridging: WebhookApp, sandbox: Sandbox, control: Control
 ) -> None:
@@ -119,6 +135,22 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "outcome": "busy", "digits": "1"}, 422, "can't act"),
         ("/phones", {"address": "client:a", "times": 0}, 422, "times: "),
         ("/bots", {"ends": "never"}, 422, "ends: "),
+        (
+            "/numbers",
+            {"number": "14155550199"},
+            422,
+            "'14155550199' is neither a number, such as +14155550100, nor a SIP",
+        ),
+        ("/numbers", {"number": "+15550199", "voice_url": "localhost:5000/voice"}, 422, "voice_url: 'localhost:5000"),
+        (
+            "/numbers",
+            {"number": "+15550199", "status_callback": "/status"},
+            422,
+            "status_callback: '/status' is no URL",
+        ),
+        ("/calls", {"from": "(202) 555-0123", "to": BUSINESS}, 422, "lacks its country"),
+        ("/calls", {"from": CUSTOMER, "to": BUSINESS, "url": "ftp://x/"}, 422, "url: 'ftp://x/' is no URL"),
+        ("/webhook-rules", {"url": "nonsense", "settings": [{}]}, 422, "url: 'nonsense' is no URL"),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
         ("/faults", {"rate_429": 1.5}, 422, "rate_429: "),
         ("/faults", {"cut_after": -0.1}, 422, "cut_after: "),
@@ -185,7 +217,7 @@ def test_sandbox_that_others_reach_needs_the_names_that_they_use() -> None:
 async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
     async def first_sid(seed: str | None) -> str:
         async with Sandbox(seed=seed) as sandbox:
-            sandbox.add_number(BUSINESS, voice_url="nonsense")
+            sandbox.add_number(BUSINESS)
             return (await sandbox.call_in(CUSTOMER, BUSINESS)).sid
 
     assert await first_sid(None) != await first_sid(None)

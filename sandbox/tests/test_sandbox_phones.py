@@ -118,6 +118,11 @@ def test_script_that_can_not_act_is_refused(sandbox: Sandbox, script: dict[str, 
         sandbox.phone("client:alice").script(**script)
 
 
+def test_misspelled_field_of_a_script_is_named(sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match=r"no field 'answer_after': there are kind, .*answer_after_s"):
+        sandbox.phone("client:alice").script(answer_after=1)
+
+
 def test_no_script_in_turn_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="give at least one script"):
         sandbox.phone("client:alice").script_in_turn()

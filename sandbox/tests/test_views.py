@@ -61,7 +61,7 @@ def test_sounds_are_described_for_listener_and_observer(heard: Sound, kind: str,
 
 async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
     sandbox = Sandbox(seed="views")
-    sandbox.add_number("+15550100", voice_url="nonsense")
+    sandbox.add_number("+15550100")
     call_sid = (await sandbox.call_in("client:ann", "+15550100")).sid
     params = (("Hold", "true"),)
     entry = RestEntry(0.0, "POST", f"/Conferences/CF1/Participants/{call_sid}.json", params, 400, 20001, fault="429")

@@ -74,7 +74,7 @@ def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
             parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
         if command[0] == "offhook":
-            make_parser({}).parse_args(command[1:])
+            make_parser().parse_args(command[1:])
 
 
 @each_page

@@ -20,7 +20,8 @@ async def all_hang_up(system: FaultSystem, **expected: Any) -> None:
 async def hang_up(system: FaultSystem) -> None:
     """Everyone hangs up, and no call is left."""
     for call in system.sandbox.live_calls():
-        call.hang_up()
+        if not call.record.is_final:  # as the call of the other party that was just hung up
+            call.hang_up()
     await system.settled()
 
 

@@ -102,7 +102,8 @@ class Traffic:
         customer = await self._sandbox.call_in(f"+1415555{number % 10_000:04}", NUMBER)
         if not await self._comes(lambda: self._talks(customer), PATIENCE_S) or customer.record.is_final:
             self.never_talked.append(customer.sid)
-            customer.hang_up()
+            if not customer.record.is_final:
+                customer.hang_up()
             return
         plays: dict[str, Callable[[CallHandle, Random], Awaitable[None]]] = {
             "converted": self._convert, "warm": self._warm, "consult": self._consult, "swapped": self._swap,
@@ -132,7 +133,8 @@ class Traffic:
         elif way == "other" and heard is not None and heard.parties:
             self._sandbox.call(min(heard.parties)).hang_up()
             await self._comes(lambda: customer.record.is_final, PATIENCE_S)
-        customer.hang_up()
+        if not customer.record.is_final:
+            customer.hang_up()
 
     async def _convert(self, customer: CallHandle, _chance: Random) -> None:
         await self._give("convert", customer)

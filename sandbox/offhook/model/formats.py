@@ -72,6 +72,12 @@ def is_url(text: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
 
 
+def check_url(name: str, url: str) -> None:
+    """Raise ValueError for what is neither empty nor a URL for Twilio."""
+    if url and not is_url(url):
+        raise ValueError(f"{name}: {url!r} is no URL, such as http://127.0.0.1:5000/voice")
+
+
 def resolve(base_url: str, reference: str) -> str:
     """Resolve a valid URL in a document; an empty one is the document itself."""
     try:

@@ -5,7 +5,7 @@ They read the sandbox's own state, in its thread; no one keeps a copy.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from offhook.model import state
 from offhook.phones import CallHandle, PhoneScript, phone_address, phone_of
@@ -13,6 +13,7 @@ from offhook.testing.served import ServedSandbox, ServerThread
 from offhook.views import heard_words
 
 T = TypeVar("T")
+_KINDS = tuple(kind for kind in get_args(state.SoundKind) if kind != "parties")
 
 
 class _WithSid:
@@ -72,21 +73,21 @@ class Call(_WithSid):
         sid = self._read(lambda it: it.record.parent_sid)
         return Call(self._server, sid) if sid else None
 
-    def hears(self, what: "str | Call | Phone") -> bool:
+    def hears(self, what: "state.SoundKind | Call | Phone", content: str = "") -> bool:
         """Whether its user hears this now.
 
-        That is a party, `music`, `ringback`, `silence`, `speech`, or a part of a sentence or of a file's URL.
+        That is a party, or `music`, `ringback`, `silence`, `speech`, or `digits`; `content` is a part of the sentence,
+        of the music's URL, or of the digits. Raise ValueError for another kind of sound.
         """
-        return self._read(lambda it: it.hears_now is not None and _is_heard(it.hears_now, what))
+        return self._read(lambda it: it.hears_now is not None and _is_heard(it.hears_now, what, content))
 
-    def has_heard(self, what: "str | Call | Phone") -> bool:
+    def has_heard(self, what: "state.SoundKind | Call | Phone", content: str = "") -> bool:
         """Whether its user hears this now, or ever heard it."""
-        return self._read(lambda it: any(_is_heard(each.sound, what) for each in it.sounds_heard))
+        return self._read(lambda it: any(_is_heard(each.sound, what, content) for each in it.sounds_heard))
 
     def was_told(self, text: str) -> bool:
         """Whether Twilio said a sentence with this text to its user."""
-        sounds = self._read(lambda it: it.sounds_heard)
-        return any(it.sound.kind == "speech" and text in it.sound.content for it in sounds)
+        return self.has_heard("speech", text)
 
     @property
     def heard(self) -> list[str]:
@@ -125,23 +126,23 @@ class Call(_WithSid):
         return self._read(lambda it: it.record)
 
     def answer(self) -> None:
-        """Answer; ignored unless it was dialed and is unanswered."""
+        """Answer; ValueError unless it was dialed and is unanswered."""
         self._read(CallHandle.answer)
 
     def reject(self) -> None:
-        """Decline; ignored unless it was dialed and rings."""
+        """Decline; ValueError unless it was dialed and is unanswered."""
         self._read(CallHandle.reject)
 
     def hang_up(self) -> None:
-        """Hang up; ignored if it has ended."""
+        """Hang up; ValueError if it has ended."""
         self._read(CallHandle.hang_up)
 
     def press(self, digits: str) -> None:
-        """Press keys, one after the other."""
+        """Press keys, one after the other; ValueError unless answered."""
         self._read(lambda it: it.press(digits))
 
     def speak(self, text: str = "") -> None:
-        """Say this to a `<Record>` or a `<Gather>`; in a conference, speak."""
+        """Say this to a `<Record>` or `<Gather>`; in a conference, speak."""
         self._read(lambda it: it.speak(text))
 
     def fall_silent(self) -> None:
@@ -269,14 +270,14 @@ def _words(sandbox: ServedSandbox, sound: state.Sound) -> str:
     return heard_words(sound, sorted(phone_of(sandbox.model.state.calls[sid]) for sid in sound.parties))
 
 
-def _is_heard(sound: state.Sound, what: str | Call | Phone) -> bool:
+def _is_heard(sound: state.Sound, what: str | Call | Phone, content: str) -> bool:
     if not isinstance(what, str):
         return not sound.parties.isdisjoint({what.sid} if isinstance(what, Call) else {it.sid for it in what.calls})
+    if what not in _KINDS:
+        raise ValueError(f"no sound is {what!r}: there are {', '.join(_KINDS)}, and phones and calls")
     if what == "ringback":
         return sound.is_ringback or sound.ringing
-    if what in {"music", "silence", "speech"}:
-        return str(sound) == what
-    return what in sound.content
+    return str(sound) == what and content in sound.content
 
 
 def _call_sids(sandbox: ServedSandbox, address: str) -> Sequence[str]:
