@@ -26,6 +26,9 @@ from conferral.telephony.callback_events import MalformedCallbackError, call_sid
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
+    CANARY_ANSWER_PATH,
+    CANARY_CALLBACK_PATH,
+    CANARY_ROUTE_PATH,
     CHECK_SESSION,
     CONFERENCE_PATH,
     DIAL_ACTION_PATH,
@@ -43,6 +46,7 @@ from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
+from conferral.webhooks.canary import CanaryRoutes
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.handoff import HandoffRoutes
@@ -58,7 +62,9 @@ from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, s
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request contains, the caller hears a message.
-VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH})
+VOICE_URL_PATHS = frozenset(
+    {INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH, HANDOFF_PATH, CANARY_ANSWER_PATH}
+)
 #: Paths that always answer with TwiML, at least with one that ends the call.
 _ALWAYS_TWIML = VOICE_URL_PATHS | {VOICEMAIL_PATH}
 #: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
@@ -102,7 +108,11 @@ def make_app(
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
-            rules = Rules(bool(prefix), is_voice=path.startswith("/voice/"), is_new_call=path in VOICE_URL_PATHS)
+            rules = Rules(
+                bool(prefix),
+                is_voice=path.startswith(("/voice/", CANARY_ANSWER_PATH)),
+                is_new_call=path in VOICE_URL_PATHS,
+            )
             app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
         for path in PATHS.values():
             app.router.add_get(prefix + path, partial(send_audio, path))
@@ -119,12 +129,16 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     client = ClientRoutes(dependencies, visits=visits)
     voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits)
     callbacks = CallbackRoutes(dependencies, visits=visits)
+    canary = CanaryRoutes(dependencies)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,
         CLIENT_PATH: client.client,
         FALLBACK_PATH: voice.fallback,
         HANDOFF_PATH: HandoffRoutes(dependencies, voice=voice).handoff,
+        CANARY_ANSWER_PATH: canary.answer,
+        CANARY_CALLBACK_PATH: canary.callback,
+        CANARY_ROUTE_PATH: canary.route,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
         WAIT_PATH: WaitRoutes(dependencies).wait,
@@ -153,7 +167,7 @@ class NoRedisStore(WebhookStore):
         raise StoreUnaskedError("responded without Redis")
 
     publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
-    claim_gate = exceeds_call_limit = uncount_call = _refuse
+    claim_gate = exceeds_call_limit = uncount_call = keep_canary_callback = _refuse
 
     def restarted_recently(self) -> bool:
         """Return False; there is no Redis to ask."""

@@ -27,6 +27,7 @@ from conferral.runtime.errors import (
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.urls import target_of
 from conferral.telephony.addresses import own_number_in
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
@@ -209,12 +210,17 @@ async def _check_own_numbers(settings: ServiceSettings, http: PooledHttpClient) 
     try:
         directory = load_directory(settings)
         numbers = OwnNumbers(settings.number, *directory.numbers)
-        numbers.account = await read_account_numbers(rest_client(settings, http))
+        numbers.account, numbers.canary = await read_account_numbers(rest_client(settings, http), settings.public_url)
     except SettingsError:
         return []  # reported as such
     except ProviderError as error:
         return [_failed_query(name, error)]
-    found = [(where, own) for where, place in directory.places() if (own := own_number_in(place, numbers))]
+    canary = {route.agents for route in directory.numbers.values() if numbers.canary.issuperset(route.agents)}
+    found = [
+        (where, own)
+        for where, place in directory.places()
+        if (own := own_number_in(place, numbers)) and not (where.startswith("inbound") and (place,) in canary)
+    ]
     if not found:
         return [ok(name, f"{len(numbers)}; none is dialed")]
     fix = "name another place: a call to your own number would come in again, so it is never dialed"
@@ -274,7 +280,7 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, record: Numbe
     if record.voice_application_sid:
         why = f"calls to {number_label} go to the TwiML app {record.voice_application_sid}, whose URLs apply"
         return warn("number", why, f"set its voice URL to {without_login(ours[0])}, or remove it from the number")
-    if _target_of(record.voice_url or "") not in map(_target_of, ours):
+    if target_of(record.voice_url or "") not in map(target_of, ours):
         where = _redacted_url(record.voice_url) if record.voice_url else "nowhere"
         if _is_other_app(settings, record.voice_url or ""):
             why = f"calls to {number_label} go to your own app, {where}; they reach Conferral only by a hand-off"
@@ -287,7 +293,7 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, record: Numbe
 
 def _is_other_app(settings: ServiceSettings, url: str) -> bool:
     """Whether another app answers, not an old or a mistyped URL of ours."""
-    target = _target_of(url)
+    target = target_of(url)
     is_ours = url.startswith(settings.public_url) or (target is not None and target[3].endswith(_VOICE_PATHS))
     return target is not None and bool(target[1]) and not is_ours
 
@@ -298,7 +304,7 @@ def _check_fallback_and_status(settings: ServiceSettings, number_label: str, rec
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
     has_other_app = _is_other_app(settings, record.voice_url or "")
     results = []
-    if _target_of(record.voice_fallback_url or "") == _target_of(fallback):
+    if target_of(record.voice_fallback_url or "") == target_of(fallback):
         results.append(ok("number's fallback", _redacted_url(record.voice_fallback_url)))
     else:
         why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
@@ -309,7 +315,7 @@ def _check_fallback_and_status(settings: ServiceSettings, number_label: str, rec
             needed = "nothing if your app needs it; otherwise, " if record.voice_fallback_url else ""
             fix = f"{needed}{fix}, which connects callers to the number's agents"
         results.append(warn("number's fallback", why, fix))
-    if _target_of(record.status_callback or "") == _target_of(status):
+    if target_of(record.status_callback or "") == target_of(status):
         results.append(ok("number's status", _redacted_url(record.status_callback)))
     else:
         which = "another" if record.status_callback else "no"
@@ -329,16 +335,6 @@ def _redacted_url(url: str) -> str:
         return without_login(urlunsplit(parts._replace(query="…" if parts.query else "")))
     except ValueError:
         return "an invalid URL"
-
-
-def _target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
-    """Return where a URL points; None if it is invalid."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    return parts.scheme, parts.hostname, port, parts.path  # the fragment holds Twilio's connection overrides
 
 
 def _failed_query(name: str, error: ProviderError) -> CheckResult:

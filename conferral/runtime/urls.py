@@ -32,6 +32,16 @@ def is_http_url(value: str) -> bool:
         return False
 
 
+def target_of(url: str) -> tuple[str, str | None, int | None, str] | None:
+    """Return where a URL points, without query and fragment; None if invalid."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port, parts.path  # the fragment holds Twilio's connection overrides
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether only this machine can connect to a host of this name."""
     try:

@@ -102,6 +102,10 @@ class Keys:
         "config", "Hash: partition count, a digest of the account's SID, schema version, key of console cookies."
     )
 
+    checks = PrefixKey("checks", "Hash: the last check and canary, as JSON: time, result, findings.")
+    canary = PrefixKey("canary", "String: the running canary. Expires a minute after that has stopped.")
+    canary_callbacks = PrefixKey("canary:callbacks", "Stream: callbacks of the canary's own calls. Expires soon.")
+
     def partition_of(self, session_id: str) -> int:
         """Return a session's partition: CRC-32 of its id, modulo the count."""
         return zlib.crc32(session_id.encode()) % self.partitions

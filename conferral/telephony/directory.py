@@ -57,6 +57,8 @@ class _Context:
     #: The file's own names, unresolved.
     names: Mapping[str, str] = field(repr=False)
     return_urls: Sequence[str] = ()
+    #: Our numbers that answer for the canary, each permitted as the only agent.
+    canary: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def _context(info: ValidationInfo) -> _Context:
@@ -80,9 +82,11 @@ def _valid_number(text: str) -> str:
 
 def _allowed_address(text: str, info: ValidationInfo) -> str:
     """Return the address; raise ValueError if it is invalid or not allowed."""
+    context = _context(info)
     try:
         address = parse_address(text)
-        _context(info).allowed.check(address)
+        is_canary = info.field_name == "agents" and address.text in context.canary
+        (replace(context.allowed, own=()) if is_canary else context.allowed).check(address)
     except AddressError as error:
         raise ValueError(error.reason) from None
     return address.text
@@ -96,6 +100,12 @@ def _agent(text: str, info: ValidationInfo) -> str:
     if is_name(text):
         raise ValueError("no such name in [destinations]")
     return _allowed_address(text, info)
+
+
+def _without_others(agents: list[str], info: ValidationInfo) -> list[str]:
+    if len(agents) > 1 and not _context(info).canary.isdisjoint(agents):
+        raise ValueError("a number that answers for the canary must be the only agent")
+    return agents
 
 
 def _inbound_fallback(text: object, info: ValidationInfo) -> str:
@@ -133,7 +143,9 @@ class DirectoryEntry(Table):
     """Entry of one number; empty values leave the choice to the settings."""
 
     # Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
-    agents: list[Annotated[str, AfterValidator(_agent)]] = Field([], min_length=1, max_length=AGENTS_MAX, repr=False)
+    agents: Annotated[list[Annotated[str, AfterValidator(_agent)]], AfterValidator(_without_others)] = Field(
+        [], min_length=1, max_length=AGENTS_MAX, repr=False
+    )
     mode: Annotated[str, _one_of("bridge", "conference")] = ""
     record: Annotated[str, _one_of("true", "false", "customer")] = ""
     beep: Annotated[str, _one_of("true", "false", "onEnter", "onExit")] = ""
@@ -170,18 +182,22 @@ def read_destinations(path: Path) -> dict[str, str]:
 
 
 def read_file(
-    path: Path, allowed: AllowList, return_urls: Sequence[str] = (), own: Collection[str] = ()
+    path: Path,
+    allowed: AllowList,
+    return_urls: Sequence[str] = (),
+    own: Collection[str] = (),
+    canary: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
     """Return addresses by name, and entries by number; raise SettingsError.
 
-    None of them may dial the file's numbers, or our `own`.
+    None of them may dial the file's numbers, or our `own`; the only agent of a number may be one of `canary`.
     """
     content = read_toml("CONFERRAL_DIRECTORY", path)
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
     called = content.get("inbound")
     allowed = replace(allowed, own=(*own, *(called if isinstance(called, dict) else ())))
-    context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls)
+    context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)}, return_urls, canary)
     file = parse_toml("CONFERRAL_DIRECTORY", path, content, _File, DirectoryEntry, context)
     return file.destinations, file.inbound
 
@@ -245,7 +261,7 @@ class DirectoryFile:
         """Read the file; raise SettingsError if it is invalid."""
         self._settings = settings
         #: Those of the account follow once they were read.
-        self.own_numbers = OwnNumbers(settings.number)
+        self.own_numbers = OwnNumbers(settings.number, public_url=settings.public_url)
         #: What may be dialed.
         self.allowed = replace(
             AllowList.from_setting(settings.allowed_destinations, settings.number), own=self.own_numbers
@@ -255,8 +271,9 @@ class DirectoryFile:
         self.current = self._read()
 
     def _read(self) -> Directory:
-        found = load_directory(self._settings, self.own_numbers.account or ())
-        self.own_numbers.configured = (self._settings.number, *found.numbers)
+        own = self.own_numbers
+        found = load_directory(self._settings, own.account or (), own.canary)
+        own.configured = (self._settings.number, *found.numbers)
         return found
 
     def reload(self) -> None:
@@ -279,16 +296,19 @@ def handoff_allow_list(settings: ServiceSettings) -> AllowList:
     return AllowList.from_setting(settings.handoff_destinations, settings.number, "CONFERRAL_HANDOFF_DESTINATIONS")
 
 
-def load_directory(settings: ServiceSettings, account: Collection[str] = ()) -> Directory:
+def load_directory(
+    settings: ServiceSettings, account: Collection[str] = (), canary: frozenset[str] = frozenset()
+) -> Directory:
     """Return the directory that the settings name; raise SettingsError.
 
-    No place may be a number of ours: `TWILIO_NUMBER`, the file's, and those of the `account`.
+    No place may be a number of ours: `TWILIO_NUMBER`, the file's, and those of the `account`. But the only agent of a
+    number may be one that answers for the `canary`.
     """
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     handoff_allow_list(settings)  # a wrong one stops every process, not only the webhooks
     path = settings.directory
     own = (settings.number, *account)
-    names, entries = read_file(path, allowed, settings.return_urls, own) if path else ({}, {})
+    names, entries = read_file(path, allowed, settings.return_urls, own, canary) if path else ({}, {})
     allowed = replace(allowed, own=(*own, *entries))
     problems: list[str] = []
 

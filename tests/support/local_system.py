@@ -204,6 +204,10 @@ class LocalSystem:
         """The numbers of ours that webhooks and workers know."""
         return self._directory.own_numbers
 
+    def current_agents(self, number: str) -> tuple[str, ...]:
+        """The agents of a called number, by the directory in effect."""
+        return self._directory.current.inbound(number).agents
+
     def hang_up_signal(self) -> None:
         """SIGHUP to webhooks and workers: they read the directory again."""
         self._directory.reload()

@@ -13,7 +13,7 @@ from conferral.commands.parser import BadCommandError, ParsedCommand, parse
 from conferral.runtime import tracing
 from conferral.statemachine.events import DIAL_LIMIT, Call, Command, DialCommand, Press, Supervise, Transfer
 from conferral.statemachine.ids import ID_PATTERN, dial_reservation
-from conferral.statemachine.session import SUPERVISOR
+from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import PartyStatus, SessionMode
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import command_stream, digits, scripts
@@ -57,7 +57,7 @@ class CommandAdmission:
         try:
             parsed = parse(fields)
             try:
-                parsed = await self._addresses.resolve(parsed)
+                parsed = await self._addresses.resolve(parsed, await self._canary_agent(parsed))
             except BadCommandError as error:
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
@@ -85,6 +85,16 @@ class CommandAdmission:
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))
         log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+
+    async def _canary_agent(self, parsed: ParsedCommand) -> str:
+        """Return who the session's agent is, if the command may be the canary's."""
+        if not self._addresses.may_be_of_canary(parsed):
+            return ""
+        session_id = await self._find_session(parsed.session)
+        address = session_id and await ask(
+            self._client, "HGET", self._keys.session(session_id), f"party.{AGENT}.address"
+        )
+        return address.decode() if address else ""
 
     async def _reserve_dials(self, event: Command) -> str:
         """Make reservations for a command's dials; return why it is refused."""
