@@ -38,7 +38,15 @@ from conferral.storage.outcome_queue import read_problem
 log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("shared/colors.css", "shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
+STYLES = (
+    "shared/colors.css",
+    "shared/tokens.css",
+    "shared/icons.css",
+    "console.css",
+    "list.css",
+    "session.css",
+    "forms.css",
+)
 SOCKETS_MAX = 256
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})

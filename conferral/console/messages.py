@@ -10,7 +10,7 @@ from conferral.operations.json_values import to_json_value
 from conferral.operations.session_search import number_of
 from conferral.operations.session_summary import Attention, held_call, is_lone, party_since_ms
 from conferral.runtime.redaction import display_address, mask_address_numbers
-from conferral.statemachine.session import CUSTOMER, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.session_reader import Fields
@@ -59,11 +59,29 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> d
         "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
         "people": _parties(session, full=full),
+        **_columns(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "transfer_status": session.transfer_status if session.public_transfer is not None else "",
         "title": session_summary.people_line(session, full=full),
         "now": _now(session),
         **_search_terms(session, full=full),
+    }
+
+
+def _columns(session: Session, *, full: bool) -> dict[str, str]:
+    """Return who is on the call, by column: as people name each other."""
+    there = session.parties if session.is_ended else session.present
+    names = {name: session_summary.person(party, full=full) for name, party in there.items()}
+    others = [
+        shown if session.is_ended or there[name].is_connected else f"{shown} ({there[name].status})"
+        for name, shown in names.items()
+        if name not in (CUSTOMER, AGENT) and there[name].left_reason not in catalog.UNREACHED
+    ]
+    return {
+        "customer": names.get(CUSTOMER, ""),
+        "agent": names.get(AGENT, ""),
+        "with": ", ".join(catalog.limit_notes(others, session_summary.SHORT_NOTES_MAX)),
+        "number": display_address(session.number, full=full),
     }
 
 

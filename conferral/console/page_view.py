@@ -20,6 +20,8 @@ class PageMessage(BaseModel):
     #: Whether numbers are shown in full, and whether the list has ended sessions.
     full: bool = False
     ended: bool = False
+    #: Whether the list is shown next to a session.
+    with_list: bool = False
     #: The session's id, or a call SID.
     id: _Id | None = None
     #: The last log entry that the page has, and the version to show.

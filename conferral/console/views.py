@@ -47,6 +47,23 @@ class SessionListView(View):
         rows = [row(one.session, one.attention, full=self._full) for one in changed]
         return [encode_message("sessions", whole=before is None, gone=gone, rows=rows)]
 
+    def shows(self, message: PageMessage) -> bool:
+        """Whether it already shows what a message asks for."""
+        return (self._with_ended, self._full) == (message.ended, message.full)
+
+
+class SplitView(View):
+    """A session next to the list, which stays when another is opened."""
+
+    def __init__(self, rows: SessionListView, detail: SessionDetailView) -> None:
+        self.rows = rows
+        self._detail = detail
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the changes of both; only reading the session may raise."""
+        changes = await self._detail.new_messages()
+        return [*await self.rows.new_messages(), *changes]
+
 
 DEAD_EVERY_S = 1.0
 #: Number of letters shown, newest first.
@@ -123,17 +140,27 @@ class ViewFactory:
         self.health = SharedResult(self._read_health)
         self._recent_health: deque[Health] = deque()
 
-    def make(self, message: PageMessage, token: Token) -> View:
-        """Return the requested view, with what the token may do."""
+    def make(self, message: PageMessage, token: Token, before: View | None) -> View:
+        """Return the requested view, with what the token may do.
+
+        The list of the view `before` goes on if it is what the page asks for: then it needs no rows again.
+        """
         match message.view:
             case "session":
-                return SessionDetailView(self.feed, self.redis, self._clock, message, token)
+                detail = SessionDetailView(self.feed, self.redis, self._clock, message, token)
+                return SplitView(self._make_list(message, before), detail) if message.with_list else detail
             case "health":
                 return HealthView(self.health)
             case "dead":
                 return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
             case _:
-                return SessionListView(self.feed, with_ended=message.ended, full=message.full)
+                return self._make_list(message, before)
+
+    def _make_list(self, message: PageMessage, before: View | None) -> SessionListView:
+        known = before.rows if isinstance(before, SplitView) else before
+        if isinstance(known, SessionListView) and known.shows(message):
+            return known
+        return SessionListView(self.feed, with_ended=message.ended, full=message.full)
 
     async def _read_summary(self) -> bytes:
         return encode_message(

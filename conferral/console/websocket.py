@@ -98,7 +98,7 @@ class PageSocket:
         if message.follow is not None:
             self._tracker.add(message.follow, message.type)
         else:
-            self._view = self._views.make(message, self._token)
+            self._view = self._views.make(message, self._token, self._view)
         self._wake.set()
 
     async def _send_changes(self) -> None:
@@ -120,13 +120,8 @@ class PageSocket:
 
     async def _send_new(self) -> str:
         """Send new messages; return Redis's error, empty while it responds."""
-        view = self._view
-        answers, changes, redis_error = await self._tick_while(self._read_update(view))
-        for message in answers:
-            await self._send(message)
-        for message in changes:
-            if view is not self._view:
-                break  # the page has switched views
+        answers, changes, redis_error = await self._tick_while(self._read_update(self._view))
+        for message in (*answers, *changes):  # also if the page has switched views: the list may go on
             await self._send(message)
         return redis_error
 

@@ -146,9 +146,12 @@ def people_line(session: Session, *, full: bool = False) -> str:
     reached = {
         name: party for name, party in there.items() if name == CUSTOMER or party.left_reason not in catalog.UNREACHED
     }
-    # As people do: by user or number; else by its role.
-    users = {name: display_address(one.address, full=full).removeprefix("client:") for name, one in reached.items()}
-    return catalog.join_names([*dict.fromkeys(user or name for name, user in users.items())])
+    return catalog.join_names([*dict.fromkeys(person(one, full=full) for one in reached.values())])
+
+
+def person(party: Party, *, full: bool = False) -> str:
+    """Name a party as people do: by user or number; else by its role."""
+    return display_address(party.address, full=full).removeprefix("client:") or party.name
 
 
 def activity_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:

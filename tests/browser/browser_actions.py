@@ -45,10 +45,21 @@ def sessions(page: Page) -> Locator:
     return page.get_by_role("table", name="Calls").locator("[data-id]")
 
 
+def row(page: Page, session: str) -> Locator:
+    """One session's row of the list."""
+    return page.get_by_role("table", name="Calls").locator(f"[data-id='{session}']")
+
+
+def call(page: Page) -> Locator:
+    """The open call, next to the list or instead of it."""
+    return page.get_by_role("article", name="Call")
+
+
 async def open_session(page: Page, session: str) -> None:
     """Opens a session from the list."""
-    await sessions(page).filter(has_text=session).get_by_role("link").click()
-    await expect(page.get_by_role("button", name=f"Copy the call's id {session}")).to_be_visible()
+    await row(page, session).get_by_role("link").click()
+    await expect(page).to_have_url(re.compile(f"#session/{session}$"))
+    await expect(call(page).get_by_role("heading", level=1)).to_be_visible()
 
 
 async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] = ()) -> None:

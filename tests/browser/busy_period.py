@@ -22,6 +22,7 @@ from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
 
 PEOPLE = ("alice", "bob", "carol", "erin", "frank", "grace")
+NUMBERS = ("+12025550145", "+12025550162")
 TRANSFERS, FAILED = 24, 2
 
 
@@ -38,6 +39,7 @@ def _session(number: int, made: Session, now_ms: int, age_s: int, **changes: obj
         parties=parties,
         created_at_ms=at_ms,
         state_since_ms=at_ms + 2_000,
+        number=NUMBERS[number % len(NUMBERS)],
         updated_at_ms=now_ms - 4_000,
         **changes,
     )
@@ -48,7 +50,13 @@ def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, 
     is_there = reached is TransferStatus.CONSULTING
     target = Party("target", "target-2", f"CA{'d' * 30}{len(session.id):02x}", "client:dave", dial_id="d1")
     target = replace(target, answered=is_there, in_conference=is_there, **of_party)
-    customer = replace(session.parties["customer"], held=True, desired_hold=True, wait_audio=WaitAudio.MUSIC)
+    customer = replace(
+        session.parties["customer"],
+        held=True,
+        desired_hold=True,
+        wait_audio=WaitAudio.MUSIC,
+        held_since_ms=session.created_at_ms + 20_000,
+    )
     transfer = TransferState(
         1, mode, "client:dave", reached, stage=TransferStage.TALKING if is_there else TransferStage.DIALING
     )

@@ -28,13 +28,17 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
     ):
         await expect(tiles.filter(has_text=label).first).to_contain_text(value)
     await camera.take(page, "console")
-    await page.get_by_label("Sort by").select_option("longest in current state")
-    await expect(rows.first).to_have_attribute("data-id", min(live, key=lambda one: one.state_since_ms).id)
-    await page.get_by_label("Sort by").select_option("needs attention")
+    column = page.get_by_role("columnheader", name="Since")
+    for order, oldest_first in (("ascending", True), ("descending", False)):
+        await column.get_by_role("button").click()
+        await expect(column).to_have_attribute("aria-sort", order)
+        first = sorted(live, key=lambda one: one.created_at_ms, reverse=not oldest_first)[0]
+        await expect(page.locator("[aria-rowindex='2']")).to_have_attribute("data-id", first.id)
+    await column.get_by_role("button").click()  # the third click: by attention again
 
     await tiles.filter(has_text="Needs attention").get_by_role("link").click()
     await expect(rows).to_have_count(2)
-    await page.get_by_role("button", name="transferring").click()
+    await page.get_by_role("button", name="transferring", exact=False).click()
     await expect(rows).to_have_count(1)
     await page.reload()
     await expect(rows).to_have_count(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from conferral.statemachine.states import State
-from tests.browser.browser_actions import open_session, sessions, signed_in
+from tests.browser.browser_actions import call, open_session, row, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW
 from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
@@ -121,6 +122,29 @@ async def test_the_list_is_used_by_keys_alone(redis, console, windows):
     await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+async def test_the_list_stays_next_to_an_open_call_and_alone_on_a_phone(redis, console, windows):
+    put_all(redis, crowd(30, await now_ms(redis)))
+    page = await signed_in(windows, console)
+    await expect(sessions(page)).to_have_count(30)
+    # A laptop shows 25 of them.
+    last = await row(page, session_id(24)).bounding_box()
+    assert last["y"] + last["height"] < 800
+    for number in (2, 5):
+        await open_session(page, session_id(number))
+        await expect(row(page, session_id(number))).to_have_class(re.compile("is-open"))
+    put_all(redis, [replace(make_session(session_id(900)), created_at_ms=await now_ms(redis))])
+    await expect(row(page, session_id(900))).to_be_visible()
+    await page.get_by_role("button", name="ringing").click()
+    await expect(sessions(page)).to_have_count(0)
+    await expect(call(page)).to_be_visible()
+    await page.set_viewport_size(NARROW)
+    await expect(page.get_by_role("table", name="Calls")).to_have_count(0)
+    await page.get_by_role("link", name="All calls").click()
+    await expect(call(page)).to_have_count(0)
+    await page.get_by_role("button", name="Show all").click()
+    await expect(sessions(page).first).to_be_visible()
+
+
 async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console, windows):
     over = f"CA{7:032x}"
     at_ms = await now_ms(redis)
@@ -129,7 +153,8 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis, console
     await page.get_by_role("searchbox").fill(over)
     await expect(page.get_by_role("button", name="Include ended calls")).to_be_visible()
     await page.get_by_role("link", name="Open the call with this ID").click()
-    await expect(page.get_by_role("button", name=f"Copy the call's id {over}")).to_be_visible()
+    await expect(page).to_have_url(f"{console.address}#session/{over}")
+    await expect(call(page).get_by_role("heading", level=1)).to_be_visible()
 
 
 async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid(redis, console, windows):

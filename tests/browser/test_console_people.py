@@ -11,7 +11,7 @@ from playwright.async_api import expect
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
-from tests.browser.browser_actions import open_session, sessions, signed_in
+from tests.browser.browser_actions import open_session, row, sessions, signed_in
 from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put
 from tests.support.owners import owned_by
@@ -39,13 +39,17 @@ async def test_a_call_is_named_by_its_people_and_shows_its_start_and_true_durati
     put_all(redis, [begun(live, at_ms - 600_000), over(ended, at_ms - 900_000, lasted_ms=75_000)])
     context = await windows.profile()
     page = await signed_in(windows, console, context=context)
-    await page.get_by_role("button", name="include ended").click()
-    row = sessions(page).filter(has_text=live.id)
-    await expect(row.get_by_role("link", name="+…23 and alice")).to_be_visible()
-    await expect(row.locator(".cell-age")).to_have_text(re.compile(r"^10 min \d\d s$"))  # since the start of the call
-    await expect(row.locator(".cell-state")).to_contain_text(re.compile(r"for 9 min"))
-    await expect(row.locator(".cell-start time")).to_have_attribute("title", UTC_ON_HOVER)
-    await expect(sessions(page).filter(has_text=ended.id).locator(".cell-age")).to_have_text("1 min 15 s")
+    await page.get_by_label("Ended calls").select_option("+ ended in the last hour")
+    shown = row(page, live.id)
+    await expect(shown.get_by_role("link", name="+…23")).to_be_visible()
+    await expect(shown.locator(".cell-agent")).to_have_text("alice")
+    await expect(shown.locator(".cell-since")).to_have_text(re.compile(r"^10 min \d\d s$"))  # since the call's start
+    await expect(shown.locator(".cell-since time")).to_have_attribute("title", UTC_ON_HOVER)
+    await expect(row(page, ended.id).locator(".cell-since")).to_have_text(re.compile(", 1 min 15 s$"))
+    await page.get_by_label("Ended calls").select_option("+ ended in the last 15 min")
+    await expect(row(page, ended.id)).to_be_visible()
+    await page.get_by_label("Ended calls").select_option("live calls only")
+    await expect(row(page, ended.id)).to_have_count(0)
     await open_session(page, live.id)
     await expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\+…23 and alice"))
 

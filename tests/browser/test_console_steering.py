@@ -44,7 +44,7 @@ async def test_rows_keep_their_place_while_hovered_or_paused(redis, console, win
 
     await page.keyboard.press("p")
     put_all(redis, [newest(901, now_ms + 1)])
-    await expect(page.locator(".chip", has_text="conferenced")).to_contain_text("15")
+    await expect(page.locator(".chip", has_text="talking")).to_contain_text("21")
     await in_order(rows, session_id(900), first)
     await page.keyboard.press("p")
     await in_order(rows, session_id(901), session_id(900), first)

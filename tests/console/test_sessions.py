@@ -60,6 +60,25 @@ async def test_ended_sessions_are_shown_on_request(console, redis):
     await page.until(lambda page: page.rows.keys() == {name(2)})
 
 
+async def test_the_list_goes_on_next_to_a_session_and_is_not_sent_again(console, redis, bridged, quick_ticks):
+    put(redis, make_session(name(7)))
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: page.rows.keys() == {CALL, name(7)})
+
+    for opened in (CALL, name(7)):
+        await page.say(view="session", id=opened, with_list=True)
+        assert (await page.next("session"))["id"] == opened
+    commit(redis, replace(conferenced(), version=5))
+    await page.until(lambda page: page.rows[CALL]["version"] == 5)
+    await page.say(**SESSIONS)
+    commit(redis, replace(ended(), version=6))
+    await page.until(lambda page: page.rows.keys() == {name(7)})
+
+    assert [one["whole"] for one in page.heard if one["about"] == "sessions"].count(True) == 1
+    await page.say(view="session", id=CALL, with_list=True, ended=True)
+    await page.until(lambda page: page.rows.keys() == {CALL, name(7)})
+
+
 async def test_newest_ended_calls_fill_a_list_without_live_ones(console, redis):
     put(redis, ended(name(1)))
     put(redis, make_session())

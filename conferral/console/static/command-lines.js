@@ -56,17 +56,6 @@ export function readLines(program, session) {
   ];
 }
 
-/** Returns commands that list the sessions; `filter` is from `filterOf`. */
-export function listLines(program, filter) {
-  const [state, ...others] = filter.states;
-  const query = state && !others.length ? `?state=${state}` : "";
-  const options = [query && `--state ${state}`, filter.ended && "--all"].filter(Boolean);
-  return [
-    ["command line", [program, "sessions", ...options].join(" ")],
-    ["curl", `curl ${address(`/sessions${query}`)} ${authorization()}`],
-  ];
-}
-
 /** Returns commands that read health. */
 export function healthLines(program) {
   return [

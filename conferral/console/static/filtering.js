@@ -1,6 +1,8 @@
-// Filtering and sorting of the session list.
+// Filtering and sorting of the list of calls.
 
-/** Filters besides states and search: label, and predicate. */
+import { nowMs, toMs } from "./shared/time.js";
+
+/** Filters besides kinds and search: label, and predicate. */
 export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
@@ -9,57 +11,94 @@ export const ONLY = {
   failed: ["whose last transfer failed", (row) => row.transfer_status === "failed"],
 };
 
-/** Sorts by time, earliest first; rows without one come last. ISO 8601 times of one length compare as strings. */
-const earliest = (moment) => (one, other) => {
-  const [mine, theirs] = [moment(one) || "~", moment(other) || "~"];
+/** Ranges of ended calls: label, and how far back they reach in milliseconds; 0 for all that the server lists. */
+export const RANGES = {
+  "": ["live calls only", 0],
+  "15m": ["+ ended in the last 15 min", 900_000],
+  "1h": ["+ ended in the last hour", 3_600_000],
+  "4h": ["+ ended in the last 4 h", 14_400_000],
+  today: ["+ ended today", 86_400_000],
+  all: ["+ all ended calls", 0],
+};
+
+const CONNECTED = new Set(["bridged", "converting", "conferenced"]);
+
+/** What a call is to those on it: a bridge and a conference are both conversations. */
+export function kindOf({ state, phase, held }) {
+  if (state === "ended" || phase === "voicemail" || phase === "parked" || phase === "ringing") {
+    return state === "ended" ? state : phase;
+  }
+  return state === "transferring" ? state : !CONNECTED.has(state) ? "unknown" : held ? "on hold" : "talking";
+}
+
+/** Since when the customer waits; empty if they don't. */
+export const waitOf = (row) => row.held ?? (kindOf(row) === "ringing" ? { kind: "ringing", since: row.since } : null);
+
+/** Sorts by a text; rows without one come last. ISO 8601 times of one length compare as strings. */
+const by = (read) => (one, other) => {
+  const [mine, theirs] = [read(one) || "~~", read(other) || "~~"];
   return mine < theirs ? -1 : mine > theirs ? 1 : 0;
 };
 
-/** Sort orders besides attention: label, and comparison. */
+/** The columns that can sort the list: its comparison, in ascending order. */
 export const SORTS = {
-  age: ["longest call", earliest((row) => row.state !== "ended" && row.created_at)],
-  state: ["longest in current state", earliest((row) => row.state !== "ended" && row.since)],
-  held: ["longest wait or hold", earliest((row) => row.held?.since)],
+  customer: by((row) => row.customer),
+  number: by((row) => row.number),
+  agent: by((row) => row.agent),
+  with: by((row) => row.with),
+  since: by((row) => row.created_at),
+  waiting: by((row) => row.state !== "ended" && waitOf(row)?.since),
 };
 
 /** Returns the filter from the URL's parameters. */
 export function filterOf(choices) {
-  const only = choices.get("only") ?? "";
+  const [only, ended, sort] = ["only", "ended", "sort"].map((name) => choices.get(name) ?? "");
   return {
-    states: new Set((choices.get("state") ?? "").split(",").filter(Boolean)),
-    ended: choices.get("ended") === "1",
+    kinds: new Set((choices.get("state") ?? "").split(",").filter(Boolean)),
+    ended: ended in RANGES ? ended : "all",
     only: only in ONLY ? only : "",
-    sort: SORTS[choices.get("sort")] ? choices.get("sort") : "",
+    /** A column; after a minus, in descending order. */
+    sort: sort.replace("-", "") in SORTS ? sort : "",
     words: (choices.get("find") ?? "").toLowerCase().split(/\s+/).filter(Boolean),
   };
 }
 
 /** Whether ended rows are shown: if asked for, or if nothing else is there. */
 export function showsEnded(rows, filter) {
-  return filter.ended || !(filter.states.size || filter.only || rows.some((row) => row.state !== "ended"));
+  return filter.ended !== "" || !(filter.kinds.size || filter.only || rows.some((row) => row.state !== "ended"));
+}
+
+/** The earliest end of a call that is shown, Unix milliseconds. */
+function earliestEnd({ ended }) {
+  const [, backMs] = RANGES[ended];
+  return ended === "today" ? new Date(nowMs()).setHours(0, 0, 0, 0) : backMs && nowMs() - backMs;
 }
 
 /**
  * Returns the visible rows, those that need attention first, then the newest; and how many rows each filter hides.
  *
  * @param {Iterable<object>} rows
- * @param {ReturnType<typeof filterOf>} filter `known`: ids of all rows, including hidden ones.
+ * @param {ReturnType<typeof filterOf>} filter
  *
- * @returns {{ ids: string[], known: Set<string>, total: number, hidden: { by: "state" | "only" | "find", count: number
- * }[] }}
+ * @returns {{ ids: string[], known: Set<string>, total: number, kinds: Record<string, number>, hidden: { by: "state" |
+ * "only" | "find", count: number }[] }} `known`: ids of all rows, including hidden ones. `kinds`: live rows of each kind.
  */
 export function filterAndSort(rows, filter) {
   const hidden = { state: 0, only: 0, find: 0 };
+  const kinds = {};
   const shown = [];
   const known = new Set();
   const all = [...rows];
   const withEnded = showsEnded(all, filter);
+  const fromMs = earliestEnd(filter);
   for (const row of all) {
-    if (row.state === "ended" && !withEnded) {
-      continue; // an ended row that the server sent before it applied the filter
+    if (row.state === "ended" && !(withEnded && (toMs(row.ended_at) ?? 0) >= fromMs)) {
+      continue; // outside of the range, or sent by the server before it applied the filter
     }
+    const kind = kindOf(row);
+    kinds[kind] = (kinds[kind] ?? 0) + 1;
     known.add(row.id);
-    const by = hidingFilterOf(row, filter);
+    const by = hidingFilterOf(row, kind, filter);
     if (by) {
       hidden[by] += 1;
     } else {
@@ -68,12 +107,14 @@ export function filterAndSort(rows, filter) {
   }
   const wanted = filter.words.filter(isDigits);
   const rank = wanted.length ? (row) => (wanted.every((word) => endsWith(row, word)) ? 0 : 1) : () => 0;
-  const order = SORTS[filter.sort]?.[1] ?? byAttention;
+  const column = SORTS[filter.sort.replace("-", "")] ?? (() => 0);
+  const order = filter.sort.startsWith("-") ? (one, other) => column(other, one) : column;
   shown.sort((one, other) => rank(one) - rank(other) || order(one, other) || byAttention(one, other));
   return {
     ids: shown.map((row) => row.id),
     known,
     total: known.size,
+    kinds,
     hidden: Object.entries(hidden)
       .filter(([, count]) => count)
       .map(([by, count]) => ({ by, count })),
@@ -81,8 +122,8 @@ export function filterAndSort(rows, filter) {
 }
 
 /** Returns the first filter that hides a row; empty if it is visible. */
-function hidingFilterOf(row, filter) {
-  if (filter.states.size && row.state !== "ended" && !filter.states.has(row.state)) {
+function hidingFilterOf(row, kind, filter) {
+  if (filter.kinds.size && row.state !== "ended" && !filter.kinds.has(kind)) {
     return "state";
   }
   if (filter.only && !ONLY[filter.only][1](row)) {
@@ -110,8 +151,8 @@ function matches(row, word) {
   if (isDigits(word)) {
     return endsWith(row, word);
   }
-  const shown = `${row.state} ${row.phase} ${row.now} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase();
-  return row.find.includes(word) || shown.includes(word);
+  const shown = `${kindOf(row)} ${row.state} ${row.phase} ${row.now} ${row.end_reason} ${row.trouble?.words ?? ""}`;
+  return row.find.includes(word) || shown.toLowerCase().includes(word);
 }
 
 const NO_ATTENTION = 9;

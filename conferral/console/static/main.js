@@ -16,11 +16,10 @@ import { Agents } from "./views/agents.js";
 import { Dead } from "./views/dead-letters.js";
 import { Health } from "./views/health.js";
 import { Help } from "./views/help.js";
-import { Session } from "./views/session.js";
-import { Sessions } from "./views/sessions.js";
+import { Calls } from "./views/sessions.js";
 import { SignIn } from "./views/sign-in.js";
 
-const VIEWS = { sessions: Sessions, agents: Agents, session: Session, health: Health, dead: Dead };
+const VIEWS = { sessions: Calls, agents: Agents, session: Calls, health: Health, dead: Dead };
 const PLACES = [
   ["sessions", "Calls"],
   ["agents", "Agents"],
@@ -32,14 +31,14 @@ function Page() {
   if (link.value.state === "signed-out") {
     return html`<${SignIn} />`;
   }
-  const { view, id } = route.value;
+  const { view } = route.value;
   const isNew = link.value.state === "connecting" && hello.value.version === "";
   return html`
     <a class="unseen skip" href="#main" onClick=${skip}>Skip to content</a>
     <${Top} view=${view} />
     <${Banner} />
     <main id="main" tabindex="-1">
-      ${isNew ? html`<${Connecting} />` : html`<${VIEWS[view]} key=${`${view} ${id}`} />`}
+      ${isNew ? html`<${Connecting} />` : html`<${VIEWS[view]} />`}
     </main>
     <p class="copied small" aria-hidden="true">${copied.value}</p>
     <${Status} />
@@ -90,7 +89,7 @@ function Top({ view }) {
         <input type="checkbox" checked=${full.value} onChange=${(event) => (full.value = event.target.checked)} />
         <span>Show full numbers</span>
       </label>
-      <button type="button" aria-haspopup="dialog" onClick=${() => (keys.helpShown.value = true)}>Shortcuts</button>
+      <button type="button" class="by-keyboard" aria-haspopup="dialog" onClick=${() => (keys.helpShown.value = true)}>Shortcuts</button>
       <button type="button" onClick=${signOut}>Sign out</button>
     </div>
   </header>`;

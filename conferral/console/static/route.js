@@ -6,8 +6,15 @@ import { keep, kept } from "./store.js";
 
 const VIEWS = ["sessions", "agents", "session", "health", "dead"];
 
-/** The current route: `view`, `id` of a session, and the parameters. */
+/** The current route: `view`, `id` of a session, its parameters, and those of the list, which may be next to it. */
 export const route = signal(read());
+
+const wide = matchMedia("(min-width: 1100px)");
+/** Whether the list stays next to an open call; the style sheet has the same width. */
+export const isSplit = signal(wide.matches);
+wide.addEventListener("change", () => {
+  isSplit.value = wide.matches;
+});
 
 addEventListener("hashchange", () => {
   route.value = read();
@@ -17,9 +24,9 @@ function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
   const [name, id = ""] = path.split("/", 2);
   const view = VIEWS.includes(name) ? name : "sessions";
-  // Without parameters, restore the list's last ones.
-  const chosen = view === "sessions" && !location.hash.includes("?") ? (kept("list") ?? "") : query;
-  return { view, id: decoded(id), choices: new URLSearchParams(chosen) };
+  // Without parameters of its own, the list keeps its last ones.
+  const list = new URLSearchParams(view === "sessions" && location.hash.includes("?") ? query : (kept("list") ?? ""));
+  return { view, id: decoded(id), choices: view === "sessions" ? list : new URLSearchParams(query), list };
 }
 
 /** Returns percent-decoded text. */
@@ -59,11 +66,20 @@ export function go(view, id = "", choices = null) {
  */
 export function choose(changes) {
   const { view, id, choices } = route.value;
-  const all = { ...Object.fromEntries(choices), ...changes };
-  const address = to(view, id, all);
+  const address = to(view, id, { ...Object.fromEntries(choices), ...changes });
   history.replaceState(null, "", address);
   if (view === "sessions") {
     keep("list", address.split("?")[1] ?? "");
   }
   route.value = read();
+}
+
+/** Changes the list's parameters, be it alone or next to a call. */
+export function chooseList(changes) {
+  if (route.value.view === "sessions") {
+    choose(changes);
+  } else {
+    keep("list", to("", "", { ...Object.fromEntries(route.value.list), ...changes }).split("?")[1]);
+    route.value = read();
+  }
 }

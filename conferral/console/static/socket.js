@@ -4,7 +4,7 @@
 import { batch, effect } from "@preact/signals";
 
 import { setClock } from "./shared/time.js";
-import { route } from "./route.js";
+import { isSplit, route } from "./route.js";
 import * as store from "./store.js";
 
 /** Minimum and maximum delay before reconnecting, in milliseconds. */
@@ -144,18 +144,19 @@ function send(message) {
 
 /** Returns the subscription for the current route; tracked by `effect`. */
 function wantedSubscription() {
-  const { view, id, choices } = route.value;
+  const { view, id, choices, list } = route.value;
   const full = store.full.value;
+  const ended = Boolean(list.get("ended"));
   switch (view) {
     case "session":
       // Current state first: it shows how the session ended, and which versions exist.
-      return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null };
+      return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null, with_list: isSplit.value, ended };
     case "health":
       return { view };
     case "dead":
       return { view, reason: choices.get("reason") ?? "", full };
     default:
-      return { view: "sessions", ended: choices.get("ended") === "1", full };
+      return { view: "sessions", ended, full };
   }
 }
 

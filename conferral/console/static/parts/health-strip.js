@@ -24,16 +24,16 @@ const WITH_ONE = "every call that ever had a transfer.";
 /**
  * Returns the tiles: label, value, unit, link, whether it is bad, and a note if the link's rows differ from the count.
  */
-function tiles({ counts, hour, dead }) {
-  const lately = { ended: "1", only: "transfers" };
+function tiles({ counts, hour }) {
+  const lately = { ended: "1h", only: "transfers" };
   return [
     ["Live calls", number(counts.live), calls(counts.live), to("sessions", "", {}), ""],
     ["Needs attention", number(counts.troubled), calls(counts.troubled), to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
     [
-      "Waiting or on hold",
+      "Waiting",
       number(counts.held),
       counts.held_since ? html`longest <${Time} at=${counts.held_since} as="age" />` : calls(counts.held),
-      to("sessions", "", { only: "held", sort: "held" }),
+      to("sessions", "", { only: "held", sort: "waiting" }),
       "",
     ],
     ["Left alone", number(counts.lone), calls(counts.lone), to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
@@ -42,19 +42,18 @@ function tiles({ counts, hour, dead }) {
       "Failed transfers",
       number(hour.failed),
       hour.transfers ? `of ${number(hour.transfers)} (last hour)` : "last hour",
-      to("sessions", "", { ended: "1", only: "failed" }),
+      to("sessions", "", { ended: "1h", only: "failed" }),
       hour.failed_percent >= 10 && hour.transfers >= RED_FROM ? "bad" : hour.failed ? "warn" : "",
       `${NOT_THE_SAME} every call whose last transfer failed.`,
     ],
     [
-      "Time to answer (p95)",
+      "Answered (p95)",
       typeof hour.answer_p95_s === "number" ? `${number(hour.answer_p95_s, 1)} s` : "–",
       "last hour",
       to("sessions", "", lately),
       "",
       `${NOT_THE_SAME} ${WITH_ONE}`,
     ],
-    ["Dead letters", number(dead), dead === 1 ? "entry" : "entries", to("dead"), dead ? "warn" : ""],
   ];
 }
 

@@ -5,8 +5,9 @@ import { html } from "htm/preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { filterAndSort, filterOf } from "../filtering.js";
-import { go, route } from "../route.js";
+import { chooseList, go, route } from "../route.js";
 import { isStale, pausedSince, rows, rowsKnown, rowsRevision, rowsWhole } from "../store.js";
+import { Icon } from "../shared/icon.js";
 import { counted } from "../shared/text.js";
 import { COLUMNS, Row } from "./row.js";
 
@@ -20,17 +21,19 @@ const OVERSCAN = 8;
 const DRAWN_MAX = 150;
 /** Below this width, a row is a card; the style sheet has the same value. */
 const NARROW = matchMedia("(max-width: 760px)");
-/** Heights of a row and of a card, in rem. */
-const ROW_REM = 2.6;
-const CARD_REM = 7;
+const COARSE = matchMedia("(pointer: coarse)");
+/** Heights of a row, of one to touch, and of a card, in rem. */
+const ROW_REM = 1.5;
+const TOUCH_REM = 2.75;
+const CARD_REM = 3.5;
 
 /** The visible rows in order, from `filterAndSort`. */
-export const visibleRows = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
+export const visibleRows = signal({ ids: [], known: new Set(), total: 0, kinds: {}, hidden: [] });
 /** The rows at the time of pausing; null while the list is live. */
 const frozenRows = signal(null);
 /** Id of the row that keys act on. */
 export const chosen = signal("");
-const filter = computed(() => filterOf(route.value.choices));
+const filter = computed(() => filterOf(route.value.list));
 
 let sortedMs = 0;
 let sortTimer = 0;
@@ -103,7 +106,7 @@ const waiting = computed(() => {
   const { known } = visibleRows.value;
   let count = 0;
   for (const row of frozenRows.value ? [] : rows.values()) {
-    count += !known.has(row.id) && (row.state !== "ended" || filter.value.ended) ? 1 : 0;
+    count += !known.has(row.id) && (row.state !== "ended" || filter.value.ended === "all") ? 1 : 0;
   }
   return count;
 });
@@ -132,10 +135,11 @@ let wantsFocus = false;
 const remPx = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 const height = signal(0);
 const measure = () => {
-  height.value = Math.round((NARROW.matches ? CARD_REM : ROW_REM) * remPx());
+  height.value = Math.round((NARROW.matches ? CARD_REM : COARSE.matches ? TOUCH_REM : ROW_REM) * remPx());
 };
 measure();
 NARROW.addEventListener("change", measure);
+COARSE.addEventListener("change", measure);
 addEventListener("resize", measure);
 
 /** First rendered index, and the one after the last. */
@@ -158,7 +162,7 @@ export function Rows() {
   const px = height.value;
   useEffect(() => followScrolling(list), []);
   useLayoutEffect(onMount, []);
-  useLayoutEffect(() => keepFocus(list.current, ids, px));
+  useLayoutEffect(() => keepFocus(list.current));
   void rowsRevision.value;
   const from = frozenRows.value ?? rows;
   const entry = ids.includes(chosen.value) ? chosen.value : ids[0];
@@ -175,7 +179,7 @@ export function Rows() {
     >
       <div role="rowgroup" class="rows-head">
         <div role="row" class="row" aria-rowindex="1">
-          ${COLUMNS.map(([key, label]) => html`<div role="columnheader" class=${`cell cell-${key}`}>${label}</div>`)}
+          ${COLUMNS.map(([key, label]) => html`<${Heading} key=${key} name=${key} label=${label} />`)}
         </div>
       </div>
       <div role="rowgroup" class="rows-body" ref=${list} style=${{ height: `${ids.length * px}px` }} onClick=${openClicked}>
@@ -187,6 +191,7 @@ export function Rows() {
             place=${place}
             height=${px}
             chosen=${ids[place] === chosen.value}
+            isOpen=${ids[place] === route.value.id}
             isEntry=${ids[place] === entry}
           />`,
         )}
@@ -196,6 +201,18 @@ export function Rows() {
       ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more call")} not shown yet; the list doesn't move under the pointer.` : ""}
     </p>
   `;
+}
+
+/** A column's heading: a click sorts by it, another turns the order around, the third sorts by attention again. */
+function Heading({ name, label }) {
+  const { sort } = filter.value;
+  const order = sort === name ? "ascending" : sort === `-${name}` ? "descending" : undefined;
+  const next = { undefined: name, ascending: `-${name}`, descending: "" }[order];
+  return html`<div role="columnheader" class=${`cell cell-${name}`} aria-sort=${order}>
+    <button type="button" onClick=${() => chooseList({ sort: next })}>
+      ${label}${order ? html` <${Icon} name=${order === "ascending" ? "arrow-up" : "arrow-down"} />` : null}
+    </button>
+  </div>`;
 }
 
 /** Returns the indexes to render: the visible ones, and the selected one wherever it is, so that it keeps the focus. */
@@ -219,12 +236,12 @@ function followScrolling(list) {
   const onScroll = () => list.current && updateRange(list.current);
   const watcher = new ResizeObserver(onScroll);
   watcher.observe(document.body);
-  addEventListener("scroll", onScroll, { passive: true });
+  addEventListener("scroll", onScroll, { passive: true, capture: true }); // also of the list's own pane
   addEventListener("resize", onScroll);
   onScroll();
   return () => {
     watcher.disconnect();
-    removeEventListener("scroll", onScroll);
+    removeEventListener("scroll", onScroll, { capture: true });
     removeEventListener("resize", onScroll);
   };
 }
@@ -232,18 +249,12 @@ function followScrolling(list) {
 /** Focuses the selected row after keys moved it, and restores the focus after data moved its element. */
 let focusedId = "";
 
-function keepFocus(list, ids, px) {
+function keepFocus(list) {
   if (wantsFocus) {
     wantsFocus = false;
-    const place = ids.indexOf(chosen.value);
-    const top = list.getBoundingClientRect().top + place * px;
-    const head = list.previousElementSibling.getBoundingClientRect().bottom;
-    if (top < Math.max(0, head)) {
-      scrollBy(0, top - Math.max(0, head));
-    } else if (top + px > innerHeight) {
-      scrollBy(0, top + px - innerHeight);
-    }
-    linkOf(list, chosen.value)?.focus({ preventScroll: true });
+    const link = linkOf(list, chosen.value);
+    link?.closest(".row").scrollIntoView({ block: "nearest" });
+    link?.focus({ preventScroll: true });
   } else if (focusedId && document.activeElement === document.body) {
     linkOf(list, focusedId)?.focus({ preventScroll: true });
   }
@@ -278,7 +289,7 @@ function forgetAim() {
 /** A click anywhere in the row opens it; text selection, and clicks on the link itself, are left to the browser. */
 function openClicked(event) {
   const id = event.target.closest(".row")?.dataset.id;
-  if (id && !event.target.closest("a") && getSelection().isCollapsed) {
+  if (id && !event.target.closest("a, button") && getSelection().isCollapsed) {
     chosen.value = id;
     go("session", id);
   }

@@ -2,7 +2,8 @@
 
 import { html } from "htm/preact";
 
-import { State } from "../parts/badges.js";
+import { kindOf } from "../filtering.js";
+import { Kind } from "../parts/badges.js";
 import { to } from "../route.js";
 import { isStale, rows, rowsKnown, rowsRevision } from "../store.js";
 import { Text, counted } from "../shared/text.js";
@@ -29,7 +30,7 @@ function Agent({ agent }) {
       ${agent.calls.map(
         ({ row, party, status, since }) => html`<li key=${row.id}>
           <a href=${to("session", row.id)}><${Text} value=${row.title || row.id} /></a>
-          <${State} state=${row.state} phase=${row.phase} />
+          <${Kind} kind=${kindOf(row)} />
           <span class="muted"><${Text} value=${`${party}, ${status}`} /></span>
           <span class="number"><${Time} at=${since} as="clock" />, <${Lasts} from=${since} to=${row.ended_at} /></span>
         </li>`,

@@ -4,13 +4,15 @@ import { html } from "htm/preact";
 
 import { KEYS, helpShown } from "../keys.js";
 import { Dialog } from "../parts/dialog.js";
-import { State } from "../parts/badges.js";
+import { Kind } from "../parts/badges.js";
 
-const STATES = {
-  bridged: "customer and agent are connected directly, or about to be",
-  converting: "both are being moved into the conference",
-  conferenced: "everyone is in the conference",
+const KINDS = {
+  ringing: "no one has answered yet",
+  talking: "customer and agent are connected, directly or in a conference",
+  "on hold": "the customer, or another, is on hold",
+  parked: "the call waits for someone to retrieve it",
   transferring: "someone else is being dialed or consulted, or is taking over",
+  voicemail: "the caller is in the voicemail",
   ended: "call finished",
 };
 
@@ -26,10 +28,10 @@ export function Help() {
       </tbody>
     </table>
     <p class="small muted">Shortcuts never change a call.</p>
-    <h3>States</h3>
+    <h3>Symbols</h3>
     <table>
       <tbody>
-        ${Object.entries(STATES).map(([state, what]) => html`<tr key=${state}><td><${State} state=${state} /></td><td>${what}</td></tr>`)}
+        ${Object.entries(KINDS).map(([kind, what]) => html`<tr key=${kind}><td><${Kind} kind=${kind} /></td><td>${what}</td></tr>`)}
       </tbody>
     </table>
   <//>`;

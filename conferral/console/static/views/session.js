@@ -2,7 +2,6 @@
 
 import { html } from "htm/preact";
 
-import { useKeys } from "../keys.js";
 import { State, Trouble } from "../parts/badges.js";
 import { Commands } from "../parts/commands.js";
 import { Diagram } from "../parts/diagram.js";
@@ -12,7 +11,7 @@ import { Slider } from "../parts/slider.js";
 import { Code, Timeline, confirmationsShown, showMoment } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { PendingList } from "../parts/pending.js";
-import { choose, go, route } from "../route.js";
+import { choose, route } from "../route.js";
 import { hello, isStale, moments, newestFirst, past, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
@@ -31,8 +30,7 @@ const ID = /^[\w-]{1,64}$/;
 
 /** The view. */
 export function Session() {
-  const { id, choices } = route.value;
-  useKeys({ Escape: () => (choices.get("at") ? showVersion(null) : go("sessions")) }, [choices.get("at")]);
+  const { id } = route.value;
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine && ID.test(id)) {

@@ -1,47 +1,53 @@
-// List of calls: those that need attention first.
+// Calls: the list, those that need attention first, and on wide screens the open call next to it.
 
 import { html } from "htm/preact";
 
-import { ONLY, SORTS, filterOf, showsEnded } from "../filtering.js";
+import { ONLY, RANGES, filterOf, showsEnded } from "../filtering.js";
 import { useKeys } from "../keys.js";
-import { listLines } from "../command-lines.js";
 import { HealthStrip } from "../parts/health-strip.js";
 import { visibleRows, move, openChosen, Rows } from "../parts/rows.js";
-import { CommandLine } from "../parts/command-line.js";
-import { choose, route, to } from "../route.js";
-import { hello, pausedSince, rows, rowsKnown, summary } from "../store.js";
+import { choose, chooseList, go, isSplit, route, to } from "../route.js";
+import { pausedSince, rows, rowsKnown } from "../store.js";
+import { copy } from "../shared/copy.js";
+import { Icon } from "../shared/icon.js";
 import { counted, printable } from "../shared/text.js";
 import { age, nowMs } from "../shared/time.js";
-import { State } from "../parts/badges.js";
+import { Kind } from "../parts/badges.js";
+import { Session } from "./session.js";
 
-const LIVE = ["bridged", "converting", "conferenced", "transferring"];
+const LIVE = ["ringing", "talking", "on hold", "parked", "transferring"];
 
 /** The view. */
-export function Sessions() {
-  useKeys(
-    {
-      "/": () => document.getElementById("search").focus(),
-      j: () => move(1),
-      k: () => move(-1),
-      ArrowDown: () => move(1),
-      ArrowUp: () => move(-1),
-      Home: () => move(-Infinity),
-      End: () => move(Infinity),
-      Enter: openChosen,
-      Escape: clearSearch,
-      p: togglePause,
-    },
-    [],
-  );
-  return html`
-    <h1 class="unseen">Calls</h1>
-    <${HealthStrip} />
-    <${Filters} />
-    <${Hidden} />
-    <${Rows} />
-    <${Nothing} />
-    <${CommandLine} lines=${listLines(hello.value.public_command || "conferral", filterOf(route.value.choices))} />
-  `;
+export function Calls() {
+  const { view, id, choices } = route.value;
+  const isOpen = view === "session";
+  const isListed = !isOpen || isSplit.value;
+  const onList = {
+    "/": () => document.getElementById("search").focus(),
+    j: () => move(1),
+    k: () => move(-1),
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    Home: () => move(-Infinity),
+    End: () => move(Infinity),
+    Enter: openChosen,
+    Escape: clearSearch,
+    p: togglePause,
+  };
+  // Back from an earlier version first, then from the call.
+  const onCall = { Escape: () => (choices.get("at") ? choose({ at: "" }) : go("sessions")) };
+  useKeys({ ...(isListed ? onList : {}), ...(isOpen ? onCall : {}) }, [isOpen, isListed, choices.get("at")]);
+  return html`<div class=${isOpen && isListed ? "calls is-split" : "calls"}>
+    ${isListed
+      ? html`<section class="calls-list" aria-label="List of calls">
+          ${isOpen ? null : html`<h1 class="unseen">Calls</h1><${HealthStrip} />`}
+          <${Filters} />
+          <${Rows} />
+          <${Nothing} />
+        </section>`
+      : null}
+    ${isOpen ? html`<article class="call" aria-label="Call"><${Session} key=${id} /></article>` : null}
+  </div>`;
 }
 
 function togglePause() {
@@ -50,72 +56,58 @@ function togglePause() {
 
 function clearSearch() {
   document.getElementById("search").blur();
-  choose({ find: "" });
+  chooseList({ find: "" });
 }
 
 function Filters() {
-  const { choices } = route.value;
-  const filter = filterOf(choices);
-  const counts = summary.value?.counts.by_state ?? {};
-  const toggle = (state) => {
-    const states = new Set(filter.states);
-    states.delete(state) || states.add(state);
-    choose({ state: [...states].join(",") });
+  const { list } = route.value;
+  const filter = filterOf(list);
+  const { kinds } = visibleRows.value;
+  const toggle = (kind) => {
+    const wanted = new Set(filter.kinds);
+    wanted.delete(kind) || wanted.add(kind);
+    chooseList({ state: [...wanted].join(",") });
   };
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <div class="chips" role="group" aria-label="States">
-      ${LIVE.map(
-        (state) => html`<button
-          type="button"
-          key=${state}
-          class="chip"
-          aria-pressed=${filter.states.has(state)}
-          onClick=${() => toggle(state)}
-        >
-          <${State} state=${state} /> <span class="number">${(counts[state] ?? 0).toLocaleString("en")}</span>
-        </button>`,
-      )}
-      <button
-        type="button"
-        class="chip"
-        aria-label="include ended"
-        aria-pressed=${filter.ended}
-        onClick=${() => choose({ ended: filter.ended ? "" : "1" })}
-      >
-        <span>+</span> <${State} state="ended" />
+      <div class="chips" role="group" aria-label="Filter">
+        ${LIVE.map(
+          (kind) => html`<button type="button" key=${kind} class="chip" aria-pressed=${filter.kinds.has(kind)} onClick=${() => toggle(kind)}>
+            <${Kind} kind=${kind} /> <span class="number">${(kinds[kind] ?? 0).toLocaleString("en")}</span>
+          </button>`,
+        )}
+      </div>
+      <select aria-label="Ended calls" value=${filter.ended} onChange=${(event) => chooseList({ ended: event.target.value })}>
+        ${Object.entries(RANGES).sort(([one], [other]) => (one === "1") - (other === "1")).map(([key, [label]]) => html`<option key=${key} value=${key}>${label}</option>`)}
+      </select>
+      <label class="search">
+        <span class="unseen">Search by number, name, label, or SID</span>
+        <input
+          id="search"
+          type="search"
+          value=${list.get("find") ?? ""}
+          placeholder="Number, name, SID"
+          autocomplete="off"
+          spellcheck=${false}
+          onInput=${(event) => chooseList({ find: event.target.value })}
+          onKeyDown=${onSearchKey}
+        />
+      </label>
+      <button type="button" class="pause" aria-pressed=${pausedSince.value !== null} aria-label=${pauseLabel()} onClick=${togglePause}>
+        <${Icon} name="pause" /><span>${pauseLabel()}</span>
       </button>
-    </div>
-    <label class="only">
-      <span class="muted">Show</span>
-      <select value=${filter.only} onChange=${(event) => choose({ only: event.target.value })}>
-        <option value="">all</option>
-        ${Object.entries(ONLY).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
-      </select>
-    </label>
-    <label class="only">
-      <span class="muted">Sort by</span>
-      <select value=${filter.sort} onChange=${(event) => choose({ sort: event.target.value })}>
-        <option value="">needs attention</option>
-        ${Object.entries(SORTS).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
-      </select>
-    </label>
-    <label class="search">
-      <span class="unseen">Search by number, name, label, or SID</span>
-      <input
-        id="search"
-        type="search"
-        value=${choices.get("find") ?? ""}
-        placeholder="Number, name, SID"
-        autocomplete="off"
-        spellcheck=${false}
-        onInput=${(event) => choose({ find: event.target.value })}
-        onKeyDown=${onSearchKey}
-      />
-    </label>
-    <button type="button" aria-pressed=${pausedSince.value !== null} onClick=${togglePause}>
-      ${pausedSince.value === null ? "Pause" : `Resume (paused for ${age(pausedSince.value)})`}
-    </button>
-  </form>`;
+      <button type="button" title="Copy a link to this view" onClick=${copyView}>
+        <${Icon} name="copy" /><span class="unseen">Copy a link to this view</span>
+      </button>
+    </form>
+    <${Hidden} filter=${filter} />`;
+}
+
+const pauseLabel = () => (pausedSince.value === null ? "Pause" : `Resume (paused for ${age(pausedSince.value)})`);
+
+/** A view is its address: filters, range, and order are in it. */
+function copyView() {
+  const address = new URL(to("sessions", "", Object.fromEntries(route.value.list)), document.baseURI);
+  void copy(address.href, "a link to this view");
 }
 
 /** The arrow key leads from the search into the list. */
@@ -140,9 +132,8 @@ function matchLine(shown, total, hidden, filter) {
 }
 
 /** Says how many rows each filter hides, with a button to show all. */
-function Hidden() {
+function Hidden({ filter }) {
   const { ids, total, hidden } = visibleRows.value;
-  const filter = filterOf(route.value.choices);
   if (!hidden.length) {
     const isFilled = ids.length && !filter.ended && showsEnded([...rows.values()], filter);
     const text = isFilled ? "No live calls. The newest ended calls:" : counted(total, "call");
@@ -151,7 +142,7 @@ function Hidden() {
   const parts = hidden.map(({ by, count }) => `${count.toLocaleString("en")} ${HIDERS[by](filter)}`);
   return html`<p class="shown small">
     <span>${matchLine(ids.length, total, hidden, filter) ?? `${ids.length.toLocaleString("en")} of ${counted(total, "call")}; hidden: ${parts.join(", ")}`}</span>
-    <button type="button" onClick=${() => choose({ state: "", only: "", find: "" })}>Show all</button>
+    <button type="button" onClick=${() => chooseList({ state: "", only: "", find: "" })}>Show all</button>
   </p>`;
 }
 
@@ -163,23 +154,23 @@ function Nothing() {
   if (ids.length) {
     return null;
   }
-  const find = (route.value.choices.get("find") ?? "").trim();
+  const find = (route.value.list.get("find") ?? "").trim();
   const text = !rowsKnown.value
     ? "Loading calls…"
     : total || find
       ? "No matching calls."
-      : "No live calls. The next one appears here automatically.";
+      : "No live calls. The next one appears here by itself; to place one, run conferral call.";
   return html`<p class="nothing muted">${text}</p>
     ${rowsKnown.value && find ? html`<${Elsewhere} find=${find} />` : null}`;
 }
 
 /** Offers other places to search for what the list doesn't have. */
 function Elsewhere({ find }) {
-  const { ended } = filterOf(route.value.choices);
+  const { ended } = filterOf(route.value.list);
   return html`<p class="nothing">
-    ${ended
+    ${ended === "all"
       ? html`<span class="muted">Only the newest ended calls are listed.</span>`
-      : html`<button type="button" onClick=${() => choose({ ended: "1" })}>Include ended calls</button>`}
+      : html`<button type="button" onClick=${() => chooseList({ ended: "all" })}>Include ended calls</button>`}
     ${ID.test(find) ? html` <a class="button" href=${to("session", find)}>Open the call with this ID</a>` : null}
   </p>`;
 }
