@@ -26,7 +26,7 @@ VENDORED = SHARED_FOLDER / "vendor"
 #: Everything that a page of ours may be served with.
 STATIC = [
     folder
-    for package in ("runtime/web", "console", "sandbox")
+    for package in ("runtime/web", "console", "sandbox", "webhooks/desk")
     if (folder := ROOT / "conferral" / package / "static").is_dir()
 ]
 OURS = [

@@ -1,0 +1,227 @@
+// The desk's requests to Conferral: a token that is asked for again in time, JSON, and the event stream by `fetch`, so
+// that the token is in no URL.
+
+/** How long before its expiry a token is replaced, and a limit for an answer, in milliseconds. */
+const RENEW_BEFORE_MS = 5 * 60_000;
+const ANSWER_MS = 8_000;
+/** The server sends at least a comment every 15 s; after this long without one, the stream counts as lost (ms). */
+const SILENT_MS = 35_000;
+/** Minimum and maximum delay before the stream is opened again, in milliseconds. */
+const BACK_OFF_MS = 500;
+const BACK_OFF_MAX_MS = 8_000;
+
+/** A request that was refused, or that got no answer: then the status is 0. */
+export class ApiError extends Error {
+  constructor(message, status = 0, type = "") {
+    super(message);
+    this.status = status;
+    this.type = type;
+  }
+}
+
+export class Api {
+  #base;
+  #source = "";
+  #token = "";
+  #asking = null;
+
+  /** @param {string} base Where Conferral is, without a slash at the end. */
+  constructor(base) {
+    this.#base = base;
+  }
+
+  /** Set the token: a string, or an async function that returns one. */
+  set source(source) {
+    this.#source = source;
+    this.#token = "";
+  }
+
+  get hasSource() {
+    return Boolean(this.#source);
+  }
+
+  /** The agent's identity, as the token says; empty if it can't be read. */
+  get identity() {
+    return String(claims(this.#token).identity ?? "");
+  }
+
+  /**
+   * Send a request; a token that is refused is asked for again once.
+   *
+   * @param {"GET" | "POST" | "PUT"} method
+   * @param {string} path Below `/desk`.
+   * @param {object} [body]
+   * @returns {Promise<object>} The answer.
+   */
+  async send(method, path, body) {
+    const answer = await this.#answered(method, path, body, AbortSignal.timeout(ANSWER_MS));
+    try {
+      return await answer.json();
+    } catch {
+      return {};
+    }
+  }
+
+  async #answered(method, path, body, signal, headers = {}) {
+    let answer = await this.#request(method, path, body, signal, headers);
+    if (answer.status === 401 && typeof this.#source === "function") {
+      this.#token = "";
+      answer = await this.#request(method, path, body, signal, headers);
+    }
+    if (!answer.ok) {
+      throw await refusal(answer);
+    }
+    return answer;
+  }
+
+  async #request(method, path, body, signal, headers) {
+    const token = await this.token();
+    const options = { method, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer" };
+    options.headers = { Authorization: `Bearer ${token}`, ...headers };
+    if (body !== undefined) {
+      options.body = JSON.stringify(body);
+      options.headers["Content-Type"] = "application/json";
+    }
+    try {
+      return await fetch(`${this.#base}/desk${path}`, options);
+    } catch (error) {
+      throw new ApiError(error.name === "TimeoutError" ? "Conferral did not answer" : "Conferral can't be reached");
+    }
+  }
+
+  /** Return the token, asked for again if it is about to expire. */
+  async token() {
+    const expires = Number(claims(this.#token).exp ?? Infinity) * 1000;
+    if (this.#token && (expires - Date.now() > RENEW_BEFORE_MS || typeof this.#source !== "function")) {
+      return this.#token;
+    }
+    if (typeof this.#source !== "function") {
+      this.#token = String(this.#source);
+      return this.#token;
+    }
+    this.#asking ??= askFor(this.#source).finally(() => (this.#asking = null));
+    this.#token = await this.#asking;
+    return this.#token;
+  }
+
+  /**
+   * Follow the event stream, and open it again whenever it ends.
+   *
+   * @param {(kind: string, data: object) => void} onEvent
+   * @param {(error: ApiError | null) => void} onLink With null once the stream is open.
+   * @param {AbortSignal} signal Ends it.
+   */
+  async follow(onEvent, onLink, signal) {
+    let backOffMs = BACK_OFF_MS;
+    while (!signal.aborted) {
+      const silence = new Silence(signal);
+      try {
+        const headers = { Accept: "text/event-stream" };
+        const answer = await this.#answered("GET", "/events", undefined, silence.signal, headers);
+        onLink(null);
+        backOffMs = BACK_OFF_MS;
+        for await (const [kind, data] of events(answer.body, silence)) {
+          onEvent(kind, data);
+        }
+        onLink(new ApiError("The connection to Conferral ended"));
+      } catch (error) {
+        if (signal.aborted) {
+          return;
+        }
+        onLink(error instanceof ApiError ? error : new ApiError("The connection to Conferral was lost"));
+      } finally {
+        silence.end();
+      }
+      await pause(backOffMs * (0.5 + Math.random()), signal);
+      backOffMs = Math.min(2 * backOffMs, BACK_OFF_MAX_MS);
+    }
+  }
+}
+
+/** Aborts a stream on which nothing is heard for long. */
+class Silence {
+  #timer = 0;
+  #abort = new AbortController();
+
+  constructor(signal) {
+    this.signal = AbortSignal.any([signal, this.#abort.signal]);
+    this.heard();
+  }
+
+  heard() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#abort.abort(), SILENT_MS);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Parse an event stream. Source: HTML Living Standard, section 9.2.6. */
+async function* events(body, silence) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) {
+      return;
+    }
+    silence.heard();
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const fields = block.split("\n").map((line) => /^(\w+): ?(.*)$/.exec(line)).filter(Boolean);
+      const data = fields.filter(([, name]) => name === "data").map(([, , one]) => one);
+      if (data.length) {
+        yield [fields.find(([, name]) => name === "event")?.[2] ?? "message", JSON.parse(data.join("\n"))];
+      }
+    }
+  }
+}
+
+async function askFor(source) {
+  try {
+    const token = await source();
+    if (typeof token === "string" && token) {
+      return token;
+    }
+  } catch {
+    // Of the page around the desk: its own log has the reason.
+  }
+  throw new ApiError("This page gave the desk no token. Sign in again.", 401);
+}
+
+async function refusal(answer) {
+  let error = {};
+  try {
+    ({ error } = await answer.json());
+  } catch {
+    // Not Conferral's answer: a proxy's.
+  }
+  const reason = error?.reason || `Conferral answered ${answer.status}`;
+  return new ApiError(String(reason), answer.status, String(error?.type ?? ""));
+}
+
+/** What a token says; it is not checked here, and an unreadable one says nothing. */
+function claims(token) {
+  for (const part of token.split(".")) {
+    try {
+      const found = JSON.parse(new TextDecoder().decode(bytes(part)));
+      if (found && typeof found === "object" && "identity" in found) {
+        return found;
+      }
+    } catch {
+      // Another part, or another kind of token.
+    }
+  }
+  return {};
+}
+
+const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.codePointAt(0));
+
+const pause = (ms, signal) =>
+  new Promise((done) => {
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
+  });

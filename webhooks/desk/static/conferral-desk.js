@@ -1,0 +1,71 @@
+// <conferral-desk>: one agent's phone and calls, for any page. docs/desk.md explains its attributes, property, and events.
+
+import { effect } from "./shared/vendor/preact-signals-core.mjs";
+import { render } from "./shared/vendor/preact.mjs";
+import { html } from "./shared/html.js";
+import { Desk } from "./desk.js";
+import { View } from "./view.js";
+
+const STYLES = ["./shared/colors.css", "./desk.css"];
+
+// Sheets of the shadow tree: the page's own style neither reaches it nor is reached by it.
+const sheets = await Promise.all(
+  STYLES.map(async (path) => {
+    const answer = await fetch(new URL(path, import.meta.url));
+    return new CSSStyleSheet().replace(await answer.text());
+  }),
+);
+
+class ConferralDesk extends HTMLElement {
+  #desk = null;
+  #token = "";
+  #stopDrawing = null;
+
+  constructor() {
+    super();
+    this.attachShadow({ mode: "open" }).adoptedStyleSheets = sheets;
+  }
+
+  /** A desk token, or an async function that returns one; it is called again before the token expires. */
+  get token() {
+    return this.#token;
+  }
+
+  set token(token) {
+    this.#token = token;
+    if (this.#desk) {
+      this.#desk.source = token;
+    }
+  }
+
+  connectedCallback() {
+    if (this.#desk) {
+      return; // only moved
+    }
+    // The page may have set it before this module was loaded.
+    if (Object.hasOwn(this, "token")) {
+      const { token } = this;
+      delete this.token;
+      this.#token = token;
+    }
+    const base = this.getAttribute("base") ?? new URL("..", import.meta.url).href;
+    const desk = new Desk(base.replace(/\/+$/, ""), this.getAttribute("identity") ?? "", (name, detail) =>
+      this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true })),
+    );
+    this.#desk = desk;
+    this.#stopDrawing = effect(() => render(html`<${View} desk=${desk} />`, this.shadowRoot));
+    desk.source = this.#token;
+  }
+
+  disconnectedCallback() {
+    queueMicrotask(() => {
+      if (!this.isConnected && this.#desk) {
+        this.#stopDrawing();
+        this.#desk.stop();
+        this.#desk = null;
+      }
+    });
+  }
+}
+
+customElements.define("conferral-desk", ConferralDesk);

@@ -1,0 +1,450 @@
+// The desk's state and what changes it: the event stream, the phone, and what the agent does.
+
+import { batch, computed, effect, signal } from "./shared/vendor/preact-signals-core.mjs";
+import { nowMs } from "./shared/time.js";
+import { Api, ApiError } from "./api.js";
+import { Commands } from "./commands.js";
+import { OneTab } from "./one-tab.js";
+import { callerOf, paramsOf, Phone, sidOf } from "./phone.js";
+import { Ring } from "./ring.js";
+import { isRecall, nameOf, ownLeg, Since } from "./session.js";
+
+/** Presence is renewed every 10 s; a hidden page's timers may be late, then the stream's comments do it (ms). */
+const RENEW_EVERY_MS = 9_000;
+const TICK_MS = 3_000;
+/** After this long, a call is hung up even if Conferral has not accepted it (ms). */
+const HANG_UP_MS = 1_000;
+/** How long an incoming call waits for its session before the page around the desk hears of it (ms). */
+const UNKNOWN_MS = 2_000;
+const MISSED_MAX = 5;
+
+export const LOST = "Conferral can't be reached. You can still hang up, mute, and send digits; everything else works again when it is back.";
+
+export class Desk {
+  /** What the agent wants, and what the desk is: `away`, `starting`, `ready`, or `waiting` for another desk. */
+  state = signal("away");
+  /** Why no connection to Conferral works: null if one does, or before the first attempt. */
+  trouble = signal(null);
+  isConnected = signal(false);
+  presence = signal(null);
+  sessions = signal(new Map());
+  notices = signal([]);
+  missed = signal([]);
+  names = signal([]);
+  parked = signal([]);
+  hasToken = signal(false);
+  commands = new Commands(
+    (action) => this.#done(action),
+    ({ label }, why) => this.#failed(why, "command", label),
+  );
+  /** The open form and what is in it; whether more buttons are shown; the action whose reason was asked for. */
+  form = { to: signal(""), mode: signal("consult"), active: signal(-1), digits: signal(""), party: signal("") };
+  panel = signal("");
+  hasMore = signal(false);
+  asked = signal("");
+  recordings = signal(new Map());
+  identity = signal("");
+
+  since = new Since();
+  phone;
+  current = computed(() => this.#withSession(this.phone.call.value));
+  incoming = computed(() => this.#withSession(this.phone.ringing.value));
+
+  #api;
+  #base;
+  #emit;
+  #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+  #tab = null;
+  #ring = new Ring();
+  #life = new AbortController();
+  #renewedMs = 0;
+  #emitted = { incoming: null, connected: null };
+  #noticeCount = 0;
+
+  /**
+   * @param {string} base Where Conferral is.
+   * @param {string} identity The agent's; empty to take it from the token.
+   * @param {(name: string, detail: object) => void} emit
+   */
+  constructor(base, identity, emit) {
+    this.#api = new Api(base);
+    this.#base = base;
+    this.#emit = emit;
+    this.identity.value = identity;
+    this.phone = new Phone(`${base}/desk/voice-sdk.js`, async () => (await this.#api.send("POST", "/access-token")).token, {
+      onMissed: (call) => this.#missed(call),
+      onEnded: (call) => this.#ended(call),
+      onError: (error) => this.#phoneFailed(error),
+    });
+  }
+
+  /** @param {string | (() => Promise<string>)} source The token. */
+  set source(source) {
+    this.#api.source = source;
+    if (source && !this.hasToken.value) {
+      this.hasToken.value = true;
+      this.#start();
+    }
+  }
+
+  #start() {
+    const { signal: over } = this.#life;
+    void this.#api.follow((kind, data) => this.#event(kind, data), (error) => this.#linked(error), over, () => this.#renewIfDue());
+    const tick = setInterval(() => this.#tick(), TICK_MS);
+    // Before the SDK's own listener, which would decline calls that ring.
+    addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
+    const effects = [effect(() => this.#announce()), effect(() => this.#report()), effect(() => this.#tab?.keep(Boolean(this.phone.call.value)))];
+    over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
+  }
+
+  /** End everything; a call of this desk ends too. */
+  stop() {
+    if (this.state.value !== "away" && this.isConnected.value) {
+      void this.#api.send("PUT", "/presence", { status: "away", desk: this.#id }).catch(() => {});
+    }
+    this.#life.abort();
+    this.#ring.stop();
+    this.phone.destroy();
+    this.#tab?.leave();
+  }
+
+  // What the agent does.
+
+  async goReady() {
+    this.#ring.unlock();
+    this.dismissAll("phone");
+    this.state.value = "starting";
+    try {
+      this.identity.value ||= this.#api.identity;
+      this.#tab ??= new OneTab(`${this.#base} ${this.identity.value}`);
+      if (!(await this.#tab.take(() => this.#replaced()))) {
+        throw new ApiError("Another tab of this browser has a call. Go ready here once it has ended.");
+      }
+      await this.phone.register();
+      this.state.value = "ready";
+      await this.#renew();
+    } catch (error) {
+      this.#failed(error, "phone");
+      await this.goAway();
+    }
+  }
+
+  async goAway() {
+    this.state.value = "away";
+    this.#tab?.leave();
+    try {
+      await Promise.all([this.phone.unregister(), this.isConnected.value ? this.#renew() : null]);
+    } catch (error) {
+      this.#failed(error, "phone");
+    }
+  }
+
+  /** A newer tab of this browser is the agent's phone now. */
+  #replaced() {
+    this.state.value = "away";
+    void this.phone.unregister();
+    this.notify("info", "You went ready in another tab. This one takes no calls.", "phone");
+  }
+
+  answer() {
+    this.#ring.unlock();
+    this.phone.answer();
+  }
+
+  decline() {
+    this.phone.decline();
+  }
+
+  /** Hang up on purpose: Conferral hears it first, or it would ring the agent again. */
+  async hangUp() {
+    const { session, own } = this.current.value ?? {};
+    if (session && this.isConnected.value) {
+      const accepted = this.#send(session, { id: "hang up", type: "remove", label: "Hang up", fields: { party: own[0] } });
+      await Promise.race([accepted, new Promise((done) => setTimeout(done, HANG_UP_MS))]);
+    }
+    this.phone.hangUp();
+  }
+
+  /** Mute by the phone alone: it works without a server, and in a bridge. */
+  mute() {
+    this.phone.mute(!this.phone.isMuted.value);
+  }
+
+  /**
+   * Send digits: in a bridge, or without a server, the phone sends them; in a conference, Conferral does.
+   *
+   * @param {string} party Name; empty for the phone.
+   */
+  press(digits, party) {
+    const { session } = this.current.value ?? {};
+    if (!party || !session || session.state === "bridged" || !this.isConnected.value) {
+      this.phone.press(digits.toLowerCase());
+      return Promise.resolve(true);
+    }
+    return this.#send(session, { id: "press", type: "press", label: "Digits", fields: { party, digits } });
+  }
+
+  /** Do what a button says. @returns {Promise<boolean>} Whether it was accepted. */
+  act(session, action) {
+    this.dismissAll("command");
+    this.asked.value = "";
+    return this.#send(session, action);
+  }
+
+  callOut(to) {
+    return this.commands.request({ id: "call", label: `Call to ${to}` }, () => this.#api.send("POST", "/calls", { to }));
+  }
+
+  retrieve(session) {
+    const path = `/parked/${encodeURIComponent(session.id)}/retrieve`;
+    return this.commands.request({ id: `retrieve ${session.id}`, label: "Retrieve" }, () => this.#api.send("POST", path, {}));
+  }
+
+  open(panel) {
+    this.panel.value = panel;
+    this.#tick();
+  }
+
+  notify(kind, text, about = "") {
+    this.notices.value = [...this.notices.value.filter((one) => one.text !== text), { id: ++this.#noticeCount, kind, text, about }];
+  }
+
+  dismiss(id) {
+    this.notices.value = this.notices.value.filter((one) => one.id !== id);
+  }
+
+  dismissAll(about) {
+    this.notices.value = this.notices.value.filter((one) => one.about !== about);
+  }
+
+  dismissMissed(id) {
+    this.missed.value = this.missed.value.filter((one) => one.id !== id);
+  }
+
+  // What the server says.
+
+  #event(kind, data) {
+    if (kind === "session") {
+      this.#session(data);
+    } else if (kind === "ready") {
+      this.#synced();
+    } else if (kind === "command") {
+      this.commands.update(data);
+    } else if (kind === "presence") {
+      this.#present(data);
+    }
+  }
+
+  #seen = new Set();
+
+  #session(session) {
+    this.#seen.add(session.id);
+    const sessions = new Map(this.sessions.value);
+    this.since.note(session);
+    if (session.state === "ended" || !ownLeg(session, this.identity.value)) {
+      sessions.delete(session.id);
+      this.since.forget(session.id);
+    } else {
+      sessions.set(session.id, session);
+    }
+    this.sessions.value = sessions;
+    this.#takeRecall();
+  }
+
+  /** A session that a new stream has not sent has ended meanwhile. */
+  #synced() {
+    this.sessions.value = new Map([...this.sessions.value].filter(([id]) => this.#seen.has(id)));
+  }
+
+  /** A lost leg is rung again: the agent did not want to leave, so no one has to click. */
+  #takeRecall() {
+    const { session, own } = this.incoming.value ?? {};
+    if (session && !this.phone.call.value && isRecall(session, own)) {
+      this.phone.answer();
+    }
+  }
+
+  #present(agent) {
+    this.presence.value = agent;
+    this.identity.value ||= agent.identity ?? "";
+    const isMine = agent.registered === undefined || agent.registered === null || agent.registered === this.#id;
+    if (this.state.value === "ready" && !isMine && !this.phone.call.value) {
+      this.state.value = "waiting";
+      void this.phone.unregister();
+    } else if (this.state.value === "waiting" && isMine) {
+      this.state.value = "ready";
+      void this.phone.register().catch((error) => this.#failed(error, "phone"));
+    }
+  }
+
+  #linked(error) {
+    batch(() => {
+      this.isConnected.value = error === null;
+      this.trouble.value = error;
+      this.identity.value ||= this.#api.identity;
+      if (error === null) {
+        this.#seen = new Set();
+        this.#renewedMs = 0;
+      } else if (error.status === 401) {
+        this.#emit("desk-error", { message: error.message });
+      }
+    });
+    if (error === null) {
+      this.#tick();
+    }
+  }
+
+  async #renew() {
+    this.#renewedMs = Date.now();
+    const status = ["ready", "waiting"].includes(this.state.value) ? "ready" : "away";
+    const agent = await this.#api.send("PUT", "/presence", { status, desk: this.#id });
+    if (agent.status) {
+      this.#present(agent);
+    }
+  }
+
+  #renewIfDue() {
+    if (this.isConnected.value && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
+      this.#renew().catch((error) => (this.trouble.value = error));
+    }
+  }
+
+  #tick() {
+    this.#renewIfDue();
+    if (!this.isConnected.value || document.hidden) {
+      return;
+    }
+    const quietly = (path, take) => this.#api.send("GET", path).then(take, () => {});
+    if (["transfer", "add", "call"].includes(this.panel.value)) {
+      void quietly("/directory", ({ names }) => (this.names.value = names ?? []));
+    }
+    if (!this.phone.call.value) {
+      void quietly("/parked", ({ sessions }) => (this.parked.value = sessions ?? []));
+    }
+  }
+
+  #send(session, action) {
+    const path = `/sessions/${encodeURIComponent(session.id)}/commands`;
+    const fields = { type: action.type, ...action.fields };
+    return this.commands.request({ ...action, session: session.id }, () => this.#api.send("POST", path, fields));
+  }
+
+  #done({ type, session, fields }) {
+    if (type === "record") {
+      this.recordings.value = new Map(this.recordings.value).set(session, fields.action);
+    }
+  }
+
+  // The phone.
+
+  #withSession(call) {
+    if (!call) {
+      return null;
+    }
+    const sid = sidOf(call);
+    const found = [...this.sessions.value.values()].find((one) => ownLeg(one, "", sid)) ?? this.#onlySession();
+    return { call, session: found ?? null, own: found ? ownLeg(found, this.identity.value, sid) : undefined };
+  }
+
+  /** The session of a call whose SID Conferral does not know yet. */
+  #onlySession() {
+    const found = [...this.sessions.value.values()].filter((one) => !ownLeg(one, this.identity.value)?.[1].call_sid);
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  /** What is known of a call: who calls, on which number, and why. */
+  about(at) {
+    const { call, session, own } = at;
+    const leg = session?.legs?.[own?.[0]] ?? {};
+    const customer = session?.parties.customer?.address;
+    return {
+      from: nameOf(customer ?? callerOf(call)),
+      number: session?.number ?? "",
+      since: session?.created_at ?? null,
+      brief: leg.brief ?? "",
+      params: { ...paramsOf(call), ...leg.params },
+      ref: session?.ref ?? "",
+      fromAgent: leg.from_agent ? nameOf(leg.from_agent) : "",
+    };
+  }
+
+  #detail(at) {
+    const { ref, params } = this.about(at);
+    return { session: at.session?.id ?? null, ref: ref || null, params };
+  }
+
+  /** Ring while a call does. */
+  #announce() {
+    const at = this.incoming.value;
+    if (!at || this.phone.call.value) {
+      this.#ring.stop();
+      this.#announced = null;
+    } else if (this.#announced !== at.call) {
+      this.#announced = at.call;
+      const { from, number } = this.about(at);
+      this.#ring.start(number ? `${from} on ${number}` : from);
+      setTimeout(() => this.#emitIncoming(at.call), UNKNOWN_MS);
+    }
+    this.#takeRecall();
+  }
+
+  #announced = null;
+
+  /** Tell the page around the desk. */
+  #report() {
+    const ringing = this.incoming.value;
+    const talking = this.current.value;
+    if (ringing?.session) {
+      this.#emitIncoming(ringing.call);
+    }
+    if (talking?.session && talking.own?.[1].status === "connected" && this.#emitted.connected !== talking.call) {
+      this.#emitIncoming(talking.call);
+      this.#emitted.connected = talking.call;
+      this.#last = this.#detail(talking);
+      this.#emit("desk-connected", this.#last);
+    }
+  }
+
+  #last = null;
+
+  #emitIncoming(call) {
+    const at = [this.incoming.value, this.current.value].find((one) => one?.call === call);
+    if (at && this.#emitted.incoming !== call) {
+      this.#emitted.incoming = call;
+      this.#last = this.#detail(at);
+      this.#emit("desk-incoming", this.#last);
+    }
+  }
+
+  #missed(call) {
+    const at = this.#withSession(call);
+    const { from, number, ref } = this.about(at);
+    this.missed.value = [{ id: sidOf(call), from, number, ref, atMs: nowMs() }, ...this.missed.value].slice(0, MISSED_MAX);
+    this.#emitEnded(call);
+  }
+
+  #ended(call) {
+    batch(() => {
+      this.panel.value = this.asked.value = "";
+      this.hasMore.value = false;
+      this.dismissAll("call");
+    });
+    this.#emitEnded(call);
+  }
+
+  #emitEnded(call) {
+    const params = paramsOf(call);
+    this.#emit("desk-ended", this.#emitted.incoming === call && this.#last ? this.#last : { session: null, ref: null, params });
+  }
+
+  #phoneFailed(error) {
+    this.#failed(error, this.phone.call.value ? "call" : "phone");
+  }
+
+  #failed(error, about, label = "") {
+    const text = error instanceof Error ? error.message : String(error);
+    const said = label ? `${label.replace("…", "")}: ${text}` : text;
+    this.notify("bad", /[.!?]$/.test(said) ? said : `${said}.`, about);
+    this.#emit("desk-error", { message: said, code: error.code ?? null });
+  }
+}

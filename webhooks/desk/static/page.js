@@ -1,0 +1,29 @@
+// The page around the desk: it takes the token, and its title says who calls.
+
+import { printable } from "./shared/text.js";
+
+const desk = document.querySelector("conferral-desk");
+const TITLE = document.title;
+
+/** In the demo, the address brings the token. It must not stay there, or in the history. */
+function takeToken() {
+  const token = location.hash.slice(1);
+  if (token) {
+    history.replaceState(null, "", location.pathname + location.search);
+    desk.token = decodeURIComponent(token);
+  }
+  return Boolean(token);
+}
+
+document.getElementById("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  desk.token = new FormData(event.target).get("token").trim();
+  event.target.hidden = true;
+});
+addEventListener("hashchange", takeToken);
+desk.addEventListener("desk-incoming", ({ detail }) => {
+  document.title = printable(`Incoming call${detail.ref ? `: ${detail.ref}` : ""} – ${TITLE}`);
+});
+desk.addEventListener("desk-connected", () => (document.title = `On a call – ${TITLE}`));
+desk.addEventListener("desk-ended", () => (document.title = TITLE));
+document.getElementById("sign-in").hidden = takeToken();

@@ -1,0 +1,169 @@
+// What a session means for this agent: who talks to whom, who waits, and what can be done now. Pure functions.
+
+import { listed } from "./shared/text.js";
+import { span } from "./shared/time.js";
+
+const AWAITED = new Set(["dialing", "ringing", "confirming"]);
+/** What failed or ended a leg or a transfer, as the end of a sentence. Source: docs/failures.md, docs/commands.md. */
+const REASONS = {
+  busy: "the line is busy",
+  "no-answer": "no one answered",
+  rejected: "the call was declined",
+  "customer-left": "the caller hung up",
+  "no-confirmation": "no one pressed 1",
+  "answering-machine": "an answering machine took the call",
+  "dial-limit": "too many calls are being placed",
+  failed: "the call could not be placed",
+};
+
+/** @returns {string} A reason as the end of a sentence; the server's own words if it is no known one. */
+export const reasonText = (reason) => REASONS[reason] ?? String(reason ?? "").replace(/\.$/, "");
+
+/** @returns {string} An address as people know it: `dave` for `client:dave`. */
+export const nameOf = (address) => (address ? String(address).replace(/^client:/, "") : "an unknown caller");
+
+/** The session's parties that have not left, as `[name, party]`. */
+export const present = (session) => Object.entries(session?.parties ?? {}).filter(([, party]) => party.status !== "left");
+
+/**
+ * The agent's own leg of a session: that of a call, or the newest one with the agent's address.
+ *
+ * @returns {[string, object] | undefined} Name and party.
+ */
+export function ownLeg(session, identity, sid = "") {
+  const parties = present(session);
+  return parties.find(([, { call_sid }]) => sid && call_sid === sid) ?? parties.findLast(([, { address }]) => address === `client:${identity}`);
+}
+
+/** Whether an agent's leg is rung again because the former one was lost. */
+export function isRecall(session, own) {
+  const lost = Object.entries(session.parties).some(([name, { address, status }]) => {
+    return name !== own[0] && status === "left" && address === own[1].address;
+  });
+  const isAgent = own[0] === "agent";
+  return isAgent && (session.phase === "recall" || (session.phase === "consult" && AWAITED.has(own[1].status) && lost));
+}
+
+/** Since when each fact about a party holds, by the server's times. */
+export class Since {
+  #facts = new Map();
+
+  /** @param {object} session A new version. */
+  note(session) {
+    const before = this.#facts.get(session.id) ?? new Map();
+    const now = new Map();
+    for (const [, party] of present(session)) {
+      const fact = party.held ? "held" : party.status;
+      const known = before.get(party.label);
+      const since = known?.fact === fact ? known.since : before.size ? session.updated_at : session.created_at;
+      now.set(party.label, { fact, since });
+    }
+    this.#facts.set(session.id, now);
+  }
+
+  forget(id) {
+    this.#facts.delete(id);
+  }
+
+  /** How long the facts about all these parties hold, as " for 12 s". */
+  lasts(session, parties, nowMs) {
+    const known = parties.map(({ label }) => this.#facts.get(session.id)?.get(label)).filter(Boolean);
+    const sinceMs = Math.max(...known.map(({ since }) => Date.parse(since)));
+    return Number.isFinite(sinceMs) ? ` for ${span(nowMs - sinceMs)}` : "";
+  }
+}
+
+/**
+ * Who talks to whom, who waits, and who is rung.
+ *
+ * @param {object} session
+ * @param {[string, object]} own The agent's own leg.
+ * @param {(parties: object[]) => string} lasts How long, in words.
+ * @returns {string}
+ */
+export function sentence(session, own, lasts) {
+  const others = present(session).filter(([name, party]) => name !== own[0] && !name.startsWith("supervisor") && party.label);
+  const named = (found) => listed(found.map(([, party]) => nameOf(party.address)));
+  const talking = others.filter(([, party]) => party.status === "connected" && !party.held);
+  const waiting = others.filter(([, party]) => party.status === "connected" && party.held);
+  const rung = others.filter(([, party]) => AWAITED.has(party.status));
+  const lines = [];
+  if (own[1].status === "confirming") {
+    lines.push("You hear why you are called. Press 1 to take the call.");
+  } else if (own[1].held) {
+    lines.push(`You wait on hold${lasts([own[1]])}.`, talking.length > 1 ? `${named(talking)} talk.` : "");
+  } else if (talking.length) {
+    lines.push(`You talk to ${named(talking)}${lasts([own[1], ...talking.map(([, party]) => party)])}.`);
+  } else {
+    lines.push(rung.length || waiting.length ? "" : "You are alone in this call.");
+  }
+  lines.push(...waiting.map(([, party]) => `${nameOf(party.address)} waits with music${lasts([party])}.`));
+  lines.push(...rung.map(([, party]) => `${nameOf(party.address)} is being called${lasts([party])}.`));
+  return lines.filter(Boolean).join(" ");
+}
+
+/** A button's command, and what it does. */
+const action = (type, label, hint, fields = {}) => ({ type, label, hint, fields });
+
+/**
+ * What the agent can do with a session, in the order of the buttons. The first one or two that are likely have
+ * `likely`; what can't be done now has `why`.
+ *
+ * @returns {{ id: string, type: string, label: string, hint: string, fields: object, likely: boolean, why: string }[]}
+ */
+export function actions(session, own, recording = "") {
+  const parties = present(session).filter(([name]) => name !== own[0]);
+  const customer = session.parties.customer;
+  const isTransfer = session.state === "transferring" && ["warm", "consult"].includes(session.phase);
+  const target = parties.find(([name]) => name === "target" || name.startsWith("target-"));
+  const isReached = target?.[1].status === "connected";
+  const isConsult = session.phase === "consult" && session.transfer?.status !== "merged";
+  const isMine = own[0] === "agent";
+  const who = (address) => nameOf(address);
+  const only = (condition, why) => (condition ? "" : why);
+  const noTransfer = only(isTransfer && isMine, isMine ? "no transfer is under way" : "the other agent's transfer is under way");
+  const noSwap = noTransfer || only(isReached, "the target has not answered yet") || only(isConsult, "all three talk already");
+  const idle = only(!isTransfer, "a transfer is under way: complete or cancel it first");
+  const answered = only(parties.some(([, { status }]) => status === "connected"), "no one has answered yet");
+  const found = [
+    { ...action("cancel", "Cancel", "The target leaves; you keep the caller"), why: noTransfer, likely: !noTransfer && !isReached },
+    { ...action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing"), why: noTransfer, likely: !noTransfer },
+    { ...action("swap", "Swap", "Talk to the other one"), why: noSwap, likely: !noSwap },
+    { ...action("merge", "Merge", "All three talk"), why: noSwap },
+    { ...action("transfer", "Transfer…", "Hand the call over, or ask first"), why: idle || answered, likely: !isTransfer && isMine },
+    ...holds(parties, isConsult, answered),
+    { ...action("press", "Digits…", "Send tones to one party"), why: answered },
+    { ...action("add", "Add…", "Call one more party into this call"), why: idle || answered },
+    { ...action("park", "Park", "The caller waits until a colleague takes the call"), why: idle || answered || only(isMine && customer, "only the caller's agent can park") },
+    ...recordings(recording).map((one) => ({ ...one, why: answered })),
+    ...parties
+      .filter(([name]) => name !== "customer" && !(isTransfer && name.startsWith("target")))
+      .map(([name, { address }]) => ({ ...action("remove", `Remove ${who(address)}`, "Hangs up this party", { party: name }), why: "" })),
+    { ...action("end", "End for everyone", "Hangs up on all parties"), why: "", danger: true },
+  ];
+  return found.map((one) => ({ likely: false, ...one, id: [one.type, ...Object.values(one.fields)].join(" ") }));
+}
+
+/** Hold and unhold for each party that can be; the caller's is the likely one. */
+function holds(parties, isConsult, answered) {
+  return parties
+    .filter(([, { status }]) => status === "connected")
+    .filter(([name]) => !isConsult || !(name === "customer" || name.startsWith("target")))
+    .map(([name, { held, address }]) => {
+      const verb = held ? "Unhold" : "Hold";
+      const label = name === "customer" ? verb : `${verb} ${nameOf(address)}`;
+      const hint = held ? "They hear the others again" : "They hear music";
+      return { ...action(held ? "unhold" : "hold", label, hint, { party: name }), why: answered, likely: name === "customer" };
+    });
+}
+
+/** What can be done with the recording; before the desk knows its state, all that may be right. */
+function recordings(state) {
+  const [start, paused, resumed, stop] = [
+    action("record", "Record", "Records the caller's call", { action: "start" }),
+    action("record", "Pause recording", "Nothing is recorded until you resume", { action: "pause" }),
+    action("record", "Resume recording", "Records again", { action: "resume" }),
+    action("record", "Stop recording", "Ends the recording", { action: "stop" }),
+  ];
+  return { "": [start, paused], start: [paused, stop], resume: [paused, stop], pause: [resumed, stop], stop: [start] }[state];
+}
