@@ -28,6 +28,7 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
+from conferral.webhooks.desk.app import add_desk
 from conferral.webhooks.server import serve
 from conferral.worker.process import Worker
 
@@ -104,6 +105,7 @@ async def run_webhooks(
         read_own_numbers = partial(directory.own_numbers.run, stop, rest)
         app = make_app(settings, publisher, twilio, metrics, clock, directory, schema, draining, tokens)
         add_api(app, settings, api_client, keys, metrics, clock, directory, tokens)
+        add_desk(app, settings)
         return await lifecycle.run_until_stopped(
             stop,
             {

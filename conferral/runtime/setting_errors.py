@@ -58,6 +58,10 @@ _VALID = {
         "http:// or https:// URLs without user, query, and fragment, separated by commas",
         "https://app.example.com/calls",
     ),
+    "CONFERRAL_DESK_ORIGINS": (
+        "https:// origins without path, or http:// ones on loopback, separated by commas",
+        "https://crm.example.com",
+    ),
     "CONFERRAL_OUTCOMES_URL": (
         "an https:// or http:// URL in ASCII, without user and fragment",
         "https://crm.example.com/outcomes",

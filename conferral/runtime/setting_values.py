@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from conferral.runtime import limits
 from conferral.runtime.setting_errors import ExplainedError
-from conferral.runtime.urls import is_http_url, replaced_host
+from conferral.runtime.urls import is_http_url, is_plain_beyond_loopback, replaced_host
 
 #: Instead of a URL: play nothing.
 SILENCE = "none"
@@ -39,6 +39,15 @@ def _valid_url_prefixes(value: object) -> tuple[str, ...]:
         if not is_http_url(prefix) or re.search(r"[?#@\\]", prefix):
             raise ValueError(f"entry {position} must be an http:// or https:// URL without user, query, and fragment")
     return prefixes
+
+
+def _valid_origins(value: object) -> tuple[str, ...]:
+    """Return origins as browsers send them. Source: RFC 6454, section 6.1."""
+    origins = tuple(part.strip().lower() for part in str(value).split(",")) if isinstance(value, str) else ()
+    for position, origin in enumerate(origins, start=1):
+        if not is_http_url(origin) or re.search(r"[?#@\\]|//.*/", origin) or is_plain_beyond_loopback(origin):
+            raise ValueError(f"entry {position} must be https://HOST, or http:// on loopback, without path")
+    return tuple(re.sub("(?<=^https)(://.*):443$|(?<=^http)(://.*):80$", r"\1\2", origin) for origin in origins)
 
 
 def _valid_api_url(value: str) -> str:
@@ -85,6 +94,7 @@ HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
 ApiUrl = Annotated[HttpUrl, AfterValidator(_valid_api_url)]
 AudioUrl = Annotated[str, AfterValidator(_valid_audio_url)]
 UrlPrefixes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_url_prefixes)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_valid_origins)]
 Greeting = Annotated[str, AfterValidator(spoken_greeting)]
 # A trailing newline, or a blank value, would become the key of signatures.
 Secret = Annotated[SecretStr, AfterValidator(partial(_check_secret, "[!-~]+"))]

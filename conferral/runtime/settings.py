@@ -14,7 +14,16 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 
 from conferral.runtime import limits, setting_errors
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.setting_values import ApiUrl, AudioUrl, BearerToken, Greeting, HttpUrl, Secret, UrlPrefixes
+from conferral.runtime.setting_values import (
+    ApiUrl,
+    AudioUrl,
+    BearerToken,
+    Greeting,
+    HttpUrl,
+    Origins,
+    Secret,
+    UrlPrefixes,
+)
 from conferral.runtime.urls import (
     REGION_EDGES,
     is_plain_beyond_loopback,
@@ -323,6 +332,11 @@ class ServiceSettings(TwilioSettings, CommandSettings, TokenSettings):
         "CONFERRAL_RETURN_URLS",
         "comma-separated prefixes of URLs to which a caller may be sent; a URL matches if scheme, host, and port are "
         "equal, and its path starts with the prefix's at a `/`; one with user, fragment, or dot segments never matches",
+        (),
+    )
+    desk_origins: Origins = setting(
+        "CONFERRAL_DESK_ORIGINS",
+        "comma-separated https origins (http on loopback) whose pages may embed the desk",
         (),
     )
     transfer_caller_id: Literal["business", "customer"] = setting(
