@@ -16,12 +16,12 @@ NODE = shutil.which("node")
 
 
 def has_twilio() -> bool:
-    """Whether Node.js is installed, and finds Twilio's library, such as through NODE_PATH."""
+    """Whether Node.js is installed, and finds Twilio's library."""
     found = NODE and subprocess.run([NODE, "-e", "require.resolve('twilio')"], cwd=PROGRAM.parent, capture_output=True)
     return bool(found) and found.returncode == 0
 
 
-@pytest.mark.skipif(not has_twilio(), reason="needs Node.js and its package twilio: npm install twilio, NODE_PATH")
+@pytest.mark.skipif(not has_twilio(), reason="needs Node.js and its package twilio: npm ci --prefix sandbox/tests")
 async def test_node_program_runs_unchanged(sandbox: Sandbox) -> None:
     for address in (CUSTOMER, "client:alice"):
         sandbox.phone(address).script(answer_after_s=0.1)
