@@ -103,6 +103,8 @@ def test_value_that_twilio_does_not_take_counts_as_absent(story: ModelScenario) 
         "<Gather input='dtmf' finishOnKey='' bargeIn='true'><Say>Hi</Say><Pause/></Gather>",
         "<Gather method='get' actionOnEmptyResult='True'/>",
         "<Connect><ConversationRelay><Parameter name='a'/></ConversationRelay></Connect>",
+        "<Say>Hi, <lang xml:lang='fr-FR'>Jean</lang></Say>",
+        "<Record finishOnKey='12'/>",
         "<!-- a comment --><Pause/>",
     ],
 )
@@ -122,6 +124,8 @@ def test_what_has_no_effect_at_twilio_either_is_no_remark(twiml: str, strict: bo
         ("<Start><Nonsense/></Start>", [0, 14300], "We are sorry, an application error has occurred. Goodbye."),
         ("<Pay/>", [0], "Hello"),  # Twilio would run it
         ("<Say volume='3'>Hi</Say>", [12200], "Hi"),
+        ("<Say xml:lang='fr-FR'>Hi</Say>", [12200], "Hi"),
+        ("<Gather finishOnKey='12'><Say>Hi</Say></Gather>", [13310], "Hi"),
     ],
 )
 def test_strict_mode_fails_elements_and_ignores_attributes_as_twilio_does(

@@ -68,10 +68,21 @@ def test_what_is_modeled_is_no_remark_and_keeps_its_own_errors() -> None:
     story = ModelScenario(strict=True)
     first = ("Record", "false"), ("AsyncAmd", "False"), ("MachineDetection", "Enable"), ("StatusCallback", "")
     assert story.refused("POST", "/Calls.json", *DIAL, *first) == (201, None)
-    assert story.refused("POST", "/Calls.json", *DIAL, ("Url", "nonsense")) == (400, 21205)
+    for name, code in (("Url", 21205), ("FallbackUrl", 21205), ("StatusCallback", 21609)):
+        assert story.refused("POST", "/Calls.json", *DIAL, (name, "nonsense")) == (400, code)
+    participants = "/Conferences/room/Participants.json"
+    assert story.refused("POST", participants, *DIAL[:2], ("WaitUrl", "nonsense")) == (400, 21205)
     assert story.refused("GET", "/Calls.json", ("Status", "busy"), ("PageSize", "5")) == (200, None)
     assert story.refused("GET", "/Nothing.json", ("Nonsense", "5")) == (404, 20404)
     assert story.errors == []
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_unknown_event_is_a_warning_as_observed(strict: bool) -> None:
+    story = ModelScenario(strict=strict)
+    events = (("StatusCallback", "http://127.0.0.1:9/status"), ("StatusCallbackEvent", "foo"))
+    assert story.rest("POST", "/Calls.json", *DIAL, *events)[0] == 201
+    assert [(entry.code, entry.level) for entry in story.errors] == [(21626, "warning")]
 
 
 @pytest.mark.parametrize("operation", sorted(parameters.MODELED))

@@ -19,6 +19,7 @@ def update(transaction: Transaction, conference: Conference, participant: Partic
     muted, hold, coaching = map(form.optional_flag, ("Muted", "Hold", "Coaching"))
     end_on_exit = form.optional_flag("EndConferenceOnExit")
     hold_method, wait_method = form.method("HoldMethod", "GET"), form.method("WaitMethod")
+    hold_url, wait_url = form.url("HoldUrl"), form.url("WaitUrl")
     announce_url, announce_method = form.url("AnnounceUrl"), form.method("AnnounceMethod")
     # From here on, the request can't be rejected.
     before = _modifiable_fields(participant)
@@ -36,11 +37,12 @@ def update(transaction: Transaction, conference: Conference, participant: Partic
         participant.muted = muted
         event = "participant-mute" if muted else "participant-unmute"
         conferences.send_conference_event(transaction, conference, event, participant)
-    _hold_or_unhold(transaction, conference, participant, hold, form, hold_method)
+    if form.has("HoldUrl") or hold not in {None, participant.is_held}:
+        _hold_or_unhold(transaction, conference, participant, hold, Source(hold_url, hold_method))
     if participant.muted or participant.is_held:
         participant.is_speaking = False
     if form.has("WaitUrl") and participant.wait_audio is not None:
-        begin_audio(transaction, Channel(conference, participant, "wait"), form.get("WaitUrl"), wait_method)
+        begin_audio(transaction, Channel(conference, participant, "wait"), wait_url, wait_method)
     if announce_url and participant.is_in:
         begin_audio(transaction, Channel(conference, participant, "announce"), announce_url, announce_method)
 
@@ -63,23 +65,17 @@ def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
 
 
 def _hold_or_unhold(
-    transaction: Transaction,
-    conference: Conference,
-    participant: Participant,
-    hold: bool | None,
-    form: Form,
-    hold_method: str,
+    transaction: Transaction, conference: Conference, participant: Participant, hold: bool | None, audio: Source
 ) -> None:
-    """Set a participant's hold, if given, and its hold audio."""
+    """Set a participant's hold, if given, and what they hear meanwhile."""
     wanted = participant.is_held if hold is None else hold
     changed = wanted != participant.is_held
     participant.is_held = wanted
     if not wanted:
         participant.hold_audio = None
         transaction.stop_timer(participant.call_sid, "hold")
-    elif changed or form.has("HoldUrl"):
-        url = form.get("HoldUrl") or None  # None: Twilio's music
-        begin_audio(transaction, Channel(conference, participant, "hold"), url, hold_method)
+    else:  # without a URL, Twilio's music
+        begin_audio(transaction, Channel(conference, participant, "hold"), audio.url or None, audio.method)
     if changed:
         event = "participant-hold" if wanted else "participant-unhold"
         conferences.send_conference_event(transaction, conference, event, participant)

@@ -222,7 +222,7 @@ GRAMMAR: dict[str, Element] = {
         {
             "action": Attribute(URL),
             "method": Attribute(METHOD, 13312),
-            "finishOnKey": Attribute(KEYS, 13310),
+            "finishOnKey": Attribute(Values("one key, `0` to `9`, `*`, or `#`, or nothing", "[0-9*#]?"), 13310),
             "timeout": Attribute(WHOLE, 13313),
             "numDigits": Attribute(WHOLE, 13314),
             "actionOnEmptyResult": Attribute(FLAG, 13338),
@@ -293,8 +293,9 @@ GRAMMAR: dict[str, Element] = {
             "turnDetection eagerEotThreshold interruptible interruptSensitivity welcomeGreetingInterruptible "
             "preemptible partialPrompts partialPromptOnHangup includeInPrompt reportInputDuringAgentSpeech "
             "ignoreBackchannel backgroundNoiseReduction echoPromptFiltering dtmfDetection intelligenceService events "
-            "debug customerName applicationReconnect",
-        ),
+            "debug customerName",
+        )
+        | {"applicationReconnect": _missing(FLAG, only="false")},
         _all(Support.NO_EFFECT, "Language Parameter"),
         note="with a [scripted bot](../README.md#bots)",
     ),

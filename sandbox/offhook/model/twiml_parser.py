@@ -10,6 +10,7 @@ from offhook.model.twiml_grammar import GRAMMAR, SCHEMA_WARNING, Element, Suppor
 
 SIZE_MAX = 64 * 1024
 _SCHEMA = "Schema validation warning"
+_SCHEMA_LOCATION, _XML = "{http://www.w3.org/2001/XMLSchema-instance}", "{http://www.w3.org/XML/1998/namespace}"
 _TONE_S = {"w": 0.5, "W": 1.0}  #: Duration of each of a Play's digits, by default `_DIGIT_S`.
 _DIGIT_S = 0.25
 
@@ -142,8 +143,9 @@ class _Parser:
 
     def _takes(self, name: str, grammar: Element, attribute: str, value: str) -> bool:
         """Whether an attribute counts; if not, remark why it is ignored."""
-        if attribute.startswith("{"):  # of another XML namespace, such as that of a schema
+        if attribute.startswith(_SCHEMA_LOCATION):
             return False
+        attribute = attribute.replace(_XML, "xml:")
         known = grammar.attributes.get(attribute)
         if known is None:
             right = hint(attribute, grammar.attributes)

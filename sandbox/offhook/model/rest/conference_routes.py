@@ -124,7 +124,7 @@ def _join_settings(transaction: Transaction, name_or_sid: str, form: Form) -> Jo
         start_on_enter=form.flag("StartConferenceOnEnter", default=True),
         end_on_exit=form.flag("EndConferenceOnExit", default=False),
         beep=form.one_of("Beep", ("true", "false", "onEnter", "onExit")),
-        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
+        wait_url=form.url("WaitUrl") if form.has("WaitUrl") else None,
         wait_method=form.method("WaitMethod"),
         participants_max=form.integer("MaxParticipants", 250, 2, 250),
         early_media=form.flag("EarlyMedia", default=True),
