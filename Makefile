@@ -9,7 +9,7 @@ PACKAGES := conferral sandbox statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs pictures bench bench-quick bench-simulation lock clean
+.PHONY: help install demo test soak soak-long mutants simulate explore lint format docs pictures bench bench-quick bench-simulation release-check lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -127,6 +127,9 @@ bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulat
 
 soak-long: $(VENV)/dev.done   ## keep 50,000 live sessions under a steady load for ten minutes, with a worker killed
 	@$(BIN)/python -m benchmarks endurance --write
+
+release-check: $(VENV)/dev.done   ## build both distributions, and use them in empty environments of each supported Python
+	@$(BIN)/python scripts/release_check.py
 
 lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock

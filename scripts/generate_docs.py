@@ -12,6 +12,7 @@ import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
 import fidelity_page  # noqa: E402
+import installing_pages  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
 import redis_page  # noqa: E402
@@ -55,6 +56,8 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 for state in State:
     PAGES[f"docs/reference/state-{state}.md"] = partial(_state_page, state)
+for page in installing_pages.PAGES:
+    PAGES[page] = partial(installing_pages.filled, page)
 for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 

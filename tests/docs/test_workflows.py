@@ -53,7 +53,7 @@ def test_release_publishes_without_a_token_and_with_provenance() -> None:
 
 def test_whatever_a_release_publishes_needs_the_same_approval() -> None:
     publishing = {name for name, job in JOBS.items() if "write" in job.get("permissions", {}).values()}
-    assert publishing == {"package", "image"}
+    assert publishing == {"package", "image", "pages"}
     assert {JOBS[name].get("environment") for name in publishing} == {"pypi"}
 
 
