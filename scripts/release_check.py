@@ -98,7 +98,16 @@ def _try(python: str, wheels: list[Path], folder: Path) -> None:
     own.mkdir()
     _run([python, "-m", "venv", "environment"], own)
     bin_folder = own / "environment" / "bin"
-    pip = [str(bin_folder / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
+    pip = [
+        str(bin_folder / "python"),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--quiet",
+        "install",
+        "--no-deps",
+        "--no-compile",
+    ]
     _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(ROOT / "requirements.lock")], own)
     (own / "pytest.lock").write_text(_locked(_PYTEST), "utf-8")
     _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", "pytest.lock"], own)
