@@ -9,6 +9,8 @@ const SILENT_MS = 35_000;
 /** Minimum and maximum delay before the stream is opened again, in milliseconds. */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 8_000;
+/** A token that was refused is tried again so much later, unless the page sets another one (ms). */
+const REFUSED_MS = 60_000;
 
 /** A request that was refused, or that got no answer: then the status is 0. */
 export class ApiError extends Error {
@@ -24,6 +26,7 @@ export class Api {
   #source = "";
   #token = "";
   #asking = null;
+  #wake = () => {};
 
   /** @param {string} base Where Conferral is, without a slash at the end. */
   constructor(base) {
@@ -34,10 +37,7 @@ export class Api {
   set source(source) {
     this.#source = source;
     this.#token = "";
-  }
-
-  get hasSource() {
-    return Boolean(this.#source);
+    this.#wake();
   }
 
   /** The agent's identity, as the token says; empty if it can't be read. */
@@ -110,11 +110,13 @@ export class Api {
    * @param {(kind: string, data: object) => void} onEvent
    * @param {(error: ApiError | null) => void} onLink With null once the stream is open.
    * @param {AbortSignal} signal Ends it.
+   * @param {() => void} onAlive Called whenever anything arrives, in hidden pages too, whose timers are late.
    */
-  async follow(onEvent, onLink, signal) {
+  async follow(onEvent, onLink, signal, onAlive) {
     let backOffMs = BACK_OFF_MS;
     while (!signal.aborted) {
-      const silence = new Silence(signal);
+      const silence = new Silence(signal, onAlive);
+      let isRefused = false;
       try {
         const headers = { Accept: "text/event-stream" };
         const answer = await this.#answered("GET", "/events", undefined, silence.signal, headers);
@@ -128,13 +130,23 @@ export class Api {
         if (signal.aborted) {
           return;
         }
+        isRefused = error.status === 401;
         onLink(error instanceof ApiError ? error : new ApiError("The connection to Conferral was lost"));
       } finally {
         silence.end();
       }
-      await pause(backOffMs * (0.5 + Math.random()), signal);
+      await this.#pause(isRefused ? REFUSED_MS : backOffMs * (0.5 + Math.random()), signal);
       backOffMs = Math.min(2 * backOffMs, BACK_OFF_MAX_MS);
     }
+  }
+
+  /** Wait, or until the page sets a token. */
+  #pause(ms, signal) {
+    return new Promise((done) => {
+      const timer = setTimeout(done, ms);
+      this.#wake = () => (clearTimeout(timer), done());
+      signal.addEventListener("abort", this.#wake, { once: true });
+    });
   }
 }
 
@@ -143,12 +155,14 @@ class Silence {
   #timer = 0;
   #abort = new AbortController();
 
-  constructor(signal) {
+  constructor(signal, onAlive) {
     this.signal = AbortSignal.any([signal, this.#abort.signal]);
+    this.onAlive = onAlive;
     this.heard();
   }
 
   heard() {
+    this.onAlive();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#abort.abort(), SILENT_MS);
   }
@@ -219,9 +233,3 @@ function claims(token) {
 }
 
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.codePointAt(0));
-
-const pause = (ms, signal) =>
-  new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
-  });

@@ -23,9 +23,10 @@ export const LOST = "Conferral can't be reached. You can still hang up, mute, an
 export class Desk {
   /** What the agent wants, and what the desk is: `away`, `starting`, `ready`, or `waiting` for another desk. */
   state = signal("away");
-  /** Why no connection to Conferral works: null if one does, or before the first attempt. */
+  /** Whether the event stream is open; what is wrong with it, or with the last renewal; null for nothing. */
+  isOpen = signal(false);
   trouble = signal(null);
-  isConnected = signal(false);
+  isConnected = computed(() => this.isOpen.value && !this.trouble.value);
   presence = signal(null);
   sessions = signal(new Map());
   notices = signal([]);
@@ -133,7 +134,8 @@ export class Desk {
     this.state.value = "away";
     this.#tab?.leave();
     try {
-      await Promise.all([this.phone.unregister(), this.isConnected.value ? this.#renew() : null]);
+      // A call goes on; once it has ended, no other one comes.
+      await Promise.all([this.phone.call.value ? null : this.phone.unregister(), this.isConnected.value ? this.#renew() : null]);
     } catch (error) {
       this.#failed(error, "phone");
     }
@@ -266,6 +268,10 @@ export class Desk {
 
   #present(agent) {
     this.presence.value = agent;
+    const expected = this.identity.value;
+    if (expected && agent.identity && agent.identity !== expected) {
+      this.notify("bad", `The token is for ${agent.identity}, but this desk is for ${expected}.`, "token");
+    }
     this.identity.value ||= agent.identity ?? "";
     const isMine = agent.registered === undefined || agent.registered === null || agent.registered === this.#id;
     if (this.state.value === "ready" && !isMine && !this.phone.call.value) {
@@ -278,19 +284,18 @@ export class Desk {
   }
 
   #linked(error) {
+    const isNew = error?.status === 401 && this.trouble.value?.status !== 401;
     batch(() => {
-      this.isConnected.value = error === null;
+      this.isOpen.value = error === null;
       this.trouble.value = error;
       this.identity.value ||= this.#api.identity;
-      if (error === null) {
-        this.#seen = new Set();
-        this.#renewedMs = 0;
-      } else if (error.status === 401) {
-        this.#emit("desk-error", { message: error.message });
-      }
     });
     if (error === null) {
+      this.#seen = new Set();
+      this.#renewedMs = 0;
       this.#tick();
+    } else if (isNew) {
+      this.#emit("desk-error", { message: error.message, code: null });
     }
   }
 
@@ -298,14 +303,23 @@ export class Desk {
     this.#renewedMs = Date.now();
     const status = ["ready", "waiting"].includes(this.state.value) ? "ready" : "away";
     const agent = await this.#api.send("PUT", "/presence", { status, desk: this.#id });
-    if (agent.status) {
-      this.#present(agent);
+    this.#present(agent);
+    if (this.state.value === "ready" && !this.phone.isRegistered.value) {
+      await this.phone.register();
     }
   }
 
+  /** A page that is hidden has late timers; so whatever the stream brings is an occasion, too. */
   #renewIfDue() {
-    if (this.isConnected.value && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
-      this.#renew().catch((error) => (this.trouble.value = error));
+    if (this.isOpen.value && Date.now() - this.#renewedMs >= RENEW_EVERY_MS) {
+      this.#renew().then(
+        () => (this.trouble.value = null),
+        (error) => {
+          if (error instanceof ApiError) {
+            this.trouble.value = error;
+          }
+        },
+      );
     }
   }
 
@@ -430,6 +444,11 @@ export class Desk {
       this.dismissAll("call");
     });
     this.#emitEnded(call);
+    this.#renewedMs = 0;
+    this.#renewIfDue();
+    if (this.state.value === "away") {
+      void this.phone.unregister().catch(() => {});
+    }
   }
 
   #emitEnded(call) {

@@ -1,7 +1,7 @@
 // The browser's phone: Twilio's Voice SDK, loaded when the agent goes ready. Only this module uses the SDK, and only
 // members that its type declarations have. Source: @twilio/voice-sdk 2.18, es5/twilio/device.d.ts, call.d.ts.
 
-import { signal } from "./shared/vendor/preact-signals-core.mjs";
+import { computed, signal } from "./shared/vendor/preact-signals-core.mjs";
 
 /** The SDK keeps calls for this long without a network (ms). */
 const NETWORK_LOSS_MS = 20_000;
@@ -31,9 +31,10 @@ const SENTENCES = {
 };
 const MICROPHONE = {
   NotAllowedError: "The browser refuses the microphone. Allow it for this page in the address bar, then go ready again.",
-  NotFoundError: "No microphone was found. Connect one, then go ready again.",
   NotReadableError: "Another program uses the microphone. Close it, then go ready again.",
 };
+/** The agent is ready without one: it may be connected before a call comes. */
+const NO_MICROPHONE = "No microphone was found. Connect one before you answer.";
 
 /** A cause that keeps the phone from working, as a sentence. */
 export class PhoneError extends Error {
@@ -44,8 +45,9 @@ export class PhoneError extends Error {
 }
 
 export class Phone {
-  /** The calls: one that rings, and the one that was answered; null for none. */
-  ringing = signal(null);
+  /** The calls that ring, the first of them, and the one that was answered; null for none. */
+  #waiting = signal([]);
+  ringing = computed(() => this.#waiting.value[0] ?? null);
   call = signal(null);
   /** Whether Twilio rings this browser. */
   isRegistered = signal(false);
@@ -98,6 +100,10 @@ export class Phone {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
       stream.getTracks().forEach((track) => track.stop());
     } catch (error) {
+      if (error.name === "NotFoundError") {
+        this.#on.onError(new PhoneError(NO_MICROPHONE, 31402));
+        return;
+      }
       device.destroy();
       throw new PhoneError(MICROPHONE[error.name] ?? "The browser can't use the microphone.", 31402);
     }
@@ -111,7 +117,7 @@ export class Phone {
 
   /** Forget calls that ring, without declining them: the next page, or another phone of the agent, may take them. */
   leave() {
-    this.ringing.value?.ignore();
+    this.#waiting.value.forEach((call) => call.ignore());
   }
 
   destroy() {
@@ -124,7 +130,7 @@ export class Phone {
   answer() {
     const call = this.ringing.value;
     if (call && !this.call.value) {
-      this.ringing.value = null;
+      this.#remove(call);
       this.call.value = call;
       this.isMuted.value = false;
       call.accept();
@@ -198,12 +204,17 @@ export class Phone {
   }
 
   #ring(call) {
-    this.ringing.value = call;
+    this.#waiting.value = [...this.#waiting.value, call];
     const over = (how) => () => this.#over(call, how);
     call.on("cancel", over("missed"));
     call.on("reject", over("declined"));
     call.on("disconnect", over("ended"));
-    call.on("error", (error) => this.#on.onError(phoneError(error)));
+    call.on("error", (error) => {
+      this.#on.onError(phoneError(error));
+      if (call.status() === "closed") {
+        this.#over(call, "ended");
+      }
+    });
     call.on("mute", (isMuted) => (this.isMuted.value = isMuted));
     call.on("warning", (name) => (this.warnings.value = new Set([...this.warnings.value, name])));
     call.on("warning-cleared", (name) => {
@@ -214,8 +225,8 @@ export class Phone {
   }
 
   #over(call, how) {
-    if (this.ringing.value === call) {
-      this.ringing.value = null;
+    if (this.#waiting.value.includes(call)) {
+      this.#remove(call);
       if (how === "missed") {
         this.#on.onMissed(call);
       }
@@ -226,6 +237,10 @@ export class Phone {
       this.isReconnecting.value = this.isMuted.value = false;
       this.#on.onEnded(call);
     }
+  }
+
+  #remove(call) {
+    this.#waiting.value = this.#waiting.value.filter((one) => one !== call);
   }
 
   #listDevices(audio) {

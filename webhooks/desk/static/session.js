@@ -55,7 +55,8 @@ export class Since {
     for (const [, party] of present(session)) {
       const fact = party.held ? "held" : party.status;
       const known = before.get(party.label);
-      const since = known?.fact === fact ? known.since : before.size ? session.updated_at : session.created_at;
+      const first = fact === "held" ? session.updated_at : session.created_at;
+      const since = known?.fact === fact ? known.since : before.size ? session.updated_at : first;
       now.set(party.label, { fact, since });
     }
     this.#facts.set(session.id, now);

@@ -30,10 +30,11 @@ export function View({ desk }) {
 function Top({ desk }) {
   const state = desk.state.value;
   const isOnCall = Boolean(desk.phone.call.value);
-  const word = isOnCall ? "On a call" : STATES[state];
+  const isReachable = state !== "ready" || desk.phone.isRegistered.value;
+  const word = isOnCall ? "On a call" : isReachable ? STATES[state] : "Connecting the phone…";
   const isAudio = desk.panel.value === "audio";
   return html`<header>
-    <span class=${`dot is-${isOnCall ? "busy" : state}`} aria-hidden="true"></span>
+    <span class=${`dot is-${isOnCall ? "busy" : isReachable ? state : "starting"}`} aria-hidden="true"></span>
     <div class="who">
       <strong><${Text} value=${desk.identity.value || "No agent"} /></strong>
       <span class="small muted" role="status">${word}</span>
