@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 from aiohttp import hdrs, web
 
@@ -16,6 +15,7 @@ from offhook.access import PAGE
 from offhook.request_log import DeliveryEntry, NumberedLog, RestEntry
 from offhook.rest_routes import is_twilios
 from offhook.runtime import SandboxRuntime
+from offhook.sockets import Sockets
 from offhook.views import iso, pick
 from offhook.web.pages import add_headers, page, static_routes
 
@@ -31,7 +31,7 @@ def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
         return web.Response(text=document, content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-cache"})
 
     app.router.add_get(PAGE, front)
-    app.router.add_get("/sandbox/live", live.serve)
+    app.router.add_get("/sandbox/live", live.serve_page)
     app.router.add_routes(static_routes(STATIC))
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(live.close)
@@ -44,7 +44,6 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 COALESCE_FOR_S = 0.05  #: Real seconds in which changes coalesce after a message.
 TICK_S = 2.0  #: Real seconds between time updates when nothing changes.
-CLOSE_S = 2.0  #: Real seconds.
 MESSAGE_MAX = 4096  #: Bytes of a page's message; pages have nothing to send.
 
 
@@ -117,44 +116,24 @@ def _fields_of_request(entry: RestEntry) -> object:  # those that change after i
     return entry.status, entry.code, entry.applied, entry.fault, entry.duration_ms
 
 
-class PageSockets:
+class PageSockets(Sockets):
     """All pages' WebSockets."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
+        super().__init__()
         self._sandbox = sandbox
-        self._sockets: set[web.WebSocketResponse] = set()
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve_page(self, request: web.Request) -> web.WebSocketResponse:
         """Send changes to one page until it disconnects."""
-        socket = web.WebSocketResponse(heartbeat=20.0, compress=False, max_msg_size=MESSAGE_MAX)
-        await socket.prepare(request)
-        self._sockets.add(socket)
-        sender = asyncio.create_task(self._send_changes(socket))
-        try:
-            async for _message in socket:
-                pass  # only reading notices a disconnect
-        finally:
-            self._sockets.discard(socket)
-            sender.cancel()
-            with suppress(asyncio.CancelledError):
-                await sender
-        return socket
-
-    async def close(self, _app: web.Application) -> None:
-        """Disconnect all pages; they reconnect automatically."""
-        code = aiohttp.WSCloseCode.GOING_AWAY
-        with suppress(TimeoutError):  # aiohttp would wait without limit for a page that no longer reads
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.gather(*(socket.close(code=code) for socket in self._sockets))
+        return await self.serve(request, self._send_changes, lambda _message: None, MESSAGE_MAX)
 
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
         page = PageState(self._sandbox)
-        with suppress(ConnectionResetError):  # the page has disconnected; its reader notices, too
-            while True:
-                changed = self._sandbox.changed  # before reading the state, so that no change is missed
-                for message in list(page.new_messages()):
-                    await socket.send_str(message.decode())
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TICK_S):
-                        await changed.wait()
-                await asyncio.sleep(COALESCE_FOR_S)
+        while True:
+            changed = self._sandbox.changed  # before reading the state, so that no change is missed
+            for message in list(page.new_messages()):
+                await socket.send_str(message.decode())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await changed.wait()
+            await asyncio.sleep(COALESCE_FOR_S)

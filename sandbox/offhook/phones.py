@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from typing import Any, Literal, Protocol, get_args
@@ -232,10 +232,14 @@ class _RunningScript:
 
 
 class PhoneScripts:
-    """The scripts that run, by leg."""
+    """The scripts that run, by leg.
 
-    def __init__(self, sandbox: SandboxWithPhones) -> None:
+    `ring_browsers` returns whether browsers ring for a leg; a person answers there, and no script.
+    """
+
+    def __init__(self, sandbox: SandboxWithPhones, ring_browsers: Callable[[Call], bool]) -> None:
         self._sandbox = sandbox
+        self._ring_browsers = ring_browsers
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
         self._running: dict[str, _RunningScript] = {}
 
@@ -263,7 +267,12 @@ class PhoneScripts:
     def _begin(self, call: Call) -> PhoneScript:
         phone = self._sandbox.phone_at(phone_of(call))
         phone.call_sids.append(call.sid)
-        script = phone.next_script_of_caller() if call.direction == "inbound" else phone.next_script()
+        if call.direction == "inbound":
+            script = phone.next_script_of_caller()
+        elif self._ring_browsers(call):
+            script = PhoneScript()
+        else:
+            script = phone.next_script()
         if not call.is_final:
             self._running[call.sid] = _RunningScript(script)
         return script

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Literal
 
+from offhook.browser_phones import BrowserPhones
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
@@ -94,7 +95,8 @@ class SandboxRuntime:
         self.webhook_rules = WebhookRules()
         self.phones: dict[str, Phone] = {}
         self.webhook_sender = WebhookSender(self)
-        self._scripts = PhoneScripts(self)
+        self.browsers = BrowserPhones(self)
+        self._scripts = PhoneScripts(self, self.browsers.invite)
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
 
@@ -124,6 +126,7 @@ class SandboxRuntime:
         if self._wake is not None:
             self._wake.cancel()
         self._scripts.clear()
+        self.browsers.clear()
         self.webhook_sender.clear()
 
     @property
@@ -331,12 +334,14 @@ class SandboxRuntime:
             case messages.RingPhone():
                 self._scripts.ring(output)
             case messages.PhoneConnected():
+                self.browsers.on_connected(output.call_sid)
                 self._scripts.on_connected(output.call_sid)
             case messages.AskForKeys():
                 self._scripts.press_next(output.call_sid)
             case messages.AskForSpeech():
                 self._scripts.speak_next(output.call_sid)
             case messages.ReleasePhone():
+                self.browsers.release(output.call_sid)
                 self._scripts.release(output.call_sid)
             case messages.DebuggerEntry():
                 self.request_log.debugger.append(output)

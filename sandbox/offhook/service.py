@@ -6,6 +6,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from offhook.access import access_middleware
+from offhook.browser_routes import add_browser_routes
 from offhook.control_error import ControlError
 from offhook.control_routes import control_routes
 from offhook.model.rest_form import NOT_MODELED, error_answer
@@ -42,6 +43,7 @@ def make_app(sandbox: SandboxRuntime) -> web.Application:
     """Create the application: Twilio's REST API, control routes, and page."""
     app = web.Application(middlewares=[errors_as_json, access_middleware(sandbox)])
     add_page_routes(app, sandbox)
+    add_browser_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))
     app.router.add_route("*", VERSION + "{tail:.*}", rest_handler(sandbox))
     for path in CONFIGURATION_PATHS:

@@ -184,13 +184,15 @@ def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
 
 def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
     script = phone.next_scripts[0] if phone.next_scripts else phone.default
+    in_browser = sandbox.browsers.is_registered(phone.address)
     lines = (line for sid in phone.call_sids[-CALLS_MAX:] for line in _story(sandbox, sid))
     return {
         "address": phone.address,
         "name": name_of(sandbox, phone.address),
         "by_hand": phone.is_manual,
         "kind": script.kind,
-        "acts": not phone.is_manual and script.has_actions,
+        "acts": not phone.is_manual and not in_browser and script.has_actions,
+        "in_browser": in_browser,
         "does": str(script) if script.has_actions or script.acts_in_calls else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
         "story": sorted(lines, key=lambda line: line["at"])[-LINES_MAX:],

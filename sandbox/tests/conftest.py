@@ -10,7 +10,7 @@ from aiohttp import web
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
-from control_client import Control
+from control_client import API_KEY, Control
 from model_scenario import BUSINESS, ModelScenario
 from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from webhook_app import WebhookApp
@@ -46,7 +46,7 @@ def bridging(app: WebhookApp) -> WebhookApp:
 @pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
     clock = asyncio.get_running_loop().time
-    async with Sandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret"), clock=clock) as it:
+    async with Sandbox(speed=20.0, api_key=API_KEY, clock=clock) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         yield it
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import aiohttp
 
+API_KEY = ("SK" + "1" * 32, "secret-of-the-api-key-in-these-tests")  #: Of the sandbox that they share.
+
 
 class Control:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from twilio.rest import Client
 
+from control_client import API_KEY
 from offhook import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 
 RIGHT = b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
@@ -64,7 +65,7 @@ async def test_only_right_basic_auth_is_accepted(api: aiohttp.ClientSession, hea
 
 
 async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox, twilio: Client) -> None:
-    client = Client("SK" + "1" * 32, "key-secret", account_sid=ACCOUNT_SID, http_client=twilio.http_client)
+    client = Client(*API_KEY, account_sid=ACCOUNT_SID, http_client=twilio.http_client)
     client.api.base_url = sandbox.url
 
     assert await client.calls.list_async() == []

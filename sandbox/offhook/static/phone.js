@@ -237,6 +237,12 @@ const KINDS = {
   fax: "a fax",
 };
 
+/** Where calls ring, or what the script does. */
+function doesOf(phone) {
+  if (phone.in_browser) return "calls also ring in a page with the Voice SDK";
+  return phone.does && `${phone.by_hand ? "off: " : ""}${hide(phone.does)}`;
+}
+
 /** Switches between manual and scripted, and what answers. */
 function Hand({ phone }) {
   const answers = ({ target }) => {
@@ -256,7 +262,7 @@ function Hand({ phone }) {
     />
     <span>
       I control this phone<span class="unseen"> (${hide(phone.name)})</span>
-      ${phone.does && html`<small>${phone.by_hand ? "off: " : ""}${hide(phone.does)}</small>`}
+      ${doesOf(phone) && html`<small>${doesOf(phone)}</small>`}
     </span>
   </label>`;
 }
