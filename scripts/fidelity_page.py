@@ -13,6 +13,11 @@ from offhook.model.twiml_grammar import GRAMMAR, SCHEMA_WARNING, Element, Suppor
 
 PAGE = "sandbox/docs/fidelity.md"
 BLOCK = re.compile(r"(<!-- sandbox: (\w+) -->\n)(.*?)(<!-- /sandbox -->)", re.DOTALL)
+#: Elements that another's page of Twilio's describes, or one with another name.
+DESCRIBED_WITH = {
+    "Identity": "client", "Parameter": "client", "Uri": "sip", "Task": "enqueue",
+    "ConversationRelay": "connect/conversationrelay",
+}  # fmt: skip
 IGNORED = (Support.MISSING, Support.LOGGED)
 
 
@@ -51,7 +56,8 @@ def _elements() -> str:
         ignored = words(_supported(element, *IGNORED))
         missing = ", ".join(f"`<{child}>`" for child, support in element.children.items() if support in IGNORED)
         left_out = "; ".join(part for part in (ignored, missing) if part)
-        rows.append((f"`<{name}>`", shown or "no attributes", left_out or "none"))
+        page = f"https://www.twilio.com/docs/voice/twiml/{DESCRIBED_WITH.get(name, name.lower())}"
+        rows.append((f"[`<{name}>`]({page})", shown or "no attributes", left_out or "none"))
     return table(("Element", "Modeled", "Ignored"), rows)
 
 
