@@ -26,7 +26,7 @@ def notes_of(path: Path, class_name: str) -> dict[str, str]:
 
 
 def inline_notes_of(path: Path, class_name: str) -> dict[str, str]:
-    """Return the `#:` comments after a class's public fields and attributes."""
+    """Return the `#:` comments of public fields: after them, or above."""
     text = path.read_text("utf-8")
     lines = text.splitlines()
     found = next(it for it in ast.parse(text).body if isinstance(it, ast.ClassDef) and it.name == class_name)
@@ -35,9 +35,10 @@ def inline_notes_of(path: Path, class_name: str) -> dict[str, str]:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             name = target.id if isinstance(target, ast.Name) else getattr(target, "attr", "")
-            note = re.search(r"#: ?(.*)", lines[(node.end_lineno or node.lineno) - 1])
+            after = re.search(r"#: ?(.*)", lines[(node.end_lineno or node.lineno) - 1])
+            note = after[1] if after else _comment_above(lines, node.lineno)
             if note and not name.startswith("_"):
-                notes[name] = note[1]
+                notes[name] = note
     return notes
 
 

@@ -9,7 +9,7 @@ from source_notes import inline_notes_of
 
 from conferral import pytest_plugin as conferral_plugin
 from conferral.testing import ConferralStack
-from offhook import Faults, PhoneScript, pytest_plugin
+from offhook import Behavior, CallHandle, Faults, PhoneScript, Sandbox, pytest_plugin
 from offhook.request_log import RequestLog
 from offhook.testing import Call, Conference, Phone, TwilioSandbox
 
@@ -21,9 +21,22 @@ Generated from the code by `make docs`. [Offhook](../../sandbox/README.md#in-tes
 """
 FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "twilio_sandbox_options"),)
 FIXTURES += ((conferral_plugin, "conferral_stack", "conferral_stack_settings"),)
-CLASSES = (TwilioSandbox, Call, Phone, Conference, Faults, RequestLog, PhoneScript, ConferralStack)
+CLASSES = (
+    TwilioSandbox,
+    Call,
+    Phone,
+    Conference,
+    Faults,
+    RequestLog,
+    PhoneScript,
+    Behavior,
+    ConferralStack,
+    Sandbox,
+    CallHandle,
+)
 _INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
 _INTERNAL |= {"steps_before_answer", "steps_after_answer"}
+_INTERNAL |= {"apply", "perform", "notify", "notify_of_read", "phone_at", "restart_clock", "close", "clock"}
 
 
 def testing_page() -> str:
@@ -47,9 +60,10 @@ def _members(one: type) -> list[tuple[str, str]]:
     for base in one.__mro__[:-1]:
         notes |= inline_notes_of(Path(inspect.getsourcefile(base) or ""), base.__name__)
     of_fields = [it.name for it in fields(one)] if is_dataclass(one) else []
-    others = [name for name in notes if name not in of_fields and name not in vars(one)]
+    others = [name for name in notes if name not in of_fields and not hasattr(one, name)]
     found = [(name, notes.get(name, "")) for name in [*of_fields, *others]]
-    for name, member in vars(one).items():
+    members = {name: member for base in reversed(one.__mro__[:-1]) for name, member in vars(base).items()}
+    for name, member in members.items():
         if isinstance(member, property):
             found.append((name, _summary(member)))
         elif inspect.isfunction(member) and name == member.__name__:

@@ -140,7 +140,7 @@ async def _respond_with_faults(
         return _send_fault(sandbox, request, plan, entry)
     answer = sandbox.apply(parsed).rest
     if answer is None:
-        raise RuntimeError("the exchange gave no answer")
+        raise RuntimeError("the model gave no answer")
     entry.applied = True
     await _run_hook(sandbox, RestHookEvent("after", parsed.method, parsed.path, parsed.params, answer))
     if is_faulty:

@@ -60,15 +60,14 @@ class SandboxRuntime:
     port: int = 0  #: 0 picks a free one.
     host: str = "127.0.0.1"  #: Any other than loopback requires `allow_hosts`.
     allow_hosts: tuple[str, ...] = ()  #: Names of it that clients use, besides those of loopback.
-    control_token: str = (
-        ""  #: Of the page and the control routes; always needed with `allow_hosts`: by default, random.
-    )
+    #: Of the page and the control routes; always needed with `allow_hosts`: by default, random.
+    control_token: str = ""
     api_key: tuple[str, str] | None = None  #: SID and secret of an API key to accept as well.
     speed: float = 1.0  #: Factor by which the sandbox's clock is faster than real time.
     seed: str | None = None  #: Makes SIDs reproducible; by default, each run has different ones.
-    behavior: Behavior | None = None
+    behavior: Behavior | None = None  #: What Twilio does where its documentation allows two readings.
     strict: bool = False  #: Refuse what Twilio's documentation doesn't list, rather than warn.
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=Faults)  #: Faults to inject.
     default_script: PhoneScript = field(default_factory=PhoneScript)  #: By default: ring until acted on.
     console_url: str = ""  #: The application's own page, linked from the phones' page.
     command_line: str = ""  #: How to call the application's program, for commands that the page offers to copy.

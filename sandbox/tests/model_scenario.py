@@ -1,4 +1,4 @@
-"""Plays a scenario on an exchange line by line, and keeps the requests that it made."""
+"""Plays a scenario on an model line by line, and keeps the requests that it made."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def conference_twiml(attributes: str = "", name: str = "room", dial: str = f'act
 
 class ModelScenario:
     def __init__(self, behavior: Behavior | None = None, *, strict: bool = False) -> None:
-        self.exchange = TwilioModel(ACCOUNT_SID, behavior=behavior, strict=strict)
-        self.exchange.add_number(Number(BUSINESS, f"{APP}/voice", status_callback=f"{APP}/status"))
+        self.model = TwilioModel(ACCOUNT_SID, behavior=behavior, strict=strict)
+        self.model.add_number(Number(BUSINESS, f"{APP}/voice", status_callback=f"{APP}/status"))
         self.now_s = 1_000.0
         self.fetches: list[FetchRequest] = []
         self.callbacks: list[CallbackRequest] = []
@@ -55,7 +55,7 @@ class ModelScenario:
 
     def happens(self, happened: Input, after_s: float = 0.0) -> Result:
         self.now_s += after_s
-        result = self.exchange.handle(happened, self.now_s)
+        result = self.model.handle(happened, self.now_s)
         for output in result.outputs:
             match output:
                 case FetchRequest():
@@ -69,11 +69,11 @@ class ModelScenario:
         return result
 
     def add_foreign_calls(self, count: int) -> list[str]:
-        with self.exchange.changing(self.now_s) as transaction:
+        with self.model.changing(self.now_s) as transaction:
             return foreign_calls.add_calls(transaction, count, age_s=0.0)
 
     def add_foreign_conference(self, name: str, participant_count: int = 2) -> str:
-        with self.exchange.changing(self.now_s) as transaction:
+        with self.model.changing(self.now_s) as transaction:
             return foreign_calls.add_conference(transaction, name, participant_count, age_s=0.0)
 
     def passes(self, seconds: float) -> None:
@@ -178,18 +178,18 @@ class ModelScenario:
         return body
 
     def call(self, sid: str) -> Call:
-        return self.exchange.state.calls[sid]
+        return self.model.state.calls[sid]
 
     def status(self, sid: str) -> str:
         return self.call(sid).status
 
     def hears(self, sid: str) -> str | frozenset[str] | None:
-        heard = self.exchange.audibility.current(sid)
+        heard = self.model.audibility.current(sid)
         return None if heard is None else heard.parties or heard.kind
 
     def said(self, sid: str) -> str:
         """The sentence, or the file, that a leg hears."""
-        heard = self.exchange.audibility.current(sid)
+        heard = self.model.audibility.current(sid)
         assert heard is not None
         return heard.content
 
@@ -214,6 +214,4 @@ class ModelScenario:
 
     def conference(self, name: str = "room") -> str:
         """The SID of the newest conference of this name."""
-        return [conference.sid for conference in self.exchange.state.conferences.values() if conference.name == name][
-            -1
-        ]
+        return [conference.sid for conference in self.model.state.conferences.values() if conference.name == name][-1]

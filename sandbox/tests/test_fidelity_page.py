@@ -10,7 +10,9 @@ import pytest
 from offhook.model.behavior import Behavior
 
 PAGE = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text("utf-8")
-SOURCE = re.compile(r"\]\(http|\b(capture|our reading|the same|these pages|twilio-python|Twilio's (changelog|samples))\b")
+SOURCE = re.compile(
+    r"\]\(http|\b(capture|our reading|the same|these pages|twilio-python|Twilio's (changelog|samples))\b"
+)
 CHOICES = [it for it in fields(Behavior) if get_type_hints(Behavior)[it.name] is not float]
 
 

@@ -99,6 +99,6 @@ def test_digits_are_heard_by_one_participant_for_as_long_as_they_take(story: Mod
     assert story.hears(second) == {first}
     story.passes(5.0)
 
-    (tones,) = [it for it in story.exchange.audibility.intervals(first) if it.sound.kind == "digits"]
+    (tones,) = [it for it in story.model.audibility.intervals(first) if it.sound.kind == "digits"]
     assert (tones.sound.content, tones.since_s - began_s, (tones.until_s or 0.0) - tones.since_s) == ("1wW#", 0.0, 2.0)
     assert story.event("announcement-end")["CallSid"] == first

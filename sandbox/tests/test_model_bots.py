@@ -11,7 +11,7 @@ CALL_PARAMETERS = {"CallSid", "CallStatus", "From", "To", "Direction", "AccountS
 
 
 def talk(story: ModelScenario, script: BotScript, twiml: str = BOT) -> str:
-    story.exchange.state.bot = script
+    story.model.state.bot = script
     return story.call_in(twiml)
 
 

@@ -71,7 +71,7 @@ def test_places_of_numbers_are_often_known_in_any_case(story: ModelScenario) -> 
 
 
 def test_wait_request_of_a_browser_has_no_addresses(story: ModelScenario) -> None:
-    story.exchange.add_number(Number("AP1", f"{APP}/client", application_sid="AP1"))
+    story.model.add_number(Number("AP1", f"{APP}/client", application_sid="AP1"))
     story.happens(InboundCall("client:alice", "AP1", (("To", "client:bob"),)))
     story.serve("/client", conference_twiml(f"waitUrl='{APP}/wait'"))
 

@@ -65,7 +65,7 @@ def test_settings_of_a_participant_are_kept_and_wrong_ones_are_refused(story: Mo
     )
     story.answers(sid)
 
-    conference = story.exchange.state.conferences[story.conference()]
+    conference = story.model.state.conferences[story.conference()]
     settings = conference.participants[sid].settings
     assert (settings.jitter_buffer, settings.beep) == ("small", "onEnter")
     assert (conference.region, conference.participants_max) == ("ie1", 3)

@@ -40,7 +40,7 @@ def test_full_conference_admits_no_one(story: ModelScenario) -> None:
     assert story.refused("POST", story.participants(), *added) == (400, 16020)
     action = story.sent_to("/after")
     assert (story.error_codes(), action["CallSid"], action["DialCallStatus"]) == ([16020], extra, "failed")
-    assert len(story.exchange.state.conferences[story.conference()].participants) == 2
+    assert len(story.model.state.conferences[story.conference()].participants) == 2
 
 
 def test_audio_as_wait_document_plays_on(story: ModelScenario) -> None:

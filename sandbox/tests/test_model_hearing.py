@@ -19,7 +19,7 @@ def test_silence_and_ringing_last_as_long_as_with_twilio(story: ModelScenario) -
     story.passes(2.0)
 
     def seconds(sid: str, kind: str) -> float:
-        heard = [it for it in story.exchange.audibility.intervals(sid) if it.sound.kind == kind]
+        heard = [it for it in story.model.audibility.intervals(sid) if it.sound.kind == kind]
         return round(sum((it.until_s or story.now_s) - max(it.since_s, began_s) for it in heard), 3)
 
     assert (seconds(parent, "silence"), seconds(child, "silence"), seconds(parent, "ringback")) == (0.9, 0.5, 5.0)
@@ -37,6 +37,6 @@ def test_sounds_due_in_one_step_are_heard_at_their_own_times(story: ModelScenari
 
     story.passes(60.0)
 
-    spans = [(it.since_s - began_s, str(it.sound)) for it in story.exchange.audibility.intervals(sid)]
+    spans = [(it.since_s - began_s, str(it.sound)) for it in story.model.audibility.intervals(sid)]
     assert spans == [(0.0, "silence"), (2.0, "music"), (7.0, "silence")]
     assert story.call(sid).ended_at_s == began_s + 10.0

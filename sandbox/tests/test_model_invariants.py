@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: the exchange never breaks, and its world stays consistent."""
+"""Whatever happens, in whatever order: the model never breaks, and its world stays consistent."""
 
 from functools import partial
 from random import Random
@@ -56,8 +56,8 @@ ENTERING = (
 )
 
 
-def check(exchange: TwilioModel) -> None:
-    state = exchange.state
+def check(model: TwilioModel) -> None:
+    state = model.state
     assert set(state.live_calls) == {call.sid for call in state.calls.values() if call.status not in FINAL}
     for call in state.calls.values():
         if call.activity == "conference":
@@ -68,8 +68,8 @@ def check(exchange: TwilioModel) -> None:
             assert parent.dial.winner_sid == call.sid
         if call.is_final:
             assert (call.dial, call.conference_sid, call.activity) == (None, "", "idle")
-            assert exchange.audibility.current(call.sid) is None
-        assert exchange.audibility.current(call.sid) == sound_heard_by(state, call.sid)
+            assert model.audibility.current(call.sid) is None
+        assert model.audibility.current(call.sid) == sound_heard_by(state, call.sid)
     for conference in state.conferences.values():
         assert (conference.status == "completed") == (conference.sid not in state.conference_sids.values())
         assert conference.status != "completed" or not conference.participants
@@ -97,12 +97,12 @@ def call_step(story: ModelScenario, random: Random, sid: str) -> None:
 
 
 def one_step(story: ModelScenario, random: Random) -> None:
-    calls = list(story.exchange.state.calls)
+    calls = list(story.model.state.calls)
     sid = random.choice(calls) if calls else "CA0"
-    names = list(story.exchange.state.conferences) or ["room"]
+    names = list(story.model.state.conferences) or ["room"]
     members = [
         (conference.sid, member)
-        for conference in story.exchange.state.conferences.values()
+        for conference in story.model.state.conferences.values()
         for member in conference.participants
     ] or [("room", sid)]
     chosen_sid, member_sid = random.choice(members)
@@ -162,7 +162,7 @@ def test_no_order_of_events_breaks_it(seed: int) -> None:
     )
     for _ in range(150):
         one_step(story, random)
-        check(story.exchange)
+        check(story.model)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -172,10 +172,10 @@ def test_everything_ends_once_all_have_hung_up(seed: int) -> None:
     for _ in range(100):
         one_step(story, random)
 
-    for sid in list(story.exchange.state.calls):
+    for sid in list(story.model.state.calls):
         story.hangs_up(sid)
     story.passes(10.0)
 
-    assert story.exchange.live_calls() == []
-    assert all(conference.status == "completed" for conference in story.exchange.state.conferences.values())
-    assert story.exchange.next_due_s() is None
+    assert story.model.live_calls() == []
+    assert all(conference.status == "completed" for conference in story.model.state.conferences.values())
+    assert story.model.next_due_s() is None

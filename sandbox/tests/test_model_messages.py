@@ -21,7 +21,7 @@ def says(story: ModelScenario, sid: str, text: str = SENTENCE) -> None:
 
 
 def only(story: ModelScenario) -> Recording:
-    (recording,) = story.exchange.state.recordings.values()
+    (recording,) = story.model.state.recordings.values()
     return recording
 
 

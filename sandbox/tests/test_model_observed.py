@@ -149,7 +149,7 @@ def test_mailbox_that_presses_nothing_in_the_whisper_was_not_bridged(story: Mode
 )
 def test_browsers_parameters_may_override_to_and_from_alone(parameters: str, sent: dict[str, list[str]]) -> None:
     story = ModelScenario(Behavior(browser_parameters=parameters))  # type: ignore[arg-type]
-    story.exchange.add_number(Number("AP1", f"{APP}/client", application_sid="AP1"))
+    story.model.add_number(Number("AP1", f"{APP}/client", application_sid="AP1"))
     custom = (("To", "client:bob"), ("From", "client:boss"), ("CallStatus", "busy"), ("Order", "7"))
     story.happens(InboundCall("client:alice", "AP1", custom))
 
@@ -182,7 +182,7 @@ def test_dialed_call_is_recorded_from_its_answer_if_the_request_says_so(story: M
     form = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", bridge_twiml()), ("Record", "true"))
     callback = (("RecordingStatusCallback", f"{APP}/recording"), ("RecordingStatusCallbackEvent", "completed"))
     sid = story.rest("POST", "/Calls.json", *form, *callback)[1]["sid"]
-    assert not story.exchange.state.recordings
+    assert not story.model.state.recordings
     story.passes(3.0)
     story.answers(sid)
     story.passes(4.0)

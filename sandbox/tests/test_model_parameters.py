@@ -32,7 +32,7 @@ def test_what_twilio_does_not_list_is_a_warning_or_refused(name: str, value: str
     (entry,) = story.errors
     assert (entry.code, entry.level, entry.message) == (20001, "warning", f"POST /Calls.json: {problem}")
     assert (status, body["code"], body["message"]) == (400, 20001, entry.message)
-    assert strict.exchange.state.calls == {}
+    assert strict.model.state.calls == {}
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -20,7 +20,7 @@ SKIP = (("Status", "paused"), ("PauseBehavior", "skip"))
 def record(story: ModelScenario, sid: str, *params: tuple[str, str]) -> Recording:
     status, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", *CALLBACK, *params)
     assert status == 201, body
-    return story.exchange.state.recordings[body["sid"]]
+    return story.model.state.recordings[body["sid"]]
 
 
 def dialed(story: ModelScenario, *params: tuple[str, str]) -> tuple[str, Recording]:
@@ -36,7 +36,7 @@ def has_voice_of(recording: Recording, sid: str, since_s: float = 0.0, until_s: 
 
 
 def only(story: ModelScenario) -> Recording:
-    (recording,) = story.exchange.state.recordings.values()
+    (recording,) = story.model.state.recordings.values()
     return recording
 
 

@@ -34,7 +34,7 @@ def test_call_is_shown_as_twilio_describes_it(story: ModelScenario) -> None:
 
 def test_numbers_of_calls_are_shown_in_national_form_with_the_accounts_number() -> None:
     story = ModelScenario()
-    story.exchange.add_number(Number("+14155550100", f"{APP}/voice"))
+    story.model.add_number(Number("+14155550100", f"{APP}/voice"))
     sid = story.happens(InboundCall("+14155550123", "+14155550100")).call_sid
 
     _, body = story.rest("GET", f"/Calls/{sid}.json")
@@ -80,7 +80,7 @@ def test_call_that_cannot_be_made_is_refused(form: tuple[tuple[str, str], ...], 
 
     assert (status, body["code"], body["status"]) == (400, code, 400)
     assert body["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
-    assert story.exchange.state.calls == {}
+    assert story.model.state.calls == {}
 
 
 def test_events_joined_by_spaces_are_no_subscription(story: ModelScenario) -> None:
@@ -245,7 +245,7 @@ def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it(story
     story.happens(PhoneRefuses(sid, 486))
 
     assert story.left() == ("participant_add_failed", "busy")
-    assert story.exchange.state.conferences[story.conference("new")].status == "completed"
+    assert story.model.state.conferences[story.conference("new")].status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_refused_participant_is_not_dialed(story: ModelScenario, field: tuple[st
     assert story.refused(
         "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), field
     ) == (400, code)
-    assert list(story.exchange.state.live_calls) == [carol]
+    assert list(story.model.state.live_calls) == [carol]
 
 
 def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:

@@ -16,7 +16,7 @@ STAYS = "<Response><Pause length='3600'/></Response>"
 KEEPS = Retention(finished_calls_max=3, log_entries_max=12)
 
 
-# ---- the exchange ------------------------------------------------------------------------------------------------
+# ---- the model ------------------------------------------------------------------------------------------------
 
 
 def transferred(story: ModelScenario) -> None:
@@ -48,36 +48,36 @@ def refused(story: ModelScenario) -> None:
 @pytest.mark.parametrize("play", [transferred, refused])
 def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Callable[[ModelScenario], None]) -> None:
     keeping, forgetting = ModelScenario(), ModelScenario()
-    handle = forgetting.exchange.handle
+    handle = forgetting.model.handle
 
     def forget(happened, now_s):
         result = handle(happened, now_s)
-        forgetting.exchange.prune_finished(0)
+        forgetting.model.prune_finished(0)
         return result
 
-    forgetting.exchange.handle = forget  # type: ignore[method-assign]
+    forgetting.model.handle = forget  # type: ignore[method-assign]
     for story in (keeping, forgetting):
         play(story)
         play(story)
-        for fetch_id in list(story.exchange.state.fetches):
+        for fetch_id in list(story.model.state.fetches):
             story.happens(TwimlFetched(fetch_id))
         story.passes(600)
 
     assert forgetting.callbacks == keeping.callbacks
     assert (forgetting.fetches, forgetting.rings, forgetting.errors) == (keeping.fetches, keeping.rings, keeping.errors)
-    state = forgetting.exchange.state
+    state = forgetting.model.state
     assert (state.calls, state.conferences, state.recordings) == ({}, {}, {})
-    assert forgetting.exchange.audibility.history == {}
-    assert len(keeping.exchange.state.calls) > 3
+    assert forgetting.model.audibility.history == {}
+    assert len(keeping.model.state.calls) > 3
 
 
 def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_stays(story: ModelScenario) -> None:
     first, second, third = (story.call_in(HANG_UP) for _ in range(3))
     live = story.call_in(STAYS)
 
-    assert story.exchange.prune_finished(2) == {first}
-    assert list(story.exchange.state.calls) == [second, third, live]
-    assert story.exchange.prune_finished(0, {second}) == {third}
+    assert story.model.prune_finished(2) == {first}
+    assert list(story.model.state.calls) == [second, third, live]
+    assert story.model.prune_finished(0, {second}) == {third}
     assert story.rest("GET", f"/Calls/{third}.json")[0] == 404
     assert [call["sid"] for call in story.rest("GET", "/Calls.json")[1]["calls"]] == [live, second]
 

@@ -34,7 +34,7 @@ async def test_call_that_is_not_in_progress_cannot_be_moved(bridging: WebhookApp
     ],
 )
 def test_call_over_a_sip_domain_brings_its_uris_and_headers(story: ModelScenario, to: str) -> None:
-    story.exchange.add_number(Number(DOMAIN, f"{APP}/sip"))
+    story.model.add_number(Number(DOMAIN, f"{APP}/sip"))
     caller = "sip:+12025550123@pbx.example.com"
 
     sid = story.happens(InboundCall(caller, to, headers=(("X-Account", "7"),))).call_sid
@@ -49,7 +49,7 @@ def test_call_over_a_sip_domain_brings_its_uris_and_headers(story: ModelScenario
 
 
 def test_sip_domain_of_another_account_cannot_be_called(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(DOMAIN, f"{APP}/sip"))
+    story.model.add_number(Number(DOMAIN, f"{APP}/sip"))
 
     for to in ("sip:alice@other.sip.twilio.com", "sip:alice@acme.example.com"):
         with pytest.raises(UnknownNumberError):
@@ -72,7 +72,7 @@ async def test_moves_and_sip_calls_are_made_from_outside(app: WebhookApp, sandbo
 
 
 def test_browser_brings_its_own_parameters_through_an_application(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
+    story.model.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
     custom = (("To", "client:bob"), ("SessionID", "abc"), ("CallSid", "CA-not-mine"), ("Muted", "true"))
 
     sid = story.happens(InboundCall("client:alice", APPLICATION, custom)).call_sid

@@ -114,7 +114,7 @@ class InvariantChecker:
         """Begins to watch.
 
         Args:
-            twilio: Whose exchange is watched.
+            twilio: Whose model is watched.
             values: Redis's keys.
             keys: Their names.
             may_be_dialed: Addresses.
@@ -468,14 +468,14 @@ class InvariantChecker:
         return "\n".join(lines)
 
     def _moments_of_calls(self, session_id: str) -> list[tuple[float, str]]:
-        exchange, moments = self._twilio.model, []
+        model, moments = self._twilio.model, []
         sids = {sid for sid, owner in self._session_of.items() if owner == session_id}
         for sid in sorted(sids):
-            call = exchange.state.calls[sid]
+            call = model.state.calls[sid]
             moments.append((call.created_at_s, f"{sid} {call.direction} to {call.to}"))
             if call.ended_at_s is not None:
                 moments.append((call.ended_at_s, f"{sid} {call.status}"))
-            moments += [(one.since_s, f"{sid} hears {one.sound}") for one in exchange.audibility.intervals(sid)]
+            moments += [(one.since_s, f"{sid} hears {one.sound}") for one in model.audibility.intervals(sid)]
         ledger = self._twilio.request_log
         for entry in ledger.rest:
             if any(sid in entry.path for sid in sids) or session_id in str(entry.params):

@@ -1,4 +1,4 @@
-"""Twilio in virtual time: the sandbox's own switchboard over its pure exchange, without sockets.
+"""Twilio in virtual time: the sandbox's own runtime over its pure model, without sockets.
 
 The clock is the loop's, requests to webhooks are passed to their handlers, REST requests come from the product's
 real HTTP client. What travels takes time, and may be lost, doubled or overtaken, as the faults say.
@@ -82,11 +82,11 @@ class VirtualTwilio(SandboxRuntime):
         Args:
             loop: Whose time counts.
             ask: Asks a webhook; raises `KilledError` when that dies meanwhile, or when none is there.
-            epoch_s: The exchange's seconds at the loop's zero.
+            epoch_s: The model's seconds at the loop's zero.
             seed: Of SIDs.
             chance: Of travelling times.
             faults: What goes wrong, and how often.
-            behavior: Of the exchange.
+            behavior: Of the model.
             script_of: What the phone of an address does when it is dialed once more.
         """
         self.loop = loop
@@ -106,7 +106,7 @@ class VirtualTwilio(SandboxRuntime):
 
     @property
     def now_s(self) -> float:
-        """The exchange's clock."""
+        """The model's clock."""
         return self._begin_s + self.loop.time()
 
     def notify(self) -> None:

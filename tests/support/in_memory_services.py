@@ -1,4 +1,4 @@
-"""Twilio and the webhooks in one process without a socket: REST requests reach an exchange, its requests our handlers.
+"""Twilio and the webhooks in one process without a socket: REST requests reach the model, its requests our handlers.
 
 Nothing in here waits: a coroutine that only uses these can be run to its end with `at_once`.
 """

@@ -13,11 +13,9 @@ class Behavior:
 
     say_s_per_character: float = 0.06  #: Of a `<Say>`.
     play_s: float = 5.0  #: Of one `<Play>` of a file; files are never fetched.
-    #: Machine detection, from the answer: of a person's short greeting (2 to 4 s), of a recorded one or a fax, and of
-    #: silence, which Twilio gives MachineDetectionSilenceTimeout.
-    detect_person_s: float = 3.0
-    detect_machine_s: float = 4.0
-    detect_silence_s: float = 5.0
+    detect_person_s: float = 3.0  #: Machine detection, from the answer: of a person's short greeting (2 to 4 s).
+    detect_machine_s: float = 4.0  #: Of a recorded greeting, or a fax.
+    detect_silence_s: float = 5.0  #: Of silence; Twilio gives it MachineDetectionSilenceTimeout.
     greeting_s: float = 8.0  #: Of a mailbox, from the answer; one with a beep then records what it hears.
     wait_document_pause_s: float = 1.0  #: Between requests for one wait document: an empty one must not loop tightly.
     orphaned_coach: Literal["heard", "unheard"] = "heard"  #: By everyone or no one, after the coached one has left.
@@ -28,9 +26,8 @@ class Behavior:
     old_action_on_redirect: bool = True
     #: Of a call that ends, before or after what its end causes: the end of the Dial's other leg, the leave, the action.
     final_callback: Literal["first", "last"] = "first"
-    #: How an unanswered child ends whose caller hangs up, and whether the action is requested then.
-    abandoned_child: Literal["canceled", "no-answer"] = "canceled"
-    action_after_hang_up: bool = True
+    abandoned_child: Literal["canceled", "no-answer"] = "canceled"  #: Of an unanswered callee whose caller hangs up.
+    action_after_hang_up: bool = True  #: Whether a Dial whose caller hangs up requests its action.
     #: Why a participant left whose call a REST request completes; `updated` is participant_updated_via_api.
     completed_participant: Literal["hung-up", "updated"] = "hung-up"
     #: When an update of EndConferenceOnExit takes effect; if not, only the response shows the new value. `with-hold`:
@@ -59,7 +56,7 @@ class Behavior:
     recording_files: Literal["public", "authenticated"] = "public"
     #: What the request to record a call returns that is being recorded: that recording, or another one.
     second_recording: Literal["same", "another"] = "same"
-    conference_recording_channels: Literal[1, 2] = 2
+    conference_recording_channels: Literal[1, 2] = 2  #: Of a recording of a conference.
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each immediately.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.
