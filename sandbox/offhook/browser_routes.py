@@ -7,10 +7,12 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import orjson
 from aiohttp import hdrs, web
 
 from offhook.runtime import SandboxRuntime
 from offhook.sockets import Sockets
+from offhook.web.pages import is_https
 
 SCRIPT_PATH, SIGNALING_PATH = PATHS = ("/sandbox/voice-sdk.js", "/sandbox/signaling")
 _SCRIPT = Path(__file__).parent / "static" / "voice-sdk.js"
@@ -21,9 +23,11 @@ def add_browser_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
     """Serve the script and its WebSocket."""
     sockets = Sockets()
 
-    async def script(_request: web.Request) -> web.FileResponse:
+    async def script(request: web.Request) -> web.Response:
+        own_url = f"{'wss' if is_https(request) else 'ws'}://{request.host}{SIGNALING_PATH}"
+        text = _SCRIPT.read_text("utf-8").replace('"SIGNALING_URL"', orjson.dumps(own_url).decode())
         others = {"Cross-Origin-Resource-Policy": "cross-origin", hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-        return web.FileResponse(_SCRIPT, headers=others)
+        return web.Response(text=text, content_type="text/javascript", headers=others)
 
     async def signaling(request: web.Request) -> web.WebSocketResponse:
         to_send: asyncio.Queue[str] = asyncio.Queue()

@@ -105,7 +105,7 @@ async def desk() -> AsyncIterator[DeskStage]:
     """Name it before `windows`: those close first."""
     app = web.Application()
     async with Sandbox(api_key=API_KEY) as sandbox:
-        html = f"<!doctype html><title>desk</title><script src='{sandbox.url}/sandbox/voice-sdk.js'></script>"
+        html = "<!doctype html><title>desk</title><script src='/voice-sdk.js'></script>"
 
         async def page(_request: web.Request) -> web.Response:
             return web.Response(text=html, content_type="text/html")
@@ -113,7 +113,11 @@ async def desk() -> AsyncIterator[DeskStage]:
         async def voice(_request: web.Request) -> web.Response:
             return web.Response(text=TWIML, content_type="text/xml")
 
+        async def script(_request: web.Request) -> web.Response:
+            raise web.HTTPFound(f"{sandbox.url}/sandbox/voice-sdk.js")
+
         app.router.add_get("/", page)
+        app.router.add_get("/voice-sdk.js", script)
         app.router.add_post("/voice", voice)
         async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
             sandbox.add_number(NUMBER, voice_url=f"http://127.0.0.1:{port}/voice")

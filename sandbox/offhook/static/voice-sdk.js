@@ -7,8 +7,7 @@
 (() => {
   "use strict";
 
-  const SIGNALING = new URL("signaling", document.currentScript.src);
-  SIGNALING.protocol = SIGNALING.protocol.replace("http", "ws");
+  const SIGNALING = "SIGNALING_URL"; // the sandbox writes its own: the page's script may have redirected here
   const RETRY_MS = 100;
   const RETRY_MAX_MS = 20_000;
   const CALL_TIMEOUT_MAX_S = 30;
@@ -194,6 +193,7 @@
     speakerDevices = new OutputDeviceCollection(this.availableOutputDevices);
     #inputDevice = null;
     #inputStream = null;
+    #rings = true;
     #onInput;
     #update = () => this.#updateDevices();
 
@@ -219,6 +219,12 @@
 
     async unsetInputDevice() {
       if (this.#inputDevice) this.#replace(null, null);
+    }
+
+    /** Whether the SDK would play its ring tone. */
+    incoming(doEnable = this.#rings) {
+      this.#rings = doEnable;
+      return doEnable;
     }
 
     [destroy]() {
