@@ -78,5 +78,8 @@ PROMISES = (
             others=(("Twilio's sample", "sample.rest_requests"),)),
     Promise("Warm transfer: requests from Twilio", "transfer", "conferral.webhook_requests", "",
             others=(("Twilio's sample", "sample.webhook_requests"),)),
-    Promise("Local Twilio: from the command to its first answer", "start", "first_answer_s", "s", most=0.5),
+    Promise("Local Twilio: from the command to its first answer", "start", "first_answer_s", "s", most=0.5,
+            others=(("CPU, s", "cpu_s"),)),
+    Promise("Local Twilio: fixture `twilio_sandbox`, for a test that leaves a call", "start", "fixture_ms", "ms",
+            most=50),
 )  # fmt: skip
