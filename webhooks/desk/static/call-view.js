@@ -31,8 +31,8 @@ export function CallCard({ desk, at }) {
   const about = desk.about(at);
   const isKnown = Boolean(session && own);
   const text = isKnown ? sentence(session, own, (parties) => desk.since.lasts(session, parties, now.value)) : `You are in a call with ${about.from}.`;
-  const all = isKnown ? actions(session, own, desk.recordings.value.get(session.id)) : [];
-  const likely = all.filter((one) => one.likely && !one.why).slice(0, LIKELY_MAX);
+  const all = isKnown ? actions(session, own) : [];
+  const likely = all.filter((one) => one.likely).slice(0, LIKELY_MAX);
   const rest = all.filter((one) => !likely.includes(one));
   const panel = desk.panel.value;
   const isMuted = desk.phone.isMuted.value;

@@ -13,15 +13,10 @@ export class Commands {
   #known = new Map();
   /** Events that came before the answer that names their command. */
   #early = new Map();
-  #onDone;
   #onFailed;
 
-  /**
-   * @param {(action: object) => void} onDone
-   * @param {(action: object, text: string | Error) => void} onFailed
-   */
-  constructor(onDone, onFailed) {
-    this.#onDone = onDone;
+  /** @param {(action: object, why: string | Error) => void} onFailed */
+  constructor(onFailed) {
     this.#onFailed = onFailed;
   }
 
@@ -61,8 +56,6 @@ export class Commands {
     if (isRefused) {
       const code = data.code ? ` (Twilio's error ${data.code})` : "";
       this.#onFailed(known.action, reasonText(data.reason) + code);
-    } else if (data.status === "done") {
-      this.#onDone(known.action);
     }
     if (data.status !== "accepted") {
       this.#forget(data.command);

@@ -34,16 +34,12 @@ export class Desk {
   names = signal([]);
   parked = signal([]);
   hasToken = signal(false);
-  commands = new Commands(
-    (action) => this.#done(action),
-    ({ label }, why) => this.#failed(why, "command", label),
-  );
+  commands = new Commands(({ label }, why) => this.#failed(why, "command", label));
   /** The open form and what is in it; whether more buttons are shown; the action whose reason was asked for. */
   form = { to: signal(""), mode: signal("consult"), active: signal(-1), digits: signal(""), party: signal("") };
   panel = signal("");
   hasMore = signal(false);
   asked = signal("");
-  recordings = signal(new Map());
   identity = signal("");
 
   since = new Since();
@@ -60,6 +56,7 @@ export class Desk {
   #life = new AbortController();
   #renewedMs = 0;
   #emitted = { incoming: null, connected: null };
+  #expected = new Set();
   #noticeCount = 0;
 
   /**
@@ -94,7 +91,7 @@ export class Desk {
     const tick = setInterval(() => this.#tick(), TICK_MS);
     // Before the SDK's own listener, which would decline calls that ring.
     addEventListener("pagehide", () => this.phone.leave(), { capture: true, signal: over });
-    const effects = [effect(() => this.#announce()), effect(() => this.#report()), effect(() => this.#tab?.keep(Boolean(this.phone.call.value)))];
+    const effects = [effect(() => this.#announce()), effect(() => this.#report()), effect(() => this.#keep(Boolean(this.phone.call.value)))];
     over.addEventListener("abort", () => (clearInterval(tick), effects.forEach((end) => end())));
   }
 
@@ -139,6 +136,10 @@ export class Desk {
     } catch (error) {
       this.#failed(error, "phone");
     }
+  }
+
+  #keep(hasCall) {
+    this.#tab?.keep(hasCall);
   }
 
   /** A newer tab of this browser is the agent's phone now. */
@@ -194,12 +195,23 @@ export class Desk {
   }
 
   callOut(to) {
-    return this.commands.request({ id: "call", label: `Call to ${to}` }, () => this.#api.send("POST", "/calls", { to }));
+    return this.commands.request({ id: "call", label: `Call to ${to}` }, async () => {
+      const answer = await this.#api.send("POST", "/calls", { to });
+      this.#expect(answer.session);
+      return answer;
+    });
   }
 
   retrieve(session) {
     const path = `/parked/${encodeURIComponent(session.id)}/retrieve`;
+    this.#expect(session.id);
     return this.commands.request({ id: `retrieve ${session.id}`, label: "Retrieve" }, () => this.#api.send("POST", path, {}));
+  }
+
+  /** The agent asked for this session's call, so no one has to answer it. */
+  #expect(id) {
+    this.#expected.add(id);
+    this.#takeOwn();
   }
 
   open(panel) {
@@ -250,7 +262,7 @@ export class Desk {
       sessions.set(session.id, session);
     }
     this.sessions.value = sessions;
-    this.#takeRecall();
+    this.#takeOwn();
   }
 
   /** A session that a new stream has not sent has ended meanwhile. */
@@ -258,10 +270,11 @@ export class Desk {
     this.sessions.value = new Map([...this.sessions.value].filter(([id]) => this.#seen.has(id)));
   }
 
-  /** A lost leg is rung again: the agent did not want to leave, so no one has to click. */
-  #takeRecall() {
+  /** Take a call that no one has to answer: of a lost leg that is rung again, or one that the agent asked for. */
+  #takeOwn() {
     const { session, own } = this.incoming.value ?? {};
-    if (session && !this.phone.call.value && isRecall(session, own)) {
+    if (session && !this.phone.call.value && (isRecall(session, own) || this.#expected.has(session.id))) {
+      this.#expected.delete(session.id);
       this.phone.answer();
     }
   }
@@ -340,13 +353,7 @@ export class Desk {
   #send(session, action) {
     const path = `/sessions/${encodeURIComponent(session.id)}/commands`;
     const fields = { type: action.type, ...action.fields };
-    return this.commands.request({ ...action, session: session.id }, () => this.#api.send("POST", path, fields));
-  }
-
-  #done({ type, session, fields }) {
-    if (type === "record") {
-      this.recordings.value = new Map(this.recordings.value).set(session, fields.action);
-    }
+    return this.commands.request(action, () => this.#api.send("POST", path, fields));
   }
 
   // The phone.
@@ -369,7 +376,7 @@ export class Desk {
   /** What is known of a call: who calls, on which number, and why. */
   about(at) {
     const { call, session, own } = at;
-    const leg = session?.legs?.[own?.[0]] ?? {};
+    const leg = own?.[1] ?? {};
     const customer = session?.parties.customer?.address;
     return {
       from: nameOf(customer ?? callerOf(call)),
@@ -399,7 +406,7 @@ export class Desk {
       this.#ring.start(number ? `${from} on ${number}` : from);
       setTimeout(() => this.#emitIncoming(at.call), UNKNOWN_MS);
     }
-    this.#takeRecall();
+    this.#takeOwn();
   }
 
   #announced = null;

@@ -23,18 +23,17 @@ function clear({ form }) {
 }
 
 /** Close a form; the button that opened it gets the focus. */
-function close(desk, event) {
-  const root = event.currentTarget.getRootNode();
-  const opener = root.querySelector(`[data-panel="${desk.panel.value}"]`);
+function close(desk, root) {
+  const opener = `[data-panel="${desk.panel.value}"]`;
   clear(desk);
   desk.open("");
-  opener?.focus();
+  root.querySelector(opener)?.focus();
 }
 
 const onEscape = (desk) => (event) => {
   if (event.key === "Escape") {
     event.stopPropagation();
-    close(desk, event);
+    close(desk, event.currentTarget.getRootNode());
   }
 };
 
@@ -51,13 +50,13 @@ export function DestinationForm({ desk, kind, session }) {
   const submit = async (event) => {
     event.preventDefault();
     const destination = to.value.trim();
+    const root = event.currentTarget.getRootNode();
     if (!destination || isPending || !desk.isConnected.value) {
       return;
     }
     const isAccepted = kind === "call" ? await desk.callOut(destination) : await desk.act(session, command(kind, destination, session, mode.value));
     if (isAccepted) {
-      clear(desk);
-      desk.open("");
+      close(desk, root);
       desk.hasMore.value = false;
     }
   };
@@ -105,7 +104,7 @@ export function DestinationForm({ desk, kind, session }) {
     ${kind === "transfer" ? html`<${Modes} mode=${mode} />` : null}
     <div class="buttons">
       <button type="submit" class="main" aria-disabled=${isPending || !wanted}>${KINDS[kind]}</button>
-      <button type="button" onClick=${(event) => close(desk, event)}>Close</button>
+      <button type="button" onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
     </div>
   </form>`;
 }
@@ -171,7 +170,7 @@ export function DigitsForm({ desk, at: { session, own } }) {
     </div>
     <div class="buttons">
       <button type="submit" class="main" aria-disabled=${isPending || !digits.value}>Send</button>
-      <button type="button" onClick=${(event) => close(desk, event)}>Close</button>
+      <button type="button" onClick=${(event) => close(desk, event.currentTarget.getRootNode())}>Close</button>
     </div>
   </form>`;
 }

@@ -108,63 +108,58 @@ const action = (type, label, hint, fields = {}) => ({ type, label, hint, fields 
 
 /**
  * What the agent can do with a session, in the order of the buttons. The first one or two that are likely have
- * `likely`; what can't be done now has `why`.
+ * `likely`; what the session would refuse now has `why`.
  *
  * @returns {{ id: string, type: string, label: string, hint: string, fields: object, likely: boolean, why: string }[]}
  */
-export function actions(session, own, recording = "") {
+export function actions(session, own) {
   const parties = present(session).filter(([name]) => name !== own[0]);
-  const customer = session.parties.customer;
+  const isTarget = (name) => name === "target" || name.startsWith("target-");
   const isTransfer = session.state === "transferring" && ["warm", "consult"].includes(session.phase);
-  const target = parties.find(([name]) => name === "target" || name.startsWith("target-"));
-  const isReached = target?.[1].status === "connected";
-  const isConsult = session.phase === "consult" && session.transfer?.status !== "merged";
+  const isReached = parties.some(([name, { status }]) => isTarget(name) && status === "connected");
   const isMine = own[0] === "agent";
-  const who = (address) => nameOf(address);
-  const only = (condition, why) => (condition ? "" : why);
-  const noTransfer = only(isTransfer && isMine, isMine ? "no transfer is under way" : "the other agent's transfer is under way");
-  const noSwap = noTransfer || only(isReached, "the target has not answered yet") || only(isConsult, "all three talk already");
-  const idle = only(!isTransfer, "a transfer is under way: complete or cancel it first");
-  const answered = only(parties.some(([, { status }]) => status === "connected"), "no one has answered yet");
   const found = [
-    { ...action("cancel", "Cancel", "The target leaves; you keep the caller"), why: noTransfer, likely: !noTransfer && !isReached },
-    { ...action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing"), why: noTransfer, likely: !noTransfer },
-    { ...action("swap", "Swap", "Talk to the other one"), why: noSwap, likely: !noSwap },
-    { ...action("merge", "Merge", "All three talk"), why: noSwap },
-    { ...action("transfer", "Transfer…", "Hand the call over, or ask first"), why: idle || answered, likely: !isTransfer && isMine },
-    ...holds(parties, isConsult, answered),
-    { ...action("press", "Digits…", "Send tones to one party"), why: answered },
-    { ...action("add", "Add…", "Call one more party into this call"), why: idle || answered },
-    { ...action("park", "Park", "The caller waits until a colleague takes the call"), why: idle || answered || only(isMine && customer, "only the caller's agent can park") },
-    ...recordings(recording).map((one) => ({ ...one, why: answered })),
+    { ...action("cancel", "Cancel", "The target leaves; you keep the caller"), likely: isTransfer && !isReached },
+    { ...action("complete", "Complete", isReached ? "You leave; the others go on" : "You leave; the target goes on ringing"), likely: true },
+    { ...action("swap", "Swap", "Talk to the other one"), likely: true },
+    action("merge", "Merge", "All three talk"),
+    { ...action("transfer", "Transfer…", "Hand the call over, or ask first"), likely: true },
+    // In a consult, swap and merge say who is on hold.
+    ...holds(parties.filter(([name]) => !(session.phase === "consult" && (name === "customer" || isTarget(name))))),
+    action("press", "Digits…", "Send tones to one party"),
+    action("add", "Add…", "Call one more party into this call"),
+    action("park", "Park", "The caller waits until a colleague takes the call"),
+    ...recordings(session.recording),
     ...parties
-      .filter(([name]) => name !== "customer" && !(isTransfer && name.startsWith("target")))
-      .map(([name, { address }]) => ({ ...action("remove", `Remove ${who(address)}`, "Hangs up this party", { party: name }), why: "" })),
-    { ...action("end", "End for everyone", "Hangs up on all parties"), why: "", danger: true },
+      .filter(([name]) => name !== "customer" && !(isTransfer && isTarget(name)))
+      .map(([name, { address }]) => action("remove", `Remove ${nameOf(address)}`, "Hangs up this party", { party: name })),
+    { ...action("end", "End for everyone", "Hangs up on all parties"), danger: true },
   ];
-  return found.map((one) => ({ likely: false, ...one, id: [one.type, ...Object.values(one.fields)].join(" ") }));
+  return found.map((one) => {
+    const why = session.refused?.[one.type] ?? "";
+    return { ...one, why, likely: Boolean(one.likely) && isMine && !why, id: [one.type, ...Object.values(one.fields)].join(" ") };
+  });
 }
 
 /** Hold and unhold for each party that can be; the caller's is the likely one. */
-function holds(parties, isConsult, answered) {
+function holds(parties) {
   return parties
     .filter(([, { status }]) => status === "connected")
-    .filter(([name]) => !isConsult || !(name === "customer" || name.startsWith("target")))
     .map(([name, { held, address }]) => {
       const verb = held ? "Unhold" : "Hold";
       const label = name === "customer" ? verb : `${verb} ${nameOf(address)}`;
       const hint = held ? "They hear the others again" : "They hear music";
-      return { ...action(held ? "unhold" : "hold", label, hint, { party: name }), why: answered, likely: name === "customer" };
+      return { ...action(held ? "unhold" : "hold", label, hint, { party: name }), likely: name === "customer" };
     });
 }
 
-/** What can be done with the recording; before the desk knows its state, all that may be right. */
-function recordings(state) {
-  const [start, paused, resumed, stop] = [
-    action("record", "Record", "Records the caller's call", { action: "start" }),
-    action("record", "Pause recording", "Nothing is recorded until you resume", { action: "pause" }),
-    action("record", "Resume recording", "Records again", { action: "resume" }),
-    action("record", "Stop recording", "Ends the recording", { action: "stop" }),
-  ];
-  return { "": [start, paused], start: [paused, stop], resume: [paused, stop], pause: [resumed, stop], stop: [start] }[state];
+/** What can be done with a recording of this status. */
+function recordings(status) {
+  const stop = action("record", "Stop recording", "Ends the recording", { action: "stop" });
+  if (status === "in-progress") {
+    return [action("record", "Pause recording", "Nothing is recorded until you resume", { action: "pause" }), stop];
+  }
+  return status === "paused"
+    ? [action("record", "Resume recording", "Records again", { action: "resume" }), stop]
+    : [action("record", "Record", "Records the caller's call", { action: "start" })];
 }

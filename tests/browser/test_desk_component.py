@@ -1,0 +1,291 @@
+"""The desk with a scripted server and phone: what it shows and sends, and what it does when something is missing."""
+
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Page, expect
+
+from conferral.runtime.web.server import run_server
+from tests.browser.many_sessions import HOSTILE
+from tests.browser.scripted_desk import (
+    LEG,
+    SESSION,
+    TOKEN,
+    ScriptedDesk,
+    done,
+    has_done,
+    opened,
+    party,
+    ready,
+    ring,
+    session,
+    talk,
+)
+from tests.support.people import ALICE, BOB, CUSTOMER, DAVE, NUMBER
+
+COMMANDS = f"/sessions/{SESSION}/commands"
+#: While a server or a token is missing, and the browser says so in its console.
+MISSING = r"Failed to load resource|ERR_"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk():
+    async with ScriptedDesk() as opened:
+        yield opened
+
+
+ROOT = "document.querySelector('conferral-desk').shadowRoot"
+RING = "([sid, text]) => phone.ring({ CallSid: sid, From: text }, { [text]: text })"
+
+
+def button(page: Page, name: str):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+async def test_text_of_callers_bots_and_crm_is_never_markup(desk, windows):
+    markup = HOSTILE[0]
+    desk.names = [{"name": markup, "status": markup}]
+    desk.parked = [session(id="CA9", ref=markup, parties={"customer": party(markup)})]
+    page = await ready(windows, desk)
+    await expect(page.get_by_role("button", name="Retrieve")).to_have_count(1)
+    about = {"brief": markup, "params": {markup: markup}, "from_agent": markup}
+    fields = {"number": markup, "ref": markup, "leg": about}
+    ringing = session("ringing", phase="ringing", **fields)
+    ringing["parties"]["customer"]["address"] = markup
+    await desk.push("session", ringing)
+    await page.evaluate(RING, [LEG, markup])
+    await page.evaluate("phone.call.emit('cancel')")
+    await expect(page.get_by_role("region", name="Missed calls").get_by_text(markup).first).to_be_visible()
+    await page.evaluate(RING, [LEG, markup])
+    await expect(page.get_by_role("region", name="Incoming call").get_by_text(markup).first).to_be_visible()
+    await button(page, "Answer").click()
+    target = party(markup, call_sid=None)
+    parties = {"customer": party(markup, held=True), "agent": party(ALICE, call_sid=LEG, **about), "target": target}
+    await desk.push("session", session(state="transferring", phase="consult", parties=parties, **fields))
+    await expect(page.get_by_text(f"You talk to {markup}")).to_be_visible()
+    await desk.push("session", session(parties=parties, **fields))
+    desk.end = {"status": "failed", "reason": markup, "code": 13224}
+    await button(page, "Transfer…").click()
+    await page.get_by_role("option").click()
+    await button(page, "Transfer").click()
+    await expect(page.get_by_role("alert").get_by_text(markup).first).to_be_visible()
+    await button(page, "More").click()
+    assert "taken over" not in await page.evaluate("document.title")
+    assert await page.evaluate(f"{ROOT}.querySelectorAll('img, script').length") == 0
+
+
+async def test_the_token_leaves_the_address_at_once(desk, windows):
+    page = await opened(windows, f"{desk.url}#{TOKEN}")
+    assert page.url == desk.url
+    await expect(page.get_by_text("alice", exact=True)).to_be_visible()
+
+
+async def test_who_calls_and_why_is_shown_before_the_answer(desk, windows):
+    page = await ready(windows, desk)
+    about = {"brief": "Order 7 is late", "params": {"account": "4711"}, "from_agent": BOB}
+    await ring(page, desk, ref="order 7", leg=about)
+    card = page.get_by_role("region", name="Incoming call")
+    for text in (CUSTOMER, NUMBER, "Order 7 is late", "4711", "bob", "order 7", "1 min 3"):
+        await expect(card.get_by_text(text).first).to_be_visible()
+    await button(page, "Decline").click()
+    assert (await done(page))[-1] == "reject"
+    await expect(card).to_have_count(0)
+
+
+async def test_a_missed_call_stays_visible_until_dismissed(desk, windows):
+    page = await ready(windows, desk)
+    await ring(page, desk)
+    await page.evaluate("phone.call.emit('cancel')")
+    missed = page.get_by_role("region", name="Missed calls")
+    await expect(missed).to_contain_text(f"{CUSTOMER}")
+    await missed.get_by_role("button").click()
+    await expect(missed).to_have_count(0)
+
+
+async def test_hanging_up_removes_the_own_party_before_the_leg_ends(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await button(page, "Hang up").click()
+    await has_done(page, "disconnect")
+    assert desk.sent == [(COMMANDS, {"type": "remove", "party": "agent"})]
+
+
+async def test_a_call_is_hung_up_although_no_server_accepts_it(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    desk.end = None
+    await button(page, "Hang up").click()
+    await has_done(page, "disconnect")
+
+
+async def test_without_the_api_an_agent_can_hang_up_mute_and_send_digits(desk, windows):
+    windows.allow(MISSING)
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    desk.is_down = True
+    await desk.break_streams()
+    await expect(
+        page.get_by_text("Conferral can't be reached. You can still hang up, mute, and send digits")
+    ).to_be_visible()
+    await button(page, "Mute").click()
+    await expect(button(page, "Unmute")).to_have_attribute("aria-pressed", "true")
+    await expect(button(page, "Hold")).to_have_attribute("aria-disabled", "true")
+    await button(page, "More").click()
+    await button(page, "Digits…").click()
+    await page.get_by_label("Digits", exact=True).last.fill("12#")
+    await button(page, "Send").click()
+    await button(page, "Hang up").click()
+    await has_done(page, "disconnect")
+    assert [one for one in await done(page) if one in ("mute", "digits 12#")] == ["mute", "digits 12#"]
+    assert desk.sent == []
+
+
+async def test_an_expired_token_ends_no_call(desk, windows):
+    windows.allow(MISSING)
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    desk.tokens.clear()
+    await desk.break_streams()
+    await expect(page.get_by_text("Your sign-in has expired or was withdrawn.")).to_contain_text("Your call goes on")
+    desk.tokens.add("next")
+    await page.evaluate("document.querySelector('conferral-desk').token = 'next'")
+    await button(page, "Hold").click()
+    await expect(page.get_by_text("Your sign-in has expired")).to_have_count(0)
+    assert desk.sent == [(COMMANDS, {"type": "hold", "party": "customer"})]
+
+
+async def test_a_page_is_asked_for_a_new_token_when_one_is_refused(desk, windows):
+    windows.allow(MISSING)
+    page = await opened(windows, desk.url)
+    await page.evaluate(
+        """() => { let count = 0; document.querySelector('conferral-desk').token = async () => `token-${++count}`; }"""
+    )
+    desk.tokens = {"token-2"}
+    await expect(button(page, "Go ready")).to_be_visible()
+    await button(page, "Go ready").click()
+    await expect(page.get_by_role("status").first).to_have_text("Ready")
+
+
+async def test_a_lost_leg_that_is_rung_again_is_taken_without_a_click(desk, windows):
+    page = await ready(windows, desk)
+    await ring(page, desk, state="transferring")
+    assert "accept" not in await done(page)
+    await desk.push("session", session("ringing", state="transferring", phase="recall"))
+    await has_done(page, "accept")
+
+
+async def test_a_page_that_unloads_ignores_a_call_that_rings(desk, windows):
+    page = await ready(windows, desk)
+    await ring(page, desk)
+    await page.reload()
+    assert await page.evaluate("sessionStorage.getItem('ignored')") == "yes"
+
+
+async def test_the_newer_tab_takes_the_calls_unless_the_older_one_has_a_call(desk, windows):
+    context = await windows.profile()
+    older = await ready(windows, desk, context=context)
+    newer = await ready(windows, desk, context=context)
+    await expect(older.get_by_text("You went ready in another tab.")).to_be_visible()
+    assert (await done(older))[-1] == "unregistered"
+    await talk(newer, desk)
+    await button(older, "Go ready").click()
+    await expect(older.get_by_text("Another tab of this browser has a call.")).to_be_visible()
+    assert "unregistered" not in await done(newer)
+
+
+async def test_the_desk_that_the_server_does_not_register_waits_and_says_so(desk, windows):
+    page = await ready(windows, desk)
+    await desk.push("presence", {"identity": "alice", "status": "ready", "registered": "another"})
+    await expect(page.get_by_text("You are ready in another browser")).to_be_visible()
+    assert (await done(page))[-1] == "unregistered"
+
+
+async def test_a_bad_network_is_shown_while_it_is_bad(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await page.evaluate("phone.call.emit('warning', 'high-jitter', {})")
+    await expect(page.get_by_text("Your network is bad: the delay varies.")).to_be_visible()
+    await page.evaluate("phone.call.emit('warning-cleared', 'high-jitter')")
+    await expect(page.get_by_text("Your network is bad")).to_have_count(0)
+    options = await page.evaluate("phone.options")
+    assert options == {"closeProtection": True, "maxCallSignalingTimeoutMs": 20_000}
+
+
+async def test_what_cannot_be_done_says_why_when_asked(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk)
+    await expect(button(page, "Swap")).to_have_count(0)
+    await button(page, "More").click()
+    await button(page, "Swap").press("Enter")
+    await expect(page.get_by_role("status").get_by_text("Swap: no transfer is under way.")).to_be_visible()
+    assert desk.sent == []
+
+
+async def test_digits_in_a_conference_go_to_one_party(desk, windows):
+    page = await ready(windows, desk)
+    await talk(page, desk, state="conferenced")
+    await button(page, "More").click()
+    await button(page, "Digits…").click()
+    digits = page.get_by_label("Digits", exact=True).last
+    await digits.fill("4711#")
+    await button(page, "Send").click()
+    await expect(digits).to_have_value("")
+    assert desk.sent == [(COMMANDS, {"type": "press", "party": "customer", "digits": "4711#"})]
+
+
+async def test_a_parked_call_is_retrieved_and_a_number_called(desk, windows):
+    desk.parked = [session(id="CA9", state="conferenced", phase="parked")]
+    page = await ready(windows, desk)
+    await button(page, f"Retrieve {CUSTOMER}").click()
+    await button(page, "Call out…").click()
+    await page.keyboard.type(DAVE)
+    await page.keyboard.press("Enter")
+    await expect(button(page, "Call out…")).to_be_focused()
+    assert desk.sent == [("/parked/CA9/retrieve", {}), ("/calls", {"to": DAVE})]
+
+
+async def test_a_page_of_another_origin_embeds_it_and_neither_style_leaks(windows):
+    """Ten lines are enough, and the page around it hears of each call."""
+    crm = web.Application()
+    address = []
+
+    async def show(_request: web.Request) -> web.Response:
+        text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>CRM</title>
+        <style>html {{ font-size: 62.5%; --text: red; --small: 6px }} button {{ color: red; font-size: 8px }}</style>
+        <button>Mine</button><conferral-desk style="--desk-accent: rgb(1, 2, 3)"></conferral-desk>
+        <script>window.heard = []; const desk = document.querySelector("conferral-desk");
+        desk.token = async () => "{TOKEN}";
+        for (const name of ["desk-incoming", "desk-connected", "desk-ended"])
+          desk.addEventListener(name, ({{ detail }}) => heard.push([name, detail]));</script>
+        <script type="module" src="{address[0]}/conferral-desk.js"></script>"""
+        return web.Response(text=text, content_type="text/html")
+
+    crm.router.add_get("/", show)
+    async with run_server(crm, "127.0.0.1", 0, shutdown_s=0.1) as port:
+        origin = f"http://127.0.0.1:{port}"
+        async with ScriptedDesk(CONFERRAL_DESK_ORIGINS=origin) as desk:
+            address.append(desk.url)
+            page = await opened(windows, origin)
+            await button(page, "Go ready").click()
+            await expect(page.get_by_role("status").first).to_have_text("Ready")
+            await talk(page, desk, ref="order 7")
+            await page.evaluate("phone.call.disconnect()")
+            detail = {"session": SESSION, "ref": "order 7", "params": {}}
+            heard = [["desk-incoming", detail], ["desk-connected", detail], ["desk-ended", detail]]
+            assert await page.evaluate("heard") == heard
+            away = button(page, "Go away")
+            assert await away.evaluate("one => getComputedStyle(one).fontSize") == "14px"
+            assert await away.evaluate("one => getComputedStyle(one).color") != "rgb(255, 0, 0)"
+            mine = button(page, "Mine")
+            assert await mine.evaluate("one => getComputedStyle(one).minHeight") != "36px"
+            await away.click()
+            go = button(page, "Go ready")
+            assert await go.evaluate("one => getComputedStyle(one).backgroundColor") == "rgb(1, 2, 3)"
+            await page.close()
+
+
+async def test_nothing_is_too_small_to_read_or_to_touch(desk, windows):
+    page = await ready(windows, desk, size={"width": 360, "height": 740})
+    await talk(page, desk, ref="order 7")
+    await button(page, "More").click()
+    shown = f"[...{ROOT}.querySelectorAll('*')].filter((one) => one.checkVisibility())"
+    assert min(await page.evaluate(f"{shown}.map((one) => parseFloat(getComputedStyle(one).fontSize))")) >= 12
