@@ -12,12 +12,14 @@ from playwright.async_api import Page
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 
+from conferral.runtime.web.pages import SHARED_FOLDER
 from conferral.runtime.web.server import run_server
-from offhook import ACCOUNT_SID, Sandbox
+from offhook import ACCOUNT_SID, CallHandle, Sandbox
 from tests.browser.windows import Windows
 from tests.support.people import CUSTOMER, NUMBER
 
 API_KEY = ("SK" + "1" * 32, "secret-of-the-api-key-in-these-tests")
+TWILIOS_SDK = SHARED_FOLDER / "vendor" / "twilio-voice-sdk.js"
 DECLARED = json.loads((Path(__file__).parent / "voice_sdk_declarations.json").read_text())
 TWIML = "<Response><Dial><Client>alice</Client></Dial></Response>"
 #: Keeps what happens in `log`, and the page's connections in `sockets`.
@@ -25,8 +27,8 @@ START = """
 ([token, options]) => {
   window.log = [];
   window.device = new Twilio.Device(token, options);
-  const note = (name) => (...given) => log.push([name, ...given.filter((it) => typeof it !== "object"),
-                                                 ...given.filter((it) => it?.code).map((it) => it.code)]);
+  const shown = (it) => (typeof it === "boolean" ? [it] : it?.code ? [it.code] : []);
+  const note = (name) => (...given) => log.push([name, ...given.flatMap(shown)]);
   for (const name of Object.values(Twilio.Device.EventName)) device.on(name, note(name));
   device.on("incoming", (call) => {
     window.call = call;
@@ -40,7 +42,16 @@ START = """
 PREPARE = """
 window.sockets = [];
 window.WebSocket = class extends WebSocket {
-  constructor(url) { super(url); window.sockets.push(this); }
+  constructor(url) {
+    super(window.signaling ?? url);
+    window.sockets.push(this);
+  }
+  // Twilio's own SDK wants a description of the sound, and a token to reconnect.
+  addEventListener(name, listener) {
+    const more = '"invite","payload":{"sdp":"v=0","reconnect":"token",';
+    const described = ({ data }) => data.replace('"invite","payload":{', more);
+    super.addEventListener(name, (event) => listener(name === "message" ? { data: described(event) } : event));
+  }
 };
 """
 NAMES = """
@@ -76,11 +87,13 @@ class DeskStage:
         token.add_grant(VoiceGrant(incoming_allow=True))
         return token.to_jwt()
 
-    async def open(self, windows: Windows, *, token: str = "", script: str = "", **options: object) -> Page:
+    async def open(
+        self, windows: Windows, path: str = "", *, token: str = "", script: str = "", **options: object
+    ) -> Page:
         """Open the page, and register."""
         page = await (await windows.profile()).new_page()
         await page.add_init_script(PREPARE + script)
-        await page.goto(self.url)
+        await page.goto(self.url + path)
         await page.evaluate(START, [token or self.token(), options])
         return page
 
@@ -110,6 +123,14 @@ async def desk() -> AsyncIterator[DeskStage]:
         async def page(_request: web.Request) -> web.Response:
             return web.Response(text=html, content_type="text/html")
 
+        async def twilios(_request: web.Request) -> web.Response:
+            signaling = f"{sandbox.url.replace('http', 'ws')}/sandbox/signaling"
+            script = f"<script>window.signaling = {signaling!r}</script><script src='/twilios.js'></script>"
+            return web.Response(text=f"<!doctype html><title>Twilio's</title>{script}", content_type="text/html")
+
+        async def twilios_script(_request: web.Request) -> web.FileResponse:
+            return web.FileResponse(TWILIOS_SDK)
+
         async def voice(_request: web.Request) -> web.Response:
             return web.Response(text=TWIML, content_type="text/xml")
 
@@ -118,6 +139,8 @@ async def desk() -> AsyncIterator[DeskStage]:
 
         app.router.add_get("/", page)
         app.router.add_get("/voice-sdk.js", script)
+        app.router.add_get("/twilios", twilios)
+        app.router.add_get("/twilios.js", twilios_script)
         app.router.add_post("/voice", voice)
         async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
             sandbox.add_number(NUMBER, voice_url=f"http://127.0.0.1:{port}/voice")
@@ -235,3 +258,54 @@ async def test_token_that_expires_unregisters_until_there_is_another(desk, windo
 async def test_refused_token_leaves_the_device_unregistered(desk, windows):
     page = await desk.open(windows, token="no.valid.token")
     assert await names_of(page) == [["registering"], ["error", 20101], ["unregistered"]]
+
+
+async def story_of(desk: DeskStage, page: Page) -> list:
+    """What a device reports that takes no call; for both SDKs the same."""
+
+    async def rings() -> CallHandle:
+        await page.evaluate("delete window.call")
+        caller, _ = await desk.ring()
+        await until(page, "window.call")
+        return caller
+
+    async def happened(last: str) -> None:
+        await until(page, f"log.at(-1)[0] === {last!r}")
+
+    (await rings()).hang_up()
+    await happened("call cancel")
+    await rings()
+    await page.evaluate("call.reject()")
+    await happened("call reject")
+    caller = await rings()
+    await page.evaluate("call.ignore()")
+    caller.hang_up()
+    await happened("call cancel")
+    await page.evaluate("device.unregister()")
+    await happened("unregistered")
+    await page.evaluate("([token]) => device.updateToken(token)", [desk.token()])
+    await happened("registered")
+    await page.evaluate("device.updateToken('no.valid.token')")
+    await happened("error")
+    await page.evaluate("([token]) => device.updateToken(token)", [desk.token()])
+    await rings()
+    await page.evaluate("sockets.at(-1).close()")
+    await happened("registered")
+    await rings()
+    await page.evaluate("device.destroy()")
+    return await names_of(page)
+
+
+@pytest.mark.soak
+async def test_it_reports_what_twilios_own_sdk_reports(desk, windows):
+    """Twilio's own, with the sandbox for its signaling, and without sound."""
+    windows.allow("ERR_|Failed to|Twilio")
+    ours = await desk.open(windows)
+    seen = await story_of(desk, ours)
+    await ours.close()
+    await desk.sandbox.wait_until(lambda: not desk.sandbox.browsers.is_registered("client:alice"))
+    twilios = await desk.open(windows, "twilios", publishEvents=False)
+
+    assert await story_of(desk, twilios) == seen
+
+    windows.foreign.clear()  # its ring tone
