@@ -73,6 +73,7 @@ export class Desk {
       onMissed: (call) => this.#missed(call),
       onEnded: (call) => this.#ended(call),
       onError: (error) => this.#phoneFailed(error),
+      onWarning: (text) => this.notify("warn", text, "phone"),
     });
   }
 

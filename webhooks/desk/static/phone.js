@@ -66,7 +66,7 @@ export class Phone {
   /**
    * @param {string} sdkUrl
    * @param {() => Promise<string>} accessToken
-   * @param {{ onMissed: Function, onEnded: Function, onError: (error: PhoneError) => void }} on
+   * @param {{ onMissed: Function, onEnded: Function, onError: (error: PhoneError) => void, onWarning: Function }} on
    */
   constructor(sdkUrl, accessToken, on) {
     this.#sdkUrl = sdkUrl;
@@ -76,12 +76,14 @@ export class Phone {
 
   /** Have Twilio ring this browser. */
   async register() {
+    if (!this.#device) {
+      await this.#checkMicrophone();
+    }
     const [Twilio, token] = await Promise.all([loaded(this.#sdkUrl), this.#accessToken()]);
     if (!this.#device) {
       const device = new Twilio.Device(token, { closeProtection: true, maxCallSignalingTimeoutMs: NETWORK_LOSS_MS });
       // The desk has a ring tone of its own.
       device.audio?.incoming(false);
-      await this.#checkMicrophone(device);
       this.#device = device;
       this.#follow(device);
     }
@@ -91,21 +93,18 @@ export class Phone {
     }
   }
 
-  /** Without an audio helper, the SDK needs no microphone. */
-  async #checkMicrophone(device) {
-    if (!device.audio) {
-      return;
+  async #checkMicrophone() {
+    if (!navigator.mediaDevices) {
+      throw new PhoneError("The browser offers no microphone here: this page needs HTTPS.", 31402);
     }
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
       stream.getTracks().forEach((track) => track.stop());
     } catch (error) {
-      if (error.name === "NotFoundError") {
-        this.#on.onError(new PhoneError(NO_MICROPHONE, 31402));
-        return;
+      if (error.name !== "NotFoundError") {
+        throw new PhoneError(MICROPHONE[error.name] ?? "The browser can't use the microphone.", 31402);
       }
-      device.destroy();
-      throw new PhoneError(MICROPHONE[error.name] ?? "The browser can't use the microphone.", 31402);
+      this.#on.onWarning(NO_MICROPHONE);
     }
   }
 
