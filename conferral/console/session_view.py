@@ -10,6 +10,7 @@ from conferral.console.page_view import PageMessage, View
 from conferral.console.session_feed import SessionFeed
 from conferral.operations import explanation, replay, session_summary
 from conferral.operations.explanation import Explanation
+from conferral.operations.headline import doing_since_ms, headline
 from conferral.operations.redis_access import RedisAccess
 from conferral.operations.session_summary import Attention, attention_of
 from conferral.operations.timeline import TimelineEntry, build_timeline
@@ -133,6 +134,7 @@ class SessionDetailView(View):
             fields=redact_fields(session.fields, full=self._full),
             parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
+            headline=headline(session, full=self._full),
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,
@@ -160,6 +162,8 @@ def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
             "label": party.label,
             "held": party.held,
             "muted": party.muted,
+            "person": session_summary.person(party, full=full),
+            "since": to_iso(doing_since_ms(session, party) or session_summary.party_since_ms(session, party)),
             "words": heard[name].text
             if name in heard
             else ", ".join((party.status, *session_summary.party_notes(session, party))),

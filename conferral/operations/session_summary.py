@@ -162,7 +162,7 @@ def activity_line(session: Session, *, full: bool = False, addresses: bool = Tru
         who = f"{name} {display_address(party.address, full=full) if addresses else ''}".strip()
         if name == dialed_next:
             following.append(f"{who} {_NEXT_NOTE}")
-        elif doing := _activity_note(session, party):
+        elif doing := activity_note(session, party):
             apart.append(f"{who} {doing}")
         else:
             together.append(who)
@@ -209,7 +209,7 @@ def _voicemail_note(session: Session) -> str:
     return "is leaving a message" if is_recording else "is in the voicemail"
 
 
-def _activity_note(session: Session, party: Party) -> str:
+def activity_note(session: Session, party: Party) -> str:
     """Describe what a party does, such as `is on hold`; empty if it talks."""
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
@@ -241,7 +241,7 @@ def party_notes(session: Session, party: Party) -> list[str]:
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
-        return [_activity_note(session, party)]
+        return [activity_note(session, party)]
     found = [mark for mark, is_set in ((_wait_word(session, party), party.held), ("muted", party.muted)) if is_set]
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")

@@ -62,6 +62,16 @@ async def open_session(page: Page, session: str) -> None:
     await expect(call(page).get_by_role("heading", level=1)).to_be_visible()
 
 
+async def action(page: Page, label: str) -> Locator:
+    """A command's button: one of the likely ones, or of those under More, which is opened for it."""
+    button = call(page).get_by_role("button", name=re.compile(rf"^{label}(…)?$"))
+    more = call(page).locator("details.more")
+    await expect(more).to_be_attached()
+    if not await button.is_visible() and await more.get_attribute("open") is None:
+        await more.locator("summary").click()
+    return button
+
+
 async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] = ()) -> None:
     """Gives a command by its button, and by its form where it has one.
 
@@ -71,7 +81,7 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
         to: The destination.
         choices: Modes, parties: what is picked in the form.
     """
-    button = page.get_by_role("button", name=re.compile(rf"^{label}(…)?$"))
+    button = await action(page, label)
     await expect(button).not_to_have_attribute("aria-disabled", "true")
     await button.click()
     if not to and not choices:
@@ -83,6 +93,12 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
         await dialog.get_by_label("To", exact=True).fill(to)
     await dialog.get_by_role("button", name=label, exact=True).click()
     await expect(dialog).to_have_count(0)
+
+
+async def unfold(page: Page) -> None:
+    """Opens what engineers need of a call."""
+    if await call(page).locator("details.details").get_attribute("open") is None:
+        await call(page).locator("details.details > summary").click()
 
 
 def given(page: Page, kind: str) -> Locator:

@@ -42,7 +42,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
     await browser_actions.open_session(console, call.sid)
     await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
-    await expect(console.get_by_role("main")).to_contain_text("target hears agent")
+    await expect(console.get_by_role("main")).to_contain_text("hears alice")
     put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
     yield Views(stage, console, phones, call.sid)
 
@@ -74,11 +74,14 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> No
         "aria-disabled", "true"
     )
     await check(console, "session")
+    await browser_actions.unfold(console)
+    await (await browser_actions.action(console, "End")).focus()
+    await check(console, "session, unfolded")
     if size == NARROW:
         await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Timeline").click()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_focused()
         await expect(console.get_by_role("heading", name="Timeline")).to_be_in_viewport()
-    await console.get_by_role("button", name="End…").click()
+    await (await browser_actions.action(console, "End")).click()
     await expect(console.get_by_role("dialog")).to_be_visible()
     await check(console, "form")
     await console.keyboard.press("Escape")

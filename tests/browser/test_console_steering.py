@@ -66,22 +66,24 @@ async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironm
     await browser_actions.give(console, "Transfer", to=DAVE, choices=["consult"])
     await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     main = console.get_by_role("main")
-    await expect(main).to_contain_text("target hears agent")
+    await browser_actions.unfold(console)
+    await expect(main).to_contain_text("hears alice")
     await expect(current_state(console)).to_have_text("transferring")
 
     rung = main.get_by_role("listitem").filter(has_text="agent is ringing").get_by_role("button", name="version")
     await rung.click()
     await expect(main).to_contain_text("agent is ringing")
-    await expect(main).not_to_contain_text("target hears agent")
+    await expect(browser_actions.call(console).locator(".headline")).to_contain_text("has been ringing")
     await expect(current_state(console)).to_have_text("bridged")
-    complete = console.get_by_role("button", name="Complete", exact=True)
+    complete = await browser_actions.action(console, "Complete")
     await expect(complete).to_have_attribute("aria-disabled", "true")
     await expect(complete).to_have_accessible_description("you are viewing an earlier state")
 
     await console.reload()
     await expect(main).to_contain_text("agent is ringing")
+    await browser_actions.unfold(console)
     await console.get_by_role("slider").press("End")
-    await expect(main).to_contain_text("target hears agent")
+    await expect(browser_actions.call(console).locator(".headline")).to_contain_text("are talking")
     await expect(complete).not_to_have_attribute("aria-disabled", "true")
 
 
@@ -122,7 +124,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis, console, windo
     await browser_actions.give(page, "Convert")
     await expect(browser_actions.given(page, "convert")).to_contain_text("sent")
 
-    await page.get_by_role("button", name="Announce…").click()
+    await (await browser_actions.action(page, "Announce")).click()
     dialog = page.get_by_role("dialog")
     say = dialog.get_by_role("textbox", name="Say")
     for words in ("One.", "Two.", "One."):  # answered at last
@@ -195,3 +197,25 @@ async def test_the_line_to_type_names_options_as_the_command_line_does(console, 
         [{"type": "transfer", "session": "CA1", **given}, transfer],
     )
     assert line == f"conferral transfer CA1 --to {DAVE} --confirm --amd --caller-id +12025550145"
+
+
+async def test_to_listen_is_one_click_once_the_lead_has_said_where(redis, console, windows):
+    put_all(redis, [conferenced(session_id(1)), conferenced(session_id(2))])
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(1))
+    call = browser_actions.call(page)
+    await expect(call.locator(".actions > button.main")).to_have_text(["Transfer…", "Hold…"])
+    listen = call.get_by_role("button", name="Listen")
+    await listen.click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("radio", name="monitor", exact=True)).to_be_checked()
+    await dialog.get_by_label("To", exact=True).fill("client:lead")
+    await dialog.get_by_role("button", name="Supervise", exact=True).click()
+    await expect(dialog.get_by_role("status")).to_contain_text("Sent.")
+    await page.keyboard.press("Escape")
+    await browser_actions.open_session(page, session_id(2))
+    await listen.click()
+    await expect(browser_actions.given(page, "supervise")).to_contain_text("sent")
+
+    given = [(entry["session"], entry["to"], entry["mode"]) for _, entry in redis.xrange(KEYS.commands)]
+    assert given == [(session_id(number), "client:lead", "monitor") for number in (1, 2)]

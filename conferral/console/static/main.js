@@ -101,7 +101,7 @@ const NAMES = { sessions: "Calls", agents: "Agents", health: "Health", dead: "De
 effect(() => {
   const { view, id } = route.value;
   const troubled = summary.value?.counts.troubled;
-  const place = view === "session" ? `${session.value?.fields?.state ?? ""} ${(!full.value && session.value?.people) || id}`.trim() : NAMES[view];
+  const place = view === "session" ? (!full.value && session.value?.people) || id : NAMES[view];
   const mark = link.value.state === "lost" ? "(disconnected) " : troubled ? `(${troubled}) ` : "";
   document.title = printable(`${mark}${place} – Conferral`);
 });

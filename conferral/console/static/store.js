@@ -197,6 +197,7 @@ export function resetAll() {
     commands.value = [];
     full.value = false;
     keep("list", ""); // it may contain a phone number from the search
+    keep("listener", "");
     resetSession();
   });
 }

@@ -1,29 +1,35 @@
-// A session's command buttons, each always in its place, with the reasons for disabled ones.
+// What can be done with a call: the likely actions, Listen, and the rest under More, each with why it can't be used now.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import { RefusedError, submitCommand, commandIdSource, press, pressed, refused } from "../actions.js";
-import { UNANSWERED, staleReason, commands, hello, may, moments } from "../store.js";
+import { UNANSWERED, staleReason, commands, hello, keep, kept, may, moments } from "../store.js";
+import { Icon } from "../shared/icon.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
 import { CommandForm } from "./form.js";
 import { showMoment } from "./timeline.js";
 
-/** Position of each button. Other commands of the server come at the end of the last group, before `end`. */
+/** The first two of these that can be used now are the likely actions. */
+const LIKELY = ["complete", "cancel", "retrieve", "unhold", "transfer", "hold", "end"];
+/** The order of the rest; other commands of the server come at the end of the last group, before `end`. */
 const GROUPS = [
   ["Transfer", ["transfer", "complete", "cancel", "swap", "merge", "park", "retrieve"]],
   ["Parties", ["add", "remove", "hold", "unhold", "mute", "unmute", "press", "supervise"]],
   ["Call", ["convert", "announce", "record"]],
 ];
 const LAST = "end";
+/** Where the lead's own address is kept, to which Listen connects. */
+const LISTENER = "listener";
 
-/** Command type of the open form; empty if none is open. */
-const open = signal("");
+/** The open form: a command's type, and what is filled in; null if none is open. */
+const open = signal(null);
 
 /**
- * A session's buttons, without commands that the token may not send, and the status of submitted commands.
+ * A session's actions, without commands that the token may not send, and the status of submitted commands.
  *
  * @param {{ id: string, buttons: object[], isPast: boolean }} props
  */
@@ -31,45 +37,91 @@ export function Commands({ id, buttons, isPast }) {
   const known = new Map(buttons.map((button) => [button.type, button]));
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
-  const chosen = known.get(open.value);
-  const shown = GROUPS.map(([name, types], place) => [
+  const chosen = known.get(open.value?.type);
+  const likely = LIKELY.filter((type) => may(type) && !whyNot(known.get(type), isPast)).slice(0, 2);
+  useGuard(id, likely);
+  const rest = GROUPS.map(([name, types], place) => [
     name,
-    (place === GROUPS.length - 1 ? [...types, ...others, LAST] : types).filter(may),
+    (place === GROUPS.length - 1 ? [...types, ...others, LAST] : types).filter((type) => may(type) && !likely.includes(type)),
   ]).filter(([, types]) => types.length);
-  if (!shown.length) {
+  if (!rest.length && !likely.length) {
     return html`<p class="small muted">Your token, <${Text} value=${hello.value.token} />, may send no commands.</p>`;
   }
   const common = commonWhy(buttons, isPast);
+  const make = (type, isLikely) =>
+    html`<${CommandButton} key=${type} id=${id} type=${type} button=${known.get(type)} why=${whyNot(known.get(type), isPast)} isLikely=${isLikely} isSaid=${common !== ""} />`;
   return html`
-    ${common ? html`<p class="small muted">No commands available: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
-    ${shown.map(
-      ([name, types]) => html`<div class="commands" role="group" aria-label=${name} key=${name}>
-        <h3 class="muted small">${name}</h3>
-        <div class="commands-grid">
-          ${types.map(
-            (type) => html`<${CommandButton}
-              key=${type}
-              id=${id}
-              type=${type}
-              button=${known.get(type)}
-              isPast=${isPast}
-              isSaid=${common !== ""}
-            />`,
+    <div class="actions">
+      ${likely.map((type) => make(type, true))}
+      ${may("supervise") ? html`<${Listen} id=${id} button=${known.get("supervise")} why=${whyNot(known.get("supervise"), isPast)} />` : null}
+      <details class="more">
+        <summary class="button"><${Icon} name="ellipsis" />More</summary>
+        <div class="more-commands panel">
+          ${common ? html`<p class="small muted">Not available: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
+          ${rest.map(
+            ([name, types]) => html`<div role="group" aria-label=${name} key=${name}>
+              <h3 class="muted">${name}</h3>
+              ${types.map((type) => make(type, false))}
+            </div>`,
           )}
         </div>
-      </div>`,
-    )}
+      </details>
+    </div>
     ${chosen
       ? html`<${CommandForm}
           key=${`${id} ${chosen.type}`}
           id=${id}
           button=${chosen}
+          given=${open.value.given}
           why=${whyNot(chosen, isPast)}
-          onClose=${() => (open.value = "")}
+          onSent=${remember}
+          onClose=${() => (open.value = null)}
         />`
       : null}
     <${SubmittedCommands} id=${id} />
   `;
+}
+
+/** Buttons that have just taken another's place are disabled for a moment, so that no click hits the wrong one. */
+function useGuard(id, likely) {
+  const before = useRef(null);
+  const now = `${id} ${likely.join(" ")}`;
+  useEffect(() => {
+    const isSameCall = before.current?.startsWith(`${id} `);
+    if (isSameCall && before.current !== now) {
+      likely.forEach((type) => press(`${id} ${type}`));
+    }
+    before.current = now;
+  }, [now]);
+}
+
+/** Remembers the address of the person who listens. */
+function remember({ type, to, mode }) {
+  if (type === "supervise" && mode === "monitor") {
+    keep(LISTENER, to);
+  }
+}
+
+/** Connects the lead, whom no one hears: one click once their address is known. */
+function Listen({ id, button, why }) {
+  const to = kept(LISTENER);
+  const given = { mode: "monitor", ...(to ? { to } : {}) };
+  const listen = () => {
+    if (!why && to && press(`${id} supervise`)) {
+      void submit({ type: "supervise", session: id, ...given });
+    } else if (!why && !to) {
+      open.value = { type: button.type, given };
+    }
+  };
+  return html`<button
+    type="button"
+    aria-disabled=${Boolean(why) || pressed.value.has(`${id} supervise`)}
+    aria-description=${why}
+    title=${why || (to ? `Calls you; no one hears you` : "Asks for your address once")}
+    onClick=${listen}
+  >
+    <${Icon} name="headphones" />Listen
+  </button>`;
 }
 
 /** Returns why a button is disabled; empty if it isn't. */
@@ -98,35 +150,34 @@ function hasForm(button) {
   return button !== undefined && (button.fields.length > 0 || button.danger !== "");
 }
 
-function CommandButton({ id, type, button, isPast, isSaid }) {
-  const why = whyNot(button, isPast);
+function CommandButton({ id, type, button, why, isLikely, isSaid }) {
   const needsForm = hasForm(button);
   const name = `${id} ${type}`;
   const isBusy = pressed.value.has(name);
   const onClick = () => {
-    if (why) {
+    if (why || (isLikely && isBusy)) {
       return;
     }
     if (needsForm) {
-      open.value = type;
+      open.value = { type, given: {} };
     } else if (press(name)) {
       void submit({ type, session: id });
     }
   };
   const isDanger = type === LAST || Boolean(button?.danger);
-  return html`<div class="command">
-    <button
-      type="button"
-      class=${isDanger ? "danger" : ""}
-      aria-disabled=${Boolean(why) || isBusy}
-      aria-describedby=${why ? (isSaid ? "why-all" : `why-${type}`) : undefined}
-      aria-haspopup=${needsForm ? "dialog" : undefined}
-      onClick=${onClick}
-    >
-      ${button?.label ?? labelOf(type)}${needsForm ? "…" : ""}
-    </button>
-    <span class="why small muted" id=${`why-${type}`}><${Text} value=${isSaid ? "" : why} /></span>
-  </div>`;
+  const described = html`<button
+    type="button"
+    class=${[isLikely && "main", isDanger && "danger"].filter(Boolean).join(" ")}
+    aria-disabled=${Boolean(why) || isBusy}
+    aria-describedby=${why ? (isSaid ? "why-all" : `why-${type}`) : undefined}
+    aria-haspopup=${needsForm ? "dialog" : undefined}
+    onClick=${onClick}
+  >
+    ${button?.label ?? labelOf(type)}${needsForm ? "…" : ""}
+  </button>`;
+  return isLikely
+    ? described
+    : html`<div class="command">${described}<span class="why small muted" id=${`why-${type}`}><${Text} value=${isSaid ? "" : why} /></span></div>`;
 }
 
 const labelOf = (type) => type[0].toUpperCase() + type.slice(1);

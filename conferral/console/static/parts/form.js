@@ -16,10 +16,12 @@ import { CommandLine } from "./command-line.js";
  * @param {string} props.id The session's id.
  * @param {object} props.button The command.
  * @param {string} props.why Why it is disabled, which may happen while the form is open.
+ * @param {Record<string, string>} props.given What is filled in at first.
+ * @param {(fields: Record<string, string>) => void} props.onSent
  * @param {() => void} props.onClose
  */
-export function CommandForm({ id, button, why, onClose }) {
-  const values = useSignal(firstValues(button));
+export function CommandForm({ id, button, why, given, onSent, onClose }) {
+  const values = useSignal({ ...firstValues(button), ...given });
   const failure = useSignal("");
   const idOf = useRef(commandIdSource()); // until the command is refused
   /** The sent command's id; empty before. The form stays open until a worker has decided. */
@@ -46,6 +48,7 @@ export function CommandForm({ id, button, why, onClose }) {
     try {
       await submitCommand(fields, command);
       sent.value = command;
+      onSent(fields);
     } catch (error) {
       if (!(error instanceof RefusedError)) {
         throw error;

@@ -1,124 +1,109 @@
-// The parties, and who hears whom: as a diagram, and in sentences.
+// The people of a call and what each hears: one line for each, and in the margin who hears whom.
 
 import { html } from "htm/preact";
 
-import { Copyable } from "../shared/copy.js";
-import { Text, printable } from "../shared/text.js";
+import { Text, listed, printable } from "../shared/text.js";
+import { Time } from "../shared/time.js";
 
-/** Dimensions in SVG units: width of a party, height of its box, and space for arcs above and below. */
-const WIDE = 132;
-const HIGH = 30;
-const ARC = 24;
-/** Parties drawn and listed openly, at most (count); the list of a crowd is folded. */
+/** People drawn and listed openly, at most (count); the rest of a crowd is folded. */
 export const SHOWN_MAX = 12;
+/** In the drawing's units: the height of a line, the width of the margin, and where arrows end in it. */
+const HIGH = 40;
+const WIDE = 44;
+const END = 40;
 
 /**
  * A session's parties.
  *
- * @param {{ parties: object[], links: Record<string, string> }} props
+ * @param {{ parties: object[] }} props
  */
-export function Parties({ parties, links }) {
-  if (!parties.length) {
-    return html`<p class="muted">No parties.</p>`;
-  }
+export function Parties({ parties }) {
   const there = parties.filter((party) => party.status !== "left");
-  const openly = parties.length > SHOWN_MAX + 1 ? SHOWN_MAX : parties.length;
-  const folded = parties.slice(openly);
+  const gone = parties.filter((party) => party.status === "left");
+  const names = new Map(there.map((party) => [party.name, party.person]));
+  const openly = there.length > SHOWN_MAX + 1 ? SHOWN_MAX : there.length;
+  const isDrawn = there.length > 1 && openly === there.length;
   return html`
-    ${there.length > 1 && there.length <= SHOWN_MAX ? html`<${Hearing} parties=${there} />` : null}
-    <${List} parties=${parties.slice(0, openly)} links=${links} />
-    ${folded.length
-      ? html`<details class="more-parties">
-          <summary>Show ${folded.length} more parties</summary>
-          <${List} parties=${folded} links=${links} />
+    ${there.length ? null : html`<p class="muted">No one is on the call.</p>`}
+    <div class=${isDrawn ? "people is-drawn" : "people"}>
+      ${isDrawn ? html`<${Hearing} parties=${there} names=${names} />` : null}
+      <${List} parties=${there.slice(0, openly)} names=${names} />
+    </div>
+    ${openly < there.length
+      ? html`<details>
+          <summary>Show ${there.length - openly} more people</summary>
+          <${List} parties=${there.slice(openly)} names=${names} />
         </details>`
+      : null}
+    ${gone.length
+      ? html`<p class="small muted gone">
+          No longer on the call:${" "}
+          ${gone.slice(0, SHOWN_MAX).map((one, place) => html`${place ? "; " : ""}<${Text} value=${one.person} /> (<${Text} value=${one.words.replace("left, ", "")} />)`)}
+        </p>`
       : null}
   `;
 }
 
-function List({ parties, links }) {
-  return html`<ul class="parties">
-    ${parties.map((party) => html`<${Party} key=${party.name} party=${party} link=${links?.[party.call_sid]} />`)}
+function List({ parties, names }) {
+  return html`<ul>
+    ${parties.map(
+      (party) => html`<li key=${party.name} class=${party.status === "connected" ? "person" : "person is-away"}>
+        <p>
+          <strong><${Text} value=${party.person} /></strong>
+          <span class="small muted"><${Text} value=${party.name} /></span>
+          <span class="person-state small muted"><${Text} value=${stateOf(party)} /> <${Time} at=${party.since} as="age" /></span>
+        </p>
+        <p class="small"><${Text} value=${said(party, names)} /></p>
+      </li>`,
+    )}
   </ul>`;
 }
 
-function Party({ party, link }) {
-  const marks = [party.status, party.held && "on hold", party.muted && "muted"].filter(Boolean);
-  return html`<li class=${party.status === "left" ? "party is-over" : "party"}>
-    <div class="party-head">
-      <strong><${Text} value=${party.name} /></strong>
-      <span class="mono"><${Text} value=${party.address} /></span>
-      <span class="small muted"><${Text} value=${marks.join(", ")} /></span>
-    </div>
-    ${party.words ? html`<p><${Text} value=${party.words} /></p>` : null}
-    <p class="small muted">
-      <${Copyable} value=${party.call_sid} what="the call SID" />
-      ${link ? html` <a href=${link} target="_blank" rel="noopener noreferrer">view in Twilio</a>` : null}
-      ${party.label ? html` label <${Copyable} value=${party.label} what="the label" />` : null}
-    </p>
-  </li>`;
+const stateOf = (party) => [party.held ? "on hold" : party.status, party.muted && "muted"].filter(Boolean).join(", ");
+
+/** What a party hears, with people's names for roles, and without their own at the start. */
+function said(party, names) {
+  const words = party.words.startsWith(`${party.name} `) ? party.words.slice(party.name.length + 1) : party.words;
+  return words.replace(/^is (?:on hold|parked|waiting) and /, "").replace(/[\w-]+/g, (word) => names.get(word) ?? word);
 }
 
-/** An arrow leads from each speaker to each listener; mutual hearing is one line with two heads. */
-function Hearing({ parties }) {
-  const names = parties.map((party) => party.name);
-  const lines = linesBetween(parties, names);
-  const width = parties.length * WIDE;
-  const reach = Math.max(1, ...lines.map(({ from, to }) => Math.abs(to - from)));
-  const above = 8 + reach * ARC;
-  const below = lines.some((line) => line.isBelow) ? above : 4;
-  const words = parties.map((party) => party.words).filter(Boolean).join(". ");
-  const label = `Who hears whom: ${printable(words)}.`;
-  return html`<svg class="hearing" style=${{ maxWidth: `${width * 1.15}px` }} viewBox=${`0 0 ${width} ${above + HIGH + below}`} role="img" aria-label=${label}>
+/** An arrow leads from each speaker to each listener; where both hear each other, it has two heads. */
+function Hearing({ parties, names }) {
+  const lines = linesBetween(parties);
+  const words = parties.map((party) => `${party.person} ${said(party, names)}`);
+  return html`<svg
+    class="hearing"
+    style=${{ height: `${(parties.length * HIGH) / 16}rem` }}
+    viewBox=${`0 0 ${WIDE} ${parties.length * HIGH}`}
+    role="img"
+    aria-label=${`Who hears whom: ${printable(listed(words))}.`}
+  >
     <defs>
-      <marker id="sound" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+      <marker id="sound" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto-start-reverse">
         <path d="M0 0 8 4 0 8z" fill="currentColor" />
       </marker>
     </defs>
-    ${lines.map((line) => html`<${Arc} key=${`${line.from}-${line.to}`} line=${line} above=${above} />`)}
-    ${parties.map((party, place) => html`<${Box} key=${party.name} party=${party} x=${place * WIDE} y=${above} />`)}
-    ${lines.length ? null : html`<text x=${width / 2} y=${above - 10} class="hearing-none">no audio between parties</text>`}
+    ${lines.map(({ from, to, both }) => {
+      const [top, bottom] = [from, to].map((place) => (place + 0.5) * HIGH + (to > from ? 5 : -5) * (place === from ? 1 : -1));
+      const reach = END - Math.min(38, 14 + 10 * Math.abs(to - from));
+      return html`<path
+        key=${`${from}-${to}`}
+        class="sound"
+        d=${`M${END} ${top} C${reach} ${top} ${reach} ${bottom} ${END} ${bottom}`}
+        marker-end="url(#sound)"
+        marker-start=${both ? "url(#sound)" : undefined}
+      />`;
+    })}
   </svg>`;
 }
 
-function linesBetween(parties, names) {
+function linesBetween(parties) {
   const heard = new Set(parties.flatMap((party) => party.hears.map((other) => `${other}>${party.name}`)));
-  const lines = [];
-  names.forEach((name, from) => {
-    names.forEach((other, to) => {
-      const both = heard.has(`${name}>${other}`) && heard.has(`${other}>${name}`);
-      if (both && from < to) {
-        lines.push({ from, to, both, isBelow: false });
-      } else if (!both && heard.has(`${name}>${other}`)) {
-        lines.push({ from, to, both, isBelow: true });
-      }
-    });
-  });
-  return lines;
-}
-
-function Arc({ line, above }) {
-  const { from, to, both, isBelow } = line;
-  const spread = 14 * Math.sign(to - from);
-  const x1 = (from + 0.5) * WIDE + spread;
-  const x2 = (to + 0.5) * WIDE - spread;
-  const y = isBelow ? above + HIGH : above;
-  const bend = Math.abs(to - from) * ARC * (isBelow ? 1 : -1) * 1.25;
-  return html`<path
-    class="sound"
-    d=${`M${x1} ${y} C${x1} ${y + bend} ${x2} ${y + bend} ${x2} ${y}`}
-    marker-end="url(#sound)"
-    marker-start=${both ? "url(#sound)" : undefined}
-  />`;
-}
-
-function Box({ party, x, y }) {
-  const isThere = party.status === "connected";
-  const name = printable(party.name);
-  const mark = party.held ? "on hold" : party.muted ? "muted" : isThere ? "" : party.status;
-  return html`<g class=${isThere ? "hearer" : "hearer is-away"}>
-    <rect x=${x + 6} y=${y} width=${WIDE - 12} height=${HIGH} rx="6" />
-    <text x=${x + WIDE / 2} y=${y + (mark ? 13 : 19)}>${name.length > 16 ? `${name.slice(0, 15)}…` : name}</text>
-    ${mark ? html`<text class="hearer-mark" x=${x + WIDE / 2} y=${y + 25}>${printable(mark)}</text>` : null}
-  </g>`;
+  const hears = (one, other) => heard.has(`${one.name}>${other.name}`);
+  return parties.flatMap((one, from) =>
+    parties.flatMap((other, to) => {
+      const both = hears(one, other) && hears(other, one);
+      return hears(one, other) && (!both || from < to) ? [{ from, to, both }] : [];
+    }),
+  );
 }

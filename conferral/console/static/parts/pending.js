@@ -1,4 +1,4 @@
-// What a session waits for, pinned above its other details.
+// What a session waits for.
 
 import { html } from "htm/preact";
 
@@ -11,18 +11,17 @@ const CONVERSATION = "a party to hang up";
 const BY = { timer: "automatic", twilio: "Twilio", person: "a person", worker: "a worker", sweep: "sweep" };
 
 /**
- * What the session waits for; the first item is large.
+ * What the session waits for, besides the people to finish; nothing if that is all.
  *
- * @param {{ waits: object[], isOver: boolean }} props
+ * @param {{ waits: object[] }} props
  */
-export function PendingList({ waits, isOver }) {
-  if (!waits.length) {
-    return html`<p class="waits">${isOver ? "Call finished; nothing pending" : "Nothing pending"}</p>`;
+export function PendingList({ waits }) {
+  const [first, ...others] = waits.filter((wait) => wait.for !== CONVERSATION && isNews(wait));
+  if (!first) {
+    return null;
   }
-  const [first, ...rest] = waits;
-  const others = rest.filter(isNews);
-  return html`<div class="waits">
-    <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${WaitItem} wait=${first} />`}</p>
+  return html`<div class="waits small">
+    <span class="muted">${first.by === "timer" ? "Next:" : "Waiting for"}</span> <${WaitItem} wait=${first} />
     ${others.length
       ? html`<details>
           <summary>Also pending: ${others.length}</summary>

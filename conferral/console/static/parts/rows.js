@@ -23,7 +23,7 @@ const DRAWN_MAX = 150;
 const NARROW = matchMedia("(max-width: 760px)");
 const COARSE = matchMedia("(pointer: coarse)");
 /** Heights of a row, of one to touch, and of a card, in rem. */
-const ROW_REM = 1.5;
+const ROW_REM = 1.5625;
 const TOUCH_REM = 2.75;
 const CARD_REM = 3.5;
 

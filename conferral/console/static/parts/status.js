@@ -7,7 +7,6 @@ import { copied } from "../shared/copy.js";
 import { printable } from "../shared/text.js";
 import { route } from "../route.js";
 import { link, rows, rowsKnown, rowsRevision, session } from "../store.js";
-import { SHOWN_MAX } from "./parties.js";
 
 /** Minimum interval between announcements, in milliseconds. */
 const ANNOUNCE_EVERY_MS = 5000;
@@ -50,7 +49,7 @@ effect(() => {
 });
 
 function summaryOf(found) {
-  return found?.known ? found.parties.slice(0, SHOWN_MAX).map((party) => party.words).filter(Boolean).join(", ") : "";
+  return found?.known ? found.headline.map(([text]) => text).join(". ") : "";
 }
 
 function announceSession() {
@@ -64,7 +63,7 @@ function announceSession() {
   const found = session.value;
   announced = summaryOf(found);
   if (found?.known) {
-    line.value = printable(`${found.fields.state}: ${announced}`);
+    line.value = printable(announced);
   }
 }
 

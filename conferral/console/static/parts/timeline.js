@@ -11,9 +11,6 @@ import { Mark, State } from "./badges.js";
 /** Entries rendered initially, and with each press of the button (count): a log may have thousands. */
 const DRAWN = 200;
 
-/** Whether entries are shown that only confirm what the timeline says elsewhere. */
-export const confirmationsShown = signal(false);
-
 const drawn = signal(DRAWN);
 let drawnOf = "";
 
@@ -32,7 +29,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
     drawnOf = of;
     drawn.value = DRAWN;
   }
-  const wanted = moments.filter((one) => confirmationsShown.value || !one.is_confirmation || one.version === asOf);
+  const [wanted, confirmations] = folded(moments);
   const hidden = Math.max(0, wanted.length - drawn.value);
   const shown = wanted.slice(hidden);
   const earlier = hidden
@@ -46,6 +43,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
     (moment, place) => html`<${Moment}
       key=${moment.entry}
       moment=${moment}
+      confirmations=${confirmations.get(moment.entry) ?? NONE}
       gapMs=${place ? toMs(moment.at) - toMs(shown[place - 1].at) : 0}
       isFirstFailure=${moment.entry === firstFailure}
       isSelected=${asOf !== null && moment.version === asOf}
@@ -57,6 +55,25 @@ export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
   return html`<ol class="timeline" aria-label="Timeline" reversed=${newestFirst.value}>
     ${newestFirst.value ? ordered.reverse() : ordered}
   </ol>`;
+}
+
+const NONE = [];
+
+/** Returns the entries without those that only confirm another, and the confirmations by the entry that they confirm. */
+function folded(moments) {
+  const wanted = [];
+  const confirmations = new Map();
+  const rowOf = new Map();
+  for (const moment of moments) {
+    const row = moment.is_confirmation ? (rowOf.get(moment.requested_by) ?? wanted.at(-1)?.entry) : undefined;
+    if (row === undefined) {
+      wanted.push(moment);
+    } else {
+      confirmations.set(row, [...(confirmations.get(row) ?? []), moment]);
+    }
+    rowOf.set(moment.entry, row ?? moment.entry);
+  }
+  return [wanted, confirmations];
 }
 
 /** Scrolls to an entry, rendering it if necessary, and focuses it. */
@@ -72,11 +89,10 @@ export function showMoment(entryId, moments) {
   }
 }
 
-function Moment({ moment, gapMs, isFirstFailure, isSelected, isLater, onSelect }) {
+function Moment({ moment, confirmations, gapMs, isFirstFailure, isSelected, isLater, onSelect }) {
   const marks = {
     "is-failure": moment.is_failure,
     "is-first": isFirstFailure,
-    "is-stale": moment.is_confirmation,
     "is-looked": isSelected,
     "is-later": isLater,
   };
@@ -105,8 +121,18 @@ function Moment({ moment, gapMs, isFirstFailure, isSelected, isLater, onSelect }
       </p>
       <${ReasonAndReports} moment=${moment} />
       ${moment.effects.length ? html`<ul class="effects">${moment.effects.map((one) => html`<${Effect} key=${one.id} effect=${one} />`)}</ul>` : null}
+      ${confirmations.length ? html`<${Confirmations} of=${confirmations} />` : null}
     </div>
   </li>`;
+}
+
+function Confirmations({ of }) {
+  return html`<details class="confirmations">
+    <summary>${counted(of.length, "confirmation")}</summary>
+    <ul class="effects small muted">
+      ${of.map((one) => html`<li key=${one.entry}><${Time} at=${one.at} as="fine" /> <${Text} value=${one.what} />${one.outcome === "stale" ? " (no change)" : null}</li>`)}
+    </ul>
+  </details>`;
 }
 
 /** Shows whether something went wrong; a refused command has changed nothing. */

@@ -1,14 +1,15 @@
-// Session view: what it waits for, who hears whom, its state, its timeline, and its commands.
+// One call: what goes on, what can be done, who hears whom, what has happened; and at the end what engineers need.
 
 import { html } from "htm/preact";
 
-import { State, Trouble } from "../parts/badges.js";
+import { kindOf } from "../filtering.js";
+import { Kind, Trouble } from "../parts/badges.js";
 import { Commands } from "../parts/commands.js";
 import { Diagram } from "../parts/diagram.js";
 import { readLines } from "../command-lines.js";
 import { Parties } from "../parts/parties.js";
 import { Slider } from "../parts/slider.js";
-import { Code, Timeline, confirmationsShown, showMoment } from "../parts/timeline.js";
+import { Code, Timeline, showMoment } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { PendingList } from "../parts/pending.js";
 import { choose, route } from "../route.js";
@@ -20,9 +21,9 @@ import { Lasts, Sentence, Time } from "../shared/time.js";
 
 /** Navigation targets on small screens. */
 const PARTS = [
-  ["parties-title", "Who hears whom"],
-  ["commands-title", "Commands"],
+  ["parties-title", "People"],
   ["log-title", "Timeline"],
+  ["details-title", "Details"],
 ];
 
 /** Ids and SIDs; the server finds no call by anything else. */
@@ -34,7 +35,7 @@ export function Session() {
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine && ID.test(id)) {
-    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Loading…</p>`;
+    return html`<${Back} /><h1>Call</h1><p class="muted">Loading…</p>`;
   }
   if (!isMine || !found.known) {
     return html`<${Back} />
@@ -59,74 +60,58 @@ function Known({ now }) {
   const asOf = versionOf(route.value.choices, moments.value);
   const isPast = asOf !== null;
   const shown = isPast && past.value?.as_of === asOf ? past.value : now;
-  const { fields } = shown;
-  const links = hello.value.has_twilio_pages ? now.links : {};
   const last = lastMoment(moments.value, asOf);
-  const state = isPast ? (last?.to ?? fields.state) : fields.state;
+  const state = isPast ? (last?.to ?? shown.fields.state) : shown.fields.state;
   return html`
-    <${Back} />
-    <${Head} session=${now} links=${links} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
-    <${Jump} parts=${PARTS} />
-    <div class="pinned">
-      ${isPast
-        ? html`<p class="waits is-past">
-            <span><strong>State at version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
-            <button type="button" onClick=${() => showVersion(null)}>Back to now</button>
-          </p>`
-        : html`<${PendingList} waits=${now.waits} isOver=${fields.state === "ended"} />`}
-    </div>
+    <${Head} now=${now} shown=${shown} state=${state} />
+    ${isPast
+      ? html`<p class="is-past">
+          <span><strong>State at version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
+          <button type="button" onClick=${() => showVersion(null)}>Back to now</button>
+        </p>`
+      : html`<${PendingList} waits=${now.waits} />`}
     <${FirstFailure} failure=${now.first_failure} needsPerson=${now.trouble?.attention} />
+    <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
+    <${Jump} parts=${PARTS} />
     <div class="columns">
-      <div class="column">
-        <section class="panel" aria-labelledby="parties-title">
-          <h2 id="parties-title">Who hears whom</h2>
-          <${SessionSummary} sentences=${shown.summary} />
-          <${Parties} parties=${shown.parties} links=${links} />
-        </section>
-        <section class="panel" aria-labelledby="commands-title">
-          <h2 id="commands-title">Commands</h2>
-          <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
-          <${Suggestions} suggestions=${isPast ? [] : now.suggestions} />
-        </section>
-      </div>
-      <div class="column">
-        <${Log} of=${now} asOf=${asOf} />
-        <section class="panel" aria-labelledby="diagram-title-here">
-          <details>
-            <summary><h2 id="diagram-title-here">State: <${Text} value=${state} /></h2></summary>
-            <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
-          </details>
-        </section>
-      </div>
+      <section class="panel" aria-labelledby="parties-title">
+        <h2 id="parties-title">Who hears whom</h2>
+        <${Parties} parties=${shown.parties} />
+      </section>
+      <${Log} of=${now} asOf=${asOf} />
     </div>
+    <details class="panel details">
+      <summary><h2 id="details-title">Details: ids, command lines, earlier versions, states</h2></summary>
+      <${Details} now=${now} shown=${shown} state=${state} asOf=${asOf} isPast=${isPast} />
+    </details>
   `;
 }
 
-function Head({ session: of, links, state, phase }) {
-  const { fields } = of;
+/** The call in a sentence or two, then its facts. */
+function Head({ now, shown, state }) {
+  const { fields } = now;
   const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} />, lasted ` : ", lasts ";
-  const conference = fields.conference_sid;
+  const isHeld = shown.parties.some((party) => party.held);
   return html`<header class="session-head">
-    <h1><span class="unseen">Call: </span><${Text} value=${of.people || of.id} /></h1>
-    <${State} state=${state} phase=${phase} />
-    <${Trouble} trouble=${of.trouble} />
-    <p class="small muted">
-      ${fields.direction}, started <${Time} at=${fields.created_at} as="clock" />${end}
-      <${Lasts} from=${fields.created_at} to=${fields.ended_at} />, id <${Copyable} value=${of.id} what="the call's id" />
-      ${conference ? html`, conference <${Copyable} value=${conference} what="the conference SID" />` : null}
-      ${links[conference]
-        ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">view in Twilio</a>`
-        : null}
-      ${fields.number ? html`, ${fields.direction === "inbound" ? "called" : "shows"} <${Text} value=${fields.number} />` : null}
-      ${fields.ref ? html`, reference <${Text} value=${fields.ref} />` : null}
+    <div class="session-top">
+      <${Back} />
+      <h1><span class="unseen">Call: </span><${Text} value=${now.people || now.id} /></h1>
+    </div>
+    <p class="headline">
+      ${shown.headline.map(
+        ([text, since]) => html`<span><${Text} value=${text} />${since ? html` for <${Time} at=${since} as="age" />` : null}. </span>`,
+      )}
+    </p>
+    <p class="small muted facts">
+      <${Kind} kind=${kindOf({ state, phase: shown.fields.phase, held: isHeld })} />
+      <span>
+        ${fields.direction}${fields.number ? html`, ${fields.direction === "inbound" ? "called" : "shows"} <${Text} value=${fields.number} />` : null},
+        started <${Time} at=${fields.created_at} as="clock" />${end}<${Lasts} from=${fields.created_at} to=${fields.ended_at} />
+        ${fields.ref ? html`, reference <${Text} value=${fields.ref} />` : null}
+      </span>
+      <${Trouble} trouble=${now.trouble} />
     </p>
   </header>`;
-}
-
-function SessionSummary({ sentences }) {
-  return sentences.length
-    ? html`<ul class="summary-lines">${sentences.map((one) => html`<li key=${one}><${Sentence} value=${one} /></li>`)}</ul>`
-    : null;
 }
 
 /** Red only while a person has to act. */
@@ -147,47 +132,65 @@ function FirstFailure({ failure, needsPerson }) {
   </p>`;
 }
 
-function Suggestions({ suggestions }) {
-  if (!suggestions.length) {
-    return null;
-  }
-  return html`<div class="suggestions">
-    <h3 class="small muted">Suggested actions</h3>
-    <ul>
-      ${suggestions.map(
-        (one) => html`<li key=${one.arguments}>
-          <strong><${Text} value=${one.command} />:</strong> <span><${Text} value=${one.why} /></span>
-          <${Copyable}
-            value=${`${hello.value.public_command || "conferral"} ${one.arguments}`}
-            shown=${`conferral ${one.arguments}`}
-            what="the command"
-          />
-        </li>`,
-      )}
-    </ul>
-  </div>`;
-}
-
 function Log({ of, asOf }) {
   const all = moments.value;
-  const first = of.first_failure?.entry ?? "";
-  const folded = all.filter((moment) => moment.is_confirmation).length;
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
       <h2 id="log-title">Timeline <span class="muted small">${counted(all.length, "event")}</span></h2>
-      ${folded
-        ? html`<button type="button" aria-pressed=${confirmationsShown.value} onClick=${() => (confirmationsShown.value = !confirmationsShown.value)}>
-            ${counted(folded, "confirmation")}
-          </button>`
-        : null}
       <button type="button" aria-pressed=${newestFirst.value} onClick=${() => (newestFirst.value = !newestFirst.value)}>
         Newest first
       </button>
     </div>
-    <${Slider} moments=${all} asOf=${asOf} onSelect=${showVersion} />
-    <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onSelect=${showVersion} />
-    <${CommandLine} lines=${readLines(hello.value.public_command || "conferral", of.id)} />
+    <${Timeline} of=${of.id} moments=${all} firstFailure=${of.first_failure?.entry ?? ""} asOf=${asOf} onSelect=${showVersion} />
   </section>`;
+}
+
+/** What engineers need: folded, because the lead of a shift does not. */
+function Details({ now, shown, state, asOf, isPast }) {
+  const program = hello.value.public_command || "conferral";
+  return html`
+    ${shown.summary.length ? html`<ul class="summary-lines">${shown.summary.map((one) => html`<li key=${one}><${Sentence} value=${one} /></li>`)}</ul>` : null}
+    <${Ids} of=${now} />
+    <${Suggestions} program=${program} suggestions=${isPast ? [] : now.suggestions} />
+    <${CommandLine} lines=${readLines(program, now.id)} />
+    <${Slider} moments=${moments.value} asOf=${asOf} onSelect=${showVersion} />
+    <h3 id="diagram-title-here">State: <${Text} value=${state} /></h3>
+    <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
+  `;
+}
+
+function Ids({ of }) {
+  const links = hello.value.has_twilio_pages ? of.links : {};
+  const link = (sid) => (links[sid] ? html` <a href=${links[sid]} target="_blank" rel="noopener noreferrer">view in Twilio</a>` : null);
+  const conference = of.fields.conference_sid;
+  return html`<dl class="pairs small">
+    <dt>call</dt><dd><${Copyable} value=${of.id} what="the call's id" /></dd>
+    ${conference ? html`<dt>conference</dt><dd><${Copyable} value=${conference} what="the conference SID" />${link(conference)}</dd>` : null}
+    ${of.parties.map(
+      (party) => html`<dt key=${party.name}><${Text} value=${party.name} /></dt>
+        <dd>
+          <${Text} value=${party.address} class="mono" /> <${Copyable} value=${party.call_sid} what="the call SID" />${link(party.call_sid)}
+          ${party.label ? html` label <${Copyable} value=${party.label} what="the label" />` : null}
+        </dd>`,
+    )}
+  </dl>`;
+}
+
+function Suggestions({ program, suggestions }) {
+  if (!suggestions.length) {
+    return null;
+  }
+  return html`<div class="suggestions">
+    <h3 class="muted">Suggested actions</h3>
+    <ul>
+      ${suggestions.map(
+        (one) => html`<li key=${one.arguments}>
+          <strong><${Text} value=${one.command} />:</strong> <span><${Text} value=${one.why} /></span>
+          <${Copyable} value=${`${program} ${one.arguments}`} shown=${`conferral ${one.arguments}`} what="the command" />
+        </li>`,
+      )}
+    </ul>
+  </div>`;
 }
 
 /** Returns the displayed version; null for the newest. */
