@@ -199,6 +199,14 @@ async def test_the_desk_that_the_server_does_not_register_waits_and_says_so(desk
     assert (await done(page))[-1] == "unregistered"
 
 
+async def test_a_desk_that_is_away_stays_away_when_the_sdk_registers_by_itself(desk, windows):
+    page = await ready(windows, desk)
+    await button(page, "Go away").click()
+    await has_done(page, "unregistered")
+    await page.evaluate("phone.device.register()")  # as Twilio's SDK does with a new token
+    await has_done(page, "unregistered,registered,unregistered")
+
+
 async def test_a_bad_network_is_shown_while_it_is_bad(desk, windows):
     page = await ready(windows, desk)
     await talk(page, desk)

@@ -59,6 +59,7 @@ export class Phone {
   devices = signal(null);
 
   #device = null;
+  #takesCalls = false;
   #accessToken;
   #sdkUrl;
   #on;
@@ -76,6 +77,7 @@ export class Phone {
 
   /** Have Twilio ring this browser. */
   async register() {
+    this.#takesCalls = true;
     if (!this.#device) {
       await this.#checkMicrophone();
     }
@@ -109,6 +111,7 @@ export class Phone {
   }
 
   async unregister() {
+    this.#takesCalls = false;
     if (this.#device?.state === "registered") {
       await this.#device.unregister();
     }
@@ -181,7 +184,7 @@ export class Phone {
   }
 
   #follow(device) {
-    device.on("registered", () => (this.isRegistered.value = true));
+    device.on("registered", () => this.#registered(device));
     device.on("unregistered", () => (this.isRegistered.value = false));
     device.on("destroyed", () => (this.isRegistered.value = false));
     device.on("incoming", (call) => this.#ring(call));
@@ -190,6 +193,14 @@ export class Phone {
     if (device.audio) {
       device.audio.on("deviceChange", () => this.#listDevices(device.audio));
       this.#listDevices(device.audio);
+    }
+  }
+
+  /** The SDK registers by itself with a new token or connection, also after `unregister`. */
+  #registered(device) {
+    this.isRegistered.value = this.#takesCalls;
+    if (!this.#takesCalls) {
+      void device.unregister();
     }
   }
 
