@@ -9,9 +9,9 @@ from source_notes import inline_notes_of
 
 from conferral import pytest_plugin as conferral_plugin
 from conferral.testing import ConferralStack
-from offhook import Behavior, CallHandle, Faults, PhoneScript, Sandbox, pytest_plugin
+from offhook import Behavior, CallHandle, ConferenceHandle, Faults, PhoneScript, Sandbox, pytest_plugin
 from offhook.request_log import RequestLog
-from offhook.testing import Call, Conference, Phone, TwilioSandbox
+from offhook.testing import Phone, TwilioSandbox
 
 INTRODUCTION = """\
 # Test support
@@ -23,17 +23,16 @@ FIXTURES = ((pytest_plugin, "twilio_sandbox", "twilio_client", "twilio_sandbox_o
 FIXTURES += ((conferral_plugin, "conferral_stack", "conferral_stack_settings"),)
 CLASSES = (
     TwilioSandbox,
-    Call,
+    CallHandle,
     Phone,
-    Conference,
+    ConferenceHandle,
     Faults,
     RequestLog,
     PhoneScript,
     Behavior,
     ConferralStack,
-    Sandbox,
-    CallHandle,
 )
+CLASSES += (Sandbox,)
 _INTERNAL = {"plan_callback", "plan_fetch", "plan_rest", "trim", "empty", "unexpected_alerts"}
 _INTERNAL |= {"steps_before_answer", "steps_after_answer"}
 _INTERNAL |= {"apply", "perform", "notify", "notify_of_read", "phone_at", "restart_clock", "close", "clock"}

@@ -25,7 +25,8 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 from conferral.storage.coordinator import read_owners
 from offhook import CallHandle, Sandbox
-from offhook.views import UNKNOWN_PERSON, heard_words
+from offhook.call_handle import heard_words
+from offhook.views import UNKNOWN_PERSON
 
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.

@@ -22,8 +22,8 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.token_file import TokenFile
 from conferral.testing.app_server import AppAddress, WsgiApp, free_port
 from conferral.worker.process import Worker
-from offhook import NUMBER
-from offhook.testing import Call, TwilioSandbox
+from offhook import NUMBER, CallHandle
+from offhook.testing import TwilioSandbox
 from offhook.testing.served import LoopThread
 
 API_TOKEN = "api-token-of-the-tests"  # noqa: S105  # opens only a test
@@ -54,7 +54,7 @@ class ConferralStack:
         """Serve your WSGI app (such as Flask's) at `app_url`, until the test ends."""
         self._app.serve(app)
 
-    def call(self, path: str = "", *, from_: str = CALLER) -> Call:
+    def call(self, path: str = "", *, from_: str = CALLER) -> CallHandle:
         """Call the number; with a path, your app answers there."""
         return self.sandbox.phones[from_].call(self.number, url=self.app_url + path if path else "")
 

@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from offhook.call_handle import CallHandle as CallHandle
+    from offhook.call_handle import ConferenceHandle as ConferenceHandle
     from offhook.faults import Faults as Faults
     from offhook.model.behavior import Behavior as Behavior
     from offhook.model.twilio_model import UnknownNumberError as UnknownNumberError
-    from offhook.phones import CallHandle as CallHandle
     from offhook.phones import Phone as Phone
     from offhook.phones import PhoneScript as PhoneScript
     from offhook.request_log import Retention as Retention
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 _MODULES = {
     name: module
     for module, names in {
+        "offhook.call_handle": "CallHandle ConferenceHandle",
         "offhook.faults": "Faults",
         "offhook.model.behavior": "Behavior",
         "offhook.model.twilio_model": "UnknownNumberError",
-        "offhook.phones": "CallHandle Phone PhoneScript",
+        "offhook.phones": "Phone PhoneScript",
         "offhook.request_log": "Retention",
         "offhook.runtime": "ACCOUNT_SID AUTH_TOKEN NUMBER RestHookEvent",
         "offhook.service": "Sandbox make_app",

@@ -10,10 +10,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, validate_call
 
 from offhook import views
+from offhook.call_handle import CallHandle
 from offhook.control_error import ControlError
 from offhook.control_openapi import describe_routes
 from offhook.faults import RATES, Seconds
-from offhook.phones import CallHandle, PhoneScript
+from offhook.phones import PhoneScript
 from offhook.runtime import SandboxRuntime
 from offhook.views import pick
 from offhook.webhook_rules import WebhookSetting

@@ -5,15 +5,15 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, fields
-from http import HTTPStatus
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
-from offhook.faults import Seconds, Text
+from offhook.faults import Seconds
 from offhook.model import messages
-from offhook.model.state import Activity, Call, Sound, SoundInterval
+from offhook.model.state import Call
 from offhook.real_time import RealTimeModel
 from offhook.request_log import DialEntry
 
+T = TypeVar("T")
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 MACHINES = {"mailbox": "a mailbox", "mailbox-with-beep": "a mailbox with a beep", "fax": "a fax"}
 MACHINE_ANSWERS_AFTER_S, MACHINE_HANGS_UP_AFTER_S = 12.0, 120.0  #: Unless its script says otherwise.
@@ -221,6 +221,9 @@ class SandboxWithPhones(RealTimeModel, Protocol):
     def phone_at(self, address: str) -> Phone:
         """Return the phone at an address; it may be new."""
 
+    def run(self, act: Callable[[], T]) -> T:
+        """Run this in the sandbox's thread; return its result."""
+
 
 @dataclass(slots=True)
 class _RunningScript:
@@ -322,104 +325,3 @@ class PhoneScripts:
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
             handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
-
-
-class CallHandle:
-    """One leg of a sandbox; it stays usable after the leg has ended."""
-
-    def __init__(self, sandbox: SandboxWithPhones, sid: str) -> None:
-        self._sandbox = sandbox
-        self.sid = sid
-
-    def __repr__(self) -> str:
-        return f"<CallHandle {self.sid[:10]} {self.status} hears {self.hears_now}>"
-
-    @property
-    def record(self) -> Call:
-        """The model's record of the leg."""
-        return self._sandbox.model.state.calls[self.sid]
-
-    @property
-    def status(self) -> str:
-        """Twilio's call status."""
-        return self.record.status
-
-    @property
-    def activity(self) -> Activity:
-        """What Twilio does with it: `gathering`, `recording`, `conference`."""
-        return self.record.shown_activity
-
-    @property
-    def hears_now(self) -> Sound | None:
-        """What the leg hears now; None before its answer and after its end."""
-        return self._sandbox.model.audibility.current(self.sid)
-
-    @property
-    def sounds_heard(self) -> tuple[SoundInterval, ...]:
-        """Everything that the leg has heard, in order of time."""
-        return self._sandbox.model.audibility.intervals(self.sid)
-
-    def has_heard(self, other: "CallHandle") -> bool:
-        """Whether this leg ever heard the other one."""
-        return any(other.sid in it.sound.parties for it in self.sounds_heard)
-
-    def move(self, *, url: str = "", twiml: str = "") -> None:
-        """Move the leg to other TwiML, as another program does by REST.
-
-        Raise ValueError if Twilio would refuse it. The request log doesn't show it.
-        """
-        if bool(url) == bool(twiml):
-            raise ValueError("give either url or twiml")
-        params = (("Url", url),) if url else (("Twiml", twiml),)
-        answer = self._sandbox.apply(messages.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
-        if answer is not None and answer.status != HTTPStatus.OK:
-            raise ValueError((answer.body or {})["message"])
-
-    def answer(self) -> None:
-        """Answer; raise ValueError unless it was dialed and is unanswered."""
-        self._require("answer", *_UNANSWERED)
-        phone = self._sandbox.phones.get(phone_address(self.record.to))
-        self._sandbox.apply(messages.PhoneAnswers(self.sid, phone.default.kind if phone else "person"))
-
-    def reject(self) -> None:
-        """Decline (SIP 603 or 600); raise ValueError as `answer` does."""
-        self._require("decline", *_UNANSWERED)
-        self._sandbox.apply(messages.PhoneRefuses(self.sid, 603))
-
-    def hang_up(self) -> None:
-        """Hang up; raise ValueError if it has ended."""
-        self._require("hang up", *_UNANSWERED, _ANSWERED)
-        self._sandbox.apply(messages.PhoneHangsUp(self.sid))
-
-    def press(self, digits: Text) -> None:
-        """Press these keys (`0` to `9`, `*`, `#`) one after the other.
-
-        Raise ValueError unless it was answered, as `speak` and `fall_silent` do.
-        """
-        check_keys(digits)
-        self._require("press keys", _ANSWERED)
-        self._sandbox.apply(messages.PhonePresses(self.sid, digits))
-
-    def speak(self, text: str = "") -> None:
-        """Start speaking: conferences with the event `speaker` report it.
-
-        During a `<Record>`, `text` is what the recording has, and during a `<Gather>` of speech, its `SpeechResult`; it
-        takes the time that a `<Say>` would take.
-        """
-        self._require("speak", _ANSWERED)
-        self._sandbox.apply(messages.PhoneSpeaks(self.sid, text))
-
-    def fall_silent(self) -> None:
-        """Stop speaking; reported like the start."""
-        self._require("fall silent", _ANSWERED)
-        self._sandbox.apply(messages.PhoneFallsSilent(self.sid))
-
-    def _require(self, act: str, *statuses: str) -> None:
-        """Raise ValueError for an act that has no effect."""
-        if self.status not in statuses:
-            raise ValueError(f"can't {act}: the call is {self.status}")
-        if statuses == _UNANSWERED and self.record.direction == "inbound":
-            raise ValueError(f"can't {act}: the call comes from this phone")
-
-
-_UNANSWERED, _ANSWERED = ("queued", "ringing"), "in-progress"

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from offhook.browser_phones import BrowserPhones
+from offhook.call_handle import CallHandle
 from offhook.faults import Faults, Text
 from offhook.model import messages
 from offhook.model.behavior import Behavior
@@ -19,12 +20,13 @@ from offhook.model.formats import check_url, is_address, is_number
 from offhook.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
 from offhook.model.state import SIP_DOMAINS, BotScript, Number, Recording
 from offhook.model.twilio_model import TwilioModel, UnknownNumberError
-from offhook.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
+from offhook.phones import Phone, PhoneScript, PhoneScripts, phone_address
 from offhook.request_log import RequestLog, Retention
 from offhook.web.pages import host_name
 from offhook.webhook_delivery import WebhookSender
 from offhook.webhook_rules import WebhookRules
 
+T = TypeVar("T")
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
 
@@ -279,6 +281,10 @@ class SandboxRuntime:
         calls = self.model.live_calls()
         shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.webhook_sender.tasks)}>"
+
+    def run(self, act: Callable[[], T]) -> T:
+        """Run this in the sandbox's thread."""
+        return act()
 
     def apply(self, input_: Input) -> messages.Result:
         """Pass an input to the model, and perform its outputs."""

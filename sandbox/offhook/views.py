@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
+from offhook.call_handle import heard_words
 from offhook.model.formats import split_url
 from offhook.model.messages import DebuggerEntry
 from offhook.model.state import Activity, Call, Participant, Sound
@@ -21,23 +22,6 @@ def pick(source: object, *names: str) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def heard_words(heard: Sound, names: Sequence[str]) -> str:
-    """Return what is heard, as it follows "hears"; `names` are of the parties."""
-    if heard.is_ringback:
-        return "a phone ringing"
-    if heard.kind == "parties":
-        *others, last = [*names, *(["a phone ringing"] if heard.ringing else [])]
-        return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
-    if heard.kind == "digits":
-        return f"the digits {_spaced(heard)}"
-    return f"“{heard.content}”" if heard.kind == "speech" else heard.kind
-
-
-def _spaced(digits: Sound) -> str:
-    """Return digits one by one: the page would mask a long number."""
-    return " ".join(digits.content)
-
-
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
     """Return the kind and text of what a phone's user hears from `names`.
 
@@ -51,7 +35,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
         case "speech":
             return "speech", f"a voice says: {heard_words(heard, names)}"
         case "digits":
-            return "speech", f"you get the digits {_spaced(heard)}"
+            return "speech", f"you get {heard_words(heard, names)}"
         case "music":
             file_name = split_url(heard.content).path.rpartition("/")[2]
             return "music", f"♪ music ♪ ({file_name})" if heard.content else "♪ music ♪"

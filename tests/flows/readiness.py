@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from offhook.phones import CallHandle
+from offhook.call_handle import CallHandle
 from tests.support.local_system import LocalSystem
 
 

@@ -30,8 +30,8 @@ from conferral.telephony.twilio_requests import rest_client
 from conferral.webhooks.app import make_app
 from conferral.worker.process import Worker, make_policy
 from conferral.worker.wiring import Environment
+from offhook.call_handle import CallHandle
 from offhook.model.behavior import Behavior
-from offhook.phones import CallHandle
 from offhook.request_log import RestEntry
 from offhook.service import Sandbox
 from tests.support import phones, process_reports

@@ -11,7 +11,6 @@ from offhook.model.twiml_parser import Verb
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
 LIMIT_S = 14_400.0  #: Maximum duration of a call (TwiML <Dial>, timeLimit).
-STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
 Activity = Literal[
     "idle", "sending-digits", "detecting", "fetching", "speaking", "playing", "pausing", "gathering", "recording",

@@ -1,7 +1,5 @@
-"""What tests have: a sandbox in a thread, and its calls and phones."""
+"""What tests have: a sandbox in a thread, and its phones."""
 
+from offhook.testing.phone import Phone as Phone
 from offhook.testing.twilio_sandbox import ConditionTimeoutError as ConditionTimeoutError
 from offhook.testing.twilio_sandbox import TwilioSandbox as TwilioSandbox
-from offhook.testing.views import Call as Call
-from offhook.testing.views import Conference as Conference
-from offhook.testing.views import Phone as Phone

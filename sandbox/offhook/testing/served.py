@@ -37,11 +37,17 @@ Act = (
 class ServedSandbox(Sandbox):
     """A sandbox that other threads observe."""
 
+    thread: "LoopThread"  #: In which it runs.
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.acts: deque[tuple[float, Act]] = deque(maxlen=ACTS_MAX)  #: What people did, and when.
         self.changes = 0
         self.has_changed = threading.Condition()
+
+    def run(self, act: Callable[[], T]) -> T:
+        """Run this in the sandbox's thread."""
+        return self.thread.run(act)
 
     def empty(self, options: dict[str, Any]) -> None:
         """Remove everything, and set the options, if they are possible."""
@@ -125,6 +131,7 @@ class ServerThread(LoopThread):
     def __init__(self) -> None:
         super().__init__("offhook")
         self.sandbox = ServedSandbox(speed=SPEED)
+        self.sandbox.thread = self
         self.wait(self.sandbox.start())
 
     def end(self) -> None:

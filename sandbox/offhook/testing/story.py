@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from offhook.call_handle import CallHandle
 from offhook.model import messages
 from offhook.model.formats import split_url
 from offhook.model.messages import DebuggerEntry
 from offhook.phones import phone_of
 from offhook.request_log import DeliveryEntry, RestEntry
 from offhook.testing.served import Act, ServedSandbox
-from offhook.testing.views import describe
 
 EVENTS_MAX = 20
 READ = "REST GET "
@@ -31,7 +31,7 @@ def story_lines(sandbox: ServedSandbox) -> Iterator[str]:
     yield from (f"Alert: {line}" for line in map(_alert_words, log.debugger))
     live = sandbox.model.live_calls()
     yield f"Live calls{'' if live else ': none'}"
-    yield from (f"  {describe(sandbox, call)}" for call in live)
+    yield from (f"  {CallHandle(sandbox, call.sid)}" for call in live)
 
 
 def _with_reads_counted(events: Iterable[tuple[float, str]]) -> Iterator[tuple[float, str]]:

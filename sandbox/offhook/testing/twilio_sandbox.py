@@ -5,14 +5,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
+from offhook.call_handle import CallHandle, ConferenceHandle
 from offhook.faults import Faults
 from offhook.model.messages import DebuggerEntry
 from offhook.model.state import Number, Recording
 from offhook.request_log import RequestLog
 from offhook.service import Sandbox
-from offhook.testing.served import ServerThread
+from offhook.testing.phone import Phone
+from offhook.testing.served import ServedSandbox, ServerThread
 from offhook.testing.story import alert_lines, story_lines
-from offhook.testing.views import Call, Conference, Phone
 
 T = TypeVar("T")
 RECHECK_S = 0.05  #: For what the sandbox doesn't notice, such as an application's own state.
@@ -26,18 +27,18 @@ class ConditionTimeoutError(TimeoutError):
 class Phones:
     """The phones by address, `+1…`, `client:…`, or `sip:…`; any may be new."""
 
-    def __init__(self, server: ServerThread) -> None:
-        self._server = server
+    def __init__(self, sandbox: ServedSandbox) -> None:
+        self._sandbox = sandbox
 
     def __getitem__(self, address: str) -> Phone:
         """Return the phone; raise ValueError if there can be none."""
-        return Phone(self._server, self._server.run(lambda: self._server.sandbox.phone(address).address))
+        return Phone(self._sandbox, self._sandbox.run(lambda: self._sandbox.phone(address).address))
 
     def __iter__(self) -> Iterator[Phone]:
-        return iter([Phone(self._server, address) for address in list(self._server.sandbox.phones)])
+        return iter([Phone(self._sandbox, address) for address in list(self._sandbox.phones)])
 
     def __len__(self) -> int:
-        return len(self._server.sandbox.phones)
+        return len(self._sandbox.phones)
 
 
 class _AlreadyMet(Awaitable[None]):
@@ -49,10 +50,9 @@ class TwilioSandbox:
     """A local Twilio for one test; started, and empty."""
 
     def __init__(self, server: ServerThread) -> None:
-        self._server = server
         self._sandbox = server.sandbox
         self._expected_alerts: set[int] = set()
-        self.phones = Phones(server)  #: By address: `phones["+12025550123"]`; one may be new.
+        self.phones = Phones(server.sandbox)  #: By address: `phones["+12025550123"]`; one may be new.
 
     def __repr__(self) -> str:
         return f"<TwilioSandbox {self.url}: {self.calls or 'no calls'}>"
@@ -73,14 +73,14 @@ class TwilioSandbox:
         return self._sandbox.auth_token
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[CallHandle]:
         """All calls, oldest first, with ended ones."""
-        return [Call(self._server, sid) for sid in self.run(lambda sandbox: list(sandbox.model.state.calls))]
+        return [CallHandle(self._sandbox, sid) for sid in self.run(lambda sandbox: list(sandbox.model.state.calls))]
 
     @property
-    def conferences(self) -> list[Conference]:
+    def conferences(self) -> list[ConferenceHandle]:
         """All conferences, oldest first, with ended ones."""
-        return [Conference(self._server, sid) for sid in self.run(lambda it: list(it.model.state.conferences))]
+        return [ConferenceHandle(self._sandbox, sid) for sid in self.run(lambda it: list(it.model.state.conferences))]
 
     @property
     def recordings(self) -> list[Recording]:
@@ -110,7 +110,7 @@ class TwilioSandbox:
         """Add a TwiML application (`AP…`), which browsers call."""
         return self.run(lambda sandbox: sandbox.add_application(sid, voice_url=voice_url, **others))
 
-    def conference(self, name: str) -> Conference:
+    def conference(self, name: str) -> ConferenceHandle:
         """Return the newest conference of this name; LookupError without one."""
         for conference in reversed(self.conferences):
             if conference.name == name:
@@ -123,7 +123,7 @@ class TwilioSandbox:
 
     def run(self, act: Callable[[Sandbox], T]) -> T:
         """Run this with the `offhook.Sandbox` itself, in its thread."""
-        return self._server.run(lambda: act(self._sandbox))
+        return self._sandbox.run(lambda: act(self._sandbox))
 
     def wait_until(self, condition: Callable[[], object], timeout_s: float = 10.0) -> Awaitable[None]:
         """Wait until it holds: `wait_until(…)`, in a coroutine with `await`.
@@ -164,7 +164,7 @@ class TwilioSandbox:
 
     def story(self) -> str:
         """Return the last events, with TwiML and keys, and the live calls."""
-        return "\n".join(self._server.run(lambda: story_lines(self._sandbox)))
+        return "\n".join(self._sandbox.run(lambda: story_lines(self._sandbox)))
 
     def unexpected_alerts(self) -> str:
         """Return the errors that no one expects, and the expected that lack.
@@ -179,4 +179,4 @@ class TwilioSandbox:
     def empty(self, **options: Any) -> None:
         """Remove everything, and set options: `speed`, `behavior`, `strict`."""
         self._expected_alerts.clear()
-        self._server.run(lambda: self._sandbox.empty(options))
+        self._sandbox.run(lambda: self._sandbox.empty(options))
