@@ -9,6 +9,7 @@ from conferral.console.session_view import SessionDetailView
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
+from conferral.operations.health_tasks import check_line, health_tasks
 from conferral.operations.json_values import to_json_object
 from conferral.operations.redis_access import RedisAccess
 from conferral.outcomes.report import TransferStats, read_last_hour
@@ -120,7 +121,9 @@ class HealthView(View):
         return self._if_changed(await self._health())
 
 
-#: Interval for reading the last hour's outcomes, seconds.
+#: The checks whose last run is shown.
+CHECKS = ("check", "canary")
+#: Interval for reading the last hour's outcomes, and the health for pages that don't show it, seconds.
 TRANSFER_STATS_EVERY_S = 5.0
 #: Window for rates, in seconds; processes publish their counters every other second.
 RATES_OVER_S = 10.0
@@ -136,6 +139,7 @@ class ViewFactory:
         #: The message with the summary above the list of sessions; it may raise StoreError, as `health` may.
         self.summary = SharedResult(self._read_summary)
         self._transfer_stats = SharedResult(self._read_transfer_stats, TRANSFER_STATS_EVERY_S)
+        self._urgent_tasks = SharedResult(self._count_tasks, TRANSFER_STATS_EVERY_S)
         #: The message with the health of workers, partitions, and Redis.
         self.health = SharedResult(self._read_health)
         self._recent_health: deque[Health] = deque()
@@ -168,6 +172,7 @@ class ViewFactory:
             counts=statistics.count_sessions((kept.session, kept.attention) for kept in self.feed.live.values()),
             hour=await self._transfer_stats(),
             dead=await self.redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
+            tasks=await self._urgent_tasks(),
             lost_workers=await self.redis.run(lambda reader: read_lost_workers(reader.client, reader.keys)),
         )
 
@@ -182,4 +187,12 @@ class ViewFactory:
             self._recent_health.popleft()
         rates = health.rates(self._recent_health[0], found) if self._recent_health else None
         self._recent_health.append(found)
-        return encode_message("health", **to_json_object(found), unassigned=found.unassigned, rates=rates)
+        shown = to_json_object(found) | {
+            "tasks": health_tasks(found),
+            "checks": [check_line(kind, found.checks.get(kind)) for kind in CHECKS],  # without what may hold numbers
+        }
+        return encode_message("health", **shown, rates=rates)
+
+    async def _count_tasks(self) -> int:
+        found = health_tasks(await self.redis.run(health.read_health))
+        return sum(one.kind == "bad" for one in found)

@@ -153,10 +153,19 @@ async def test_health_names_the_worker_that_died(redis, console, windows):
     for name, ago_ms in (("worker-a", 1_000), ("worker-b", 60_000)):
         redis.hset(KEYS.processes, name, f"{now_ms(redis) - ago_ms} {info}")
     page = await signed_in(windows, console)
-    await page.get_by_role("link", name="Health", exact=True).click()
+    await page.get_by_role("link", name=re.compile("^Health")).click()
     died = page.get_by_role("listitem").filter(has_text="died: last seen")
     await expect(died).to_contain_text("worker worker-b")
     await expect(died).to_have_count(1)
+    # What someone has to do comes first, in one line; the number is next to the view's name.
+    await expect(page.locator(".verdict .headline")).to_contain_text("no webhooks process is running: new calls fail")
+    await expect(page.get_by_role("link", name=re.compile("^Health"))).to_have_text(re.compile(r"Health\s*\d"))
+    check = {"time": "2026-11-29T10:00:00.000Z", "result": "fail"}
+    finding = {"status": "fail", "name": "twilio", "found": "+14155550123 has no URL", "fix": "run conferral setup"}
+    redis.hset(KEYS.checks, "check", json.dumps(check | {"findings": [finding]}))
+    wrong = page.get_by_role("listitem").filter(has_text="twilio: +…23 has no URL")
+    await expect(wrong).to_contain_text("Run conferral setup.")
+    await expect(page.get_by_text("conferral canary has not run.")).to_be_visible()
 
 
 async def test_health_cuts_no_column(redis, console, windows):
@@ -164,7 +173,7 @@ async def test_health_cuts_no_column(redis, console, windows):
     owner = owned_by("conferral-worker-7c9d8b5f6-x2k4q-1-8f3a11cc", now_ms(redis), epoch=12)
     redis.hset(KEYS.owners, mapping={f"{number}": owner for number in range(KEYS.partitions)})
     page = await signed_in(windows, console)
-    await page.get_by_role("link", name="Health", exact=True).click()
+    await page.get_by_role("link", name=re.compile("^Health")).click()
     table = page.get_by_role("region", name="Table of partitions")
     await expect(table.get_by_role("row")).to_have_count(1 + KEYS.partitions)
     await expect(table).to_contain_text("conferral-worker")

@@ -27,6 +27,9 @@ const PLACES = [
   ["dead", "Dead letters"],
 ];
 
+/** Numbers next to views: what someone has to do there. */
+const COUNTS = { dead: () => deadCount.value, health: () => summary.value?.tasks };
+
 function Page() {
   if (link.value.state === "signed-out") {
     return html`<${SignIn} />`;
@@ -72,7 +75,7 @@ function Top({ view }) {
     <nav aria-label="Views">
       ${PLACES.map(
         ([name, label]) => html`<a key=${name} href=${`#${name}`} aria-current=${name === place ? "page" : undefined}>
-          ${label}${name === "dead" && deadCount.value ? html` <span class="count">${deadCount.value}</span>` : null}
+          ${label}${COUNTS[name]?.() ? html` <span class="count">${COUNTS[name]()}</span>` : null}
         </a>`,
       )}
       <a href=${`./report?${new URLSearchParams({ zone: readersZone(), ...(full.value ? { full: "1" } : {}) })}`}>Report</a>

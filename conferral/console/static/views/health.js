@@ -8,7 +8,7 @@ import { Code } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { health, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
-import { Time, shortSpan } from "../shared/time.js";
+import { Sentence, Time, shortSpan } from "../shared/time.js";
 
 /** A process that has not registered for this long is late, in milliseconds; each registers every second. */
 const LATE_MS = 5000;
@@ -37,31 +37,22 @@ export function Health() {
   </div>`;
 }
 
-/** Lists the problems, one per line; or says that there are none. */
+/** In one line, what someone has to do; below, the rest, and when the checks ran. */
 function Verdict({ health: of }) {
-  const { partitions, processes, died } = of;
-  const overdue = sum(partitions, "overdue_timers");
-  const wrong = [
-    of.unassigned.length && `${counted(of.unassigned.length, "partition")} unassigned: ${of.unassigned.join(", ")}`,
-    !of.router.name && "no worker is routing commands",
-    !of.sweep.name && "no worker is running the sweep, so lost callbacks go undetected",
-    overdue && `${counted(overdue, "timer")} overdue`,
-    of.outcomes_problem && `outcomes: ${of.outcomes_problem}`,
-    !processes.some((one) => one.kind === "worker") && "no worker is running",
-    !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",
-  ].filter(Boolean);
-  return html`<ul class="verdict">
-    ${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad"><${Text} value=${one} /><//></li>`)}
-    ${wrong.length ? null : html`<li><${Mark} kind="good">All partitions assigned; nothing overdue<//></li>`}
-    ${died.map(
-      (one) => html`<li key=${one.name}>
-        <${Mark} kind="warn"><${Text} value=${`${one.kind} ${one.name}`} /> died: last seen ${shortSpan(one.seen_ms_ago)} ago<//>
-      </li>`,
-    )}
-  </ul>`;
+  const [first, ...others] = of.tasks;
+  return html`<div class="verdict">
+    <p class="headline">
+      ${first ? html`<${Task} task=${first} />` : html`<${Mark} kind="good">Nothing to do: calls are served, and nothing is overdue.<//>`}
+    </p>
+    ${others.length ? html`<ul aria-label="Also to do">${others.map((one) => html`<li key=${one[1]}><${Task} task=${one} /></li>`)}</ul>` : null}
+    <p class="small muted">${of.checks.map((one) => html`<${Sentence} value=${`${one}. `} />`)}</p>
+  </div>`;
 }
 
-const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
+function Task({ task: [kind, text, fix] }) {
+  return html`<${Mark} kind=${kind}><${Sentence} value=${text} /><//>${fix ? html` <${Text} value=${`${fix[0].toUpperCase()}${fix.slice(1)}.`} />` : null}`;
+}
+
 const sinceRenewal = (owner, at) => shortSpan(Math.max(0, Date.parse(at) - Date.parse(owner.renewed_at)));
 const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 

@@ -1,0 +1,78 @@
+"""What someone has to do about the system's health, in sentences."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from conferral.operations.health import Health
+from conferral.runtime.redaction import mask_address_numbers
+from conferral.storage.checks import StoredCheck
+
+
+class HealthTask(NamedTuple):
+    """One problem, and what to do about it."""
+
+    #: `bad`: calls suffer now. `warn`: they will if something else fails.
+    kind: Literal["bad", "warn"]
+    text: str
+    fix: str = ""
+
+
+def health_tasks(health: Health) -> list[HealthTask]:
+    """Return what someone has to do, the most urgent first."""
+    return sorted([*_of_processes(health), *_of_data(health), *_of_checks(health)], key=lambda task: task.kind)
+
+
+def _of_processes(health: Health) -> Iterator[HealthTask]:
+    workers = sum(one.kind == "worker" for one in health.processes)
+    if not workers:
+        yield HealthTask("bad", "no worker is running: calls go on, but nothing is decided", "start conferral worker")
+    elif workers == 1:
+        yield HealthTask("warn", "one worker is left: no other would take over its calls", "start another one")
+    if not any(one.kind == "webhooks" for one in health.processes):
+        yield HealthTask("bad", "no webhooks process is running: new calls fail", "start conferral webhooks")
+    if workers:
+        if health.unassigned:
+            numbers = ", ".join(map(str, health.unassigned))
+            yield HealthTask("bad", f"partitions without a worker: {numbers}", "read the workers' logs")
+        if not health.router.name:
+            yield HealthTask("bad", "no worker routes commands", "read the workers' logs")
+        if not health.sweep.name:
+            yield HealthTask(
+                "bad", "no worker runs the sweep, so lost callbacks go undetected", "read the workers' logs"
+            )
+    for one in health.died:
+        seen_s = one.seen_ms_ago // 1000
+        yield HealthTask("warn", f"{one.kind} {one.name} died: last seen {seen_s} s ago", "see why, and start it again")
+
+
+def _of_data(health: Health) -> Iterator[HealthTask]:
+    overdue, outcomes = sum(one.overdue_timers for one in health.partitions), health.outcomes
+    if overdue:
+        yield HealthTask("bad", f"{_counted(overdue, 'timer')} overdue", "see which calls need attention")
+    if health.outcomes_problem:
+        yield HealthTask("bad", f"outcomes: {health.outcomes_problem}", "repair the receiver")
+    if outcomes.undelivered:
+        text = f"{_counted(outcomes.undelivered, 'outcome')} undelivered"
+        yield HealthTask("warn", text, "send again under Dead letters")
+    if health.dead:
+        yield HealthTask("warn", f"{_counted(health.dead, 'dead letter')}", "retry or delete them under Dead letters")
+
+
+def _of_checks(health: Health) -> Iterator[HealthTask]:
+    for kind, ran in health.checks.items():
+        if ran.result == "ok":
+            continue
+        for finding in ran.findings:
+            status, name, found, fix = (str(finding.get(key, "")) for key in ("status", "name", "found", "fix"))
+            if status in ("warn", "fail"):
+                text = mask_address_numbers(f"{name}{f': {found}' if found else ''}")
+                yield HealthTask("bad" if status == "fail" else "warn", f"conferral {kind} at {ran.time}: {text}", fix)
+
+
+def check_line(kind: str, ran: StoredCheck | None) -> str:
+    """Say when a check last ran and what came of it."""
+    return f"conferral {kind}: {ran.result} at {ran.time}" if ran else f"conferral {kind} has not run"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
